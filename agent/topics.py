@@ -1,0 +1,134 @@
+"""The topic tree: one place that knows how a topic is spelled.
+
+The default is `inspectd/<site>/…`. A plant with a Unified Namespace gives its own templates, for instance
+`{enterprise}/{site}/{area}/{line}/inspectd` for the agent and `{enterprise}/{site}/{area}/{line}/inspectd/{camera}` for a camera.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from string import Formatter
+
+from agent.errors import Permanent
+
+# A camera of this name would make its topics collide with, or look like, those of the agent itself.
+RESERVED_CAMERAS = frozenset({"command", "response", "status"})
+
+# MQTT 5, 4.7.3: a topic is at most 65,535 bytes; a level far longer than a name is a mistake.
+MAX_LEVEL_BYTES = 200
+
+
+def check_level(what: str, text: str) -> str:
+    """`text`, where it can be one level of a topic; raises `Permanent` with one line otherwise (MQTT 5, 4.7)."""
+    if not text:
+        raise Permanent(f"{what}: got an empty name, wanted at least one character")
+    bad = next((c for c in text if c in "+#/\0" or not c.isprintable()), None)
+    if bad is not None:
+        raise Permanent(f"{what}: got {ascii(text)}, wanted a name without {ascii(bad)}")
+    if text.startswith("$"):
+        raise Permanent(f"{what}: got {ascii(text)}, wanted a name that does not begin with '$'")
+    if len(text.encode()) > MAX_LEVEL_BYTES:
+        raise Permanent(f"{what}: got a name of {len(text.encode())} bytes, wanted at most {MAX_LEVEL_BYTES}")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class CommandTopic:
+    """What the topic of a command says."""
+
+    camera: str | None
+    """Name of the camera; None for a command to the agent."""
+    name: str
+    """Name of the command, such as `recalibrate` or `calibration/rollback`."""
+
+
+@dataclass(frozen=True)
+class Topics:
+    """Spells and reads the topics of one agent. Raises `Permanent` for a template or a name that MQTT does not allow."""
+
+    site: str
+    agent_template: str = "inspectd/{site}"
+    """Where the agent's own topics are; every field but `site` is taken from `levels`."""
+    camera_template: str | None = None
+    """Where a camera's topics are; holds `{camera}` once. None: `<agent_template>/{camera}`."""
+    levels: Mapping[str, str] = field(default_factory=dict)
+    """Fields of the templates beyond `site` and `camera`: enterprise, area, line …"""
+
+    def __post_init__(self) -> None:
+        check_level("site", self.site)
+        for name, value in self.levels.items():
+            check_level(f"topic level {name}", value)
+        fields = [name for _, name, _, _ in Formatter().parse(self._camera_template) if name is not None]
+        if fields.count("camera") != 1:
+            raise Permanent(f"topic template of a camera: got {self._camera_template!r}, wanted {{camera}} in it once")
+        for level in (*self.base.split("/"), *self.camera("camera").split("/")):
+            check_level("topic template", level)
+        if self.camera("camera") == self.base:
+            raise Permanent(f"topic templates: got {self.base!r} for the agent and its cameras, wanted two places")
+
+    @property
+    def _camera_template(self) -> str:
+        return f"{self.agent_template}/{{camera}}" if self.camera_template is None else self.camera_template
+
+    @property
+    def base(self) -> str:
+        """Where the agent's own topics are."""
+        return self._fill(self.agent_template)
+
+    def camera(self, camera: str) -> str:
+        """Where the topics of a camera are."""
+        if camera in RESERVED_CAMERAS:
+            raise Permanent(f"camera: got {camera!r}, wanted a name other than {', '.join(sorted(RESERVED_CAMERAS))}")
+        return self._fill(self._camera_template, camera=check_level("camera", camera))
+
+    def _fill(self, template: str, **more: str) -> str:
+        try:
+            return template.format_map({**self.levels, "site": self.site, **more})
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            raise Permanent(f"topic template: got {template!r}, which asks for {error}, not among the levels") from None
+
+    def status(self) -> str:
+        return f"{self.base}/status"
+
+    def state(self, camera: str) -> str:
+        return f"{self.camera(camera)}/state"
+
+    def alarm(self, camera: str) -> str:
+        return f"{self.camera(camera)}/alarm"
+
+    def picture(self, camera: str, alarm_id: str, name: str) -> str:
+        """Topic of a picture of an alarm: `name` is heatmap, frame or overlay (or omitted: a note instead of a picture)."""
+        return f"{self.alarm(camera)}/{check_level('alarm id', alarm_id)}/{check_level('picture', name)}"
+
+    def score(self, camera: str) -> str:
+        return f"{self.camera(camera)}/score"
+
+    def command(self, camera: str | None, name: str) -> str:
+        return f"{self._place(camera)}/command/{name}"
+
+    def response(self, camera: str | None, name: str) -> str:
+        """Where an answer goes when the request named no response topic."""
+        return f"{self._place(camera)}/response/{name}"
+
+    def _place(self, camera: str | None) -> str:
+        return self.base if camera is None else self.camera(camera)
+
+    def command_filters(self) -> tuple[str, str]:
+        """Subscriptions that together hold every command to this agent."""
+        return f"{self.base}/command/#", f"{self._fill(self._camera_template, camera='+')}/command/#"
+
+    def every_camera(self, rest: str) -> str:
+        """A filter for one topic of all cameras: `every_camera("alarm")`."""
+        return f"{self._fill(self._camera_template, camera='+')}/{rest}"
+
+    def read_command(self, topic: str) -> CommandTopic | None:
+        """What a topic asks, None where it is no command topic of this agent."""
+        prefix = f"{self.base}/command/"
+        if topic.startswith(prefix) and len(topic) > len(prefix):
+            return CommandTopic(None, topic[len(prefix) :])
+        marked = re.escape(self._fill(self._camera_template, camera="\0"))
+        pattern = marked.replace(re.escape("\0"), "([^/]+)") + "/command/(.+)"
+        match = re.fullmatch(pattern, topic, re.DOTALL)
+        return None if match is None else CommandTopic(match[1], match[2])
