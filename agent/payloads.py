@@ -289,9 +289,15 @@ class RecalibrateRequest(CommandRequest):
     """Fill a new window of good frames and take its threshold; the old one stays in force meanwhile."""
 
     command = "recalibrate"
-    frames: int | None = Field(default=None, ge=20, le=10_000_000, strict=True, description="Window length; null: as set.")
+    frames: int | None = Field(
+        default=None, ge=20, le=10_000_000, strict=True, description="Window length; null: as set."
+    )
     false_alarms: str | None = Field(
-        default=None, min_length=1, max_length=100, description="Budget in words; null: as set.", examples=["1 per shift"]
+        default=None,
+        min_length=1,
+        max_length=100,
+        description="Budget in words; null: as set.",
+        examples=["1 per shift"],
     )
     dry_run: bool = Field(default=False, strict=True, description="Stop at the preview.")
     cancel: bool = Field(default=False, strict=True, description="Give up the recalibration under way.")

@@ -1,0 +1,205 @@
+"""A small SQLite database that one process owns: durable commits, clear errors, and a way out of a corrupt file.
+
+WAL with `synchronous=FULL`: a commit returns after the log was synced, so what was committed survives a power cut
+(https://www.sqlite.org/pragma.html#pragma_synchronous). The file is locked exclusively: a second agent on the same file is told so.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TypeVar
+
+from agent.errors import InspectdError, Permanent, Temporary
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+# What the log file may keep on disk once its content is in the database. It stays allocated so that a full disk still lets us
+# delete: a commit then overwrites the log from its start instead of growing it.
+LOG_BYTES = 4 * 1024 * 1024
+
+_CORRUPT = ("file is not a database", "malformed", "file is encrypted")
+_FULL = ("database or disk is full",)
+_READ_ONLY = ("readonly", "read-only")
+_LOCKED = ("locked", "busy")
+
+
+def _says(error: sqlite3.Error, phrases: tuple[str, ...]) -> bool:
+    text = str(error).lower()
+    return any(phrase in text for phrase in phrases)
+
+
+class DiskFull(Temporary):
+    """There is no room for a commit."""
+
+
+class Database:
+    """Runs one transaction after the other on a file; any thread may call. Raises `Temporary` and `Permanent` only."""
+
+    def __init__(
+        self, path: Path, schema: str, *, on_new_file: Callable[[sqlite3.Connection, Path | None], None]
+    ) -> None:
+        """`on_new_file(connection, aside)` fills a new file, once; `aside` is the corrupt one that it replaces, if any."""
+        self._path = path
+        self._schema = schema
+        self._on_new_file = on_new_file
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        with self._lock:
+            self._connection = self._open()
+
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    def transaction(self, work: Work[T], *, durable: bool = True) -> T:
+        """What `work` returns, committed. `durable` False spares the sync: after a power cut the commit may be undone.
+
+        Anything that `work` raises undoes the transaction. A corrupt file is set aside and `work` runs again in a new one.
+        """
+        with self._lock:
+            try:
+                return self._run(work, durable)
+            except sqlite3.DatabaseError as error:
+                if not _says(error, _CORRUPT):
+                    raise self._explained(error) from error
+                self._renew(error)
+            try:
+                return self._run(work, durable)
+            except sqlite3.Error as error:
+                raise self._explained(error) from error
+
+    def checkpoint(self) -> None:
+        """Moves the log into the database, so that the log is written from its start again; failure does not matter."""
+        with self._lock:
+            if self._connection is not None:
+                try:
+                    self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+                except sqlite3.Error as error:
+                    log.debug("checkpoint of %s: %s", self._path, error)
+
+    def bytes_on_disk(self) -> int:
+        """Size of the database and its log, bytes."""
+        files = (self._path, self._path.with_name(self._path.name + "-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
+    def close(self) -> None:
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _run(self, work: Work[T], durable: bool) -> T:
+        connection = self._connection
+        if connection is None:
+            raise Permanent(f"{self._path} is closed")
+        if not durable:
+            connection.execute("PRAGMA synchronous = NORMAL")
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            return result
+        finally:
+            if not durable:
+                connection.execute("PRAGMA synchronous = FULL")
+
+    def _open(self) -> sqlite3.Connection:
+        self._make_directory()
+        try:
+            return self._connect(aside=None)
+        except sqlite3.DatabaseError as error:
+            if not _says(error, _CORRUPT):
+                raise self._explained(error) from error
+            aside = self._set_aside(error)
+        try:
+            return self._connect(aside)
+        except sqlite3.Error as error:
+            raise self._explained(error) from error
+
+    def _make_directory(self) -> None:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Permanent(f"cannot make {self._path.parent}: {error.strerror}") from error
+
+    def _connect(self, aside: Path | None) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=0.5)
+        try:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
+            self._check(connection)
+            self._prepare(connection, aside)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(f"malformed: {verdict}")
+
+    def _prepare(self, connection: sqlite3.Connection, aside: Path | None) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+                for statement in filter(str.strip, self._schema.split(";")):
+                    connection.execute(statement)
+                self._on_new_file(connection, aside)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _renew(self, error: sqlite3.DatabaseError) -> None:
+        self.close()
+        aside = self._set_aside(error)
+        try:
+            self._connection = self._connect(aside)
+        except sqlite3.Error as again:
+            raise self._explained(again) from again
+
+    def _set_aside(self, error: sqlite3.DatabaseError) -> Path:
+        """Renames the file and its log, so that somebody can look at them; returns the new name."""
+        stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%f")
+        aside = self._path.with_name(f"{self._path.name}.corrupt-{stamp}")
+        try:
+            self._path.rename(aside)
+            for suffix in ("-wal", "-shm"):
+                companion = self._path.with_name(self._path.name + suffix)
+                if companion.exists():
+                    companion.rename(aside.with_name(aside.name + suffix))
+        except OSError as trouble:
+            raise Permanent(f"{self._path} is corrupt and cannot be set aside: {trouble.strerror}") from trouble
+        log.error("%s is corrupt (%s): set aside as %s, a new one is begun", self._path, error, aside.name)
+        return aside
+
+    def _explained(self, error: sqlite3.Error) -> InspectdError:
+        """The error as one line that somebody can act on."""
+        path = self._path
+        if _says(error, _FULL):
+            return DiskFull(f"{path}: the disk is full; free some space on {path.parent}")
+        if _says(error, _READ_ONLY):
+            return Temporary(f"{path} cannot be written: the disk or the file is read-only")
+        if _says(error, _LOCKED):
+            return Permanent(f"{path} is in use by another process; one outbox serves one agent")
+        if _says(error, ("unable to open",)):
+            return Permanent(f"{path} cannot be opened: check that it is a file in a writable directory")
+        return Temporary(f"{path}: {error}")

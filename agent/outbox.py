@@ -1,0 +1,492 @@
+"""Store and forward: what was accepted here is on the disk, and stays there until the broker acknowledged it.
+
+One accepted alarm is one transaction: its sequence number, its messages and the agent's own state (which alarms stand) are
+durable together before `accept` returns, or none of them is. A row leaves on `acknowledge`, never before. The quota on disk is
+kept by dropping the oldest pictures, then the oldest alarms that are already cleared; every drop is counted for good.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from agent.database import Database, DiskFull
+
+log = logging.getLogger(__name__)
+
+DEFAULT_MAX_BYTES = 2 * 1024**3
+
+# What a row costs beside its payload: its key, topic and index entries. Measured 210 bytes with 40-byte topics.
+ROW_BYTES = 256
+
+# Where the true sequence number is lost with a corrupt file, the next one leaves a gap this wide, so that a subscriber
+# sees that something is missing; the last number known lags by at most what one crash can lose.
+SEQUENCE_JUMP = 1000
+
+# Sequence numbers that will never arrive, kept to be told; and messages that the broker refused for good.
+KEPT_MISSING = 100
+KEPT_DEAD_LETTERS = 1000
+
+SCHEMA = """
+CREATE TABLE message (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, sequence INTEGER NOT NULL, camera TEXT NOT NULL, alarm TEXT NOT NULL,
+    part TEXT NOT NULL, picture INTEGER NOT NULL, topic TEXT NOT NULL, media_type TEXT NOT NULL,
+    cost INTEGER NOT NULL, captured REAL, payload BLOB NOT NULL);
+CREATE INDEX message_order ON message (picture, camera, id);
+CREATE INDEX message_age ON message (picture, sequence, id);
+CREATE INDEX message_alarm ON message (alarm, part);
+CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE agent_state (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE missing (sequence INTEGER PRIMARY KEY);
+CREATE TABLE dead_letter (
+    id INTEGER PRIMARY KEY, at TEXT NOT NULL, sequence INTEGER NOT NULL, topic TEXT NOT NULL, reason TEXT NOT NULL,
+    payload BLOB);
+"""
+
+_COLUMNS = "id, sequence, camera, alarm, part, picture, topic, media_type, cost, captured, payload"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Something to publish: the document of an alarm, or one of its pictures."""
+
+    topic: str
+    payload: bytes
+    alarm: str
+    """Id of the alarm it belongs to."""
+    part: str
+    """`raised` or `cleared` for the document; `heatmap`, `overlay`, `frame` for a picture."""
+    picture: bool = False
+    media_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A message that waits in the outbox."""
+
+    id: int
+    sequence: int
+    camera: str
+    alarm: str
+    part: str
+    picture: bool
+    topic: str
+    media_type: str
+    cost: int
+    """What it counts against the quota, bytes."""
+    captured_monotonic: float | None
+    """Monotonic time of capture, seconds; None for rows of an earlier run, whose clock is not ours."""
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How the outbox stands."""
+
+    waiting: int
+    """Rows."""
+    waiting_bytes: int
+    """What they count against the quota."""
+    sequence: int
+    """The number assigned last; 0 before the first."""
+    dropped_pictures: int
+    dropped_alarms: int
+    dead_letters: int
+    omitted_pictures: int
+    missing: tuple[int, ...]
+    """The latest sequence numbers that will never arrive."""
+
+
+class Outbox:
+    """The store. Any thread may call any method; one transaction runs at a time. Raises `Temporary` and `Permanent` only."""
+
+    def __init__(self, path: Path, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+        """Opens or begins the file; `max_bytes` bounds what waits in it.
+
+        Raises `Permanent` where it cannot be a database or another process has it. A corrupt file is set aside and reported.
+        """
+        self._max_bytes = max_bytes
+        self._lock = threading.RLock()
+        self._hint = path.with_name(path.name + ".sequence")
+        self._incidents: list[str] = []
+        self._last_id = 0
+        self._waiting: Counter[str] = Counter()
+        self._pictures = self._bytes = self._sequence = 0
+        self._database = Database(path, SCHEMA, on_new_file=self._begin)
+        self._database.transaction(self._load, durable=False)
+        self._first_id_of_run = self._last_id + 1
+
+    def accept(
+        self,
+        camera: str,
+        build: Callable[[int], Sequence[Message]],
+        *,
+        state: Mapping[str, bytes] | None = None,
+        captured_monotonic: float | None = None,
+    ) -> int:
+        """The sequence number given to an alarm of `camera`, once its messages and the new `state` are durable.
+
+        `build(sequence)` makes the messages; nothing is stored and no number is used up where it raises. Where the disk is
+        full, the oldest waiting pictures and then the alarm's own are given up before the alarm is. Raises `Temporary`.
+        """
+        with self._lock:
+            try:
+                return self._accept(camera, build, state or {}, captured_monotonic, with_pictures=True)
+            except DiskFull:
+                log.warning("the disk is full: giving up waiting pictures to keep the alarms")
+                self._give_up_pictures()
+                return self._accept(camera, build, state or {}, captured_monotonic, with_pictures=False)
+
+    def state(self) -> dict[str, bytes]:
+        """The agent's state as it was accepted last: what `accept` and `save_state` stored, by key."""
+        return dict(
+            self._database.transaction(
+                lambda db: db.execute("SELECT key, value FROM agent_state").fetchall(), durable=False
+            )
+        )
+
+    def save_state(self, state: Mapping[str, bytes]) -> None:
+        """Stores `state` durably, beside what is there under other keys."""
+        with self._lock:
+            self._database.transaction(lambda db: _store_state(db, state))
+
+    def next_alarms(self, limit: int, *, busy: Collection[str] = ()) -> list[Row]:
+        """The oldest waiting alarm message of each camera that is not `busy`, the oldest of them first, `limit` at most."""
+        with self._lock:
+            cameras = [camera for camera, count in self._waiting.items() if count > 0 and camera not in busy]
+            if limit <= 0 or not cameras:
+                return []
+            query = f"SELECT {_COLUMNS} FROM message WHERE picture = 0 AND camera = ? ORDER BY id LIMIT 1"
+            rows = self._database.transaction(
+                lambda db: [row for camera in cameras for row in db.execute(query, (camera,))], durable=False
+            )
+        return sorted(map(self._row, rows), key=lambda row: row.id)[:limit]
+
+    def next_pictures(self, limit: int, *, excluding: Collection[int] = ()) -> list[Row]:
+        """Waiting pictures, `limit` at most, without the rows in `excluding`: those of the newest alarm first.
+
+        Newest first because somebody may be looking at that alarm now, and because the oldest are dropped first for quota.
+        """
+        with self._lock:
+            if limit <= 0 or self._pictures == 0:
+                return []
+            marks = ", ".join("?" * len(excluding))
+            query = (
+                f"SELECT {_COLUMNS} FROM message WHERE picture = 1 AND id NOT IN ({marks}) "
+                "ORDER BY sequence DESC, id LIMIT ?"
+            )
+            rows = self._database.transaction(
+                lambda db: db.execute(query, (*excluding, limit)).fetchall(), durable=False
+            )
+        return [self._row(row) for row in rows]
+
+    def acknowledge(self, rows: Iterable[int]) -> None:
+        """Deletes rows that the broker has; a row that is gone already is no error.
+
+        Not synced: a power cut may bring the rows back, and they are sent once more with the same id.
+        """
+        identities = list(rows)
+        with self._lock:
+            self._database.transaction(lambda db: self._delete(db, identities), durable=False)
+            if self._count() == 0:
+                self._database.transaction(_shrink, durable=False)
+
+    def reject(self, row: Row, reason: str) -> None:
+        """Moves a row that the broker will never take to the dead letters, counted and logged."""
+        with self._lock:
+            self._database.transaction(lambda db: self._bury(db, row, reason))
+        log.error("dead letter: %s of alarm %s, sequence %d: %s", row.part, row.alarm, row.sequence, reason)
+
+    def replace(self, row: Row, message: Message) -> None:
+        """Puts `message` (a note) in the place of a picture that the broker has no room for."""
+        cost = _cost(message)
+        with self._lock:
+            self._database.transaction(lambda db: self._swap(db, row, message, cost))
+
+    def counts(self) -> Counts:
+        with self._lock:
+            values, missing = self._database.transaction(_counters, durable=False)
+            return Counts(
+                waiting=self._count(),
+                waiting_bytes=self._bytes,
+                sequence=self._sequence,
+                dropped_pictures=values["dropped_pictures"],
+                dropped_alarms=values["dropped_alarms"],
+                dead_letters=values["dead_letters"],
+                omitted_pictures=values["omitted_pictures"],
+                missing=missing,
+            )
+
+    def waiting(self) -> int:
+        """Rows that wait; touches no disk."""
+        with self._lock:
+            return self._count()
+
+    def incidents(self) -> list[str]:
+        """What happened to the store since it was opened that somebody should know: one line each."""
+        with self._lock:
+            return list(self._incidents)
+
+    def bytes_on_disk(self) -> int:
+        """Size of the file and its log, bytes."""
+        return self._database.bytes_on_disk()
+
+    def close(self) -> None:
+        with self._lock:
+            self._database.close()
+
+    # Accepting
+
+    def _accept(
+        self,
+        camera: str,
+        build: Callable[[int], Sequence[Message]],
+        state: Mapping[str, bytes],
+        captured: float | None,
+        *,
+        with_pictures: bool,
+    ) -> int:
+        sequence = self._sequence + 1
+
+        def work(db: sqlite3.Connection) -> None:
+            messages = build(sequence)
+            kept = self._fitting(messages) if with_pictures else [m for m in messages if not m.picture]
+            _count_up(db, "dropped_pictures", len(messages) - len(kept))
+            self._make_room(db, sum(map(_cost, kept)))
+            self._insert(db, sequence, camera, kept, captured)
+            _store_state(db, state)
+            db.execute("INSERT OR REPLACE INTO counter VALUES ('sequence', ?)", (sequence,))
+
+        self._change(work)
+        self._sequence = sequence
+        self._write_hint(sequence)
+        return sequence
+
+    def _change(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        """Runs `work` durably; where it fails, what we know of the table is read again, since it was undone there."""
+        try:
+            self._database.transaction(work)
+        except BaseException:
+            with suppress(Exception):
+                self._database.transaction(self._load, durable=False)
+            raise
+
+    def _fitting(self, messages: Sequence[Message]) -> list[Message]:
+        """The messages without those pictures that the whole quota could not hold beside the rest."""
+        kept = [message for message in messages if not message.picture]
+        room = self._max_bytes - sum(map(_cost, kept))
+        for message in messages:
+            if message.picture and (room := room - _cost(message)) >= 0:
+                kept.append(message)
+        return kept
+
+    def _insert(
+        self, db: sqlite3.Connection, sequence: int, camera: str, messages: Sequence[Message], captured: float | None
+    ) -> None:
+        for m in messages:
+            cursor = db.execute(
+                f"INSERT INTO message ({_COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (sequence, camera, m.alarm, m.part, m.picture, m.topic, m.media_type, _cost(m), captured, m.payload),
+            )
+            self._last_id = cursor.lastrowid or self._last_id
+            self._note(camera, m.picture, 1, _cost(m))
+
+    def _note(self, camera: str, picture: bool, rows: int, cost: int) -> None:
+        self._bytes += cost
+        if picture:
+            self._pictures += rows
+        else:
+            self._waiting[camera] += rows
+
+    def _count(self) -> int:
+        return self._pictures + sum(self._waiting.values())
+
+    # Keeping the quota
+
+    def _make_room(self, db: sqlite3.Connection, needed: int) -> None:
+        if self._bytes + needed <= self._max_bytes:
+            return
+        pictures = self._drop(db, needed, "SELECT id FROM message WHERE picture = 1 ORDER BY sequence, id LIMIT 64")
+        # An alarm whose raised message waits too was never heard of: nobody misses its end. Those go before lone ends.
+        whole = (
+            "SELECT id FROM message WHERE picture = 0 AND alarm IN (SELECT c.alarm FROM message c JOIN message r "
+            "ON r.alarm = c.alarm AND r.part = 'raised' WHERE c.picture = 0 AND c.part = 'cleared' ORDER BY c.id LIMIT 32)"
+        )
+        alarms = self._drop(db, needed, whole)
+        alarms += self._drop(
+            db, needed, "SELECT id FROM message WHERE picture = 0 AND part = 'cleared' ORDER BY id LIMIT 64"
+        )
+        _count_up(db, "dropped_pictures", pictures)
+        _count_up(db, "dropped_alarms", alarms)
+        if pictures or alarms:
+            log.warning(
+                "the outbox is full (%d bytes): dropped %d pictures and %d messages of cleared alarms",
+                self._max_bytes,
+                pictures,
+                alarms,
+            )
+
+    def _drop(self, db: sqlite3.Connection, needed: int, query: str) -> int:
+        dropped = 0
+        while self._bytes + needed > self._max_bytes:
+            rows = [row for (row,) in db.execute(query)]
+            if not rows:
+                break
+            dropped += self._delete(db, rows, missing=True)
+        return dropped
+
+    def _give_up_pictures(self) -> None:
+        """On a full disk: frees pages of the oldest half of the waiting pictures, for the alarms to come."""
+        self._database.checkpoint()
+        query = "SELECT id FROM message WHERE picture = 1 ORDER BY sequence, id LIMIT ?"
+
+        def work(db: sqlite3.Connection) -> None:
+            rows = [row for (row,) in db.execute(query, (self._pictures // 2 + 1,))]
+            _count_up(db, "dropped_pictures", self._delete(db, rows))
+
+        self._change(work)
+        self._database.checkpoint()
+
+    # Leaving
+
+    def _delete(self, db: sqlite3.Connection, rows: Sequence[int], *, missing: bool = False) -> int:
+        """Deletes rows and returns how many there were; `missing` remembers the sequence numbers of alarms among them."""
+        deleted = 0
+        for identity in rows:
+            found = db.execute(
+                "DELETE FROM message WHERE id = ? RETURNING camera, picture, cost, sequence", (identity,)
+            ).fetchone()
+            if found is not None:
+                camera, picture, cost, sequence = found
+                deleted += 1
+                self._note(camera, bool(picture), -1, -cost)
+                if missing and not picture:
+                    _miss(db, sequence)
+        return deleted
+
+    def _bury(self, db: sqlite3.Connection, row: Row, reason: str) -> None:
+        if self._delete(db, [row.id], missing=True) == 0:
+            return
+        at = datetime.now(timezone.utc).isoformat()
+        payload = None if row.picture else row.payload
+        db.execute(
+            "INSERT INTO dead_letter (at, sequence, topic, reason, payload) VALUES (?, ?, ?, ?, ?)",
+            (at, row.sequence, row.topic, reason, payload),
+        )
+        db.execute("DELETE FROM dead_letter WHERE id <= (SELECT max(id) FROM dead_letter) - ?", (KEPT_DEAD_LETTERS,))
+        _count_up(db, "dead_letters", 1)
+
+    def _swap(self, db: sqlite3.Connection, row: Row, message: Message, cost: int) -> None:
+        changed = db.execute(
+            "UPDATE message SET part = ?, topic = ?, media_type = ?, cost = ?, payload = ? WHERE id = ?",
+            (message.part, message.topic, message.media_type, cost, message.payload, row.id),
+        ).rowcount
+        if changed:
+            self._bytes += cost - row.cost
+            _count_up(db, "omitted_pictures", 1)
+
+    # Opening
+
+    def _load(self, db: sqlite3.Connection) -> None:
+        """Reads what waits; runs at the start and after a transaction was undone."""
+        self._waiting = Counter(
+            dict(db.execute("SELECT camera, count(*) FROM message WHERE picture = 0 GROUP BY camera").fetchall())
+        )
+        (self._pictures,) = db.execute("SELECT count(*) FROM message WHERE picture = 1").fetchone()
+        (self._bytes,) = db.execute("SELECT coalesce(sum(cost), 0) FROM message").fetchone()
+        (self._sequence,) = db.execute("SELECT value FROM counter WHERE name = 'sequence'").fetchone()
+        (last,) = db.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence").fetchone()
+        self._last_id = max(self._last_id, last)
+
+    def _begin(self, db: sqlite3.Connection, aside: Path | None) -> None:
+        """Fills a new file: where an earlier one was lost, numbers go on behind a gap and standing alarms are saved."""
+        sequence, state = _salvage(aside) if aside is not None else (0, {})
+        known = max(sequence, self._sequence, self._read_hint())
+        start = known + SEQUENCE_JUMP if known > 0 or aside is not None else 0
+        db.execute("INSERT INTO counter VALUES ('sequence', ?)", (start,))
+        # A PUBACK for a row of the lost file must not delete a row of this one.
+        db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('message', ?)", (self._last_id,))
+        _store_state(db, state)
+        self._waiting.clear()
+        self._pictures = self._bytes = 0
+        self._sequence = start
+        if aside is not None:
+            self._incidents.append(
+                f"the outbox file was corrupt: set aside as {aside.name}; sequence numbers go on at {start + 1}"
+            )
+
+    def _read_hint(self) -> int:
+        try:
+            return int(self._hint.read_text().strip() or 0)
+        except (OSError, ValueError):
+            return 0
+
+    def _write_hint(self, sequence: int) -> None:
+        """Not synced and allowed to fail: it matters only once the database is lost."""
+        with suppress(OSError):
+            self._hint.write_text(f"{sequence}\n")
+
+    def _row(self, columns: tuple[int, int, str, str, str, int, str, str, int, float | None, bytes]) -> Row:
+        identity, sequence, camera, alarm, part, picture, topic, media_type, cost, captured, payload = columns
+        captured = captured if identity >= self._first_id_of_run else None
+        return Row(
+            identity, sequence, camera, alarm, part, bool(picture), topic, media_type, cost, captured, bytes(payload)
+        )
+
+
+def _cost(message: Message) -> int:
+    return len(message.payload) + ROW_BYTES
+
+
+def _count_up(db: sqlite3.Connection, name: str, by: int) -> None:
+    if by:
+        db.execute(
+            "INSERT INTO counter VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = value + ?2", (name, by)
+        )
+
+
+def _counters(db: sqlite3.Connection) -> tuple[Counter[str], tuple[int, ...]]:
+    values = Counter(dict(db.execute("SELECT name, value FROM counter").fetchall()))
+    missing = tuple(sequence for (sequence,) in db.execute("SELECT sequence FROM missing ORDER BY sequence"))
+    return values, missing
+
+
+def _miss(db: sqlite3.Connection, sequence: int) -> None:
+    db.execute("INSERT OR IGNORE INTO missing VALUES (?)", (sequence,))
+    db.execute(
+        "DELETE FROM missing WHERE sequence NOT IN (SELECT sequence FROM missing ORDER BY sequence DESC LIMIT ?)",
+        (KEPT_MISSING,),
+    )
+
+
+def _store_state(db: sqlite3.Connection, state: Mapping[str, bytes]) -> None:
+    for key, value in state.items():
+        db.execute("INSERT OR REPLACE INTO agent_state VALUES (?, ?)", (key, value))
+
+
+def _shrink(db: sqlite3.Connection) -> None:
+    """Gives pages back to the file system, so that an outage of last week does not hold the disk."""
+    (free,) = db.execute("PRAGMA freelist_count").fetchone()
+    if free > 2048:
+        db.execute("PRAGMA incremental_vacuum(1024)").fetchall()
+
+
+def _salvage(aside: Path) -> tuple[int, dict[str, bytes]]:
+    """The sequence number and the agent's state from a corrupt file, as far as they can still be read."""
+    sequence, state = 0, {}
+    with suppress(sqlite3.Error):
+        db = sqlite3.connect(aside)
+        try:
+            with suppress(sqlite3.Error):
+                state = dict(db.execute("SELECT key, value FROM agent_state").fetchall())
+            (sequence,) = db.execute("SELECT value FROM counter WHERE name = 'sequence'").fetchone()
+        finally:
+            db.close()
+    return sequence, state
