@@ -11,7 +11,6 @@ from typing import TypeVar
 from agent.errors import Permanent
 from agent.records import Image
 
-
 SourceT = TypeVar("SourceT", bound="FrameSource")
 
 
@@ -24,7 +23,7 @@ class Captured:
     """One picture as a source delivers it."""
 
     image: Image
-    """Pixels [H, W, C], uint8 or uint16, C-contiguous; the receiver owns the buffer, the source never touches it again."""
+    """Pixels [H, W, C], uint8 or uint16, C-contiguous; the receiver owns them, the source never touches them again."""
     captured_at: datetime
     """Wall-clock time of capture, UTC."""
     captured_monotonic: float

@@ -1,7 +1,7 @@
 """The X-ray line's part: an aluminium housing, seen in transmission by a 16-bit flat detector.
 
-A map of thickness goes through Beer–Lambert attenuation, blur of focal spot and scintillator, scatter, Poisson noise and the
-detector's gains and offsets. Lengths are in pixels of a frame of 512 (0.25 mm each), thickness in millimetres.
+A map of thickness goes through Beer–Lambert attenuation, blur of focal spot and scintillator, scatter, Poisson noise
+and the detector's gains and offsets. Lengths are in pixels of a frame of 512 (0.25 mm each), thickness in millimetres.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Casting(Scene):
 
     kinds: ClassVar[tuple[str, ...]] = ("void", "shrinkage", "foreign_object", "missing_hole", "crack")
 
-    def __init__(self, size: int, seed: int) -> None:
-        super().__init__(size, seed)
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
         # The part and its detector are the same for every seed: a model trained on one seed inspects any other.
         rng = np.random.default_rng(16_384)
         self._at = shapes.grid(size, NOMINAL_PIXELS)
@@ -146,7 +146,7 @@ class Casting(Scene):
         return np.asarray(2.0 * MM_PER_PIXEL * np.sqrt(np.maximum(radius**2 - squared, 0.0)), np.float32)
 
     def _even_metal(self) -> NDArray[np.intp]:
-        """Places [N, 2] (row, column) for defects: even metal that this view is exposed for, not the walls seen edge-on."""
+        """Places [N, 2] (row, column) for defects: even metal that the view is exposed for, not walls seen edge-on."""
         around = np.ones((3, 3), np.uint8)
         reach = max(1, round(self.pixels(6.0)))
         thinnest = cv2.erode(self._thickness, around, iterations=reach)
@@ -181,9 +181,11 @@ class Casting(Scene):
         return np.asarray(metal, np.float32)
 
     def _scattered(self, through: Float) -> Float:
-        """Add the haze that the part scatters into the picture: broad, so that an eighth of the resolution is enough."""
+        """Add the haze that the part scatters: broad, so that an eighth of the resolution is enough."""
         small = cv2.resize(through, None, fx=0.125, fy=0.125, interpolation=cv2.INTER_AREA)
-        haze = cv2.resize(self.blur(small, 5.0), through.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        haze = cv2.resize(
+            self.blur(np.asarray(small, np.float32), 5.0), through.shape[::-1], interpolation=cv2.INTER_LINEAR
+        )
         return np.asarray(cv2.addWeighted(through, 1.0 - SCATTER_SHARE, haze, SCATTER_SHARE, 0.0), np.float32)
 
 

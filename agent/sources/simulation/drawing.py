@@ -12,13 +12,14 @@ Points = NDArray[np.float64]
 # cv2 draws with so many fractional bits of a pixel, which keeps edges smooth.
 SHIFT = 6
 
-# A bank is so much larger than a frame in each direction: 65,536 different cuts, so that noise does not repeat in a demo.
+# A bank is so much larger than a frame in each direction: 65,536 different cuts, so that noise does not repeat soon.
 BANK_MARGIN = 256
 
 
 def noise_bank(rng: np.random.Generator, size: int) -> Float:
     """Standard normal noise [size + BANK_MARGIN, size + BANK_MARGIN], to be cut at random places."""
-    return rng.standard_normal((size + BANK_MARGIN, size + BANK_MARGIN), np.float32)
+    side = size + BANK_MARGIN
+    return np.asarray(rng.standard_normal((side, side), np.float32), np.float32)
 
 
 def cut(bank: Float, size: int, x: int, y: int) -> Float:
@@ -32,7 +33,7 @@ def normalised(layer: Float) -> Float:
 
 
 def streaks(rng: np.random.Generator, size: int, length: float, width: float) -> Float:
-    """Brushed metal [size + BANK_MARGIN]²: noise drawn out to `length` along x and `width` along y, pixels; mean 0, sd 1."""
+    """Brushed metal [size + BANK_MARGIN]²: noise smeared by `length` along x and `width` along y, pixels; sd 1."""
     fine = cv2.GaussianBlur(noise_bank(rng, size), (0, 0), sigmaX=length, sigmaY=width)
     coarse = cv2.GaussianBlur(noise_bank(rng, size), (0, 0), sigmaX=length * 3.0, sigmaY=width * 3.5)
     return normalised(normalised(np.asarray(fine, np.float32)) + 0.6 * normalised(np.asarray(coarse, np.float32)))
@@ -50,7 +51,7 @@ def polygon(shape: tuple[int, ...], points: Points) -> Float:
     """Fill the polygon of points [N, 2] (x, y): [H, W], 0..1 with smooth edges."""
     drawn = np.zeros(shape[:2], np.uint8)
     cv2.fillPoly(drawn, [_fixed(points)], 255, cv2.LINE_AA, SHIFT)
-    return drawn.astype(np.float32) / np.float32(255.0)
+    return np.asarray(drawn / np.float32(255.0), np.float32)
 
 
 def blob(rng: np.random.Generator, x: float, y: float, radius: float, roughness: float, corners: int = 24) -> Points:
@@ -64,7 +65,7 @@ def blob(rng: np.random.Generator, x: float, y: float, radius: float, roughness:
 
 
 def wander(rng: np.random.Generator, x: float, y: float, length: float, bend: float, steps: int = 24) -> Points:
-    """A line [steps, 2] centred at (x, y) that starts in a random direction and turns as it goes; bend in radians in all."""
+    """A line [steps, 2] about (x, y) that turns by `bend` radians in all (standard deviation) as it goes."""
     heading = rng.uniform(0.0, 2.0 * np.pi) + np.cumsum(rng.normal(0.0, bend / np.sqrt(steps), steps))
     path = np.cumsum(np.stack([np.cos(heading), np.sin(heading)], axis=1), axis=0) * (length / steps)
     return np.asarray(path - path.mean(axis=0) + (x, y), np.float64)

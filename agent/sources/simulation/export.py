@@ -30,9 +30,9 @@ def write_folder(
 ) -> dict[str, int]:
     """Write `count` pictures, one a part, as PNG (8-bit camera, 16-bit xray) and return how many went where.
 
-    Good parts go to `train/good` and `test/good` (of every ten the first eight to training, or as `train_share` has it), bad
-    ones to `test/defect` with their masks (uint8, 0 and 255) under the same name in `test/masks`. The kind of a defect is in
-    the name: `000012-scratch.png`. `progress(done, total)` is called after every picture.
+    Good parts go to `train/good` and `test/good` (of every ten the first eight to training, or as `train_share` says),
+    bad ones to `test/defect` with their masks (uint8, 0 and 255) under the same name in `test/masks`. The kind of a
+    defect is in the name: `000012-scratch.png`. `progress(done, total)` is called after every picture.
 
     Raises `Permanent` where the folder cannot be written.
     """

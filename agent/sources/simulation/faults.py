@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.records import Image
 
@@ -72,15 +74,21 @@ class Timetable:
 
 def spoil(image: Image, kind: FaultKind, rng: np.random.Generator) -> Image:
     """Do to a picture [H, W, C] what a fault does; `FROZEN` and `LOST` are none of the picture's business."""
-    full = np.iinfo(image.dtype).max
+    full = int(np.iinfo(image.dtype).max)
     if kind is FaultKind.BLACK:
         noise = rng.normal(0.012 * full, 0.004 * full, image.shape)
-        return np.clip(noise, 0, full).astype(image.dtype)
+        return _levels(noise, image)
     if kind is FaultKind.SATURATED:
-        return np.clip(image.astype(np.float32) * 6.0 + 0.35 * full, 0, full).astype(image.dtype)
+        return _levels(image * 6.0 + 0.35 * full, image)
     if kind is FaultKind.DEFOCUSED:
         blurred = cv2.GaussianBlur(image, (0, 0), image.shape[1] / 64.0)
-        return np.ascontiguousarray(blurred.reshape(image.shape))
+        return _levels(blurred.reshape(image.shape), image)
     if kind is FaultKind.SHIFTED:
-        return np.ascontiguousarray(np.roll(image, image.shape[1] // 8, axis=1))
+        return _levels(np.roll(image, image.shape[1] // 8, axis=1), image)
     return image
+
+
+def _levels(values: NDArray[Any], like: Image) -> Image:
+    """Clip values to the levels of a picture and give them its type."""
+    clipped = np.clip(values, 0, np.iinfo(like.dtype).max)
+    return np.asarray(clipped, np.uint8) if like.dtype == np.uint8 else np.asarray(clipped, np.uint16)

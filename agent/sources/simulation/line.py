@@ -90,7 +90,7 @@ class Line:
         self.good_parts = -(-good_frames // frames_per_part)
         self._min_gap_parts = min_gap_parts
         self._candidate_share = _candidate_share(defect_rate, min_gap_parts)
-        self._scene = SCENES[mode](size, seed)
+        self._scene = SCENES[mode](size)
         self._composed: tuple[int, Float] | None = None
         self._defect: tuple[int, Defect, float] | None = None
 
@@ -116,8 +116,8 @@ class Line:
         part = self.part(frame_index // self.frames_per_part)
         if part.kind is None:
             return Truth(part.index)
-        box = cv2.boundingRect(self.mask(frame_index)[:, :, 0])
-        return Truth(part.index, part.kind, *box, contrast=self._defect_of(part)[1])
+        x, y, width, height = cv2.boundingRect(self.mask(frame_index)[:, :, 0])
+        return Truth(part.index, part.kind, x, y, width, height, self._defect_of(part)[1])
 
     def mask(self, frame_index: int) -> NDArray[np.uint8]:
         """Mark the defect of frame `frame_index`: uint8 [H, W, 1], 255 on the defect and 0 elsewhere."""
@@ -182,6 +182,6 @@ def _candidate_share(defect_rate: float, min_gap_parts: int) -> float:
     parts = 2 * min_gap_parts + 1
     if not 0.0 <= defect_rate <= 1.0 / parts:
         raise ValueError(
-            f"defect rate is {defect_rate}, wanted 0 to {1.0 / parts:.3f} with {min_gap_parts} good parts between bad ones"
+            f"defect rate is {defect_rate}, wanted 0 to {1.0 / parts:.3f} with {min_gap_parts} good parts between bad"
         )
     return float(1.0 - (1.0 - parts * defect_rate) ** (1.0 / parts))

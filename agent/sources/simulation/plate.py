@@ -48,8 +48,8 @@ class Plate(Scene):
 
     kinds: ClassVar[tuple[str, ...]] = ("scratch", "dent", "missing_hole", "contamination", "edge_chip")
 
-    def __init__(self, size: int, seed: int) -> None:
-        super().__init__(size, seed)
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
         # The part and its lamp are the same for every seed: a model trained on one seed inspects any other.
         rng = np.random.default_rng(20_240)
         at = shapes.grid(size, NOMINAL_PIXELS)
@@ -71,14 +71,9 @@ class Plate(Scene):
         """Draw where a plate lies: some 4 pixels and 0.8 degrees about the middle."""
         x, y = np.clip(rng.normal(0.0, 3.0, 2), -7.0, 7.0) * self.scale
         degrees = float(np.clip(rng.normal(0.0, 0.6), -1.5, 1.5))
-        cuts = rng.integers(0, BANK_MARGIN, 4)
-        return Pose(
-            float(x),
-            float(y),
-            degrees,
-            float(rng.normal(1.0, 0.015)),
-            (int(cuts[0]), int(cuts[1]), int(cuts[2]), int(cuts[3])),
-        )
+        metal_x, metal_y, belt_x, belt_y = (int(offset) for offset in rng.integers(0, BANK_MARGIN, 4))
+        level = float(rng.normal(1.0, 0.015))
+        return Pose(float(x), float(y), degrees, level, (metal_x, metal_y, belt_x, belt_y))
 
     def compose(self, pose: Pose, defect: Defect | None) -> Float:
         """Put the plate onto the belt: reflectance [H, W] under even light."""
@@ -86,7 +81,7 @@ class Plate(Scene):
         surface = self._base * (1.0 + self._brushed * texture)
         if defect is not None:
             surface = surface * (1.0 - defect.hide) + defect.add
-        layers = cv2.merge([surface * self._alpha, self._alpha, self._shadow])
+        layers = np.asarray(cv2.merge([surface * self._alpha, self._alpha, self._shadow]), np.float32)
         metal, covered, shadow = cv2.split(self.place(layers, pose))
         belt = cut(self._belt, self.size, pose.texture[2], pose.texture[3]) * (1.0 - shadow)
         belt *= 1.0 - covered
@@ -181,11 +176,9 @@ class Plate(Scene):
         row, column = self._edges[int(rng.integers(len(self._edges)))]
         radius = self.pixels(rng.uniform(15.0, 25.0))
         gone = polygon(self._base.shape, blob(rng, float(column), float(row), radius, 0.22, corners=13))
-        fracture = gone - polygon(
-            self._base.shape, blob(rng, float(column), float(row), 0.72 * radius, 0.25, corners=13)
-        )
+        through = polygon(self._base.shape, blob(rng, float(column), float(row), 0.72 * radius, 0.25, corners=13))
         grain = cut(self._noise, self.size, *(int(offset) for offset in rng.integers(0, BANK_MARGIN, 2)))
-        facets = np.clip(0.34 + 0.9 * self.blur(grain, 2.0), 0.05, 0.9) * np.clip(fracture, 0.0, 1.0)
+        facets = np.clip(0.34 + 0.9 * self.blur(grain, 2.0), 0.05, 0.9) * np.clip(gone - through, 0.0, 1.0)
         return Defect("edge_chip", gone * self._alpha, np.asarray(facets + gone * BELT * 0.6, np.float32), gone)
 
     def _somewhere(self, rng: np.random.Generator) -> tuple[float, float]:

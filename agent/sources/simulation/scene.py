@@ -55,10 +55,9 @@ class Scene(ABC):
     vibration_pixels: float
     """Standard deviation of the shift from frame to frame, pixels."""
 
-    def __init__(self, size: int, seed: int) -> None:
+    def __init__(self, size: int) -> None:
         self.size = size
         self.scale = size / NOMINAL_PIXELS
-        self.seed = seed
         self.vibration_pixels = 0.35 * self.scale
         # Fresh arrays of a megabyte cost their page faults: a frame takes half the time in buffers that stay.
         self._work = (self.empty(), self.empty())
@@ -88,7 +87,7 @@ class Scene(ABC):
         """Turn and shift a layer [H, W] or [H, W, C] from part coordinates into the frame."""
         middle = ((self.size - 1) / 2.0, (self.size - 1) / 2.0)
         matrix = cv2.getRotationMatrix2D(middle, pose.degrees, 1.0)
-        matrix[:, 2] += pose.x, pose.y
+        matrix[:, 2] += np.array((pose.x, pose.y))
         return np.asarray(cv2.warpAffine(layer, matrix, (self.size, self.size), flags=cv2.INTER_LINEAR), np.float32)
 
     def shake(self, layer: Float, x: float, y: float) -> Float:

@@ -1,6 +1,8 @@
-"""Signed distances to simple shapes, negative inside; parts are built from them, so that edges come out smooth at any size."""
+"""Signed distances to simple shapes, negative inside: parts built from them have smooth edges at any size."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +59,7 @@ def lettering(at: Grid, text: str, left: float, top: float, height: float) -> Fl
         origin = left + position * unit * 3.2
         for stroke in LETTERS.get(letter, ()):
             corners = [(origin + x * unit, top + y * unit) for x, y in stroke]
-            for start, end in zip(corners, corners[1:]):  # noqa: B905 - the last corner starts nothing
+            for start, end in pairwise(corners):
                 distance = np.minimum(distance, segment(at, start, end))
     return distance
 
