@@ -122,6 +122,8 @@ class Outbox:
         self._database = Database(path, SCHEMA, on_new_file=self._begin)
         self._database.transaction(self._load, durable=False)
         self._first_id_of_run = self._last_id + 1
+        self.on_accepted: Callable[[], None] | None = None
+        """Called after every `accept`, on the caller's thread."""
 
     def accept(
         self,
@@ -138,11 +140,14 @@ class Outbox:
         """
         with self._lock:
             try:
-                return self._accept(camera, build, state or {}, captured_monotonic, with_pictures=True)
+                sequence = self._accept(camera, build, state or {}, captured_monotonic, with_pictures=True)
             except DiskFull:
                 log.warning("the disk is full: giving up waiting pictures to keep the alarms")
                 self._give_up_pictures()
-                return self._accept(camera, build, state or {}, captured_monotonic, with_pictures=False)
+                sequence = self._accept(camera, build, state or {}, captured_monotonic, with_pictures=False)
+        if self.on_accepted is not None:
+            self.on_accepted()
+        return sequence
 
     def state(self) -> dict[str, bytes]:
         """The agent's state as it was accepted last: what `accept` and `save_state` stored, by key."""
@@ -228,6 +233,16 @@ class Outbox:
         """Rows that wait; touches no disk."""
         with self._lock:
             return self._count()
+
+    def alarms_waiting(self) -> int:
+        """Rows that wait and are no pictures; touches no disk."""
+        with self._lock:
+            return sum(self._waiting.values())
+
+    def last_id(self) -> int:
+        """The highest row id so far: a row above it was accepted later."""
+        with self._lock:
+            return self._last_id
 
     def incidents(self) -> list[str]:
         """What happened to the store since it was opened that somebody should know: one line each."""

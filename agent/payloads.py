@@ -27,7 +27,7 @@ from pydantic import (
 )
 
 from agent.errors import Permanent
-from agent.records import Alarm, Event, Kind, Region
+from agent.records import Alarm, Event, Kind, Phase, Region
 
 
 def utc_text(instant: datetime) -> str:
@@ -62,18 +62,6 @@ class Presence(str, Enum):
     STOPPED = "stopped"
 
 
-class Phase(str, Enum):
-    """What the agent does with a camera at the moment."""
-
-    STARTING = "starting"
-    CALIBRATING = "calibrating"
-    ARMED = "armed"
-    PAUSED = "paused"
-    CAMERA_LOST = "camera_lost"
-    REFUSED = "refused"
-    STOPPED = "stopped"
-
-
 class LatencyPayload(Payload):
     """Percentiles of a duration, over the last 10,000 events at most."""
 
@@ -105,7 +93,9 @@ class StatusPayload(Payload):
     status: Presence
     site: str
     version: str = Field(description="Version of inspectd.")
-    at: Instant | None = Field(description="When this was written; null in the last will, which the broker publishes.")
+    at: Instant | None = Field(
+        default=None, description="When this was written; null in the last will, which the broker publishes."
+    )
     connected_at: Instant = Field(description="When the connection that this is about was opened.")
     outbox: OutboxPayload | None = Field(default=None, description="Null in the last will.")
     delivery_ms: LatencyPayload | None = Field(
@@ -310,6 +300,19 @@ class RollbackRequest(CommandRequest):
     to: str | None = Field(default=None, min_length=1, max_length=200, description="Its id; null: the one before.")
 
 
+class CalibrationListRequest(CommandRequest):
+    """Every calibration of the camera, and which one is in force."""
+
+    command = "calibration/list"
+
+
+class CalibrationShowRequest(CommandRequest):
+    """One calibration, whole."""
+
+    command = "calibration/show"
+    of: str | None = Field(default=None, min_length=1, max_length=200, description="Its id; null: the one in force.")
+
+
 class PauseRequest(CommandRequest):
     """Stop inspecting; an alarm that stands is cleared."""
 
@@ -339,6 +342,8 @@ REQUESTS: dict[str, type[CommandRequest]] = {
     for request in (
         StatusRequest,
         RecalibrateRequest,
+        CalibrationListRequest,
+        CalibrationShowRequest,
         RollbackRequest,
         PauseRequest,
         ResumeRequest,

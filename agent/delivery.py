@@ -1,0 +1,359 @@
+"""What is sent over one connection, in which order, and what becomes of it: the window between outbox and broker.
+
+Order of precedence: retained documents, alarms, answers, telemetry, pictures. One alarm a camera is in flight at a time: were
+there two, the broker could refuse the first and take the second, and the order per camera would be lost. Pictures of a backlog
+go at a limited rate, and pictures never fill the window or the link, so that a live alarm always finds room.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from agent.connection import Acknowledged, Connected, Connection, Outgoing
+from agent.errors import Temporary
+from agent.outbox import Message, Outbox, Row
+from agent.payloads import AlarmPayload, OmittedPayload
+from agent.pictures import shrink
+
+log = logging.getLogger(__name__)
+
+# In flight at most: Mosquitto's own default, and enough to keep a link of 50 ms busy with 400 messages a second.
+WINDOW = 20
+
+# Pictures in flight at most, bytes: what a live alarm may have to wait for is 2 s on a link of 1 Mbit/s.
+PICTURE_WINDOW_BYTES = 256 * 1024
+
+# Pictures of a backlog a second: 10,000 of them are through in under two minutes, and no subscriber is flooded.
+BACKLOG_PICTURES_PER_SECOND = 100.0
+
+# A connection on which a PUBACK is this late is taken for dead; the second figure is the slowest link that is served, bytes/s.
+PUBACK_TIMEOUT_SECONDS = 10.0
+SLOWEST_LINK = 16 * 1024
+
+# The broker closed the connection this often with a picture in flight, at last with this one alone: it is the picture.
+POISON_LOSSES = 5
+SUSPECT_LOSSES = 3
+
+# PUBACK reason codes (MQTT 5, 3.4.2.1) that no second attempt changes: topic name invalid, payload format invalid.
+_HOPELESS = {0x90, 0x99}
+# Packet too large, as Mosquitto answers to a payload above its `message_size_limit`.
+_TOO_LARGE = 0x95
+
+RETRY_FIRST_SECONDS = 1.0
+RETRY_MAX_SECONDS = 60.0
+
+# A picture that is refused this often for any other reason is given up; an alarm is tried for as long as it takes.
+PICTURE_ATTEMPTS = 8
+
+
+class Board:
+    """The retained documents: the latest of each topic. What the broker forgot, it is told again on every connect."""
+
+    def __init__(self) -> None:
+        self._documents: dict[str, tuple[int, bytes]] = {}
+
+    def put(self, topic: str, payload: bytes) -> None:
+        version, old = self._documents.get(topic, (0, b""))
+        if payload != old:
+            self._documents[topic] = (version + 1, payload)
+
+    def newer_than(self, sent: dict[str, int]) -> list[tuple[str, int, bytes]]:
+        """Topic, version and document of all that is not `sent`."""
+        documents = list(self._documents.items())
+        return [(topic, version, payload) for topic, (version, payload) in documents if sent.get(topic) != version]
+
+
+@dataclass
+class Suspicions:
+    """Rows that a broker may be choking on; outlives a connection, since the connection is what it costs."""
+
+    losses: Counter[int] = field(default_factory=Counter)
+    too_large: set[int] = field(default_factory=set)
+
+    def connection_lost(self, pictures: list[Row]) -> None:
+        """The broker closed the connection while these were in flight."""
+        for row in pictures:
+            limit = POISON_LOSSES if len(pictures) == 1 else SUSPECT_LOSSES
+            self.losses[row.id] = min(self.losses[row.id] + 1, limit)
+        if len(self.losses) > 1000:
+            self.losses.clear()
+
+    def suspected(self, row: Row) -> bool:
+        return self.losses[row.id] >= SUSPECT_LOSSES
+
+    def guilty(self, row: Row) -> bool:
+        return self.losses[row.id] >= POISON_LOSSES
+
+
+@dataclass(slots=True)
+class _InFlight:
+    sent_at: float
+    bytes: int
+    row: Row | None = None
+    topic: str | None = None
+    version: int = 0
+
+
+@dataclass
+class _Refusal:
+    attempts: int
+    not_before: float
+
+
+class Delivery:
+    """Feeds one open connection from the outbox and the board, and settles what comes back. One thread only."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        connected: Connected,
+        *,
+        outbox: Outbox,
+        board: Board,
+        suspicions: Suspicions,
+        clock: Callable[[], float],
+        delivered: Callable[[Row, float], None],
+        omitted_topic: Callable[[Row], str],
+        backlog_pictures_per_second: float = BACKLOG_PICTURES_PER_SECOND,
+    ) -> None:
+        self._connection = connection
+        self._limit = connected.maximum_packet_bytes
+        self._retain = connected.retain_available
+        self._window = max(1, min(WINDOW, connected.receive_maximum))
+        self._outbox = outbox
+        self._board = board
+        self._suspicions = suspicions
+        self._clock = clock
+        self._delivered = delivered
+        self._omitted_topic = omitted_topic
+        self._sent_versions: dict[str, int] = {}
+        self._in_flight: dict[int, _InFlight] = {}
+        self._settled: dict[int, Row] = {}
+        self._refusals: dict[int, _Refusal] = {}
+        self._answers: deque[Outgoing] = deque()
+        self._backlog_end = outbox.last_id()
+        self._rate = backlog_pictures_per_second
+        self._tokens, self._tokens_at = 1.0, clock()
+        self._outbox_rests_until = 0.0
+        self.problem: str | None = None
+        """What is wrong with the store or with the broker's answers, one line; None where all is well."""
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is in flight, and the board has nothing new."""
+        return not self._in_flight and not self._board.newer_than(self._sent_versions)
+
+    @property
+    def pictures_in_flight(self) -> list[Row]:
+        return [entry.row for entry in self._in_flight.values() if entry.row is not None and entry.row.picture]
+
+    def answer(self, message: Outgoing) -> None:
+        """An answer to a command; goes when there is room, and is lost with the connection."""
+        if len(self._answers) < 100 and (self._limit is None or message.packet_bytes() <= self._limit):
+            self._answers.append(message)
+        else:
+            log.warning("answer on %s given up: the broker takes no more or nothing that long", message.topic)
+
+    def telemetry(self, message: Outgoing) -> None:
+        """QoS 0: sent now or never."""
+        if self._limit is None or message.packet_bytes() <= self._limit:
+            self._connection.publish(message)
+
+    def pump(self, *, pictures: bool = True) -> None:
+        """Fills the window with what is most urgent."""
+        self._send_board()
+        while self._answers and self._room > 0:
+            self._send(self._answers.popleft())
+        now = self._clock()
+        if now < self._outbox_rests_until:
+            return
+        try:
+            self._send_alarms(now)
+            if pictures:
+                self._send_pictures(now)
+        except Temporary as error:
+            self._rest(error)
+
+    def acknowledged(self, event: Acknowledged) -> None:
+        """Takes in one PUBACK; rows leave the outbox with the next `settle`."""
+        entry = self._in_flight.pop(event.mid, None)
+        if entry is None:
+            return
+        if entry.topic is not None:
+            self._board_acknowledged(entry, event)
+        elif entry.row is not None and event.code < 0x80:
+            self._settled[entry.row.id] = entry.row
+            self._refusals.pop(entry.row.id, None)
+            self._delivered(entry.row, self._clock())
+        elif entry.row is not None:
+            self._refused(entry.row, event)
+
+    def settle(self) -> None:
+        """Deletes what was acknowledged, in one transaction. Where the disk refuses, it is tried again later."""
+        if not self._settled or self._clock() < self._outbox_rests_until:
+            return
+        try:
+            self._outbox.acknowledge(self._settled)
+        except Temporary as error:
+            self._rest(error)
+            return
+        self._settled.clear()
+        self.problem = None if not self._refusals else self.problem
+
+    def stalled(self) -> bool:
+        """The oldest message in flight waits for its PUBACK beyond all patience."""
+        if not self._in_flight:
+            return False
+        patience = PUBACK_TIMEOUT_SECONDS + sum(entry.bytes for entry in self._in_flight.values()) / SLOWEST_LINK
+        return self._clock() - next(iter(self._in_flight.values())).sent_at > patience
+
+    # Sending
+
+    @property
+    def _room(self) -> int:
+        return self._window - len(self._in_flight)
+
+    def _send(self, message: Outgoing, **entry: object) -> None:
+        mid = self._connection.publish(message)
+        self._in_flight[mid] = _InFlight(self._clock(), len(message.payload), **entry)  # type: ignore[arg-type]
+
+    def _send_board(self) -> None:
+        on_the_way = {entry.topic for entry in self._in_flight.values()}
+        for topic, version, payload in self._board.newer_than(self._sent_versions):
+            if self._room > 0 and topic not in on_the_way:
+                message = Outgoing(topic, payload, retain=self._retain, media_type="application/json")
+                if self._limit is not None and message.packet_bytes() > self._limit:
+                    self._sent_versions[topic] = version
+                    self.problem = f"{topic}: {len(payload)} bytes, the broker takes {self._limit} in a packet"
+                    continue
+                self._send(message, topic=topic, version=version)
+
+    def _send_alarms(self, now: float) -> None:
+        waiting = {identity for identity, refusal in self._refusals.items() if refusal.not_before > now}
+        entries = [entry.row for entry in self._in_flight.values()] + list(self._settled.values())
+        busy = {row.camera for row in entries if row is not None and not row.picture}
+        for row in self._outbox.next_alarms(self._room, busy=busy):
+            if row.id not in waiting:
+                message = self._fitting_alarm(row)
+                if message is not None:
+                    self._send(message, row=row)
+
+    def _send_pictures(self, now: float) -> None:
+        pictures = self.pictures_in_flight
+        bytes_in_flight = sum(len(row.payload) for row in pictures)
+        # One place is kept for an alarm, where the broker gives us two.
+        room = self._room - 1 if self._window > 1 else self._room
+        if room <= 0 or bytes_in_flight >= PICTURE_WINDOW_BYTES or any(map(self._suspicions.suspected, pictures)):
+            return
+        for row in self._outbox.next_pictures(min(room, 4), excluding=self._untouchable(now)):
+            alone = self._suspicions.suspected(row)
+            if (alone and self.pictures_in_flight) or not self._rate_allows(row, now):
+                return
+            message = self._fitting_picture(row)
+            if message is not None:
+                self._send(message, row=row)
+                bytes_in_flight += len(message.payload)
+            if alone or bytes_in_flight >= PICTURE_WINDOW_BYTES:
+                return
+
+    def _untouchable(self, now: float) -> set[int]:
+        """Rows in flight, acknowledged but not deleted yet, or refused a moment ago."""
+        rows = {entry.row.id for entry in self._in_flight.values() if entry.row is not None}
+        rows |= {identity for identity, refusal in self._refusals.items() if refusal.not_before > now}
+        return rows | set(self._settled)
+
+    def _rate_allows(self, row: Row, now: float) -> bool:
+        """A token bucket over the pictures that were waiting when the connection was made."""
+        if row.id > self._backlog_end:
+            return True
+        self._tokens = min(self._tokens + (now - self._tokens_at) * self._rate, max(1.0, self._rate / 10))
+        self._tokens_at = now
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+    # Fitting the broker's packet limit
+
+    def _fitting_alarm(self, row: Row) -> Outgoing | None:
+        message = _outgoing(row, row.payload)
+        if self._fits(message, row):
+            return message
+        bare = AlarmPayload.model_validate_json(row.payload).model_copy(update={"regions": [], "evidence": {}})
+        message = _outgoing(row, bare.to_bytes())
+        if self._fits(message, row):
+            return message
+        self._outbox.reject(row, f"{message.packet_bytes()} bytes, the broker takes {self._limit} in a packet")
+        return None
+
+    def _fitting_picture(self, row: Row) -> Outgoing | None:
+        message = _outgoing(row, row.payload)
+        if self._fits(message, row) and not self._suspicions.guilty(row):
+            return message
+        limit = self._limit if self._limit is not None else len(row.payload) // 2
+        small = shrink(row.payload, row.media_type, limit - (message.packet_bytes() - len(row.payload)) - 32)
+        if small is not None and row.part == "heatmap" and not self._suspicions.guilty(row):
+            return _outgoing(row, small.payload, ("scale", f"{small.scale:.4f}"))
+        self._leave_out(row, limit)
+        return None
+
+    def _fits(self, message: Outgoing, row: Row) -> bool:
+        return row.id not in self._suspicions.too_large and (
+            self._limit is None or message.packet_bytes() <= self._limit
+        )
+
+    def _leave_out(self, row: Row, limit: int) -> None:
+        if row.part == "omitted":
+            self._outbox.reject(row, "the broker has no room even for the note about a picture")
+            return
+        reason = f"the broker takes {limit} bytes in a packet"
+        note = OmittedPayload(
+            id=row.alarm, camera=row.camera, picture=row.part, reason=reason, bytes=len(row.payload), limit_bytes=limit
+        )
+        log.warning("%s of alarm %s left out: %d bytes, %s", row.part, row.alarm, len(row.payload), reason)
+        self._outbox.replace(row, Message(self._omitted_topic(row), note.to_bytes(), row.alarm, "omitted", picture=True))
+
+    # What comes back
+
+    def _board_acknowledged(self, entry: _InFlight, event: Acknowledged) -> None:
+        assert entry.topic is not None
+        self._sent_versions[entry.topic] = entry.version
+        if event.code >= 0x80:
+            self.problem = f"the broker refuses {entry.topic}: {event.reason}"
+            log.warning("%s", self.problem)
+
+    def _refused(self, row: Row, event: Acknowledged) -> None:
+        attempts = self._refusals[row.id].attempts + 1 if row.id in self._refusals else 1
+        hopeless = event.code in _HOPELESS or (row.picture and attempts >= PICTURE_ATTEMPTS)
+        self.problem = f"the broker refuses {row.topic}: {event.reason}"
+        log.log(logging.WARNING if attempts == 1 else logging.DEBUG, "%s (attempt %d)", self.problem, attempts)
+        if event.code == _TOO_LARGE and row.picture:
+            self._suspicions.too_large.add(row.id)
+            self._suspicions.losses[row.id] = POISON_LOSSES
+        elif hopeless:
+            self._refusals.pop(row.id, None)
+            self._bury(row, event.reason)
+            return
+        wait = min(RETRY_FIRST_SECONDS * 2.0 ** (attempts - 1), RETRY_MAX_SECONDS)
+        self._refusals[row.id] = _Refusal(attempts, self._clock() + (0.0 if event.code == _TOO_LARGE else wait))
+
+    def _bury(self, row: Row, reason: str) -> None:
+        try:
+            self._outbox.reject(row, reason)
+        except Temporary as error:
+            self._rest(error)
+
+    def _rest(self, error: Temporary) -> None:
+        """The store is unwell: leave it alone for a second, and say so once."""
+        if self.problem != str(error):
+            log.warning("%s", error)
+        self.problem = str(error)
+        self._outbox_rests_until = self._clock() + 1.0
+
+
+def _outgoing(row: Row, payload: bytes, *more: tuple[str, str]) -> Outgoing:
+    about = (("alarm", row.alarm), ("sequence", str(row.sequence)), ("part", row.part))
+    return Outgoing(row.topic, payload, media_type=row.media_type, user_properties=(*about, *more))
