@@ -1,0 +1,34 @@
+"""From a window of good frames to a threshold with a stated false-alarm budget. Needs numpy and scipy only."""
+
+from calibration.budget import Budget
+from calibration.drift import Drift, DriftMonitor
+from calibration.errors import CalibrationError
+from calibration.pictures import PictureMeasures, measure
+from calibration.record import Calibration, CameraReference, LeftOut, Range, ScoreReference
+from calibration.rule import AlarmRule, Rule
+from calibration.score_log import ScoreLog
+from calibration.store import Store, Switch
+from calibration.threshold import Threshold, calibrate
+from calibration.window import Window
+
+__all__ = [
+    "AlarmRule",
+    "Budget",
+    "Calibration",
+    "CalibrationError",
+    "CameraReference",
+    "Drift",
+    "DriftMonitor",
+    "LeftOut",
+    "PictureMeasures",
+    "Range",
+    "Rule",
+    "ScoreLog",
+    "ScoreReference",
+    "Store",
+    "Switch",
+    "Threshold",
+    "Window",
+    "calibrate",
+    "measure",
+]

@@ -1,0 +1,137 @@
+"""How much a window of dependent frames is worth.
+
+Two numbers say it. The *integrated autocorrelation time* of the scores turns frames into an effective sample size. The
+*dispersion* of the episode counts turns episodes into independent ones: it is what multiplies the variance of a count
+over the variance that a Poisson count would have.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.fft import irfft, next_fast_len, rfft
+from scipy.special import ndtri
+from scipy.stats import chi2, rankdata
+
+from calibration.episodes import EpisodeCounts, episode_starts
+
+# A block this many autocorrelation times long (ten decay times of an AR(1) series) leaves the dispersion of its counts
+# under 10 % short, measured at lag-1 correlation 0.98.
+_TIMES_PER_BLOCK = 5.0
+
+# More blocks than this narrow the limit on the dispersion by little (17 % at 100) and shorten the blocks.
+_MOST_BLOCKS = 100
+
+# With fewer blocks than this a window has not seen its own slow movements often enough to vouch for anything.
+LEAST_BLOCKS = 8
+
+# Counts at these shares of all episodes are looked at: dispersion is largest at middling levels and falls towards
+# independent, isolated episodes as a level rises (measured on Gaussian AR(1) series: 4.2 at 1.5 sigma, 2.4 at 3.5).
+_EPISODES_PER_BLOCK = (1.0, 2.0, 4.0)
+
+
+def autocorrelation_time(values: ArrayLike) -> float:
+    """Estimate the integrated autocorrelation time: how many frames are worth one independent frame, 1 to N.
+
+    The sum runs over the autocorrelations of the values' normal scores, so that heavy tails do not hide the dependence,
+    by the initial positive sequence of pairs (Geyer 1992, Practical Markov chain Monte Carlo, section 3.3; Sokal 1997,
+    section 3). Removing the mean lowers every autocovariance by about time / N, which is put back once. Faster than
+    independent is not believed: never under 1.
+
+    Args:
+        values: at least 4 numbers [N].
+
+    >>> rng = np.random.default_rng(1)
+    >>> noise, x = rng.standard_normal(20_000), np.empty(20_000)
+    >>> x[0] = noise[0]
+    >>> for t in range(1, 20_000):
+    ...     x[t] = 0.9 * x[t - 1] + np.sqrt(1 - 0.9**2) * noise[t]
+    >>> round(autocorrelation_time(x), 1)  # (1 + 0.9) / (1 - 0.9) = 19
+    18.3
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    count = numbers.size
+    if count < 4 or np.ptp(numbers) == 0:
+        return float(max(count, 1))
+    normal = ndtri((rankdata(numbers) - 0.5) / count)
+    correlation = _autocorrelations(normal - normal.mean())
+    plain = _initial_positive_sum(correlation)
+    lifted = correlation + plain / count * (1 - correlation)
+    return float(np.clip(_initial_positive_sum(lifted), 1.0, count))
+
+
+def _autocorrelations(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    size = next_fast_len(2 * values.size, real=True)
+    spectrum = rfft(values, size)
+    covariances = irfft(spectrum * spectrum.conj(), size)[: values.size]
+    return np.asarray(covariances / covariances[0])
+
+
+def _initial_positive_sum(correlation: NDArray[np.float64]) -> float:
+    """Sum the autocorrelations of both sides up to the first pair of neighbours that does not sum above zero."""
+    pairs = correlation[: correlation.size // 2 * 2].reshape(-1, 2).sum(axis=1)
+    negative = np.flatnonzero(pairs <= 0)
+    end = int(negative[0]) if negative.size else pairs.size
+    return float(2 * pairs[:end].sum() - 1)
+
+
+def effective_sample_size(values: ArrayLike) -> float:
+    """Estimate how many independent frames the window [N] is worth: N over its integrated autocorrelation time."""
+    numbers = np.asarray(values)
+    return float(numbers.size / autocorrelation_time(numbers))
+
+
+@dataclass(frozen=True, slots=True)
+class Dispersion:
+    """How far from independent the episodes of a statistic are: 1 for a Poisson process."""
+
+    estimate: float
+    """Variance over mean of the block counts, the largest over the levels looked at, never under 1."""
+    upper: float
+    """Its upper limit at the confidence asked for; infinite where the window has fewer than `LEAST_BLOCKS` blocks."""
+    blocks: int
+    """Blocks that the window was cut into."""
+    block_frames: int
+    """Length of a block, frames."""
+
+
+def dispersion(
+    statistic: NDArray[np.float64],
+    counts: EpisodeCounts,
+    *,
+    autocorrelation_time: float,
+    confidence: float,
+    quiet_frames: int = 1,
+) -> Dispersion:
+    """Estimate the dispersion of the episode counts by batch means, with an upper limit.
+
+    The window is cut into blocks that are long beside its autocorrelation time; the index of dispersion of the counts in
+    them (Cox & Lewis 1966, section 4.2) is taken at levels with about one, two and four episodes a block, and the largest
+    counts. The limit is that of a variance from so many normal block counts.
+    """
+    frames = statistic.size
+    block_frames = max(math.ceil(_TIMES_PER_BLOCK * autocorrelation_time), math.ceil(frames / _MOST_BLOCKS), 1)
+    blocks = frames // block_frames
+    if blocks < 2:
+        return Dispersion(
+            estimate=max(1.0, autocorrelation_time), upper=math.inf, blocks=blocks, block_frames=block_frames
+        )
+    levels = counts.highest_levels(math.ceil(max(_EPISODES_PER_BLOCK) * blocks))
+    wanted = [min(math.ceil(each * blocks), levels.size) - 1 for each in _EPISODES_PER_BLOCK]
+    found = [_index(statistic, levels[at], blocks, block_frames, quiet_frames) for at in set(wanted) if at >= 0]
+    estimate = max([1.0, *found])
+    upper = (
+        estimate * (blocks - 1) / float(chi2.ppf(1 - confidence, blocks - 1)) if blocks >= LEAST_BLOCKS else math.inf
+    )
+    return Dispersion(estimate=estimate, upper=upper, blocks=blocks, block_frames=block_frames)
+
+
+def _index(statistic: NDArray[np.float64], level: float, blocks: int, block_frames: int, quiet_frames: int) -> float:
+    """Variance over mean of the counts of episodes just below this level, one count a block."""
+    starts = episode_starts(statistic, np.nextafter(level, -np.inf), quiet_frames=quiet_frames) // block_frames
+    counted = np.bincount(starts[starts < blocks], minlength=blocks)
+    mean = float(counted.mean())
+    return float(counted.var(ddof=1)) / mean if mean > 0 else 1.0

@@ -1,0 +1,87 @@
+"""How hot good parts get, place by place: what makes 1.0 mean the same on every frame.
+
+Raw heat has no common scale: an edge that never sits in the same place is always hot, a flat face never is. The level of
+a place is the highest heat that any good frame of the window showed there or right beside it, and never less than a
+third of what the hottest places show: where good parts stay stone cold, a whiff of noise is no defect.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, maximum_filter
+
+from calibration.errors import CalibrationError
+
+Heat = NDArray[np.float32]
+
+# All the memory that a window's heat may take.
+MAX_BYTES = 48 * 2**20
+
+# Levels reach to the neighbouring cells (parts sit a little differently every time) and are smoothed by one cell.
+_REACH_CELLS, _SMOOTH_CELLS = 3, 1.0
+
+# No level lies below this share of the 90 % quantile of all levels.
+_FLOOR_SHARE = 1 / 3
+
+
+class HeatLevels:
+    """Highest heat per cell over a window, in bounded memory, from which suspected frames can still be left out.
+
+    Suspected frames are always those with the highest scores. So the heat of the `left_out` highest-scored frames so far
+    is kept apart, and everything else is merged into one running maximum.
+    """
+
+    def __init__(self, *, left_out: int) -> None:
+        self._left_out = max(1, left_out)
+        self._shape: tuple[int, int] | None = None
+        self._cell = 1
+        self._merged: Heat | None = None
+        self._apart: list[tuple[float, int, Heat]] = []
+
+    def add(self, index: int, score: float, heatmap: Heat) -> None:
+        """Take the heat [h, w] of the frame at this place of the window."""
+        if self._shape is None:
+            self._open(heatmap)
+        if heatmap.shape != self._shape:
+            raise CalibrationError(f"heatmap: got shape {heatmap.shape}, wanted {self._shape} as before")
+        entry = (score, index, _pooled(heatmap, self._cell))
+        if len(self._apart) < self._left_out:
+            heapq.heappush(self._apart, entry)
+            return
+        coolest = heapq.heappushpop(self._apart, entry)[2]
+        self._merged = coolest if self._merged is None else np.maximum(self._merged, coolest, out=self._merged)
+
+    def level(self, suspected: NDArray[np.bool_]) -> Heat:
+        """Return the level of every pixel, float32 [h, w], > 0, without the frames that are suspected (mask bool [N])."""
+        kept = [heat for _, index, heat in self._apart if not suspected[index]]
+        highest = [] if self._merged is None else [self._merged]
+        if self._shape is None or not (kept or highest):
+            raise CalibrationError("heat level: got no good frame, wanted at least one")
+        cells = np.maximum.reduce(kept + highest)
+        reached = gaussian_filter(maximum_filter(cells, _REACH_CELLS, mode="nearest"), _SMOOTH_CELLS, mode="nearest")
+        floor = _FLOOR_SHARE * float(np.quantile(reached, 0.9))
+        level = np.maximum(np.maximum(reached, cells), max(floor, np.finfo(np.float32).tiny))
+        height, width = self._shape
+        full = level.repeat(self._cell, axis=0).repeat(self._cell, axis=1)[:height, :width]
+        return np.ascontiguousarray(full, dtype=np.float32)
+
+    def _open(self, heatmap: Heat) -> None:
+        if heatmap.ndim != 2 or heatmap.size == 0:
+            raise CalibrationError(f"heatmap: got shape {heatmap.shape}, wanted [h, w]")
+        self._shape = (heatmap.shape[0], heatmap.shape[1])
+        affordable = MAX_BYTES / 4 / (self._left_out + 1)
+        self._cell = max(1, math.ceil(math.sqrt(heatmap.size / affordable)))
+
+
+def _pooled(heatmap: Heat, cell: int) -> Heat:
+    """Highest heat of each cell x cell square, edges included: float32, a copy."""
+    if cell == 1:
+        return np.array(heatmap, dtype=np.float32)
+    height, width = heatmap.shape
+    padded = np.pad(heatmap, ((0, -height % cell), (0, -width % cell)), mode="edge")
+    rows, columns = padded.shape[0] // cell, padded.shape[1] // cell
+    return np.asarray(padded.reshape(rows, cell, columns, cell).max(axis=(1, 3)), dtype=np.float32)

@@ -1,0 +1,246 @@
+"""From a window of good scores and a budget to a threshold, and to what that threshold can promise.
+
+Inside the window, *conformal* and distribution-free: take the lowest level at which even the upper limit on the rate of
+episodes keeps the budget. The count of episodes at a level is compared with a Poisson count stretched by the dispersion
+that the window itself shows, so that clustered episodes count as the few independent ones that they are. With no episode
+left, T frames of dispersion D bound the rate by D · (-ln α) / T: the rule of three. (Vovk, Gammerman & Shafer 2005,
+section 2.2, for the idea on independent scores; Wilks 1941 for the limits.) Scanning from the top and stopping at the
+first level that fails makes the choice of the level part of the guarantee: the realised rate exceeds the budget only if
+the count at the one true level fell below its own limit.
+
+Beyond the window: *peaks over threshold* (`calibration.tail`), never certified.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import gammaincinv
+
+from calibration.budget import SECONDS_PER_DAY, Budget
+from calibration.dependence import LEAST_BLOCKS, Dispersion, autocorrelation_time, dispersion
+from calibration.episodes import EpisodeCounts
+from calibration.errors import CalibrationError
+from calibration.rule import Rule
+from calibration.tail import Tail, fit_tail
+
+CONFORMAL = "conformal"
+PEAKS_OVER_THRESHOLD = "peaks over threshold"
+
+# Under this many frames neither a dependence nor a tail can be told from noise.
+LEAST_FRAMES = 50
+
+# Episode levels that the tail is fitted to: at most this share of the frames lies above the base level ...
+_TAIL_SHARE = 0.15
+# ... and no more than frames ** (2/3), so that a longer window looks further out (Scarrott & MacDonald 2012, section 2).
+_TAIL_POWER = 2 / 3
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A threshold on the rule's statistic, and what it can promise."""
+
+    value: float
+    """The rule alarms where its statistic lies above this, in units of the scores."""
+    method: str
+    """"conformal" (inside the window, distribution-free) or "peaks over threshold" (extrapolated)."""
+    promised_alarms_per_day: float
+    """Upper bound on alarm episodes per day of good parts, at the confidence asked for."""
+    effective_sample_size: float
+    """Independent frames that the window is worth."""
+    certified: bool
+    """True where the promise keeps the budget and rests on the window alone."""
+    frames_needed: int | None
+    """Length of a window that would certify this budget on this line, frames in all; None where it is certified."""
+    reason: str
+    """One sentence: why it is certified, or what is missing."""
+    expected_alarms_per_day: float
+    """Best estimate of the alarm episodes per day of good parts."""
+    dispersion: float
+    """Variance of the episode counts over that of independent ones, as estimated; 1 is independent."""
+    episodes: int
+    """Episodes above the threshold within the window itself."""
+    frames: int
+    """Length of the window, frames."""
+
+
+def calibrate(
+    scores: ArrayLike,
+    *,
+    frames_per_second: float,
+    budget: Budget = Budget(alarms=1, per_seconds=SECONDS_PER_DAY),  # noqa: B008 - frozen
+    rule: Rule = Rule(k=1, n=1),  # noqa: B008 - frozen
+    confidence: float = 0.95,
+    quiet_frames: int = 1,
+) -> Threshold:
+    """Find the threshold for a budget of false alarms from the scores of good frames, in the order they came.
+
+    Args:
+        scores: finite scores [N] of successive good frames, N ≥ 50.
+        frames_per_second: rate of the line, > 0; turns a budget per time into one per frame.
+        budget: false alarms allowed.
+        rule: k of n.
+        confidence: of the promise, between 0.5 and 1.
+        quiet_frames: frames below the threshold that end an alarm episode (see `calibration.episodes`).
+
+    Raises:
+        CalibrationError: too few scores, a score that is no number, scores that are all the same, an impossible setting.
+
+    >>> scores = np.random.default_rng(0).gamma(4.0, size=5000)
+    >>> budget = Budget(alarms=1, per_frames=100)
+    >>> threshold = calibrate(scores, frames_per_second=20.0, budget=budget)
+    >>> threshold.certified, threshold.method, round(threshold.value, 3)
+    (True, 'conformal', 0)
+    """
+    values = _checked(scores, frames_per_second, rule, confidence, quiet_frames)
+    window = _Window.of(values, rule, confidence, quiet_frames)
+    allowed = budget.per_frame(frames_per_second=frames_per_second)
+    per_day = frames_per_second * SECONDS_PER_DAY
+    level = window.lowest_certified(allowed)
+    if level is not None:
+        return _certified(window, level, budget, confidence, per_day)
+    return _extrapolated(window, allowed, budget, confidence, frames_per_second)
+
+
+def tail_of(
+    scores: ArrayLike,
+    *,
+    rule: Rule = Rule(k=1, n=1),
+    quiet_frames: int = 1,
+) -> Tail:
+    """Fit the tail of the rule's statistic over a window, as `calibrate` does beyond it: for reports."""
+    values = np.asarray(scores, dtype=np.float64)
+    return _Window.of(values, rule, 0.95, quiet_frames).tail()
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """What every candidate threshold is judged by."""
+
+    statistic: NDArray[np.float64]
+    counts: EpisodeCounts
+    effective_sample_size: float
+    dispersion: Dispersion
+    miss: float
+    """Chance that the limit on the rate may be wrong; the limit on the dispersion has as much."""
+
+    @classmethod
+    def of(cls, values: NDArray[np.float64], rule: Rule, confidence: float, quiet_frames: int) -> _Window:
+        statistic = rule.statistic(values)
+        counts = EpisodeCounts(statistic, quiet_frames=quiet_frames)
+        # Two limits are used together, so each takes half of the chance of being wrong (Bonferroni).
+        miss = (1 - confidence) / 2
+        time = autocorrelation_time(values)
+        slowest = time if rule.n == 1 else max(time, autocorrelation_time(statistic))
+        spread = dispersion(
+            statistic, counts, autocorrelation_time=slowest, confidence=1 - miss, quiet_frames=quiet_frames
+        )
+        return cls(statistic, counts, values.size / time, spread, miss)
+
+    def upper_rate(self, episodes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Upper limit on episodes per frame, given the episodes counted in the window."""
+        factor = self.dispersion.upper
+        if not math.isfinite(factor):
+            return np.full(np.shape(episodes), math.inf)
+        return np.asarray(gammaincinv(episodes / factor + 1, 1 - self.miss) * factor / self.counts.frames)
+
+    def lowest_certified(self, allowed: float) -> float | None:
+        """The lowest level, going down from the top, whose upper rate keeps the budget; None where none does."""
+        if not self.upper_rate(np.array([0]))[0] <= allowed:
+            return None
+        most = int(allowed * self.counts.frames) + 1
+        levels = self.counts.highest_levels(most)
+        kept = self.upper_rate(np.arange(levels.size)) <= allowed
+        return float(levels[: int(np.argmin(kept)) or kept.size][-1])
+
+    def tail(self) -> Tail:
+        base = float(np.quantile(self.statistic, 1 - _TAIL_SHARE))
+        many = int(min(self.counts.frames**_TAIL_POWER, self.counts.at(base)))
+        levels = self.counts.highest_levels(max(many, 2) + 1)
+        return fit_tail(levels, frames=self.counts.frames, dispersion=self.dispersion.estimate)
+
+    def frames_needed(self, allowed: float) -> int:
+        """Frames of window that would certify the budget with no episode to spare."""
+        spread = self.dispersion
+        blocks = max(spread.blocks, 50)
+        inflated = spread.estimate * (1 + 3 / math.sqrt(blocks))
+        return math.ceil(max(-math.log(self.miss) * inflated / allowed, 2 * LEAST_BLOCKS * spread.block_frames))
+
+
+def _certified(window: _Window, level: float, budget: Budget, confidence: float, per_day: float) -> Threshold:
+    episodes = window.counts.at(level)
+    upper = float(window.upper_rate(np.array([episodes]))[0])
+    return Threshold(
+        value=level,
+        method=CONFORMAL,
+        promised_alarms_per_day=upper * per_day,
+        effective_sample_size=window.effective_sample_size,
+        certified=True,
+        frames_needed=None,
+        reason=f"{episodes} episodes above it in {window.counts.frames} frames keep {budget} at {confidence:.0%} confidence",
+        expected_alarms_per_day=(episodes + 0.5) / window.counts.frames * per_day,
+        dispersion=window.dispersion.estimate,
+        episodes=episodes,
+        frames=window.counts.frames,
+    )
+
+
+def _extrapolated(
+    window: _Window, allowed: float, budget: Budget, confidence: float, frames_per_second: float
+) -> Threshold:
+    tail = window.tail()
+    level = tail.level(allowed)
+    per_day = frames_per_second * SECONDS_PER_DAY
+    episodes = window.counts.at(level)
+    bounds = (tail.rate(level, quantile=confidence), float(window.upper_rate(np.array([episodes]))[0]))
+    needed = window.frames_needed(allowed)
+    return Threshold(
+        value=level,
+        method=PEAKS_OVER_THRESHOLD,
+        promised_alarms_per_day=min(bounds) * per_day,
+        effective_sample_size=window.effective_sample_size,
+        certified=False,
+        frames_needed=needed,
+        reason=_missing(window, budget, needed, frames_per_second),
+        expected_alarms_per_day=tail.rate(level) * per_day,
+        dispersion=window.dispersion.estimate,
+        episodes=episodes,
+        frames=window.counts.frames,
+    )
+
+
+def _missing(window: _Window, budget: Budget, needed: int, frames_per_second: float) -> str:
+    have, seconds = window.counts.frames, needed / frames_per_second
+    span = f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.0f} minutes"
+    return (
+        f"{have} frames, worth {window.effective_sample_size:.0f} independent ones, cannot certify {budget}: "
+        f"the threshold is extrapolated; a window of about {needed} frames ({span}) would certify it"
+    )
+
+
+def _checked(
+    scores: ArrayLike, frames_per_second: float, rule: Rule, confidence: float, quiet_frames: int
+) -> NDArray[np.float64]:
+    values = np.asarray(scores, dtype=np.float64)
+    if not (math.isfinite(frames_per_second) and frames_per_second > 0):
+        raise CalibrationError(f"frames_per_second: got {frames_per_second!r}, wanted a number above 0")
+    if not 0.5 <= confidence < 1:
+        raise CalibrationError(f"confidence: got {confidence!r}, wanted a number from 0.5 to below 1")
+    if quiet_frames < 1:
+        raise CalibrationError(f"quiet_frames: got {quiet_frames!r}, wanted 1 or more")
+    if values.ndim != 1 or values.size < max(LEAST_FRAMES, 10 * rule.n):
+        raise CalibrationError(
+            f"scores: got shape {values.shape}, wanted at least {max(LEAST_FRAMES, 10 * rule.n)} in one row"
+        )
+    if not np.isfinite(values).all():
+        raise CalibrationError(
+            f"scores: got {int((~np.isfinite(values)).sum())} that are not finite numbers, wanted none"
+        )
+    if values.min() == values.max():
+        raise CalibrationError(
+            f"scores: got {values.size} times {values[0]:g}, wanted scores that differ (camera frozen?)"
+        )
+    return values
