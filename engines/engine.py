@@ -1,0 +1,149 @@
+"""The engine: frames in, latent distances and heatmaps out. Backends fill in `_score`; the checks are here, once.
+
+An engine that does not reproduce the bundle's reference frames within the manifest's tolerance is never handed out.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from types import TracebackType
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.bundle import Bundle, Frames
+from engines.errors import EngineError
+
+NAMES = ("auto", "onnxruntime", "torch")
+"""What `open_engine` takes; `auto` is the fastest that this machine has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What an engine says of N frames."""
+
+    score: NDArray[np.float32]
+    """Latent distance [N], ≥ 0."""
+    heatmap: NDArray[np.float32]
+    """Where it comes from [N, h, w], raw, ≥ 0, in the same units on every frame."""
+
+
+class Engine(ABC):
+    """A model that is ready to score. Scoring is thread-safe; closing is for the one who opened it.
+
+    A frame's score does not depend on the frames it is batched with, and the caller's arrays are never written to.
+    """
+
+    name: ClassVar[str]
+    """As `open_engine` takes it, and as calibrations record it."""
+    precision: ClassVar[str] = "fp32"
+    """Which tolerance of the manifest applies: fp32 or fp16."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self._closed = False
+        self._state = threading.Lock()
+
+    def score(self, frames: Frames) -> Scores:
+        """Score N ≥ 1 frames, [N, H, W, C] of the bundle's geometry and dtype; EngineError where they are not."""
+        if self._closed:
+            raise EngineError(f"{self.name} engine: already closed")
+        self._check(frames)
+        score, heatmap = self._score(np.ascontiguousarray(frames))
+        return Scores(score, heatmap)
+
+    def close(self) -> None:
+        """Let go of the model; closing twice is fine."""
+        with self._state:
+            if not self._closed:
+                self._closed = True
+                self._close()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def _score(self, frames: Frames) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Score contiguous frames that have been checked: (score [N], heatmap [N, h, w]), both float32 and the caller's."""
+
+    def _close(self) -> None:  # noqa: B027 - a backend without resources of its own needs none
+        """Let go of what the backend holds; called once."""
+
+    def _check(self, frames: Frames) -> None:
+        geometry = self.bundle.geometry
+        if not isinstance(frames, np.ndarray):
+            raise EngineError(f"frames are a {type(frames).__name__}, wanted a numpy array [N, H, W, C]")
+        if frames.ndim != 4 or frames.shape[1:] != geometry.shape or len(frames) == 0:
+            wanted = "×".join(str(size) for size in geometry.shape)
+            got = "×".join(str(size) for size in frames.shape)
+            raise EngineError(f"frames are {got}, the model wants N×{wanted} with N ≥ 1")
+        if frames.dtype != geometry.dtype:
+            raise EngineError(f"frames are {frames.dtype}, the model wants {geometry.dtype} ({geometry.bit_depth} bit)")
+
+
+def open_engine(bundle: Bundle, name: str = "auto", *, threads: int | None = None) -> Engine:
+    """Open an engine on a bundle and check it against the reference frames.
+
+    `threads` limits the CPU threads of one call to `score`; None leaves it to the backend. Raises EngineError where the name is
+    unknown, the backend is not installed, or the reference is not reproduced.
+    """
+    engine = _construct(bundle, name, threads)
+    try:
+        check_reference(engine)
+    except BaseException:
+        engine.close()
+        raise
+    return engine
+
+
+def check_reference(engine: Engine) -> None:
+    """Raise EngineError where the engine is further from the reference frames than the manifest allows."""
+    reference = engine.bundle.reference()
+    tolerance = float(getattr(engine.bundle.manifest.tolerance, engine.precision))
+    scores = engine.score(reference.frames)
+    for got, wanted, what in (
+        (scores.score, reference.score, "score"),
+        (scores.heatmap, reference.heatmap, "heatmap"),
+    ):
+        error = relative_error(got, wanted)
+        if not error <= tolerance:
+            raise EngineError(
+                f"{engine.name} engine: {what} of the reference frames is off by {error:.2g}, "
+                f"wanted at most {tolerance:g} ({engine.bundle.path})"
+            )
+
+
+def relative_error(got: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
+    """Largest difference on any frame, relative to that frame's largest wanted value; inf where anything is not finite.
+
+    >>> relative_error(np.float32([1.0, 2.1]), np.float32([1.0, 2.0]))
+    0.05
+    """
+    if got.shape != wanted.shape or not np.isfinite(got).all():
+        return float("inf")
+    rows = len(wanted)
+    difference = np.abs(got.astype(np.float64) - wanted).reshape(rows, -1).max(axis=1)
+    scale = np.abs(wanted.astype(np.float64)).reshape(rows, -1).max(axis=1)
+    return float(round(np.max(difference / np.maximum(scale, np.finfo(np.float32).tiny)), 6))
+
+
+def _construct(bundle: Bundle, name: str, threads: int | None) -> Engine:
+    if threads is not None and threads < 1:
+        raise EngineError(f"threads is {threads}, wanted at least 1")
+    if name in ("auto", "onnxruntime"):
+        from engines.onnxruntime import OnnxRuntimeEngine
+
+        return OnnxRuntimeEngine(bundle, threads=threads)
+    if name == "torch":
+        from engines.torch import TorchEngine
+
+        return TorchEngine(bundle, threads=threads)
+    raise EngineError(f"engine {name!r} is unknown, wanted one of {', '.join(NAMES)}")

@@ -1,0 +1,17 @@
+"""The errors of this package: each text is one line that says what was got and what was wanted."""
+
+
+class EngineError(RuntimeError):
+    """The model or its engine cannot do what was asked."""
+
+
+class BundleError(EngineError):
+    """A model bundle is missing, incomplete, altered, or of a kind that this version does not know."""
+
+
+class ImageError(EngineError):
+    """A picture cannot be read, or does not fit the model."""
+
+
+class TrainingError(EngineError):
+    """Training cannot start or cannot go on."""

@@ -1,0 +1,160 @@
+"""GANomaly's networks after Akcay et al. 2018 (ACCV, section 3.1), with the layer names of the authors' code.
+
+Encoder → decoder → second encoder make the generator; a third encoder with one output is the discriminator. The names of the
+layers (`encoder1.main.pyramid-64-128-conv` and so on) are those of the published `netG.pth`, so that its weights load.
+
+Departures from the paper's code, all without effect at the sizes it supports (square powers of two from 16):
+
+- height and width may be any multiples of 16, equal or not. The pyramid halves while the halves are whole and at least 4
+  pixels; the last convolution covers what remains (4×4 at the paper's sizes, 6×6 at 96 pixels, 7×7 at 112).
+- no data-parallel wrapper inside the network: Lightning Fabric does that from outside.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from engines.errors import EngineError, TrainingError
+
+# Section 4.3 and the published options: 100 latent values; 64 filters in the first layer.
+LATENT = 100
+FILTERS = 64
+
+_SLOPE = 0.2
+"""Of the leaky ReLU (section 4.3, after DCGAN)."""
+
+
+def check_size(height: int, width: int) -> None:
+    """Raise TrainingError where the pyramid cannot be built: wanted are multiples of 16 from 16 on."""
+    if height < 16 or width < 16 or height % 16 or width % 16:
+        raise TrainingError(f"size is {width}×{height}, wanted multiples of 16, at least 16")
+
+
+def pyramid(height: int, width: int) -> list[tuple[int, int]]:
+    """Sizes from the first halving to the last.
+
+    >>> pyramid(32, 32)
+    [(16, 16), (8, 8), (4, 4)]
+    >>> pyramid(96, 64)
+    [(48, 32), (24, 16), (12, 8), (6, 4)]
+    """
+    check_size(height, width)
+    sizes = [(height // 2, width // 2)]
+    while all(size % 2 == 0 and size // 2 >= 4 for size in sizes[-1]):
+        sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
+    return sizes
+
+
+class Encoder(nn.Module):
+    """[N, channels, height, width] → [N, latent, 1, 1]: strided 4×4 convolutions, filters doubling as the size halves."""
+
+    def __init__(self, height: int, width: int, channels: int, latent: int, filters: int) -> None:
+        super().__init__()
+        sizes = pyramid(height, width)
+        main = nn.Sequential()
+        main.add_module(f"initial-conv-{channels}-{filters}", nn.Conv2d(channels, filters, 4, 2, 1, bias=False))
+        main.add_module(f"initial-relu-{filters}", nn.LeakyReLU(_SLOPE, inplace=True))
+        for _ in sizes[1:]:
+            doubled = filters * 2
+            main.add_module(f"pyramid-{filters}-{doubled}-conv", nn.Conv2d(filters, doubled, 4, 2, 1, bias=False))
+            main.add_module(f"pyramid-{doubled}-batchnorm", nn.BatchNorm2d(doubled))
+            main.add_module(f"pyramid-{doubled}-relu", nn.LeakyReLU(_SLOPE, inplace=True))
+            filters = doubled
+        # The authors' name says 1 whatever the number of outputs.
+        main.add_module(f"final-{filters}-1-conv", nn.Conv2d(filters, latent, sizes[-1], 1, 0, bias=False))
+        self.main = main
+
+    def forward(self, frames: Tensor) -> Tensor:
+        result: Tensor = self.main(frames)
+        return result
+
+
+class Decoder(nn.Module):
+    """[N, latent, 1, 1] → [N, channels, height, width] in -1 … 1: the encoder's mirror in transposed convolutions."""
+
+    def __init__(self, height: int, width: int, channels: int, latent: int, filters: int) -> None:
+        super().__init__()
+        sizes = pyramid(height, width)
+        filters *= 2 ** (len(sizes) - 1)
+        main = nn.Sequential()
+        main.add_module(
+            f"initial-{latent}-{filters}-convt", nn.ConvTranspose2d(latent, filters, sizes[-1], 1, 0, bias=False)
+        )
+        main.add_module(f"initial-{filters}-batchnorm", nn.BatchNorm2d(filters))
+        main.add_module(f"initial-{filters}-relu", nn.ReLU(inplace=True))
+        for _ in sizes[1:]:
+            halved = filters // 2
+            main.add_module(
+                f"pyramid-{filters}-{halved}-convt", nn.ConvTranspose2d(filters, halved, 4, 2, 1, bias=False)
+            )
+            main.add_module(f"pyramid-{halved}-batchnorm", nn.BatchNorm2d(halved))
+            main.add_module(f"pyramid-{halved}-relu", nn.ReLU(inplace=True))
+            filters = halved
+        main.add_module(f"final-{filters}-{channels}-convt", nn.ConvTranspose2d(filters, channels, 4, 2, 1, bias=False))
+        main.add_module(f"final-{channels}-tanh", nn.Tanh())
+        self.main = main
+
+    def forward(self, latent: Tensor) -> Tensor:
+        result: Tensor = self.main(latent)
+        return result
+
+
+class Generator(nn.Module):
+    """The paper's generator: what the frame looks like when drawn from its latent vector, and both latent vectors."""
+
+    def __init__(self, height: int, width: int, channels: int, latent: int = LATENT, filters: int = FILTERS) -> None:
+        super().__init__()
+        self.encoder1 = Encoder(height, width, channels, latent, filters)
+        self.decoder = Decoder(height, width, channels, latent, filters)
+        self.encoder2 = Encoder(height, width, channels, latent, filters)
+        self.apply(initialise)
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[N, C, H, W] in -1 … 1 → (reconstruction [N, C, H, W], latent of the frame, latent of the reconstruction)."""
+        latent = self.encoder1(frames)
+        reconstruction = self.decoder(latent)
+        return reconstruction, latent, self.encoder2(reconstruction)
+
+
+class Discriminator(nn.Module):
+    """Real or drawn: an encoder with one output; everything before its last layer gives the features that are matched."""
+
+    def __init__(self, height: int, width: int, channels: int, filters: int = FILTERS) -> None:
+        super().__init__()
+        layers = list(Encoder(height, width, channels, 1, filters).main.children())
+        self.features = nn.Sequential(*layers[:-1])
+        self.classifier = nn.Sequential(layers[-1])
+        self.classifier.add_module("Sigmoid", nn.Sigmoid())
+        self.apply(initialise)
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """[N, C, H, W] → (probability of being real [N], features [N, F, h, w])."""
+        features = self.features(frames)
+        return self.classifier(features).flatten(), features
+
+
+def initialise(module: nn.Module) -> None:
+    """Weights from N(0, 0.02) for convolutions, N(1, 0.02) and zero shift for batch normalisation (DCGAN, section 3)."""
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+        nn.init.zeros_(module.bias)
+
+
+def load_published(generator: Generator, path: str) -> int:
+    """Fill a generator from the authors' `netG.pth`, tensors only and nothing executed; returns the epoch it was saved at.
+
+    Raises EngineError where the file holds anything else, or weights of another size.
+    """
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        state = {name.removeprefix("module."): value for name, value in saved["state_dict"].items()}
+        generator.load_state_dict(state)
+        return int(saved.get("epoch", 0))
+    except FileNotFoundError:
+        raise EngineError(f"{path}: no such file") from None
+    except Exception as error:  # the unpickler, a missing key, a wrong shape: all mean the same to the caller
+        reason = " ".join(str(error).split())[:200]
+        raise EngineError(f"{path}: not a netG.pth for this size and these channels ({reason})") from None
