@@ -15,7 +15,7 @@ def utc_now() -> datetime:
 class Pace:
     """Holds a reader to so many frames a second.
 
-    A reader that falls behind by more than `MAX_BACKLOG_SECONDS` gets no burst of late frames afterwards, as from a camera.
+    A reader that falls behind by more than `MAX_BACKLOG_SECONDS` gets no burst of late frames afterwards.
     """
 
     MAX_BACKLOG_SECONDS = 0.5

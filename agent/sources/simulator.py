@@ -44,7 +44,7 @@ class SimulatorSource(FrameSource):
     ) -> None:
         super().__init__()
         self.live = frames_per_second is not None
-        self.line = line
+        self._line = line
         self._pace = Pace(frames_per_second, clock, sleep)
         self._frame_count = frame_count
         self._timetable = Timetable(faults)
@@ -55,7 +55,7 @@ class SimulatorSource(FrameSource):
 
     def describe(self) -> str:
         """Name the source."""
-        return f"simulator ({self.line.mode}, seed {self.line.seed})"
+        return f"simulator ({self._line.mode}, seed {self._line.seed})"
 
     def _open(self) -> None:
         self._pace.restart()
@@ -83,10 +83,9 @@ class SimulatorSource(FrameSource):
         if fault is FaultKind.FROZEN and self._last_image is not None:
             repeated: Image = self._last_image.copy()
             return repeated
-        image = self.line.image(self._index)
+        image = self._line.image(self._index)
         if fault is not None:
-            image = spoil(image, fault, np.random.default_rng((self.line.seed, self._index)))
-        # The receiver owns `image`; nobody writes to frames, but a copy is kept where the next one may have to repeat it.
+            image = spoil(image, fault, np.random.default_rng((self._line.seed, self._index)))
         self._last_image = image
         return image
 

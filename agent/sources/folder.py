@@ -1,0 +1,186 @@
+"""A folder of pictures, read in the order of their names; it can be followed while a scanner writes into it."""
+
+from __future__ import annotations
+
+import stat
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from agent.errors import Permanent, Temporary
+from agent.records import Image
+from agent.sources.clock import Pace, utc_now
+from agent.sources.quarantine import DEFAULT_MAX_BYTES, Quarantine
+from agent.sources.source import Captured, EndOfStream, FrameSource
+from engines.errors import ImageError
+from engines.preprocessing import SUFFIXES, read_image
+
+# A writer that pauses longer than this in the middle of a picture is taken to have failed.
+GIVE_UP_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """What tells one writing of a file from the next."""
+
+    size: int
+    modified_ns: int
+    inode: int
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A file that may still be written to."""
+
+    version: _Version
+    since: float
+    """When this version was first seen, monotonic seconds."""
+
+
+class FolderSource(FrameSource):
+    """The pictures of a folder; nothing is lost.
+
+    path: the folder; hidden files and names that are no picture's (such as `x.png.part`) are left out.
+    follow: after the last picture, wait for new ones. A file is read once its size and time have not changed for
+        `settle_seconds` and it decodes to the end; one that is written again counts as a new picture.
+    recursive: look into the folders below, too.
+    frames_per_second: pace; None reads as fast as asked.
+    quarantine_directory: where copies of unreadable files go, up to `quarantine_max_bytes`; the folder is only read.
+    """
+
+    live = False
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        follow: bool = False,
+        recursive: bool = False,
+        frames_per_second: float | None = None,
+        settle_seconds: float = 1.0,
+        poll_seconds: float = 0.2,
+        quarantine_directory: Path | None = None,
+        quarantine_max_bytes: int = DEFAULT_MAX_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        super().__init__()
+        self._path = Path(path)
+        self._follow, self._recursive = follow, recursive
+        self._settle_seconds, self._poll_seconds = settle_seconds, poll_seconds
+        self._quarantine = Quarantine(quarantine_directory, quarantine_max_bytes, now)
+        self._pace = Pace(frames_per_second, clock, sleep)
+        self._clock, self._sleep, self._now = clock, sleep, now
+        self._ready: deque[Path] = deque()
+        self._done: dict[Path, _Version] = {}
+        self._waiting: dict[Path, _Waiting] = {}
+
+    @property
+    def unreadable_count(self) -> int:
+        """Files that could not be read, since the start."""
+        return self._quarantine.count
+
+    def describe(self) -> str:
+        """Name the source."""
+        return f"folder {self._path}"
+
+    def _open(self) -> None:
+        """Look into the folder. A folder that is not followed is read from its start again after every opening."""
+        self._pace.restart()
+        self._waiting.clear()
+        files = self._list()
+        if not self._follow:
+            if not files:
+                raise Permanent(f"{self.describe()} holds no image, wanted {', '.join(sorted(SUFFIXES))} files")
+            self._ready = deque(files)
+
+    def _close(self) -> None:
+        self._ready.clear()
+
+    def _read(self) -> Captured:
+        while True:
+            file = self._next_file()
+            image = self._load(file)
+            if image is not None:
+                self._pace.wait()
+                return Captured(image, self._now(), self._clock(), str(file.relative_to(self._path)))
+
+    def _next_file(self) -> Path:
+        while not self._ready:
+            if not self._follow:
+                raise EndOfStream
+            self._ready.extend(self._settled())
+            if not self._ready:
+                self._sleep(self._poll_seconds)
+        return self._ready.popleft()
+
+    def _load(self, file: Path) -> Image | None:
+        """Read a picture; None where it cannot be read, and then it is in quarantine or waited for."""
+        waiting = self._waiting.get(file)
+        try:
+            image = read_image(file)
+        except ImageError as error:
+            if waiting is None or self._clock() - waiting.since > GIVE_UP_SECONDS:
+                self._finish(file)
+                self._quarantine.add(file, str(error))
+            return None
+        self._finish(file)
+        return image
+
+    def _finish(self, file: Path) -> None:
+        waiting = self._waiting.pop(file, None)
+        if waiting is not None:
+            self._done[file] = waiting.version
+
+    def _settled(self) -> list[Path]:
+        """Look for new files and return, sorted, those that nobody has written to for a while."""
+        files = self._versions()
+        # What has been taken away is forgotten, or memory would grow for as long as the line runs.
+        self._done = {file: version for file, version in self._done.items() if file in files}
+        self._waiting = {file: waiting for file, waiting in self._waiting.items() if file in files}
+        return [file for file, version in files.items() if self._is_settled(file, version)]
+
+    def _is_settled(self, file: Path, version: _Version) -> bool:
+        if self._done.get(file) == version:
+            return False
+        waiting = self._waiting.get(file)
+        if waiting is None or waiting.version != version:
+            age_seconds = self._now().timestamp() - version.modified_ns / 1e9
+            waiting = self._waiting[file] = _Waiting(version, self._clock() - max(age_seconds, 0.0))
+        return self._clock() - waiting.since >= self._settle_seconds
+
+    def _versions(self) -> dict[Path, _Version]:
+        versions = {}
+        for file in self._list():
+            try:
+                about = file.stat()
+            except OSError:
+                continue
+            versions[file] = _Version(about.st_size, about.st_mtime_ns, about.st_ino)
+        return versions
+
+    def _list(self) -> list[Path]:
+        """The image files, sorted; a followed folder may come back (a network share), another one must be there."""
+        trouble = Temporary if self._follow else Permanent
+        if not self._path.is_dir():
+            problem = "is not a folder" if self._path.exists() else "does not exist"
+            raise trouble(f"{self.describe()} {problem}, wanted a folder of images")
+        try:
+            entries = sorted(self._path.rglob("*") if self._recursive else self._path.iterdir())
+            return [entry for entry in entries if self._is_image(entry)]
+        except OSError as error:
+            raise trouble(f"{self.describe()} cannot be listed: {error.strerror or error}") from error
+
+    def _is_image(self, entry: Path) -> bool:
+        """True for a regular file with a picture's name; a pipe of such a name would hold the reader for ever."""
+        hidden = any(part.startswith(".") for part in entry.relative_to(self._path).parts)
+        if hidden or entry.suffix.lower() not in SUFFIXES:
+            return False
+        try:
+            return stat.S_ISREG(entry.stat().st_mode)
+        except FileNotFoundError:
+            return False
