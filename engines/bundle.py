@@ -1,8 +1,9 @@
 """The model bundle on disk: a directory whose manifest names every other file with its sha256.
 
-A bundle is data, never code: JSON, ONNX, NumPy archives without pickle, a picture. `read_bundle` trusts nothing that it has
-not checked, because a bundle may come over a network or on a stick: every file is hashed, nothing may be missing, added or
-linked from elsewhere, and an ONNX graph may not point at a file of its own choosing (`engines.onnx_scan`).
+A bundle is data, never code: JSON, ONNX, NumPy archives without pickle, a picture. `read_bundle` trusts nothing that
+it has not checked, because a bundle may come over a network or on a stick: every file is hashed, nothing may be
+missing, added or linked from elsewhere, and an ONNX graph may not point at a file of its own choosing
+(`engines.onnx_scan`).
 """
 
 from __future__ import annotations
@@ -195,7 +196,7 @@ class Bundle:
     """Its directory."""
     manifest: Manifest
     sha256: str
-    """sha256, hex, of `manifest.json`: the identity of the bundle, since the manifest names every other file by its hash."""
+    """sha256, hex, of `manifest.json`, which names every other file by its hash: the identity of the bundle."""
 
     @property
     def geometry(self) -> Geometry:
@@ -239,8 +240,8 @@ def read_bundle(path: Path | str) -> Bundle:
 def write_bundle(path: Path | str, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
     """Write a bundle in one go: it is complete at `path`, or what was there before still is.
 
-    Takes the manifest without hashes and the content of every other file by name. Replaces a bundle that is already there and
-    refuses to replace anything else. Returns the bundle, read back and verified.
+    Takes the manifest without hashes and the content of every other file by name. Replaces a bundle that is already
+    there and refuses to replace anything else. Returns the bundle, read back and verified.
     """
     target = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a link that is to be refused
     check_replaceable(target)
@@ -354,7 +355,7 @@ def _read_reference(bundle: Bundle) -> Reference:
 
 
 def _write_and_swap(target: Path, content: Mapping[str, bytes]) -> None:
-    """Write beside the target, then rename. The only instant without a bundle lies between two renames of directories."""
+    """Write beside the target, then rename: only between two renames of directories is there no bundle."""
     staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         new = staging / "new"

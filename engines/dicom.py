@@ -1,4 +1,4 @@
-"""DICOM pictures, where the `dicom` extra is installed: stored values, so that 12 or 16 bits stay what the detector gave."""
+"""DICOM pictures, where the `dicom` extra is installed: the stored values, 12 or 16 bits as the detector gave them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from engines.errors import ImageError
 def read_dicom(path: Path, data: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Return a single-frame picture, [H, W, 1] gray or [H, W, 3] BGR; ImageError for anything else.
 
-    Signed samples are shifted by half their range, and MONOCHROME1 (0 is white) is turned round, so that more is brighter.
+    Signed samples are shifted by half their range, and MONOCHROME1 (0 is white) is turned round, so that more is
+    brighter.
     """
     try:
         import pydicom

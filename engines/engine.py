@@ -9,7 +9,7 @@ import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from types import TracebackType
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +52,7 @@ class Engine(ABC):
         if self._closed:
             raise EngineError(f"{self.name} engine: already closed")
         self._check(frames)
-        score, heatmap = self._score(np.ascontiguousarray(frames))
+        score, heatmap = self._score(cast(Frames, np.ascontiguousarray(frames)))
         return Scores(score, heatmap)
 
     def close(self) -> None:
@@ -72,7 +72,7 @@ class Engine(ABC):
 
     @abstractmethod
     def _score(self, frames: Frames) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Score contiguous frames that have been checked: (score [N], heatmap [N, h, w]), both float32 and the caller's."""
+        """Score checked, contiguous frames: (score [N], heatmap [N, h, w]), float32, both the caller's to keep."""
 
     def _close(self) -> None:  # noqa: B027 - a backend without resources of its own needs none
         """Let go of what the backend holds; called once."""
@@ -92,8 +92,8 @@ class Engine(ABC):
 def open_engine(bundle: Bundle, name: str = "auto", *, threads: int | None = None) -> Engine:
     """Open an engine on a bundle and check it against the reference frames.
 
-    `threads` limits the CPU threads of one call to `score`; None leaves it to the backend. Raises EngineError where the name is
-    unknown, the backend is not installed, or the reference is not reproduced.
+    `threads` limits the CPU threads of one call to `score`; None leaves it to the backend. Raises EngineError where
+    the name is unknown, the backend is not installed, or the reference is not reproduced.
     """
     engine = _construct(bundle, name, threads)
     try:

@@ -1,8 +1,9 @@
 """Scoring module → ONNX: one graph in FP32, one typed FP16, both with integer frames in and float32 answers out.
 
-In the FP16 graph the networks' weights and activations are float16, while normalisation, distances and sums stay float32: that
-is what TensorRT's strongly typed networks take, and ONNX Runtime runs it too. Names of nodes and values come out the same every
-time; the exporter's notes on source lines are removed, since they hold paths of the machine it ran on.
+In the FP16 graph the networks' weights and activations are float16, while normalisation, distances and sums stay
+float32: that is what TensorRT's strongly typed networks take, and ONNX Runtime runs it too. Names of nodes and values
+come out the same every time; the exporter's notes on source lines are removed, since they hold paths of the machine it
+ran on.
 """
 
 from __future__ import annotations
@@ -36,7 +37,6 @@ def export_onnx(scorer: Scorer, geometry: Geometry, *, half: bool = False) -> by
     if half:
         module.networks.half()
     example = torch.zeros((2, *geometry.shape), dtype=_INTEGERS[geometry.bit_depth])
-    buffer = io.BytesIO()
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             module,
@@ -49,9 +49,8 @@ def export_onnx(scorer: Scorer, geometry: Geometry, *, half: bool = False) -> by
             dynamo=True,
             verbose=False,
         )
-        assert program is not None
-        program.save(buffer)
-    return _without_notes(buffer.getvalue())
+    assert program is not None
+    return _without_notes(program.model_proto)
 
 
 @torch.inference_mode()
@@ -84,10 +83,9 @@ def _array(value: Tensor) -> Any:
     return value.detach().cpu().numpy()
 
 
-def _without_notes(model: bytes) -> bytes:
+def _without_notes(proto: Any) -> bytes:
     import onnx
 
-    proto = onnx.load_from_string(model)
     for message in (proto, proto.graph, *proto.graph.node, *proto.graph.value_info, *proto.graph.initializer):
         message.ClearField("metadata_props")
         message.ClearField("doc_string")

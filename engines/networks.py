@@ -1,12 +1,13 @@
 """GANomaly's networks after Akcay et al. 2018 (ACCV, section 3.1), with the layer names of the authors' code.
 
-Encoder → decoder → second encoder make the generator; a third encoder with one output is the discriminator. The names of the
-layers (`encoder1.main.pyramid-64-128-conv` and so on) are those of the published `netG.pth`, so that its weights load.
+Encoder → decoder → second encoder make the generator; a third encoder with one output is the discriminator. The names
+of the layers (`encoder1.main.pyramid-64-128-conv` and so on) are those of the published `netG.pth`, so that its
+weights load.
 
 Departures from the paper's code, all without effect at the sizes it supports (square powers of two from 16):
 
-- height and width may be any multiples of 16, equal or not. The pyramid halves while the halves are whole and at least 4
-  pixels; the last convolution covers what remains (4×4 at the paper's sizes, 6×6 at 96 pixels, 7×7 at 112).
+- height and width may be any multiples of 16, equal or not. The pyramid halves while the halves are whole and at least
+  4 pixels; the last convolution covers what remains (4×4 at the paper's sizes, 6×6 at 96 pixels, 7×7 at 112).
 - no data-parallel wrapper inside the network: Lightning Fabric does that from outside.
 """
 
@@ -47,7 +48,7 @@ def pyramid(height: int, width: int) -> list[tuple[int, int]]:
 
 
 class Encoder(nn.Module):
-    """[N, channels, height, width] → [N, latent, 1, 1]: strided 4×4 convolutions, filters doubling as the size halves."""
+    """[N, channels, height, width] → [N, latent, 1, 1]: strided convolutions, filters double as the size halves."""
 
     def __init__(self, height: int, width: int, channels: int, latent: int, filters: int) -> None:
         super().__init__()
@@ -118,7 +119,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Real or drawn: an encoder with one output; everything before its last layer gives the features that are matched."""
+    """Real or drawn: an encoder with one output. What comes before its last layer are the features to match."""
 
     def __init__(self, height: int, width: int, channels: int, filters: int = FILTERS) -> None:
         super().__init__()
@@ -135,7 +136,7 @@ class Discriminator(nn.Module):
 
 
 def initialise(module: nn.Module) -> None:
-    """Weights from N(0, 0.02) for convolutions, N(1, 0.02) and zero shift for batch normalisation (DCGAN, section 3)."""
+    """Draw weights from N(0, 0.02), those of batch normalisation from N(1, 0.02) with shift 0 (DCGAN, section 3)."""
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
         nn.init.normal_(module.weight, 0.0, 0.02)
     elif isinstance(module, nn.BatchNorm2d):
@@ -144,7 +145,7 @@ def initialise(module: nn.Module) -> None:
 
 
 def load_published(generator: Generator, path: str) -> int:
-    """Fill a generator from the authors' `netG.pth`, tensors only and nothing executed; returns the epoch it was saved at.
+    """Fill a generator from the authors' `netG.pth`, tensors only; returns the epoch it was saved at.
 
     Raises EngineError where the file holds anything else, or weights of another size.
     """

@@ -1,8 +1,9 @@
 """Does an ONNX file keep its weights elsewhere? Answered without the `onnx` package, which the device does not have.
 
-ONNX lets a tensor name a file to read its values from (`TensorProto.external_data`), and a runtime opens whatever path stands
-there. A model from outside must not choose which files of the device are opened, so a bundle's graphs carry all their weights.
-The scan walks the protobuf wire format along the fields that can hold a tensor, as `onnx.proto` numbers them.
+ONNX lets a tensor name a file to read its values from (`TensorProto.external_data`), and a runtime opens whatever path
+stands there. A model from outside must not choose which files of the device are opened, so a bundle's graphs carry all
+their weights. The scan walks the protobuf wire format along the fields that can hold a tensor, as `onnx.proto` numbers
+them.
 """
 
 from __future__ import annotations

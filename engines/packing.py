@@ -1,4 +1,4 @@
-"""From a trained state to a bundle: score the good frames, export both graphs, draw the report, write everything in one go."""
+"""From a trained state to a bundle: score the good frames, export both graphs, draw the report, write it all."""
 
 from __future__ import annotations
 

@@ -43,8 +43,9 @@ def list_images(folder: Path | str) -> list[Path]:
 def read_image(path: Path | str) -> Image:
     """Read one picture, [H, W, 1] gray or [H, W, 3] BGR, uint8 or uint16 as the file has it.
 
-    PNG, JPEG, TIFF and BMP; DICOM where pydicom is installed. An alpha channel is dropped; the orientation that a phone may
-    have noted is ignored, as a line camera's is fixed. ImageError for whatever is unreadable, truncated or no picture.
+    PNG, JPEG, TIFF and BMP; DICOM where pydicom is installed. An alpha channel is dropped; the orientation that a
+    phone may have noted is ignored, as a line camera's is fixed. ImageError for whatever is unreadable, truncated or
+    no picture.
     """
     file = Path(path)
     data = _read_bytes(file)
@@ -63,8 +64,9 @@ def read_image(path: Path | str) -> Image:
 def fit(image: Image, geometry: Geometry) -> Image:
     """Bring a picture [H, W, C] to a model's input [h, w, c], same dtype; the result may share memory with the picture.
 
-    Shrinks by area and enlarges linearly, both axes on their own, and turns gray into BGR or BGR into gray where the model
-    wants the other. A wrong bit depth is an ImageError: 8 bits stretched to 16 would not look like what the model learned.
+    Shrinks by area and enlarges linearly, both axes on their own, and turns gray into BGR or BGR into gray where the
+    model wants the other. A wrong bit depth is an ImageError: 8 bits stretched to 16 would not look like what the
+    model learned.
     """
     check_image(image)
     if image.dtype != geometry.dtype:
@@ -101,6 +103,11 @@ def _three_axes(pixels: Any) -> Image:
     return cast(Image, pixels[:, :, None] if pixels.ndim == 2 else pixels)
 
 
+def _first_channels(image: Image, count: int) -> Image:
+    """Leave the alpha channel behind."""
+    return cast(Image, np.ascontiguousarray(image[:, :, :count]))
+
+
 def _read_bytes(path: Path) -> bytes:
     try:
         size = path.stat().st_size
@@ -124,9 +131,9 @@ def _decode(path: Path, data: bytes) -> Image:
         raise ImageError(f"{path}: truncated, damaged, or of a kind that OpenCV cannot decode")
     image = _three_axes(pixels)
     if image.shape[2] == 4:
-        image = np.ascontiguousarray(image[:, :, :3])
+        image = _first_channels(image, 3)
     elif image.shape[2] == 2:
-        image = np.ascontiguousarray(image[:, :, :1])
+        image = _first_channels(image, 1)
     if image.dtype not in (np.uint8, np.uint16):
         raise ImageError(f"{path}: samples are {image.dtype}, wanted 8 or 16 bits unsigned")
     return image
@@ -164,7 +171,7 @@ def _png_is_whole(data: bytes) -> bool:
 
 
 def _jpeg_is_whole(data: bytes) -> bool:
-    """An end-of-image marker follows the first scan; one inside a thumbnail, before the scan, does not count (ITU T.81, B)."""
+    """An end-of-image marker follows the first scan; a thumbnail's, before it, does not count (ITU-T T.81, annex B)."""
     position = 2
     while position + 4 <= len(data) and data[position] == 0xFF:
         marker, size = data[position + 1], struct.unpack_from(">H", data, position + 2)[0]
@@ -183,10 +190,10 @@ def _bmp_is_whole(data: bytes) -> bool:
         return False
     start, header, width, height = struct.unpack_from("<IIii", data, 10)
     if header < 40:
-        return len(data) > start
+        return len(data) > int(start)
     bits, compression = struct.unpack_from("<HI", data, 28)
     row_bytes = (abs(width) * bits + 31) // 32 * 4
-    return compression not in (0, 3) or len(data) >= start + row_bytes * abs(height)
+    return bool(compression not in (0, 3) or len(data) >= start + row_bytes * abs(height))
 
 
 def _tiff_is_whole(data: bytes) -> bool:

@@ -1,7 +1,8 @@
-"""A recipe: one way of learning good parts. The seam between training, export and engines on one side and networks on the other.
+"""A recipe: one way of learning good parts. The seam between training, export and engines on one side and networks on
+the other.
 
-Everything around a recipe (reading, splitting, batches, time, keeping the best state, export, bundle, report) is the same for
-all. To add one, write a `Recipe`, its `Learner` and its `Scorer`, and name it in `_RECIPES`.
+Everything around a recipe (reading, splitting, batches, time, keeping the best state, export, bundle, report) is the
+same for all. To add one, write a `Recipe`, its `Learner` and its `Scorer`, and name it in `_RECIPES`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Learner(ABC):
     """Trains the networks of one recipe."""
 
     networks: nn.Module
-    """The networks that score, not wrapped; their `state_dict` is what is kept. Everything else is the learner's own."""
+    """The networks that score, not wrapped: their `state_dict` is what is kept, all else is the learner's own."""
 
     @abstractmethod
     def setup(self, fabric: Fabric) -> None:
@@ -44,7 +45,7 @@ class Learner(ABC):
 
     @abstractmethod
     def held_out_loss(self, frames: Tensor) -> float:
-        """Mean loss on good frames that are never trained on; the lowest decides which state is kept. No state is changed."""
+        """Mean loss on good frames [B, C, H, W] that are never trained on: the lowest decides which state is kept."""
 
 
 class Recipe(ABC):
@@ -70,7 +71,7 @@ class Recipe(ABC):
         """Build the module that is exported; its `state_dict` is the bundle's `weights.npz`."""
 
     def settle(self, scorer: Scorer, batches: Iterable[Tensor]) -> None:  # noqa: B027 - most recipes have nothing to settle
-        """Set what the score needs to know of good frames, such as their spread; `batches` are normalised training frames."""
+        """Set what the score must know of good frames, such as their spread; takes normalised training frames."""
 
 
 def find_recipe(name: str) -> Recipe:

@@ -2,14 +2,15 @@
 
 Departures from the paper and its code, beyond those of `engines.networks`:
 
-- inference in `eval()` mode; the published code leaves batch normalisation in training mode, so that a frame's score depends
-  on the frames it is batched with, and shows results chosen by the test set's AUROC. Here held-out good frames decide;
+- inference in `eval()` mode; the published code leaves batch normalisation in training mode, so that a frame's score
+  depends on the frames it is batched with, and shows results chosen by the test set's AUROC. Here held-out good frames
+  decide;
 - scores are not scaled to 0 … 1 over the test set, as a stream has no test set;
 - several processes keep the batch-normalisation statistics of the first one;
 - training ends with the time or the steps that were asked for, instead of after 15 epochs.
 
-What is as published: networks, initialisation, losses and weights, Adam at 2e-4 with β 0.5 and 0.999, batches of 64, the order
-of the two updates, and the discriminator that starts anew when its loss falls below 1e-5.
+What is as published: networks, initialisation, losses and weights, Adam at 2e-4 with β 0.5 and 0.999, batches of 64,
+the order of the two updates, and the discriminator that starts anew when its loss falls below 1e-5.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ class ReferenceLearner(Learner):
     def _update_generator(
         self, frames: Tensor, reconstruction: Tensor, latents: tuple[Tensor, Tensor]
     ) -> dict[str, float]:
-        # The judge only looks on here: without gradients of its own, and past Fabric's wrapper, it takes part in no reduction.
+        # The judge only looks on here: without gradients of its own, and past Fabric's wrapper, it takes part in no
+        # reduction.
         self.judge.requires_grad_(False)
         with self._fabric.autocast():
             features = self.judge(frames)[1], self.judge(reconstruction)[1]

@@ -56,7 +56,7 @@ class Normalise(nn.Module):
 
 
 class Scorer(nn.Module):
-    """The exported module. A recipe fills in `distances`; the networks may be float32 or, for the FP16 graph, float16."""
+    """The exported module. A recipe fills in `distances`; its networks are float32, or float16 for the FP16 graph."""
 
     def __init__(self, networks: nn.Module, normalisation: Normalisation) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Scorer(nn.Module):
         """Normalised float32 [N, C, H, W] → (score [N], heatmap [N, h, w]), float32, ≥ 0."""
 
     def reconstruction(self, frames: Tensor) -> Tensor | None:
-        """What the networks make of normalised frames [N, C, H, W], for people to look at; None where they draw nothing."""
+        """What the networks make of normalised frames [N, C, H, W], for people to see; None where they draw nothing."""
         return None
 
     @property
@@ -84,9 +84,9 @@ class Scorer(nn.Module):
 class ReferenceScorer(Scorer):
     """The paper's score (section 3.3), and where it comes from.
 
-    Score: mean squared difference of the two latent vectors, as the authors' code has it. The paper's equation 6 writes the
-    L1 distance and its text and code L2; the code's test is followed. Heatmap: |x − G(x)|, mean over the channels, smoothed by
-    a fixed Gaussian and averaged down by 4 (the paper has none).
+    Score: mean squared difference of the two latent vectors, as the authors' code has it. The paper's equation 6
+    writes the L1 distance and its text and code L2; the code's test is followed. Heatmap: |x − G(x)|, mean over the
+    channels, smoothed by a fixed Gaussian and averaged down by 4 (the paper has none).
     """
 
     networks: Generator

@@ -37,9 +37,12 @@ def draw_report(trained: Trained, scorer: Scorer, held_out: Scores, learned: Sco
     top = max(_top(held_out), _top(learned))
     figure = Figure(figsize=(13, 11.6), dpi=_DPI, facecolor="white")
     FigureCanvasAgg(figure)
-    header, charts, good, strange = figure.subfigures(4, 1, height_ratios=(0.62, 3.3, 4.2, 3.0))
+    areas: Any = figure.subfigures(4, 1, height_ratios=(0.62, 3.3, 4.2, 3.0))
+    header, charts, good, strange = areas
     _draw_header(header, trained)
-    losses, histogram = charts.subplots(1, 2, gridspec_kw={"left": 0.06, "right": 0.98, "top": 0.88, "bottom": 0.14})
+    losses, histogram = charts.subplots(
+        1, 2, width_ratios=(1, 1), gridspec_kw={"left": 0.06, "right": 0.98, "top": 0.88, "bottom": 0.14, "wspace": 0.5}
+    )
     _draw_losses(losses, trained)
     _draw_histogram(histogram, held_out.score, learned.score)
     _draw_held_out(good, trained, scorer, held_out, top)
@@ -53,8 +56,9 @@ def _draw_header(area: Any, trained: Trained) -> None:
     area.text(0.02, 0.62, trained.name, fontsize=20, fontweight="bold", color=_INK, va="center")
     skipped = f", {trained.skipped} files skipped" if trained.skipped else ""
     facts = (
-        f"recipe {trained.recipe.name}   ·   {trained.geometry}   ·   {len(trained.train_frames)} good images trained on, "
-        f"{len(trained.held_out_frames)} held out{skipped}   ·   {trained.steps} steps, state of step {trained.kept_step} kept"
+        f"recipe {trained.recipe.name}   ·   {trained.geometry}   ·   {len(trained.train_frames)} good images "
+        f"trained on, {len(trained.held_out_frames)} held out{skipped}   ·   "
+        f"{trained.steps} steps, state of step {trained.kept_step} kept"
     )
     area.text(0.02, 0.18, facts, fontsize=10.5, color=_MUTED, va="center")
 
@@ -63,13 +67,13 @@ def _draw_losses(axes: Any, trained: Trained) -> None:
     history = trained.history
     for colour, (name, values) in zip(_LINES * 4, sorted(history.losses.items()), strict=False):
         axes.plot(history.steps, values, color=colour, linewidth=1.3, label=name)
-    axes.plot(history.steps, history.held_out, color=_RED, linewidth=2.2, label="held-out good frames")
+    axes.plot(history.steps, history.held_out, color=_RED, linewidth=2.2, label="held out, total")
     axes.axvline(trained.kept_step, color=_MUTED, linewidth=1, linestyle=":")
     positive = [value for values in (*history.losses.values(), history.held_out) for value in values]
     if positive and min(positive) > 0:
         axes.set_yscale("log")
     _style(axes, "Losses (dotted: the state that was kept)", "step", "loss")
-    axes.legend(frameon=False, fontsize=8.5, ncols=2)
+    axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
 
 
 def _draw_histogram(axes: Any, held_out: NDArray[np.float32], learned: NDArray[np.float32]) -> None:
