@@ -1,0 +1,92 @@
+"""A real RTSP camera for tests, in a process of its own that can be stopped, killed and started again."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+
+SERVER = Path(__file__).with_name("rtsp_server.py")
+SYSTEM_PYTHON = "/usr/bin/python3"
+PACKAGES = "python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
+ELEMENTS = {"jpeg": ("jpegenc", "rtpjpegpay"), "h264": ("x264enc", "h264parse", "rtph264pay")}
+MORE_PACKAGES = {"jpeg": "", "h264": " gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"}
+
+
+@cache
+def missing(codec: str = "jpeg") -> str | None:
+    """Why no camera can be run here, or None where it can."""
+    probe = (
+        "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import Gst, GstRtspServer; "
+        f"Gst.init(None); assert all(map(Gst.ElementFactory.find, {('videotestsrc', *ELEMENTS[codec])!r}))"
+    )
+    found = (
+        Path(SYSTEM_PYTHON).exists()
+        and not subprocess.run([SYSTEM_PYTHON, "-c", probe], capture_output=True, check=False).returncode
+    )
+    return None if found else f"no RTSP camera for tests: apt install {PACKAGES}{MORE_PACKAGES[codec]}"
+
+
+def free_port() -> int:
+    """A port of loopback that nobody has."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class RtspCamera:
+    """The camera; `size` is (width, height) in pixels."""
+
+    def __init__(
+        self, codec: str = "jpeg", size: tuple[int, int] = (320, 240), credentials: tuple[str, str] | None = None
+    ) -> None:
+        self.port = free_port()
+        self._command = [SYSTEM_PYTHON, str(SERVER), str(self.port), codec, *map(str, size), *(credentials or ())]
+        self._process: subprocess.Popen[str] | None = None
+
+    def url(self, path: str = "line", credentials: str = "") -> str:
+        """The address of the camera; credentials as they stand in a URL: `user:password@`."""
+        return f"rtsp://{credentials}127.0.0.1:{self.port}/{path}"
+
+    def start(self) -> None:
+        """Switch it on, and wait until it answers."""
+        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "ready\n"
+
+    def stall(self) -> None:
+        """Let it hang: connections stay, nothing comes."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def shrink(self) -> None:
+        """Halve the size of its frames in mid-stream."""
+        self._signal(signal.SIGUSR1)
+
+    def kill(self) -> None:
+        """Pull the plug."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+            self._process = None
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def __enter__(self) -> RtspCamera:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
