@@ -93,7 +93,7 @@ def on_grid(steps: float) -> int:
     """Largest number of the grid that is not above `steps`.
 
     >>> [on_grid(steps) for steps in (1, 100, 101, 103, 104, 1000)]
-    [1, 98, 98, 102, 102, 980]
+    [1, 98, 98, 102, 102, 995]
     """
     grid, value = 1, 1.0
     while round(value * _GRID) <= steps:

@@ -32,7 +32,7 @@ def normalisation_of(frames: Frames) -> Normalisation:
     >>> normalisation_of(np.zeros((2, 4, 4, 1), np.uint8))
     Normalisation(low=0.0, high=255.0)
     >>> normalisation_of(np.arange(1001, dtype=np.uint16).reshape(1, 1001, 1, 1))
-    Normalisation(low=1.0, high=1000.0)
+    Normalisation(low=1.0, high=999.0)
     """
     if frames.dtype == np.uint8:
         return Normalisation(low=0.0, high=255.0)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engines.bundle import Frames, Normalisation
+from engines.bundle import Frames
+from engines.pictures import as_rgb, overlay, top_of, viewable
 
 if TYPE_CHECKING:
     from engines.engine import Scores
@@ -34,7 +34,7 @@ def draw_report(trained: Trained, scorer: Scorer, held_out: Scores, learned: Sco
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    top = max(_top(held_out), _top(learned))
+    top = max(top_of(held_out.heatmap), top_of(learned.heatmap))
     figure = Figure(figsize=(13, 11.6), dpi=_DPI, facecolor="white")
     FigureCanvasAgg(figure)
     areas: Any = figure.subfigures(4, 1, height_ratios=(0.62, 3.3, 4.2, 3.0))
@@ -99,10 +99,10 @@ def _draw_held_out(area: Any, trained: Trained, scorer: Scorer, scores: Scores, 
     chosen = np.argsort(scores.score)[np.linspace(0, len(scores.score) - 1, count).round().astype(int)]
     frames = trained.held_out_frames[chosen]
     drawn = _reconstructions(scorer, frames)
-    rows = [_pictures(frames, trained.normalisation)]
+    rows = [viewable(frames, trained.normalisation)]
     if drawn is not None:
         rows.append(drawn)
-    rows.append(_overlays(rows[0], scores.heatmap[chosen], top))
+    rows.append(overlay(rows[0], scores.heatmap[chosen], top))
     captions = [f"{score:.3g}" for score in scores.score[chosen]]
     _draw_rows(area, rows, captions)
 
@@ -110,9 +110,9 @@ def _draw_held_out(area: Any, trained: Trained, scorer: Scorer, scores: Scores, 
 def _draw_strangest(area: Any, trained: Trained, scores: Scores, top: float) -> None:
     _title(area, "The strangest frames it was trained on: is there a defect among them?")
     chosen = np.argsort(scores.score)[::-1][:_COLUMNS]
-    pictures = _pictures(trained.train_frames[chosen], trained.normalisation)
+    pictures = viewable(trained.train_frames[chosen], trained.normalisation)
     captions = [f"{_short(trained.train_paths[index].name)}\n{scores.score[index]:.3g}" for index in chosen]
-    _draw_rows(area, [pictures, _overlays(pictures, scores.heatmap[chosen], top)], captions)
+    _draw_rows(area, [pictures, overlay(pictures, scores.heatmap[chosen], top)], captions)
 
 
 def _draw_rows(area: Any, rows: list[NDArray[np.uint8]], captions: list[str]) -> None:
@@ -133,34 +133,7 @@ def _reconstructions(scorer: Scorer, frames: Frames) -> NDArray[np.uint8] | None
     if drawn is None:
         return None
     values = (drawn.float().clamp(-1, 1).permute(0, 2, 3, 1).numpy() + 1) * 127.5
-    return _rgb(values.round().astype(np.uint8))
-
-
-def _pictures(frames: Frames, normalisation: Normalisation) -> NDArray[np.uint8]:
-    """Frames as RGB, grey values as the network sees them."""
-    values = (frames.astype(np.float32) - normalisation.low) / (normalisation.high - normalisation.low)
-    return _rgb((values.clip(0, 1) * 255).round().astype(np.uint8))
-
-
-def _overlays(pictures: NDArray[np.uint8], heatmaps: NDArray[np.float32], top: float) -> NDArray[np.uint8]:
-    """Heat over the frames, one scale for the whole report: `top` is as red as it gets."""
-    height, width = pictures.shape[1:3]
-    result = []
-    for picture, heatmap in zip(pictures, heatmaps, strict=True):
-        heat = cv2.resize(heatmap / top, (width, height), interpolation=cv2.INTER_LINEAR).clip(0, 1)
-        colours = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[:, :, ::-1]
-        share = 0.75 * heat[:, :, None]
-        result.append((picture * (1 - share) + colours * share).astype(np.uint8))
-    return np.stack(result)
-
-
-def _rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.repeat(pixels, 3, axis=3) if pixels.shape[3] == 1 else np.ascontiguousarray(pixels[..., ::-1])
-
-
-def _top(scores: Scores) -> float:
-    """Heat that only one good pixel in a thousand reaches."""
-    return max(float(np.quantile(scores.heatmap, 0.999)), float(np.finfo(np.float32).tiny))
+    return as_rgb(values.round().astype(np.uint8))
 
 
 def _style(axes: Any, title: str, x_label: str, y_label: str) -> None:
