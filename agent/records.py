@@ -61,6 +61,25 @@ class Event(str, Enum):
     CLEARED = "cleared"
 
 
+class Phase(str, Enum):
+    """What the agent does with a camera at the moment."""
+
+    STARTING = "starting"
+    """The first frames, or none yet: the camera's rate is measured."""
+    CALIBRATING = "calibrating"
+    """Good frames are collected; there is no threshold yet."""
+    ARMED = "armed"
+    """Every frame is judged."""
+    REFUSED = "refused"
+    """Calibrated, but without the certificate that the settings require: not judged."""
+    PAUSED = "paused"
+    """Somebody asked to look away."""
+    CAMERA_LOST = "camera_lost"
+    """No frames come."""
+    STOPPED = "stopped"
+    """The agent was stopped, or the file or folder is at its end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What inspection says of one frame."""

@@ -1,0 +1,62 @@
+# Everything a person does with this repository. `make demo` and `make test` need nothing but a Debian or Ubuntu with make and python3.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_OUT ?= demo-out
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow check lint bench bench-calibration bundles docs constraints clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 20
+
+# The running agent and the demo: no torch. The marker is renewed whenever what is installed may have changed.
+$(VENV)/.base: pyproject.toml constraints.txt
+	@scripts/need-packages python3-venv:ensurepip
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+# Training, the other engines and the tools of the developers.
+$(VENV)/.dev: $(VENV)/.base
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,openvino,dicom,dev]'
+	touch $@
+
+demo: $(VENV)/.base  ## the whole thing without hardware: simulator, broker, agent, subscriber, score sheet
+	@scripts/need-packages mosquitto:mosquitto
+	$(BIN)/inspectd demo --out $(DEMO_OUT)
+
+test: $(VENV)/.dev  ## all tests but the slow ones
+	@scripts/need-packages mosquitto:mosquitto
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-slow: $(VENV)/.dev  ## the tests that take minutes each
+	@scripts/need-packages mosquitto:mosquitto
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check: lint test  ## what CI runs
+
+bench: $(VENV)/.dev  ## engine alone and the whole loop, on the same frames
+	$(BIN)/python -m benchmarks.loop
+
+bench-calibration: $(VENV)/.dev  ## is the false-alarm budget kept? (an hour; QUICK=1 for minutes)
+	$(BIN)/python -m benchmarks.calibration $(if $(QUICK),--quick)
+
+bundles: $(VENV)/.dev  ## train the bundles that ship, on simulator frames (about half an hour)
+	$(BIN)/python -m benchmarks.bundles
+
+docs: $(VENV)/.dev  ## write the generated part of docs/ again
+	$(BIN)/python -m agent.documents
+
+constraints: $(VENV)/.dev  ## resolve constraints.txt again for every Python that we support
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --all-extras --no-annotate --no-header pyproject.toml -o constraints.txt
+
+clean:  ## remove what make made
+	rm -rf $(VENV) $(DEMO_OUT) build dist *.egg-info

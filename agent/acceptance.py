@@ -1,0 +1,145 @@
+"""The thread that makes an alarm durable: pictures, document, outbox. What it has accepted will arrive."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from agent.alarm import OpenAlarm
+from agent.backoff import Backoff
+from agent.errors import Temporary
+from agent.evidence import Evidence, EvidencePicture, regions
+from agent.outbox import Message, Outbox
+from agent.payloads import AlarmPayload, ModelPayload, PicturePayload, RulePayload
+from agent.records import Alarm, Event, Region, Verdict
+from agent.settings import Crop
+from agent.topics import Topics
+
+log = logging.getLogger(__name__)
+
+# Alarms that may wait for the disk; each holds its frame. Beyond that inspection waits, and live cameras drop frames.
+MAX_WAITING = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What an alarm message says beside the alarm: how the verdict came about."""
+
+    rule: RulePayload
+    calibration: str
+    model: ModelPayload
+    engine: str
+    crop: Crop | None = None
+    """Where the inspected part lies in the camera's picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An alarm with what it was raised or cleared by."""
+
+    alarm: Alarm
+    verdict: Verdict | None
+    """The verdict behind it; None for an alarm that is about the camera."""
+    context: Context
+
+
+def state_key(camera: str) -> str:
+    """Under which the outbox keeps a camera's open alarm."""
+    return f"alarm/{camera}"
+
+
+class Acceptance(threading.Thread):
+    """Takes alarms in order and has them accepted by the outbox, one by one."""
+
+    def __init__(self, site: str, topics: Topics, outbox: Outbox, evidence: Evidence) -> None:
+        super().__init__(name="acceptance", daemon=True)
+        self._site = site
+        self._topics = topics
+        self._outbox = outbox
+        self._evidence = evidence
+        self._waiting: queue.Queue[Judged | None] = queue.Queue(MAX_WAITING)
+        self._giving_up = threading.Event()
+
+    def put(self, judged: Judged) -> None:
+        """Hand over an alarm; waits while too many wait already."""
+        self._waiting.put(judged)
+
+    def finish(self, timeout_seconds: float) -> bool:
+        """Accept what waits, then end; False where that took too long (a full disk) and alarms were lost."""
+        try:
+            self._waiting.put(None, timeout=timeout_seconds)
+        except queue.Full:
+            return False
+        self.join(timeout_seconds)
+        self._giving_up.set()
+        return not self.is_alive()
+
+    def run(self) -> None:
+        """Until `finish`."""
+        while (judged := self._waiting.get()) is not None:
+            self._accept(judged)
+
+    def _accept(self, judged: Judged) -> None:
+        """Until it is accepted: an alarm is not given up because a disk is full for a while."""
+        alarm, backoff = judged.alarm, Backoff(0.1, 5.0)
+        pictures, hot = self._look(judged)
+        while not self._giving_up.is_set():
+            try:
+                self._outbox.accept(
+                    alarm.camera,
+                    lambda sequence: self._messages(judged, pictures, hot, sequence),
+                    state={state_key(alarm.camera): _open_alarm(alarm)},
+                    captured_monotonic=judged.verdict.frame.captured_monotonic if judged.verdict else None,
+                )
+            except Temporary as error:
+                log.warning("alarm %s waits: %s", alarm.id, error)
+                self._giving_up.wait(backoff.next_seconds())
+            else:
+                return
+
+    def _look(self, judged: Judged) -> tuple[Sequence[EvidencePicture], list[Region]]:
+        """The pictures and hot regions of an alarm that was raised; a cleared one has none."""
+        verdict = judged.verdict
+        if verdict is None or judged.alarm.event is Event.CLEARED:
+            return (), []
+        hot = regions(verdict.heatmap, verdict.frame.image.shape)
+        pictures = self._evidence.save(judged.alarm.id, verdict, hot)
+        crop = judged.context.crop
+        if crop is not None:
+            hot = [replace(region, x=region.x + crop.x, y=region.y + crop.y) for region in hot]
+        return pictures, hot
+
+    def _messages(
+        self, judged: Judged, pictures: Sequence[EvidencePicture], hot: list[Region], sequence: int
+    ) -> list[Message]:
+        alarm, context = judged.alarm, judged.context
+        sent = [(self._topics.picture(alarm.camera, alarm.id, picture.name), picture) for picture in pictures]
+        payload = AlarmPayload.of(
+            alarm,
+            sequence=sequence,
+            site=self._site,
+            rule=context.rule,
+            calibration=context.calibration,
+            model=context.model,
+            engine=context.engine,
+            regions=hot,
+            evidence={
+                picture.name: PicturePayload(
+                    topic=topic, sha256=picture.sha256, media_type=picture.media_type, bytes=len(picture.payload)
+                )
+                for topic, picture in sent
+            },
+        )
+        document = Message(self._topics.alarm(alarm.camera), payload.to_bytes(), alarm.id, alarm.event.value)
+        return [document] + [
+            Message(topic, picture.payload, alarm.id, picture.name, picture=True, media_type=picture.media_type)
+            for topic, picture in sent
+        ]
+
+
+def _open_alarm(alarm: Alarm) -> bytes:
+    """What the next start has to know of this camera's alarm."""
+    return OpenAlarm(alarm.id, alarm.score).to_json() if alarm.event is Event.RAISED else b""

@@ -1,0 +1,81 @@
+"""The thread that inspects: it takes frames, has them judged, and hands every outcome on. Commands run here too, between frames."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from agent.errors import Temporary
+from agent.inspector import Inspector
+from agent.intake import Intake
+from agent.station import Outcome
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# How long a command waits for its turn between two frames at the most; one frame takes milliseconds.
+CALL_TIMEOUT_SECONDS = 5.0
+
+# How long the thread waits for a frame before it looks for commands again.
+IDLE_SECONDS = 0.05
+
+
+class Inspection(threading.Thread):
+    """Runs an inspector until its intake is closed and empty. Stations belong to this thread: others use `call`."""
+
+    def __init__(self, name: str, intake: Intake, inspector: Inspector, on_outcome: Callable[[Outcome], None]) -> None:
+        """Args:
+        name: for the thread and the log.
+        intake: where the frames wait.
+        inspector: scores and judges them.
+        on_outcome: takes each outcome, on this thread; should return within a frame interval.
+        """
+        super().__init__(name=f"inspection-{name}", daemon=True)
+        self._intake = intake
+        self._inspector = inspector
+        self._on_outcome = on_outcome
+        self._calls: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
+
+    def run(self) -> None:
+        """Inspect until there is nothing left to inspect."""
+        while not self._intake.drained:
+            self._run_calls()
+            batch = self._intake.take(IDLE_SECONDS)
+            if batch:
+                for outcome in self._inspector.inspect(batch):
+                    self._on_outcome(outcome)
+        self._run_calls()
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Run a function on the inspection thread, between two frames, and return what it returns or raise what it raises.
+
+        Raises Temporary where the thread does not come round to it.
+        """
+        future: Future[T] = Future()
+        self._calls.put((function, future))
+        try:
+            return future.result(CALL_TIMEOUT_SECONDS)
+        except FutureTimeoutError:
+            future.cancel()
+            raise Temporary(f"inspection did not answer within {CALL_TIMEOUT_SECONDS:g} s; see the log") from None
+
+    def _run_calls(self) -> None:
+        with suppress(queue.Empty):
+            while True:
+                function, future = self._calls.get_nowait()
+                if future.set_running_or_notify_cancel():
+                    _resolve(future, function)
+
+
+def _resolve(future: Future[Any], function: Callable[[], Any]) -> None:
+    try:
+        future.set_result(function())
+    except Exception as error:  # whoever called gets it; the thread goes on
+        future.set_exception(error)

@@ -1,0 +1,80 @@
+"""What the agent's answers look like to a person: lines of text, and the HTML report of a calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from agent.errors import Permanent
+
+
+def status_lines(result: dict[str, Any]) -> Iterator[str]:
+    """The agent, then a block for each camera."""
+    delivery = result["delivery"]
+    broker = "connected" if delivery["connected"] else "not connected"
+    yield f"site {result['site']}, broker {result['broker']} {broker}, {delivery['outbox']['waiting']} messages waiting"
+    if delivery["latency_ms"]:
+        yield f"  capture to PUBACK: {_percentiles(delivery['latency_ms'])}"
+    yield from (f"  problem: {problem}" for problem in delivery["problems"])
+    for name, state in result["cameras"].items():
+        yield f"{name}: {state['phase']}{_because(state['reason'])}"
+        yield from (f"  {line}" for line in _camera_lines(state))
+
+
+def _camera_lines(state: dict[str, Any]) -> Iterator[str]:
+    rate = f"{state['frames_per_second']:.1f} frames/s"
+    yield f"{state['frames']} frames at {rate}, {state['dropped']} dropped, model {state['model']['name']} on {state['engine']}"
+    if state["latency_ms"]:
+        yield f"capture to verdict: {_percentiles(state['latency_ms'])}"
+    if state["progress"]:
+        yield f"calibrating: {state['progress']['frames']} of {state['progress']['wanted']} good frames"
+    if state["threshold"] is not None:
+        rule = state["rule"]
+        yield f"threshold {state['threshold']:.6g}, {rule['k']} of {rule['n']} frames, calibration {state['calibration']}"
+        yield str(state["promise"])
+    if state["alarm"]:
+        yield f"ALARM {state['alarm']}"
+
+
+def _because(reason: str | None) -> str:
+    return f" ({reason})" if reason else ""
+
+
+def _percentiles(latency: dict[str, float]) -> str:
+    return ", ".join(f"{name} {latency[name]:.1f} ms" for name in ("p50", "p95", "p99"))
+
+
+def calibration_lines(result: dict[str, Any]) -> Iterator[str]:
+    """A line for each calibration; the one in force has a star."""
+    if not result["calibrations"]:
+        yield "no calibration yet"
+    for entry in result["calibrations"]:
+        star = "*" if entry["id"] == result["active"] else " "
+        kind = "certified" if entry["certified"] else "extrapolated"
+        yield f"{star} {entry['id']}  threshold {entry['threshold']:.6g}  {entry['budget']}, {entry['rule']}, {kind}, by {entry['by']}"
+
+
+def show_lines(result: dict[str, Any]) -> Iterator[str]:
+    """Everything about one calibration that fits on a screen."""
+    yield f"calibration {result['id']}, {result['created_at']}, by {result['by']}"
+    yield result["promise"]
+    yield f"  threshold       {result['threshold']:.6g} ({result['method']})"
+    yield f"  budget, rule    {result['budget']}; {result['rule']} frames"
+    yield f"  window          {result['frames']} frames, {result['left_out']} left out, worth {result['effective_sample_size']:.0f} independent ones"
+    yield f"  engine, bundle  {result['engine']}, {result['bundle'][:12]}"
+    yield f"  file            {result['file']}"
+
+
+def write_report(record: Path, html: Path) -> None:
+    """Write the self-contained HTML report of a calibration's file. Raises Permanent where the record cannot be read."""
+    from calibration import Calibration
+    from calibration.report import to_html
+
+    try:
+        text = record.read_text(encoding="utf-8")
+    except OSError as error:
+        raise Permanent(
+            f"{record}: {error.strerror}; wanted to read the calibration (same user as the agent?)"
+        ) from None
+    html.write_text(to_html(Calibration.from_json(text)), encoding="utf-8")

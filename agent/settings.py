@@ -1,0 +1,378 @@
+"""What a user may set: a TOML file, overruled by `INSPECTD_*` in the environment, overruled by the command line.
+
+Every mistake is one line that names the key, the value that was got and what was wanted.
+`inspectd.example.toml` shows each setting with its default; a test keeps the two in step.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from agent.errors import Permanent
+from calibration import Budget, Rule
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ENVIRONMENT_PREFIX = "INSPECTD_"
+
+# MQTT topics, directory names and systemd instances all have to carry it.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def _name(value: str) -> str:
+    if not NAME.fullmatch(value):
+        raise ValueError("wanted up to 64 letters, digits, '.', '_' or '-', the first a letter or a digit")
+    return value
+
+
+def _parsed_by(parse: Any) -> AfterValidator:
+    """Check a text with the function that will read it, and keep the text: settings stay printable."""
+
+    def check(value: str) -> str:
+        parse(value)
+        return value
+
+    return AfterValidator(check)
+
+
+Name = Annotated[str, AfterValidator(_name)]
+RuleText = Annotated[str, _parsed_by(Rule.parse)]
+BudgetText = Annotated[str, _parsed_by(Budget.parse)]
+Confidence = Annotated[float, Field(gt=0.5, lt=1.0)]
+
+
+class Section(BaseModel):
+    """A part of the settings: unknown keys are mistakes, and nothing changes after start."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SimulatorSettings(Section):
+    """The built-in production line."""
+
+    kind: Literal["simulator"]
+    mode: Literal["camera", "xray"] = "camera"
+    frames_per_second: PositiveFloat = 20.0
+    seed: NonNegativeInt = 0
+    defect_rate: Annotated[float, Field(ge=0.0, le=1.0)] = 0.05
+    frames_per_part: PositiveInt = 4
+    good_frames: NonNegativeInt = 400
+    max_frames: PositiveInt | None = None
+
+
+class FolderSettings(Section):
+    """Images in a folder, in the order of their names."""
+
+    kind: Literal["folder"]
+    path: Path
+    follow: bool = False
+    frames_per_second: PositiveFloat | None = None
+
+
+class VideoSettings(Section):
+    """A video file."""
+
+    kind: Literal["video"]
+    path: Path
+    frames_per_second: PositiveFloat | None = None
+
+
+class CameraSourceSettings(Section):
+    """A V4L2 or USB camera (`device`) or a network camera (`url`)."""
+
+    kind: Literal["camera"]
+    device: str | int | None = None
+    url: str | None = None
+    width: PositiveInt | None = None
+    height: PositiveInt | None = None
+    frames_per_second: PositiveFloat | None = None
+    open_timeout_seconds: PositiveFloat = 5.0
+    read_timeout_seconds: PositiveFloat = 2.0
+
+    @model_validator(mode="after")
+    def _one_address(self) -> CameraSourceSettings:
+        if (self.device is None) == (self.url is None):
+            raise ValueError("wanted either device (such as /dev/video0) or url (such as rtsp://camera/stream)")
+        return self
+
+
+SourceSettings = Annotated[
+    SimulatorSettings | FolderSettings | VideoSettings | CameraSourceSettings, Field(discriminator="kind")
+]
+
+
+class CalibrationSettings(Section):
+    """How the threshold is found from the first good frames."""
+
+    frames: Annotated[int, Field(ge=50)] = 300
+    max_frames: Annotated[int, Field(ge=50)] = 3000
+    false_alarms: BudgetText = "1 per shift"
+    confidence: Confidence = 0.95
+    require_certificate: bool = False
+
+    @model_validator(mode="after")
+    def _enough(self) -> CalibrationSettings:
+        if self.max_frames < self.frames:
+            raise ValueError(f"max_frames is {self.max_frames}, wanted at least frames, which is {self.frames}")
+        return self
+
+
+class AlarmSettings(Section):
+    """When an alarm is raised, and when it is over."""
+
+    rule: RuleText = "2 of 3"
+    clear_after_seconds: PositiveFloat = 2.0
+
+
+class Crop(Section):
+    """The part of the picture that is inspected, pixels of the source."""
+
+    x: NonNegativeInt
+    y: NonNegativeInt
+    width: PositiveInt
+    height: PositiveInt
+
+
+class CameraSettings(Section):
+    """One camera and everything that is done with its frames."""
+
+    source: SourceSettings
+    bundle: Path
+    engine: Literal["auto", "onnxruntime", "torch"] = "auto"
+    crop: Crop | None = None
+    calibration: CalibrationSettings = CalibrationSettings()
+    alarm: AlarmSettings = AlarmSettings()
+
+
+class MqttSettings(Section):
+    """The broker, and how to reach it."""
+
+    url: Annotated[str, Field(pattern=r"^mqtts?://[^/@\s]+$")] = "mqtt://127.0.0.1:1883"
+    prefix: str = "inspectd"
+    username: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    scores_per_second: Annotated[float, Field(ge=0.0, le=20.0)] = 1.0
+    commands: list[str] | None = None
+    allow_insecure_commands: bool = False
+
+    @property
+    def commands_trusted(self) -> bool:
+        """Whether somebody checks who connects to the broker: TLS or a user name, unless the user says otherwise."""
+        return self.allow_insecure_commands or self.username is not None or self.url.startswith("mqtts:")
+
+
+class LogSettings(Section):
+    """What is logged, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def default_state_directory() -> Path:
+    """Where systemd says, else the user's own place."""
+    given = os.environ.get("STATE_DIRECTORY") or os.environ.get("XDG_STATE_HOME")
+    if os.environ.get("STATE_DIRECTORY"):
+        return Path(str(given).split(":")[0])
+    return (Path(given) if given else Path.home() / ".local" / "state") / "inspectd"
+
+
+class Settings(BaseSettings):
+    """All settings of one agent."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__"
+    )
+
+    site: Name
+    state_directory: Path = Field(default_factory=default_state_directory)
+    control_socket: Path | None = None
+    max_outbox_size: ByteSize = ByteSize(512 * 1024**2)
+    max_evidence_size: ByteSize = ByteSize(1024**3)
+    max_score_log_size: ByteSize = ByteSize(64 * 1024**2)
+    inference_threads: PositiveInt | None = None
+    mqtt: MqttSettings = MqttSettings()
+    log: LogSettings = LogSettings()
+    cameras: Annotated[dict[Name, CameraSettings], Field(min_length=1)]
+
+    @property
+    def socket_path(self) -> Path:
+        """The Unix socket of the control door."""
+        return self.control_socket or self.state_directory / "control.sock"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line over environment over file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def load(config: Path, overrides: Sequence[str] = ()) -> Settings:
+    """Read the settings of an agent.
+
+    Args:
+        config: the TOML file. Relative paths in it are taken from the folder that it lies in.
+        overrides: `key.key=value` from the command line; the value is TOML, or else a plain text.
+
+    Raises:
+        Permanent: a line for each mistake, with the key, the value and what was wanted.
+    """
+    _require_readable(config)
+    _require_known_environment(os.environ)
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=config)
+
+    try:
+        settings = FromFile(**_parse_overrides(overrides))
+    except ValidationError as error:
+        raise Permanent("\n".join(f"{config}: {line}" for line in _explain(error))) from None
+    except tomllib.TOMLDecodeError as error:
+        raise Permanent(f"{config}: not TOML: {error}") from None
+    return _with_absolute_paths(settings, config.absolute().parent)
+
+
+def _require_readable(config: Path) -> None:
+    try:
+        config.read_text(encoding="utf-8")
+    except OSError as error:
+        raise Permanent(f"{config}: {error.strerror}; wanted the agent's settings, see inspectd.example.toml") from None
+    except UnicodeDecodeError:
+        raise Permanent(f"{config}: not a text file; wanted TOML, see inspectd.example.toml") from None
+
+
+def _require_known_environment(environment: Mapping[str, str]) -> None:
+    for variable in environment:
+        if variable.startswith(ENVIRONMENT_PREFIX):
+            key = variable.removeprefix(ENVIRONMENT_PREFIX).split("__")[0].lower()
+            if key not in Settings.model_fields:
+                raise Permanent(f"environment: {variable}: unknown setting {key!r}{_nearest(key, Settings)}")
+
+
+def _parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for text in overrides:
+        key, separator, value = text.partition("=")
+        if not separator or not key.strip():
+            raise Permanent(f"--set {text}: wanted KEY=VALUE, such as mqtt.url=mqtt://broker:1883")
+        *sections, last = key.strip().split(".")
+        target = result
+        for section in sections:
+            target = target.setdefault(section, {})
+        target[last] = _toml_value(value.strip())
+    return result
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _explain(error: ValidationError) -> list[str]:
+    """One line for each mistake: key, value, what was wanted."""
+    return [_explain_one(mistake) for mistake in error.errors(include_url=False)]
+
+
+def _explain_one(mistake: Any) -> str:
+    location = [str(part) for part in mistake["loc"]]
+    key = ".".join(_without_tag(location))
+    if mistake["type"] == "extra_forbidden":
+        return f"{key}: unknown setting{_nearest(location[-1], _section_at(location[:-1]))}"
+    if mistake["type"] == "missing":
+        return f"{key}: missing; it has no default"
+    message = str(mistake["msg"]).removeprefix("Value error, ")
+    if isinstance(mistake["input"], dict):
+        return f"{key}: {message}"
+    return f"{key} = {_shown(mistake['input'])}: {message[:1].lower()}{message[1:]}"
+
+
+def _shown(value: Any) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+_SOURCES: dict[str, type[Section]] = {
+    "simulator": SimulatorSettings,
+    "folder": FolderSettings,
+    "video": VideoSettings,
+    "camera": CameraSourceSettings,
+}
+
+
+def _without_tag(location: list[str]) -> list[str]:
+    """pydantic names the member of a union after `source`; a user never wrote it."""
+    return [part for i, part in enumerate(location) if not (i and location[i - 1] == "source" and part in _SOURCES)]
+
+
+def _section_at(location: list[str]) -> type[BaseModel] | None:
+    sections: dict[str, type[BaseModel]] = {
+        "mqtt": MqttSettings,
+        "log": LogSettings,
+        "calibration": CalibrationSettings,
+        "alarm": AlarmSettings,
+        "crop": Crop,
+        **_SOURCES,
+    }
+    if not location:
+        return Settings
+    return sections.get(location[-1], CameraSettings if len(location) == 2 else None)
+
+
+def _nearest(key: str, section: type[BaseModel] | None) -> str:
+    known = list(section.model_fields) if section is not None else []
+    close = difflib.get_close_matches(key, known, n=1)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; wanted one of {', '.join(known)}" if known else ""
+
+
+def _with_absolute_paths(settings: Settings, folder: Path) -> Settings:
+    """Relative paths are taken from the folder of the settings file, wherever the agent is started from."""
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, Path):
+            return folder / value.expanduser()
+        if isinstance(value, BaseModel):
+            return value.model_copy(update={name: walk(getattr(value, name)) for name in type(value).model_fields})
+        if isinstance(value, dict):
+            return {key: walk(item) for key, item in value.items()}
+        return value
+
+    resolved: Settings = walk(settings)
+    return resolved

@@ -1,0 +1,58 @@
+"""From the settings of a source to the source. A new kind of camera is added here and in `agent.settings`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent.settings import CameraSourceSettings, FolderSettings, SimulatorSettings, SourceSettings, VideoSettings
+from agent.sources.source import FrameSource
+
+
+def build_source(settings: SourceSettings, *, quarantine_directory: Path) -> FrameSource:
+    """The source that the settings describe, not opened yet.
+
+    Only the module of this kind is imported. `quarantine_directory` takes copies of files that cannot be read.
+    """
+    if isinstance(settings, SimulatorSettings):
+        return _simulator(settings)
+    if isinstance(settings, FolderSettings):
+        from agent.sources.folder import FolderSource
+
+        return FolderSource(
+            settings.path,
+            follow=settings.follow,
+            frames_per_second=settings.frames_per_second,
+            quarantine_directory=quarantine_directory,
+        )
+    if isinstance(settings, VideoSettings):
+        from agent.sources.video import VideoSource
+
+        return VideoSource(settings.path, frames_per_second=settings.frames_per_second)
+    return _camera(settings)
+
+
+def _simulator(settings: SimulatorSettings) -> FrameSource:
+    from agent.sources.simulation.line import Line
+    from agent.sources.simulator import SimulatorSource
+
+    line = Line(
+        settings.mode,
+        seed=settings.seed,
+        defect_rate=settings.defect_rate,
+        frames_per_part=settings.frames_per_part,
+        good_frames=settings.good_frames,
+    )
+    return SimulatorSource(line, frames_per_second=settings.frames_per_second, frame_count=settings.max_frames)
+
+
+def _camera(settings: CameraSourceSettings) -> FrameSource:
+    from agent.sources.camera import CameraSource
+
+    return CameraSource(
+        settings.url if settings.url is not None else settings.device,
+        width=settings.width,
+        height=settings.height,
+        frames_per_second=settings.frames_per_second,
+        open_timeout_seconds=settings.open_timeout_seconds,
+        read_timeout_seconds=settings.read_timeout_seconds,
+    )
