@@ -55,8 +55,9 @@ class Recipe(ABC):
     """As `--recipe` takes it and the manifest records it."""
     score_kind: ClassVar[str]
     """What the score measures, in words."""
-    batch_size: ClassVar[int]
-    """Frames a step learns from, over all processes."""
+    @abstractmethod
+    def batch_size(self, geometry: Geometry) -> int:
+        """Frames a step learns from, over all processes."""
 
     @abstractmethod
     def networks(self, geometry: Geometry, **options: Option) -> nn.Module:

@@ -114,7 +114,9 @@ class ReferenceRecipe(Recipe):
 
     name: ClassVar[str] = "reference"
     score_kind: ClassVar[str] = "latent distance: mean squared difference of the two latent vectors (GANomaly 2018)"
-    batch_size: ClassVar[int] = 64
+
+    def batch_size(self, geometry: Geometry) -> int:
+        return 64
 
     def networks(self, geometry: Geometry, **options: Option) -> Generator:
         latent, filters = int(options.get("latent", LATENT)), int(options.get("filters", FILTERS))

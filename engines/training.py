@@ -122,6 +122,7 @@ class _Job:
         self._networks = recipe.networks(good.geometry, **options)
         self._learner = recipe.learner(self._networks, good.geometry)
         self._learner.setup(fabric)
+        self._batch_size = recipe.batch_size(good.geometry)
         self._loader = self._training_loader()
         self._check_every = max(_LEAST_STEPS_BETWEEN_CHECKS, len(self._loader))
         self._history = History()
@@ -194,7 +195,7 @@ class _Job:
         """Look at the held-out frames and keep the state where it is the best so far."""
         frames = NormalisedFrames(self._held_out_frames, self._normalisation)
         total = 0.0
-        for batch in in_batches(frames, self._recipe.batch_size):
+        for batch in in_batches(frames, self._batch_size):
             total += self._learner.held_out_loss(batch.to(self._fabric.device)) * len(batch)
         loss = total / len(frames)
         self._history.check(step, loss)
@@ -218,7 +219,7 @@ class _Job:
 
     def _training_loader(self) -> Any:
         processes = self._fabric.world_size
-        batch_size = min(max(1, self._recipe.batch_size // processes), -(-len(self._train_frames) // processes))
+        batch_size = min(max(1, self._batch_size // processes), -(-len(self._train_frames) // processes))
         loader: DataLoader[Tensor] = DataLoader(
             NormalisedFrames(self._train_frames, self._normalisation),
             batch_size=batch_size,
