@@ -100,7 +100,7 @@ def _page(
     )
 
 
-def _rows(result: Evaluation) -> list[tuple[str, str]]:
+def _figures(result: Evaluation) -> list[tuple[str, str]]:
     rows = [
         ("Images", f"{result.normal} normal, {result.abnormal} abnormal"),
         ("AUROC (95 % interval)", str(result.auroc)),

@@ -1,0 +1,141 @@
+"""What every engine promises, whatever runs underneath."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from engines.bundle import Bundle
+from engines.engine import Engine, Scores, open_engine
+from engines.errors import EngineError
+
+ENGINES = ("onnxruntime", "torch")
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest, tiny_bundle: Bundle) -> Iterator[Engine]:
+    """Each engine in turn, open on the tiny bundle."""
+    if request.param == "torch":
+        pytest.importorskip("torch", reason="PyTorch is not installed")
+    with open_engine(tiny_bundle, request.param, threads=1) as opened:
+        yield opened
+
+
+@pytest.fixture
+def frames(tiny_bundle: Bundle) -> np.ndarray:
+    """Five frames of noise in the bundle's geometry."""
+    geometry = tiny_bundle.geometry
+    return np.random.default_rng(0).integers(0, 255, (5, *geometry.shape)).astype(geometry.dtype)
+
+
+def test_engine_carries_its_name_and_bundle(engine: Engine, tiny_bundle: Bundle) -> None:
+    assert engine.name in ENGINES
+    assert engine.bundle is tiny_bundle
+
+
+def test_score_has_the_promised_shapes_and_types(engine: Engine, frames: np.ndarray) -> None:
+    scores = engine.score(frames)
+    assert scores.score.shape == (5,)
+    assert scores.heatmap.shape == (5, *engine.bundle.heatmap_shape)
+    assert scores.score.dtype == scores.heatmap.dtype == np.float32
+
+
+def test_score_is_finite_and_not_negative_on_extreme_frames(engine: Engine) -> None:
+    geometry = engine.bundle.geometry
+    extremes = np.zeros((2, *geometry.shape), geometry.dtype)
+    extremes[1] = np.iinfo(geometry.dtype).max
+    scores = engine.score(extremes)
+    for values in (scores.score, scores.heatmap):
+        assert np.isfinite(values).all()
+        assert (values >= 0).all()
+
+
+def test_score_reproduces_the_reference(engine: Engine, tiny_bundle: Bundle) -> None:
+    reference = tiny_bundle.reference()
+    scores = engine.score(reference.frames)
+    np.testing.assert_allclose(scores.score, reference.score, rtol=1e-4)
+    np.testing.assert_allclose(scores.heatmap, reference.heatmap, atol=1e-4 * reference.heatmap.max())
+
+
+def test_score_tells_frames_apart(engine: Engine, frames: np.ndarray) -> None:
+    """Constant answers would pass every other test here."""
+    scores = engine.score(np.concatenate([frames, engine.bundle.reference().frames]))
+    assert len(np.unique(scores.score)) == len(scores.score)
+    assert scores.heatmap.std() > 0
+
+
+def test_score_of_a_frame_does_not_depend_on_its_batch(engine: Engine, frames: np.ndarray) -> None:
+    together = engine.score(frames)
+    for count in (1, 2, 4):
+        some = engine.score(frames[:count])
+        np.testing.assert_allclose(some.score, together.score[:count], rtol=1e-5)
+        np.testing.assert_allclose(some.heatmap, together.heatmap[:count], rtol=1e-4, atol=1e-6)
+
+
+def test_score_leaves_the_frames_alone(engine: Engine, frames: np.ndarray) -> None:
+    before = frames.copy()
+    frames.flags.writeable = False
+    engine.score(frames)
+    np.testing.assert_array_equal(frames, before)
+
+
+def test_score_gives_arrays_that_the_next_call_leaves_alone(engine: Engine, frames: np.ndarray) -> None:
+    first = engine.score(frames[:2])
+    kept = Scores(first.score.copy(), first.heatmap.copy())
+    engine.score(frames[2:4])
+    np.testing.assert_array_equal(first.score, kept.score)
+    np.testing.assert_array_equal(first.heatmap, kept.heatmap)
+
+
+def test_score_takes_frames_that_are_not_contiguous(engine: Engine, frames: np.ndarray) -> None:
+    every_other = np.repeat(frames, 2, axis=2)[:, :, ::2]
+    assert not every_other.flags.c_contiguous
+    np.testing.assert_allclose(engine.score(every_other).score, engine.score(frames).score, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        (lambda frames: frames[0], "frames are 32×32×1, the model wants N×32×32×1"),
+        (lambda frames: frames[:0], "with N ≥ 1"),
+        (lambda frames: frames[:, :16], "frames are 5×16×32×1, the model wants N×32×32×1"),
+        (lambda frames: np.repeat(frames, 3, axis=3), "frames are 5×32×32×3"),
+        (lambda frames: frames.astype(np.uint16), "frames are uint16, the model wants uint8"),
+        (lambda frames: frames.astype(np.float32), "frames are float32, the model wants uint8"),
+        (lambda frames: frames.tolist(), "frames are a list, wanted a numpy array"),
+    ],
+    ids=["one frame", "no frame", "wrong size", "colour", "16 bit", "float", "list"],
+)
+def test_score_of_wrong_frames_says_what_is_wrong(engine: Engine, frames: np.ndarray, change, wanted: str) -> None:
+    with pytest.raises(EngineError) as caught:
+        engine.score(change(frames))
+    assert wanted in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_close_twice_is_fine_and_scoring_afterwards_is_not(engine: Engine, frames: np.ndarray) -> None:
+    engine.close()
+    engine.close()
+    with pytest.raises(EngineError, match="already closed"):
+        engine.score(frames)
+
+
+def test_score_from_several_threads_gives_each_its_own_answer(engine: Engine, frames: np.ndarray) -> None:
+    expected = engine.score(frames).score
+    wrong: list[str] = []
+
+    def work(index: int) -> None:
+        for _ in range(20):
+            score = engine.score(frames[index : index + 1]).score
+            if not np.allclose(score, expected[index], rtol=1e-5):
+                wrong.append(f"frame {index}: {score}, wanted {expected[index]}")
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
