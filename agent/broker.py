@@ -1,6 +1,6 @@
-"""The broker's address and what is needed to be let in: TLS, user name and password, all read anew for every connection.
+"""The broker's address and what is needed to be let in: TLS, user name and password.
 
-Read anew, so that certificates and passwords are rotated by replacing files. None of it is ever logged.
+All files are read anew for every connection, so that certificates and passwords are rotated by replacing files. None of it is ever logged.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Broker:
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
         if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.path.strip("/") or parts.username:
-            raise Permanent(f"mqtt url: got {self._address_without_secrets()!r}, wanted mqtt://host:port or mqtts://host:port")
+            raise Permanent(f"mqtt url: got {self._address_without_secrets()!r}, wanted mqtt[s]://host:port")
         _ = self.port
         if not self.tls and any((self.ca_file, self.certificate_file, self.key_file)):
             raise Permanent(f"mqtt url: got {self.url!r} and certificates, wanted mqtts:// with certificates")
@@ -92,7 +92,7 @@ class Broker:
             raise Temporary(f"password file {file} cannot be read: {_reason(error)}") from None
 
     def tls_context(self) -> ssl.SSLContext | None:
-        """A context from the files as they are now, None without TLS; raises `Temporary` with one line about a bad file."""
+        """A context from the files as they are now, None without TLS; raises `Temporary` for a file that is no good."""
         if not self.tls:
             return None
         context = ssl.create_default_context()
@@ -112,7 +112,9 @@ class Broker:
 def explain(error: BaseException) -> str:
     """Why a connection could not be made, in a line that somebody can act on."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _CERTIFICATE_FAULTS.get(error.verify_code, f"the broker's certificate is refused: {error.verify_message}")
+        return _CERTIFICATE_FAULTS.get(
+            error.verify_code, f"the broker's certificate is refused: {error.verify_message}"
+        )
     if isinstance(error, ssl.SSLError):
         reason = (error.reason or str(error)).lower().replace("_", " ")
         return f"TLS failed: {reason} (does the broker speak TLS on this port?)"

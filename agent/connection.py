@@ -1,8 +1,8 @@
-"""One connection to the broker, from CONNECT to its end. paho-mqtt does the protocol; nothing of it outlives the connection.
+"""One connection to the broker, from CONNECT to its end. paho-mqtt does the protocol and does not outlive the connection.
 
-paho keeps a queue of its own, which after a reconnect floods the broker past its Receive Maximum, and a network thread that
-a raising callback kills. So here every connection is a new paho client, driven by the caller's thread, with callbacks that
-only note what happened: `turn` hands the notes over.
+paho keeps a queue of its own, which after a reconnect floods the broker past its Receive Maximum, and a network thread
+that a raising callback kills. So here every connection is a new paho client, driven by the caller's thread, with
+callbacks that only note what happened: `turn` hands the notes over.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import selectors
 import socket
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -22,6 +22,7 @@ from paho.mqtt.properties import Properties
 
 from agent.broker import Broker, explain
 from agent.errors import Temporary
+from agent.subscriptions import CommandMessage
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 
@@ -46,9 +47,11 @@ class UnsupportedVersion(Temporary):
 class ConnectionLost(Temporary):
     """The connection is gone."""
 
-    def __init__(self, text: str, *, closed_by_broker: bool = False) -> None:
+    def __init__(self, text: str, *, closed_by_broker: bool = False, explained: bool = False) -> None:
+        """`closed_by_broker`: the other side ended it; `explained`: and said why."""
         super().__init__(text)
         self.closed_by_broker = closed_by_broker
+        self.explained = explained
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,18 @@ class Received:
     correlation_data: bytes | None
     expiry_seconds: int | None
 
+    def to_command(self, now: float) -> CommandMessage:
+        """For those who subscribed; `now` is the monotonic time of arrival, seconds."""
+        return CommandMessage(
+            topic=self.topic,
+            payload=self.payload,
+            retained=self.retained,
+            response_topic=self.response_topic,
+            correlation_data=self.correlation_data,
+            expiry_seconds=self.expiry_seconds,
+            received_monotonic=now,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Subscribed:
@@ -110,7 +125,10 @@ class Outgoing:
     user_properties: tuple[tuple[str, str], ...] = ()
 
     def packet_bytes(self) -> int:
-        """Size of the PUBLISH packet, bytes, from above: fixed header 5, topic length 2, packet id 2, properties length 4."""
+        """Size of the PUBLISH packet, bytes, from above.
+
+        Fixed header 5, length of the topic 2, packet id 2, length of the properties 4; then what varies.
+        """
         extra = sum(len(name.encode()) + len(value.encode()) + 5 for name, value in self.user_properties)
         extra += 2 + 3 + len(self.media_type or "") + 3 + len(self.correlation_data or b"")
         extra += 3 + len((self.response_topic or "").encode())
@@ -118,7 +136,7 @@ class Outgoing:
 
 
 class Connection:
-    """One connection. Only the thread that made it may use it. Raises `Temporary` (`ConnectionLost`, `UnsupportedVersion`)."""
+    """One connection, for the thread that made it. Raises `Temporary`: `ConnectionLost` and `UnsupportedVersion`."""
 
     def __init__(
         self,
@@ -153,7 +171,7 @@ class Connection:
         broker = self._broker
         try:
             if self._protocol is Protocol.MQTT_5:
-                properties = Properties(PacketTypes.CONNECT)
+                properties = _properties(PacketTypes.CONNECT)
                 properties.SessionExpiryInterval = self._session_expiry_seconds
                 self._client.connect(
                     broker.host,
@@ -240,7 +258,7 @@ class Connection:
     def _set_will(self, will: Outgoing) -> None:
         properties = None
         if self._protocol is Protocol.MQTT_5:
-            properties = Properties(PacketTypes.WILLMESSAGE)
+            properties = _properties(PacketTypes.WILLMESSAGE)
             properties.WillDelayInterval = self._broker.will_delay_seconds
             if will.media_type is not None:
                 properties.ContentType = will.media_type
@@ -249,7 +267,7 @@ class Connection:
     def _properties(self, message: Outgoing) -> Properties | None:
         if self._protocol is not Protocol.MQTT_5:
             return None
-        properties = Properties(PacketTypes.PUBLISH)
+        properties = _properties(PacketTypes.PUBLISH)
         if message.media_type is not None:
             properties.ContentType = message.media_type
             properties.PayloadFormatIndicator = int(message.media_type == "application/json")
@@ -276,14 +294,19 @@ class Connection:
                 _drain(self._wake)
             else:
                 waiting = waiting or bool(mask & selectors.EVENT_READ)
-        steps = [self._client.loop_read] if waiting else []
-        if self._client.want_write():
-            steps.append(self._client.loop_write)
-        for step in (*steps, self._client.loop_misc):
-            code = step() if self._client.socket() is not None else paho.MQTT_ERR_CONN_LOST
+        client = self._client
+        for step, wanted in (
+            (lambda: client.loop_read(), waiting),
+            (client.loop_write, client.want_write()),
+            (client.loop_misc, True),
+        ):
+            code = paho.MQTT_ERR_SUCCESS if not wanted else self._step(step)
             if code != paho.MQTT_ERR_SUCCESS:
                 self._lost(self._last_error or paho.error_string(code))
                 return
+
+    def _step(self, step: Callable[[], paho.MQTTErrorCode]) -> paho.MQTTErrorCode:
+        return step() if self._client.socket() is not None else paho.MQTT_ERR_CONN_LOST
 
     def _watch(self, sock: Any) -> None:
         """Keeps the selector in step with what paho wants of its socket."""
@@ -297,9 +320,10 @@ class Connection:
             self._selector.modify(sock, mask)
         self._watched = wanted
 
-    def _lost(self, why: str, *, closed_by_broker: bool = True) -> None:
+    def _lost(self, why: str, *, closed_by_broker: bool = True, explained: bool = False) -> None:
         if self._end is None:
-            self._end = ConnectionLost(f"broker {self._broker.name}: {why}", closed_by_broker=closed_by_broker)
+            text = f"broker {self._broker.name}: {why}"
+            self._end = ConnectionLost(text, closed_by_broker=closed_by_broker, explained=explained)
 
     # Callbacks: they note, and cannot raise
 
@@ -307,7 +331,7 @@ class Connection:
         if reason.is_failure:
             text = f"broker {self._broker.name} refuses the connection: {reason}"
             unsupported = reason.value in _UNSUPPORTED_VERSION
-            self._end = UnsupportedVersion(text) if unsupported else ConnectionLost(text)
+            self._end = UnsupportedVersion(text) if unsupported else ConnectionLost(text, explained=True)
             return
         self._events.append(
             Connected(
@@ -321,7 +345,7 @@ class Connection:
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         said = flags.is_disconnect_packet_from_server
         why = f"the broker ended the connection: {reason}" if said else self._last_error or f"connection lost: {reason}"
-        self._lost(why, closed_by_broker=said or "timed out" not in why.lower())
+        self._lost(why, closed_by_broker=said or "timed out" not in why.lower(), explained=said)
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason: Any, properties: Any) -> None:
         self._events.append(Acknowledged(mid, reason.value, str(reason)))
@@ -350,6 +374,11 @@ class Connection:
             self._last_error = text
 
 
+def _properties(packet: int) -> Any:
+    """An empty set of MQTT 5 properties for a kind of packet; paho gives its class no types."""
+    return Properties(packet)  # type: ignore[no-untyped-call]
+
+
 def _topic(message: Any) -> str:
     """The topic, also where it is not UTF-8, which paho passes on and then raises for."""
     try:
@@ -365,5 +394,3 @@ def _drain(wake: socket.socket | None) -> None:
                 pass
         except BlockingIOError:
             pass
-
-

@@ -1,7 +1,7 @@
 """A small SQLite database that one process owns: durable commits, clear errors, and a way out of a corrupt file.
 
 WAL with `synchronous=FULL`: a commit returns after the log was synced, so what was committed survives a power cut
-(https://www.sqlite.org/pragma.html#pragma_synchronous). The file is locked exclusively: a second agent on the same file is told so.
+(https://www.sqlite.org/pragma.html#pragma_synchronous). The file is locked exclusively: a second agent on it is told so.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
-# What the log file may keep on disk once its content is in the database. It stays allocated so that a full disk still lets us
-# delete: a commit then overwrites the log from its start instead of growing it.
+# What the log file may keep on disk once its content is in the database. It stays allocated so that a full disk still
+# lets us delete: a commit then overwrites the log from its start instead of growing it.
 LOG_BYTES = 4 * 1024 * 1024
 
 _CORRUPT = ("file is not a database", "malformed", "file is encrypted")
@@ -46,7 +46,7 @@ class Database:
     def __init__(
         self, path: Path, schema: str, *, on_new_file: Callable[[sqlite3.Connection, Path | None], None]
     ) -> None:
-        """`on_new_file(connection, aside)` fills a new file, once; `aside` is the corrupt one that it replaces, if any."""
+        """`on_new_file(connection, aside)` fills a new file; `aside` is the corrupt one that it replaces, if any."""
         self._path = path
         self._schema = schema
         self._on_new_file = on_new_file
@@ -62,7 +62,7 @@ class Database:
     def transaction(self, work: Work[T], *, durable: bool = True) -> T:
         """What `work` returns, committed. `durable` False spares the sync: after a power cut the commit may be undone.
 
-        Anything that `work` raises undoes the transaction. A corrupt file is set aside and `work` runs again in a new one.
+        Anything that `work` raises undoes it. A corrupt file is set aside and `work` runs again in a new one.
         """
         with self._lock:
             try:

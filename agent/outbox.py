@@ -1,8 +1,8 @@
 """Store and forward: what was accepted here is on the disk, and stays there until the broker acknowledged it.
 
-One accepted alarm is one transaction: its sequence number, its messages and the agent's own state (which alarms stand) are
-durable together before `accept` returns, or none of them is. A row leaves on `acknowledge`, never before. The quota on disk is
-kept by dropping the oldest pictures, then the oldest alarms that are already cleared; every drop is counted for good.
+One accepted alarm is one transaction: its sequence number, its messages and the agent's own state (which alarms stand)
+are durable together before `accept` returns, or none of them is. A row leaves on `acknowledge`, never before. The quota
+on disk is kept by dropping the oldest pictures, then the oldest alarms that are already cleared; every drop is counted.
 """
 
 from __future__ import annotations
@@ -105,12 +105,12 @@ class Counts:
 
 
 class Outbox:
-    """The store. Any thread may call any method; one transaction runs at a time. Raises `Temporary` and `Permanent` only."""
+    """The store. Any thread may call any method. Raises `Temporary` and `Permanent` only."""
 
     def __init__(self, path: Path, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         """Opens or begins the file; `max_bytes` bounds what waits in it.
 
-        Raises `Permanent` where it cannot be a database or another process has it. A corrupt file is set aside and reported.
+        Raises `Permanent` where it cannot be opened or another process has it. A corrupt file is set aside and reported.
         """
         self._max_bytes = max_bytes
         self._lock = threading.RLock()
@@ -135,8 +135,8 @@ class Outbox:
     ) -> int:
         """The sequence number given to an alarm of `camera`, once its messages and the new `state` are durable.
 
-        `build(sequence)` makes the messages; nothing is stored and no number is used up where it raises. Where the disk is
-        full, the oldest waiting pictures and then the alarm's own are given up before the alarm is. Raises `Temporary`.
+        `build(sequence)` makes the messages; nothing is stored and no number is used up where it raises. Where the disk
+        is full, the oldest waiting pictures and the alarm's own are given up before the alarm is. Raises `Temporary`.
         """
         with self._lock:
             try:
@@ -163,7 +163,7 @@ class Outbox:
             self._database.transaction(lambda db: _store_state(db, state))
 
     def next_alarms(self, limit: int, *, busy: Collection[str] = ()) -> list[Row]:
-        """The oldest waiting alarm message of each camera that is not `busy`, the oldest of them first, `limit` at most."""
+        """The oldest waiting alarm message of each camera that is not `busy`, oldest first, `limit` at most."""
         with self._lock:
             cameras = [camera for camera, count in self._waiting.items() if count > 0 and camera not in busy]
             if limit <= 0 or not cameras:
@@ -177,7 +177,7 @@ class Outbox:
     def next_pictures(self, limit: int, *, excluding: Collection[int] = ()) -> list[Row]:
         """Waiting pictures, `limit` at most, without the rows in `excluding`: those of the newest alarm first.
 
-        Newest first because somebody may be looking at that alarm now, and because the oldest are dropped first for quota.
+        Newest first, since somebody may be looking at that alarm now, and since the oldest are dropped first for quota.
         """
         with self._lock:
             if limit <= 0 or self._pictures == 0:
@@ -331,8 +331,9 @@ class Outbox:
         pictures = self._drop(db, needed, "SELECT id FROM message WHERE picture = 1 ORDER BY sequence, id LIMIT 64")
         # An alarm whose raised message waits too was never heard of: nobody misses its end. Those go before lone ends.
         whole = (
-            "SELECT id FROM message WHERE picture = 0 AND alarm IN (SELECT c.alarm FROM message c JOIN message r "
-            "ON r.alarm = c.alarm AND r.part = 'raised' WHERE c.picture = 0 AND c.part = 'cleared' ORDER BY c.id LIMIT 32)"
+            "SELECT id FROM message WHERE picture = 0 AND alarm IN (SELECT c.alarm FROM message c "
+            "JOIN message r ON r.alarm = c.alarm AND r.part = 'raised' "
+            "WHERE c.picture = 0 AND c.part = 'cleared' ORDER BY c.id LIMIT 32)"
         )
         alarms = self._drop(db, needed, whole)
         alarms += self._drop(
@@ -372,7 +373,7 @@ class Outbox:
     # Leaving
 
     def _delete(self, db: sqlite3.Connection, rows: Sequence[int], *, missing: bool = False) -> int:
-        """Deletes rows and returns how many there were; `missing` remembers the sequence numbers of alarms among them."""
+        """Deletes rows, returns how many there were; `missing` notes the sequence numbers of alarms among them."""
         deleted = 0
         for identity in rows:
             found = db.execute(

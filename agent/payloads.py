@@ -1,8 +1,8 @@
 """What goes over MQTT: pydantic models, the one source of every JSON document that the agent sends or takes.
 
 The JSON Schemas, the tables of `docs/topics.md` and the AsyncAPI document are generated from these classes
-(`agent.documents`). What the agent sends may gain fields within a schema version, so a subscriber ignores fields it does not
-know; what the agent takes, it takes exactly: an unknown field in a command is refused.
+(`agent.documents`). What the agent sends may gain fields within a schema version, so a subscriber ignores fields it does
+not know; what the agent takes, it takes exactly: an unknown field in a command is refused.
 """
 
 from __future__ import annotations
@@ -84,6 +84,15 @@ class OutboxPayload(Payload):
         default_factory=list,
         description="The latest sequence numbers (100 at most) that will never arrive: dropped or refused.",
     )
+
+
+class DeliveryPayload(Payload):
+    """How delivery stands, for `inspectd status`."""
+
+    connected: bool = Field(description="The broker let the agent in.")
+    outbox: OutboxPayload
+    latency_ms: LatencyPayload | None = Field(default=None, description="Capture of the frame to its alarm's PUBACK.")
+    problems: list[str] = Field(default_factory=list)
 
 
 class StatusPayload(Payload):
@@ -384,7 +393,7 @@ MESSAGES: tuple[type[BaseModel], ...] = (
 def parse_request(name: str, payload: bytes) -> CommandRequest:
     """The validated request of command `name`; an empty payload asks with the defaults.
 
-    Raises `Permanent` with one line for an unknown command, and for a payload that is oversized, not JSON, or not the model's.
+    Raises `Permanent` with one line for an unknown command, and for a payload that is oversized, no JSON or not the model's.
     """
     model = REQUESTS.get(name)
     if model is None:

@@ -35,7 +35,7 @@ def encode(image: NDArray[np.uint8], media_type: str, *, quality: int = 90) -> b
 
 
 def shrink(payload: bytes, media_type: str, max_bytes: int) -> Picture | None:
-    """The picture at half the side, or a quarter …, so that it fits; None where it cannot be a picture any more then."""
+    """The picture at half the side, or a quarter …, so that it fits; None where no picture would be left."""
     if media_type not in _EXTENSIONS:
         return None
     image = cv2.imdecode(np.frombuffer(payload, np.uint8), cv2.IMREAD_UNCHANGED)

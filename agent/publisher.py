@@ -6,17 +6,14 @@ One thread does all of it. It survives every error of its own, and is started ag
 from __future__ import annotations
 
 import logging
-import re
 import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timezone
-
-import numpy as np
+from importlib.metadata import version
 
 from agent.backoff import Backoff
 from agent.broker import Broker
@@ -25,23 +22,20 @@ from agent.connection import (
     Connected,
     Connection,
     ConnectionLost,
+    Event,
     Outgoing,
     Protocol,
     Received,
     Subscribed,
     UnsupportedVersion,
 )
-from agent.delivery import BACKLOG_PICTURES_PER_SECOND, Board, Delivery, Suspicions
-from agent.errors import InspectdError, Permanent, Temporary
+from agent.errors import InspectdError, Temporary
 from agent.outbox import Outbox, Row
-from agent.payloads import (
-    LatencyPayload,
-    OutboxPayload,
-    Presence,
-    ScorePayload,
-    StatePayload,
-    StatusPayload,
-)
+from agent.payloads import DeliveryPayload, Presence, StatePayload
+from agent.reporting import Reporter
+from agent.requests import Execute, Requests
+from agent.session import BACKLOG_PICTURES_PER_SECOND, Board, Session, Suspicions
+from agent.subscriptions import CommandMessage, MessageHandler, Subscriptions, may_answer_on
 from agent.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -53,33 +47,17 @@ RECONNECT_MAX_SECONDS = 30.0
 # How long a turn waits for the network when nothing happens; everything urgent wakes it.
 TURN_SECONDS = 0.25
 STATUS_CHECK_SECONDS = 1.0
-STATUS_REFRESH_SECONDS = 30.0
-FILES_CHECK_SECONDS = 30.0
+FILES_CHECK_SECONDS = 10.0
 
-# Rolling record of capture-to-PUBACK latencies.
-KEPT_LATENCIES = 10_000
+# Telemetry of one topic is sent this often at most; only the latest counts.
+TELEMETRY_INTERVAL_SECONDS = 0.05
 
-
-@dataclass(frozen=True, slots=True)
-class CommandMessage:
-    """A message on a topic that somebody subscribed to with `Publisher.subscribe`."""
-
-    topic: str
-    payload: bytes
-    retained: bool
-    """The broker kept it from an earlier time: no command should be retained."""
-    response_topic: str | None
-    """Where the sender wants the answer (MQTT 5)."""
-    correlation_data: bytes | None
-    """What the answer has to carry (MQTT 5)."""
-    expiry_seconds: int | None
-    """What is left of its life; the broker drops what has none left. None: the sender set none."""
-    received_monotonic: float
-    """Seconds, of the publisher's clock."""
+# Brokers from before MQTT 5 may close the connection on a CONNECT of version 5 instead of naming the reason.
+SILENT_REFUSALS = 2
 
 
 class Publisher:
-    """Publishes what the outbox, the board of retained documents and telemetry have. Methods may be called by any thread."""
+    """Publishes what the outbox, the retained documents and telemetry have. Any thread may call any method."""
 
     def __init__(
         self,
@@ -87,47 +65,45 @@ class Publisher:
         topics: Topics,
         outbox: Outbox,
         *,
-        version: str = "0",
         client_id: str | None = None,
-        scores_per_second: float = 1.0,
         delivered: Callable[[Row, float], None] | None = None,
         backlog_pictures_per_second: float = BACKLOG_PICTURES_PER_SECOND,
         protocol: Protocol = Protocol.MQTT_5,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
-        client_id: None: `inspectd-<site>`; two agents of one site would throw each other out, and are told so.
-        scores_per_second: scores published per camera; 0 for none.
+        client_id: None: `inspectd-<site>`; two agents of one site throw each other out, and are told so.
         delivered: called on the publisher's thread with a row and the monotonic time of its PUBACK, seconds.
-        protocol: the version to begin with; falls back to 3.1.1 where the broker does not know 5.
+        backlog_pictures_per_second: limit for pictures that waited before the connection was made.
+        protocol: the version to try first; 3.1.1 follows where the broker does not know 5.
+        clock: monotonic seconds, the clock of `Frame.captured_monotonic`.
         """
         self._broker = broker
         self._topics = topics
         self._outbox = outbox
-        self._version = version
         self._client_id = client_id or f"inspectd-{topics.site}"
-        self._score_interval_seconds = 1.0 / scores_per_second if scores_per_second > 0 else None
         self._delivered_hook = delivered
         self._backlog_pictures_per_second = backlog_pictures_per_second
-        self._protocol = protocol
+        self._wanted_protocol = self._protocol = protocol
         self._clock = clock
+        self.reporter = Reporter(topics.site, version("inspectd"), outbox, clock)
+        """Problems and latencies of this agent, as `status` tells them."""
+        self._subscriptions = Subscriptions()
+        self._board = Board()
+        self._suspicions = Suspicions()
+        self._backoff = Backoff(RECONNECT_FIRST_SECONDS, RECONNECT_MAX_SECONDS)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._connected = threading.Event()
         self._stop_deadline = 0.0
-        self._board = Board()
-        self._suspicions = Suspicions()
-        self._backoff = Backoff(RECONNECT_FIRST_SECONDS, RECONNECT_MAX_SECONDS)
-        self._handlers: dict[str, Callable[[CommandMessage], None]] = {}
-        self._new_filters: deque[str] = deque()
+        self._said_goodbye = False
         self._answers: deque[Outgoing] = deque(maxlen=100)
-        self._scores: dict[str, bytes] = {}
-        self._scores_sent: dict[str, float] = {}
-        self._problems: dict[str, str] = {}
-        self._latencies_ms: deque[float] = deque(maxlen=KEPT_LATENCIES)
-        self._last_turn = clock()
+        self._telemetry: dict[str, bytes] = {}
+        self._telemetry_sent: dict[str, float] = {}
+        self._last_turn = self._status_checked_at = self._files_checked_at = clock()
         self._was_down = False
+        self._silent_refusals = 0
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
@@ -146,81 +122,75 @@ class Publisher:
         self._ensure_thread()
 
     def stop(self, deadline_seconds: float = 1.5) -> bool:
-        """Sends the alarms that wait as far as the time goes, says `stopped`, disconnects; True where the broker heard it.
+        """Sends waiting alarms as far as the time goes, says `stopped`, disconnects; True where the broker heard it.
 
         What was not delivered stays in the outbox. Returns after `deadline_seconds` at the latest.
         """
         self._stop_deadline = self._clock() + deadline_seconds
         self._stopping.set()
-        self.wake(restart=False)
+        self.wake()
         thread = self._thread
         if thread is None:
             return False
         thread.join(deadline_seconds)
         return not thread.is_alive() and self._said_goodbye
 
-    def wake(self, *, restart: bool = True) -> None:
+    def wake(self) -> None:
         """There is something new to send. Also notices a dead thread, and starts another."""
-        with suppress(BlockingIOError, OSError):
+        with suppress(OSError):
             self._wake_out.send(b"\0")
-        if restart and not self._stopping.is_set() and self._thread is not None and not self._thread.is_alive():
+        thread = self._thread
+        if thread is not None and not thread.is_alive() and not self._stopping.is_set():
             log.error("the publisher's thread died; starting another")
             self._ensure_thread()
 
     def seconds_since_turn(self) -> float:
-        """Age of the thread's last sign of life: for a watchdog."""
+        """Age of the thread's last sign of life while it is connected: for a watchdog."""
         return self._clock() - self._last_turn
 
-    def set_state(self, state: StatePayload) -> None:
-        """Publishes the state of a camera, retained; only the latest one counts."""
-        self._board.put(self._topics.state(state.camera), state.to_bytes())
+    def publish_state(self, camera: str, state: StatePayload) -> None:
+        """Publishes the state of a camera, retained; only the latest one counts, and every connection begins with it."""
+        self._board.put(self._topics.state(camera), state.to_bytes())
         self.wake()
 
-    def score(self, score: ScorePayload) -> None:
-        """Publishes a score: QoS 0, the latest of each camera at the set rate, dropped while there is no broker."""
-        if self._score_interval_seconds is not None and self.connected:
+    def publish_telemetry(self, topic: str, payload: bytes) -> None:
+        """Publishes at QoS 0: the latest of each topic, 20 a second at most, dropped while there is no broker."""
+        if self.connected:
             with self._lock:
-                self._scores[self._topics.score(score.camera)] = score.to_bytes()
+                self._telemetry[topic] = payload
 
     def problem(self, what: str, text: str | None) -> None:
         """Something is wrong with the agent (or no more: None); `what` identifies it. Published in `status`."""
-        with self._lock:
-            if text is None:
-                self._problems.pop(what, None)
-            else:
-                self._problems[what] = text
+        self.reporter.problem(what, text)
 
-    def subscribe(self, topic_filter: str, handler: Callable[[CommandMessage], None]) -> None:
+    def report(self) -> DeliveryPayload:
+        """How delivery stands: counts, latency from capture to PUBACK, problems. Raises `Temporary`."""
+        return self.reporter.delivery(connected=self.connected)
+
+    def on_command(self, execute: Execute, *, allowed: Collection[str] | None = None, trusted: bool = True) -> Requests:
+        """Takes commands over MQTT: `execute(name, camera, payload, by=…)` gives each answer, on a thread of its own."""
+        return Requests(self, self._topics, execute, allowed=allowed, trusted=trusted, clock=self._clock)
+
+    def subscribe(self, topic_filter: str, handler: MessageHandler) -> None:
         """Hands messages to `handler`, on the publisher's thread: it has to return at once. Errors in it are logged."""
-        with self._lock:
-            self._handlers[topic_filter] = handler
-            self._new_filters.append(topic_filter)
+        self._subscriptions.add(topic_filter, handler)
         self.wake()
 
     def respond(self, request: CommandMessage, payload: bytes, *, fallback_topic: str) -> None:
         """Answers a command: to its response topic with its correlation data, else to `fallback_topic`."""
         topic = request.response_topic
-        if topic is not None and not self._may_answer_on(topic):
-            log.warning("answer to %s: response topic %s refused", request.topic, ascii(topic)[:120])
+        if topic is not None and not may_answer_on(topic, self._topics.base):
+            log.warning("answer to %s: response topic %s refused", ascii(request.topic), ascii(topic)[:120])
             topic = None
-        correlation = request.correlation_data if topic is not None else None
-        message = Outgoing(topic or fallback_topic, payload, media_type="application/json", correlation_data=correlation)
+        message = Outgoing(
+            fallback_topic if topic is None else topic,
+            payload,
+            media_type="application/json",
+            correlation_data=request.correlation_data,
+        )
         with self._lock:
             self._answers.append(message)
         self.wake()
-
-    def latencies_ms(self) -> list[float]:
-        """Capture to PUBACK of the latest alarms delivered, 10,000 at most, milliseconds."""
-        with self._lock:
-            return list(self._latencies_ms)
-
-    def latency(self) -> LatencyPayload | None:
-        """Percentiles of `latencies_ms`; None before the first."""
-        values = self.latencies_ms()
-        if not values:
-            return None
-        p50, p95, p99 = (round(float(value), 3) for value in np.percentile(values, [50, 95, 99]))
-        return LatencyPayload(p50=p50, p95=p95, p99=p99)
 
     def wait_until_delivered(self, timeout_seconds: float) -> bool:
         """True once nothing waits in the outbox any more, False after the timeout."""
@@ -228,7 +198,7 @@ class Publisher:
         while self._outbox.waiting() > 0:
             if self._clock() >= end:
                 return False
-            time.sleep(0.02)
+            time.sleep(0.01)
         return True
 
     # The thread
@@ -239,8 +209,6 @@ class Publisher:
                 self._said_goodbye = False
                 self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
                 self._thread.start()
-
-    _said_goodbye = False
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -256,12 +224,12 @@ class Publisher:
                 self._stopping.wait(self._backoff.next_seconds())
 
     def _fall_back(self, error: UnsupportedVersion) -> None:
-        if self._protocol is Protocol.MQTT_5:
-            log.warning("broker %s does not speak MQTT 5: going on with MQTT 3.1.1", self._broker.name)
-            self._protocol = Protocol.MQTT_3_1_1
-            self._backoff.reset()
-        else:
+        if self._protocol is Protocol.MQTT_3_1_1:
             self._report_down(str(error))
+            return
+        log.info("broker %s does not speak MQTT 5: going on with MQTT 3.1.1", self._broker.name)
+        self._protocol = Protocol.MQTT_3_1_1
+        self._backoff.reset()
 
     def _report_down(self, text: str) -> None:
         """First failure WARNING, repeats DEBUG."""
@@ -272,53 +240,62 @@ class Publisher:
         files = self._broker.files_changed_at()
         connected_at = datetime.now(timezone.utc)
         connection = self._new_connection(connected_at)
-        delivery: Delivery | None = None
+        session: Session | None = None
         try:
             connection.open()
-            connected = self._await_connack(connection)
-            delivery = self._new_delivery(connection, connected)
-            self._greet(connection, connected_at)
+            session = self._new_session(connection, self._await_connack(connection))
+            self._greet(connection)
             while not self._stopping.is_set():
-                self._turn(connection, delivery, connected_at)
+                self._turn(connection, session, connected_at)
                 self._check_files(files)
-            self._say_goodbye(connection, delivery, connected_at)
+            self._say_goodbye(connection, session, connected_at)
         except ConnectionLost as lost:
-            if delivery is not None and lost.closed_by_broker:
-                self._suspicions.connection_lost(delivery.pictures_in_flight)
+            if session is not None and lost.closed_by_broker:
+                self._suspicions.connection_lost(session.pictures_in_flight)
             raise
         finally:
             self._connected.clear()
-            if delivery is not None:
-                with suppress(InspectdError):
-                    delivery.settle()
             connection.close()
+            if session is not None:
+                self._protocol = self._wanted_protocol
+                session.settle()
 
     def _new_connection(self, connected_at: datetime) -> Connection:
-        will = self._status(Presence.OFFLINE, connected_at)
-        five = self._protocol is Protocol.MQTT_5
+        will = self.reporter.last_will(connected_at)
         return Connection(
             self._broker,
             client_id=self._client_id,
             protocol=self._protocol,
-            will=Outgoing(self._topics.status(), will.to_bytes(), retain=True, media_type="application/json"),
+            will=Outgoing(self._topics.status(), will, retain=True, media_type="application/json"),
             wake=self._wake_in,
-            # The session has to live as long as the will is delayed (MQTT 5, 3.1.3.2.2), and a connection that does
-            # not take it up again would let the will go.
+            # The session has to live as long as the will is delayed, and a connection that does not take the session up
+            # again would let the will go (MQTT 5, 3.1.3.2.2 and 3.1.4).
             session_expiry_seconds=self._broker.will_delay_seconds,
-            clean_start=not five,
+            clean_start=self._protocol is not Protocol.MQTT_5,
         )
 
     def _await_connack(self, connection: Connection) -> Connected:
         end = self._clock() + CONNACK_TIMEOUT_SECONDS
-        while self._clock() < end and not self._stopping.is_set():
-            self._last_turn = self._clock()
-            for event in connection.turn(TURN_SECONDS):
-                if isinstance(event, Connected):
-                    return event
+        try:
+            while self._clock() < end and not self._stopping.is_set():
+                for event in connection.turn(TURN_SECONDS):
+                    if isinstance(event, Connected):
+                        self._silent_refusals = 0
+                        return event
+        except ConnectionLost as lost:
+            if lost.closed_by_broker and not lost.explained:
+                self._silently_refused()
+            raise
         raise ConnectionLost(f"broker {self._broker.name}: no answer to CONNECT")
 
-    def _new_delivery(self, connection: Connection, connected: Connected) -> Delivery:
-        return Delivery(
+    def _silently_refused(self) -> None:
+        """Closed without a word: perhaps for the version. Tries the versions in turn until the broker says something."""
+        self._silent_refusals += 1
+        older = self._silent_refusals % (2 * SILENT_REFUSALS) >= SILENT_REFUSALS
+        self._protocol = Protocol.MQTT_3_1_1 if older else self._wanted_protocol
+
+    def _new_session(self, connection: Connection, connected: Connected) -> Session:
+        return Session(
             connection,
             connected,
             outbox=self._outbox,
@@ -330,81 +307,63 @@ class Publisher:
             backlog_pictures_per_second=self._backlog_pictures_per_second,
         )
 
-    def _greet(self, connection: Connection, connected_at: datetime) -> None:
-        log.log(logging.INFO, "broker %s: connected (MQTT %s)", self._broker.name, self._protocol.name[5:])
+    def _greet(self, connection: Connection) -> None:
+        log.info(
+            "broker %s: connected (%s)", self._broker.name, self._protocol.name.replace("_", " ", 1).replace("_", ".")
+        )
         self._was_down = False
         self._backoff.reset()
-        with self._lock:
-            self._new_filters.clear()
-            filters = list(self._handlers)
-        for topic_filter in filters:
+        for topic_filter in self._subscriptions.all_filters():
             connection.subscribe(topic_filter)
-        self._status_checked_at = self._status_written_at = 0.0
         self._files_checked_at = self._clock()
+        self._status_checked_at = self._clock() - STATUS_CHECK_SECONDS
         self._connected.set()
 
-    def _turn(self, connection: Connection, delivery: Delivery, connected_at: datetime) -> None:
-        self._refresh_status(delivery, connected_at)
-        self._take_new(connection, delivery)
-        delivery.pump()
+    def _turn(self, connection: Connection, session: Session, connected_at: datetime) -> None:
+        self._refresh_status(session, connected_at)
+        self._take_new(connection, session)
+        session.pump()
         events = connection.turn(TURN_SECONDS)
         self._last_turn = self._clock()
-        self._handle(events, delivery)
-        delivery.settle()
-        if delivery.stalled():
-            raise ConnectionLost(f"broker {self._broker.name}: no PUBACK for too long, the connection is taken for dead")
+        self._handle(events, session)
+        session.settle()
+        if session.stalled():
+            raise ConnectionLost(
+                f"broker {self._broker.name}: no PUBACK for too long, the connection is taken for dead"
+            )
 
-    def _take_new(self, connection: Connection, delivery: Delivery) -> None:
+    def _take_new(self, connection: Connection, session: Session) -> None:
         """Moves what other threads left here to the connection."""
-        with self._lock:
-            filters, self._new_filters = self._new_filters, deque()
-            answers, self._answers = self._answers, deque(maxlen=100)
-            scores = self._due_scores()
-        for topic_filter in filters:
+        for topic_filter in self._subscriptions.new_filters():
             connection.subscribe(topic_filter)
+        with self._lock:
+            answers = list(self._answers)
+            self._answers.clear()
+            telemetry = self._due_telemetry()
         for message in answers:
-            delivery.answer(message)
-        for topic, payload in scores.items():
-            delivery.telemetry(Outgoing(topic, payload, qos=0, media_type="application/json"))
+            session.answer(message)
+        for topic, payload in telemetry.items():
+            session.telemetry(Outgoing(topic, payload, qos=0, media_type="application/json"))
 
-    def _due_scores(self) -> Mapping[str, bytes]:
-        now, interval = self._clock(), self._score_interval_seconds or 0.0
-        due = [topic for topic in self._scores if now - self._scores_sent.get(topic, -interval) >= interval]
-        self._scores_sent.update(dict.fromkeys(due, now))
-        return {topic: self._scores.pop(topic) for topic in due}
+    def _due_telemetry(self) -> dict[str, bytes]:
+        now = self._clock()
+        due = [t for t in self._telemetry if now - self._telemetry_sent.get(t, -1.0) >= TELEMETRY_INTERVAL_SECONDS]
+        self._telemetry_sent.update(dict.fromkeys(due, now))
+        return {topic: self._telemetry.pop(topic) for topic in due}
 
-    def _handle(self, events: list[Connected | Acknowledged | Received | Subscribed], delivery: Delivery) -> None:
+    def _handle(self, events: list[Event], session: Session) -> None:
         for event in events:
             if isinstance(event, Acknowledged):
-                delivery.acknowledged(event)
+                session.acknowledged(event)
             elif isinstance(event, Received):
-                self._received(event)
+                self._subscriptions.hand_over(event.to_command(self._clock()))
             elif isinstance(event, Subscribed) and event.code >= 0x80:
-                self.problem("commands", f"the broker refuses the subscription to {event.topic_filter}: {event.reason}")
-                log.warning("the broker refuses the subscription to %s: %s", event.topic_filter, event.reason)
-
-    def _received(self, event: Received) -> None:
-        message = CommandMessage(
-            topic=event.topic,
-            payload=event.payload,
-            retained=event.retained,
-            response_topic=event.response_topic,
-            correlation_data=event.correlation_data,
-            expiry_seconds=event.expiry_seconds,
-            received_monotonic=self._clock(),
-        )
-        with self._lock:
-            handlers = [handler for pattern, handler in self._handlers.items() if _matches(pattern, event.topic)]
-        for handler in handlers[:1]:
-            try:
-                handler(message)
-            except Exception:
-                log.exception("command on %s: unexpected error", ascii(event.topic)[:200])
+                text = f"the broker refuses the subscription to {event.topic_filter}: {event.reason}"
+                self.problem("commands", text)
+                log.warning("%s", text)
 
     def _delivered(self, row: Row, now: float) -> None:
-        if not row.picture and row.captured_monotonic is not None:
-            with self._lock:
-                self._latencies_ms.append(max(0.0, now - row.captured_monotonic) * 1000.0)
+        self.reporter.delivered(row, now)
         if self._delivered_hook is not None:
             try:
                 self._delivered_hook(row, now)
@@ -417,87 +376,38 @@ class Publisher:
             return
         self._files_checked_at = self._clock()
         if self._broker.files_changed_at() != files:
-            self._broker.tls_context()
             raise ConnectionLost("certificates or password changed: connecting anew")
 
-    # Status
-
-    def _status(self, presence: Presence, connected_at: datetime) -> StatusPayload:
-        common = {"status": presence, "site": self._topics.site, "version": self._version, "connected_at": connected_at}
-        if presence is Presence.OFFLINE:
-            return StatusPayload(**common)  # type: ignore[arg-type]
-        counts = self._outbox.counts()
-        outbox = OutboxPayload(
-            waiting=counts.waiting,
-            waiting_bytes=counts.waiting_bytes,
-            sequence=counts.sequence,
-            dropped_pictures=counts.dropped_pictures,
-            dropped_alarms=counts.dropped_alarms,
-            dead_letters=counts.dead_letters,
-            omitted_pictures=counts.omitted_pictures,
-            missing=list(counts.missing),
-        )
-        with self._lock:
-            problems = [*self._outbox.incidents(), *self._problems.values()]
-        return StatusPayload(
-            **common,  # type: ignore[arg-type]
-            at=datetime.now(timezone.utc),
-            outbox=outbox,
-            delivery_ms=self.latency(),
-            problems=problems,
-        )
-
-    def _refresh_status(self, delivery: Delivery, connected_at: datetime) -> None:
-        """Publishes `online` on connect, when a loss or a problem is new, and every half minute where figures moved."""
+    def _refresh_status(self, session: Session, connected_at: datetime) -> None:
         now = self._clock()
         if now - self._status_checked_at < STATUS_CHECK_SECONDS:
             return
         self._status_checked_at = now
-        self.problem("delivery", delivery.problem)
+        self.reporter.problem("delivery", session.problem)
         try:
-            status = self._status(Presence.ONLINE, connected_at)
+            news = self.reporter.news(connected_at)
         except Temporary as error:
-            self.problem("outbox", str(error))
+            self.reporter.problem("outbox", str(error))
             return
-        outbox = status.outbox
-        assert outbox is not None
-        urgent = (connected_at, status.problems, outbox.dropped_pictures, outbox.dropped_alarms, outbox.dead_letters)
-        if urgent != self._status_urgent or now - self._status_written_at >= STATUS_REFRESH_SECONDS:
-            self._status_urgent, self._status_written_at = urgent, now
-            self._board.put(self._topics.status(), status.to_bytes())
+        self.reporter.problem("outbox", None)
+        if news is not None:
+            self._board.put(self._topics.status(), news)
 
-    _status_urgent: object = None
-    _status_checked_at = _status_written_at = _files_checked_at = 0.0
-
-    def _say_goodbye(self, connection: Connection, delivery: Delivery, connected_at: datetime) -> None:
-        begin = self._clock()
-        half = begin + (self._stop_deadline - begin) / 2
+    def _say_goodbye(self, connection: Connection, session: Session, connected_at: datetime) -> None:
+        """Alarms first, for half of the time; then `stopped`, and the last will is withdrawn by a proper end."""
+        half = self._clock() + (self._stop_deadline - self._clock()) / 2
         said = False
         while self._clock() < self._stop_deadline - 0.1:
             if not said and (self._outbox.alarms_waiting() == 0 or self._clock() > half):
-                self._board.put(self._topics.status(), self._status(Presence.STOPPED, connected_at).to_bytes())
+                self._board.put(self._topics.status(), self.reporter.status(Presence.STOPPED, connected_at).to_bytes())
                 said = True
-            delivery.pump(pictures=False)
-            if said and delivery.idle:
+            self._take_new(connection, session)
+            session.pump(pictures=False)
+            if said and session.idle:
                 break
-            self._handle(connection.turn(0.05), delivery)
-            delivery.settle()
-        self._said_goodbye = said and delivery.idle
+            self._handle(connection.turn(0.05), session)
+            session.settle()
+        self._said_goodbye = said and session.idle
         connection.disconnect()
         with suppress(ConnectionLost):
             connection.turn(0.05)
-
-    def _may_answer_on(self, topic: str) -> bool:
-        """Not where it is no topic, and not where our own documents are: a request must not write those through us."""
-        if not topic or "+" in topic or "#" in topic or "\0" in topic or len(topic.encode()) > 1024:
-            return False
-        ours = topic.startswith(f"{self._topics.base}/")
-        return not topic.startswith("$") and (not ours or "/response/" in topic)
-
-
-def _matches(pattern: str, topic: str) -> bool:
-    """Whether a topic matches a filter (MQTT 5, 4.7.1)."""
-    parts = ["[^/]*" if level == "+" else re.escape(level) for level in pattern.split("/")]
-    if parts[-1] == re.escape("#"):
-        return re.fullmatch("/".join(parts[:-1]) + "(/.*)?", topic, re.DOTALL) is not None
-    return re.fullmatch("/".join(parts), topic, re.DOTALL) is not None

@@ -26,9 +26,9 @@ def check_level(what: str, text: str) -> str:
         raise Permanent(f"{what}: got an empty name, wanted at least one character")
     bad = next((c for c in text if c in "+#/\0" or not c.isprintable()), None)
     if bad is not None:
-        raise Permanent(f"{what}: got {ascii(text)}, wanted a name without {ascii(bad)}")
+        raise Permanent(f"{what}: got {text!a}, wanted a name without {bad!a}")
     if text.startswith("$"):
-        raise Permanent(f"{what}: got {ascii(text)}, wanted a name that does not begin with '$'")
+        raise Permanent(f"{what}: got {text!a}, wanted a name that does not begin with '$'")
     if len(text.encode()) > MAX_LEVEL_BYTES:
         raise Permanent(f"{what}: got a name of {len(text.encode())} bytes, wanted at most {MAX_LEVEL_BYTES}")
     return text

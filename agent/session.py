@@ -103,7 +103,7 @@ class _Refusal:
     not_before: float
 
 
-class Delivery:
+class Session:
     """Feeds one open connection from the outbox and the board, and settles what comes back. One thread only."""
 
     def __init__(
@@ -314,7 +314,9 @@ class Delivery:
             id=row.alarm, camera=row.camera, picture=row.part, reason=reason, bytes=len(row.payload), limit_bytes=limit
         )
         log.warning("%s of alarm %s left out: %d bytes, %s", row.part, row.alarm, len(row.payload), reason)
-        self._outbox.replace(row, Message(self._omitted_topic(row), note.to_bytes(), row.alarm, "omitted", picture=True))
+        self._outbox.replace(
+            row, Message(self._omitted_topic(row), note.to_bytes(), row.alarm, "omitted", picture=True)
+        )
 
     # What comes back
 
