@@ -36,9 +36,10 @@ from agent.sources.factory import build_source
 from agent.state import Counters, state_payload
 from agent.station import Candidate, Identity, Outcome, Plan, Station
 from agent.topics import Topics
-from calibration import Budget, Rule, ScoreLog, Store
+from calibration import Budget, CalibrationError, Rule, ScoreLog, Store
 from engines.bundle import Bundle, read_bundle
 from engines.engine import Engine, open_engine
+from engines.errors import EngineError
 
 log = logging.getLogger(__name__)
 
@@ -212,10 +213,11 @@ class Service:
         log.info("inspectd stopped")
 
     def _on_crash(self, crash: threading.ExceptHookArgs) -> None:
-        """A thread that dies of a bug takes the agent with it: systemd starts a whole one again."""
+        """A thread that cannot go on takes the agent with it: systemd starts a whole one again."""
         name = crash.thread.name if crash.thread else "a thread"
-        self._crashed = f"{name} failed: {crash.exc_value!r}"
-        log.critical("%s", self._crashed, exc_info=crash.exc_value)
+        expected = isinstance(crash.exc_value, InspectdError | EngineError | CalibrationError)
+        self._crashed = f"{name}: {crash.exc_value if expected else repr(crash.exc_value)}"
+        log.critical("%s", self._crashed, exc_info=None if expected else crash.exc_value)
         self._stop.set()
 
     def _ended(self) -> bool:

@@ -247,14 +247,16 @@ class Station:
         )
 
     def _learn(self, prepared: Prepared, score: float, heatmap: NDArray[np.float32]) -> Candidate | None:
-        assert self._window is not None
-        self._window.add(score, heatmap, prepared.pixels, frame=prepared.frame.index)
-        if not self._window.complete:
-            return None
-        window, self._window = self._window, None
+        window = self._window
+        assert window is not None
         try:
+            window.add(score, heatmap, prepared.pixels, frame=prepared.frame.index)
+            if not window.complete:
+                return None
+            self._window = None
             return self._finish(window)
         except CalibrationError as error:
+            self._window = None
             self._refuse(error)
             return None
 
