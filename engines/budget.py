@@ -63,10 +63,15 @@ class Budget:
 
     @property
     def used_up(self) -> bool:
-        """True where training is to end."""
+        """True where training is to end: the steps are done, or another one would end more than half too late."""
         if self._planned is not None and self.step >= self._planned:
             return True
-        return self._seconds is not None and self._elapsed() >= self._seconds
+        return self._seconds is not None and self._elapsed() + self._step_seconds() / 2 >= self._seconds
+
+    def set_aside(self, seconds: float) -> None:
+        """Keep time for what comes after the last step."""
+        if self._seconds is not None:
+            self._seconds = max(0.0, self._seconds - seconds)
 
     def advance(self) -> None:
         """Count one step and plan anew where it is time to."""
@@ -78,12 +83,15 @@ class Budget:
 
     def _review(self) -> None:
         assert self._seconds is not None
-        now = self._clock()
-        steps_per_second = (self.step - _COLD_STEPS) / max(now - self._warm_at, 1e-9)
-        possible = self.step + max(0.0, self._seconds - self._elapsed()) * steps_per_second
+        possible = self.step + max(0.0, self._seconds - self._elapsed()) / max(self._step_seconds(), 1e-9)
         if self._planned is None or not _TOO_SHORT * possible <= self._planned <= _TOO_LONG * possible:
             self._planned = max(self.step, on_grid(possible))
         self._review_at = self.step + max(1, self._planned // _REVIEWS)
+
+    def _step_seconds(self) -> float:
+        """Mean time of a step so far, held-out looks included."""
+        warm_steps = self.step - _COLD_STEPS
+        return (self._clock() - self._warm_at) / warm_steps if warm_steps > 0 else 0.0
 
     def _elapsed(self) -> float:
         return self._clock() - self._start

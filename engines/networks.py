@@ -13,6 +13,8 @@ Departures from the paper's code, all without effect at the sizes it supports (s
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -142,6 +144,26 @@ def initialise(module: nn.Module) -> None:
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
         nn.init.zeros_(module.bias)
+
+
+@torch.no_grad()
+def refresh_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Give a network's batch normalisation the exact statistics of these batches [B, C, H, W], weights untouched.
+
+    The running averages that training keeps are those of weights long gone: after 28 steps on X-ray frames they made
+    the held-out reconstruction twice as bad (mean difference 0.20) as the one in training mode (0.09).
+    """
+    layers = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # a plain mean over all batches
+    network.train()
+    for batch in batches:
+        network(batch)
+    network.eval()
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
 
 
 def load_published(generator: Generator, path: str) -> int:

@@ -43,6 +43,9 @@ class Learner(ABC):
     def step(self, frames: Tensor, progress: float) -> dict[str, float]:
         """Learn from normalised good frames [B, C, H, W]; `progress` runs from 0 to 1. Returns the losses by name."""
 
+    def refresh(self, batches: Iterable[Tensor]) -> None:  # noqa: B027 - only running statistics need it
+        """Bring statistics up to date with the weights before a look at the held-out frames; takes training frames."""
+
     @abstractmethod
     def held_out_loss(self, frames: Tensor) -> float:
         """Mean loss on good frames [B, C, H, W] that are never trained on: the lowest decides which state is kept."""
@@ -55,6 +58,7 @@ class Recipe(ABC):
     """As `--recipe` takes it and the manifest records it."""
     score_kind: ClassVar[str]
     """What the score measures, in words."""
+
     @abstractmethod
     def batch_size(self, geometry: Geometry) -> int:
         """Frames a step learns from, over all processes."""

@@ -5,6 +5,8 @@ Departures from the paper and its code, beyond those of `engines.networks`:
 - inference in `eval()` mode; the published code leaves batch normalisation in training mode, so that a frame's score
   depends on the frames it is batched with, and shows results chosen by the test set's AUROC. Here held-out good frames
   decide;
+- before that, batch normalisation gets the statistics of up to 256 training frames under the weights of the moment,
+  since the running ones lag behind (measured in `engines.networks`);
 - scores are not scaled to 0 … 1 over the test set, as a stream has no test set;
 - several processes keep the batch-normalisation statistics of the first one;
 - training ends with the time or the steps that were asked for, instead of after 15 epochs.
@@ -15,6 +17,7 @@ the order of the two updates, and the discriminator that starts anew when its lo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -22,7 +25,7 @@ from torch import Tensor, nn
 
 from engines.bundle import Geometry, Normalisation
 from engines.losses import discriminator_loss, generator_loss
-from engines.networks import FILTERS, LATENT, Discriminator, Generator, initialise
+from engines.networks import FILTERS, LATENT, Discriminator, Generator, initialise, refresh_statistics
 from engines.recipes import Learner, Option, Recipe
 from engines.scoring import ReferenceScorer, Scorer
 
@@ -66,6 +69,10 @@ class ReferenceLearner(Learner):
         losses = self._update_generator(frames, reconstruction, (latent, latent_again))
         losses["discriminator"] = self._update_discriminator(frames, reconstruction.detach())
         return losses
+
+    def refresh(self, batches: Iterable[Tensor]) -> None:
+        with self._fabric.autocast():
+            refresh_statistics(self.networks, batches)
 
     @torch.no_grad()
     def held_out_loss(self, frames: Tensor) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from engines.bundle import Bundle
 
 
-def draw_part(
-    rng: np.random.Generator, *, depth: int = 8, scratch: bool = False, side: int = 40
-) -> NDArray[np.generic]:
+def draw_part(rng: np.random.Generator, *, depth: int = 8, scratch: bool = False, side: int = 40) -> NDArray[Any]:
     """Draw a disc on a plate, jittered and noisy, [side, side] in 8 or 16 bits; with a bright scratch if asked for."""
     picture = np.full((side, side), 90.0, np.float32)
     centre = (side // 2 + int(rng.integers(-2, 3)), side // 2 + int(rng.integers(-2, 3)))
@@ -46,7 +44,7 @@ def good_parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_bundle(good_parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A real bundle, 32×32 gray, 8 bit: the published networks, narrow, trained for 12 steps. Nobody may write to it."""
+    """A real bundle, 32×32 gray, 8 bit: the published networks, narrow, after 12 steps. Nobody may write to it."""
     pytest.importorskip("torch", reason="training needs the train extra")
     from engines.training import train
 
