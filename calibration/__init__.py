@@ -4,7 +4,7 @@ from calibration.budget import Budget
 from calibration.drift import Drift, DriftMonitor
 from calibration.errors import CalibrationError
 from calibration.pictures import PictureMeasures, measure
-from calibration.record import Calibration, CameraReference, LeftOut, Range, ScoreReference
+from calibration.record import Calibration, CameraReference, LeftOut, Range, ScoreReference, score_reference
 from calibration.rule import AlarmRule, Rule
 from calibration.score_log import ScoreLog
 from calibration.store import Store, Switch
@@ -31,4 +31,5 @@ __all__ = [
     "Window",
     "calibrate",
     "measure",
+    "score_reference",
 ]

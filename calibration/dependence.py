@@ -116,17 +116,24 @@ def dispersion(
     block_frames = max(math.ceil(_TIMES_PER_BLOCK * autocorrelation_time), math.ceil(frames / _MOST_BLOCKS), 1)
     blocks = frames // block_frames
     if blocks < 2:
-        return Dispersion(
-            estimate=max(1.0, autocorrelation_time), upper=math.inf, blocks=blocks, block_frames=block_frames
-        )
+        usual = _usual(autocorrelation_time)
+        return Dispersion(estimate=usual, upper=math.inf, blocks=blocks, block_frames=block_frames)
     levels = counts.highest_levels(math.ceil(max(_EPISODES_PER_BLOCK) * blocks))
     wanted = [min(math.ceil(each * blocks), levels.size) - 1 for each in _EPISODES_PER_BLOCK]
     found = [_index(statistic, levels[at], blocks, block_frames, quiet_frames) for at in set(wanted) if at >= 0]
-    estimate = max([1.0, *found])
+    estimate = max([1.0, *found]) if blocks >= LEAST_BLOCKS else max([_usual(autocorrelation_time), *found])
     upper = (
         estimate * (blocks - 1) / float(chi2.ppf(1 - confidence, blocks - 1)) if blocks >= LEAST_BLOCKS else math.inf
     )
     return Dispersion(estimate=estimate, upper=upper, blocks=blocks, block_frames=block_frames)
+
+
+def _usual(autocorrelation_time: float) -> float:
+    """What dispersion goes with a dependence, where the window is too short to show it.
+
+    Measured on Gaussian AR(1) series, at the level where it is largest: 1.1, 2.2 and 4.2 at times of 3, 19 and 99.
+    """
+    return max(1.0, 0.5 * math.sqrt(autocorrelation_time))
 
 
 def _index(statistic: NDArray[np.float64], level: float, blocks: int, block_frames: int, quiet_frames: int) -> float:

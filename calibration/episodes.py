@@ -9,6 +9,9 @@ section 5.3.2).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import copy
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import maximum_filter1d
@@ -33,6 +36,12 @@ class EpisodeCounts:
         """Length of the statistic, frames."""
         self._highs = np.sort(values[starting])
         self._lows = np.sort(before[starting])
+
+    def mapped(self, rising: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> EpisodeCounts:
+        """Return the counts of the statistic after a rising function of it; nothing is counted anew."""
+        other = copy(self)
+        other._highs, other._lows = rising(self._highs), rising(self._lows)
+        return other
 
     def at(self, level: float) -> int:
         """Count the episodes at one level."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.budget import Budget
+from calibration.dependence import autocorrelation_time
 from calibration.errors import CalibrationError
 from calibration.rule import Rule
 from calibration.threshold import Threshold
@@ -46,6 +47,22 @@ class ScoreReference:
     """Frames that are worth one independent frame."""
     effective_sample_size: float
     """Independent frames that centre and scale rest on."""
+
+
+def score_reference(scores: NDArray[np.float64]) -> ScoreReference:
+    """Take the reference of good scores [N] in the order they came.
+
+    >>> score_reference(np.random.default_rng(0).normal(5.0, 2.0, size=4000)).scale.__round__(2)
+    2.01
+    """
+    low, middle, high = np.quantile(scores, [0.25, 0.5, 0.75])
+    time = autocorrelation_time(scores)
+    return ScoreReference(
+        centre=float(middle),
+        scale=float(high - low) / 1.349 or float(np.std(scores)),
+        autocorrelation_time=time,
+        effective_sample_size=scores.size / time,
+    )
 
 
 @dataclass(frozen=True, slots=True)

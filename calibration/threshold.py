@@ -18,25 +18,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammaincinv
 
 from calibration.budget import SECONDS_PER_DAY, Budget
-from calibration.dependence import LEAST_BLOCKS, Dispersion, autocorrelation_time, dispersion
-from calibration.episodes import EpisodeCounts
 from calibration.errors import CalibrationError
+from calibration.evidence import Evidence
 from calibration.rule import Rule
-from calibration.tail import Tail, fit_tail
 
 CONFORMAL = "conformal"
 PEAKS_OVER_THRESHOLD = "peaks over threshold"
 
 # Under this many frames neither a dependence nor a tail can be told from noise.
 LEAST_FRAMES = 50
-
-# Episode levels that the tail is fitted to: at most this share of the frames lies above the base level ...
-_TAIL_SHARE = 0.15
-# ... and no more than frames ** (2/3), so that a longer window looks further out (Scarrott & MacDonald 2012, section 2).
-_TAIL_POWER = 2 / 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,127 +88,61 @@ def calibrate(
     (True, 'conformal', 0)
     """
     values = _checked(scores, frames_per_second, rule, confidence, quiet_frames)
-    window = _Window.of(values, rule, confidence, quiet_frames)
+    evidence = Evidence.of(values, rule=rule, confidence=confidence, quiet_frames=quiet_frames)
+    return threshold_for(evidence, budget=budget, frames_per_second=frames_per_second)
+
+
+def threshold_for(evidence: Evidence, *, budget: Budget, frames_per_second: float) -> Threshold:
+    """Find the threshold for a budget from the evidence of a window: `calibrate`, where many budgets are asked for."""
     allowed = budget.per_frame(frames_per_second=frames_per_second)
-    per_day = frames_per_second * SECONDS_PER_DAY
-    level = window.lowest_certified(allowed)
+    level = evidence.lowest_certified(allowed)
     if level is not None:
-        return _certified(window, level, budget, confidence, per_day)
-    return _extrapolated(window, allowed, budget, confidence, frames_per_second)
+        return _certified(evidence, level, budget, frames_per_second * SECONDS_PER_DAY)
+    return _extrapolated(evidence, allowed, budget, frames_per_second)
 
 
-def tail_of(
-    scores: ArrayLike,
-    *,
-    rule: Rule = Rule(k=1, n=1),
-    quiet_frames: int = 1,
-) -> Tail:
-    """Fit the tail of the rule's statistic over a window, as `calibrate` does beyond it: for reports."""
-    values = np.asarray(scores, dtype=np.float64)
-    return _Window.of(values, rule, 0.95, quiet_frames).tail()
-
-
-@dataclass(frozen=True, slots=True)
-class _Window:
-    """What every candidate threshold is judged by."""
-
-    statistic: NDArray[np.float64]
-    counts: EpisodeCounts
-    effective_sample_size: float
-    dispersion: Dispersion
-    miss: float
-    """Chance that the limit on the rate may be wrong; the limit on the dispersion has as much."""
-
-    @classmethod
-    def of(cls, values: NDArray[np.float64], rule: Rule, confidence: float, quiet_frames: int) -> _Window:
-        statistic = rule.statistic(values)
-        counts = EpisodeCounts(statistic, quiet_frames=quiet_frames)
-        # Two limits are used together, so each takes half of the chance of being wrong (Bonferroni).
-        miss = (1 - confidence) / 2
-        time = autocorrelation_time(values)
-        slowest = time if rule.n == 1 else max(time, autocorrelation_time(statistic))
-        spread = dispersion(
-            statistic, counts, autocorrelation_time=slowest, confidence=1 - miss, quiet_frames=quiet_frames
-        )
-        return cls(statistic, counts, values.size / time, spread, miss)
-
-    def upper_rate(self, episodes: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Upper limit on episodes per frame, given the episodes counted in the window."""
-        factor = self.dispersion.upper
-        if not math.isfinite(factor):
-            return np.full(np.shape(episodes), math.inf)
-        return np.asarray(gammaincinv(episodes / factor + 1, 1 - self.miss) * factor / self.counts.frames)
-
-    def lowest_certified(self, allowed: float) -> float | None:
-        """The lowest level, going down from the top, whose upper rate keeps the budget; None where none does."""
-        if not self.upper_rate(np.array([0]))[0] <= allowed:
-            return None
-        most = int(allowed * self.counts.frames) + 1
-        levels = self.counts.highest_levels(most)
-        kept = self.upper_rate(np.arange(levels.size)) <= allowed
-        return float(levels[: int(np.argmin(kept)) or kept.size][-1])
-
-    def tail(self) -> Tail:
-        base = float(np.quantile(self.statistic, 1 - _TAIL_SHARE))
-        many = int(min(self.counts.frames**_TAIL_POWER, self.counts.at(base)))
-        levels = self.counts.highest_levels(max(many, 2) + 1)
-        return fit_tail(levels, frames=self.counts.frames, dispersion=self.dispersion.estimate)
-
-    def frames_needed(self, allowed: float) -> int:
-        """Frames of window that would certify the budget with no episode to spare."""
-        spread = self.dispersion
-        blocks = max(spread.blocks, 50)
-        inflated = spread.estimate * (1 + 3 / math.sqrt(blocks))
-        return math.ceil(max(-math.log(self.miss) * inflated / allowed, 2 * LEAST_BLOCKS * spread.block_frames))
-
-
-def _certified(window: _Window, level: float, budget: Budget, confidence: float, per_day: float) -> Threshold:
-    episodes = window.counts.at(level)
-    upper = float(window.upper_rate(np.array([episodes]))[0])
+def _certified(evidence: Evidence, level: float, budget: Budget, per_day: float) -> Threshold:
+    frames, episodes = evidence.counts.frames, evidence.counts.at(level)
     return Threshold(
         value=level,
         method=CONFORMAL,
-        promised_alarms_per_day=upper * per_day,
-        effective_sample_size=window.effective_sample_size,
+        promised_alarms_per_day=evidence.upper_rate_at(level) * per_day,
+        effective_sample_size=evidence.effective_sample_size,
         certified=True,
         frames_needed=None,
-        reason=f"{episodes} episodes above it in {window.counts.frames} frames keep {budget} at {confidence:.0%} confidence",
-        expected_alarms_per_day=(episodes + 0.5) / window.counts.frames * per_day,
-        dispersion=window.dispersion.estimate,
+        reason=f"{episodes} episodes in {frames} frames keep {budget} at {evidence.confidence:.0%} confidence",
+        expected_alarms_per_day=(episodes + 0.5) / frames * per_day,
+        dispersion=evidence.dispersion.estimate,
         episodes=episodes,
-        frames=window.counts.frames,
+        frames=frames,
     )
 
 
-def _extrapolated(
-    window: _Window, allowed: float, budget: Budget, confidence: float, frames_per_second: float
-) -> Threshold:
-    tail = window.tail()
+def _extrapolated(evidence: Evidence, allowed: float, budget: Budget, frames_per_second: float) -> Threshold:
+    tail, per_day = evidence.tail, frames_per_second * SECONDS_PER_DAY
     level = tail.level(allowed)
-    per_day = frames_per_second * SECONDS_PER_DAY
-    episodes = window.counts.at(level)
-    bounds = (tail.rate(level, quantile=confidence), float(window.upper_rate(np.array([episodes]))[0]))
-    needed = window.frames_needed(allowed)
+    upper = min(tail.upper_rate(level, confidence=evidence.confidence), evidence.upper_rate_at(level))
+    needed = evidence.frames_needed(allowed)
     return Threshold(
         value=level,
         method=PEAKS_OVER_THRESHOLD,
-        promised_alarms_per_day=min(bounds) * per_day,
-        effective_sample_size=window.effective_sample_size,
+        promised_alarms_per_day=upper * per_day,
+        effective_sample_size=evidence.effective_sample_size,
         certified=False,
         frames_needed=needed,
-        reason=_missing(window, budget, needed, frames_per_second),
-        expected_alarms_per_day=tail.rate(level) * per_day,
-        dispersion=window.dispersion.estimate,
-        episodes=episodes,
-        frames=window.counts.frames,
+        reason=_missing(evidence, budget, needed, frames_per_second),
+        expected_alarms_per_day=allowed * per_day,
+        dispersion=evidence.dispersion.estimate,
+        episodes=evidence.counts.at(level),
+        frames=evidence.counts.frames,
     )
 
 
-def _missing(window: _Window, budget: Budget, needed: int, frames_per_second: float) -> str:
-    have, seconds = window.counts.frames, needed / frames_per_second
+def _missing(evidence: Evidence, budget: Budget, needed: int, frames_per_second: float) -> str:
+    have, seconds = evidence.counts.frames, needed / frames_per_second
     span = f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.0f} minutes"
     return (
-        f"{have} frames, worth {window.effective_sample_size:.0f} independent ones, cannot certify {budget}: "
+        f"{have} frames, worth {evidence.effective_sample_size:.0f} independent ones, cannot certify {budget}: "
         f"the threshold is extrapolated; a window of about {needed} frames ({span}) would certify it"
     )
 

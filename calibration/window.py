@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from calibration.budget import Budget
 from calibration.camera import CameraHistory
-from calibration.dependence import autocorrelation_time
 from calibration.errors import CalibrationError, Picture
 from calibration.heat import HeatLevels
 from calibration.pictures import Pixels, png, thumbnail
 from calibration.promise import cost_of_leaving_out, promise
-from calibration.record import Calibration, LeftOut, ScoreReference
+from calibration.record import Calibration, LeftOut, score_reference
 from calibration.rule import Rule
 from calibration.suspects import MOST_SUSPECTED, suspected_frames
 from calibration.threshold import LEAST_FRAMES, Threshold, calibrate
@@ -131,8 +130,6 @@ class Window:
         suspected = self._suspected(scores)
         kept = scores[~suspected]
         threshold = self._calibrate(kept)
-        time = autocorrelation_time(kept)
-        low, middle, high = np.quantile(kept, [0.25, 0.5, 0.75])
         return Calibration(
             camera=camera,
             bundle_sha256=bundle_sha256,
@@ -154,12 +151,7 @@ class Window:
             ),
             scores=scores.astype(np.float32),
             heat_level=self._heat.level(suspected),
-            score_reference=ScoreReference(
-                centre=float(middle),
-                scale=float(high - low) / 1.349 or float(kept.std()),
-                autocorrelation_time=time,
-                effective_sample_size=kept.size / time,
-            ),
+            score_reference=score_reference(kept),
             camera_reference=self._camera.reference(),
         )
 

@@ -1,0 +1,81 @@
+"""Run the calibration benchmark and write its tables: `python -m benchmarks.calibration [--quick] [--lines N]`.
+
+Each pair of correlation and window is one JSON file in the work folder as soon as it is done; a run that was stopped goes
+on where it stopped. The tables beside this file are written from all of them at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.calibration import steady, tables
+from benchmarks.calibration.cells import CORRELATIONS, RULES, WINDOWS, run_cells, seconds_per_calibration
+from benchmarks.calibration.lines import Truth
+from calibration import Rule
+
+HERE = Path(__file__).parent
+
+
+def main() -> int:
+    """Parse, run, write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration", description=__doc__)
+    parser.add_argument("--lines", type=int, default=200, help="simulated lines a cell (default 200)")
+    parser.add_argument("--quick", action="store_true", help="20 lines, windows up to 10,000: a look in minutes")
+    parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--work", type=Path, default=HERE / ".work", help="folder for finished parts")
+    parser.add_argument("--tables-only", action="store_true", help="write the tables from the parts that are done")
+    options = parser.parse_args()
+    lines = min(options.lines, 20) if options.quick else options.lines
+    windows = tuple(window for window in WINDOWS if not options.quick or window <= 10_000)
+    work = options.work / f"lines-{lines}-seed-{options.seed}"
+    work.mkdir(parents=True, exist_ok=True)
+    if not options.tables_only:
+        _run(work, windows, lines=lines, seed=options.seed)
+    _tables(work, quick=options.quick)
+    return 0
+
+
+def _run(work: Path, windows: tuple[int, ...], *, lines: int, seed: int) -> None:
+    truths: dict[float, dict[Rule, Truth]] = {}
+    # The longest first: what is left of a run that was stopped is then done in minutes.
+    for frames in reversed(windows):
+        for correlation in CORRELATIONS:
+            path = work / f"grid-{frames:06d}-{correlation:.2f}.json"
+            if path.exists():
+                continue
+            if correlation not in truths:
+                truths[correlation] = {rule: Truth(correlation, rule, frames=20_000_000, seed=17) for rule in RULES}
+            start = time.monotonic()
+            cells = run_cells(correlation, frames, truths[correlation], lines=lines, seed=seed)
+            path.write_text(json.dumps([tables.row(cell) for cell in cells]))
+            print(f"{frames} frames, correlation {correlation}: {time.monotonic() - start:.0f} s", file=sys.stderr)
+    for name, measured in (("drift", steady.measure_drift), ("speed", _speed)):
+        path = work / f"{name}.json"
+        if not path.exists():
+            path.write_text(json.dumps(measured()))
+
+
+def _speed() -> dict[str, float]:
+    return {"calibration_seconds_100000": seconds_per_calibration(100_000), **steady.microseconds_per_frame()}
+
+
+def _tables(work: Path, *, quick: bool) -> None:
+    rows = [row for path in sorted(work.glob("grid-*.json")) for row in json.loads(path.read_text())]
+    extra = {
+        name: json.loads(path.read_text()) for name in ("drift", "speed") if (path := work / f"{name}.json").exists()
+    }
+    text = tables.report(rows, extra)
+    if quick:
+        print(text)
+        return
+    tables.write_csv(rows, HERE / "results.csv")
+    (HERE / "README.md").write_text(text)
+    print(HERE / "README.md")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

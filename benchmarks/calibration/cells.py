@@ -1,0 +1,132 @@
+"""One cell of the grid: many lines of one distribution, correlation, window, rule and budget, judged by the truth."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from itertools import product
+
+import numpy as np
+
+from benchmarks.calibration.lines import DISTRIBUTIONS, Distribution, Truth, gaussian_ar1, gaussian_levels
+from benchmarks.calibration.rivals import RIVALS
+from calibration import Budget, Rule, calibrate
+from calibration.evidence import Evidence
+from calibration.threshold import threshold_for
+
+FRAMES_PER_SECOND = 20.0
+RULES = (Rule(k=1, n=1), Rule(k=2, n=3), Rule(k=3, n=5))
+CORRELATIONS = (0.0, 0.5, 0.9, 0.98)
+WINDOWS = (300, 1_000, 3_000, 10_000, 30_000, 100_000)
+BUDGETS = tuple(
+    Budget.parse(text) for text in ("1 per 100 frames", "1 per 1000 frames", "1 per hour", "1 per shift", "1 per day")
+)
+
+OURS = "inspectd"
+
+# What a defect adds to every score while it is in sight, standard deviations.
+DEFECT_SIGMAS = 6.0
+
+
+@dataclass(frozen=True)
+class Key:
+    """Which cell."""
+
+    distribution: str
+    correlation: float
+    frames: int
+    rule: Rule
+    budget: Budget
+
+
+@dataclass
+class Cell:
+    """What came out, one entry a line."""
+
+    key: Key
+    certified: list[bool] = field(default_factory=list)
+    promised: list[float] = field(default_factory=list)
+    """Promise over budget."""
+    realised: dict[str, np.ndarray] = field(default_factory=dict)
+    """True rate over budget, by method."""
+    detected: dict[str, np.ndarray] = field(default_factory=dict)
+    """Share of defects detected, over that at the oracle's threshold, by method."""
+    oracle_detects: float = 0.0
+    """Share of defects that the oracle's threshold detects."""
+
+    @property
+    def oracle_could(self) -> bool:
+        """True where an oracle that knows the effective sample could certify with four times fewer frames.
+
+        The rule of three on N / 4 frames of known autocorrelation time.
+        """
+        time = (1 + self.key.correlation) / (1 - self.key.correlation)
+        allowed = self.key.budget.per_frame(frames_per_second=FRAMES_PER_SECOND)
+        return bool(self.key.frames / 4 / time * allowed >= -np.log(0.05))
+
+
+def run_cells(correlation: float, frames: int, truths: dict[Rule, Truth], *, lines: int, seed: int) -> list[Cell]:
+    """Simulate the lines of one correlation and window; calibrate on each with every rule and budget.
+
+    Ranks decide everything that `Evidence` measures of dependence, so it is taken once on the Gaussian series and mapped
+    to each distribution; and it is asked for every budget, as `calibrate` would for each alone. (A test of the benchmark
+    checks that this gives `calibrate`'s own thresholds.)
+    """
+    generator = np.random.default_rng([seed, round(correlation * 100), frames])
+    cells: dict[Key, Cell] = {}
+    thresholds: dict[Key, list[list[float]]] = {}
+    for _ in range(lines):
+        gaussian = gaussian_ar1(generator, correlation, (1, frames))[0]
+        for rule in RULES:
+            taken = Evidence.of(gaussian, rule=rule)
+            for distribution, budget in product(DISTRIBUTIONS, BUDGETS):
+                if budget is BUDGETS[0]:
+                    evidence = mapped(taken, distribution)
+                key = Key(distribution.name, correlation, frames, rule, budget)
+                values = _line(cells.setdefault(key, Cell(key)), evidence)
+                thresholds.setdefault(key, []).append(values)
+    by_name = {distribution.name: distribution for distribution in DISTRIBUTIONS}
+    for key, cell in cells.items():
+        _judge(cell, np.array(thresholds[key]), by_name[key.distribution], truths[key.rule])
+    return list(cells.values())
+
+
+def mapped(evidence: Evidence, distribution: Distribution) -> Evidence:
+    """The evidence of a Gaussian window, as it is on the scores that the window maps to."""
+    return replace(
+        evidence, statistic=distribution.scores(evidence.statistic), counts=evidence.counts.mapped(distribution.scores)
+    )
+
+
+def _line(cell: Cell, evidence: Evidence) -> list[float]:
+    """Take the thresholds on one line: ours first, then every rival's."""
+    budget = cell.key.budget
+    allowed = budget.per_frame(frames_per_second=FRAMES_PER_SECOND)
+    found = threshold_for(evidence, budget=budget, frames_per_second=FRAMES_PER_SECOND)
+    cell.certified.append(found.certified)
+    cell.promised.append(found.promised_alarms_per_day / budget.per_day(frames_per_second=FRAMES_PER_SECOND))
+    return [found.value, *(rival(evidence.statistic, allowed) for rival in RIVALS.values())]
+
+
+def _judge(cell: Cell, thresholds: np.ndarray, distribution: Distribution, truth: Truth) -> None:
+    """Ask the truth for the rate and the detection at every threshold [lines, methods]."""
+    allowed = cell.key.budget.per_frame(frames_per_second=FRAMES_PER_SECOND)
+    best = distribution.score(truth.level(allowed))
+    rates = truth.rates(gaussian_levels(thresholds, distribution)) / allowed
+    lifted = np.append(thresholds.ravel(), best) - DEFECT_SIGMAS * distribution.spread
+    caught = truth.above(gaussian_levels(lifted, distribution))
+    detected = caught[:-1].reshape(thresholds.shape) / caught[-1]
+    for column, name in enumerate((OURS, *RIVALS)):
+        cell.realised[name], cell.detected[name] = rates[:, column], detected[:, column]
+    cell.oracle_detects = float(caught[-1])
+
+
+def seconds_per_calibration(frames: int, *, repeats: int = 5) -> float:
+    """Median time of one calibration, by the clock."""
+    scores = DISTRIBUTIONS[0].scores(gaussian_ar1(np.random.default_rng(1), 0.9, (1, frames))[0])
+    took = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        calibrate(scores, frames_per_second=FRAMES_PER_SECOND, rule=RULES[2])
+        took.append(time.perf_counter() - start)
+    return float(np.median(took))

@@ -1,0 +1,135 @@
+"""Simulated lines: scores of any distribution with any lag-1 correlation, and what a threshold truly does on them.
+
+A line is a Gaussian AR(1) series mapped through the quantile function of its distribution (a Gaussian copula), so that
+the distribution is exact and the dependence the same for all. Mapping keeps the order of values, so episodes above a
+level in the scores are episodes above one in the Gaussian series: one long series per correlation and rule measures the
+true rate of every threshold on every line, to a few per cent, instead of a short stretch of fresh data on each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.signal import lfilter
+from scipy.special import ndtr, ndtri
+
+from calibration import Rule
+from calibration.episodes import EpisodeCounts
+
+Values = NDArray[np.float64]
+
+# Quantile functions are interpolated between these levels; beyond 7 sigma no simulated frame lies.
+_GRID = np.linspace(-7.0, 7.0, 28_001)
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Scores of good parts."""
+
+    name: str
+    quantile: Callable[[Values], Values]
+    """Of upper tail probabilities: the value exceeded with this probability."""
+    exceeded: Callable[[Values], Values]
+    """Probability to exceed a value."""
+    spread: float
+    """Standard deviation."""
+    table: Values
+    """Scores at the levels `_GRID` of the Gaussian series."""
+
+    def scores(self, gaussian: Values) -> Values:
+        """Map a Gaussian series to scores of this distribution."""
+        return np.interp(gaussian, _GRID, self.table)
+
+    def score(self, gaussian_level: float) -> float:
+        """Map one level of the Gaussian series, however high."""
+        return float(self.quantile(ndtr(-np.asarray(gaussian_level))))
+
+
+def _plain(name: str, law: stats.rv_frozen) -> Distribution:
+    return Distribution(name, law.isf, law.sf, float(law.std()), law.isf(ndtr(-_GRID)))
+
+
+def _bimodal() -> Distribution:
+    """Two kinds of good part, 7 : 3, three and a half standard deviations apart."""
+    grid = np.linspace(-8, 14, 44_001)
+    upper = 0.7 * ndtr(-grid) + 0.3 * ndtr(-(grid - 3.5) / 1.2)
+    logs = np.log(upper)
+
+    def quantile(probability: Values) -> Values:
+        return np.interp(-np.log(probability), -logs, grid)
+
+    def exceeded(value: Values) -> Values:
+        return np.exp(np.interp(value, grid, logs))
+
+    variance = 0.7 * 1 + 0.3 * 1.44 + 0.7 * 0.3 * 3.5**2
+    return Distribution("bimodal", quantile, exceeded, float(np.sqrt(variance)), quantile(ndtr(-_GRID)))
+
+
+DISTRIBUTIONS = (
+    _plain("gamma", stats.gamma(4.0)),
+    _plain("lognormal", stats.lognorm(0.5)),
+    _plain("Weibull", stats.weibull_min(1.5)),
+    _bimodal(),
+    _plain("Student t4", stats.t(4.0)),
+)
+
+
+def gaussian_ar1(generator: np.random.Generator, correlation: float, shape: tuple[int, int]) -> Values:
+    """Stationary standard normal series [lines, frames] with this lag-1 correlation."""
+    noise = generator.standard_normal(shape)
+    if correlation == 0:
+        return noise
+    noise[:, 1:] *= np.sqrt(1 - correlation**2)
+    return lfilter([1.0], [1.0, -correlation], noise, axis=1)
+
+
+class Truth:
+    """True episode rate and detection of a rule on lines of one correlation, by level of the Gaussian series."""
+
+    def __init__(self, correlation: float, rule: Rule, *, frames: int, seed: int) -> None:
+        """Simulate so many frames, in stretches of a million."""
+        generator = np.random.default_rng(seed)
+        self.levels = np.linspace(-1.0, 7.0, 801)
+        counts, above, total = np.zeros(self.levels.size), np.zeros(self.levels.size), 0
+        for _ in range(max(1, frames // 1_000_000)):
+            statistic = rule.statistic(gaussian_ar1(generator, correlation, (1, 1_000_000))[0])
+            counts += EpisodeCounts(statistic).at_levels(self.levels)
+            above += statistic.size - np.searchsorted(np.sort(statistic), self.levels, side="right")
+            total += statistic.size
+        self._log_rate = self._smooth(counts, total, rule)
+        self._above = above / total
+
+    def _smooth(self, counts: Values, total: int, rule: Rule) -> Values:
+        """Log rate; beyond 400 episodes by a parabola in the level, which Gaussian tails follow."""
+        well = counts >= 400
+        log_rate = np.log(np.maximum(counts, 1e-9) / total)
+        fitted = well & (counts < 4e5) & (self.levels > 1.0 / rule.k)
+        curve = np.polyfit(self.levels[fitted], log_rate[fitted], 2, w=np.sqrt(counts[fitted]))
+        last = int(np.flatnonzero(well)[-1])
+        beyond = np.arange(self.levels.size) > last
+        slope = np.minimum(np.polyval(np.polyder(curve), self.levels), -0.1)
+        step = self.levels[1] - self.levels[0]
+        extended = log_rate[last] + np.cumsum(np.where(beyond, slope * step, 0.0))
+        return np.where(beyond, extended, log_rate)
+
+    def rates(self, gaussian_levels: Values) -> Values:
+        """Episodes per frame above levels of the Gaussian series."""
+        return np.exp(np.interp(gaussian_levels, self.levels, self._log_rate))
+
+    def level(self, rate: float) -> float:
+        """The oracle's threshold: the highest level, in the Gaussian series, at which episodes have come down to a rate."""
+        top = int(np.argmax(self._log_rate))
+        return float(np.interp(-np.log(rate), -self._log_rate[top:], self.levels[top:]))
+
+    def above(self, gaussian_levels: Values) -> Values:
+        """Share of frames whose statistic lies above levels of the Gaussian series; 1 far below."""
+        return np.interp(gaussian_levels, self.levels, self._above, left=1.0)
+
+
+def gaussian_levels(scores: Values, distribution: Distribution) -> Values:
+    """Where scores lie in the Gaussian series."""
+    return -ndtri(np.clip(distribution.exceeded(scores), 1e-300, 1 - 1e-16))

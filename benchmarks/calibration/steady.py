@@ -1,0 +1,104 @@
+"""What runs on every frame: false drift events in a simulated week, time to a true one, and microseconds a frame."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from benchmarks.calibration.cells import CORRELATIONS, FRAMES_PER_SECOND
+from benchmarks.calibration.lines import DISTRIBUTIONS, gaussian_ar1
+from calibration import AlarmRule, DriftMonitor, Rule, ScoreLog, score_reference
+
+WEEK_FRAMES = int(7 * 86_400 * FRAMES_PER_SECOND)
+
+# A window as an impatient user takes it, and one as the budget wants it.
+REFERENCE_FRAMES = (1_000, 30_000)
+_STRETCH = 100_000
+
+
+def measure_drift(*, weeks: int = 3, shifted_lines: int = 40) -> list[dict[str, Any]]:
+    """Count false events a week, and the effective frames until a shift by one standard deviation is flagged."""
+    rows = []
+    for correlation in CORRELATIONS:
+        for reference_frames in REFERENCE_FRAMES:
+            generator = np.random.default_rng([11, round(correlation * 100), reference_frames])
+            events = [_false_events(generator, correlation, reference_frames, week) for week in range(weeks)]
+            delays = [_delay(generator, correlation, reference_frames, line) for line in range(shifted_lines)]
+            rows.append(
+                {
+                    "correlation": correlation,
+                    "reference_frames": reference_frames,
+                    "false_events_per_week": float(np.mean(events)),
+                    "most_false_events": int(max(events)),
+                    "median_delay": float(np.median(delays)),
+                    "longest_delay": float(max(delays)),
+                }
+            )
+    return rows
+
+
+def _false_events(generator: np.random.Generator, correlation: float, reference_frames: int, week: int) -> int:
+    """Drift events within one week of a line that does not change."""
+    distribution = DISTRIBUTIONS[week % len(DISTRIBUTIONS)]
+    stretches = _Stretches(generator, correlation)
+    reference = score_reference(distribution.scores(stretches.take(reference_frames)))
+    monitor = DriftMonitor(reference)
+    for _ in range(WEEK_FRAMES // _STRETCH):
+        monitor.extend(distribution.scores(stretches.take(_STRETCH)))
+    return monitor.drift.events
+
+
+def _delay(generator: np.random.Generator, correlation: float, reference_frames: int, line: int) -> float:
+    """Effective frames from a shift by one standard deviation to the flag; infinite where it is not raised."""
+    distribution = DISTRIBUTIONS[line % len(DISTRIBUTIONS)]
+    stretches = _Stretches(generator, correlation)
+    worth = (1 + correlation) / (1 - correlation)
+    monitor = DriftMonitor(score_reference(distribution.scores(stretches.take(reference_frames))))
+    # The line runs steadily for a while first, as long as it takes to refine the centre.
+    monitor.extend(distribution.scores(stretches.take(int(4_000 * worth))))
+    before = monitor.drift.events
+    step = max(1, int(20 * worth))
+    for effective in range(20, 20_001, 20):
+        monitor.extend(distribution.scores(stretches.take(step)) + distribution.spread)
+        if monitor.drift.events > before:
+            return float(effective)
+    return float("inf")
+
+
+class _Stretches:
+    """One endless Gaussian AR(1) series, taken in pieces."""
+
+    def __init__(self, generator: np.random.Generator, correlation: float) -> None:
+        self._generator, self._correlation = generator, correlation
+        self._last = float(generator.standard_normal())
+
+    def take(self, frames: int) -> np.ndarray:
+        piece = gaussian_ar1(self._generator, self._correlation, (1, frames + 1))[0]
+        # Start over from the last value: the piece's own start fades with the powers of the correlation.
+        piece += (self._last - piece[0]) * self._correlation ** np.arange(frames + 1)
+        self._last = float(piece[-1])
+        return piece[1:]
+
+
+def microseconds_per_frame(*, frames: int = 200_000) -> dict[str, float]:
+    """Time of the online rule, the drift monitor and the score log, each alone, per frame."""
+    scores = DISTRIBUTIONS[0].scores(gaussian_ar1(np.random.default_rng(2), 0.9, (1, frames))[0])
+    values = scores.tolist()
+    rule, monitor = AlarmRule(Rule(k=3, n=5)), DriftMonitor(score_reference(scores[:30_000]))
+    took = {"rule": _each(lambda: [rule.update(value) for value in values], frames)}
+    took["drift"] = _each(lambda: [monitor.update(value) for value in values], frames)
+    with TemporaryDirectory() as folder, ScoreLog(Path(folder)) as log:
+        took["score log"] = _each(
+            lambda: [log.append(i / 20, i, value, value) for i, value in enumerate(values)], frames
+        )
+    return {f"{name}_microseconds": value for name, value in took.items()}
+
+
+def _each(work: Any, frames: int) -> float:
+    start = time.perf_counter()
+    work()
+    return (time.perf_counter() - start) / frames * 1e6

@@ -1,0 +1,93 @@
+"""What a window says about every threshold at once, before anybody names a budget."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaincinv
+
+from calibration.dependence import LEAST_BLOCKS, Dispersion, autocorrelation_time, dispersion
+from calibration.episodes import EpisodeCounts
+from calibration.rule import Rule
+from calibration.tail import Tail, fit_tail
+
+# Episode levels that the tail is fitted to: at most this share of the frames lies above the base level ...
+_TAIL_SHARE = 0.15
+# ... and no more than frames ** (2/3), so that a longer window looks further out (Scarrott & MacDonald 2012, section 2).
+_TAIL_POWER = 2 / 3
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a window says about every threshold, before a budget is asked for."""
+
+    statistic: NDArray[np.float64]
+    """The rule's statistic over the window [N - n + 1]."""
+    counts: EpisodeCounts
+    """Its episodes at every level."""
+    effective_sample_size: float
+    """Independent frames that the window is worth."""
+    dispersion: Dispersion
+    """How far its episodes are from independent."""
+    confidence: float
+    """Of every limit that is given."""
+
+    @classmethod
+    def of(
+        cls, scores: NDArray[np.float64], *, rule: Rule, confidence: float = 0.95, quiet_frames: int = 1
+    ) -> Evidence:
+        """Take the evidence of a window of finite scores [N], N ≥ n."""
+        statistic = rule.statistic(scores)
+        counts = EpisodeCounts(statistic, quiet_frames=quiet_frames)
+        # Two limits are used together, so each takes half of the chance of being wrong (Bonferroni).
+        miss = (1 - confidence) / 2
+        time = autocorrelation_time(scores)
+        slowest = time if rule.n == 1 else max(time, autocorrelation_time(statistic))
+        spread = dispersion(
+            statistic, counts, autocorrelation_time=slowest, confidence=1 - miss, quiet_frames=quiet_frames
+        )
+        return cls(statistic, counts, scores.size / time, spread, confidence)
+
+    @property
+    def miss(self) -> float:
+        """Chance that a limit on the rate may be wrong; the limit on the dispersion has as much."""
+        return (1 - self.confidence) / 2
+
+    def upper_rate(self, episodes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Upper limit on episodes per frame, given the episodes counted in the window."""
+        factor = self.dispersion.upper
+        if not math.isfinite(factor):
+            return np.full(np.shape(episodes), math.inf)
+        return np.asarray(gammaincinv(episodes / factor + 1, 1 - self.miss) * factor / self.counts.frames)
+
+    def upper_rate_at(self, level: float) -> float:
+        """Upper limit on episodes per frame at one level."""
+        return float(self.upper_rate(np.array([self.counts.at(level)]))[0])
+
+    def lowest_certified(self, allowed: float) -> float | None:
+        """The lowest level, going down from the top, whose upper rate keeps the budget; None where none does."""
+        if not self.upper_rate(np.array([0]))[0] <= allowed:
+            return None
+        most = min(int(allowed * self.counts.frames) + 1, self.counts.frames)
+        levels = self.counts.highest_levels(most)
+        kept = self.upper_rate(np.arange(levels.size)) <= allowed
+        return float(levels[: int(np.argmin(kept)) or kept.size][-1])
+
+    @cached_property
+    def tail(self) -> Tail:
+        """The tail of the rate of episodes beyond the window's own levels."""
+        base = float(np.quantile(self.statistic, 1 - _TAIL_SHARE))
+        many = int(min(self.counts.frames**_TAIL_POWER, self.counts.at(base)))
+        levels = self.counts.highest_levels(max(many, 2) + 1)
+        return fit_tail(levels, frames=self.counts.frames, dispersion=self.dispersion.estimate)
+
+    def frames_needed(self, allowed: float) -> int:
+        """Frames of window that would certify the budget with no episode to spare."""
+        spread = self.dispersion
+        blocks = max(spread.blocks, 50)
+        inflated = spread.estimate * (1 + 3 / math.sqrt(blocks))
+        return math.ceil(max(-math.log(self.miss) * inflated / allowed, 2 * LEAST_BLOCKS * spread.block_frames))
