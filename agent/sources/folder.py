@@ -38,6 +38,8 @@ class _Waiting:
     version: _Version
     since: float
     """When this version was first seen, monotonic seconds."""
+    failed: bool = False
+    """It did not decode; there is no point in trying again before it changes or its time is up."""
 
 
 class FolderSource(FrameSource):
@@ -124,7 +126,9 @@ class FolderSource(FrameSource):
         try:
             image = read_image(file)
         except ImageError as error:
-            if waiting is None or self._clock() - waiting.since > GIVE_UP_SECONDS:
+            if waiting is not None and not waiting.failed:
+                waiting.failed = True
+            else:
                 self._finish(file)
                 self._quarantine.add(file, str(error))
             return None
@@ -151,7 +155,8 @@ class FolderSource(FrameSource):
         if waiting is None or waiting.version != version:
             age_seconds = self._now().timestamp() - version.modified_ns / 1e9
             waiting = self._waiting[file] = _Waiting(version, self._clock() - max(age_seconds, 0.0))
-        return self._clock() - waiting.since >= self._settle_seconds
+        patience = GIVE_UP_SECONDS if waiting.failed else self._settle_seconds
+        return self._clock() - waiting.since >= patience
 
     def _versions(self) -> dict[Path, _Version]:
         versions = {}

@@ -2,8 +2,8 @@
 
     /usr/bin/python3 rtsp_server.py PORT CODEC WIDTH HEIGHT [USER PASSWORD]
 
-Serves rtsp://127.0.0.1:PORT/line and prints `ready`; CODEC is `jpeg` or `h264`. On SIGUSR1 the picture changes its size to
-half, as a camera does whose settings somebody changes.
+Serves rtsp://127.0.0.1:PORT/line and prints `ready`; CODEC is `jpeg` or `h264`. On SIGUSR1 the picture halves its size,
+as a camera does whose settings somebody changes.
 """
 
 import signal

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -169,7 +170,7 @@ def test_successive_frames_of_a_part_have_fresh_noise(mode: str) -> None:
     line = Line(mode, seed=6, size=256)
     frames = [line.image(index).astype(np.float64) for index in range(4)]
     corner = [frame[:24, :24].ravel() - frame[:24, :24].mean() for frame in frames]
-    for first, second in zip(corner, corner[1:], strict=False):
+    for first, second in pairwise(corner):
         assert not np.array_equal(first, second)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -124,7 +125,7 @@ def test_frozen_camera_repeats_a_frame_bit_for_bit(mode: str) -> None:
     time = FakeTime()
     with source(mode, time=time, faults=[Fault(FaultKind.FROZEN, 0.25, start_seconds=0.125)]) as camera:
         frames = [camera.read().image for _ in range(12)]
-    same = [np.array_equal(first, second) for first, second in zip(frames, frames[1:], strict=False)]
+    same = [np.array_equal(first, second) for first, second in pairwise(frames)]
     # Frames 3 to 7 fall into 0.125 to 0.375 s at 20 a second; frame 2 is what they repeat.
     assert same == [False, False, True, True, True, True, True, False, False, False, False]
 

@@ -1,0 +1,294 @@
+"""Folders: everything is read, once and whole; what cannot be read is put aside and said."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from agent.errors import Permanent, Temporary
+from agent.sources.folder import GIVE_UP_SECONDS, FolderSource
+from agent.sources.source import Captured, EndOfStream
+
+
+def picture(level: int, dtype: type = np.uint8, shape: tuple[int, ...] = (24, 32)) -> np.ndarray:
+    return np.full(shape, level, dtype)
+
+
+def png(level: int, dtype: type = np.uint8, shape: tuple[int, ...] = (24, 32)) -> bytes:
+    return cv2.imencode(".png", picture(level, dtype, shape))[1].tobytes()
+
+
+def read_all(source: FolderSource) -> list[Captured]:
+    with source:
+        frames = []
+        while True:
+            try:
+                frames.append(source.read())
+            except EndOfStream:
+                return frames
+
+
+def names(frames: list[Captured]) -> list[str | None]:
+    return [frame.origin for frame in frames]
+
+
+class Scanner:
+    """Writes into a folder while it is followed: `sleep` moves the clock and lets the next thing happen.
+
+    The wall clock stays where it is, so that a file's own time says nothing about its age.
+    """
+
+    def __init__(self, *steps: Callable[[], object]) -> None:
+        self.seconds = 50.0
+        self.steps = list(steps)
+
+    def clock(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+        if not self.steps:
+            raise NothingCameError
+        self.steps.pop(0)()
+
+    def follow(self, folder: Path, **options: object) -> FolderSource:
+        return FolderSource(
+            folder, follow=True, settle_seconds=1.0, poll_seconds=0.5, clock=self.clock, sleep=self.sleep, **options
+        )  # type: ignore[arg-type]
+
+
+class NothingCameError(Exception):
+    """The scanner's script is at its end and the source still waits."""
+
+
+def nothing() -> None:
+    """Let half a second pass."""
+
+
+def follow_to_the_end(source: FolderSource) -> list[Captured]:
+    frames: list[Captured] = []
+    with source:
+        while True:
+            try:
+                frames.append(source.read())
+            except NothingCameError:
+                return frames
+
+
+def test_files_come_sorted_with_mixed_sizes_and_depths(tmp_path: Path) -> None:
+    (tmp_path / "c.png").write_bytes(png(3, np.uint16))
+    (tmp_path / "a.png").write_bytes(png(1))
+    (tmp_path / "B.TIF").write_bytes(cv2.imencode(".tif", picture(2, np.uint8, (8, 10, 3)))[1].tobytes())
+    frames = read_all(FolderSource(tmp_path))
+    assert names(frames) == ["B.TIF", "a.png", "c.png"]
+    assert [frame.image.shape for frame in frames] == [(8, 10, 3), (24, 32, 1), (24, 32, 1)]
+    assert [frame.image.dtype for frame in frames] == [np.uint8, np.uint8, np.uint16]
+    assert [int(frame.image[0, 0, 0]) for frame in frames] == [2, 1, 3]
+
+
+def test_text_hidden_and_half_written_names_are_left_out(tmp_path: Path) -> None:
+    for name in ("notes.txt", ".hidden.png", "part.png.tmp", "good.png"):
+        (tmp_path / name).write_bytes(png(1))
+    (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    source = FolderSource(tmp_path)
+    assert names(read_all(source)) == ["good.png"]
+    assert source.unreadable_count == 0
+
+
+def test_folders_below_are_read_only_when_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "day" / "line").mkdir(parents=True)
+    (tmp_path / ".trash").mkdir()
+    (tmp_path / "a.png").write_bytes(png(1))
+    (tmp_path / "day" / "line" / "b.png").write_bytes(png(2))
+    (tmp_path / ".trash" / "c.png").write_bytes(png(3))
+    assert names(read_all(FolderSource(tmp_path))) == ["a.png"]
+    assert names(read_all(FolderSource(tmp_path, recursive=True))) == ["a.png", "day/line/b.png"]
+
+
+def test_unreadable_files_are_quarantined_and_the_stream_goes_on(tmp_path: Path) -> None:
+    folder, quarantine = tmp_path / "in", tmp_path / "quarantine"
+    folder.mkdir()
+    whole = cv2.imencode(".png", np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8))[1].tobytes()
+    contents = {
+        "a.png": whole,
+        "b.png": whole[: len(whole) // 2],
+        "c.png": b"not a picture",
+        "d.png": b"",
+        "e.png": whole,
+    }
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    source = FolderSource(folder, quarantine_directory=quarantine)
+    assert names(read_all(source)) == ["a.png", "e.png"]
+    assert source.unreadable_count == 3
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == contents
+    lines = [json.loads(line) for line in (quarantine / "quarantine.jsonl").read_text().splitlines()]
+    assert [Path(line["file"]).name for line in lines] == ["b.png", "c.png", "d.png"]
+    for line in lines:
+        assert (quarantine / line["copy"]).read_bytes() == contents[Path(line["file"]).name]
+        assert line["reason"]
+        assert "\n" not in line["reason"]
+
+
+def test_quarantine_keeps_to_its_bytes(tmp_path: Path) -> None:
+    folder, quarantine = tmp_path / "in", tmp_path / "quarantine"
+    folder.mkdir()
+    for index in range(10):
+        (folder / f"{index}.png").write_bytes(b"x" * 400)
+    source = FolderSource(folder, quarantine_directory=quarantine, quarantine_max_bytes=2500)
+    assert read_all(source) == []
+    assert source.unreadable_count == 10
+    lines = [json.loads(line) for line in (quarantine / "quarantine.jsonl").read_text().splitlines()]
+    assert len(lines) == 10
+    assert sum(file.stat().st_size for file in quarantine.glob("*.png")) <= 2500
+    assert [line["copy"] is None for line in lines].count(True) >= 4
+
+
+def test_quarantine_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"x")
+    (tmp_path / "good.png").write_bytes(png(1))
+    (tmp_path / "blocked").write_text("a file where the folder should be")
+    source = FolderSource(tmp_path, quarantine_directory=tmp_path / "blocked")
+    assert names(read_all(source)) == ["good.png"]
+    assert source.unreadable_count == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: None, "does not exist, wanted a folder of images"),
+        (lambda path: path.write_text("x"), "is not a folder, wanted a folder of images"),
+        (lambda path: path.mkdir(), "holds no image, wanted"),
+    ],
+)
+def test_folder_that_cannot_be_used_is_one_clear_line(
+    tmp_path: Path, make: Callable[[Path], object], message: str
+) -> None:
+    make(tmp_path / "in")
+    with pytest.raises(Permanent, match=message) as refused:
+        FolderSource(tmp_path / "in").open()
+    assert "\n" not in str(refused.value)
+    assert str(tmp_path / "in") in str(refused.value)
+
+
+def test_followed_folder_that_is_away_may_come_back(tmp_path: Path) -> None:
+    """A network share is mounted late, or drops out in mid-stream."""
+    folder = tmp_path / "share"
+    source = FolderSource(folder, follow=True, settle_seconds=0.0)
+    with pytest.raises(Temporary, match="does not exist"):
+        source.open()
+    folder.mkdir()
+    (folder / "a.png").write_bytes(png(1))
+    source.open()
+    assert source.read().origin == "a.png"
+    (folder / "a.png").unlink()
+    folder.rmdir()
+    with pytest.raises(Temporary, match="does not exist"):
+        source.read()
+
+
+def test_folder_is_read_again_after_it_was_opened_again(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(png(1))
+    source = FolderSource(tmp_path)
+    assert names(read_all(source)) == names(read_all(source)) == ["a.png", "b.png"]
+
+
+def test_followed_file_is_read_only_once_it_is_whole(tmp_path: Path) -> None:
+    """A scanner that writes slowly, with pauses longer than the settling time, in a format that hides a missing end."""
+    written = np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8)
+    content = cv2.imencode(".bmp", written)[1].tobytes()
+    file = tmp_path / "slow.bmp"
+
+    def write(part: slice) -> Callable[[], object]:
+        def step() -> None:
+            with file.open("ab") as out:
+                out.write(content[part])
+
+        return step
+
+    third = len(content) // 3
+    scanner = Scanner(
+        write(slice(0, third)),
+        nothing,
+        nothing,
+        nothing,
+        write(slice(third, 2 * third)),
+        nothing,
+        write(slice(2 * third, None)),
+        *[nothing] * 6,
+    )
+    source = scanner.follow(tmp_path)
+    frames = follow_to_the_end(source)
+    assert names(frames) == ["slow.bmp"]
+    assert np.array_equal(frames[0].image, written)
+    assert source.unreadable_count == 0
+
+
+def test_followed_file_that_stays_broken_is_quarantined_once_and_holds_up_nobody(tmp_path: Path) -> None:
+    folder, quarantine = tmp_path / "in", tmp_path / "quarantine"
+    folder.mkdir()
+    scanner = Scanner(
+        lambda: (folder / "a.png").write_bytes(png(7)[:40]),
+        lambda: (folder / "b.png").write_bytes(png(7)),
+        *[nothing] * round(2.0 * GIVE_UP_SECONDS + 12),
+    )
+    source = scanner.follow(folder, quarantine_directory=quarantine)
+    with source:
+        assert source.read().origin == "b.png"
+        assert source.unreadable_count == 0
+        with pytest.raises(NothingCameError):
+            source.read()
+    assert source.unreadable_count == 1
+    assert len((quarantine / "quarantine.jsonl").read_text().splitlines()) == 1
+
+
+def test_followed_files_are_read_once_each_and_again_when_written_again(tmp_path: Path) -> None:
+    (tmp_path / "old.png").write_bytes(png(1))
+    scanner = Scanner(
+        *[nothing] * 4,
+        lambda: (tmp_path / "new.png").write_bytes(png(2)),
+        *[nothing] * 4,
+        lambda: (tmp_path / "new.png").write_bytes(png(200, shape=(30, 30))),
+        *[nothing] * 8,
+    )
+    frames = follow_to_the_end(scanner.follow(tmp_path))
+    assert [(frame.origin, int(frame.image[0, 0, 0])) for frame in frames] == [
+        ("old.png", 1),
+        ("new.png", 2),
+        ("new.png", 200),
+    ]
+
+
+def test_followed_files_are_not_read_again_after_opening_again(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png(1))
+    scanner = Scanner(*[nothing] * 4)
+    source = scanner.follow(tmp_path)
+    assert names(follow_to_the_end(source)) == ["a.png"]
+    scanner.steps = [lambda: (tmp_path / "b.png").write_bytes(png(2)), *[nothing] * 4]
+    assert names(follow_to_the_end(source)) == ["b.png"]
+
+
+def test_followed_folder_forgets_files_that_were_taken_away(tmp_path: Path) -> None:
+    """Memory stays flat on a line that moves its pictures to an archive."""
+    steps: list[Callable[[], object]] = []
+    for index in range(30):
+        steps += [lambda index=index: (tmp_path / f"{index}.png").write_bytes(png(index)), *[nothing] * 3]  # type: ignore[misc]
+        steps += [lambda index=index: (tmp_path / f"{index}.png").unlink()]  # type: ignore[misc]
+    source = Scanner(*steps, nothing, nothing).follow(tmp_path)
+    assert names(follow_to_the_end(source)) == [f"{index}.png" for index in range(30)]
+    assert source._done == {}
+    assert source._waiting == {}
+
+
+def test_files_older_than_the_settling_time_are_read_at_once(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png(1))
+    os.utime(tmp_path / "a.png", (1.0e9, 1.0e9))
+    assert names(follow_to_the_end(Scanner().follow(tmp_path))) == ["a.png"]
