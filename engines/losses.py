@@ -1,4 +1,4 @@
-"""GANomaly's losses (Akcay et al. 2018, section 3.2, equations 1 to 5)."""
+"""GANomaly's losses (Akcay et al. 2018, section 3.2, equations 1 to 5), then those of the default recipe."""
 
 from __future__ import annotations
 
@@ -49,3 +49,37 @@ def discriminator_loss(real: Tensor, drawn: Tensor) -> Tensor:
         on_real = functional.binary_cross_entropy(real.float(), torch.ones_like(real, dtype=torch.float32))
         on_drawn = functional.binary_cross_entropy(drawn.float(), torch.zeros_like(drawn, dtype=torch.float32))
     return (on_real + on_drawn) / 2
+
+
+def damage_loss(distance: Tensor, damaged: Tensor) -> Tensor:
+    """Distances [N, h, w] small where a frame is sound and large where it is damaged; `damaged` [N, 1, H, W] is 0 or 1.
+
+    exp(−distance) is read as the probability that a place is sound, and the loss is the cross-entropy of that, the
+    mean over sound places plus the mean over damaged ones (hypersphere classification, Liznerski et al. 2021,
+    equation 2). A place next to damage is neither.
+    """
+    hit = functional.adaptive_max_pool2d(damaged, distance.shape[-2:])
+    near = functional.max_pool2d(hit, 3, 1, 1) if min(distance.shape[-2:]) > 4 else hit
+    hit, sound = hit[:, 0], 1.0 - near[:, 0]
+    push = -torch.log1p(-torch.exp(-distance.clamp(min=1e-4)))
+    return _mean_where(distance, sound) + _mean_where(push, hit)
+
+
+def restoration_loss(clean: Tensor, reconstruction: Tensor, damaged: Tensor) -> Tensor:
+    """Mean absolute difference of the clean frame and the reconstruction [N, C, H, W], fivefold where it was damaged."""
+    return _mean_where((reconstruction - clean).abs().mean(1), 1.0 + 4.0 * damaged[:, 0])
+
+
+def identity_loss(identity: Tensor, identity_again: Tensor) -> Tensor:
+    """Each frame's reconstruction must tell which frame of the batch it was drawn from, and the other way round.
+
+    Unit vectors [N, D] of frames and of reconstructions; cross-entropy over their scalar products (InfoNCE, van den
+    Oord et al. 2018; temperature 0.2 as in MoCo v2).
+    """
+    products = identity @ identity_again.T / 0.2
+    own = torch.arange(len(products), device=products.device)
+    return (functional.cross_entropy(products, own) + functional.cross_entropy(products.T, own)) / 2
+
+
+def _mean_where(values: Tensor, weights: Tensor) -> Tensor:
+    return (values * weights).sum() / weights.sum().clamp(min=1.0)

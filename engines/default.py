@@ -1,0 +1,193 @@
+"""The recipe `default`: GANomaly with latent maps, trained on good frames and on the damage that is done to them.
+
+Departures from the paper's training (Akcay et al. 2018, section 3.2), beyond those of `engines.latent_maps`:
+
+- synthetic damage (`engines.damage`) is pasted into three frames of four; the decoder gives back the frame without it
+  (the contextual loss, L1, as in the paper), and the distance between the two encoders' maps, the paper's encoder
+  loss, is pulled down where the frame is sound and pushed up where it is damaged (`engines.losses.damage_loss`);
+- no discriminator: its part, telling frames from drawings of frames, is taken by the identity loss, by which the
+  second encoder must recognise each reconstruction among those of other frames, whatever way the frame is seen
+  (`engines.views.view`);
+- AdamW with a learning rate that falls along a cosine, weights averaged over the last steps, and good frames jittered
+  a little.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from engines.bundle import Geometry, Normalisation
+from engines.damage import Palette, damage
+from engines.latent_maps import MapGenerator
+from engines.losses import damage_loss, identity_loss, restoration_loss
+from engines.map_scoring import MapScorer, map_distances
+from engines.recipes import Learner, Option, Recipe
+from engines.views import jitter, view
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from engines.scoring import Scorer
+
+_LEARNING_RATE, _BETAS, _WEIGHT_DECAY = 2e-3, (0.9, 0.99), 1e-2
+_WARM_UP_STEPS, _LAST_RATE_SHARE = 50, 0.01
+_GRADIENT_NORM = 5.0
+
+# Weights are averaged over about so many steps, fewer in the beginning.
+_AVERAGED_STEPS = 500
+
+_DAMAGED_SHARE = 0.75
+
+# Pixels a step learns from: as many frames as fit, between 8 and 64.
+_PIXELS_A_STEP = 8 * 256 * 256
+
+# Up to this many pixels a side every step also learns identities; above, one in (side / 64): what is far from local
+# matters most in small frames, and the second look at every frame costs a quarter of a step.
+_IDENTITY_SIDE = 64
+
+# What 16-bit frames may hold beyond the percentiles that are normalised to -1 … 1.
+_BEYOND_16_BIT = 1.25
+
+
+class MapLearner(Learner):
+    """One optimiser for all three networks; `networks` are the averaged ones, those that score."""
+
+    networks: MapGenerator
+
+    def __init__(self, networks: MapGenerator, geometry: Geometry) -> None:
+        self.networks = networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._trained: Any = copy.deepcopy(self.networks)
+        self._optimiser: Any = torch.optim.AdamW(
+            self._trained.parameters(), _LEARNING_RATE, betas=_BETAS, weight_decay=_WEIGHT_DECAY
+        )
+        self._limit = 1.0 if geometry.bit_depth == 8 else _BEYOND_16_BIT
+        self._identity_every = max(1, round(max(geometry.height, geometry.width) / _IDENTITY_SIDE))
+        self._palette: Palette | None = None
+        self._rng = np.random.default_rng(0)
+        self._fabric: Any = None
+        self._step = 0
+
+    def setup(self, fabric: Fabric) -> None:
+        self._fabric = fabric
+        self._trained, self._optimiser = fabric.setup(self._trained, self._optimiser)
+        self._trained.mark_forward_method("identify")
+        self.networks.to(fabric.device).eval()
+        # Fabric has seeded PyTorch; every process damages its own frames in its own way.
+        self._rng = np.random.default_rng((torch.initial_seed(), fabric.global_rank))
+
+    def step(self, frames: Tensor, progress: float) -> dict[str, float]:
+        palette = self._measured(frames)
+        self._schedule(progress)
+        clean, damaged, where, seen = self._lesson(frames, palette, self._rng)
+        self._trained.train()
+        latents = self._trained(damaged)
+        losses = self._losses(latents, clean, where)
+        identity = self._trained.identify(seen) if self._step % self._identity_every == 0 else latents.identity
+        losses["identity"] = identity_loss(identity, latents.identity_again)
+        total: Any = sum(losses.values())
+        self._optimiser.zero_grad()
+        self._fabric.backward(total)
+        self._fabric.clip_gradients(self._trained, self._optimiser, max_norm=_GRADIENT_NORM)
+        self._optimiser.step()
+        self._step += 1
+        self._average()
+        return {name: float(loss.detach()) for name, loss in losses.items()}
+
+    @torch.no_grad()
+    def held_out_loss(self, frames: Tensor) -> float:
+        # The same damage every time, so that states are compared on the same question.
+        clean, damaged, where, _ = self._lesson(frames, self._measured(frames), np.random.default_rng(1))
+        with self._fabric.autocast():
+            latents = self.networks.eval()(damaged)
+        return float(sum(self._losses(latents, clean, where).values()))
+
+    def _losses(self, latents: Any, clean: Tensor, where: Tensor) -> dict[str, Tensor]:
+        distances = map_distances(latents)
+        target = self.networks.standardise(clean)
+        losses = {f"damage/{8 << level}": damage_loss(distance, where) for level, distance in enumerate(distances)}
+        losses["contextual"] = restoration_loss(target, latents.reconstruction.float(), where)
+        return losses
+
+    def _measured(self, frames: Tensor) -> Palette:
+        """What good frames look like, taken from the first batch: enough for a scale."""
+        if self._palette is None:
+            centre = frames.mean((0, 2, 3), keepdim=True)
+            spread = frames.std((0, 2, 3), keepdim=True).clamp(min=1e-3)
+            for networks in (self.networks, self._trained):
+                networks.centre.copy_(centre)
+                networks.spread.copy_(spread)
+            self._palette = Palette(-self._limit, self._limit, float(frames.std()))
+        return self._palette
+
+    def _lesson(
+        self, frames: Tensor, palette: Palette, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Good frames [N, C, H, W] → (jittered, the same with damage, where [N, 1, H, W], seen differently)."""
+        good = frames.permute(0, 2, 3, 1).cpu().numpy()
+        clean = [jitter(rng, frame, palette) for frame in good]
+        damaged, where = list(clean), [np.zeros(good.shape[1:3], np.bool_)] * len(good)
+        for index in np.flatnonzero(rng.random(len(good)) < _DAMAGED_SHARE):
+            donor = clean[int(rng.integers(len(clean)))]
+            damaged[index], where[index] = damage(rng, clean[index], donor, palette)
+        seen = [view(rng, frame, palette) for frame in clean]
+        device = frames.device
+        masks = torch.from_numpy(np.stack(where)[:, None]).to(device, torch.float32)
+        return _batch(clean, device), _batch(damaged, device), masks, _batch(seen, device)
+
+    def _schedule(self, progress: float) -> None:
+        warm = min(1.0, (self._step + 1) / _WARM_UP_STEPS)
+        share = _LAST_RATE_SHARE + (1.0 - _LAST_RATE_SHARE) * (0.5 + 0.5 * math.cos(math.pi * progress))
+        for group in self._optimiser.param_groups:
+            group["lr"] = _LEARNING_RATE * warm * share
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        kept = min(1.0 - 1.0 / _AVERAGED_STEPS, self._step / (self._step + 20))
+        averaged, trained = self.networks.state_dict(), self._trained.state_dict()
+        for name, value in averaged.items():
+            latest = trained[name]
+            if "running" in name or not value.is_floating_point():
+                value.copy_(latest)
+            else:
+                value.lerp_(latest, 1.0 - kept)
+
+
+class DefaultRecipe(Recipe):
+    """GANomaly with latent maps and synthetic damage."""
+
+    name: ClassVar[str] = "default"
+    score_kind: ClassVar[str] = "latent distance: hottest place of the distance between the two encoders' latent maps"
+
+    def batch_size(self, geometry: Geometry) -> int:
+        return min(64, max(8, _PIXELS_A_STEP // (geometry.height * geometry.width)))
+
+    def networks(self, geometry: Geometry, **options: Option) -> MapGenerator:
+        return MapGenerator(geometry.channels)
+
+    def learner(self, networks: nn.Module, geometry: Geometry) -> MapLearner:
+        assert isinstance(networks, MapGenerator)
+        return MapLearner(networks, geometry)
+
+    def scorer(self, networks: nn.Module, normalisation: Normalisation) -> MapScorer:
+        assert isinstance(networks, MapGenerator)
+        return MapScorer(networks, normalisation)
+
+    def settle(self, scorer: Scorer, batches: Iterable[Tensor]) -> None:
+        assert isinstance(scorer, MapScorer)
+        scorer.settle(batches)
+
+
+def _batch(frames: list[Any], device: torch.device) -> Tensor:
+    """Frames [H, W, C] → [N, C, H, W] on the device, in the layout that convolutions are quickest in."""
+    stacked = torch.from_numpy(np.stack(frames).transpose(0, 3, 1, 2))
+    return stacked.to(device).contiguous(memory_format=torch.channels_last)
+
+
+RECIPE = DefaultRecipe()

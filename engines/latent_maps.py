@@ -1,0 +1,191 @@
+"""The default networks: encoder → decoder → encoder, fully convolutional, with latents at three scales and a whole one.
+
+Departures from GANomaly's networks (Akcay et al. 2018, section 3.1), each for a reason that was measured:
+
+- the latent vector becomes latent maps, one value per channel and place at strides 8, 16 and 32, so that the same
+  distance that gives the score also says where, and so that a defect of a few pixels does not drown in a vector that
+  describes the whole frame;
+- a top-down path brings what the coarse maps know to the fine ones (feature pyramid, Lin et al. 2017, section 3);
+- the decoder sees the frame through two narrow places only, 8 channels at stride 16 and all of stride 32;
+- residual blocks, a strided stem instead of four halvings at full width, and no tanh: 0.5 million weights instead of
+  9 million;
+- each encoder also describes the whole frame by one unit vector, its identity (`engines.losses.identity_loss`).
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+# Channels at strides 4 (stem), 8, 16 and 32.
+WIDTHS = (24, 40, 48, 96)
+# Channels through which the decoder sees the maps at strides 8, 16 and 32; 0 means not at all.
+BOTTLENECKS = (0, 8, 64)
+# Length of the vector that describes a whole frame.
+IDENTITY = 64
+
+_SLOPE = 0.1
+
+
+class Latents(NamedTuple):
+    """What one pass through the three networks gives."""
+
+    first: list[Tensor]
+    """Latent maps of the frames, fine to coarse: [N, D, H/8, W/8], [N, D, H/16, W/16], [N, D, H/32, W/32]."""
+    again: list[Tensor]
+    """Latent maps of the reconstructions, same shapes."""
+    reconstruction: Tensor
+    """[N, C, H, W], standardised as `MapGenerator.standardise` does."""
+    identity: Tensor
+    """Of the frames, unit vectors [N, 64]."""
+    identity_again: Tensor
+    """Of the reconstructions, unit vectors [N, 64]."""
+
+
+def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.LeakyReLU(_SLOPE, inplace=True),
+    )
+
+
+class Residual(nn.Module):
+    """Two 3×3 convolutions beside an identity (He et al. 2016)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            _convolution(channels, channels),
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return functional.leaky_relu(maps + self.body(maps), _SLOPE)
+
+
+class MapEncoder(nn.Module):
+    """Frames → features at strides 8, 16, 32; from them latent maps, top-down, and one vector of the coarsest."""
+
+    def __init__(self, channels: int, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        stem, *stages = widths
+        self.stem = nn.Sequential(
+            nn.Conv2d(channels, stem, 8, 4, 2, bias=False),
+            nn.BatchNorm2d(stem),
+            nn.LeakyReLU(_SLOPE, inplace=True),
+            _convolution(stem, stem),
+        )
+        before = (stem, *stages[:-1])
+        self.stages = nn.ModuleList(
+            nn.Sequential(_convolution(narrow, wide, 2), *([Residual(wide)] if wide != stages[-1] else []))
+            for narrow, wide in zip(before, stages, strict=True)
+        )
+        self.down = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(stages))
+        self.mix = nn.ModuleList(_convolution(width, width) for width in stages[:-1])
+        self.out = nn.ModuleList(nn.Conv2d(width, width, 1) for width in stages)
+        self.identity = nn.Sequential(
+            nn.Linear(stages[-1], 96), nn.BatchNorm1d(96), nn.LeakyReLU(_SLOPE, inplace=True), nn.Linear(96, IDENTITY)
+        )
+
+    def features(self, frames: Tensor) -> list[Tensor]:
+        """Features at strides 8, 16 and 32, before the top-down path."""
+        maps, found = self.stem(frames), []
+        for stage in self.stages:
+            maps = stage(maps)
+            found.append(maps)
+        return found
+
+    def latent_maps(self, features: list[Tensor]) -> list[Tensor]:
+        """Latent maps, fine to coarse: every place knows its surroundings as far as the coarsest map sees."""
+        above = features[-1]
+        maps = [self.out[-1](above)]
+        for level in range(len(features) - 2, -1, -1):
+            spread = _resized(self.down[level](above), features[level])
+            above = self.mix[level](features[level] + spread)
+            maps.insert(0, self.out[level](above))
+        return maps
+
+    def describe(self, features: list[Tensor]) -> Tensor:
+        """Unit vectors [N, 64], float32."""
+        vectors: Tensor = self.identity(features[-1].mean(dim=(2, 3)))
+        vectors = vectors.float()
+        return vectors / (vectors.square().sum(1, keepdim=True) + 1e-6).sqrt()
+
+
+class MapDecoder(nn.Module):
+    """Features of the first encoder → frames without their damage."""
+
+    def __init__(self, channels: int, widths: tuple[int, ...], bottlenecks: tuple[int, ...]) -> None:
+        super().__init__()
+        stem, *stages = widths
+        levels = range(len(stages))
+        self.narrow = nn.ModuleList(
+            nn.Conv2d(width, narrow, 1) if narrow else nn.Identity()
+            for width, narrow in zip(stages, bottlenecks, strict=True)
+        )
+        self.seen = [level for level in levels if bottlenecks[level]]
+        above = (*stages[1:], 0)
+        self.join = nn.ModuleList(_convolution(above[level] + bottlenecks[level], stages[level]) for level in levels)
+        self.last = _convolution(stages[0], stem)
+        self.draw = nn.ConvTranspose2d(stem, channels, 8, 4, 2)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        maps: Tensor | None = None
+        for level in range(len(features) - 1, -1, -1):
+            parts = [] if maps is None else [_resized(maps, features[level])]
+            if level in self.seen:
+                parts.append(self.narrow[level](features[level]))
+            maps = self.join[level](torch.cat(parts, 1) if len(parts) > 1 else parts[0])
+        assert maps is not None
+        height, width = maps.shape[-2:]
+        result: Tensor = self.draw(
+            self.last(functional.interpolate(maps, size=(2 * height, 2 * width), mode="nearest"))
+        )
+        return result
+
+
+class MapGenerator(nn.Module):
+    """The default generator; `centre` and `spread` are those of good frames, set once before training."""
+
+    def __init__(
+        self, channels: int, widths: tuple[int, ...] = WIDTHS, bottlenecks: tuple[int, ...] = BOTTLENECKS
+    ) -> None:
+        super().__init__()
+        self.encoder1 = MapEncoder(channels, widths)
+        self.decoder = MapDecoder(channels, widths, bottlenecks)
+        self.encoder2 = MapEncoder(channels, widths)
+        self.register_buffer("centre", torch.zeros(1, channels, 1, 1))
+        self.register_buffer("spread", torch.ones(1, channels, 1, 1))
+        self.centre: Tensor
+        self.spread: Tensor
+
+    def standardise(self, frames: Tensor) -> Tensor:
+        """Frames in units of the good frames' own mean and standard deviation, per channel."""
+        return (frames - self.centre) / self.spread
+
+    def forward(self, frames: Tensor) -> Latents:
+        """Normalised frames [N, C, H, W], H and W multiples of 16."""
+        features = self.encoder1.features(self.standardise(frames))
+        reconstruction = self.decoder(features)
+        features_again = self.encoder2.features(reconstruction)
+        return Latents(
+            self.encoder1.latent_maps(features),
+            self.encoder2.latent_maps(features_again),
+            reconstruction,
+            self.encoder1.describe(features),
+            self.encoder2.describe(features_again),
+        )
+
+    def identify(self, frames: Tensor) -> Tensor:
+        """Only what the first encoder makes of whole frames: unit vectors [N, 64]."""
+        return self.encoder1.describe(self.encoder1.features(self.standardise(frames)))
+
+
+def _resized(maps: Tensor, like: Tensor) -> Tensor:
+    return functional.interpolate(maps, size=like.shape[-2:], mode="nearest")
