@@ -14,8 +14,8 @@ from agent.sources.grabber import Handle
 
 DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 
-# Secrets can also be in the query: http://10.0.0.7/video?user=admin&password=1234 is how many cameras want it.
-_SECRET_VALUE = re.compile(r"(?i)((?:^|[?&;/])[^=&;/]*(?:pass|pwd|token|secret|key|auth)[^=&;/]*=)[^&;/]*")
+# Many cameras want the password elsewhere: /video?user=admin&password=1234, or /user=admin_password=1234_channel=1.sdp.
+_SECRET_VALUE = re.compile(r"(?i)((?:pass|pwd|token|secret|key|auth)[\w-]*=)[^&;/?]*")
 
 
 class Stream:
@@ -64,7 +64,7 @@ def redacted(url: str) -> str:
     # A password may itself hold "@" or "/", unescaped as people type it: everything before the last "@" is hidden.
     credentials, at, place = rest.rpartition("@")
     shown = f"***@{place}" if at and credentials else rest
-    return f"{scheme}://{_SECRET_VALUE.sub(lambda match: match.group(1) + '***', shown)}"
+    return scheme + separator + _SECRET_VALUE.sub(r"\1***", shown)
 
 
 def diagnose(url: str, timeout_seconds: float = 1.0) -> str:
@@ -74,6 +74,8 @@ def diagnose(url: str, timeout_seconds: float = 1.0) -> str:
         host, port = parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme, 554)
     except ValueError:
         return "the address cannot be understood"
+    if not host:
+        return "the address names no host"
     try:
         with socket.create_connection((host, port), timeout_seconds) as connection:
             return _ask(connection, parts) if parts.scheme == "rtsp" else "it answers, but gives no video"
