@@ -48,8 +48,10 @@ def _simulator(settings: SimulatorSettings) -> FrameSource:
 def _camera(settings: CameraSourceSettings) -> FrameSource:
     from agent.sources.camera import CameraSource
 
+    address = settings.url if settings.url is not None else settings.device
+    assert address is not None, "the settings have exactly one of the two"
     return CameraSource(
-        settings.url if settings.url is not None else settings.device,
+        address,
         width=settings.width,
         height=settings.height,
         frames_per_second=settings.frames_per_second,
