@@ -78,9 +78,10 @@ class Plate(Scene):
     def compose(self, pose: Pose, defect: Defect | None) -> Float:
         """Put the plate onto the belt: reflectance [H, W] under even light."""
         texture = cut(self._streaks, self.size, pose.texture[0], pose.texture[1])
-        surface = self._base * (1.0 + self._brushed * texture)
+        surface, brushed = self._base, self._brushed
         if defect is not None:
-            surface = surface * (1.0 - defect.hide) + defect.add
+            surface, brushed = surface * (1.0 - defect.hide) + defect.add, brushed + defect.brushed
+        surface = surface * (1.0 + brushed * texture)
         layers = np.asarray(cv2.merge([surface * self._alpha, self._alpha, self._shadow]), np.float32)
         metal, covered, shadow = cv2.split(self.place(layers, pose))
         belt = cut(self._belt, self.size, pose.texture[2], pose.texture[3]) * (1.0 - shadow)
@@ -144,10 +145,9 @@ class Plate(Scene):
     def _missing_hole(self, rng: np.random.Generator) -> Defect:
         x, y = BOLT_HOLES[int(rng.integers(len(BOLT_HOLES)))]
         disc = shapes.cover(shapes.circle(self._at, x, y, COUNTERSINK_RADIUS + 2.5), 1.5)
-        texture = cut(self._streaks, self.size, *(int(offset) for offset in rng.integers(0, BANK_MARGIN, 2)))
-        return Defect(
-            "missing_hole", disc, disc * np.float32(METAL) * (1.0 + np.float32(BRUSH_STRENGTH) * texture), disc
-        )
+        plain = np.asarray(disc * METAL, np.float32)
+        brushed = np.maximum(disc * np.float32(BRUSH_STRENGTH) - self._brushed, 0.0)
+        return Defect("missing_hole", disc, plain, disc, brushed)
 
     def _contamination(self, rng: np.random.Generator) -> Defect:
         return self._oil(rng) if rng.random() < 0.5 else self._swarf(rng)

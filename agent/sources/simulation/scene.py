@@ -45,6 +45,8 @@ class Defect:
     """What it adds to the signal [H, W]: reflectance (camera) or millimetres of aluminium (xray)."""
     hide: Float = field(default_factory=lambda: np.zeros((1, 1), np.float32))
     """How far it hides what lies below [H, W], 0..1; only where the scene has a use for it."""
+    brushed: Float = field(default_factory=lambda: np.zeros((1, 1), np.float32))
+    """How much more of the metal's texture there is [H, W]; only where the scene has a use for it."""
 
 
 class Scene(ABC):
