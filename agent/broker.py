@@ -1,6 +1,7 @@
 """The broker's address and what is needed to be let in: TLS, user name and password.
 
-All files are read anew for every connection, so that certificates and passwords are rotated by replacing files. None of it is ever logged.
+All files are read anew for every connection: certificates and passwords are rotated by replacing them. None of it is
+ever logged.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class Broker:
         return context
 
     def files_changed_at(self) -> tuple[float, ...]:
-        """Modification times of the files that the connection was made with: another tuple asks for a new connection."""
+        """Modification times of certificates and password: when they differ, a new connection is due."""
         files = (self.ca_file, self.certificate_file, self.key_file, self.password_file)
         return tuple(_modified(file) for file in files if file is not None)
 

@@ -1,4 +1,4 @@
-"""One connection to the broker, from CONNECT to its end. paho-mqtt does the protocol and does not outlive the connection.
+"""One connection to the broker, from CONNECT to its end. paho-mqtt does the protocol and does not outlive it.
 
 paho keeps a queue of its own, which after a reconnect floods the broker past its Receive Maximum, and a network thread
 that a raising callback kills. So here every connection is a new paho client, driven by the caller's thread, with
@@ -208,7 +208,7 @@ class Connection:
             message.topic, message.payload, message.qos, message.retain, properties=self._properties(message)
         )
         if info.rc != paho.MQTT_ERR_SUCCESS:
-            raise ConnectionLost(f"broker {self._broker.name}: cannot send: {paho.error_string(info.rc)}")
+            raise self._end or ConnectionLost(f"broker {self._broker.name}: cannot send: {paho.error_string(info.rc)}")
         return info.mid
 
     def subscribe(self, topic_filter: str, qos: int = 1) -> None:

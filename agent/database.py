@@ -1,7 +1,7 @@
 """A small SQLite database that one process owns: durable commits, clear errors, and a way out of a corrupt file.
 
 WAL with `synchronous=FULL`: a commit returns after the log was synced, so what was committed survives a power cut
-(https://www.sqlite.org/pragma.html#pragma_synchronous). The file is locked exclusively: a second agent on it is told so.
+(https://www.sqlite.org/pragma.html#pragma_synchronous). The file is locked exclusively: a second agent is told so.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The pictures of an alarm: what the camera saw, where the model looked, and both in one; kept on disk under a byte cap.
+"""The pictures of an alarm: what the camera saw, where the model looked, and both in one; kept under a byte cap.
 
-All three mean the same on every alarm. The colours of heat are fixed: blue is what good parts do too, and from 1.0 on (as
-hot as good parts ever get at that place, the white line) amber to white. Sixteen bits are shown through one fixed window.
+All three mean the same on every alarm. The colours of heat are fixed: blue is what good parts do too, and from 1.0 on
+(as hot as good parts ever get at that place, the white line) amber to white. 16 bits are shown in one fixed window.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ WINDOW_16_BIT = (0, 65_535)
 MAX_SIDE_PIXELS = 1280
 MIN_SIDE_PIXELS = 384
 
-# The colour scale: linear up to 1.0 in the lower half of the map, then a doubling for every sixth of the whole, up to 8.
+# The colour scale: linear up to 1.0 in the lower half of the map, then a doubling for every sixth of it, up to 8.
 HOTTEST = 8.0
 _STOPS = (
     # position in the map, BGR

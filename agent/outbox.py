@@ -110,7 +110,7 @@ class Outbox:
     def __init__(self, path: Path, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         """Opens or begins the file; `max_bytes` bounds what waits in it.
 
-        Raises `Permanent` where it cannot be opened or another process has it. A corrupt file is set aside and reported.
+        Raises `Permanent` where it cannot be opened or another process has it. A corrupt file is set aside, and told.
         """
         self._max_bytes = max_bytes
         self._lock = threading.RLock()

@@ -34,19 +34,21 @@ def draw_overlay(
     picture = cv2.resize(frame, (width, height), interpolation=interpolation)
     blended = _blend(np.asarray(picture, np.uint8), heat, colours)
     unit = max(1.0, max(height, width) / 640.0)
-    for number, region in enumerate(hot):
+    # The hottest box last: nothing covers it or its label.
+    for number, region in reversed(list(enumerate(hot))):
         _draw_box(blended, region, width / frame.shape[1], height / frame.shape[0], unit, first=number == 0)
     return np.vstack([blended, _strip(width, unit, colours, captions)])
 
 
 def _blend(picture: Picture8, heat: NDArray[np.float32], colours: Colours) -> Picture8:
-    alpha = STRONGEST_BLEND * np.clip((heat - FIRST_SHOWN) / (FULLY_SHOWN - FIRST_SHOWN), 0.0, 1.0)[:, :, None]
+    # Squared: heat that good parts have now and then is a hint, not a stain.
+    alpha = STRONGEST_BLEND * np.clip((heat - FIRST_SHOWN) / (FULLY_SHOWN - FIRST_SHOWN), 0.0, 1.0)[:, :, None] ** 2
     mixed = picture * (1.0 - alpha) + colours(heat) * alpha
     return np.ascontiguousarray(np.round(mixed).astype(np.uint8))
 
 
 def _draw_box(picture: Picture8, region: Region, x_scale: float, y_scale: float, unit: float, *, first: bool) -> None:
-    """A box a little larger than the region, so that it does not cover what it shows; dark below, so that it is seen."""
+    """A box a little larger than the region, so as not to cover it; dark below, so that it is seen."""
     margin, thick = round(4 * unit), max(1, round((1.6 if first else 1.0) * unit))
     height, width = picture.shape[:2]
     left = max(0, round(region.x * x_scale) - margin)

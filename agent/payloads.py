@@ -1,7 +1,7 @@
 """What goes over MQTT: pydantic models, the one source of every JSON document that the agent sends or takes.
 
 The JSON Schemas, the tables of `docs/topics.md` and the AsyncAPI document are generated from these classes
-(`agent.documents`). What the agent sends may gain fields within a schema version, so a subscriber ignores fields it does
+(`agent.documents`). What the agent sends may gain fields within a schema version: a subscriber ignores fields it does
 not know; what the agent takes, it takes exactly: an unknown field in a command is refused.
 """
 
@@ -393,7 +393,7 @@ MESSAGES: tuple[type[BaseModel], ...] = (
 def parse_request(name: str, payload: bytes) -> CommandRequest:
     """The validated request of command `name`; an empty payload asks with the defaults.
 
-    Raises `Permanent` with one line for an unknown command, and for a payload that is oversized, no JSON or not the model's.
+    Raises `Permanent` with one line for an unknown command and for a payload that is oversized or not the model's.
     """
     model = REQUESTS.get(name)
     if model is None:

@@ -52,6 +52,9 @@ FILES_CHECK_SECONDS = 10.0
 # Telemetry of one topic is sent this often at most; only the latest counts.
 TELEMETRY_INTERVAL_SECONDS = 0.05
 
+# A connection that lasts this long was worth having: after it, failures are told of again, and waits begin anew.
+LASTING_SECONDS = 5.0
+
 # Brokers from before MQTT 5 may close the connection on a CONNECT of version 5 instead of naming the reason.
 SILENT_REFUSALS = 2
 
@@ -103,6 +106,7 @@ class Publisher:
         self._telemetry_sent: dict[str, float] = {}
         self._last_turn = self._status_checked_at = self._files_checked_at = clock()
         self._was_down = False
+        self._greeted_at = clock()
         self._silent_refusals = 0
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
@@ -149,7 +153,7 @@ class Publisher:
         return self._clock() - self._last_turn
 
     def publish_state(self, camera: str, state: StatePayload) -> None:
-        """Publishes the state of a camera, retained; only the latest one counts, and every connection begins with it."""
+        """Publishes the state of a camera, retained; only the latest counts, and every connection begins with it."""
         self._board.put(self._topics.state(camera), state.to_bytes())
         self.wake()
 
@@ -168,7 +172,7 @@ class Publisher:
         return self.reporter.delivery(connected=self.connected)
 
     def on_command(self, execute: Execute, *, allowed: Collection[str] | None = None, trusted: bool = True) -> Requests:
-        """Takes commands over MQTT: `execute(name, camera, payload, by=…)` gives each answer, on a thread of its own."""
+        """Takes commands over MQTT: `execute(name, camera, payload, by=…)` answers each, on a thread of its own."""
         return Requests(self, self._topics, execute, allowed=allowed, trusted=trusted, clock=self._clock)
 
     def subscribe(self, topic_filter: str, handler: MessageHandler) -> None:
@@ -257,8 +261,17 @@ class Publisher:
             self._connected.clear()
             connection.close()
             if session is not None:
+                self._judge_connection(session)
                 self._protocol = self._wanted_protocol
                 session.settle()
+
+    def _judge_connection(self, session: Session) -> None:
+        """One that lasted makes a clean slate; one that broke at once, with nothing brought, is one more failure."""
+        lasted = self._clock() - self._greeted_at >= LASTING_SECONDS
+        if lasted:
+            self._was_down = False
+        if lasted or session.rows_delivered > 0:
+            self._backoff.reset()
 
     def _new_connection(self, connected_at: datetime) -> Connection:
         will = self.reporter.last_will(connected_at)
@@ -268,8 +281,8 @@ class Publisher:
             protocol=self._protocol,
             will=Outgoing(self._topics.status(), will, retain=True, media_type="application/json"),
             wake=self._wake_in,
-            # The session has to live as long as the will is delayed, and a connection that does not take the session up
-            # again would let the will go (MQTT 5, 3.1.3.2.2 and 3.1.4).
+            # The session has to live as long as the will is delayed, and a connection that does not take the session
+            # up again would let the will go (MQTT 5, 3.1.3.2.2 and 3.1.4).
             session_expiry_seconds=self._broker.will_delay_seconds,
             clean_start=self._protocol is not Protocol.MQTT_5,
         )
@@ -289,7 +302,7 @@ class Publisher:
         raise ConnectionLost(f"broker {self._broker.name}: no answer to CONNECT")
 
     def _silently_refused(self) -> None:
-        """Closed without a word: perhaps for the version. Tries the versions in turn until the broker says something."""
+        """Closed without a word: perhaps for the version. Tries both in turn until the broker says something."""
         self._silent_refusals += 1
         older = self._silent_refusals % (2 * SILENT_REFUSALS) >= SILENT_REFUSALS
         self._protocol = Protocol.MQTT_3_1_1 if older else self._wanted_protocol
@@ -311,8 +324,7 @@ class Publisher:
         log.info(
             "broker %s: connected (%s)", self._broker.name, self._protocol.name.replace("_", " ", 1).replace("_", ".")
         )
-        self._was_down = False
-        self._backoff.reset()
+        self._greeted_at = self._clock()
         for topic_filter in self._subscriptions.all_filters():
             connection.subscribe(topic_filter)
         self._files_checked_at = self._clock()
@@ -328,9 +340,7 @@ class Publisher:
         self._handle(events, session)
         session.settle()
         if session.stalled():
-            raise ConnectionLost(
-                f"broker {self._broker.name}: no PUBACK for too long, the connection is taken for dead"
-            )
+            raise ConnectionLost(f"broker {self._broker.name}: no PUBACK in time, the connection is taken for dead")
 
     def _take_new(self, connection: Connection, session: Session) -> None:
         """Moves what other threads left here to the connection."""

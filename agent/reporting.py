@@ -69,7 +69,7 @@ class Reporter:
         )
 
     def news(self, connected_at: datetime) -> bytes | None:
-        """`online`, where a connection, a loss or a problem is new or the last one is old; else None. Raises `Temporary`."""
+        """`online`, where a connection, a loss or a problem is new or the last one is old. Raises `Temporary`."""
         status = self.status(Presence.ONLINE, connected_at)
         assert status.outbox is not None
         losses = status.outbox.model_dump(exclude={"waiting", "waiting_bytes", "sequence"})

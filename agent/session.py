@@ -1,8 +1,8 @@
 """What is sent over one connection, in which order, and what becomes of it: the window between outbox and broker.
 
-Order of precedence: retained documents, alarms, answers, telemetry, pictures. One alarm a camera is in flight at a time: were
-there two, the broker could refuse the first and take the second, and the order per camera would be lost. Pictures of a backlog
-go at a limited rate, and pictures never fill the window or the link, so that a live alarm always finds room.
+Order of precedence: retained documents, answers, alarms, pictures. One alarm a camera is in flight at a time: were
+there two, the broker could refuse the first and take the second, and the order per camera would be lost. Pictures of a
+backlog go at a limited rate, and pictures never fill the window or the link, so that a live alarm always finds room.
 """
 
 from __future__ import annotations
@@ -29,13 +29,15 @@ PICTURE_WINDOW_BYTES = 256 * 1024
 # Pictures of a backlog a second: 10,000 of them are through in under two minutes, and no subscriber is flooded.
 BACKLOG_PICTURES_PER_SECOND = 100.0
 
-# A connection on which a PUBACK is this late is taken for dead; the second figure is the slowest link that is served, bytes/s.
+# A connection on which a PUBACK is this late is taken for dead, beyond what the slowest link served (bytes/s) needs.
 PUBACK_TIMEOUT_SECONDS = 10.0
 SLOWEST_LINK = 16 * 1024
 
 # The broker closed the connection this often with a picture in flight, at last with this one alone: it is the picture.
-POISON_LOSSES = 5
-SUSPECT_LOSSES = 3
+# (Mosquitto answers to a payload above its `message_size_limit` with PUBACK 0x95, which MQTT 5 does not allow there and
+# paho takes for a broken protocol; MQTT 3.1.1 brokers just close.)
+SUSPECT_LOSSES = 2
+POISON_LOSSES = 4
 
 # PUBACK reason codes (MQTT 5, 3.4.2.1) that no second attempt changes: topic name invalid, payload format invalid.
 _HOPELESS = {0x90, 0x99}
@@ -66,12 +68,22 @@ class Board:
         return [(topic, version, payload) for topic, (version, payload) in documents if sent.get(topic) != version]
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A row that the broker refused lately."""
+
+    attempts: int
+    not_before: float
+    """Monotonic time of the next attempt, seconds."""
+
+
 @dataclass
 class Suspicions:
-    """Rows that a broker may be choking on; outlives a connection, since the connection is what it costs."""
+    """Rows that the broker refused, or may be choking on; outlives a connection, which may be what such a row costs."""
 
     losses: Counter[int] = field(default_factory=Counter)
-    too_large: set[int] = field(default_factory=set)
+    """How often the broker closed the connection while the row was in flight."""
+    refusals: dict[int, Refusal] = field(default_factory=dict)
 
     def connection_lost(self, pictures: list[Row]) -> None:
         """The broker closed the connection while these were in flight."""
@@ -80,6 +92,11 @@ class Suspicions:
             self.losses[row.id] = min(self.losses[row.id] + 1, limit)
         if len(self.losses) > 1000:
             self.losses.clear()
+
+    def forget(self, row: Row) -> None:
+        """It is settled."""
+        self.losses.pop(row.id, None)
+        self.refusals.pop(row.id, None)
 
     def suspected(self, row: Row) -> bool:
         return self.losses[row.id] >= SUSPECT_LOSSES
@@ -95,12 +112,6 @@ class _InFlight:
     row: Row | None = None
     topic: str | None = None
     version: int = 0
-
-
-@dataclass
-class _Refusal:
-    attempts: int
-    not_before: float
 
 
 class Session:
@@ -132,12 +143,13 @@ class Session:
         self._sent_versions: dict[str, int] = {}
         self._in_flight: dict[int, _InFlight] = {}
         self._settled: dict[int, Row] = {}
-        self._refusals: dict[int, _Refusal] = {}
         self._answers: deque[Outgoing] = deque()
         self._backlog_end = outbox.last_id()
         self._rate = backlog_pictures_per_second
         self._tokens, self._tokens_at = 1.0, clock()
         self._outbox_rests_until = 0.0
+        self.rows_delivered = 0
+        """Rows that the broker took over this connection."""
         self.problem: str | None = None
         """What is wrong with the store or with the broker's answers, one line; None where all is well."""
 
@@ -152,14 +164,14 @@ class Session:
 
     def answer(self, message: Outgoing) -> None:
         """An answer to a command; goes when there is room, and is lost with the connection."""
-        if len(self._answers) < 100 and (self._limit is None or message.packet_bytes() <= self._limit):
+        if len(self._answers) < 100 and self._fits(message):
             self._answers.append(message)
         else:
             log.warning("answer on %s given up: the broker takes no more or nothing that long", message.topic)
 
     def telemetry(self, message: Outgoing) -> None:
         """QoS 0: sent now or never."""
-        if self._limit is None or message.packet_bytes() <= self._limit:
+        if self._fits(message):
             self._connection.publish(message)
 
     def pump(self, *, pictures: bool = True) -> None:
@@ -186,7 +198,8 @@ class Session:
             self._board_acknowledged(entry, event)
         elif entry.row is not None and event.code < 0x80:
             self._settled[entry.row.id] = entry.row
-            self._refusals.pop(entry.row.id, None)
+            self._suspicions.forget(entry.row)
+            self.rows_delivered += 1
             self._delivered(entry.row, self._clock())
         elif entry.row is not None:
             self._refused(entry.row, event)
@@ -201,7 +214,7 @@ class Session:
             self._rest(error)
             return
         self._settled.clear()
-        self.problem = None if not self._refusals else self.problem
+        self.problem = None if not self._suspicions.refusals else self.problem
 
     def stalled(self) -> bool:
         """The oldest message in flight waits for its PUBACK beyond all patience."""
@@ -225,14 +238,14 @@ class Session:
         for topic, version, payload in self._board.newer_than(self._sent_versions):
             if self._room > 0 and topic not in on_the_way:
                 message = Outgoing(topic, payload, retain=self._retain, media_type="application/json")
-                if self._limit is not None and message.packet_bytes() > self._limit:
+                if not self._fits(message):
                     self._sent_versions[topic] = version
                     self.problem = f"{topic}: {len(payload)} bytes, the broker takes {self._limit} in a packet"
                     continue
                 self._send(message, topic=topic, version=version)
 
     def _send_alarms(self, now: float) -> None:
-        waiting = {identity for identity, refusal in self._refusals.items() if refusal.not_before > now}
+        waiting = {identity for identity, refusal in self._suspicions.refusals.items() if refusal.not_before > now}
         entries = [entry.row for entry in self._in_flight.values()] + list(self._settled.values())
         busy = {row.camera for row in entries if row is not None and not row.picture}
         for row in self._outbox.next_alarms(self._room, busy=busy):
@@ -262,7 +275,7 @@ class Session:
     def _untouchable(self, now: float) -> set[int]:
         """Rows in flight, acknowledged but not deleted yet, or refused a moment ago."""
         rows = {entry.row.id for entry in self._in_flight.values() if entry.row is not None}
-        rows |= {identity for identity, refusal in self._refusals.items() if refusal.not_before > now}
+        rows |= {identity for identity, refusal in self._suspicions.refusals.items() if refusal.not_before > now}
         return rows | set(self._settled)
 
     def _rate_allows(self, row: Row, now: float) -> bool:
@@ -280,43 +293,44 @@ class Session:
 
     def _fitting_alarm(self, row: Row) -> Outgoing | None:
         message = _outgoing(row, row.payload)
-        if self._fits(message, row):
+        if self._fits(message):
             return message
         bare = AlarmPayload.model_validate_json(row.payload).model_copy(update={"regions": [], "evidence": {}})
         message = _outgoing(row, bare.to_bytes())
-        if self._fits(message, row):
+        if self._fits(message):
             return message
         self._outbox.reject(row, f"{message.packet_bytes()} bytes, the broker takes {self._limit} in a packet")
         return None
 
     def _fitting_picture(self, row: Row) -> Outgoing | None:
         message = _outgoing(row, row.payload)
-        if self._fits(message, row) and not self._suspicions.guilty(row):
+        if self._suspicions.guilty(row):
+            self._leave_out(row, len(row.payload), "the broker ends the connection, or refuses it as too large")
+            return None
+        if self._fits(message):
             return message
-        limit = self._limit if self._limit is not None else len(row.payload) // 2
-        small = shrink(row.payload, row.media_type, limit - (message.packet_bytes() - len(row.payload)) - 32)
-        if small is not None and row.part == "heatmap" and not self._suspicions.guilty(row):
-            return _outgoing(row, small.payload, ("scale", f"{small.scale:.4f}"))
-        self._leave_out(row, limit)
-        return None
+        # 32: the property that tells the scale.
+        room = self._limit - (message.packet_bytes() - len(row.payload)) - 32
+        small = shrink(row.payload, row.media_type, room) if row.part == "heatmap" else None
+        if small is None:
+            self._leave_out(row, self._limit, f"the broker takes {self._limit} bytes in a packet")
+            return None
+        return _outgoing(row, small.payload, ("scale", f"{small.scale:.4f}"))
 
-    def _fits(self, message: Outgoing, row: Row) -> bool:
-        return row.id not in self._suspicions.too_large and (
-            self._limit is None or message.packet_bytes() <= self._limit
-        )
+    def _fits(self, message: Outgoing) -> bool:
+        return self._limit is None or message.packet_bytes() <= self._limit
 
-    def _leave_out(self, row: Row, limit: int) -> None:
+    def _leave_out(self, row: Row, limit: int, reason: str) -> None:
         if row.part == "omitted":
-            self._outbox.reject(row, "the broker has no room even for the note about a picture")
+            self._outbox.reject(row, f"not even the note about a picture is taken: {reason}")
             return
-        reason = f"the broker takes {limit} bytes in a packet"
         note = OmittedPayload(
             id=row.alarm, camera=row.camera, picture=row.part, reason=reason, bytes=len(row.payload), limit_bytes=limit
         )
         log.warning("%s of alarm %s left out: %d bytes, %s", row.part, row.alarm, len(row.payload), reason)
-        self._outbox.replace(
-            row, Message(self._omitted_topic(row), note.to_bytes(), row.alarm, "omitted", picture=True)
-        )
+        message = Message(self._omitted_topic(row), note.to_bytes(), row.alarm, "omitted", picture=True)
+        self._outbox.replace(row, message)
+        self._suspicions.forget(row)
 
     # What comes back
 
@@ -328,19 +342,20 @@ class Session:
             log.warning("%s", self.problem)
 
     def _refused(self, row: Row, event: Acknowledged) -> None:
-        attempts = self._refusals[row.id].attempts + 1 if row.id in self._refusals else 1
+        attempts = self._suspicions.refusals[row.id].attempts + 1 if row.id in self._suspicions.refusals else 1
         hopeless = event.code in _HOPELESS or (row.picture and attempts >= PICTURE_ATTEMPTS)
         self.problem = f"the broker refuses {row.topic}: {event.reason}"
         log.log(logging.WARNING if attempts == 1 else logging.DEBUG, "%s (attempt %d)", self.problem, attempts)
         if event.code == _TOO_LARGE and row.picture:
-            self._suspicions.too_large.add(row.id)
             self._suspicions.losses[row.id] = POISON_LOSSES
         elif hopeless:
-            self._refusals.pop(row.id, None)
+            self._suspicions.refusals.pop(row.id, None)
             self._bury(row, event.reason)
             return
         wait = min(RETRY_FIRST_SECONDS * 2.0 ** (attempts - 1), RETRY_MAX_SECONDS)
-        self._refusals[row.id] = _Refusal(attempts, self._clock() + (0.0 if event.code == _TOO_LARGE else wait))
+        self._suspicions.refusals[row.id] = Refusal(
+            attempts, self._clock() + (0.0 if event.code == _TOO_LARGE else wait)
+        )
 
     def _bury(self, row: Row, reason: str) -> None:
         try:

@@ -1,7 +1,7 @@
 """The topic tree: one place that knows how a topic is spelled.
 
-The default is `inspectd/<site>/…`. A plant with a Unified Namespace gives its own templates, for instance
-`{enterprise}/{site}/{area}/{line}/inspectd` for the agent and `{enterprise}/{site}/{area}/{line}/inspectd/{camera}` for a camera.
+The default is `inspectd/<site>/…`. A plant with a Unified Namespace gives its own template, for instance
+`{enterprise}/{site}/{area}/{line}/inspectd` for the agent, with its cameras below.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class CommandTopic:
 
 @dataclass(frozen=True)
 class Topics:
-    """Spells and reads the topics of one agent. Raises `Permanent` for a template or a name that MQTT does not allow."""
+    """Spells and reads the topics of one agent. Raises `Permanent` for what MQTT does not allow."""
 
     site: str
     agent_template: str = "inspectd/{site}"
@@ -99,7 +99,7 @@ class Topics:
         return f"{self.camera(camera)}/alarm"
 
     def picture(self, camera: str, alarm_id: str, name: str) -> str:
-        """Topic of a picture of an alarm: `name` is heatmap, frame or overlay (or omitted: a note instead of a picture)."""
+        """Topic of a picture of an alarm: `name` is heatmap, frame, overlay, or omitted (a note instead)."""
         return f"{self.alarm(camera)}/{check_level('alarm id', alarm_id)}/{check_level('picture', name)}"
 
     def score(self, camera: str) -> str:

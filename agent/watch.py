@@ -1,4 +1,4 @@
-"""A subscriber for people: alarms as they come, one line each, their pictures saved. Also the example of a good subscriber.
+"""A subscriber for people: alarms as they come, one line each, their pictures saved. And the example of a subscriber.
 
 It keeps what a subscriber of ours has to keep: alarms it has seen, by id and event, since delivery is at least once.
 """
@@ -119,8 +119,8 @@ def watch(
 ) -> None:
     """Watches until Ctrl-C, SIGTERM or `stop`; a broker that is away is tried again.
 
-    With a `client_id` the session is persistent: the broker keeps alarms while this subscriber is away. Raises `Permanent`
-    for an address or a name that is none.
+    With a `client_id` the session is persistent: the broker keeps alarms while this subscriber is away.
+    Raises `Permanent` for an address or a name that is none.
     """
     broker = Broker(url, username=username, password_file=password_file, ca_file=ca_file)
     filters = topic_filters(prefix, site, camera)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,8 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from tests.broker import MOSQUITTO, Mosquitto
 
 if TYPE_CHECKING:
     from engines.bundle import Bundle
@@ -51,3 +54,19 @@ def tiny_bundle(good_parts: Path, tmp_path_factory: pytest.TempPathFactory) -> B
     out = tmp_path_factory.mktemp("bundle") / "tiny.bundle"
     options = {"filters": 8, "latent": 16}
     return train(good_parts, out=out, size=32, steps=12, minutes=None, options=options, accelerator="cpu").bundle
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
+    """Starts a real Mosquitto: `mosquitto(persistence=True, lines=["max_packet_size 5000"])`; all are ended afterwards."""
+    if MOSQUITTO is None:
+        pytest.skip("mosquitto is not installed: apt install mosquitto")
+    brokers: list[Mosquitto] = []
+
+    def start(**options: Any) -> Mosquitto:
+        brokers.append(Mosquitto(tmp_path / f"broker-{len(brokers)}", **options))
+        return brokers[-1].start()
+
+    yield start
+    for broker in brokers:
+        broker.stop()

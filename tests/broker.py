@@ -1,0 +1,178 @@
+"""A real Mosquitto for the tests, and a subscriber that is none of ours."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin:/opt/homebrew/sbin")
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody has at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], Any], *, seconds: float = 20.0, what: str = "the condition") -> None:
+    """Looks again and again; fails the test after `seconds`."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
+        time.sleep(0.01)
+
+
+class Mosquitto:
+    """One broker on a free loopback port; its files are in `directory`."""
+
+    def __init__(self, directory: Path, *, persistence: bool = False, lines: Sequence[str] = ()) -> None:
+        """`lines` are added to its configuration."""
+        self.directory = directory
+        self.port = free_port()
+        self._persistence = persistence
+        self.lines = list(lines)
+        self._process: subprocess.Popen[bytes] | None = None
+        directory.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://127.0.0.1:{self.port}"
+
+    def start(self) -> Mosquitto:
+        assert MOSQUITTO is not None
+        configuration = [
+            f"listener {self.port} 127.0.0.1",
+            "user root",
+            "set_tcp_nodelay true",
+            "max_queued_messages 100000",
+            f"persistence {str(self._persistence).lower()}",
+            f"persistence_location {self.directory}/",
+            *(["autosave_on_changes true", "autosave_interval 1"] if self._persistence else []),
+            *([] if any("allow_anonymous" in line for line in self.lines) else ["allow_anonymous true"]),
+            *self.lines,
+        ]
+        file = self.directory / "mosquitto.conf"
+        file.write_text("\n".join(configuration) + "\n")
+        with (self.directory / "mosquitto.log").open("ab") as log:
+            self._process = subprocess.Popen([MOSQUITTO, "-c", str(file)], stdout=log, stderr=log)
+        wait_until(self._answers, what=f"Mosquitto on port {self.port}")
+        return self
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, (self.directory / "mosquitto.log").read_text()
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL: what was not on its disk is lost."""
+        self._signal(signal.SIGKILL)
+        self._wait()
+
+    def stop(self) -> None:
+        """A clean end: with persistence, everything is kept."""
+        if self._process is not None and self._process.poll() is None:
+            self._signal(signal.SIGCONT)
+            self._signal(signal.SIGTERM)
+            self._wait()
+
+    def _wait(self) -> None:
+        assert self._process is not None
+        self._process.wait(10)
+
+    def suspend(self) -> None:
+        """SIGSTOP: connections stay open and nobody answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def reload(self) -> None:
+        """Reads rights and certificates again."""
+        self._signal(signal.SIGHUP)
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A message as the subscriber got it."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    properties: Any
+    at: float
+    """Monotonic seconds."""
+
+
+class Subscriber:
+    """A subscriber with a session that the broker keeps, built on paho alone."""
+
+    def __init__(
+        self, broker: Mosquitto, *topic_filters: str, client_id: str = "", protocol: int = paho.MQTTv5, tls: Any = None
+    ) -> None:
+        self.messages: list[Arrived] = []
+        self._filters = topic_filters or ("#",)
+        self._subscribed = threading.Event()
+        self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=protocol)
+        self.client.reconnect_delay_set(1, 1)
+        self.client.on_connect = self._on_connect
+        self.client.on_subscribe = lambda *_: self._subscribed.set()
+        self.client.on_message = self._on_message
+        options: dict[str, Any] = {}
+        if protocol == paho.MQTTv5:
+            options["properties"] = Properties(PacketTypes.CONNECT)
+            options["properties"].SessionExpiryInterval = 3600 if client_id else 0
+            options["clean_start"] = not client_id
+        self.client.connect("127.0.0.1", broker.port, keepalive=5, **options)
+        self.client.loop_start()
+        assert self._subscribed.wait(10), "no SUBACK"
+
+    def _on_connect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
+        if not reason.is_failure:
+            client.subscribe([(topic_filter, 1) for topic_filter in self._filters])
+
+    def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
+        arrived = Arrived(
+            message.topic, bytes(message.payload), bool(message.retain), message.properties, time.monotonic()
+        )
+        self.messages.append(arrived)
+
+    def on(self, ending: str) -> list[Arrived]:
+        """Messages on topics that end so."""
+        return [message for message in list(self.messages) if message.topic.endswith(ending)]
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False, **properties: Any) -> None:
+        """Publishes at QoS 1, with MQTT 5 properties by their paho names, and waits for the PUBACK."""
+        with_properties = Properties(PacketTypes.PUBLISH)
+        for name, value in properties.items():
+            setattr(with_properties, name, value)
+        self.client.publish(topic, payload, 1, retain, with_properties).wait_for_publish(10)
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
