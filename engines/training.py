@@ -29,9 +29,10 @@ from engines.job import Job
 from engines.packing import Stopped, pack
 from engines.recipes import Option, Recipe, find_recipe
 
-# Exporting both graphs and drawing the report took 12 s on two idle cores and 55 s on two that six others were using,
-# whatever the length of training. The share puts a quiet machine a little under the budget and a busy one a bit over.
-_EXPORT_SECONDS, _EXPORT_SHARE = 12.0, 0.08
+# Exporting both graphs takes 14 s of one core and the report 2 s, whatever the length of training. Nearly all of it is
+# Python, so it takes as much longer on a slow or busy machine as the probe does, which takes 0.2 s when all is quiet.
+_EXPORT_SECONDS = 16.0
+_PROBE_LOOPS, _PROBE_SECONDS = 2_000_000, 0.21
 # A very short budget keeps at least this share for training.
 _LEAST_TRAINING_SHARE = 0.5
 
@@ -89,7 +90,8 @@ def train(
     good = load_good_frames(images, _size(size), max_bytes=max_bytes, progress=_part(tell, 0.0, 0.05))
     with _repeatable(fabric, seed):
         job = Job(fabric, chosen, good, seed=seed, options=options or {}, clock=clock)
-        seconds = None if minutes is None else _training_seconds(minutes * 60, clock() - started)
+        aside = 0.0 if minutes is None else _EXPORT_SECONDS * _slowness(clock)
+        seconds = None if minutes is None else _training_seconds(minutes * 60 - (clock() - started), aside)
         stopped = job.run(Budget(clock, steps=steps, seconds=seconds), _part(tell, 0.05, 0.9))
     if fabric.is_global_zero:
         trained = job.trained(name or Path(out).stem, date, stopped, lambda: clock() - started)
@@ -131,10 +133,18 @@ def _size(size: int | tuple[int, int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
 
 
-def _training_seconds(budget_seconds: float, spent_seconds: float) -> float:
-    """What is left of the budget after reading the images and before exporting."""
-    left = budget_seconds - spent_seconds
-    return max(left - _EXPORT_SECONDS - _EXPORT_SHARE * budget_seconds, left * _LEAST_TRAINING_SHARE, 0.0)
+def _training_seconds(left_seconds: float, aside_seconds: float) -> float:
+    """What is left for training when time for the export is set aside."""
+    return max(left_seconds - aside_seconds, left_seconds * _LEAST_TRAINING_SHARE, 0.0)
+
+
+def _slowness(clock: Callable[[], float]) -> float:
+    """How many times longer plain Python takes here and now than on the quiet machine that was measured."""
+    started = clock()
+    value = 0
+    for number in range(_PROBE_LOOPS):
+        value = (value * 31 + number) & 0xFFFF
+    return max(1.0, (clock() - started) / _PROBE_SECONDS)
 
 
 def _fabric(accelerator: str, devices: int, num_nodes: int, precision: str) -> Any:

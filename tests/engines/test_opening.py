@@ -1,0 +1,82 @@
+"""`open_engine` hands out an engine only if it gives the reference's answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engines.bundle import Bundle, Reference, write_bundle
+from engines.engine import open_engine, relative_error
+from engines.errors import EngineError
+from engines.export import numpy_archive
+
+
+def test_auto_opens_onnx_runtime_on_a_cpu(tiny_bundle: Bundle) -> None:
+    with open_engine(tiny_bundle) as engine:
+        assert engine.name == "onnxruntime"
+
+
+def test_unknown_engine_is_named(tiny_bundle: Bundle) -> None:
+    with pytest.raises(EngineError, match="engine 'abacus' is unknown, wanted one of auto, onnxruntime, torch"):
+        open_engine(tiny_bundle, "abacus")
+
+
+def test_threads_below_one_are_refused(tiny_bundle: Bundle) -> None:
+    with pytest.raises(EngineError, match="threads is 0, wanted at least 1"):
+        open_engine(tiny_bundle, threads=0)
+
+
+def with_reference(bundle: Bundle, path: Path, change) -> Bundle:
+    """The same bundle, properly sealed, with other answers for its reference frames."""
+    reference: Reference = change(bundle.reference())
+    files = {name: (bundle.path / name).read_bytes() for name in bundle.manifest.files}
+    files["reference.npz"] = numpy_archive(**dataclasses.asdict(reference))
+    return write_bundle(path, bundle.manifest, files)
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "torch"])
+@pytest.mark.parametrize("field", ["score", "heatmap"])
+def test_engine_that_misses_the_reference_is_not_handed_out(
+    tiny_bundle: Bundle, tmp_path: Path, name: str, field: str
+) -> None:
+    def off_by_a_hundredth(reference: Reference) -> Reference:
+        return dataclasses.replace(reference, **{field: getattr(reference, field) * np.float32(1.01)})
+
+    other = with_reference(tiny_bundle, tmp_path / "other.bundle", off_by_a_hundredth)
+    with pytest.raises(EngineError, match=f"{name} engine: {field} of the reference frames is off by 0.0099, wanted"):
+        open_engine(other, name)
+
+
+def test_reference_within_the_tolerance_is_fine(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    def off_by_little(reference: Reference) -> Reference:
+        return dataclasses.replace(reference, score=reference.score * np.float32(1.0005))
+
+    open_engine(with_reference(tiny_bundle, tmp_path / "near.bundle", off_by_little)).close()
+
+
+def test_relative_error_of_something_that_is_not_finite_is_infinite() -> None:
+    assert relative_error(np.float32([np.nan, 1]), np.float32([1, 1])) == float("inf")
+    assert relative_error(np.float32([1]), np.float32([1, 1])) == float("inf")
+    assert relative_error(np.float32([0, 0]), np.float32([0, 0])) == 0.0
+
+
+def test_inference_imports_neither_torch_nor_matplotlib(tiny_bundle: Bundle) -> None:
+    """The device has no torch, and no memory to waste on what it does not use."""
+    code = (
+        "import sys, numpy\n"
+        "from engines.bundle import read_bundle\n"
+        "from engines.engine import open_engine\n"
+        "import engines.preprocessing\n"
+        f"bundle = read_bundle({str(tiny_bundle.path)!r})\n"
+        "with open_engine(bundle, threads=1) as engine:\n"
+        "    engine.score(bundle.reference().frames)\n"
+        "unwanted = {'torch', 'matplotlib', 'onnx', 'lightning_fabric', 'agent', 'calibration'}\n"
+        "print(sorted(unwanted & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
