@@ -163,7 +163,7 @@ def evaluate(
     with open_engine(read_bundle(bundle), engine) as opened, progress_bar("evaluate") as report:
         result = evaluate_engine(opened, normal, abnormal, masks=masks, out=folder, progress=report)
     if json_document:
-        say_json(result.document())
+        say(result.to_json())
     else:
         say(str(result))
         say(f"pictures in {folder}")

@@ -44,14 +44,17 @@ class Inspection(threading.Thread):
         self._calls: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
 
     def run(self) -> None:
-        """Inspect until there is nothing left to inspect."""
-        while not self._intake.drained:
+        """Inspect until there is nothing left to inspect. A thread that dies takes no more frames, so that nobody waits for it."""
+        try:
+            while not self._intake.drained:
+                self._run_calls()
+                batch = self._intake.take(IDLE_SECONDS)
+                if batch:
+                    for outcome in self._inspector.inspect(batch):
+                        self._on_outcome(outcome)
             self._run_calls()
-            batch = self._intake.take(IDLE_SECONDS)
-            if batch:
-                for outcome in self._inspector.inspect(batch):
-                    self._on_outcome(outcome)
-        self._run_calls()
+        finally:
+            self._intake.close()
 
     def call(self, function: Callable[[], T]) -> T:
         """Run a function on the inspection thread, between two frames, and return what it returns or raise what it raises.
