@@ -7,6 +7,7 @@ WAL with `synchronous=FULL`: a commit returns after the log was synced, so what 
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -21,9 +22,13 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
-# What the log file may keep on disk once its content is in the database. It stays allocated so that a full disk still
-# lets us delete: a commit then overwrites the log from its start instead of growing it.
-LOG_BYTES = 4 * 1024 * 1024
+# The log is moved into the database from this size on. It keeps that much on disk: a commit then overwrites the log from
+# its start instead of growing it, which matters when the disk is full.
+LOG_BYTES = 1024 * 1024
+PAGE_BYTES = 4096
+
+# Free pages kept for the next alarms, and given back at a time: 4 MB.
+FREE_PAGES = 1024
 
 _CORRUPT = ("file is not a database", "malformed", "file is encrypted")
 _FULL = ("database or disk is full",)
@@ -85,6 +90,18 @@ class Database:
                 except sqlite3.Error as error:
                     log.debug("checkpoint of %s: %s", self._path, error)
 
+    def shrink(self, *, keep_pages: int = FREE_PAGES) -> None:
+        """Gives some of the free pages back to the file system; `keep_pages` or fewer are kept for what comes next."""
+        with self._lock:
+            connection = self._connection
+            if connection is None or connection.execute("PRAGMA freelist_count").fetchone()[0] <= keep_pages:
+                return
+            try:
+                # Not `execute`, which takes the first step of this statement only: one page.
+                connection.executescript(f"PRAGMA incremental_vacuum({FREE_PAGES})")
+            except sqlite3.Error as error:
+                log.debug("shrinking %s: %s", self._path, error)
+
     def bytes_on_disk(self) -> int:
         """Size of the database and its log, bytes."""
         files = (self._path, self._path.with_name(self._path.name + "-wal"))
@@ -139,10 +156,12 @@ class Database:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=0.5)
         try:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_BYTES // PAGE_BYTES}")
             self._check(connection)
             self._prepare(connection, aside)
         except BaseException:
@@ -196,7 +215,7 @@ class Database:
         path = self._path
         if _says(error, _FULL):
             return DiskFull(f"{path}: the disk is full; free some space on {path.parent}")
-        if _says(error, _READ_ONLY):
+        if _says(error, _READ_ONLY) or not os.access(path.parent, os.W_OK):
             return Temporary(f"{path} cannot be written: the disk or the file is read-only")
         if _says(error, _LOCKED):
             return Permanent(f"{path} is in use by another process; one outbox serves one agent")

@@ -30,6 +30,9 @@ ROW_BYTES = 256
 # sees that something is missing; the last number known lags by at most what one crash can lose.
 SEQUENCE_JUMP = 1000
 
+# Kept free for the moment when the disk is full: the log fits into it, so that it can be moved into the database.
+RESERVE_BYTES = 2 * 1024 * 1024
+
 # Sequence numbers that will never arrive, kept to be told; and messages that the broker refused for good.
 KEPT_MISSING = 100
 KEPT_DEAD_LETTERS = 1000
@@ -49,6 +52,14 @@ CREATE TABLE dead_letter (
     id INTEGER PRIMARY KEY, at TEXT NOT NULL, sequence INTEGER NOT NULL, topic TEXT NOT NULL, reason TEXT NOT NULL,
     payload BLOB);
 """
+
+# What may be dropped, in groups that go together, oldest first.
+_OLDEST_PICTURES = "SELECT id FROM message WHERE picture = 1 ORDER BY sequence, id LIMIT 64"
+_OLDEST_WHOLE_ALARMS = (
+    "SELECT r.id, c.id FROM message c JOIN message r ON r.alarm = c.alarm AND r.part = 'raised' AND r.picture = 0 "
+    "WHERE c.picture = 0 AND c.part = 'cleared' ORDER BY c.id LIMIT 64"
+)
+_OLDEST_LONE_ENDS = "SELECT id FROM message WHERE picture = 0 AND part = 'cleared' ORDER BY id LIMIT 64"
 
 _COLUMNS = "id, sequence, camera, alarm, part, picture, topic, media_type, cost, captured, payload"
 
@@ -115,6 +126,7 @@ class Outbox:
         self._max_bytes = max_bytes
         self._lock = threading.RLock()
         self._hint = path.with_name(path.name + ".sequence")
+        self._reserve = path.with_name(path.name + ".reserve")
         self._incidents: list[str] = []
         self._last_id = 0
         self._waiting: Counter[str] = Counter()
@@ -122,6 +134,7 @@ class Outbox:
         self._database = Database(path, SCHEMA, on_new_file=self._begin)
         self._database.transaction(self._load, durable=False)
         self._first_id_of_run = self._last_id + 1
+        self._keep_reserve()
         self.on_accepted: Callable[[], None] | None = None
         """Called after every `accept`, on the caller's thread."""
 
@@ -201,7 +214,8 @@ class Outbox:
         with self._lock:
             self._database.transaction(lambda db: self._delete(db, identities), durable=False)
             if self._count() == 0:
-                self._database.transaction(_shrink, durable=False)
+                self._database.shrink()
+                self._keep_reserve()
 
     def reject(self, row: Row, reason: str) -> None:
         """Moves a row that the broker will never take to the dead letters, counted and logged."""
@@ -298,7 +312,8 @@ class Outbox:
         kept = [message for message in messages if not message.picture]
         room = self._max_bytes - sum(map(_cost, kept))
         for message in messages:
-            if message.picture and (room := room - _cost(message)) >= 0:
+            if message.picture and _cost(message) <= room:
+                room -= _cost(message)
                 kept.append(message)
         return kept
 
@@ -328,47 +343,56 @@ class Outbox:
     def _make_room(self, db: sqlite3.Connection, needed: int) -> None:
         if self._bytes + needed <= self._max_bytes:
             return
-        pictures = self._drop(db, needed, "SELECT id FROM message WHERE picture = 1 ORDER BY sequence, id LIMIT 64")
+        # A little more than needed, so that a full outbox does not do this for every alarm.
+        limit = self._max_bytes - needed - self._max_bytes // 100
+        pictures = self._drop(db, limit, _OLDEST_PICTURES)
         # An alarm whose raised message waits too was never heard of: nobody misses its end. Those go before lone ends.
-        whole = (
-            "SELECT id FROM message WHERE picture = 0 AND alarm IN (SELECT c.alarm FROM message c "
-            "JOIN message r ON r.alarm = c.alarm AND r.part = 'raised' "
-            "WHERE c.picture = 0 AND c.part = 'cleared' ORDER BY c.id LIMIT 32)"
-        )
-        alarms = self._drop(db, needed, whole)
-        alarms += self._drop(
-            db, needed, "SELECT id FROM message WHERE picture = 0 AND part = 'cleared' ORDER BY id LIMIT 64"
-        )
+        alarms = self._drop(db, limit, _OLDEST_WHOLE_ALARMS)
+        alarms += self._drop(db, limit, _OLDEST_LONE_ENDS)
         _count_up(db, "dropped_pictures", pictures)
         _count_up(db, "dropped_alarms", alarms)
         if pictures or alarms:
-            log.warning(
-                "the outbox is full (%d bytes): dropped %d pictures and %d messages of cleared alarms",
-                self._max_bytes,
-                pictures,
-                alarms,
-            )
+            what = f"{pictures} pictures and {alarms} messages of cleared alarms"
+            log.warning("the outbox is full (%d bytes): dropped %s", self._max_bytes, what)
 
-    def _drop(self, db: sqlite3.Connection, needed: int, query: str) -> int:
+    def _drop(self, db: sqlite3.Connection, limit: int, query: str) -> int:
+        """Deletes what `query` finds, group by group, until no more than `limit` bytes wait."""
         dropped = 0
-        while self._bytes + needed > self._max_bytes:
-            rows = [row for (row,) in db.execute(query)]
-            if not rows:
+        while self._bytes > limit:
+            groups = db.execute(query).fetchall()
+            if not groups:
                 break
-            dropped += self._delete(db, rows, missing=True)
+            for group in groups:
+                if self._bytes > limit:
+                    dropped += self._delete(db, [row for row in group if row is not None], missing=True)
+        _trim_missing(db)
         return dropped
 
     def _give_up_pictures(self) -> None:
-        """On a full disk: frees pages of the oldest half of the waiting pictures, for the alarms to come."""
+        """On a full disk: frees the reserve and the pages of the older half of the pictures, for the alarms to come."""
+        with suppress(OSError):
+            self._reserve.unlink()
         self._database.checkpoint()
-        query = "SELECT id FROM message WHERE picture = 1 ORDER BY sequence, id LIMIT ?"
 
         def work(db: sqlite3.Connection) -> None:
+            query = "SELECT id FROM message WHERE picture = 1 ORDER BY sequence, id LIMIT ?"
             rows = [row for (row,) in db.execute(query, (self._pictures // 2 + 1,))]
             _count_up(db, "dropped_pictures", self._delete(db, rows))
 
-        self._change(work)
+        with suppress(DiskFull):
+            self._change(work)
         self._database.checkpoint()
+        self._database.shrink(keep_pages=0)
+        self._database.checkpoint()
+        self._keep_reserve()
+
+    def _keep_reserve(self) -> None:
+        """Room that a full disk leaves us: without it, not even a deletion could be written."""
+        if not self._reserve.exists():
+            try:
+                self._reserve.write_bytes(bytes(RESERVE_BYTES))
+            except OSError:
+                self._reserve.unlink(missing_ok=True)
 
     # Leaving
 
@@ -384,13 +408,14 @@ class Outbox:
                 deleted += 1
                 self._note(camera, bool(picture), -1, -cost)
                 if missing and not picture:
-                    _miss(db, sequence)
+                    db.execute("INSERT OR IGNORE INTO missing VALUES (?)", (sequence,))
         return deleted
 
     def _bury(self, db: sqlite3.Connection, row: Row, reason: str) -> None:
         if self._delete(db, [row.id], missing=True) == 0:
             return
         at = datetime.now(timezone.utc).isoformat()
+        _trim_missing(db)
         payload = None if row.picture else row.payload
         db.execute(
             "INSERT INTO dead_letter (at, sequence, topic, reason, payload) VALUES (?, ?, ?, ?, ?)",
@@ -474,8 +499,7 @@ def _counters(db: sqlite3.Connection) -> tuple[Counter[str], tuple[int, ...]]:
     return values, missing
 
 
-def _miss(db: sqlite3.Connection, sequence: int) -> None:
-    db.execute("INSERT OR IGNORE INTO missing VALUES (?)", (sequence,))
+def _trim_missing(db: sqlite3.Connection) -> None:
     db.execute(
         "DELETE FROM missing WHERE sequence NOT IN (SELECT sequence FROM missing ORDER BY sequence DESC LIMIT ?)",
         (KEPT_MISSING,),
@@ -485,13 +509,6 @@ def _miss(db: sqlite3.Connection, sequence: int) -> None:
 def _store_state(db: sqlite3.Connection, state: Mapping[str, bytes]) -> None:
     for key, value in state.items():
         db.execute("INSERT OR REPLACE INTO agent_state VALUES (?, ?)", (key, value))
-
-
-def _shrink(db: sqlite3.Connection) -> None:
-    """Gives pages back to the file system, so that an outage of last week does not hold the disk."""
-    (free,) = db.execute("PRAGMA freelist_count").fetchone()
-    if free > 2048:
-        db.execute("PRAGMA incremental_vacuum(1024)").fetchall()
 
 
 def _salvage(aside: Path) -> tuple[int, dict[str, bytes]]:

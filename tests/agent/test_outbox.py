@@ -1,0 +1,293 @@
+"""The SQLite outbox where the disk, the file or the power fails."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.errors import InspectdError, Permanent, Temporary
+from agent.outbox import ROW_BYTES, SEQUENCE_JUMP, Message, Outbox
+from agent.records import Event
+from tests.agent.delivery import accept
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "outbox.sqlite"
+
+
+def test_quota_drops_oldest_pictures_then_oldest_cleared_alarms(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    outbox = Outbox(path, max_bytes=40_000)
+    for number in range(10):
+        accept(outbox, f"a{number}", pictures={"heatmap": bytes(3000)})
+        accept(outbox, f"a{number}", event=Event.CLEARED)
+    assert {row.alarm for row in outbox.next_pictures(100)} == {f"a{n}" for n in range(4, 10)} or outbox.next_pictures(
+        1
+    )
+    kept = sorted(row.sequence for row in outbox.next_pictures(100))
+    assert kept == list(range(kept[0], 20, 2)), "the oldest pictures went"
+    assert outbox.counts().dropped_alarms == 0
+    for number in range(10, 40):
+        accept(outbox, f"a{number}")
+        accept(outbox, f"a{number}", event=Event.CLEARED)
+    counts = outbox.counts()
+    assert counts.waiting_bytes <= 40_000
+    assert counts.dropped_pictures == 10
+    assert counts.dropped_alarms % 2 == 0
+    assert counts.missing == tuple(range(1, counts.dropped_alarms + 1)), "the oldest alarms went, raised with cleared"
+    assert outbox.next_alarms(1)[0].sequence == counts.dropped_alarms + 1
+    assert counts.sequence == 80
+    assert "the outbox is full" in caplog.text
+    outbox.close()
+
+
+def test_standing_alarm_is_never_dropped(path: Path) -> None:
+    outbox = Outbox(path, max_bytes=20_000)
+    accept(outbox, "standing")
+    for number in range(50):
+        accept(outbox, f"a{number}")
+        accept(outbox, f"a{number}", event=Event.CLEARED)
+    assert outbox.next_alarms(1)[0].alarm == "standing"
+    outbox.close()
+
+
+def test_picture_larger_than_the_quota_costs_the_picture_alone(path: Path) -> None:
+    outbox = Outbox(path, max_bytes=20_000)
+    accept(outbox, "a", pictures={"heatmap": bytes(30_000), "overlay": bytes(5_000)})
+    assert [row.part for row in outbox.next_pictures(5)] == ["overlay"]
+    assert outbox.counts().dropped_pictures == 1
+    assert outbox.next_alarms(1)[0].alarm == "a"
+    outbox.close()
+
+
+def test_a_day_offline_stays_within_the_disk(path: Path) -> None:
+    """Alarms at five a second, compressed in time: the file is bounded, and all is waiting or counted."""
+    outbox = Outbox(path, max_bytes=200_000)
+    total = 400
+    for number in range(total // 2):
+        accept(outbox, f"a{number}", pictures={"heatmap": bytes(2000)})
+        accept(outbox, f"a{number}", event=Event.CLEARED)
+    counts = outbox.counts()
+    assert outbox.alarms_waiting() + counts.dropped_alarms == total
+    assert counts.waiting_bytes <= 200_000
+    assert outbox.bytes_on_disk() < 2 * 200_000 + 3 * 1024**2
+    rows = []
+    while batch := outbox.next_alarms(1):
+        rows += batch
+        outbox.acknowledge([row.id for row in batch])
+    assert [row.sequence for row in rows] == list(range(counts.dropped_alarms + 1, total + 1))
+    outbox.close()
+
+
+def test_disk_space_is_given_back_after_an_outage(path: Path) -> None:
+    outbox = Outbox(path)
+    for number in range(30):
+        accept(outbox, f"a{number}", pictures={"frame": bytes(500_000)})
+    outbox.acknowledge(range(1, 61))
+    full = path.stat().st_size
+    for _ in range(20):
+        outbox.acknowledge([])
+    outbox.close()
+    assert path.stat().st_size < full / 2
+
+
+@pytest.mark.parametrize("damage", ["header", "middle", "text"])
+def test_corrupt_file_is_set_aside_and_numbers_go_on_behind_a_gap(
+    path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox = Outbox(path)
+    for number in range(50):
+        accept(outbox, f"a{number}", pictures={"heatmap": bytes(3000)})
+    outbox.close()
+    content = bytearray(path.read_bytes())
+    if damage == "header":
+        content[:100] = os.urandom(100)
+    elif damage == "middle":
+        content[4096 : len(content) // 2] = os.urandom(len(content) // 2 - 4096)
+    path.write_bytes(b"not a database" if damage == "text" else bytes(content))
+    outbox = Outbox(path)
+    (aside,) = path.parent.glob("outbox.sqlite.corrupt-*")
+    assert accept(outbox, "new") == 50 + SEQUENCE_JUMP + 1
+    (incident,) = outbox.incidents()
+    assert aside.name in incident
+    assert "\n" not in incident
+    assert "is corrupt" in caplog.text
+    assert [row.alarm for row in outbox.next_alarms(5)] == ["new"]
+    outbox.close()
+    assert Outbox(path).incidents() == [], "the next start has nothing to report"
+
+
+def test_file_that_goes_bad_while_open_is_replaced_and_old_pubacks_delete_nothing(path: Path) -> None:
+    outbox = Outbox(path)
+    for number in range(20):
+        accept(outbox, f"a{number}", pictures={"heatmap": bytes(9000)})
+    old = [row.id for row in outbox.next_pictures(100)]
+    outbox._database.checkpoint()
+    with path.open("r+b") as file:
+        file.seek(0)
+        file.write(os.urandom(path.stat().st_size))
+    outbox._database._connection.execute("PRAGMA shrink_memory")  # type: ignore[union-attr]
+    sequence = accept(outbox, "new")
+    assert sequence >= 21
+    outbox.acknowledge(old)
+    assert [row.alarm for row in outbox.next_alarms(5)][-1:] == ["new"] or outbox.alarms_waiting() >= 1
+    outbox.close()
+
+
+def test_second_agent_on_the_same_file_is_refused(path: Path) -> None:
+    outbox = Outbox(path)
+    with pytest.raises(Permanent, match="in use by another process"):
+        Outbox(path)
+    outbox.close()
+
+
+@pytest.mark.parametrize("made", ["directory", "parent is a file"])
+def test_impossible_path_is_one_line(path: Path, made: str) -> None:
+    if made == "directory":
+        path.mkdir(parents=True)
+    else:
+        path.parent.write_text("")
+    with pytest.raises(InspectdError) as caught:
+        Outbox(path)
+    assert str(path.parent) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MB."""
+    mount = shutil.which("mount")
+    directory = tmp_path / "disk"
+    directory.mkdir()
+    command = [mount or "mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(directory)]
+    if mount is None or os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
+        pytest.skip("mounting a small tmpfs takes root and a kernel that lets it")
+    yield directory
+    subprocess.run(["umount", "-l", str(directory)], check=True)
+
+
+def test_full_disk_gives_up_pictures_before_alarms_and_says_so(
+    small_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox = Outbox(small_disk / "outbox.sqlite")
+    accepted = [accept(outbox, f"a{number}", pictures={"frame": bytes(100_000)}) for number in range(90)]
+    assert accepted == list(range(1, 91))
+    assert outbox.alarms_waiting() == 90
+    counts = outbox.counts()
+    assert counts.dropped_pictures > 0
+    assert counts.waiting == 90 + 90 - counts.dropped_pictures
+    assert "the disk is full" in caplog.text
+    outbox.close()
+
+
+def test_disk_that_others_filled_is_temporary_and_numbers_stay_whole(small_disk: Path) -> None:
+    outbox = Outbox(small_disk / "outbox.sqlite")
+    accept(outbox, "first")
+    filler = small_disk / "filler"
+    with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="space"):
+        while True:
+            file.write(bytes(4096))
+    accepted, failed = 1, 0
+    for number in range(3000):
+        try:
+            accept(outbox, f"a{number}")
+            accepted += 1
+        except Temporary as error:
+            assert re.search("full", str(error))
+            assert "\n" not in str(error)
+            failed += 1
+            break
+    assert failed == 1
+    filler.unlink()
+    assert accept(outbox, "after") == accepted + 1
+    assert outbox.alarms_waiting() == accepted + 1
+    outbox.close()
+
+
+def test_read_only_disk_is_temporary(small_disk: Path) -> None:
+    outbox = Outbox(small_disk / "outbox.sqlite")
+    accept(outbox, "first")
+    outbox.close()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(InspectdError, match="read-only") as caught:
+        accept(Outbox(small_disk / "outbox.sqlite"), "second")
+    assert "\n" not in str(caught.value)
+
+
+def test_many_threads_get_numbers_without_gaps(path: Path) -> None:
+    outbox = Outbox(path)
+    numbers: list[int] = []
+
+    def work(camera: str) -> None:
+        for number in range(25):
+            numbers.append(accept(outbox, f"{camera}{number}", camera=camera))
+
+    threads = [threading.Thread(target=work, args=(f"cam{number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        outbox.acknowledge([row.id for row in outbox.next_alarms(2)])
+    assert sorted(numbers) == list(range(1, 101))
+    outbox.close()
+
+
+def test_accept_is_synced_before_it_returns(path: Path, tmp_path: Path) -> None:
+    """A kill cannot show what a power cut would: the order of the system calls does."""
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("strace is not installed")
+    script = (
+        "import os, sys; from pathlib import Path; from agent.outbox import Outbox, Message\n"
+        f"outbox = Outbox(Path({str(path)!r}))\n"
+        "os.write(1, b'opened')\n"
+        "outbox.accept('cam', lambda n: [Message('t', b'alarm-payload', 'a', 'raised')])\n"
+        "os.write(1, b'accepted')\n"
+    )
+    trace = tmp_path / "trace"
+    calls = "trace=write,pwrite64,fsync,fdatasync,openat,close"
+    result = subprocess.run(
+        [strace, "-f", "-y", "-s", "200", "-e", calls, "-o", str(trace), sys.executable, "-c", script],
+        capture_output=True,
+    )
+    if b"ptrace" in result.stderr.lower() and result.returncode != 0:
+        pytest.skip("tracing is not allowed here")
+    assert result.returncode == 0, result.stderr.decode()
+    lines = trace.read_text(errors="replace").splitlines()
+    opened = next(number for number, line in enumerate(lines) if '"opened"' in line)
+    accepted = next(number for number, line in enumerate(lines) if '"accepted"' in line)
+    within = lines[opened:accepted]
+    written = max(number for number, line in enumerate(within) if "pwrite64" in line and "-wal>" in line)
+    assert any(re.search(r"f(data)?sync\(\d+<[^>]*-wal>", line) for line in within[written:]), within
+
+
+def test_row_costs_what_is_counted(path: Path) -> None:
+    """The quota counts `ROW_BYTES` beside the payload; the file agrees."""
+    outbox = Outbox(path)
+    payload = bytes(1000)
+    for _ in range(200):
+        outbox.accept("camera-1", lambda n: [Message("inspectd/plant/camera-1/alarm", payload, f"{n:036}", "raised")])
+    outbox.close()
+    connection = sqlite3.connect(path)
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.close()
+    assert pages * 4096 / 200 < 1.35 * (1000 + ROW_BYTES)
+
+
+def test_log_lines_name_no_payload(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        outbox = Outbox(path, max_bytes=3000)
+        for number in range(5):
+            outbox.accept("cam", lambda _: [Message("t", b"secret-in-payload", "a", "cleared")])
+        outbox.reject(outbox.next_alarms(1)[0], "no")
+        outbox.close()
+    assert "secret-in-payload" not in caplog.text
