@@ -65,6 +65,7 @@ class CameraSource(FrameSource):
         self._grabber: Grabber | None = None
         self._abandoned: list[Grabber] = []
         self._size: tuple[int, int] | None = None
+        self._earlier_size: tuple[int, int] | None = None
 
     def describe(self) -> str:
         """Name the source, without passwords."""
@@ -85,7 +86,7 @@ class CameraSource(FrameSource):
             self._close()
             patience = f" within {self._wishes.open_timeout_seconds:g} s" if opened is None else ""
             raise Temporary(f"{self.describe()} does not open{patience}: {self._address.refusal()}")
-        self._size = None
+        self._size, self._earlier_size = None, self._size or self._earlier_size
         self._pace.restart()
 
     def _read(self) -> Captured:
@@ -106,6 +107,8 @@ class CameraSource(FrameSource):
             raise Permanent(f"{self.describe()} gives {_by(size)} pixels, the settings want {_by(wanted)}")
         if self._size is not None and size != self._size:
             raise Temporary(f"{self.describe()} changed its frames from {_by(self._size)} to {_by(size)} pixels")
+        if self._size is None and self._earlier_size not in (None, size):
+            log.warning("%s gives %s pixels now, before it was %s", self.describe(), _by(size), _by(self._earlier_size))
         self._size = size
         return Captured(image, grabbed.captured_at, grabbed.captured_monotonic)
 
