@@ -21,8 +21,8 @@ _SECRET_VALUE = re.compile(r"(?i)((?:pass|pwd|token|secret|key|auth)[\w-]*=)[^&;
 class Stream:
     """A network camera: rtsp://, rtsps://, http:// or https://. RTSP runs over TCP, as OpenCV has it by default.
 
-    Its text hides passwords. A change of size in mid-stream shows at once with motion JPEG; H.264 is scaled by OpenCV to
-    the size that it began with, so that the change shows when the stream is opened again.
+    Its text hides passwords. A change of size in mid-stream shows at once with motion JPEG; OpenCV scales H.264 to the
+    size that it began with, so that the change shows when the stream is opened again.
     """
 
     def __init__(self, url: str) -> None:
