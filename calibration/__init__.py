@@ -5,6 +5,7 @@ from calibration.drift import Drift, DriftMonitor
 from calibration.errors import CalibrationError
 from calibration.pictures import PictureMeasures, measure
 from calibration.record import Calibration, CameraReference, LeftOut, Range, ScoreReference, score_reference
+from calibration.report import report_html
 from calibration.rule import AlarmRule, Rule
 from calibration.score_log import ScoreLog
 from calibration.store import Store, Switch
@@ -31,5 +32,6 @@ __all__ = [
     "Window",
     "calibrate",
     "measure",
+    "report_html",
     "score_reference",
 ]

@@ -1,37 +1,81 @@
 """Which frames of a window of "good" parts are not: defects, hands in the picture, a part that is missing.
 
-The rule, stated: a frame is suspected where its score lies above a level that more frames pass than even a heavy-tailed
-good line could explain. The good line is judged by what contamination cannot move, the part of the scores between their
-75 % and 90 % quantiles; beyond that its tail is taken to be generalised Pareto with shape 1/4, that of a Student t with
-four degrees of freedom, which no gamma, Weibull, normal or lognormal (sigma 1) line exceeds. Frames that pass a level
-count as many as they are worth: as clusters, or as frames over the autocorrelation time, whichever is more.
+The rule, stated: frames are suspected where they lie above an empty stretch between two neighbouring scores that good
+frames could not have left, by one of two tests. What good frames do is read off what a few bad ones cannot move, their
+middling quantiles; beyond those a generalised Pareto tail with shape 1/4 is granted, that of a Student t with
+four degrees of freedom, which few good lines exceed.
 
-So a few odd frames must lie far out to be suspected, and many need not: five per cent of defects at six standard
-deviations are found, and a good heavy-tailed window keeps its highest scores, on which the threshold rests.
+- *Stretch*: all frames above it (as many as they are worth: runs, or frames over the autocorrelation time, whichever is
+  more) would have to lie beyond the stretch by chance.
+- *Jump*: on a line whose scores move slowly, the frames above it are reached and left by steps in time that the line's
+  other steps do not explain.
+
+A single odd frame must lie far out to be suspected; many, or sudden ones, need not.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaincinv
+from scipy.special import gammainc
 
 from calibration.dependence import autocorrelation_time
-from calibration.episodes import EpisodeCounts
 
 # More than this share of suspects and the window is refused: then nobody can say what good is.
 MOST_SUSPECTED = 0.05
 
-# Chance that a good window loses a frame to this rule, were its tail as heavy as the reference tail.
-_MISS = 0.01
+# Stretches are looked for among this share of the scores, the highest.
+_LOOKED_AT = 0.25
 
-_LOW, _HIGH, _SHAPE = 0.75, 0.90, 0.25
+# The widest stretches, each measured by the tail's own spread at its place; the others cannot fail.
+_MOST_STRETCHES = 40
+
+# Chance, by either test, for which good frames are suspected; and the product of both, which either alone may miss.
+_MISS, _MISS_BOTH = 5e-3, 2e-3
+
+# Quantiles that the granted tail is read off: of the scores, and of the steps, twice as many of which a bad frame spoils.
+_SCORE_QUANTILES, _STEP_QUANTILES = (0.75, 0.90), (0.50, 0.75)
+_SHAPE = 0.25
+
+# Where stretches begin below the higher quantile, good lines of two kinds of part have them too: only wide ones count.
+_LEAST_WIDTH_INSIDE = 1.0
 
 # A spread of zero (scores that were rounded) must not make every frame above it a suspect.
 _LEAST_SPREAD = 1e-6
 
+Values = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
-def suspected_frames(scores: NDArray[np.float64]) -> tuple[NDArray[np.bool_], float]:
+
+@dataclass(frozen=True, slots=True)
+class _Granted:
+    """The tail that good values may have beyond a high quantile."""
+
+    high: float
+    scale: float
+    share: float
+    """Of good values beyond `high`."""
+
+    @classmethod
+    def of(cls, values: Values, quantiles: tuple[float, float]) -> _Granted:
+        """Read it off two quantiles of the values."""
+        low, high = np.quantile(values, quantiles)
+        spread = max(high - low, _LEAST_SPREAD * max(abs(high), 1e-12))
+        growth = ((1 - quantiles[0]) / (1 - quantiles[1])) ** _SHAPE
+        return cls(float(high), float(spread * _SHAPE / (growth - 1) * growth), 1 - quantiles[1])
+
+    def spread_at(self, values: Values) -> Values:
+        """The tail's scale beyond each value: what an empty stretch is measured by."""
+        return np.asarray(self.scale + _SHAPE * np.maximum(values - self.high, 0.0))
+
+    def beyond(self, value: float) -> float:
+        """Share of good values beyond one, which is at least `high`."""
+        return float(self.share * (1 + _SHAPE * max(value - self.high, 0.0) / self.scale) ** (-1 / _SHAPE))
+
+
+def suspected_frames(scores: Values) -> tuple[Mask, float]:
     """Tell which frames of a window are suspected.
 
     Args:
@@ -46,35 +90,56 @@ def suspected_frames(scores: NDArray[np.float64]) -> tuple[NDArray[np.bool_], fl
     >>> np.flatnonzero(mask)
     array([100, 101, 102, 103, 104, 105, 106, 107])
     """
-    low, high = np.quantile(scores, [_LOW, _HIGH])
-    spread = max(high - low, _LEAST_SPREAD * max(abs(high), 1e-12))
-    growth = (1 - _LOW) / (1 - _HIGH)
-    # Scale of a generalised Pareto tail from two of its quantiles, moved up to the higher one.
-    scale = spread * _SHAPE / (growth**_SHAPE - 1) * growth**_SHAPE
-    candidates = np.sort(scores[scores > high])[::-1]
-    if not candidates.size:
+    if scores.size < 10:
         return np.zeros(scores.size, dtype=bool), float("inf")
-    levels = np.nextafter(candidates, -np.inf)
-    expected = scores.size * (1 - _HIGH) * (1 + _SHAPE * (candidates - high) / scale) ** (-1 / _SHAPE)
-    seen = _worth(scores, levels, high)
-    # The chance of seeing at least `seen` where `expected` are due is below the miss where expected is below this.
-    most_due = gammaincinv(np.maximum(seen, 1.0), _MISS)
-    failing = np.flatnonzero(expected < most_due)
-    if not failing.size:
-        return np.zeros(scores.size, dtype=bool), float("inf")
-    level = _gap_below(scores, float(candidates[failing[-1]]), high)
+    values = _Granted.of(scores, _SCORE_QUANTILES)
+    steps = _Granted.of(np.abs(np.diff(scores)), _STEP_QUANTILES)
+    time = autocorrelation_time(scores[scores <= values.high])
+    failing = [
+        0.5 * (under + over)
+        for under, over in _widest_stretches(scores, values)
+        if _unlikely(_stretch_chance(scores, under, over, values, time), _jump_chance(scores, over, steps))
+    ]
+    level = min(failing, default=float("inf"))
     return scores > level, level
 
 
-def _worth(scores: NDArray[np.float64], levels: NDArray[np.float64], high: float) -> NDArray[np.float64]:
-    """How many independent frames those above each level are worth."""
-    time = autocorrelation_time(np.minimum(scores, high))
-    clusters = EpisodeCounts(scores, quiet_frames=max(1, int(3 * time))).at_levels(levels)
-    return np.asarray(np.maximum(clusters, np.arange(1, levels.size + 1) / time))
+def _widest_stretches(scores: Values, granted: _Granted) -> list[tuple[float, float]]:
+    """Neighbouring scores, lower and higher, with nothing between them."""
+    looked_at = max(2, int(_LOOKED_AT * scores.size))
+    highest = np.sort(np.partition(scores, scores.size - looked_at)[scores.size - looked_at :])
+    under, over = highest[:-1], highest[1:]
+    width = (over - under) / granted.spread_at(under)
+    widest = np.argsort(-width)[:_MOST_STRETCHES]
+    return [(float(under[at]), float(over[at])) for at in widest if width[at] > 0]
 
 
-def _gap_below(scores: NDArray[np.float64], lowest: float, high: float) -> float:
-    """Where to cut: in the middle of the gap under the lowest frame that fails."""
-    below = scores[scores < lowest]
-    nearest = float(below.max()) if below.size else high
-    return 0.5 * (nearest + lowest)
+def _unlikely(stretch: float, jumps: float) -> bool:
+    return min(stretch, jumps) < _MISS or stretch * jumps < _MISS_BOTH
+
+
+def _stretch_chance(scores: Values, under: float, over: float, granted: _Granted, time: float) -> float:
+    """Chance that all good frames above the lower end of the stretch lie beyond its upper end."""
+    above = scores >= over
+    runs = np.count_nonzero(above[1:] & ~above[:-1]) + int(above[0])
+    worth = max(runs, np.count_nonzero(above) / time)
+    width = (over - under) / granted.spread_at(np.array([under]))[0]
+    if under < granted.high and width < _LEAST_WIDTH_INSIDE:
+        return 1.0
+    # A good line has one such stretch at every rank: the ranks share the chance out as 1 / (j (j + 1)).
+    ranks = worth * (worth + 1) / 2
+    return float(min(1.0, ranks * (1 + _SHAPE * width) ** (-worth / _SHAPE)))
+
+
+def _jump_chance(scores: Values, over: float, granted: _Granted) -> float:
+    """Chance that good frames are reached and left by so many such steps."""
+    above = np.concatenate(([False], scores >= over, [False]))
+    starts, ends = np.flatnonzero(above[1:] & ~above[:-1]), np.flatnonzero(above[:-1] & ~above[1:]) - 1
+    inner = (starts > 0) & (ends < scores.size - 1)
+    starts, ends = starts[inner], ends[inner]
+    if not starts.size:
+        return 1.0
+    jumps = np.minimum(scores[starts] - scores[starts - 1], scores[ends] - scores[ends + 1])
+    # Most of them: a bad run may start in the middle of a high spell of the good ones.
+    expected = scores.size * granted.beyond(float(np.quantile(jumps, 0.25)))
+    return float(gammainc(starts.size, expected))

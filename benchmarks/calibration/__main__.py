@@ -41,8 +41,11 @@ def main() -> int:
 
 def _run(work: Path, windows: tuple[int, ...], *, lines: int, seed: int) -> None:
     truths: dict[float, dict[Rule, Truth]] = {}
-    # The longest first: what is left of a run that was stopped is then done in minutes.
-    for frames in reversed(windows):
+    for name, measured in (("drift", steady.measure_drift), ("speed", _speed)):
+        path = work / f"{name}.json"
+        if not path.exists():
+            path.write_text(json.dumps(measured()))
+    for frames in windows:
         for correlation in CORRELATIONS:
             path = work / f"grid-{frames:06d}-{correlation:.2f}.json"
             if path.exists():
@@ -53,10 +56,6 @@ def _run(work: Path, windows: tuple[int, ...], *, lines: int, seed: int) -> None
             cells = run_cells(correlation, frames, truths[correlation], lines=lines, seed=seed)
             path.write_text(json.dumps([tables.row(cell) for cell in cells]))
             print(f"{frames} frames, correlation {correlation}: {time.monotonic() - start:.0f} s", file=sys.stderr)
-    for name, measured in (("drift", steady.measure_drift), ("speed", _speed)):
-        path = work / f"{name}.json"
-        if not path.exists():
-            path.write_text(json.dumps(measured()))
 
 
 def _speed() -> dict[str, float]:

@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from benchmarks.calibration.lines import DISTRIBUTIONS, Distribution, Truth, gaussian_ar1, gaussian_levels
+from benchmarks.calibration.lines import DISTRIBUTIONS, Distribution, Truth, Values, gaussian_ar1, gaussian_levels
 from benchmarks.calibration.rivals import RIVALS
 from calibration import Budget, Rule, calibrate
 from calibration.evidence import Evidence
@@ -17,7 +17,8 @@ from calibration.threshold import threshold_for
 FRAMES_PER_SECOND = 20.0
 RULES = (Rule(k=1, n=1), Rule(k=2, n=3), Rule(k=3, n=5))
 CORRELATIONS = (0.0, 0.5, 0.9, 0.98)
-WINDOWS = (300, 1_000, 3_000, 10_000, 30_000, 100_000)
+# Every other size first, so that a run that was stopped early has seen short and long windows.
+WINDOWS = (1_000, 10_000, 100_000, 300, 30_000, 3_000)
 BUDGETS = tuple(
     Budget.parse(text) for text in ("1 per 100 frames", "1 per 1000 frames", "1 per hour", "1 per shift", "1 per day")
 )
@@ -79,11 +80,12 @@ def run_cells(correlation: float, frames: int, truths: dict[Rule, Truth], *, lin
         gaussian = gaussian_ar1(generator, correlation, (1, frames))[0]
         for rule in RULES:
             taken = Evidence.of(gaussian, rule=rule)
+            ranked = np.sort(taken.statistic)
             for distribution, budget in product(DISTRIBUTIONS, BUDGETS):
                 if budget is BUDGETS[0]:
-                    evidence = mapped(taken, distribution)
+                    evidence, rising = mapped(taken, distribution), distribution.scores(ranked)
                 key = Key(distribution.name, correlation, frames, rule, budget)
-                values = _line(cells.setdefault(key, Cell(key)), evidence)
+                values = _line(cells.setdefault(key, Cell(key)), evidence, rising)
                 thresholds.setdefault(key, []).append(values)
     by_name = {distribution.name: distribution for distribution in DISTRIBUTIONS}
     for key, cell in cells.items():
@@ -98,14 +100,14 @@ def mapped(evidence: Evidence, distribution: Distribution) -> Evidence:
     )
 
 
-def _line(cell: Cell, evidence: Evidence) -> list[float]:
+def _line(cell: Cell, evidence: Evidence, rising: Values) -> list[float]:
     """Take the thresholds on one line: ours first, then every rival's."""
     budget = cell.key.budget
     allowed = budget.per_frame(frames_per_second=FRAMES_PER_SECOND)
     found = threshold_for(evidence, budget=budget, frames_per_second=FRAMES_PER_SECOND)
     cell.certified.append(found.certified)
     cell.promised.append(found.promised_alarms_per_day / budget.per_day(frames_per_second=FRAMES_PER_SECOND))
-    return [found.value, *(rival(evidence.statistic, allowed) for rival in RIVALS.values())]
+    return [found.value, *(rival(rising, allowed) for rival in RIVALS.values())]
 
 
 def _judge(cell: Cell, thresholds: np.ndarray, distribution: Distribution, truth: Truth) -> None:
