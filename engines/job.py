@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from engines.budget import Budget
 from engines.data import GoodFrames, NormalisedFrames, Progress, in_batches, split
 from engines.errors import TrainingError
-from engines.packing import History, Stopped, Trained
+from engines.packing import History, Stopped, Trained, frames_to_score
 from engines.recipes import Option, Recipe
 from engines.scoring import normalisation_of
 
@@ -54,6 +54,7 @@ class Job:
         self._best_step = 0
         self._best_state: dict[str, Tensor] | None = None
         self._steps = 0
+        self._refreshed_with = 0
 
     def run(self, budget: Budget, tell: Progress) -> Stopped:
         """Train until the budget is used up, or somebody presses Ctrl-C; TrainingError where nothing came of it."""
@@ -63,7 +64,7 @@ class Job:
         except KeyboardInterrupt:
             stopped = "interrupted"
         if self._best_state is None:
-            self._keep_what_there_is(budget.step)
+            self._look_at_what_there_is(budget.step)
         self._steps = budget.step
         return stopped
 
@@ -116,11 +117,15 @@ class Job:
         return agreed
 
     def _timed_check(self, budget: Budget) -> None:
-        """Check, and from the first time on keep as long for the last check, after training."""
+        """Check; the first check also tells how long the last one and scoring for the bundle will take."""
         started = self._clock()
+        self._refreshed_with = 0
         self._check(budget.step)
         if budget.step == self._check_every:
-            budget.set_aside(self._clock() - started)
+            seconds = self._clock() - started
+            seconds_a_frame = seconds / (len(self._held_out_frames) + self._refreshed_with)
+            later = frames_to_score(len(self._train_frames), len(self._held_out_frames))
+            budget.set_aside(seconds + later * seconds_a_frame)
 
     def _check(self, step: int) -> None:
         """Look at the held-out frames and keep the state where it is the best so far."""
@@ -140,13 +145,12 @@ class Job:
         state = {name: value.detach().cpu().clone() for name, value in self._networks.state_dict().items()}
         self._best_state, self._best_step = state, step
 
-    def _keep_what_there_is(self, step: int) -> None:
-        """Stopped before the first check: the state as it is, if it is any good."""
+    def _look_at_what_there_is(self, step: int) -> None:
+        """Stopped before a state could be kept: the state as it is, if it is any good."""
         if step == 0:
             raise TrainingError("stopped before the first step, nothing was learned and nothing written")
-        self._keep(step)
-        assert self._best_state is not None
-        if not all(torch.isfinite(value).all() for value in self._best_state.values()):
+        self._check(step)
+        if self._best_state is None:
             raise TrainingError(f"the losses are not finite after {step} steps: training diverged, nothing was written")
 
     def _training_loader(self) -> Any:
@@ -167,6 +171,7 @@ class Job:
         every = -(-len(self._train_frames) // _REFRESH_FRAMES)
         frames = NormalisedFrames(self._train_frames[::every], self._normalisation)
         for batch in in_batches(frames, self._batch_size):
+            self._refreshed_with += len(batch)
             yield batch.to(self._fabric.device)
 
     def _endless_batches(self) -> Iterator[Tensor]:

@@ -45,8 +45,8 @@ _REFERENCE_FRAMES = 8
 # The agreement that a bundle is expected to show, relative; a bundle that falls short is still written, with a warning.
 EXPECTED_AGREEMENT = {MODEL: 1e-4, MODEL_FP16: 1e-2}
 
-# Good frames that a recipe's statistics are taken from at most.
-_SETTLE_FRAMES = 2048
+# Good frames that a recipe's statistics are taken from at most, and that the report looks for strange ones among.
+_SETTLE_FRAMES, _REPORT_FRAMES = 1024, 512
 
 _BATCH = 32
 
@@ -120,7 +120,8 @@ def pack(out: Path, trained: Trained, tell: Progress) -> Bundle:
     models[MODEL_FP16] = export_onnx(scorer, trained.geometry, half=True)
     agreements = {name: agreement(model, reference) for name, model in models.items()}
     tell(0.8, "drawing the report")
-    report = draw_report(trained, scorer, held_out, score_all(scorer, trained.train_frames[:_SETTLE_FRAMES]))
+    every = -(-len(trained.train_frames) // _REPORT_FRAMES)
+    report = draw_report(trained, scorer, held_out, score_all(scorer, trained.train_frames[::every]), every)
     files = {
         **models,
         REFERENCE: numpy_archive(frames=reference.frames, score=reference.score, heatmap=reference.heatmap),
@@ -130,6 +131,11 @@ def pack(out: Path, trained: Trained, tell: Progress) -> Bundle:
     bundle = write_bundle(out, _manifest(trained, reference, held_out, agreements), files)
     tell(1.0, "done")
     return bundle
+
+
+def frames_to_score(trained_on: int, held_out: int) -> int:
+    """How many frames `pack` sends through the networks, about: what its time grows with."""
+    return min(trained_on, _SETTLE_FRAMES) + min(trained_on, _REPORT_FRAMES) + held_out
 
 
 def score_all(scorer: Scorer, frames: Frames) -> Scores:

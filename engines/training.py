@@ -11,6 +11,8 @@ they were.
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -95,7 +97,8 @@ def train(
         stopped = job.run(Budget(clock, steps=steps, seconds=seconds), _part(tell, 0.05, 0.9))
     if fabric.is_global_zero:
         trained = job.trained(name or Path(out).stem, date, stopped, lambda: clock() - started)
-        pack(Path(out), trained, _part(tell, 0.9, 1.0))
+        with _one_more_ctrl_c():
+            pack(Path(out), trained, _part(tell, 0.9, 1.0))
     return _result(fabric, Path(out), stopped)
 
 
@@ -183,8 +186,35 @@ def _repeatable(fabric: Any, seed: int) -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
 
 
+@contextmanager
+def _one_more_ctrl_c() -> Iterator[None]:
+    """Let the first Ctrl-C pass by: what was learned is being written. A second one ends it without a bundle."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def from_now_on_as_before(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, from_now_on_as_before)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _tell(progress: Progress | None) -> Progress:
-    return progress if progress is not None else lambda share, message: None
+    """Pass progress on, never backwards: a plan that is corrected must not pull a bar back."""
+    highest = 0.0
+
+    def tell(share: float, message: str) -> None:
+        nonlocal highest
+        highest = max(highest, share)
+        if progress is not None:
+            progress(highest, message)
+
+    return tell
 
 
 def _part(tell: Progress, start: float, end: float) -> Progress:

@@ -26,10 +26,10 @@ _LINES = ("#1d6fa5", "#edae49", "#5b8e7d", "#8f6aa8", "#b07156", "#30638e")
 _DPI = 110
 
 
-def draw_report(trained: Trained, scorer: Scorer, held_out: Scores, learned: Scores) -> bytes:
+def draw_report(trained: Trained, scorer: Scorer, held_out: Scores, learned: Scores, every: int) -> bytes:
     """Draw losses, score histogram, held-out frames and the strangest training frames; returns a PNG.
 
-    `held_out` and `learned` are the scores of all held-out frames and of the first training frames.
+    `held_out` and `learned` are the scores of all held-out frames and of each `every`-th training frame.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -46,7 +46,7 @@ def draw_report(trained: Trained, scorer: Scorer, held_out: Scores, learned: Sco
     _draw_losses(losses, trained)
     _draw_histogram(histogram, held_out.score, learned.score)
     _draw_held_out(good, trained, scorer, held_out, top)
-    _draw_strangest(strange, trained, learned, top)
+    _draw_strangest(strange, trained, learned, every, top)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": "inspectd"})
     return buffer.getvalue()
@@ -107,11 +107,12 @@ def _draw_held_out(area: Any, trained: Trained, scorer: Scorer, scores: Scores, 
     _draw_rows(area, rows, captions)
 
 
-def _draw_strangest(area: Any, trained: Trained, scores: Scores, top: float) -> None:
+def _draw_strangest(area: Any, trained: Trained, scores: Scores, every: int, top: float) -> None:
     _title(area, "The strangest frames it was trained on: is there a defect among them?")
     chosen = np.argsort(scores.score)[::-1][:_COLUMNS]
-    pictures = viewable(trained.train_frames[chosen], trained.normalisation)
-    captions = [f"{_short(trained.train_paths[index].name)}\n{scores.score[index]:.3g}" for index in chosen]
+    pictures = viewable(trained.train_frames[chosen * every], trained.normalisation)
+    names = [_short(trained.train_paths[index * every].name) for index in chosen]
+    captions = [f"{name}\n{score:.3g}" for name, score in zip(names, scores.score[chosen], strict=True)]
     _draw_rows(area, [pictures, overlay(pictures, scores.heatmap[chosen], top)], captions)
 
 

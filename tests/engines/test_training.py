@@ -56,12 +56,12 @@ def test_training_again_with_the_same_seed_gives_the_same_model(
 
 
 def test_training_that_is_interrupted_leaves_a_usable_bundle(good_parts: Path, tmp_path: Path) -> None:
-    """A real Ctrl-C, while a step is under way."""
+    """A real Ctrl-C while a step is under way, and an impatient second one while the bundle is being written."""
     shares = []
 
     def press(share: float, message: str) -> None:
         shares.append(share)
-        if message == "training, step 3":
+        if message in ("training, step 3", "exporting FP16"):
             signal.raise_signal(signal.SIGINT)
 
     out = tmp_path / "early.bundle"
