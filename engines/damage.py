@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from engines.shapes import Mask, Shape, blob, field, half, line, log_uniform, patch, pick, spots
 
 Frame = NDArray[np.float32]
+_Window = tuple[slice, slice]
 
 # A frame flatter than this share of the set's spread (an empty board, a dark corner) is damaged as if it were not.
 _LEAST_SPREAD_SHARE = 0.25
@@ -74,7 +75,8 @@ def damage(rng: np.random.Generator, frame: Frame, donor: Frame, palette: Palett
     spread = palette.spread_of(frame)
     damaged = _damage_part(rng, frame, donor, palette, spread, small=False)
     for _ in range(int(rng.integers(0, 2 + max(frame.shape[:2]) // _PIXELS_PER_DAMAGE))):
-        here, there = _window(rng, frame.shape)
+        side = _side(rng, frame)
+        here, there = _eventful(rng, frame, side), _window(rng, frame, side)
         damaged[here] = _damage_part(rng, damaged[here], donor[there], palette, spread, small=True)
     return damaged, np.abs(damaged - frame).max(axis=2) > _VISIBLE * spread
 
@@ -93,13 +95,23 @@ def _damage_part(
     return np.asarray(np.clip(mixed, palette.low, palette.high), np.float32)
 
 
-def _window(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Two windows of the same size, 8 pixels to half the frame: one to damage, one to take from."""
-    height, width = shape[:2]
-    side = int(min(max(8.0, log_uniform(rng, 12.0, 0.5 * max(height, width))), height, width))
-    corners = rng.integers(0, (height - side + 1, width - side + 1), (2, 2))
-    first, second = ((slice(y, y + side), slice(x, x + side)) for y, x in corners)
-    return first, second
+def _side(rng: np.random.Generator, frame: Frame) -> int:
+    """Side of a window: 8 pixels to half the frame."""
+    height, width = frame.shape[:2]
+    return int(min(max(8.0, log_uniform(rng, 12.0, 0.5 * max(height, width))), height, width))
+
+
+def _window(rng: np.random.Generator, frame: Frame, side: int) -> _Window:
+    height, width = frame.shape[:2]
+    y, x = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
+    return slice(y, y + side), slice(x, x + side)
+
+
+def _eventful(rng: np.random.Generator, frame: Frame, side: int) -> _Window:
+    """A window, every other time the one of four with the most going on: a hole can be missing there, an edge break."""
+    if rng.random() < 0.5:
+        return _window(rng, frame, side)
+    return max((_window(rng, frame, side) for _ in range(4)), key=lambda window: float(frame[window].std()))
 
 
 def _other_frame(rng: np.random.Generator, scene: _Scene) -> Frame:

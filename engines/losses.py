@@ -66,7 +66,7 @@ def damage_loss(distance: Tensor, damaged: Tensor) -> Tensor:
 
 
 def restoration_loss(clean: Tensor, reconstruction: Tensor, damaged: Tensor) -> Tensor:
-    """Mean absolute difference of the clean frame and the reconstruction [N, C, H, W], fivefold where it was damaged."""
+    """Mean absolute difference of clean frame and reconstruction [N, C, H, W], fivefold where it was damaged."""
     return _mean_where((reconstruction - clean).abs().mean(1), 1.0 + 4.0 * damaged[:, 0])
 
 

@@ -1,0 +1,1 @@
+"""How well the default recipe finds defects, on public and simulated sets: `python -m benchmarks.detection`."""

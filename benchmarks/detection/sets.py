@@ -1,0 +1,105 @@
+"""The sets: which images are good for training, good for testing, bad, and where their masks are."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from agent.sources.simulation.export import write_folder
+from engines.preprocessing import list_images, read_image
+
+# The model's input: the longer side of the images, in steps of what the networks can divide, and not above this.
+_STEP, _LARGEST = 16, 256
+
+# Parts of the simulated line, one picture each; a fifth of them is bad, a fifth of the good ones is kept for testing.
+_SIMULATED_PARTS = 500
+
+_DIGITS = 10
+_TRAIN_SHARE = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """One task: learn these, tell those apart."""
+
+    name: str
+    """As the table names it; the ten digits are ten tasks of one set."""
+    train: tuple[Path, ...]
+    good: tuple[Path, ...]
+    bad: tuple[Path, ...]
+    masks: Path | None
+    """Folder with a mask for each bad image, under the same stem."""
+
+    @property
+    def size(self) -> int:
+        """Side of the model's input, pixels."""
+        longest = int(max(read_image(self.train[0]).shape[:2]))
+        return min(_LARGEST, -(-longest // _STEP) * _STEP)
+
+
+def data_folder() -> Path:
+    """Where the public sets lie: $INSPECTD_DATA, or `../shared/data` beside the repository."""
+    beside = Path(__file__).parents[2].parent / "shared" / "data"
+    return Path(os.environ.get("INSPECTD_DATA", beside))
+
+
+def find_sets(work: Path) -> dict[str, list[Images]]:
+    """All sets by name, those of them that are here; pictures that have to be made first go to `work`."""
+    data = data_folder()
+    sets = {mode: [_simulated(mode, work)] for mode in ("camera", "xray")}
+    for name in ("deeppcb", "fishbones"):
+        if (data / name).is_dir():
+            sets[name] = [_folder(name, data / name)]
+    if (data / "mnist").is_dir():
+        sets["mnist"] = [_digit(digit, work / "mnist", data / "mnist") for digit in range(_DIGITS)]
+    return sets
+
+
+def _folder(name: str, root: Path) -> Images:
+    masks = root / "test" / "masks"
+    return Images(
+        name,
+        train=tuple(list_images(root / "train" / "good")),
+        good=tuple(list_images(root / "test" / "good")),
+        bad=tuple(list_images(root / "test" / "defect")),
+        masks=masks if masks.is_dir() else None,
+    )
+
+
+def _simulated(mode: str, work: Path) -> Images:
+    root = work / mode
+    if not root.is_dir():
+        unfinished = work / f"{mode}.unfinished"
+        write_folder(unfinished, mode, _SIMULATED_PARTS, 0.2, seed=1)
+        unfinished.rename(root)
+    return _folder(mode, root)
+
+
+def _digit(digit: int, pictures: Path, data: Path) -> Images:
+    """The GANomaly paper's setting: one digit is the anomaly, 80 % of the others are for training (section 4.1)."""
+    labels = _idx(data / "t10k-labels-idx1-ubyte.gz", header=8)
+    if not pictures.is_dir():
+        _write_digits(pictures, data)
+    paths = np.array([pictures / f"{index:05d}.png" for index in range(len(labels))])
+    others = np.random.default_rng(0).permutation(np.flatnonzero(labels != digit))
+    count = int(_TRAIN_SHARE * len(others))
+    train, good = paths[np.sort(others[:count])], paths[np.sort(others[count:])]
+    return Images(f"mnist-{digit}", tuple(train), tuple(good), tuple(paths[labels == digit]), masks=None)
+
+
+def _write_digits(pictures: Path, data: Path) -> None:
+    unfinished = pictures.with_suffix(".unfinished")
+    unfinished.mkdir(parents=True, exist_ok=True)
+    digits = _idx(data / "t10k-images-idx3-ubyte.gz", header=16).reshape(-1, 28, 28)
+    for index, digit in enumerate(digits):
+        cv2.imwrite(str(unfinished / f"{index:05d}.png"), digit)
+    unfinished.rename(pictures)
+
+
+def _idx(path: Path, header: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    return np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8, offset=header)
