@@ -12,10 +12,13 @@ class Backoff:
     """
 
     def __init__(self, first_seconds: float, max_seconds: float, chance: random.Random | None = None) -> None:
-        """Args: first_seconds, max_seconds: bound of the first wait and of the longest. chance: source of the jitter."""
+        """Args:
+        first_seconds, max_seconds: bound of the first wait, and of the longest.
+        chance: source of the jitter.
+        """
         self._first = first_seconds
         self._max = max_seconds
-        self._chance = chance or random.Random()  # noqa: S311  (no secret hangs on it)
+        self._chance = chance or random.Random()
         self._bound = first_seconds
 
     def next_seconds(self) -> float:

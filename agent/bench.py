@@ -17,12 +17,12 @@ from agent.capture import Capture
 from agent.inspection import Inspection
 from agent.inspector import Inspector
 from agent.intake import Intake
+from agent.latency import Durations
 from agent.payloads import LatencyPayload
 from agent.preparation import Preparation
 from agent.records import Image
 from agent.sources.source import Captured, EndOfStream, FrameSource
 from agent.station import Identity, Outcome, Plan, Station
-from agent.latency import Durations
 from calibration import Budget, Rule, Store
 from engines.bundle import Bundle, read_bundle
 from engines.engine import Engine, open_engine
@@ -58,13 +58,16 @@ class BenchResult:
 
     def __str__(self) -> str:
         """For people."""
-        engine, loop = self.engine_ms, self.capture_to_verdict_ms
-        return (
-            f"{self.bundle} on {self.engine}, input {self.input}\n"
-            f"engine alone  {self.engine_frames_per_second:8.1f} frames/s   p50 {engine.p50:.2f}  p95 {engine.p95:.2f}  p99 {engine.p99:.2f} ms\n"
-            f"whole loop    {self.loop_frames_per_second:8.1f} frames/s   p50 {loop.p50:.2f}  p95 {loop.p95:.2f}  p99 {loop.p99:.2f} ms  capture to verdict\n"
-            f"loop / engine {self.loop_over_engine:8.3f}"
+        rows = (
+            ("engine alone", self.engine_frames_per_second, self.engine_ms, "a call"),
+            ("whole loop", self.loop_frames_per_second, self.capture_to_verdict_ms, "capture to verdict"),
         )
+        lines = [
+            f"{name:<14}{rate:8.1f} frames/s   p50 {ms.p50:.2f}  p95 {ms.p95:.2f}  p99 {ms.p99:.2f} ms {what}"
+            for name, rate, ms, what in rows
+        ]
+        head = f"{self.bundle} on {self.engine}, input {self.input}"
+        return "\n".join([head, *lines, f"{'loop / engine':<14}{self.loop_over_engine:8.3f}"])
 
 
 def bench(bundle_path: Path, *, engine_name: str, seconds: float, rounds: int = 3) -> BenchResult:
@@ -82,7 +85,8 @@ def bench(bundle_path: Path, *, engine_name: str, seconds: float, rounds: int = 
             loop_rates.append(_loop_rate(engine, frames, seconds / rounds, loop_durations.add))
         ratio = float(np.median(np.array(loop_rates) / np.array(engine_rates)))
         engine_ms, loop_ms = engine_durations.payload(), loop_durations.payload()
-        assert engine_ms is not None and loop_ms is not None
+        assert engine_ms is not None
+        assert loop_ms is not None
         return BenchResult(
             bundle=bundle.manifest.name,
             engine=engine.name,

@@ -11,8 +11,6 @@ import typer
 
 from agent.console import complain, progress_bar, say, say_json, set_up_logging
 from agent.errors import InspectdError, Permanent
-from calibration import CalibrationError
-from engines.errors import EngineError
 
 app = typer.Typer(
     name="inspectd",
@@ -328,15 +326,27 @@ def main() -> NoReturn:
     """The entry point: whatever goes wrong on purpose is a line, never a traceback."""
     try:
         app(prog_name="inspectd")
-    except (InspectdError, EngineError, CalibrationError) as error:
-        complain(str(error))
-        sys.exit(1)
-    except OSError as error:
-        complain(f"{error.filename or 'system'}: {error.strerror or error}")
-        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        line = _explained(error)
+        if line is None:
+            raise
+        complain(line)
+        sys.exit(1)
     sys.exit(0)
+
+
+def _explained(error: Exception) -> str | None:
+    """The line that an error of ours, or of the system, has for the user; None for a bug, which shows itself whole."""
+    from calibration import CalibrationError
+    from engines.errors import EngineError
+
+    if isinstance(error, InspectdError | EngineError | CalibrationError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.filename or 'system'}: {error.strerror or error}"
+    return None
 
 
 def _socket(socket: Path | None, config: Path | None) -> Path:

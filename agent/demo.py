@@ -1,4 +1,4 @@
-"""`inspectd demo`: every real part on one machine. A broker, the agent on the simulator, a subscriber: three processes."""
+"""`inspectd demo`: every real part on one machine: a broker, the agent on the simulator, a subscriber."""
 
 from __future__ import annotations
 
@@ -114,9 +114,8 @@ def run_demo(*, mode: str, seconds: float, seed: int, out: Path, say: Say) -> Sc
         watch = [sys.executable, "-m", "agent.cli", "watch", stage.url, "--out", str(stage.alarms)]
         watcher = _start(processes, stage, "watch", watch, on_line=say)
         agent = _start(processes, stage, "agent", [sys.executable, "-m", "agent.cli", "run", "-c", str(stage.settings)])
-        say(
-            f"agent: simulator in {mode} mode, seed {seed}, {FRAMES_PER_SECOND:g} frames/s; calibrating on {CALIBRATION_FRAMES} good frames"
-        )
+        say(f"agent: simulator in {mode} mode, seed {seed}, {FRAMES_PER_SECOND:g} frames/s")
+        say(f"calibrating on {CALIBRATION_FRAMES} good frames")
         state = _await_armed(stage, agent)
         say(f"armed: threshold {state['threshold']:.4g}. {state['promise']}")
         say(f"inspecting for {seconds:g} s")
@@ -290,7 +289,10 @@ def _alarms(stage: Stage) -> list[AlarmPayload]:
 
 def _write(stage: Stage, sheet: ScoreSheet, matches: list[Match]) -> None:
     (stage.out / "summary.json").write_text(json.dumps(sheet.document(), indent=2) + "\n", encoding="utf-8")
-    heading = f"inspectd demo, {stage.mode} mode: {sheet.defects_alarmed} of {sheet.defects_shown} defects alarmed, {sheet.false_alarms} false alarms"
+    heading = (
+        f"inspectd demo, {stage.mode} mode: {sheet.defects_alarmed} of {sheet.defects_shown} defects alarmed, "
+        f"{sheet.false_alarms} false alarms"
+    )
     entries = [
         Entry(
             title=(found.kind or "FALSE ALARM").replace("_", " "),

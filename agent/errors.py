@@ -1,7 +1,7 @@
 """The errors of the agent: each is one line that a person can act on.
 
-An error is raised where it is found and logged once where it is handled. Its text says what was got and what was wanted.
-The packages below the agent have their own (`engines.errors`, `calibration.errors`), since they do not know it.
+An error is raised where it is found and logged once where it is handled. Its text says what was got and what was
+wanted. The packages below the agent have their own (`engines.errors`, `calibration.errors`), since they do not know it.
 """
 
 
@@ -10,7 +10,7 @@ class InspectdError(Exception):
 
 
 class Temporary(InspectdError):
-    """May go away by itself: a camera that is unplugged, a broker that is down. The caller tries again, with back-off."""
+    """May go away by itself: an unplugged camera, a broker that is down. The caller tries again, with back-off."""
 
 
 class Permanent(InspectdError):

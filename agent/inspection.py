@@ -1,4 +1,4 @@
-"""The thread that inspects: it takes frames, has them judged, and hands every outcome on. Commands run here too, between frames."""
+"""The thread that inspects: takes frames, has them judged, hands every outcome on; commands run between frames."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Inspection(threading.Thread):
         self._calls: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
 
     def run(self) -> None:
-        """Inspect until there is nothing left to inspect. A thread that dies takes no more frames, so that nobody waits for it."""
+        """Inspect until there is nothing left. A thread that dies takes no more frames, so that nobody waits for it."""
         try:
             while not self._intake.drained:
                 self._run_calls()
@@ -57,7 +57,7 @@ class Inspection(threading.Thread):
             self._intake.close()
 
     def call(self, function: Callable[[], T]) -> T:
-        """Run a function on the inspection thread, between two frames, and return what it returns or raise what it raises.
+        """Run a function on the inspection thread, between two frames; its result or its error is the caller's.
 
         Raises Temporary where the thread does not come round to it.
         """

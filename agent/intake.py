@@ -32,8 +32,8 @@ class _Lane:
 class Intake:
     """The frames of several cameras on their way to one inspection thread.
 
-    A live camera keeps its newest frame only, and counts the ones that gave way to it. A file or folder waits for a place:
-    nothing is lost.
+    A live camera keeps its newest frame only, and counts the ones that gave way to it. A file or folder waits for a
+    place: nothing is lost.
     """
 
     def __init__(self, depth: int = DEFAULT_DEPTH) -> None:
@@ -49,7 +49,7 @@ class Intake:
             self._lanes[camera] = _Lane(live=live)
 
     def put(self, prepared: Prepared) -> bool:
-        """Hand over a frame; waits for a place unless the camera is live. False: closed, the frame was not taken."""
+        """Hand over a frame; waits for a place unless the camera is live. False: closed, and not taken."""
         with self._changed:
             lane = self._lanes[prepared.frame.camera]
             if lane.live and lane.waiting:
@@ -64,7 +64,7 @@ class Intake:
             return True
 
     def take(self, timeout_seconds: float) -> list[Prepared]:
-        """The oldest waiting frame of every camera that has one; empty after the timeout, or when closed and drained."""
+        """The oldest waiting frame of each camera; empty after the timeout, or when closed and drained."""
         with self._changed:
             self._changed.wait_for(self._something, timeout_seconds)
             batch = [lane.waiting.popleft() for lane in self._lanes.values() if lane.waiting]

@@ -25,8 +25,8 @@ def follow(
 ) -> dict[str, Any] | None:
     """Have the agent recalibrate and wait for the preview; None where it was cancelled.
 
-    The agent is asked for a dry run, so that nothing takes effect before somebody has seen the preview. Ctrl-C here cancels
-    the recalibration there.
+    The agent is asked for a dry run, so that nothing takes effect before somebody has seen the preview. Ctrl-C here
+    cancels the recalibration there.
 
     Raises:
         Temporary, Permanent: nobody answers; or the agent refused the command or the window, its reason.

@@ -24,14 +24,16 @@ def status_lines(result: dict[str, Any]) -> Iterator[str]:
 
 def _camera_lines(state: dict[str, Any]) -> Iterator[str]:
     rate = f"{state['frames_per_second']:.1f} frames/s"
-    yield f"{state['frames']} frames at {rate}, {state['dropped']} dropped, model {state['model']['name']} on {state['engine']}"
+    model = f"model {state['model']['name']} on {state['engine']}"
+    yield f"{state['frames']} frames at {rate}, {state['dropped']} dropped, {model}"
     if state["latency_ms"]:
         yield f"capture to verdict: {_percentiles(state['latency_ms'])}"
     if state["progress"]:
         yield f"calibrating: {state['progress']['frames']} of {state['progress']['wanted']} good frames"
     if state["threshold"] is not None:
         rule = state["rule"]
-        yield f"threshold {state['threshold']:.6g}, {rule['k']} of {rule['n']} frames, calibration {state['calibration']}"
+        of_frames = f"{rule['k']} of {rule['n']} frames"
+        yield f"threshold {state['threshold']:.6g}, {of_frames}, calibration {state['calibration']}"
         yield str(state["promise"])
     if state["alarm"]:
         yield f"ALARM {state['alarm']}"
@@ -52,7 +54,8 @@ def calibration_lines(result: dict[str, Any]) -> Iterator[str]:
     for entry in result["calibrations"]:
         star = "*" if entry["id"] == result["active"] else " "
         kind = "certified" if entry["certified"] else "extrapolated"
-        yield f"{star} {entry['id']}  threshold {entry['threshold']:.6g}  {entry['budget']}, {entry['rule']}, {kind}, by {entry['by']}"
+        asked = f"{entry['budget']}, {entry['rule']}, {kind}, by {entry['by']}"
+        yield f"{star} {entry['id']}  threshold {entry['threshold']:.6g}  {asked}"
 
 
 def show_lines(result: dict[str, Any]) -> Iterator[str]:
@@ -61,13 +64,14 @@ def show_lines(result: dict[str, Any]) -> Iterator[str]:
     yield result["promise"]
     yield f"  threshold       {result['threshold']:.6g} ({result['method']})"
     yield f"  budget, rule    {result['budget']}; {result['rule']} frames"
-    yield f"  window          {result['frames']} frames, {result['left_out']} left out, worth {result['effective_sample_size']:.0f} independent ones"
+    worth = f"worth {result['effective_sample_size']:.0f} independent ones"
+    yield f"  window          {result['frames']} frames, {result['left_out']} left out, {worth}"
     yield f"  engine, bundle  {result['engine']}, {result['bundle'][:12]}"
     yield f"  file            {result['file']}"
 
 
 def write_report(record: Path, html: Path) -> None:
-    """Write the self-contained HTML report of a calibration's file. Raises Permanent where the record cannot be read."""
+    """Write the self-contained HTML report of a calibration's file. Raises Permanent where it cannot be read."""
     from calibration import Calibration
     from calibration.report import to_html
 

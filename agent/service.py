@@ -6,7 +6,6 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -277,7 +276,8 @@ class Service:
 
     def _deliver(self, line: Line, outcome: Outcome) -> None:
         calibration, alarm = line.station.calibration, outcome.alarm
-        assert calibration is not None and alarm is not None
+        assert calibration is not None
+        assert alarm is not None
         log.info(
             "camera %s: alarm %s %s, score %.4g, threshold %.4g",
             line.name,

@@ -82,7 +82,8 @@ class SimulatorSettings(Section):
     mode: Literal["camera", "xray"] = "camera"
     frames_per_second: PositiveFloat = 20.0
     seed: NonNegativeInt = 0
-    defect_rate: Annotated[float, Field(ge=0.0, le=1.0)] = 0.05
+    # Above this, two bad parts could not be told apart by their alarms.
+    defect_rate: Annotated[float, Field(ge=0.0, le=0.2)] = 0.05
     frames_per_part: PositiveInt = 4
     good_frames: NonNegativeInt = 400
     max_frames: PositiveInt | None = None
@@ -149,7 +150,7 @@ class AlarmSettings(Section):
     """When an alarm is raised, and when it is over."""
 
     rule: RuleText = "2 of 3"
-    clear_after_seconds: PositiveFloat = 2.0
+    clear_after_seconds: Annotated[float, Field(ge=0.0)] = 2.0
 
 
 class Crop(Section):

@@ -1,4 +1,4 @@
-"""One camera's place in the line: from its scores to a calibration, to verdicts, to alarms. No threads, no clock of its own."""
+"""One camera's place in the line: from its scores to a calibration, to verdicts, to alarms. No threads, no clock."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ class Station:
         return self._tracker
 
     def pause(self) -> None:
-        """Look away: frames are scored, but judged no more. What was seen before says nothing about what comes after."""
+        """Look away: frames are scored, but not judged. What was seen before says nothing about what comes after."""
         self._paused = True
         self._rule.reset()
 
@@ -169,13 +169,13 @@ class Station:
         self._paused = False
 
     def recalibrate(self, plan: Plan) -> None:
-        """Begin a new window; inspection goes on under the old threshold. Raises InspectdError while one is being filled."""
+        """Begin a new window under the old threshold. Raises InspectdError while one is being filled."""
         if self._window is not None or self._phase is Phase.STARTING:
             raise InspectdError(f"camera {self.identity.camera} is being calibrated already; wait, or cancel it first")
         self._begin(plan)
 
     def cancel(self) -> None:
-        """Give up the new window. Raises InspectdError where none is being filled, or nothing else would be in force."""
+        """Give up the new window. Raises InspectdError where none is being filled, or nothing else is in force."""
         if self._window is None or self._calibration is None:
             raise InspectdError(f"camera {self.identity.camera} has no recalibration to cancel")
         self._window = None

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from tests.agent.frames import verdict
 
 from agent.alarm import AlarmTracker, OpenAlarm
 from agent.records import Alarm, Event
+from tests.agent.frames import verdict
 
 
 def tracker(clear_after_seconds: float = 0.19, open_alarm: OpenAlarm | None = None) -> AlarmTracker:

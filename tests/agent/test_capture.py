@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 
 import pytest
-from tests.agent.frames import picture
 
 from agent.backoff import Backoff
 from agent.capture import CameraState, CameraStatus, Capture
@@ -16,6 +15,7 @@ from agent.errors import Permanent, Temporary
 from agent.intake import Intake
 from agent.records import Image
 from agent.sources.source import Captured, EndOfStream, FrameSource
+from tests.agent.frames import picture
 
 Step = Image | Exception
 
@@ -50,13 +50,20 @@ class Script(FrameSource):
         self.closed += 1
 
 
-def run(source: Script, prepare: Callable[[Image], tuple[Image, Image]] | None = None) -> tuple[list[int], list[CameraStatus]]:
+def run(
+    source: Script, prepare: Callable[[Image], tuple[Image, Image]] | None = None
+) -> tuple[list[int], list[CameraStatus]]:
     """Indices of the frames that came through, and every status."""
     intake = Intake(depth=100)
     intake.add_camera("line1", live=False)
     statuses: list[CameraStatus] = []
     capture = Capture(
-        "line1", source, intake, prepare or (lambda image: (image, image)), on_change=statuses.append, backoff=Backoff(1e-3, 1e-3)
+        "line1",
+        source,
+        intake,
+        prepare or (lambda image: (image, image)),
+        on_change=statuses.append,
+        backoff=Backoff(1e-3, 1e-3),
     )
     capture.start()
     capture.join(10.0)

@@ -62,7 +62,8 @@ def test_a_refused_command_is_one_line(door: Path, command: str, request_: dict[
 
 
 @pytest.mark.parametrize(
-    "line", [b"\n", b"{}\n", b"[1]\n", b"not json\n", b'{"command": 3, "request": []}\n', b"[" * 30_000 + b"\n", b"\xff\n"]
+    "line",
+    [b"\n", b"{}\n", b"[1]\n", b"not json\n", b'{"command": 3, "request": []}\n', b"[" * 30_000 + b"\n", b"\xff\n"],
 )
 def test_garbage_gets_an_answer_and_the_door_stays_open(door: Path, line: bytes) -> None:
     with socket.socket(socket.AF_UNIX) as client:
@@ -76,7 +77,7 @@ def test_garbage_gets_an_answer_and_the_door_stays_open(door: Path, line: bytes)
 
 
 def test_ask_where_nobody_is(tmp_path: Path) -> None:
-    with pytest.raises(Temporary, match="no agent answers at .*; is it running?"):
+    with pytest.raises(Temporary, match=r"no agent answers at .*; is it running\?"):
         ask(tmp_path / "nobody.sock", "status")
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from tests.agent.frames import prepared
-
 from agent.intake import Intake
+from tests.agent.frames import prepared
 
 
 def indices(intake: Intake) -> list[int]:

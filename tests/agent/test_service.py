@@ -71,7 +71,9 @@ def configure(tmp_path: Path, bundle: Bundle, source: str, url: str = "mqtt://12
     (tmp_path / "inspectd.toml").write_text(SETTINGS.format(url=url, bundle=bundle.path, source=source))
 
 
-def await_state(tmp_path: Path, condition: Callable[[dict[str, Any]], bool], timeout_seconds: float = 60.0) -> dict[str, Any]:
+def await_state(
+    tmp_path: Path, condition: Callable[[dict[str, Any]], bool], timeout_seconds: float = 60.0
+) -> dict[str, Any]:
     """The state of the camera once it is as wanted."""
     end, state = time.monotonic() + timeout_seconds, {}
     while time.monotonic() < end:
@@ -110,7 +112,8 @@ def test_a_folder_is_calibrated_on_inspected_and_delivered(
     write_line(tmp_path / "parts", good=90, bad=3)
     configure(tmp_path, tiny_bundle, f'kind = "folder"\npath = "{tmp_path / "parts"}"', broker.url)
     watch = subprocess.Popen(
-        [sys.executable, "-m", "agent.cli", "watch", broker.url, "--out", str(tmp_path / "seen")], stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "agent.cli", "watch", broker.url, "--out", str(tmp_path / "seen")],
+        stdout=subprocess.DEVNULL,
     )
     try:
         process = start()
@@ -185,18 +188,26 @@ def test_recalibrate_shows_a_preview_and_rollback_undoes_it(
     socket = str(tmp_path / "state" / "control.sock")
     inspectd = [sys.executable, "-m", "agent.cli"]
     done = subprocess.run(
-        [*inspectd, "recalibrate", "--frames", "80", "--yes", "--socket", socket], capture_output=True, text=True, timeout=60, check=False
+        [*inspectd, "recalibrate", "--frames", "80", "--yes", "--socket", socket],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert "this threshold would have alarmed" in done.stdout
     second = await_state(tmp_path, lambda state: state["calibration"] != first["calibration"])
-    listed = subprocess.run([*inspectd, "calibration", "list", "--json", "--socket", socket], capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        [*inspectd, "calibration", "list", "--json", "--socket", socket], capture_output=True, text=True, check=True
+    )
     assert json.loads(listed.stdout)["active"] == second["calibration"]
     assert len(json.loads(listed.stdout)["calibrations"]) == 2
     subprocess.run([*inspectd, "calibration", "rollback", "--socket", socket], capture_output=True, check=True)
     await_state(tmp_path, lambda state: state["calibration"] == first["calibration"])
     html = tmp_path / "report.html"
-    subprocess.run([*inspectd, "calibration", "show", "--html", str(html), "--socket", socket], capture_output=True, check=True)
+    subprocess.run(
+        [*inspectd, "calibration", "show", "--html", str(html), "--socket", socket], capture_output=True, check=True
+    )
     assert "<svg" in html.read_text()
 
 
@@ -221,7 +232,9 @@ def test_a_source_that_cannot_work_ends_the_agent_with_a_line(
     assert "Traceback" not in log
 
 
-def test_a_state_directory_that_cannot_be_written_is_a_line(tmp_path: Path, tiny_bundle: Bundle, start: Starter) -> None:
+def test_a_state_directory_that_cannot_be_written_is_a_line(
+    tmp_path: Path, tiny_bundle: Bundle, start: Starter
+) -> None:
     configure(tmp_path, tiny_bundle, 'kind = "simulator"')
     (tmp_path / "state").write_text("a file")
     process = start()
@@ -250,7 +263,9 @@ def test_two_cameras_share_an_engine(tmp_path: Path, tiny_bundle: Bundle, start:
     assert phases == ["armed", "armed"]
 
 
-def test_the_running_agent_loads_neither_torch_nor_matplotlib(tmp_path: Path, tiny_bundle: Bundle, start: Starter) -> None:
+def test_the_running_agent_loads_neither_torch_nor_matplotlib(
+    tmp_path: Path, tiny_bundle: Bundle, start: Starter
+) -> None:
     """Their memory is not there to be spent on the device."""
     configure(tmp_path, tiny_bundle, 'kind = "simulator"\nframes_per_second = 50.0')
     process = start()

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from agent.errors import Permanent
 from agent import settings
+from agent.errors import Permanent
 from agent.settings import Section, Settings, load
 
 ROOT = Path(__file__).parents[2]
@@ -108,7 +108,7 @@ def test_load_with_an_unknown_variable(config: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_camera_needs_one_address(config: Path) -> None:
-    with pytest.raises(Permanent, match="either device .* or url"):
+    with pytest.raises(Permanent, match=r"either device .* or url"):
         load(config, ['cameras.line1.source={kind="camera"}'])
 
 

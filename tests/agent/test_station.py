@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.agent.frames import START, frame, picture, prepared
 
 from agent.alarm import AlarmTracker
 from agent.errors import InspectdError
@@ -16,6 +15,7 @@ from agent.intake import Prepared
 from agent.records import Event, Phase
 from agent.station import SETTLING_FRAMES, Identity, Outcome, Plan, RateMeter, Station
 from calibration import Budget, CalibrationError, Rule, Store
+from tests.agent.frames import START, frame, picture, prepared
 
 PLAN = Plan(
     frames=100,
