@@ -34,6 +34,13 @@ def check_level(what: str, text: str) -> str:
     return text
 
 
+def _fields_of(template: str) -> list[str]:
+    try:
+        return [name for _, name, _, _ in Formatter().parse(template) if name is not None]
+    except ValueError as error:
+        raise Permanent(f"topic template: got {template!r}: {error}") from None
+
+
 @dataclass(frozen=True, slots=True)
 class CommandTopic:
     """What the topic of a command says."""
@@ -60,8 +67,7 @@ class Topics:
         check_level("site", self.site)
         for name, value in self.levels.items():
             check_level(f"topic level {name}", value)
-        fields = [name for _, name, _, _ in Formatter().parse(self._camera_template) if name is not None]
-        if fields.count("camera") != 1:
+        if _fields_of(self._camera_template).count("camera") != 1:
             raise Permanent(f"topic template of a camera: got {self._camera_template!r}, wanted {{camera}} in it once")
         for level in (*self.base.split("/"), *self.camera("camera").split("/")):
             check_level("topic template", level)

@@ -1,4 +1,4 @@
-"""What an outbox owes the agent, whatever it is made of: accepted is kept, numbered and in order, until acknowledged."""
+"""What an outbox owes the agent, whatever it is made of: accepted is kept, numbered, in order, until acknowledged."""
 
 from __future__ import annotations
 

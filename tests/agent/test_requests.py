@@ -1,0 +1,244 @@
+"""Commands over MQTT request/response, as somebody on the network sends them."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.errors import InspectdError
+from agent.payloads import MAX_COMMAND_BYTES, REQUESTS, CommandResponse, parse_request
+from agent.publisher import Publisher
+from agent.subscriptions import may_answer_on
+from tests.agent.delivery import delivering
+from tests.broker import Arrived, Mosquitto, Subscriber, wait_until
+
+# `make test-faults` runs 10,000: INSPECTD_TEST_EXAMPLES=10000.
+EXAMPLES = int(os.environ.get("INSPECTD_TEST_EXAMPLES", "150"))
+
+
+class Agent:
+    """Carries commands out by writing them down."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str | None, bytes]] = []
+
+    def execute(self, name: str, camera: str | None, payload: bytes, *, by: str) -> CommandResponse:
+        self.calls.append((name, camera, payload))
+        error = None
+        try:
+            parse_request(name, payload)
+        except InspectdError as fault:
+            error = str(fault)
+        return CommandResponse(
+            command=name, site="plant", camera=camera, at=datetime.now(timezone.utc), ok=error is None, error=error
+        )
+
+
+@pytest.fixture
+def requester(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> Iterator[tuple[Agent, Publisher, Subscriber]]:
+    """An agent that takes commands, and somebody who sends them and hears all answers."""
+    broker = mosquitto()
+    agent = Agent()
+    with delivering(broker.url, tmp_path) as (_, publisher):
+        publisher.on_command(agent.execute)
+        wait_until(lambda: publisher.connected)
+        subscriber = Subscriber(broker, "desk/#", "inspectd/plant/response/#", "inspectd/plant/+/response/#")
+        ask(subscriber, "inspectd/plant/command/status", b"")
+        wait_until(lambda: subscriber.messages)
+        agent.calls.clear()
+        subscriber.messages.clear()
+        yield agent, publisher, subscriber
+        subscriber.close()
+
+
+def ask(subscriber: Subscriber, topic: str, payload: bytes, **properties: Any) -> None:
+    subscriber.publish(topic, payload, **properties)
+
+
+def answers(subscriber: Subscriber) -> list[tuple[Arrived, dict[str, Any]]]:
+    return [(message, json.loads(message.payload)) for message in list(subscriber.messages)]
+
+
+Requester = tuple[Agent, Publisher, Subscriber]
+
+
+def test_request_is_answered_on_its_response_topic_with_its_correlation(requester: Requester) -> None:
+    agent, _, subscriber = requester
+    topic = "inspectd/plant/cam/command/calibration/rollback"
+    ask(subscriber, topic, b'{"to":"c1"}', ResponseTopic="desk/me", CorrelationData=b"\x00\x01")
+    wait_until(lambda: subscriber.messages)
+    ((message, answer),) = answers(subscriber)
+    assert message.topic == "desk/me"
+    assert message.properties.CorrelationData == b"\x00\x01"
+    assert (answer["schema"], answer["command"], answer["camera"], answer["ok"]) == (
+        "inspectd.response/1",
+        "calibration/rollback",
+        "cam",
+        True,
+    )
+    assert agent.calls == [("calibration/rollback", "cam", b'{"to":"c1"}')]
+
+
+def test_request_without_response_topic_is_answered_beside_the_command(requester: Requester) -> None:
+    _, _, subscriber = requester
+    ask(subscriber, "inspectd/plant/cam/command/pause", b"")
+    wait_until(lambda: subscriber.messages)
+    assert subscriber.messages[0].topic == "inspectd/plant/cam/response/pause"
+
+
+def test_repeated_request_runs_once_and_is_answered_twice(requester: Requester) -> None:
+    agent, _, subscriber = requester
+    for _ in range(2):
+        ask(subscriber, "inspectd/plant/cam/command/pause", b"", ResponseTopic="desk/me", CorrelationData=b"7")
+    wait_until(lambda: len(subscriber.messages) == 2)
+    assert len(agent.calls) == 1
+    assert subscriber.messages[0].payload == subscriber.messages[1].payload
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "said"),
+    [
+        ("shutdown", b"", "unknown command"),
+        ("pause", b'{"when":"now"}', "when"),
+        ("recalibrate", b'{"frames":"many"}', "frames"),
+        ("pause", b"\xff\xfe", "JSON"),
+        ("pause", b"[" * 5000, "recursion|JSON"),
+        ("pause", b"x" * 10_000_000, "10000000 bytes"),
+    ],
+)
+def test_bad_request_gets_an_error_answer(requester: Requester, name: str, payload: bytes, said: str) -> None:
+    _, _, subscriber = requester
+    ask(subscriber, f"inspectd/plant/cam/command/{name}", payload)
+    wait_until(lambda: subscriber.messages)
+    ((_, answer),) = answers(subscriber)
+    assert answer["ok"] is False
+    assert any(word in answer["error"] for word in said.split("|"))
+    assert len(answer["error"]) < 300
+    assert "\n" not in answer["error"]
+
+
+def test_retained_command_is_refused(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
+    """It would be carried out again with every connection."""
+    broker = mosquitto()
+    subscriber = Subscriber(broker, "inspectd/plant/+/response/#")
+    subscriber.publish("inspectd/plant/cam/command/pause", b"{}", retain=True)
+    agent = Agent()
+    with delivering(broker.url, tmp_path) as (_, publisher):
+        publisher.on_command(agent.execute)
+        wait_until(lambda: subscriber.messages)
+    assert "retained" in json.loads(subscriber.messages[0].payload)["error"]
+    assert agent.calls == []
+
+
+@pytest.mark.parametrize(("options", "said"), [({"allowed": ["status"]}, "allow"), ({"trusted": False}, "TLS")])
+def test_command_that_the_settings_do_not_allow_is_refused(
+    mosquitto: Callable[..., Mosquitto], tmp_path: Path, options: dict[str, Any], said: str
+) -> None:
+    broker = mosquitto()
+    subscriber = Subscriber(broker, "inspectd/plant/+/response/#")
+    agent = Agent()
+    with delivering(broker.url, tmp_path) as (_, publisher):
+        publisher.on_command(agent.execute, **options)
+        wait_until(lambda: publisher.connected)
+
+        def asked() -> bool:
+            subscriber.publish("inspectd/plant/cam/command/pause", b"{}")
+            return bool(subscriber.messages)
+
+        wait_until(asked)
+    assert said in json.loads(subscriber.messages[0].payload)["error"]
+    assert agent.calls == []
+
+
+def test_command_that_hangs_holds_up_no_delivery(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
+    from tests.agent.delivery import accept
+
+    broker = mosquitto()
+    subscriber = Subscriber(broker, "inspectd/#")
+    entered, leave = threading.Event(), threading.Event()
+
+    def hang(name: str, camera: str | None, payload: bytes, *, by: str) -> CommandResponse:
+        entered.set()
+        leave.wait(30)
+        raise RuntimeError("broken")
+
+    with delivering(broker.url, tmp_path) as (outbox, publisher):
+        publisher.on_command(hang)
+        wait_until(lambda: publisher.connected)
+        wait_until(lambda: subscriber.publish("inspectd/plant/cam/command/pause", b"") or entered.is_set())
+        accept(outbox, "a1")
+        assert publisher.wait_until_delivered(10)
+        leave.set()
+        wait_until(lambda: subscriber.on("/response/pause"))
+    assert json.loads(subscriber.on("/response/pause")[0].payload)["ok"] is False
+
+
+@pytest.mark.parametrize(
+    ("topic", "may"),
+    [
+        ("desk/me", True),
+        ("inspectd/plant/cam/response/x", True),
+        ("inspectd/plant/cam/alarm", False),
+        ("inspectd/plant/status", False),
+        ("a/+/b", False),
+        ("#", False),
+        ("$SYS/x", False),
+        ("", False),
+        ("x" * 2000, False),
+    ],
+)
+def test_answer_goes_to_no_topic_of_the_agent(topic: str, may: bool) -> None:
+    assert may_answer_on(topic, "inspectd/plant") is may
+
+
+def outcome(name: str, payload: bytes) -> Any:
+    """The request, or what is said against it; any other error fails the test."""
+    try:
+        return parse_request(name, payload)
+    except InspectdError as error:
+        return str(error)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(
+    name=st.one_of(st.sampled_from(sorted(REQUESTS)), st.text()),
+    payload=st.one_of(st.binary(), st.text().map(str.encode)),
+)
+def test_any_bytes_are_a_request_or_one_line(name: str, payload: bytes) -> None:
+    result = outcome(name, payload)
+    if isinstance(result, str):
+        assert result.isprintable()
+        assert len(result) < 400
+    else:
+        assert isinstance(result, REQUESTS[name])
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+field_names = st.sampled_from(
+    sorted({field for model in REQUESTS.values() for field in model.model_fields} | {"schema"})
+)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(name=st.sampled_from(sorted(REQUESTS)), fields=st.dictionaries(field_names, json_values, max_size=4))
+def test_any_json_is_a_request_or_one_line(name: str, fields: dict[str, Any]) -> None:
+    result = outcome(name, json.dumps(fields).encode())
+    assert isinstance(result, REQUESTS[name]) or (result.isprintable() and len(result) < 400)
+
+
+def test_oversized_request_is_not_parsed() -> None:
+    with pytest.raises(InspectdError, match="at most"):
+        parse_request("pause", b" " * (MAX_COMMAND_BYTES + 1))
