@@ -119,6 +119,8 @@ def explain(error: BaseException) -> str:
     if isinstance(error, ssl.SSLError):
         reason = (error.reason or str(error)).lower().replace("_", " ")
         return f"TLS failed: {reason} (does the broker speak TLS on this port?)"
+    if isinstance(error, ConnectionResetError):
+        return "the other side closed the connection at once (TLS on a port without, or the other way round?)"
     if isinstance(error, ConnectionRefusedError):
         return "nothing listens there"
     if isinstance(error, socket.gaierror):
