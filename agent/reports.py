@@ -73,7 +73,7 @@ def show_lines(result: dict[str, Any]) -> Iterator[str]:
 def write_report(record: Path, html: Path) -> None:
     """Write the self-contained HTML report of a calibration's file. Raises Permanent where it cannot be read."""
     from calibration import Calibration
-    from calibration.report import to_html
+    from calibration.report import report_html
 
     try:
         text = record.read_text(encoding="utf-8")
@@ -81,4 +81,4 @@ def write_report(record: Path, html: Path) -> None:
         raise Permanent(
             f"{record}: {error.strerror}; wanted to read the calibration (same user as the agent?)"
         ) from None
-    html.write_text(to_html(Calibration.from_json(text)), encoding="utf-8")
+    html.write_text(report_html(Calibration.from_json(text)), encoding="utf-8")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from parts import write_parts
 
 from tests.broker import MOSQUITTO, Mosquitto
+from tests.support.parts import write_parts
 
 if TYPE_CHECKING:
     from engines.bundle import Bundle

@@ -9,7 +9,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from rtsp_camera import RtspCamera, missing
 
 from agent.errors import Permanent
 from agent.sources import EndOfStream, FrameSource
@@ -18,6 +17,7 @@ from agent.sources.folder import FolderSource
 from agent.sources.simulation.line import Line
 from agent.sources.simulator import SimulatorSource
 from agent.sources.video import VideoSource
+from tests.support.rtsp_camera import RtspCamera, missing
 
 Build = Callable[[], FrameSource]
 

@@ -10,11 +10,10 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs the train extra")
 
-from parts import draw_part, write_parts
-
 from engines.bundle import Geometry, Normalisation
 from engines.data import NormalisedFrames, count_near_duplicates, in_batches, load_good_frames, split
 from engines.errors import TrainingError
+from tests.support.parts import draw_part, write_parts
 
 
 def test_folder_of_good_images_is_read_at_the_size_of_the_model(good_parts: Path) -> None:

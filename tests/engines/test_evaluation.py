@@ -9,13 +9,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from parts import write_parts
 
 from engines.bundle import Bundle
 from engines.engine import Engine, open_engine
 from engines.errors import EngineError
 from engines.evaluation import evaluate, score_images
 from engines.metrics import auroc
+from tests.support.parts import write_parts
 
 
 @pytest.fixture(scope="module")

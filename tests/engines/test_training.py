@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from parts import write_parts
+
+from tests.support.parts import write_parts
 
 pytest.importorskip("torch", reason="training needs the train extra")
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rtsp_camera import RtspCamera, missing
 
 from agent.errors import Permanent, Temporary
 from agent.sources.address import Wishes
 from agent.sources.camera import MAX_ABANDONED, CameraSource
+from tests.support.rtsp_camera import RtspCamera, missing
 
 needs_rtsp = pytest.mark.skipif(missing() is not None, reason=missing() or "")
 needs_h264 = pytest.mark.skipif(missing("h264") is not None, reason=missing("h264") or "")
