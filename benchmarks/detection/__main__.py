@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.detection.measure import ABLATIONS, run
-from benchmarks.detection.sets import Images, find_sets
+from benchmarks.detection.sets import Images, find_set, set_names
 from benchmarks.detection.tables import write_tables
 
 HERE = Path(__file__).parent
@@ -22,10 +22,10 @@ HERE = Path(__file__).parent
 def main() -> int:
     """Parse, run, write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.detection", description=__doc__)
-    parser.add_argument("--sets", nargs="+", metavar="NAME", help="some of camera, xray, deeppcb, fishbones, mnist")
+    parser.add_argument("--sets", nargs="+", choices=set_names(), default=set_names())
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=10.0, help="training time of a run, export included")
-    parser.add_argument("--ablations", nargs="+", metavar="NAME", default=["as it is"], help=", ".join(ABLATIONS))
+    parser.add_argument("--ablations", nargs="+", choices=ABLATIONS, default=["as it is"])
     parser.add_argument("--work", type=Path, default=HERE / ".work", help="folder for pictures and finished runs")
     parser.add_argument("--out", type=Path, default=HERE / "RESULTS.md")
     parser.add_argument("--table-only", action="store_true", help="write the tables from the runs that are done")
@@ -33,15 +33,18 @@ def main() -> int:
     finished = options.work / "runs"
     finished.mkdir(parents=True, exist_ok=True)
     if not options.table_only:
-        sets = find_sets(options.work)
         for seed in range(options.seeds):
-            for name in options.sets or sets:
-                for images in sets[name]:
-                    for ablation in options.ablations:
-                        _run_once(finished, name, images, seed, options.minutes, ablation)
-                        write_tables(finished, options.out)
+            for name in options.sets:
+                _run_set(finished, name, seed, options)
     write_tables(finished, options.out)
     return 0
+
+
+def _run_set(finished: Path, name: str, seed: int, options: argparse.Namespace) -> None:
+    for images in find_set(name, options.work):
+        for ablation in options.ablations:
+            _run_once(finished, name, images, seed, options.minutes, ablation)
+            write_tables(finished, options.out)
 
 
 def _run_once(finished: Path, name: str, images: Images, seed: int, minutes: float, ablation: str) -> None:

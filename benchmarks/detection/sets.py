@@ -48,16 +48,16 @@ def data_folder() -> Path:
     return Path(os.environ.get("INSPECTD_DATA", beside))
 
 
-def find_sets(work: Path) -> dict[str, list[Images]]:
-    """All sets by name, those of them that are here; pictures that have to be made first go to `work`."""
-    data = data_folder()
-    sets = {mode: [_simulated(mode, work)] for mode in ("camera", "xray")}
-    for name in ("deeppcb", "fishbones"):
-        if (data / name).is_dir():
-            sets[name] = [_folder(name, data / name)]
-    if (data / "mnist").is_dir():
-        sets["mnist"] = [_digit(digit, work / "mnist", data / "mnist") for digit in range(_DIGITS)]
-    return sets
+def set_names() -> list[str]:
+    """Names of the sets that are here; the simulated ones always are."""
+    return ["camera", "xray", *(name for name in ("deeppcb", "fishbones", "mnist") if (data_folder() / name).is_dir())]
+
+
+def find_set(name: str, work: Path) -> list[Images]:
+    """The tasks of a set, of `set_names()`; pictures that have to be made first go to `work`."""
+    if name == "mnist":
+        return [_digit(digit, work / "mnist", data_folder() / "mnist") for digit in range(_DIGITS)]
+    return [_simulated(name, work) if name in ("camera", "xray") else _folder(name, data_folder() / name)]
 
 
 def _folder(name: str, root: Path) -> Images:

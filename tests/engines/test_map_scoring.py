@@ -1,0 +1,75 @@
+"""The default score: what it is made of, and that it is the same wherever it is computed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="networks need the train extra")
+
+from engines.bundle import Normalisation  # noqa: E402
+from engines.latent_maps import Latents, MapGenerator  # noqa: E402
+from engines.map_scoring import MapScorer, map_distances, whitening  # noqa: E402
+
+NORMALISATION = Normalisation(low=0.0, high=255.0)
+
+
+def settled() -> MapScorer:
+    torch.manual_seed(0)
+    networks = MapGenerator(1).eval()
+    scorer = MapScorer(networks, NORMALISATION).eval()
+    scorer.settle([torch.rand(32, 1, 64, 48) * 2 - 1 for _ in range(4)])
+    return scorer
+
+
+def test_distance_of_equal_latents_is_zero_and_grows_with_the_difference() -> None:
+    maps = [torch.randn(2, 16, 4, 4)]
+    step = torch.ones(2, 16, 4, 4)
+    nothing = torch.zeros(2, 64)
+    distances = [
+        map_distances(Latents(maps, [maps[0] + size * step], torch.zeros(2, 1, 16, 16), nothing, nothing))[0]
+        for size in (0.0, 1.0, 2.0)
+    ]
+    torch.testing.assert_close(distances[0], torch.zeros(2, 4, 4))
+    # |difference|² = 16 · size², divided by √16: √(1 + 4 · size²) − 1.
+    torch.testing.assert_close(distances[1], torch.full((2, 4, 4), 5.0**0.5 - 1), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(distances[2], torch.full((2, 4, 4), 17.0**0.5 - 1), rtol=1e-4, atol=1e-5)
+
+
+def test_score_is_the_length_of_its_two_parts() -> None:
+    scorer = settled()
+    frames = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (3, 64, 48, 1)).astype(np.uint8))
+    with torch.no_grad():
+        score, heat = scorer(frames)
+        latents = scorer.networks(scorer.normalise(frames))
+    difference = latents.identity - latents.identity_again - scorer.identity_mean
+    whole = (difference @ scorer.identity_whitening).norm(dim=1) / scorer.usual[1]
+    hot = heat.amax((1, 2)) / scorer.usual[0]
+    torch.testing.assert_close(score, (hot.square() + whole.square()).sqrt(), rtol=1e-4, atol=1e-5)
+    assert heat.shape == (3, 16, 12)
+    assert float(heat.min()) >= 0.0
+
+
+def test_common_good_frame_scores_about_the_square_root_of_two() -> None:
+    scorer = settled()
+    with torch.no_grad():
+        score, _ = scorer.distances(torch.rand(64, 1, 64, 48) * 2 - 1)
+    assert float(score.median()) == pytest.approx(2**0.5, rel=0.25)
+
+
+def test_whitened_vectors_have_unit_covariance() -> None:
+    torch.manual_seed(1)
+    vectors = torch.randn(4000, 5) @ torch.randn(5, 5) + 3.0
+    mean, matrix = whitening(vectors)
+    covariance = torch.cov(((vectors - mean) @ matrix).T)
+    # Shrinkage leaves the weakest directions below 1.
+    assert float(covariance.diagonal().max()) <= 1.0 + 1e-3
+    assert float((covariance - torch.diag(covariance.diagonal())).abs().max()) < 0.25
+
+
+def test_whitening_of_fewer_vectors_than_values_is_finite() -> None:
+    mean, matrix = whitening(torch.randn(3, 64))
+    assert bool(torch.isfinite(mean).all())
+    assert bool(torch.isfinite(matrix).all())
+    mean, matrix = whitening(torch.zeros(3, 64))
+    assert bool(torch.isfinite(matrix).all())
