@@ -60,8 +60,8 @@ def train(
     images: Path | str | Sequence[Path],
     *,
     out: Path | str,
-    recipe: str = "reference",
-    size: int | tuple[int, int] = 64,
+    recipe: str = "default",
+    size: int | tuple[int, int] | None = None,
     minutes: float | None = 10.0,
     steps: int | None = None,
     seed: int = 0,
@@ -77,7 +77,8 @@ def train(
 ) -> TrainingResult:
     """Train on a folder (or list) of good images and write a bundle to `out`.
 
-    `size` is the model's input, a side or (height, width) in pixels, multiples of 16. Training ends after `minutes`,
+    `size` is the model's input, a side or (height, width) in pixels, multiples of 16; None chooses it from the images
+    (`engines.data.automatic_size`). Training ends after `minutes`,
     export included, or after `steps`, whichever comes first; None means no such limit. `options` go to the recipe's
     networks. `accelerator`, `devices`, `num_nodes` and `precision` are Lightning Fabric's; with more than one device
     the calling script runs once per device. Raises TrainingError (nothing to train on, impossible arguments) or
@@ -132,7 +133,7 @@ def _check_limits(minutes: float | None, steps: int | None, seed: int) -> None:
         raise TrainingError(f"seed is {seed}, wanted 0 to {2**32 - 1}")
 
 
-def _size(size: int | tuple[int, int]) -> tuple[int, int]:
+def _size(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
     return (size, size) if isinstance(size, int) else size
 
 

@@ -28,8 +28,10 @@ def tiny_bundle(good_parts: Path, tmp_path_factory: pytest.TempPathFactory) -> B
     from engines.training import train
 
     out = tmp_path_factory.mktemp("bundle") / "tiny.bundle"
-    options = {"filters": 8, "latent": 16}
-    return train(good_parts, out=out, size=32, steps=12, minutes=None, options=options, accelerator="cpu").bundle
+    small = {"filters": 8, "latent": 16}
+    return train(
+        good_parts, out=out, recipe="reference", size=32, steps=12, minutes=None, options=small, accelerator="cpu"
+    ).bundle
 
 
 @pytest.fixture

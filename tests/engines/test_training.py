@@ -49,7 +49,14 @@ def test_training_again_with_the_same_seed_gives_the_same_model(
     tiny_bundle: Bundle, good_parts: Path, tmp_path: Path
 ) -> None:
     """Byte for byte: weights, both graphs and the reference."""
-    arguments = {"size": 32, "steps": 12, "minutes": None, "options": OPTIONS, "accelerator": "cpu"}
+    arguments = {
+        "recipe": "reference",
+        "size": 32,
+        "steps": 12,
+        "minutes": None,
+        "options": OPTIONS,
+        "accelerator": "cpu",
+    }
     again = train(good_parts, out=tmp_path / "again.bundle", **arguments).bundle
     ours, theirs = again.manifest.files, tiny_bundle.manifest.files
     for name in (MODEL, MODEL_FP16, WEIGHTS, "reference.npz"):
@@ -66,7 +73,17 @@ def test_training_that_is_interrupted_leaves_a_usable_bundle(good_parts: Path, t
             signal.raise_signal(signal.SIGINT)
 
     out = tmp_path / "early.bundle"
-    result = train(good_parts, out=out, size=32, minutes=60, options=OPTIONS, accelerator="cpu", progress=press, seed=1)
+    result = train(
+        good_parts,
+        out=out,
+        recipe="reference",
+        size=32,
+        minutes=60,
+        options=OPTIONS,
+        accelerator="cpu",
+        progress=press,
+        seed=1,
+    )
     assert result.record.stopped == "interrupted"
     assert result.record.steps == 3
     assert shares == sorted(shares)
@@ -78,7 +95,7 @@ def test_training_that_is_interrupted_leaves_a_usable_bundle(good_parts: Path, t
 SCRIPT = """
 import sys
 from engines.training import train
-result = train(sys.argv[1], out=sys.argv[2], size=(32, 48), steps=6, minutes=None, accelerator="cpu", devices=2,
+result = train(sys.argv[1], out=sys.argv[2], recipe="reference", size=(32, 48), steps=6, minutes=None, accelerator="cpu", devices=2,
                options={"filters": 8, "latent": 16})
 print("main" if result.is_main else "helper", result.bundle.sha256, flush=True)
 """
