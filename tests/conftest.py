@@ -36,7 +36,7 @@ def tiny_bundle(good_parts: Path, tmp_path_factory: pytest.TempPathFactory) -> B
 
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
-    """Starts a real Mosquitto: `mosquitto(persistence=True, lines=["max_packet_size 5000"])`; all are ended afterwards."""
+    """Starts a real Mosquitto: `mosquitto(persistence=True, lines=["max_packet_size 5000"])`; all are ended."""
     if MOSQUITTO is None:
         pytest.skip("mosquitto is not installed: apt install mosquitto")
     brokers: list[Mosquitto] = []

@@ -95,8 +95,8 @@ def test_training_that_is_interrupted_leaves_a_usable_bundle(good_parts: Path, t
 SCRIPT = """
 import sys
 from engines.training import train
-result = train(sys.argv[1], out=sys.argv[2], recipe="reference", size=(32, 48), steps=6, minutes=None, accelerator="cpu", devices=2,
-               options={"filters": 8, "latent": 16})
+result = train(sys.argv[1], out=sys.argv[2], recipe="reference", size=(32, 48), steps=6, minutes=None,
+               accelerator="cpu", devices=2, options={"filters": 8, "latent": 16})
 print("main" if result.is_main else "helper", result.bundle.sha256, flush=True)
 """
 
@@ -165,6 +165,7 @@ def test_training_on_xray_frames_ends_in_an_evaluation_with_pictures(tmp_path: P
     bundle = train(
         good,
         out=tmp_path / "fish.bundle",
+        recipe="reference",
         size=32,
         steps=15,
         minutes=None,
