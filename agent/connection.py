@@ -16,7 +16,7 @@ from enum import IntEnum
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, LogLevel
+from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -264,7 +264,7 @@ class Connection:
                 properties.ContentType = will.media_type
         self._client.will_set(will.topic, will.payload, will.qos, will.retain, properties)
 
-    def _properties(self, message: Outgoing) -> Properties | None:
+    def _properties(self, message: Outgoing) -> Any:
         if self._protocol is not Protocol.MQTT_5:
             return None
         properties = _properties(PacketTypes.PUBLISH)
@@ -305,7 +305,7 @@ class Connection:
                 self._lost(self._last_error or paho.error_string(code))
                 return
 
-    def _step(self, step: Callable[[], paho.MQTTErrorCode]) -> paho.MQTTErrorCode:
+    def _step(self, step: Callable[[], MQTTErrorCode]) -> MQTTErrorCode:
         return step() if self._client.socket() is not None else paho.MQTT_ERR_CONN_LOST
 
     def _watch(self, sock: Any) -> None:

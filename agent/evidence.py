@@ -78,10 +78,9 @@ def regions(heat: NDArray[np.float32], image_shape: Sequence[int]) -> list[Regio
     if count == 1:
         row, column = np.unravel_index(int(np.argmax(heat)), heat.shape)
         return [_region((int(column), int(row), 1, 1), float(heat[row, column]), heat.shape, image_shape)]
-    peaks = np.zeros(count, np.float32)
-    np.maximum.at(peaks, labels.ravel(), heat.ravel())
-    hottest = sorted(range(1, count), key=lambda label: -peaks[label])[:MAX_REGIONS]
-    return [_region(boxes[label, :4], float(peaks[label]), heat.shape, image_shape) for label in hottest]
+    peaks = {label: float(heat[labels == label].max()) for label in range(1, count)}
+    hottest = sorted(peaks, key=lambda label: -peaks[label])[:MAX_REGIONS]
+    return [_region(boxes[label, :4].tolist(), peaks[label], heat.shape, image_shape) for label in hottest]
 
 
 def _region(box: Sequence[int], peak: float, heat_shape: Sequence[int], image_shape: Sequence[int]) -> Region:

@@ -31,7 +31,7 @@ ROW_BYTES = 256
 SEQUENCE_JUMP = 1000
 
 # Kept free for the moment when the disk is full: the log fits into it, so that it can be moved into the database.
-RESERVE_BYTES = 2 * 1024 * 1024
+RESERVE_BYTES = 6 * 1024 * 1024
 
 # Sequence numbers that will never arrive, kept to be told; and messages that the broker refused for good.
 KEPT_MISSING = 100
@@ -187,23 +187,36 @@ class Outbox:
             )
         return sorted(map(self._row, rows), key=lambda row: row.id)[:limit]
 
-    def next_pictures(self, limit: int, *, excluding: Collection[int] = ()) -> list[Row]:
-        """Waiting pictures, `limit` at most, without the rows in `excluding`: those of the newest alarm first.
+    def next_pictures(self, limit: int, *, excluding: Collection[int] = (), max_bytes: int | None = None) -> list[Row]:
+        """Waiting pictures without the rows in `excluding`: those of the newest alarm first.
 
-        Newest first, since somebody may be looking at that alarm now, and since the oldest are dropped first for quota.
+        `limit` at most, and no more than fit into `max_bytes`, but for the first. Newest first, since somebody may be
+        looking at that alarm now, and since the oldest are dropped first for quota.
         """
         with self._lock:
             if limit <= 0 or self._pictures == 0:
                 return []
-            marks = ", ".join("?" * len(excluding))
-            query = (
-                f"SELECT {_COLUMNS} FROM message WHERE picture = 1 AND id NOT IN ({marks}) "
-                "ORDER BY sequence DESC, id LIMIT ?"
+            return self._database.transaction(
+                lambda db: self._pick_pictures(db, limit, excluding, max_bytes), durable=False
             )
-            rows = self._database.transaction(
-                lambda db: db.execute(query, (*excluding, limit)).fetchall(), durable=False
-            )
-        return [self._row(row) for row in rows]
+
+    def _pick_pictures(
+        self, db: sqlite3.Connection, limit: int, excluding: Collection[int], max_bytes: int | None
+    ) -> list[Row]:
+        """First the keys, then the payloads of those that are wanted: payloads are what costs."""
+        marks = ", ".join("?" * len(excluding))
+        query = (
+            f"SELECT id, cost FROM message WHERE picture = 1 AND id NOT IN ({marks}) ORDER BY sequence DESC, id LIMIT ?"
+        )
+        chosen: list[int] = []
+        total = 0
+        for identity, cost in db.execute(query, (*excluding, limit)).fetchall():
+            total += cost
+            if chosen and max_bytes is not None and total > max_bytes:
+                break
+            chosen.append(identity)
+        one = f"SELECT {_COLUMNS} FROM message WHERE id = ?"
+        return [self._row(db.execute(one, (identity,)).fetchone()) for identity in chosen]
 
     def acknowledge(self, rows: Iterable[int]) -> None:
         """Deletes rows that the broker has; a row that is gone already is no error.

@@ -261,15 +261,15 @@ class Session:
         room = self._room - 1 if self._window > 1 else self._room
         if room <= 0 or bytes_in_flight >= PICTURE_WINDOW_BYTES or any(map(self._suspicions.suspected, pictures)):
             return
-        for row in self._outbox.next_pictures(min(room, 4), excluding=self._untouchable(now)):
+        space = PICTURE_WINDOW_BYTES - bytes_in_flight
+        for row in self._outbox.next_pictures(room, excluding=self._untouchable(now), max_bytes=space):
             alone = self._suspicions.suspected(row)
             if (alone and self.pictures_in_flight) or not self._rate_allows(row, now):
                 return
             message = self._fitting_picture(row)
             if message is not None:
                 self._send(message, row=row)
-                bytes_in_flight += len(message.payload)
-            if alone or bytes_in_flight >= PICTURE_WINDOW_BYTES:
+            if alone:
                 return
 
     def _untouchable(self, now: float) -> set[int]:
@@ -309,6 +309,7 @@ class Session:
             return None
         if self._fits(message):
             return message
+        assert self._limit is not None
         # 32: the property that tells the scale.
         room = self._limit - (message.packet_bytes() - len(row.payload)) - 32
         small = shrink(row.payload, row.media_type, room) if row.part == "heatmap" else None
