@@ -59,5 +59,6 @@ def state_payload(
         frames_per_second=round(station.frames_per_second or 0.0, 2),
         latency_ms=counters.verdict_durations.payload(),
         progress=None if progress is None else ProgressPayload(frames=progress.frames, wanted=progress.target),
+        drift=station.drifted,
         alarm=None if open_alarm is None else open_alarm.id,
     )

@@ -14,7 +14,7 @@ from agent.alarm import AlarmTracker
 from agent.errors import InspectdError
 from agent.intake import Prepared
 from agent.records import Alarm, Frame, Phase, Verdict
-from calibration import AlarmRule, Budget, Calibration, CalibrationError, Rule, Store, Window
+from calibration import AlarmRule, Budget, Calibration, CalibrationError, DriftMonitor, Rule, Store, Window
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +121,7 @@ class Station:
         self._window: Window | None = None
         self._window_plan = plan
         self._paused = False
+        self._drift: DriftMonitor | None = None
         self._calibration: Calibration | None = None
         self._phase = Phase.STARTING
         stored = store.active(bundle_sha256=identity.bundle, engine=identity.engine)
@@ -153,6 +154,11 @@ class Station:
     def frames_per_second(self) -> float | None:
         """Rate at which frames arrive, as measured; None before it is known."""
         return self._rate.frames_per_second
+
+    @property
+    def drifted(self) -> bool:
+        """True while the scores of good parts lie off those that the calibration saw."""
+        return self._drift is not None and self._drift.flag
 
     @property
     def tracker(self) -> AlarmTracker:
@@ -229,7 +235,10 @@ class Station:
         calibration = self._calibration
         if calibration is None or self._phase is not Phase.ARMED:
             return Outcome(frame, score)
+        drifted_before = self.drifted
         statistic = self._rule.update(score)
+        if self._drift is not None and self._drift.update(score) and not drifted_before:
+            log.warning("camera %s: the scores of good parts have drifted; recalibrate soon", self.identity.camera)
         verdict = Verdict(frame, score, statistic, calibration.threshold.value, calibration.heat(heatmap))
         return Outcome(frame, score, verdict, self._tracker.update(verdict))
 
@@ -284,6 +293,7 @@ class Station:
     def _arm(self, calibration: Calibration) -> None:
         self._calibration = calibration
         self._rule = AlarmRule(calibration.rule)
+        self._drift = DriftMonitor(calibration.score_reference)
         certified = calibration.threshold.certified
         self._phase = Phase.ARMED if certified or not self.plan.require_certificate else Phase.REFUSED
         self.reason = None if certified else calibration.threshold.reason

@@ -173,6 +173,17 @@ def test_a_paused_station_judges_nothing(armed: Station) -> None:
     assert armed.judge(prepared(201), 1000.0, heat(50.0)).alarm is not None
 
 
+def test_a_shift_of_the_good_scores_is_flagged_and_moves_no_threshold(armed: Station) -> None:
+    before = armed.calibration
+    feed(armed, 1500, first=200, seed=4)
+    assert not armed.drifted
+    chance = np.random.default_rng(5)
+    for i in range(3000):
+        armed.judge(prepared(2000 + i), chance.gamma(9.0) + 3.0, heat(0.0))
+    assert armed.drifted
+    assert armed.calibration is before
+
+
 def test_rate_meter_survives_equal_times() -> None:
     meter = RateMeter()
     for _ in range(3):
