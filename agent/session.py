@@ -23,8 +23,10 @@ log = logging.getLogger(__name__)
 # In flight at most: Mosquitto's own default, and enough to keep a link of 50 ms busy with 400 messages a second.
 WINDOW = 20
 
-# Pictures in flight at most, bytes: what a live alarm may have to wait for is 2 s on a link of 1 Mbit/s.
-PICTURE_WINDOW_BYTES = 256 * 1024
+# A live alarm waits behind the pictures in flight, so there are no more than the link carries in this time.
+PICTURE_DELAY_SECONDS = 0.25
+MIN_PICTURE_WINDOW_BYTES = 128 * 1024
+MAX_PICTURE_WINDOW_BYTES = 4 * 1024 * 1024
 
 # Pictures of a backlog a second: 10,000 of them are through in under two minutes, and no subscriber is flooded.
 BACKLOG_PICTURES_PER_SECOND = 100.0
@@ -106,6 +108,27 @@ class Suspicions:
 
 
 @dataclass(slots=True)
+class PictureWindow:
+    """How many bytes of pictures may be in flight: found from their delay, as TCP Vegas finds its window.
+
+    >>> window = PictureWindow()
+    >>> window.acknowledged(100_000, delay_seconds=0.01); window.bytes
+    231072
+    >>> window.acknowledged(100_000, delay_seconds=1.0); window.bytes
+    131072
+    """
+
+    bytes: int = MIN_PICTURE_WINDOW_BYTES
+
+    def acknowledged(self, picture_bytes: int, *, delay_seconds: float) -> None:
+        """A picture was acknowledged so long after it was sent."""
+        if delay_seconds < PICTURE_DELAY_SECONDS:
+            self.bytes = min(self.bytes + picture_bytes, MAX_PICTURE_WINDOW_BYTES)
+        else:
+            self.bytes = max(self.bytes // 2, MIN_PICTURE_WINDOW_BYTES)
+
+
+@dataclass(slots=True)
 class _InFlight:
     sent_at: float
     bytes: int
@@ -144,6 +167,7 @@ class Session:
         self._in_flight: dict[int, _InFlight] = {}
         self._settled: dict[int, Row] = {}
         self._answers: deque[Outgoing] = deque()
+        self._picture_window = PictureWindow()
         self._backlog_end = outbox.last_id()
         self._rate = backlog_pictures_per_second
         self._tokens, self._tokens_at = 1.0, clock()
@@ -198,6 +222,8 @@ class Session:
             self._board_acknowledged(entry, event)
         elif entry.row is not None and event.code < 0x80:
             self._settled[entry.row.id] = entry.row
+            if entry.row.picture:
+                self._picture_window.acknowledged(entry.bytes, delay_seconds=self._clock() - entry.sent_at)
             self._suspicions.forget(entry.row)
             self.rows_delivered += 1
             self._delivered(entry.row, self._clock())
@@ -259,9 +285,9 @@ class Session:
         bytes_in_flight = sum(len(row.payload) for row in pictures)
         # One place is kept for an alarm, where the broker gives us two.
         room = self._room - 1 if self._window > 1 else self._room
-        if room <= 0 or bytes_in_flight >= PICTURE_WINDOW_BYTES or any(map(self._suspicions.suspected, pictures)):
+        if room <= 0 or bytes_in_flight >= self._picture_window.bytes or any(map(self._suspicions.suspected, pictures)):
             return
-        space = PICTURE_WINDOW_BYTES - bytes_in_flight
+        space = self._picture_window.bytes - bytes_in_flight
         for row in self._outbox.next_pictures(room, excluding=self._untouchable(now), max_bytes=space):
             alone = self._suspicions.suspected(row)
             if (alone and self.pictures_in_flight) or not self._rate_allows(row, now):
