@@ -94,6 +94,9 @@ class MapLearner(Learner):
         losses = self._losses(latents, clean, where)
         if self._step % self._identity_every == 0:
             losses |= self._identity_losses(clean, palette)
+        elif self._fabric.world_size > 1:
+            # Distributed training waits for a gradient of every weight, so these get one of zero.
+            losses["identity"] = 0.0 * (latents.identity.sum() + latents.identity_again.sum())
         total: Any = sum(losses.values())
         self._optimiser.zero_grad()
         self._fabric.backward(total)
@@ -134,12 +137,13 @@ class MapLearner(Learner):
     def _measured(self, frames: Tensor) -> Palette:
         """What good frames look like, taken from the first batch: enough for a scale."""
         if self._palette is None:
-            centre = frames.mean((0, 2, 3), keepdim=True)
-            spread = frames.std((0, 2, 3), keepdim=True).clamp(min=1e-3)
+            own = frames.mean((0, 2, 3), keepdim=True), frames.std((0, 2, 3), keepdim=True)
+            centre, spread = (self._fabric.all_reduce(value, reduce_op="mean") for value in own)
+            spread = spread.clamp(min=1e-3)
             for networks in (self.networks, self._trained):
                 networks.centre.copy_(centre)
                 networks.spread.copy_(spread)
-            self._palette = Palette(-self._limit, self._limit, float(frames.std()))
+            self._palette = Palette(-self._limit, self._limit, float(spread.mean()))
         return self._palette
 
     def _lesson(self, frames: Tensor, palette: Palette, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:

@@ -18,7 +18,7 @@ def damaged_corner() -> torch.Tensor:
 
 
 def test_damage_loss_is_the_cross_entropy_of_its_two_means() -> None:
-    """Distance log 2 says "sound with probability one half" everywhere: log 2 for sound places, log 2 for damaged ones."""
+    """Distance log 2 says "sound, by one half" everywhere: log 2 for sound places and log 2 for damaged ones."""
     distance = torch.full((1, 8, 8), math.log(2))
     assert float(damage_loss(distance, damaged_corner())) == pytest.approx(2 * math.log(2), rel=1e-5)
 
