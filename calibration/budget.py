@@ -82,5 +82,5 @@ class Budget:
         for name, seconds in _SECONDS.items():
             if seconds == self.per_seconds:
                 return f"{alarms} per {name}"
-        hours = self._span / 3_600
-        return f"{alarms} per {hours:g} hours" if hours >= 0.01 else f"{alarms} per {self._span / 60:g} minutes"
+        unit, seconds = ("hours", 3_600.0) if self._span % 3_600 == 0 else ("minutes", 60.0)
+        return f"{alarms} per {self._span / seconds:.12g} {unit}"

@@ -15,7 +15,7 @@ Values = NDArray[np.float64]
 # More dots than this are drawn as the lowest and highest score of each column of pixels.
 _MOST_DOTS = 4_000
 
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 980.0, 300.0, 56.0, 28.0, 14.0
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 980.0, 310.0, 56.0, 28.0, 24.0
 
 
 class _Scale:
@@ -45,14 +45,18 @@ def score_trace(calibration: Calibration) -> str:
     x = _Scale(0, scores.size, _LEFT, 770)
     out = {each.index for each in calibration.left_out}
     kept = np.array([index not in out for index in range(scores.size)])
-    dots = "".join(f'<circle class="dot" cx="{x(i):.1f}" cy="{y(v):.1f}" r="1.4"/>' for i, v in _thinned(scores, kept))
+    size = 1.8 if scores.size < 1_000 else 1.1
+    dots = "".join(
+        f'<circle class="dot" cx="{x(i):.1f}" cy="{y(v):.1f}" r="{size}"/>' for i, v in _thinned(scores, kept)
+    )
     rings = "".join(f'<circle class="out" cx="{x(i):.1f}" cy="{y(scores[i]):.1f}" r="4"/>' for i in sorted(out))
     frames = "".join(
         f'<text x="{x(tick):.1f}" y="{_HEIGHT - 8}" text-anchor="middle">{tick:,.0f}</text>' for tick in x.ticks()
     )
     line = (
         f'<line class="threshold" x1="{_LEFT}" x2="{_WIDTH}" y1="{y(threshold):.1f}" y2="{y(threshold):.1f}"/>'
-        f'<text class="alarm" x="{_WIDTH}" y="{y(threshold) - 6:.1f}" text-anchor="end">threshold {threshold:.4g}</text>'
+        f'<text class="alarm" x="{_WIDTH}" y="{y(threshold) - 6:.1f}" text-anchor="end">'
+        f"threshold {threshold:.4g}</text>"
     )
     parts = (_value_axis(y), frames, dots, rings, _histogram(scores[kept], y), line)
     return _svg("Scores of the window in order, their histogram and the threshold", parts)
@@ -72,7 +76,8 @@ def _histogram(scores: Values, y: _Scale) -> str:
     counts, edges = np.histogram(scores, bins=40)
     x = _Scale(0, float(counts.max()), 800, 940)
     return "".join(
-        f'<rect class="bar" x="800" y="{y(high):.1f}" width="{x(count) - 800:.1f}" height="{max(0.5, y(low) - y(high) - 1):.1f}"/>'
+        f'<rect class="bar" x="800" y="{y(high):.1f}" width="{x(count) - 800:.1f}" '
+        f'height="{max(0.5, y(low) - y(high) - 1):.1f}"/>'
         for count, low, high in zip(counts, edges[:-1], edges[1:], strict=True)
     )
 
@@ -150,11 +155,15 @@ def _level_axis(x: _Scale) -> str:
 def _rate_axis(y: _decades) -> str:
     step = max(1, int((y.high - y.low) // 6))
     powers = np.arange(y.low, y.high + 1, step)
-    return f'<text x="0" y="{_TOP - 3}">alarms a day</text>' + "".join(
+    return f'<text x="0" y="{_TOP - 12}">alarms a day</text>' + "".join(
         f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH}" y1="{y(10**power):.1f}" y2="{y(10**power):.1f}"/>'
-        f'<text x="{_LEFT - 8}" y="{y(10**power) + 4:.1f}" text-anchor="end">{10.0**power:,.10g}</text>'
+        f'<text x="{_LEFT - 8}" y="{y(10**power) + 4:.1f}" text-anchor="end">{_short(10.0**power)}</text>'
         for power in powers
     )
+
+
+def _short(rate: float) -> str:
+    return f"{rate / 1e6:g}M" if rate >= 1e6 else f"{rate / 1e3:g}k" if rate >= 1e4 else f"{rate:,.10g}"
 
 
 def _svg(title: str, parts: Iterable[str]) -> str:

@@ -50,7 +50,7 @@ def autocorrelation_time(values: ArrayLike) -> float:
     >>> for t in range(1, 20_000):
     ...     x[t] = 0.9 * x[t - 1] + np.sqrt(1 - 0.9**2) * noise[t]
     >>> round(autocorrelation_time(x), 1)  # (1 + 0.9) / (1 - 0.9) = 19
-    18.3
+    19.5
     """
     numbers = np.asarray(values, dtype=np.float64)
     count = numbers.size
@@ -108,9 +108,9 @@ def dispersion(
 ) -> Dispersion:
     """Estimate the dispersion of the episode counts by batch means, with an upper limit.
 
-    The window is cut into blocks that are long beside its autocorrelation time; the index of dispersion of the counts in
-    them (Cox & Lewis 1966, section 4.2) is taken at levels with about one, two and four episodes a block, and the largest
-    counts. The limit is that of a variance from so many normal block counts.
+    The window is cut into blocks that are long beside its autocorrelation time; the index of dispersion of the counts
+    in them (Cox & Lewis 1966, section 4.2) is taken at levels with about one, two and four episodes a block, and the
+    largest counts. The limit is that of a variance from so many normal block counts.
     """
     frames = statistic.size
     block_frames = max(math.ceil(_TIMES_PER_BLOCK * autocorrelation_time), math.ceil(frames / _MOST_BLOCKS), 1)

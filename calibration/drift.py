@@ -1,9 +1,9 @@
 """Drift: have the good scores moved since they were calibrated on?
 
 Judged on means of long blocks, never frame by frame: a block is worth about a hundred independent frames, so that its
-mean has a tenth of the spread of a score, however dependent the frames are. Two blocks in a row half a standard deviation
-off on the same side are drift. Such a pair has a chance of about 1e-12 on a steady line and comes within four blocks (400
-effective frames) of a shift by one standard deviation.
+mean has a tenth of the spread of a score, however dependent the frames are. Two blocks in a row half a standard
+deviation off on the same side are drift. Such a pair has a chance of about 1e-12 on a steady line and comes within
+four blocks (400 effective frames) of a shift by one standard deviation.
 
 A short window knows neither its own centre nor its dependence well. So the limits are wider by what the centre's own
 uncertainty explains, the first blocks that do not stick out go on refining centre and spread, and blocks whose means
@@ -107,7 +107,8 @@ class DriftMonitor:
     def _end_block(self, mean: float) -> None:
         self._sum, self._left = 0.0, self._block_frames
         shift = (mean - self._centre) / self._scale
-        limit = _SHIFT + _CENTRE_ERRORS / math.sqrt(self._worth)
+        # A handful of frames knows its own spread no better than its centre: the second factor.
+        limit = _SHIFT + _CENTRE_ERRORS / math.sqrt(self._worth) * (1 + 4 / self._worth)
         side = 0 if abs(shift) <= limit else 1 if shift > 0 else -1
         self._judge(shift, side)
         if side == 0 and self._worth < _REFINED_WORTH:
@@ -129,7 +130,7 @@ class DriftMonitor:
         self._centre += (mean - self._centre) * _BLOCK_WORTH / self._worth
 
     def _widen(self, mean: float) -> None:
-        """Double the blocks where neighbouring means scatter more than half of what a block worth 100 frames explains."""
+        """Double the blocks where neighbouring means scatter by twice what blocks worth 100 frames would."""
         self._means.append(mean)
         if len(self._means) < _JUDGED_BLOCKS:
             return

@@ -20,8 +20,8 @@ from scipy.ndimage import maximum_filter1d
 class EpisodeCounts:
     """The number of episodes of one statistic at every level, from two sorted arrays.
 
-    Frame t starts an episode at exactly the levels from the highest of the `quiet_frames` values before it up to its own
-    value, so a count at a level is a difference of two ranks.
+    Frame t starts an episode at exactly the levels from the highest of the `quiet_frames` values before it up to its
+    own value, so a count at a level is a difference of two ranks.
 
     >>> counts = EpisodeCounts([0.0, 5.0, 1.0, 3.0, 0.0, 4.0])
     >>> [counts.at(level) for level in (0.5, 2.0, 3.5, 5.0)]
@@ -54,7 +54,7 @@ class EpisodeCounts:
         return np.asarray(started - blocked, dtype=np.int64)
 
     def highest_levels(self, many: int) -> NDArray[np.float64]:
-        """Return the levels at which the first, second, … episode appears as a level sinks from the top: float64 [≤ many].
+        """Return the levels at which the first, second, … episode appears as a level sinks: float64 [≤ many].
 
         They play the part that order statistics play for independent values: just below the j-th of them there are at
         least j episodes, and at it and above there are fewer.
@@ -74,7 +74,7 @@ class EpisodeCounts:
 
 
 def highest_before(values: NDArray[np.float64], quiet_frames: int) -> NDArray[np.float64]:
-    """Return for each frame the highest of the `quiet_frames` values before it, -inf where there are none: float64 [N]."""
+    """Return for each frame the highest of the `quiet_frames` values before it, -inf at the start: float64 [N]."""
     if values.size == 0:
         return values
     padded = np.concatenate(([-np.inf], values[:-1]))

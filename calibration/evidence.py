@@ -17,7 +17,8 @@ from calibration.tail import Tail, fit_tail
 
 # Episode levels that the tail is fitted to: at most this share of the frames lies above the base level ...
 _TAIL_SHARE = 0.15
-# ... and no more than frames ** (2/3), so that a longer window looks further out (Scarrott & MacDonald 2012, section 2).
+# ... and no more than frames ** (2/3), so that a longer window looks further out (Scarrott & MacDonald 2012, section
+# 2).
 _TAIL_POWER = 2 / 3
 
 
@@ -86,8 +87,16 @@ class Evidence:
         return fit_tail(levels, frames=self.counts.frames, dispersion=self.dispersion.estimate)
 
     def frames_needed(self, allowed: float) -> int:
-        """Frames of window that would certify the budget with no episode to spare."""
+        """Frames of window that would certify the budget, rounded up to two digits."""
         spread = self.dispersion
         blocks = max(spread.blocks, 50)
-        inflated = spread.estimate * (1 + 3 / math.sqrt(blocks))
-        return math.ceil(max(-math.log(self.miss) * inflated / allowed, 2 * LEAST_BLOCKS * spread.block_frames))
+        # By as much as the upper limit lies above the estimate, and what the estimate itself may be short of.
+        inflated = spread.estimate * (1 + 7 / math.sqrt(blocks))
+        least = max(-math.log(self.miss) * inflated / allowed, 2 * LEAST_BLOCKS * spread.block_frames)
+        return _round_up(max(least, self.counts.frames + 1))
+
+
+def _round_up(number: float) -> int:
+    """Round up to two digits: nobody plans a window by its third."""
+    unit = int(10 ** max(0, math.floor(math.log10(number)) - 1))
+    return math.ceil(number / unit) * unit

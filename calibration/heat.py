@@ -1,8 +1,8 @@
 """How hot good parts get, place by place: what makes 1.0 mean the same on every frame.
 
-Raw heat has no common scale: an edge that never sits in the same place is always hot, a flat face never is. The level of
-a place is the highest heat that any good frame of the window showed there or right beside it, and never less than a
-third of what the hottest places show: where good parts stay stone cold, a whiff of noise is no defect.
+Raw heat has no common scale: an edge that never sits in the same place is always hot, a flat face never is. The level
+of a place is the highest heat that any good frame of the window showed there or right beside it, and never less than
+a third of what the hottest places show: where good parts stay stone cold, a whiff of noise is no defect.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _FLOOR_SHARE = 1 / 3
 class HeatLevels:
     """Highest heat per cell over a window, in bounded memory, from which suspected frames can still be left out.
 
-    Suspected frames are always those with the highest scores. So the heat of the `left_out` highest-scored frames so far
-    is kept apart, and everything else is merged into one running maximum.
+    Suspected frames are always those with the highest scores. So the heat of the `left_out` highest-scored frames so
+    far is kept apart, and everything else is merged into one running maximum.
     """
 
     def __init__(self, *, left_out: int) -> None:
@@ -56,7 +56,7 @@ class HeatLevels:
         self._merged = coolest if self._merged is None else np.maximum(self._merged, coolest, out=self._merged)
 
     def level(self, suspected: NDArray[np.bool_]) -> Heat:
-        """Return the level of every pixel, float32 [h, w], > 0, without the frames that are suspected (mask bool [N])."""
+        """Return every pixel's level, float32 [h, w], > 0, without the frames that are suspected (mask bool [N])."""
         kept = [heat for _, index, heat in self._apart if not suspected[index]]
         highest = [] if self._merged is None else [self._merged]
         if self._shape is None or not (kept or highest):

@@ -48,7 +48,7 @@ def measure(picture: Pixels) -> PictureMeasures:
 
 
 def sampled_pixels(picture: Pixels) -> Pixels:
-    """Return about 4,096 pixels of the picture, always the same ones: to tell whether anything moved, noise included."""
+    """Return about 4,096 pixels of the picture, always the same ones: to tell whether anything moved."""
     flat = picture.reshape(-1)
     sample: Pixels = flat[:: max(1, flat.size // 4096)].copy()
     return sample

@@ -1,8 +1,8 @@
 """The last days of scores on disk, bounded in bytes: what previews and reports are computed from.
 
 Fixed records in segment files, appended through a buffer. No sync per frame: a killed process loses nothing that was
-flushed, at most the buffer's last second or so; a power cut loses what the system had not written. A torn last record is
-cut off when it is read. The oldest segment goes when the log would outgrow its bytes.
+flushed, at most the buffer's last second or so; a power cut loses what the system had not written. A torn last record
+is cut off when it is read. The oldest segment goes when the log would outgrow its bytes.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _FIELDS = np.dtype([("time", "<f8"), ("frame", "<i8"), ("score", "<f4"), ("stati
 # Enough segments that dropping one loses little, few enough to list in no time.
 _SEGMENTS = 16
 
-# Records that are held back before they go to the system: a second or so of a fast line, 6 kB.
-_BUFFERED = 256
+# Records that are held back before they go to the system: a second or so of a fast line, 3 kB.
+_BUFFERED = 128
 
 # Frames further apart than this are no neighbours: the camera or the agent was down in between.
 _GAP_SECONDS = 60.0
@@ -41,10 +41,10 @@ class ScoreLog:
 
         Args:
             directory: of this camera's log; nothing else lives there.
-            max_bytes: bound on the files, at least 64 kB; 24 bytes a frame: 64 MB hold 38 hours at 20 frames a second.
+            max_bytes: bound on the files, at least 128 kB; 24 bytes a frame: 64 MB hold 38 hours at 20 frames a second.
         """
-        if max_bytes < 2**16:
-            raise CalibrationError(f"score log: got max_bytes {max_bytes}, wanted at least {2**16}")
+        if max_bytes < 2**17:
+            raise CalibrationError(f"score log: got max_bytes {max_bytes}, wanted at least {2**17}")
         self.directory = Path(directory)
         self._segment_bytes = max_bytes // _SEGMENTS // _RECORD.size * _RECORD.size
         self._pending = bytearray()

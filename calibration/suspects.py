@@ -1,15 +1,17 @@
 """Which frames of a window of "good" parts are not: defects, hands in the picture, a part that is missing.
 
-The rule, stated: frames are suspected where they lie above an empty stretch between two neighbouring scores that good
-frames could not have left, by one of two tests. What good frames do is read off what a few bad ones cannot move, their
-middling quantiles; beyond those a generalised Pareto tail with shape 1/4 is granted, that of a Student t with
-four degrees of freedom, which few good lines exceed.
+The rule, stated: frames are suspected where they lie above an empty stretch between two neighbouring scores and good
+frames could not have got there, by one of three tests. What good frames do is read off what a few bad ones cannot move,
+their middling quantiles; beyond those a generalised Pareto tail of shape 0.15 is granted, which over the levels that
+windows reach covers gamma, Weibull, normal, moderately lognormal and Student t (4 degrees) scores.
 
 - *Stretch*: all frames above it (as many as they are worth: runs, or frames over the autocorrelation time, whichever is
   more) would have to lie beyond the stretch by chance.
-- *Jump*: on a line whose scores move slowly, the frames above it are reached and left by steps in time that the line's
-  other steps do not explain.
+- *Count*: more of them lie there than the granted tail puts there.
+- *Jump*: on a line whose scores move slowly, they are reached and left by steps that its other steps do not explain.
 
+Widest stretch first: those above it are set aside and the rest is judged anew, so that one group of suspects casts no
+suspicion on the next.
 A single odd frame must lie far out to be suspected; many, or sudden ones, need not.
 """
 
@@ -32,12 +34,16 @@ _LOOKED_AT = 0.25
 # The widest stretches, each measured by the tail's own spread at its place; the others cannot fail.
 _MOST_STRETCHES = 40
 
-# Chance, by either test, for which good frames are suspected; and the product of both, which either alone may miss.
-_MISS, _MISS_BOTH = 5e-3, 2e-3
+# Chance, by any one test, below which frames are suspected.
+_MISS = 2e-3
 
-# Quantiles that the granted tail is read off: of the scores, and of the steps, twice as many of which a bad frame spoils.
+# Groups that are set aside one after the other.
+_MOST_GROUPS = 8
+
+# Quantiles that the granted tail is read off: of the scores, and of the steps, twice as many of which a bad frame
+# spoils.
 _SCORE_QUANTILES, _STEP_QUANTILES = (0.75, 0.90), (0.50, 0.75)
-_SHAPE = 0.25
+_SHAPE = 0.15
 
 # Where stretches begin below the higher quantile, good lines of two kinds of part have them too: only wide ones count.
 _LEAST_WIDTH_INSIDE = 1.0
@@ -92,16 +98,29 @@ def suspected_frames(scores: Values) -> tuple[Mask, float]:
     """
     if scores.size < 10:
         return np.zeros(scores.size, dtype=bool), float("inf")
+    level = float("inf")
+    for _ in range(_MOST_GROUPS):
+        found = _suspicious_level(scores[scores <= level])
+        if found is None:
+            break
+        level = found
+    return scores > level, level
+
+
+def _suspicious_level(scores: Values) -> float | None:
+    """The middle of the widest stretch that good frames could not have left; None where there is none."""
     values = _Granted.of(scores, _SCORE_QUANTILES)
     steps = _Granted.of(np.abs(np.diff(scores)), _STEP_QUANTILES)
     time = autocorrelation_time(scores[scores <= values.high])
-    failing = [
-        0.5 * (under + over)
-        for under, over in _widest_stretches(scores, values)
-        if _unlikely(_stretch_chance(scores, under, over, values, time), _jump_chance(scores, over, steps))
-    ]
-    level = min(failing, default=float("inf"))
-    return scores > level, level
+    for under, over in _widest_stretches(scores, values):
+        chances = (
+            _stretch_chance(scores, under, over, values, time),
+            _count_chance(scores, over, values, time),
+            _jump_chance(scores, over, steps),
+        )
+        if min(chances) < _MISS:
+            return 0.5 * (under + over)
+    return None
 
 
 def _widest_stretches(scores: Values, granted: _Granted) -> list[tuple[float, float]]:
@@ -114,21 +133,28 @@ def _widest_stretches(scores: Values, granted: _Granted) -> list[tuple[float, fl
     return [(float(under[at]), float(over[at])) for at in widest if width[at] > 0]
 
 
-def _unlikely(stretch: float, jumps: float) -> bool:
-    return min(stretch, jumps) < _MISS or stretch * jumps < _MISS_BOTH
-
-
 def _stretch_chance(scores: Values, under: float, over: float, granted: _Granted, time: float) -> float:
     """Chance that all good frames above the lower end of the stretch lie beyond its upper end."""
-    above = scores >= over
-    runs = np.count_nonzero(above[1:] & ~above[:-1]) + int(above[0])
-    worth = max(runs, np.count_nonzero(above) / time)
+    worth = _worth(scores >= over, time)
     width = (over - under) / granted.spread_at(np.array([under]))[0]
     if under < granted.high and width < _LEAST_WIDTH_INSIDE:
         return 1.0
     # A good line has one such stretch at every rank: the ranks share the chance out as 1 / (j (j + 1)).
     ranks = worth * (worth + 1) / 2
     return float(min(1.0, ranks * (1 + _SHAPE * width) ** (-worth / _SHAPE)))
+
+
+def _count_chance(scores: Values, over: float, granted: _Granted, time: float) -> float:
+    """Chance that the granted tail puts so many frames there."""
+    if over <= granted.high:
+        return 1.0
+    return float(gammainc(_worth(scores >= over, time), scores.size * granted.beyond(over)))
+
+
+def _worth(above: Mask, time: float) -> float:
+    """How many independent frames these are worth: runs, or frames over the autocorrelation time."""
+    runs = np.count_nonzero(above[1:] & ~above[:-1]) + int(above[0])
+    return float(max(runs, np.count_nonzero(above) / time))
 
 
 def _jump_chance(scores: Values, over: float, granted: _Granted) -> float:

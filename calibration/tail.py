@@ -1,13 +1,13 @@
 """Beyond the window: peaks over threshold.
 
-Excesses over a high level follow a generalised Pareto distribution, whatever the scores' own (Pickands 1975; Balkema & de
-Haan 1974; in practice: Coles 2001, chapter 4). Here it is fitted to the levels at which one episode after the other
-appears (`EpisodeCounts.highest_levels`), so that clusters count once and the fitted tail is that of the rate of
+Excesses over a high level follow a generalised Pareto distribution, whatever the scores' own (Pickands 1975; Balkema
+& de Haan 1974; in practice: Coles 2001, chapter 4). Here it is fitted to the levels at which one episode after the
+other appears (`EpisodeCounts.highest_levels`), so that clusters count once and the fitted tail is that of the rate of
 episodes, the thing that a budget counts.
 
 A small window says little about the tail's shape, and everything far out hangs on it. So the posterior over shape and
-scale is carried along on a grid, twice: once with a prior that leans to exponential tails (after Coles & Dixon 1999), for
-the best guess; once without one, for the limit that is promised.
+scale is carried along on a grid, twice: once with a prior that leans to exponential tails (after Coles & Dixon 1999),
+for the best guess; once without one, for the limit that is promised.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ Values = NDArray[np.float64]
 # which no latent distance of a finite network has shown.
 _LEAST_SHAPE, _MOST_SHAPE = -0.3, 0.5
 
-# The promise is given for no lighter tail than this: normal tails bend down near the window and straighten out beyond it.
+# The promise is given for no lighter tail than this: normal tails bend down near the window and straighten out beyond
+# it.
 _LEAST_CAUTIOUS_SHAPE = -0.1
 
 # Over the levels that windows reach, gamma, Weibull and normal scores bend like -0.1 to 0, lognormal and Student t
@@ -67,10 +68,10 @@ class Tail:
     """The rate of episodes beyond a base level.
 
     >>> rng = np.random.default_rng(5)
-    >>> levels = np.sort(rng.exponential(size=1000))[::-1][:101]
-    >>> tail = fit_tail(levels, frames=1000, dispersion=1.0)
+    >>> levels = np.sort(rng.exponential(size=20_000))[::-1][:1001]
+    >>> tail = fit_tail(levels, frames=20_000, dispersion=1.0)
     >>> round(tail.level(1e-4), 2)  # the 1 - 1e-4 quantile of Exp(1) is 9.21
-    9.37
+    8.95
     """
 
     base: float
@@ -124,7 +125,7 @@ class Tail:
         return float(rates[-1])
 
     def _chance(self, posterior: Posterior, survival: Values, rates: Values) -> Values:
-        """Chance that episodes come at these rates, per frame, or less: [m] from survivals [m or 1, n], rates [m or 1, 1]."""
+        """Chance that episodes come at these rates, per frame, or less: [m]; survival is [m or 1, n]."""
         with np.errstate(divide="ignore", over="ignore"):
             at_base = rates * self.effective_frames / survival
         return np.asarray(_gamma_cdf(at_base, self.effective_excesses) @ posterior.weights)

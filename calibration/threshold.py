@@ -2,11 +2,11 @@
 
 Inside the window, *conformal* and distribution-free: take the lowest level at which even the upper limit on the rate of
 episodes keeps the budget. The count of episodes at a level is compared with a Poisson count stretched by the dispersion
-that the window itself shows, so that clustered episodes count as the few independent ones that they are. With no episode
-left, T frames of dispersion D bound the rate by D · (-ln α) / T: the rule of three. (Vovk, Gammerman & Shafer 2005,
-section 2.2, for the idea on independent scores; Wilks 1941 for the limits.) Scanning from the top and stopping at the
-first level that fails makes the choice of the level part of the guarantee: the realised rate exceeds the budget only if
-the count at the one true level fell below its own limit.
+that the window itself shows, so that clustered episodes count as the few independent ones that they are. With no
+episode left, T frames of dispersion D bound the rate by D · (-ln α) / T: the rule of three. (Vovk, Gammerman & Shafer
+2005, section 2.2, for the idea on independent scores; Wilks 1941 for the limits.) Scanning from the top and stopping
+at the first level that fails makes the choice of the level part of the guarantee: the realised rate exceeds the
+budget only if the count at the one true level fell below its own limit.
 
 Beyond the window: *peaks over threshold* (`calibration.tail`), never certified.
 """
@@ -79,13 +79,14 @@ def calibrate(
         quiet_frames: frames below the threshold that end an alarm episode (see `calibration.episodes`).
 
     Raises:
-        CalibrationError: too few scores, a score that is no number, scores that are all the same, an impossible setting.
+        CalibrationError: too few scores, a score that is no number, scores that are all the same, an impossible
+        setting.
 
     >>> scores = np.random.default_rng(0).gamma(4.0, size=5000)
     >>> budget = Budget(alarms=1, per_frames=100)
     >>> threshold = calibrate(scores, frames_per_second=20.0, budget=budget)
     >>> threshold.certified, threshold.method, round(threshold.value, 3)
-    (True, 'conformal', 0)
+    (True, 'conformal', 10.624)
     """
     values = _checked(scores, frames_per_second, rule, confidence, quiet_frames)
     evidence = Evidence.of(values, rule=rule, confidence=confidence, quiet_frames=quiet_frames)
@@ -142,8 +143,8 @@ def _missing(evidence: Evidence, budget: Budget, needed: int, frames_per_second:
     have, seconds = evidence.counts.frames, needed / frames_per_second
     span = f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.0f} minutes"
     return (
-        f"{have} frames, worth {evidence.effective_sample_size:.0f} independent ones, cannot certify {budget}: "
-        f"the threshold is extrapolated; a window of about {needed} frames ({span}) would certify it"
+        f"{have:,} frames, worth {evidence.effective_sample_size:,.0f} independent ones, cannot certify {budget}: the "
+        f"threshold is extrapolated; a window of {needed:,} frames ({span}), {needed - have:,} more, would certify it"
     )
 
 

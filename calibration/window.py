@@ -62,7 +62,8 @@ class Window:
         least = max(LEAST_FRAMES, 10 * rule.n)
         if not least <= frames <= max_frames:
             raise CalibrationError(
-                f"window: got {frames} frames of at most {max_frames}, wanted at least {least} and no more than the most"
+                f"window: got {frames} of at most {max_frames} frames, "
+                f"wanted at least {least}, and no more than the most"
             )
         self.target = frames
         """Frames wanted now."""
@@ -144,7 +145,7 @@ class Window:
             first_frame=self._first_frame,
             last_frame=self._last_frame,
             threshold=threshold,
-            promise=promise(threshold, budget=self.budget, rule=self.rule, confidence=self.confidence),
+            promise=promise(threshold, budget=self.budget, confidence=self.confidence),
             left_out=self._left_out(scores, suspected),
             left_out_cost=cost_of_leaving_out(
                 scores, threshold, rule=self.rule, quiet_frames=self.quiet_frames, left_out=int(suspected.sum())
@@ -168,8 +169,8 @@ class Window:
     def _extend(self) -> None:
         """Ask for more frames where these do not suffice and more would.
 
-        More would where a window within the limit certifies the budget, or else where these are worth so few independent
-        frames that even an extrapolation has no ground.
+        More would where a window within the limit certifies the budget, or else where these are worth so few
+        independent frames that even an extrapolation has no ground.
         """
         scores = np.array(self._scores)
         try:
@@ -194,7 +195,7 @@ class Window:
                 pictures=self._pictures(),
             )
         suspected, _ = suspected_frames(scores)
-        if suspected.mean() > MOST_SUSPECTED:
+        if suspected.sum() > MOST_SUSPECTED * scores.size:
             raise CalibrationError(
                 f"window: {suspected.sum()} of {scores.size} frames look unlike the rest, wanted at most "
                 f"{MOST_SUSPECTED:.0%}; take a window of good parts only",

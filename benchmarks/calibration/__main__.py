@@ -1,7 +1,7 @@
 """Run the calibration benchmark and write its tables: `python -m benchmarks.calibration [--quick] [--lines N]`.
 
-Each pair of correlation and window is one JSON file in the work folder as soon as it is done; a run that was stopped goes
-on where it stopped. The tables beside this file are written from all of them at the end.
+Each pair of correlation and window is one JSON file in the work folder as soon as it is done; a run that was stopped
+goes on where it stopped. The tables beside this file are written from all of them at the end.
 """
 
 from __future__ import annotations

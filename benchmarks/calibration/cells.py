@@ -69,9 +69,9 @@ class Cell:
 def run_cells(correlation: float, frames: int, truths: dict[Rule, Truth], *, lines: int, seed: int) -> list[Cell]:
     """Simulate the lines of one correlation and window; calibrate on each with every rule and budget.
 
-    Ranks decide everything that `Evidence` measures of dependence, so it is taken once on the Gaussian series and mapped
-    to each distribution; and it is asked for every budget, as `calibrate` would for each alone. (A test of the benchmark
-    checks that this gives `calibrate`'s own thresholds.)
+    Ranks decide everything that `Evidence` measures of dependence, so it is taken once on the Gaussian series and
+    mapped to each distribution; and it is asked for every budget, as `calibrate` would for each alone. (A test of the
+    benchmark checks that this gives `calibrate`'s own thresholds.)
     """
     generator = np.random.default_rng([seed, round(correlation * 100), frames])
     cells: dict[Key, Cell] = {}
@@ -124,11 +124,11 @@ def _judge(cell: Cell, thresholds: np.ndarray, distribution: Distribution, truth
 
 
 def seconds_per_calibration(frames: int, *, repeats: int = 5) -> float:
-    """Median time of one calibration, by the clock."""
+    """Median processor time of one calibration."""
     scores = DISTRIBUTIONS[0].scores(gaussian_ar1(np.random.default_rng(1), 0.9, (1, frames))[0])
     took = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = time.process_time()
         calibrate(scores, frames_per_second=FRAMES_PER_SECOND, rule=RULES[2])
-        took.append(time.perf_counter() - start)
+        took.append(time.process_time() - start)
     return float(np.median(took))

@@ -121,7 +121,7 @@ class Truth:
         return np.exp(np.interp(gaussian_levels, self.levels, self._log_rate))
 
     def level(self, rate: float) -> float:
-        """The oracle's threshold: the highest level, in the Gaussian series, at which episodes have come down to a rate."""
+        """The oracle's threshold: the level of the Gaussian series at which episodes come down to a rate."""
         top = int(np.argmax(self._log_rate))
         return float(np.interp(-np.log(rate), -self._log_rate[top:], self.levels[top:]))
 

@@ -1,0 +1,80 @@
+"""Calibrated heat: 1.0 is as hot as good parts ever get, at every place and on every frame."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from calibration import CalibrationError
+from calibration.heat import MAX_BYTES, HeatLevels
+from tests.calibration.lines import calibration, filled, heat, scores
+from tests.calibration.test_window import FINISH
+
+
+def good_frames(seed: int, *, frames: int = 200) -> np.ndarray:
+    """Heat [N, 24, 32] of parts with a hot edge at column 20 and cold elsewhere."""
+    heat = np.random.default_rng(seed).gamma(4.0, 0.02, size=(frames, 24, 32)).astype(np.float32)
+    heat[:, :, 19:22] += np.random.default_rng(seed + 1).gamma(8.0, 0.5, size=(frames, 24, 3)).astype(np.float32)
+    return heat
+
+
+def level_of(frames: np.ndarray, *, suspected: tuple[int, ...] = ()) -> np.ndarray:
+    levels = HeatLevels(left_out=20)
+    for index, frame in enumerate(frames):
+        levels.add(index, 100.0 if index in suspected else 1.0, frame)
+    mask = np.zeros(len(frames), dtype=bool)
+    mask[list(suspected)] = True
+    return levels.level(mask)
+
+
+def test_heat_of_good_parts_rarely_passes_one() -> None:
+    """No frame of the window itself does; of fresh frames, one pixel in ten thousand at most."""
+    level = level_of(good_frames(0))
+    assert (good_frames(0) / level).max() <= 1.0 + 1e-5
+    assert np.mean(good_frames(7) / level > 1.0) < 1e-4
+
+
+def test_heat_where_good_parts_are_cold_does_not_explode() -> None:
+    """Noise on a cold face stays far below 1; so much heat as the edge always has would stand out there."""
+    level = level_of(good_frames(0))
+    assert (good_frames(7)[:, :, :15] / level[:, :15]).max() < 0.9
+    assert 6.0 / level[10, 5] > 1.5
+    assert 6.0 / level[10, 20] < 1.0
+
+
+def test_heat_level_leaves_suspected_frames_out() -> None:
+    frames = good_frames(0)
+    spoilt = frames.copy()
+    spoilt[[5, 50]] *= 50
+    rest = np.delete(frames, [5, 50], axis=0)
+    assert np.allclose(level_of(spoilt, suspected=(5, 50)), level_of(rest))
+
+
+def test_heat_level_of_large_maps_stays_within_its_memory() -> None:
+    """What is kept apart is pooled into cells; levels cover every pixel all the same."""
+    levels = HeatLevels(left_out=2_000)
+    frames = np.random.default_rng(0).gamma(4.0, size=(40, 200, 301)).astype(np.float32)
+    for index, frame in enumerate(frames):
+        levels.add(index, float(index), frame)
+    kept = sum(entry[2].nbytes for entry in levels._apart)
+    assert kept / 40 * 2_000 <= MAX_BYTES
+    level = levels.level(np.zeros(40, dtype=bool))
+    assert level.shape == (200, 301)
+    assert np.all(level >= frames.max(axis=0))
+
+
+def test_calibration_heat_scales_one_map_and_many() -> None:
+    made = calibration()
+    raw = heat(0)
+    assert made.heat(raw).dtype == np.float32
+    assert np.allclose(made.heat(np.stack([raw, raw]))[1], made.heat(raw))
+    with pytest.raises(CalibrationError, match="heatmap"):
+        made.heat(raw[:3])
+
+
+def test_heat_level_of_stone_cold_maps_is_positive() -> None:
+    collected = filled(scores(100))
+    collected._heat = HeatLevels(left_out=6)
+    for index in range(100):
+        collected._heat.add(index, 1.0, np.zeros((4, 4), dtype=np.float32))
+    assert np.all(collected.finish(**FINISH).heat_level > 0)

@@ -1,0 +1,123 @@
+"""Thresholds keep their promise on lines whose truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from calibration import Budget, CalibrationError, Rule, Threshold, calibrate
+from calibration.episodes import EpisodeCounts
+from tests.calibration.lines import scores
+
+PER_100 = Budget(alarms=1, per_frames=100)
+
+
+def found(values: np.ndarray, **settings: object) -> Threshold:
+    settings = {"frames_per_second": 20.0, "budget": PER_100, **settings}
+    return calibrate(values, **settings)  # type: ignore[arg-type]
+
+
+def realised(threshold: float, rule: Rule, *, correlation: float, frames: int = 1_000_000) -> float:
+    """Alarm episodes per frame on fresh data."""
+    return EpisodeCounts(rule.statistic(scores(frames, correlation=correlation, seed=999))).at(threshold) / frames
+
+
+@pytest.mark.parametrize(("correlation", "frames"), [(0.0, 1_500), (0.9, 6_000), (0.98, 12_000)])
+@pytest.mark.parametrize("rule", [Rule(k=1, n=1), Rule(k=3, n=5)], ids=str)
+def test_calibrate_certified_thresholds_keep_the_budget(correlation: float, frames: int, rule: Rule) -> None:
+    """In at least 90 % of 40 lines, as specified; 95 % on independent frames."""
+    lines = [found(scores(frames, correlation=correlation, seed=seed), rule=rule) for seed in range(40)]
+    values = np.array([line.value for line in lines if line.certified])
+    assert values.size >= 20
+    statistic = rule.statistic(scores(1_000_000, correlation=correlation, seed=999))
+    rates = EpisodeCounts(statistic).at_levels(values) / statistic.size
+    assert np.mean(rates <= 0.01) >= (0.95 if correlation == 0 else 0.90)
+
+
+def test_calibrate_certified_wherever_a_quarter_would_do_for_an_oracle() -> None:
+    """Twelve budget spans of independent frames: an oracle needs three."""
+    assert all(found(scores(1_200, seed=seed)).certified for seed in range(40))
+
+
+def test_calibrate_plain_quantile_fails_where_we_keep_the_promise() -> None:
+    """1,000 frames at correlation 0.98 are ten independent ones: nothing can be certified, and we say so."""
+    lines = [found(scores(1_000, correlation=0.98, seed=seed)) for seed in range(20)]
+    assert not any(line.certified for line in lines)
+    assert np.median([line.effective_sample_size for line in lines]) < 40
+    promised = [line.promised_alarms_per_day / (20 * 86_400) for line in lines]
+    rates = [realised(line.value, Rule(k=1, n=1), correlation=0.98) for line in lines]
+    assert np.mean(np.array(rates) <= np.array(promised)) >= 0.8
+
+
+def test_calibrate_beyond_the_window_says_what_it_takes() -> None:
+    line = found(scores(2_000), budget=Budget.parse("1 per shift"))
+    assert (line.certified, line.method) == (False, "peaks over threshold")
+    assert line.frames_needed is not None
+    assert line.frames_needed > 8 * 3600 * 20 * 3
+    assert line.promised_alarms_per_day > 3.0
+    assert line.value > 10
+    assert f"{line.frames_needed:,}" in line.reason
+    assert "\n" not in line.reason
+
+
+def test_calibrate_a_window_of_the_frames_needed_is_certified() -> None:
+    budget = Budget(alarms=1, per_frames=500)
+    for seed in range(5):
+        short = found(scores(1_000, correlation=0.5, seed=seed), budget=budget)
+        assert short.frames_needed is not None
+        assert found(scores(short.frames_needed, correlation=0.5, seed=seed), budget=budget).certified
+
+
+def test_calibrate_certified_promise_keeps_the_budget() -> None:
+    line = found(scores(5_000))
+    assert line.certified
+    assert line.frames_needed is None
+    assert line.promised_alarms_per_day <= PER_100.per_day(frames_per_second=20.0)
+    assert line.expected_alarms_per_day < line.promised_alarms_per_day
+
+
+def test_calibrate_more_confidence_costs_height() -> None:
+    values = scores(5_000)
+    assert found(values, confidence=0.5).value < found(values, confidence=0.99).value
+
+
+def test_calibrate_longer_quiet_time_never_raises_the_threshold() -> None:
+    values = scores(20_000, correlation=0.9)
+    assert found(values, quiet_frames=40).value <= found(values).value
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_calibrate_follows_the_units_of_the_scores(scale: float) -> None:
+    values = scores(2_000)
+    for budget in (PER_100, Budget.parse("1 per day")):
+        assert found(values * scale, budget=budget).value == pytest.approx(found(values, budget=budget).value * scale)
+
+
+def test_calibrate_rounded_scores_with_many_ties_work() -> None:
+    line = found(np.round(scores(3_000), 1))
+    assert line.certified
+    assert np.isfinite(found(np.round(scores(300)), budget=Budget.parse("1 per day")).value)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (np.ones(300), "camera frozen"),
+        (np.r_[np.arange(200.0), np.nan], "not finite"),
+        (np.r_[np.arange(200.0), np.inf], "not finite"),
+        (np.arange(20.0), "wanted at least 50"),
+        (np.zeros((10, 30)), "in one row"),
+    ],
+)
+def test_calibrate_bad_scores_are_one_clear_line(values: np.ndarray, words: str) -> None:
+    with pytest.raises(CalibrationError, match=words) as error:
+        found(values)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"frames_per_second": 0.0}, {"confidence": 1.0}, {"confidence": 0.1}, {"quiet_frames": 0}]
+)
+def test_calibrate_impossible_settings_are_named(settings: dict[str, float]) -> None:
+    with pytest.raises(CalibrationError, match=next(iter(settings))):
+        found(scores(300), **settings)
