@@ -13,18 +13,32 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 from agent.database import Database, DiskFull
+from agent.rows import (
+    COLUMNS,
+    KEPT_DEAD_LETTERS,
+    OLDEST_LONE_ENDS,
+    OLDEST_PICTURES,
+    OLDEST_WHOLE_ALARMS,
+    ROW_BYTES,
+    SCHEMA,
+    Counts,
+    Message,
+    Row,
+    cost_of,
+    count_up,
+    counters,
+    salvage,
+    store_state,
+    trim_missing,
+)
 
 log = logging.getLogger(__name__)
 
 DEFAULT_MAX_BYTES = 2 * 1024**3
-
-# What a row costs beside its payload: its key, topic and index entries. Measured 210 bytes with 40-byte topics.
-ROW_BYTES = 256
 
 # Where the true sequence number is lost with a corrupt file, the next one leaves a gap this wide, so that a subscriber
 # sees that something is missing; the last number known lags by at most what one crash can lose.
@@ -32,87 +46,6 @@ SEQUENCE_JUMP = 1000
 
 # Kept free for the moment when the disk is full: the log fits into it, so that it can be moved into the database.
 RESERVE_BYTES = 6 * 1024 * 1024
-
-# Sequence numbers that will never arrive, kept to be told; and messages that the broker refused for good.
-KEPT_MISSING = 100
-KEPT_DEAD_LETTERS = 1000
-
-SCHEMA = """
-CREATE TABLE message (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, sequence INTEGER NOT NULL, camera TEXT NOT NULL, alarm TEXT NOT NULL,
-    part TEXT NOT NULL, picture INTEGER NOT NULL, topic TEXT NOT NULL, media_type TEXT NOT NULL,
-    cost INTEGER NOT NULL, captured REAL, payload BLOB NOT NULL);
-CREATE INDEX message_order ON message (picture, camera, id);
-CREATE INDEX message_age ON message (picture, sequence, id);
-CREATE INDEX message_alarm ON message (alarm, part);
-CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE agent_state (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE missing (sequence INTEGER PRIMARY KEY);
-CREATE TABLE dead_letter (
-    id INTEGER PRIMARY KEY, at TEXT NOT NULL, sequence INTEGER NOT NULL, topic TEXT NOT NULL, reason TEXT NOT NULL,
-    payload BLOB);
-"""
-
-# What may be dropped, in groups that go together, oldest first.
-_OLDEST_PICTURES = "SELECT id FROM message WHERE picture = 1 ORDER BY sequence, id LIMIT 64"
-_OLDEST_WHOLE_ALARMS = (
-    "SELECT r.id, c.id FROM message c JOIN message r ON r.alarm = c.alarm AND r.part = 'raised' AND r.picture = 0 "
-    "WHERE c.picture = 0 AND c.part = 'cleared' ORDER BY c.id LIMIT 64"
-)
-_OLDEST_LONE_ENDS = "SELECT id FROM message WHERE picture = 0 AND part = 'cleared' ORDER BY id LIMIT 64"
-
-_COLUMNS = "id, sequence, camera, alarm, part, picture, topic, media_type, cost, captured, payload"
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """Something to publish: the document of an alarm, or one of its pictures."""
-
-    topic: str
-    payload: bytes
-    alarm: str
-    """Id of the alarm it belongs to."""
-    part: str
-    """`raised` or `cleared` for the document; `heatmap`, `overlay`, `frame` for a picture."""
-    picture: bool = False
-    media_type: str = "application/json"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A message that waits in the outbox."""
-
-    id: int
-    sequence: int
-    camera: str
-    alarm: str
-    part: str
-    picture: bool
-    topic: str
-    media_type: str
-    cost: int
-    """What it counts against the quota, bytes."""
-    captured_monotonic: float | None
-    """Monotonic time of capture, seconds; None for rows of an earlier run, whose clock is not ours."""
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How the outbox stands."""
-
-    waiting: int
-    """Rows."""
-    waiting_bytes: int
-    """What they count against the quota."""
-    sequence: int
-    """The number assigned last; 0 before the first."""
-    dropped_pictures: int
-    dropped_alarms: int
-    dead_letters: int
-    omitted_pictures: int
-    missing: tuple[int, ...]
-    """The latest sequence numbers that will never arrive."""
 
 
 class Outbox:
@@ -173,7 +106,7 @@ class Outbox:
     def save_state(self, state: Mapping[str, bytes]) -> None:
         """Stores `state` durably, beside what is there under other keys."""
         with self._lock:
-            self._database.transaction(lambda db: _store_state(db, state))
+            self._database.transaction(lambda db: store_state(db, state))
 
     def next_alarms(self, limit: int, *, busy: Collection[str] = ()) -> list[Row]:
         """The oldest waiting alarm message of each camera that is not `busy`, oldest first, `limit` at most."""
@@ -181,7 +114,7 @@ class Outbox:
             cameras = [camera for camera, count in self._waiting.items() if count > 0 and camera not in busy]
             if limit <= 0 or not cameras:
                 return []
-            query = f"SELECT {_COLUMNS} FROM message WHERE picture = 0 AND camera = ? ORDER BY id LIMIT 1"
+            query = f"SELECT {COLUMNS} FROM message WHERE picture = 0 AND camera = ? ORDER BY id LIMIT 1"
             rows = self._database.transaction(
                 lambda db: [row for camera in cameras for row in db.execute(query, (camera,))], durable=False
             )
@@ -215,7 +148,7 @@ class Outbox:
             if chosen and max_bytes is not None and total > max_bytes:
                 break
             chosen.append(identity)
-        one = f"SELECT {_COLUMNS} FROM message WHERE id = ?"
+        one = f"SELECT {COLUMNS} FROM message WHERE id = ?"
         return [self._row(db.execute(one, (identity,)).fetchone()) for identity in chosen]
 
     def acknowledge(self, rows: Iterable[int]) -> None:
@@ -238,13 +171,13 @@ class Outbox:
 
     def replace(self, row: Row, message: Message) -> None:
         """Puts `message` (a note) in the place of a picture that the broker has no room for."""
-        cost = _cost(message)
+        cost = cost_of(message)
         with self._lock:
             self._database.transaction(lambda db: self._swap(db, row, message, cost))
 
     def counts(self) -> Counts:
         with self._lock:
-            values, missing = self._database.transaction(_counters, durable=False)
+            values, missing = self._database.transaction(counters, durable=False)
             return Counts(
                 waiting=self._count(),
                 waiting_bytes=self._bytes,
@@ -300,10 +233,10 @@ class Outbox:
         def work(db: sqlite3.Connection) -> None:
             messages = build(sequence)
             kept = self._fitting(messages) if with_pictures else [m for m in messages if not m.picture]
-            _count_up(db, "dropped_pictures", len(messages) - len(kept))
-            self._make_room(db, sum(map(_cost, kept)))
+            count_up(db, "dropped_pictures", len(messages) - len(kept))
+            self._make_room(db, sum(map(cost_of, kept)))
             self._insert(db, sequence, camera, kept, captured)
-            _store_state(db, state)
+            store_state(db, state)
             db.execute("INSERT OR REPLACE INTO counter VALUES ('sequence', ?)", (sequence,))
 
         self._change(work)
@@ -323,10 +256,10 @@ class Outbox:
     def _fitting(self, messages: Sequence[Message]) -> list[Message]:
         """The messages without those pictures that the whole quota could not hold beside the rest."""
         kept = [message for message in messages if not message.picture]
-        room = self._max_bytes - sum(map(_cost, kept))
+        room = self._max_bytes - sum(map(cost_of, kept))
         for message in messages:
-            if message.picture and _cost(message) <= room:
-                room -= _cost(message)
+            if message.picture and cost_of(message) <= room:
+                room -= cost_of(message)
                 kept.append(message)
         return kept
 
@@ -335,11 +268,11 @@ class Outbox:
     ) -> None:
         for m in messages:
             cursor = db.execute(
-                f"INSERT INTO message ({_COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (sequence, camera, m.alarm, m.part, m.picture, m.topic, m.media_type, _cost(m), captured, m.payload),
+                f"INSERT INTO message ({COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (sequence, camera, m.alarm, m.part, m.picture, m.topic, m.media_type, cost_of(m), captured, m.payload),
             )
             self._last_id = cursor.lastrowid or self._last_id
-            self._note(camera, m.picture, 1, _cost(m))
+            self._note(camera, m.picture, 1, cost_of(m))
 
     def _note(self, camera: str, picture: bool, rows: int, cost: int) -> None:
         self._bytes += cost
@@ -358,12 +291,12 @@ class Outbox:
             return
         # A little more than needed, so that a full outbox does not do this for every alarm.
         limit = self._max_bytes - needed - self._max_bytes // 100
-        pictures = self._drop(db, limit, _OLDEST_PICTURES)
+        pictures = self._drop(db, limit, OLDEST_PICTURES)
         # An alarm whose raised message waits too was never heard of: nobody misses its end. Those go before lone ends.
-        alarms = self._drop(db, limit, _OLDEST_WHOLE_ALARMS)
-        alarms += self._drop(db, limit, _OLDEST_LONE_ENDS)
-        _count_up(db, "dropped_pictures", pictures)
-        _count_up(db, "dropped_alarms", alarms)
+        alarms = self._drop(db, limit, OLDEST_WHOLE_ALARMS)
+        alarms += self._drop(db, limit, OLDEST_LONE_ENDS)
+        count_up(db, "dropped_pictures", pictures)
+        count_up(db, "dropped_alarms", alarms)
         if pictures or alarms:
             what = f"{pictures} pictures and {alarms} messages of cleared alarms"
             log.warning("the outbox is full (%d bytes): dropped %s", self._max_bytes, what)
@@ -378,7 +311,7 @@ class Outbox:
             for group in groups:
                 if self._bytes > limit:
                     dropped += self._delete(db, [row for row in group if row is not None], missing=True)
-        _trim_missing(db)
+        trim_missing(db)
         return dropped
 
     def _give_up_pictures(self) -> None:
@@ -390,7 +323,7 @@ class Outbox:
         def work(db: sqlite3.Connection) -> None:
             query = "SELECT id FROM message WHERE picture = 1 ORDER BY sequence, id LIMIT ?"
             rows = [row for (row,) in db.execute(query, (self._pictures // 2 + 1,))]
-            _count_up(db, "dropped_pictures", self._delete(db, rows))
+            count_up(db, "dropped_pictures", self._delete(db, rows))
 
         with suppress(DiskFull):
             self._change(work)
@@ -428,14 +361,14 @@ class Outbox:
         if self._delete(db, [row.id], missing=True) == 0:
             return
         at = datetime.now(timezone.utc).isoformat()
-        _trim_missing(db)
+        trim_missing(db)
         payload = None if row.picture else row.payload
         db.execute(
             "INSERT INTO dead_letter (at, sequence, topic, reason, payload) VALUES (?, ?, ?, ?, ?)",
             (at, row.sequence, row.topic, reason, payload),
         )
         db.execute("DELETE FROM dead_letter WHERE id <= (SELECT max(id) FROM dead_letter) - ?", (KEPT_DEAD_LETTERS,))
-        _count_up(db, "dead_letters", 1)
+        count_up(db, "dead_letters", 1)
 
     def _swap(self, db: sqlite3.Connection, row: Row, message: Message, cost: int) -> None:
         changed = db.execute(
@@ -444,7 +377,7 @@ class Outbox:
         ).rowcount
         if changed:
             self._bytes += cost - row.cost
-            _count_up(db, "omitted_pictures", 1)
+            count_up(db, "omitted_pictures", 1)
 
     # Opening
 
@@ -461,13 +394,13 @@ class Outbox:
 
     def _begin(self, db: sqlite3.Connection, aside: Path | None) -> None:
         """Fills a new file: where an earlier one was lost, numbers go on behind a gap and standing alarms are saved."""
-        sequence, state = _salvage(aside) if aside is not None else (0, {})
+        sequence, state = salvage(aside) if aside is not None else (0, {})
         known = max(sequence, self._sequence, self._read_hint())
         start = known + SEQUENCE_JUMP if known > 0 or aside is not None else 0
         db.execute("INSERT INTO counter VALUES ('sequence', ?)", (start,))
         # A PUBACK for a row of the lost file must not delete a row of this one.
         db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('message', ?)", (self._last_id,))
-        _store_state(db, state)
+        store_state(db, state)
         self._waiting.clear()
         self._pictures = self._bytes = 0
         self._sequence = start
@@ -495,44 +428,4 @@ class Outbox:
         )
 
 
-def _cost(message: Message) -> int:
-    return len(message.payload) + ROW_BYTES
-
-
-def _count_up(db: sqlite3.Connection, name: str, by: int) -> None:
-    if by:
-        db.execute(
-            "INSERT INTO counter VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = value + ?2", (name, by)
-        )
-
-
-def _counters(db: sqlite3.Connection) -> tuple[Counter[str], tuple[int, ...]]:
-    values = Counter(dict(db.execute("SELECT name, value FROM counter").fetchall()))
-    missing = tuple(sequence for (sequence,) in db.execute("SELECT sequence FROM missing ORDER BY sequence"))
-    return values, missing
-
-
-def _trim_missing(db: sqlite3.Connection) -> None:
-    db.execute(
-        "DELETE FROM missing WHERE sequence NOT IN (SELECT sequence FROM missing ORDER BY sequence DESC LIMIT ?)",
-        (KEPT_MISSING,),
-    )
-
-
-def _store_state(db: sqlite3.Connection, state: Mapping[str, bytes]) -> None:
-    for key, value in state.items():
-        db.execute("INSERT OR REPLACE INTO agent_state VALUES (?, ?)", (key, value))
-
-
-def _salvage(aside: Path) -> tuple[int, dict[str, bytes]]:
-    """The sequence number and the agent's state from a corrupt file, as far as they can still be read."""
-    sequence, state = 0, {}
-    with suppress(sqlite3.Error):
-        db = sqlite3.connect(aside)
-        try:
-            with suppress(sqlite3.Error):
-                state = dict(db.execute("SELECT key, value FROM agent_state").fetchall())
-            (sequence,) = db.execute("SELECT value FROM counter WHERE name = 'sequence'").fetchone()
-        finally:
-            db.close()
-    return sequence, state
+__all__ = ["ROW_BYTES", "Counts", "Message", "Outbox", "Row"]

@@ -17,24 +17,15 @@ from importlib.metadata import version
 
 from agent.backoff import Backoff
 from agent.broker import Broker
-from agent.connection import (
-    Acknowledged,
-    Connected,
-    Connection,
-    ConnectionLost,
-    Event,
-    Outgoing,
-    Protocol,
-    Received,
-    Subscribed,
-    UnsupportedVersion,
-)
+from agent.connection import Connection, ConnectionLost, Protocol, UnsupportedVersion
 from agent.errors import InspectdError, Temporary
+from agent.flow import Board, Suspicions
 from agent.outbox import Outbox, Row
+from agent.packets import Acknowledged, Connected, Event, Outgoing, Received, Subscribed
 from agent.payloads import DeliveryPayload, Presence, StatePayload
 from agent.reporting import Reporter
 from agent.requests import Execute, Requests
-from agent.session import BACKLOG_PICTURES_PER_SECOND, Board, Session, Suspicions
+from agent.session import BACKLOG_PICTURES_PER_SECOND, Session
 from agent.subscriptions import CommandMessage, MessageHandler, Subscriptions, may_answer_on
 from agent.topics import Topics
 

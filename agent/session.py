@@ -8,13 +8,15 @@ backlog go at a limited rate, and pictures never fill the window or the link, so
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from agent.connection import Acknowledged, Connected, Connection, Outgoing
+from agent.connection import Connection
 from agent.errors import Temporary
+from agent.flow import Board, PictureWindow, Refusal, Suspicions
 from agent.outbox import Message, Outbox, Row
+from agent.packets import Acknowledged, Connected, Outgoing
 from agent.payloads import AlarmPayload, OmittedPayload
 from agent.pictures import shrink
 
@@ -23,23 +25,12 @@ log = logging.getLogger(__name__)
 # In flight at most: Mosquitto's own default, and enough to keep a link of 50 ms busy with 400 messages a second.
 WINDOW = 20
 
-# A live alarm waits behind the pictures in flight, so there are no more than the link carries in this time.
-PICTURE_DELAY_SECONDS = 0.25
-MIN_PICTURE_WINDOW_BYTES = 128 * 1024
-MAX_PICTURE_WINDOW_BYTES = 4 * 1024 * 1024
-
 # Pictures of a backlog a second: 10,000 of them are through in under two minutes, and no subscriber is flooded.
 BACKLOG_PICTURES_PER_SECOND = 100.0
 
 # A connection on which a PUBACK is this late is taken for dead, beyond what the slowest link served (bytes/s) needs.
 PUBACK_TIMEOUT_SECONDS = 10.0
 SLOWEST_LINK = 16 * 1024
-
-# The broker closed the connection this often with a picture in flight, at last with this one alone: it is the picture.
-# (Mosquitto answers to a payload above its `message_size_limit` with PUBACK 0x95, which MQTT 5 does not allow there and
-# paho takes for a broken protocol; MQTT 3.1.1 brokers just close.)
-SUSPECT_LOSSES = 2
-POISON_LOSSES = 4
 
 # PUBACK reason codes (MQTT 5, 3.4.2.1) that no second attempt changes: topic name invalid, payload format invalid.
 _HOPELESS = {0x90, 0x99}
@@ -51,81 +42,6 @@ RETRY_MAX_SECONDS = 60.0
 
 # A picture that is refused this often for any other reason is given up; an alarm is tried for as long as it takes.
 PICTURE_ATTEMPTS = 8
-
-
-class Board:
-    """The retained documents: the latest of each topic. What the broker forgot, it is told again on every connect."""
-
-    def __init__(self) -> None:
-        self._documents: dict[str, tuple[int, bytes]] = {}
-
-    def put(self, topic: str, payload: bytes) -> None:
-        version, old = self._documents.get(topic, (0, b""))
-        if payload != old:
-            self._documents[topic] = (version + 1, payload)
-
-    def newer_than(self, sent: dict[str, int]) -> list[tuple[str, int, bytes]]:
-        """Topic, version and document of all that is not `sent`."""
-        documents = list(self._documents.items())
-        return [(topic, version, payload) for topic, (version, payload) in documents if sent.get(topic) != version]
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A row that the broker refused lately."""
-
-    attempts: int
-    not_before: float
-    """Monotonic time of the next attempt, seconds."""
-
-
-@dataclass
-class Suspicions:
-    """Rows that the broker refused, or may be choking on; outlives a connection, which may be what such a row costs."""
-
-    losses: Counter[int] = field(default_factory=Counter)
-    """How often the broker closed the connection while the row was in flight."""
-    refusals: dict[int, Refusal] = field(default_factory=dict)
-
-    def connection_lost(self, pictures: list[Row]) -> None:
-        """The broker closed the connection while these were in flight."""
-        for row in pictures:
-            limit = POISON_LOSSES if len(pictures) == 1 else SUSPECT_LOSSES
-            self.losses[row.id] = min(self.losses[row.id] + 1, limit)
-        if len(self.losses) > 1000:
-            self.losses.clear()
-
-    def forget(self, row: Row) -> None:
-        """It is settled."""
-        self.losses.pop(row.id, None)
-        self.refusals.pop(row.id, None)
-
-    def suspected(self, row: Row) -> bool:
-        return self.losses[row.id] >= SUSPECT_LOSSES
-
-    def guilty(self, row: Row) -> bool:
-        return self.losses[row.id] >= POISON_LOSSES
-
-
-@dataclass(slots=True)
-class PictureWindow:
-    """How many bytes of pictures may be in flight: found from their delay, as TCP Vegas finds its window.
-
-    >>> window = PictureWindow()
-    >>> window.acknowledged(100_000, delay_seconds=0.01); window.bytes
-    231072
-    >>> window.acknowledged(100_000, delay_seconds=1.0); window.bytes
-    131072
-    """
-
-    bytes: int = MIN_PICTURE_WINDOW_BYTES
-
-    def acknowledged(self, picture_bytes: int, *, delay_seconds: float) -> None:
-        """A picture was acknowledged so long after it was sent."""
-        if delay_seconds < PICTURE_DELAY_SECONDS:
-            self.bytes = min(self.bytes + picture_bytes, MAX_PICTURE_WINDOW_BYTES)
-        else:
-            self.bytes = max(self.bytes // 2, MIN_PICTURE_WINDOW_BYTES)
 
 
 @dataclass(slots=True)
@@ -374,7 +290,7 @@ class Session:
         self.problem = f"the broker refuses {row.topic}: {event.reason}"
         log.log(logging.WARNING if attempts == 1 else logging.DEBUG, "%s (attempt %d)", self.problem, attempts)
         if event.code == _TOO_LARGE and row.picture:
-            self._suspicions.losses[row.id] = POISON_LOSSES
+            self._suspicions.condemn(row)
         elif hopeless:
             self._suspicions.refusals.pop(row.id, None)
             self._bury(row, event.reason)

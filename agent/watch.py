@@ -16,8 +16,9 @@ from pathlib import Path
 
 from agent.backoff import Backoff
 from agent.broker import Broker
-from agent.connection import Connected, Connection, Protocol, Received, Subscribed, UnsupportedVersion
+from agent.connection import Connection, Protocol, UnsupportedVersion
 from agent.errors import Permanent, Temporary
+from agent.packets import Connected, Received, Subscribed
 from agent.payloads import AlarmPayload, OmittedPayload, StatusPayload, parse
 from agent.records import Event
 from agent.topics import check_level
