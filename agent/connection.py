@@ -262,7 +262,7 @@ class Connection:
 
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         said = flags.is_disconnect_packet_from_server
-        why = f"the broker ended the connection: {reason}" if said else self._last_error or f"connection lost: {reason}"
+        why = f"the broker ended the connection: {reason}" if said else self._last_error or _lost_text(reason)
         self._lost(why, closed_by_broker=said or "timed out" not in why.lower(), explained=said)
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason: Any, properties: Any) -> None:
@@ -295,6 +295,11 @@ class Connection:
 def _properties(packet: int) -> Any:
     """An empty set of MQTT 5 properties for a kind of packet; paho gives its class no types."""
     return Properties(packet)  # type: ignore[no-untyped-call]
+
+
+def _lost_text(reason: Any) -> str:
+    """paho calls a connection that was closed without a word an unspecified error (0x80)."""
+    return "the other side closed the connection" if reason.value == 0x80 else f"connection lost: {reason}"
 
 
 def _topic(message: Any) -> str:
