@@ -26,6 +26,8 @@ _TAIL_POWER = 2 / 3
 class Evidence:
     """What a window says about every threshold, before a budget is asked for."""
 
+    frames: int
+    """Length of the window, frames."""
     statistic: NDArray[np.float64]
     """The rule's statistic over the window [N - n + 1]."""
     counts: EpisodeCounts
@@ -51,7 +53,7 @@ class Evidence:
         spread = dispersion(
             statistic, counts, autocorrelation_time=slowest, confidence=1 - miss, quiet_frames=quiet_frames
         )
-        return cls(statistic, counts, scores.size / time, spread, confidence)
+        return cls(scores.size, statistic, counts, scores.size / time, spread, confidence)
 
     @property
     def miss(self) -> float:

@@ -103,7 +103,7 @@ def threshold_for(evidence: Evidence, *, budget: Budget, frames_per_second: floa
 
 
 def _certified(evidence: Evidence, level: float, budget: Budget, per_day: float) -> Threshold:
-    frames, episodes = evidence.counts.frames, evidence.counts.at(level)
+    frames, episodes = evidence.frames, evidence.counts.at(level)
     return Threshold(
         value=level,
         method=CONFORMAL,
@@ -135,12 +135,12 @@ def _extrapolated(evidence: Evidence, allowed: float, budget: Budget, frames_per
         expected_alarms_per_day=allowed * per_day,
         dispersion=evidence.dispersion.estimate,
         episodes=evidence.counts.at(level),
-        frames=evidence.counts.frames,
+        frames=evidence.frames,
     )
 
 
 def _missing(evidence: Evidence, budget: Budget, needed: int, frames_per_second: float) -> str:
-    have, seconds = evidence.counts.frames, needed / frames_per_second
+    have, seconds = evidence.frames, needed / frames_per_second
     span = f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.0f} minutes"
     return (
         f"{have:,} frames, worth {evidence.effective_sample_size:,.0f} independent ones, cannot certify {budget}: the "
