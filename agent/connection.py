@@ -28,6 +28,9 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 # MQTT 5, 3.2.2.3.3: what a broker that names no Receive Maximum takes.
 DEFAULT_RECEIVE_MAXIMUM = 65_535
 
+# Reason of a connection that we gave up ourselves, for want of an answer to a ping.
+KEEP_ALIVE_TIMEOUT = 0x8D
+
 # CONNACK of a broker that does not know the protocol version: MQTT 5 (0x84) and MQTT 3.1.1 (1).
 _UNSUPPORTED_VERSION = {0x84, 1}
 
@@ -263,7 +266,7 @@ class Connection:
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         said = flags.is_disconnect_packet_from_server
         why = f"the broker ended the connection: {reason}" if said else self._last_error or _lost_text(reason)
-        self._lost(why, closed_by_broker=said or "timed out" not in why.lower(), explained=said)
+        self._lost(why, closed_by_broker=reason.value != KEEP_ALIVE_TIMEOUT, explained=said)
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason: Any, properties: Any) -> None:
         self._events.append(Acknowledged(mid, reason.value, str(reason)))
