@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TypeVar
 
 from agent.database import Database, DiskFull
 from agent.rows import (
@@ -37,6 +38,8 @@ from agent.rows import (
 )
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 DEFAULT_MAX_BYTES = 2 * 1024**3
 
@@ -228,9 +231,9 @@ class Outbox:
         *,
         with_pictures: bool,
     ) -> int:
-        sequence = self._sequence + 1
-
-        def work(db: sqlite3.Connection) -> None:
+        def work(db: sqlite3.Connection) -> int:
+            # Read here: where the file turns out to be corrupt, this runs again in a new one, behind the gap.
+            sequence = self._sequence + 1
             messages = build(sequence)
             kept = self._fitting(messages) if with_pictures else [m for m in messages if not m.picture]
             count_up(db, "dropped_pictures", len(messages) - len(kept))
@@ -238,16 +241,16 @@ class Outbox:
             self._insert(db, sequence, camera, kept, captured)
             store_state(db, state)
             db.execute("INSERT OR REPLACE INTO counter VALUES ('sequence', ?)", (sequence,))
+            return sequence
 
-        self._change(work)
-        self._sequence = sequence
+        self._sequence = sequence = self._change(work)
         self._write_hint(sequence)
         return sequence
 
-    def _change(self, work: Callable[[sqlite3.Connection], None]) -> None:
+    def _change(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Runs `work` durably; where it fails, what we know of the table is read again, since it was undone there."""
         try:
-            self._database.transaction(work)
+            return self._database.transaction(work)
         except BaseException:
             with suppress(Exception):
                 self._database.transaction(self._load, durable=False)
