@@ -21,6 +21,9 @@ _TAIL_SHARE = 0.15
 # 2).
 _TAIL_POWER = 2 / 3
 
+# Quiet times that a window must hold for its episodes to be counted by that quiet time.
+_LEAST_QUIET_TIMES = 50
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -45,6 +48,8 @@ class Evidence:
     ) -> Evidence:
         """Take the evidence of a window of finite scores [N], N ≥ n."""
         statistic = rule.statistic(scores)
+        # A window of few quiet times holds few episodes whatever its scores; a shorter one counts more, never fewer.
+        quiet_frames = min(quiet_frames, max(1, statistic.size // _LEAST_QUIET_TIMES))
         counts = EpisodeCounts(statistic, quiet_frames=quiet_frames)
         # Two limits are used together, so each takes half of the chance of being wrong (Bonferroni).
         miss = (1 - confidence) / 2
@@ -86,6 +91,9 @@ class Evidence:
         base = float(np.quantile(self.statistic, 1 - _TAIL_SHARE))
         many = int(min(self.counts.frames**_TAIL_POWER, self.counts.at(base)))
         levels = self.counts.highest_levels(max(many, 2) + 1)
+        if levels.size < 3:
+            # A statistic that hardly moves has no episodes to speak of: its highest values stand in for them.
+            levels = np.sort(self.statistic)[: -max(many, 2) - 2 : -1]
         return fit_tail(levels, frames=self.counts.frames, dispersion=self.dispersion.estimate)
 
     def frames_needed(self, allowed: float) -> int:

@@ -86,6 +86,21 @@ def test_calibrate_longer_quiet_time_never_raises_the_threshold() -> None:
     assert found(values, quiet_frames=40).value <= found(values).value
 
 
+@pytest.mark.parametrize("budget", ["1 per 100 frames", "1 per day"])
+def test_calibrate_quiet_time_longer_than_the_window_works(budget: str) -> None:
+    line = found(scores(300), quiet_frames=1_000, budget=Budget.parse(budget))
+    assert 5 < line.value < 100
+
+
+def test_calibrate_one_odd_frame_among_equal_ones_works() -> None:
+    """The 2-of-3 statistic then never moves; the threshold is where it stands."""
+    values = np.ones(300)
+    values[100] = 2.0
+    line = found(values, rule=Rule(k=2, n=3), budget=Budget.parse("1 per day"))
+    assert 1.0 <= line.value < 1.001
+    assert not line.certified
+
+
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_calibrate_follows_the_units_of_the_scores(scale: float) -> None:
     values = scores(2_000)
