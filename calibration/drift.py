@@ -33,7 +33,7 @@ _CENTRE_ERRORS, _REFINED_WORTH = 3.0, 1_600.0
 
 # Blocks over which their scatter is judged, and how often they may be doubled for it: a dependence time of a window of
 # three independent frames has been seen four times too short.
-_JUDGED_BLOCKS, _MOST_DOUBLINGS = 16, 6
+_JUDGED_BLOCKS, _MOST_DOUBLINGS = 16, 2
 
 # Scores are clipped at so many scales from the centre: a defect must not look like drift.
 _CLIP = 4.0
@@ -65,7 +65,7 @@ class DriftMonitor:
         self._block_frames = max(1, math.ceil(_BLOCK_WORTH * reference.autocorrelation_time))
         self._low = reference.centre - _CLIP * reference.scale
         self._high = reference.centre + _CLIP * reference.scale
-        self._sum, self._left = 0.0, self._block_frames
+        self._sum, self._squares, self._left = 0.0, 0.0, self._block_frames
         self._centre, self._worth = reference.centre, max(reference.effective_sample_size, 1.0)
         self._scale = max(reference.scale, 1e-12)
         self._side, self._calm = 0, 0
@@ -84,8 +84,10 @@ class DriftMonitor:
 
     def update(self, score: float) -> bool:
         """Take the next score and return the flag."""
-        # min and max, spelled out: this line runs for every frame.
-        self._sum += self._low if score < self._low else self._high if score > self._high else score
+        # min and max, spelled out: this runs for every frame.
+        clipped = self._low if score < self._low else self._high if score > self._high else score
+        self._sum += clipped
+        self._squares += (clipped - self.reference.centre) ** 2
         self._left -= 1
         if self._left == 0:
             self._end_block(self._sum / self._block_frames)
@@ -97,22 +99,27 @@ class DriftMonitor:
         start = 0
         while values.size - start >= self._left:
             end = start + self._left
-            self._sum += float(values[start:end].sum())
+            self._add(values[start:end])
             start, self._left = end, 0
             self._end_block(self._sum / self._block_frames)
-        self._sum += float(values[start:].sum())
+        self._add(values[start:])
         self._left -= values.size - start
         return self.drift.flag
 
+    def _add(self, values: NDArray[np.float64]) -> None:
+        self._sum += float(values.sum())
+        self._squares += float(((values - self.reference.centre) ** 2).sum())
+
     def _end_block(self, mean: float) -> None:
-        self._sum, self._left = 0.0, self._block_frames
+        square = self._squares / self._block_frames
+        self._sum, self._squares, self._left = 0.0, 0.0, self._block_frames
         shift = (mean - self._centre) / self._scale
         # A handful of frames knows its own spread no better than its centre: the second factor.
         limit = _SHIFT + _CENTRE_ERRORS / math.sqrt(self._worth) * (1 + 4 / self._worth)
         side = 0 if abs(shift) <= limit else 1 if shift > 0 else -1
         self._judge(shift, side)
         if side == 0 and self._worth < _REFINED_WORTH:
-            self._refine(mean)
+            self._refine(mean, square)
         self._side = side
         self._widen(mean)
 
@@ -124,10 +131,16 @@ class DriftMonitor:
         flag = raised or (before.flag and self._calm < 2)
         self.drift = Drift(flag=flag, shift=shift, events=before.events + raised)
 
-    def _refine(self, mean: float) -> None:
-        """Let an uneventful block share in the centre by what it is worth."""
+    def _refine(self, mean: float, square: float) -> None:
+        """Let an uneventful block share in centre and spread by what it is worth.
+
+        `square` is the block's mean squared distance from the reference's centre.
+        """
         self._worth += _BLOCK_WORTH
-        self._centre += (mean - self._centre) * _BLOCK_WORTH / self._worth
+        share = _BLOCK_WORTH / self._worth
+        self._centre += (mean - self._centre) * share
+        variance = max(square - (mean - self.reference.centre) ** 2, 0.0)
+        self._scale = math.sqrt(self._scale**2 * (1 - share) + variance * share)
 
     def _widen(self, mean: float) -> None:
         """Double the blocks where neighbouring means scatter by twice what blocks worth 100 frames would."""

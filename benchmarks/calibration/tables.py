@@ -81,7 +81,11 @@ counted strictly (a single frame below it ends the run). Every cell is a line of
 
 - date: {datetime.now(timezone.utc):%Y-%m-%d}
 - machine: {platform.machine()}, {_processor()}, Python {platform.python_version()}, numpy {np.__version__}
-- command: `python -m benchmarks.calibration`"""
+- command: `{_command(rows[0]["lines"])}`"""
+
+
+def _command(lines: int) -> str:
+    return "python -m benchmarks.calibration" + ("" if lines == 200 else f" --lines {lines}")
 
 
 def _processor() -> str:
