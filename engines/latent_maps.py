@@ -116,8 +116,7 @@ class MapEncoder(nn.Module):
 
     def describe(self, features: list[Tensor]) -> Tensor:
         """Unit vectors [N, 64], float32."""
-        vectors: Tensor = self.identity(features[-1].mean(dim=(2, 3)))
-        vectors = vectors.float()
+        vectors: Tensor = self.identity(features[-1].mean(dim=(2, 3)).float()).float()
         return vectors / (vectors.square().sum(1, keepdim=True) + 1e-6).sqrt()
 
 
@@ -159,6 +158,13 @@ class MapGenerator(nn.Module):
         self.register_buffer("spread", torch.ones(1, channels, 1, 1))
         self.centre: Tensor
         self.spread: Tensor
+
+    def half(self) -> MapGenerator:
+        """Convert to float16 all but the identities: whitening enlarges their rounding to more than a verdict bears."""
+        super().half()
+        self.encoder1.identity.float()
+        self.encoder2.identity.float()
+        return self
 
     def standardise(self, frames: Tensor) -> Tensor:
         """Frames in units of the good frames' own mean and standard deviation, per channel."""

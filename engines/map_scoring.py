@@ -3,10 +3,10 @@
 At every place of the latent maps the distance between the first encoder's latent vector of the frame and the second's
 of its reconstruction is √(1 + |difference|²) − 1. The heatmap is the mean of the two finest maps (strides 4 and 8),
 which the coarser ones have told what they know. The score is √(hot² + whole²): hot is the hottest place of the
-heatmap; whole is the Mahalanobis distance, from those of good frames, of the difference between the two encoders'
-descriptions of the whole frame (RaPP's NAP, Kim et al. 2020, section 3.3), which finds the part that is sound
-everywhere and yet the wrong one. Both are divided by their median over good frames, so that a common good frame
-scores about √2.
+heatmap; whole is the Mahalanobis distance, from those of good frames, of the first encoder's description of the whole
+frame together with its difference to the second's (as RaPP's NAP, Kim et al. 2020, section 3.3, does with hidden
+activations), which finds the part that is sound everywhere and yet the wrong one. Both are divided by their median
+over good frames, so that a common good frame scores about √2.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class MapScorer(Scorer):
 
     def __init__(self, networks: nn.Module, normalisation: Normalisation) -> None:
         super().__init__(networks, normalisation)
-        self.register_buffer("identity_mean", torch.zeros(IDENTITY))
-        self.register_buffer("identity_whitening", torch.eye(IDENTITY))
+        self.register_buffer("identity_mean", torch.zeros(2 * IDENTITY))
+        self.register_buffer("identity_whitening", torch.eye(2 * IDENTITY))
         self.register_buffer("usual", torch.ones(2))
         self.identity_mean: Tensor
         self.identity_whitening: Tensor
@@ -68,13 +68,13 @@ class MapScorer(Scorer):
     @torch.no_grad()
     def settle(self, batches: Iterable[Tensor]) -> None:
         """Learn the spread of good frames from batches of normalised ones [N, C, H, W]."""
-        hottest, differences = [], []
+        hottest, pairs = [], []
         for frames in batches:
             latents = self.networks(frames.to(self.dtype))
             hottest.append(self._heat(latents).amax((1, 2)))
-            differences.append(latents.identity - latents.identity_again)
-        self.identity_mean, self.identity_whitening = whitening(torch.cat(differences))
-        parts = torch.stack([torch.cat(hottest), self._mahalanobis(torch.cat(differences))], dim=1)
+            pairs.append(_pair(latents))
+        self.identity_mean, self.identity_whitening = whitening(torch.cat(pairs))
+        parts = torch.stack([torch.cat(hottest), self._mahalanobis(torch.cat(pairs))], dim=1)
         self.usual = parts.median(0).values.clamp(min=1e-6)
 
     def _heat(self, latents: Latents) -> Tensor:
@@ -86,10 +86,15 @@ class MapScorer(Scorer):
         return torch.stack(levels).mean(0)[:, 0]
 
     def _whole(self, latents: Latents) -> Tensor:
-        return self._mahalanobis(latents.identity - latents.identity_again)
+        return self._mahalanobis(_pair(latents))
 
-    def _mahalanobis(self, differences: Tensor) -> Tensor:
-        return ((differences - self.identity_mean) @ self.identity_whitening).square().sum(1).sqrt()
+    def _mahalanobis(self, pairs: Tensor) -> Tensor:
+        return ((pairs - self.identity_mean) @ self.identity_whitening).square().sum(1).sqrt()
+
+
+def _pair(latents: Latents) -> Tensor:
+    """What the encoders say of the whole frame, [N, 128]: its identity, and how that of the reconstruction differs."""
+    return torch.cat([latents.identity, latents.identity_again - latents.identity], dim=1)
 
 
 def whitening(vectors: Tensor) -> tuple[Tensor, Tensor]:

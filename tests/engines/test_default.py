@@ -12,7 +12,7 @@ fabric_module = pytest.importorskip("lightning_fabric", reason="training needs t
 
 from engines.bundle import Geometry, Normalisation  # noqa: E402
 from engines.damage import Palette, damage  # noqa: E402
-from engines.default import RECIPE, MapLearner  # noqa: E402
+from engines.default import RECIPE, MapLearner, _at_first_small  # noqa: E402
 from engines.export import agreement, export_onnx, reference_answers  # noqa: E402
 from engines.map_scoring import MapScorer, map_distances  # noqa: E402
 
@@ -132,6 +132,16 @@ def test_views_leave_the_running_statistics_alone() -> None:
 @pytest.mark.parametrize(("side", "frames"), [(32, 64), (112, 41), (256, 8), (512, 8)])
 def test_batch_fits_the_size_of_the_frames(side: int, frames: int) -> None:
     assert RECIPE.batch_size(Geometry(side, side, 1, 8, "GRAY")) == frames
+
+
+def test_large_frames_are_small_at_first() -> None:
+    """Work a step stays the same, or the plan made of minutes would not hold."""
+    large, small = torch.rand(2, 1, 256, 192), torch.rand(2, 1, 112, 112)
+    halved = _at_first_small(large, progress=0.2)
+    assert halved.shape == (8, 1, 128, 96)
+    torch.testing.assert_close(halved[:2], halved[6:])
+    assert _at_first_small(large, progress=0.6) is large
+    assert _at_first_small(small, progress=0.0) is small
 
 
 def test_colour_and_16_bit_frames_train() -> None:

@@ -42,8 +42,8 @@ def test_score_is_the_length_of_its_two_parts() -> None:
     with torch.no_grad():
         score, heat = scorer(frames)
         latents = scorer.networks(scorer.normalise(frames))
-    difference = latents.identity - latents.identity_again - scorer.identity_mean
-    whole = (difference @ scorer.identity_whitening).norm(dim=1) / scorer.usual[1]
+    pair = torch.cat([latents.identity, latents.identity_again - latents.identity], dim=1) - scorer.identity_mean
+    whole = (pair @ scorer.identity_whitening).norm(dim=1) / scorer.usual[1]
     hot = heat.amax((1, 2)) / scorer.usual[0]
     torch.testing.assert_close(score, (hot.square() + whole.square()).sqrt(), rtol=1e-4, atol=1e-5)
     assert heat.shape == (3, 16, 12)
