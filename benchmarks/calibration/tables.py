@@ -77,11 +77,21 @@ Simulated lines: gamma, lognormal, Weibull, bimodal and Student t (4 degrees) sc
 windows of {", ".join(f"{w:,}" for w in windows)} frames at 20 frames a second, rules 1 of 1, 2 of 3 and 3 of 5, five
 budgets: {len(rows):,} cells of {rows[0]["lines"]} lines each. What a threshold truly does is measured on 20 million
 fresh frames of each correlation and rule. An alarm is an episode: a run of the rule's statistic above the threshold,
-counted strictly (a single frame below it ends the run). Every cell is a line of `results.csv`.
+counted strictly (a single frame below it ends the run). Every cell is a line of `results.csv`.{_caveat(rows)}
 
 - date: {datetime.now(timezone.utc):%Y-%m-%d}
 - machine: {platform.machine()}, {_processor()}, Python {platform.python_version()}, numpy {np.__version__}
 - command: `{_command(rows[0]["lines"])}`"""
+
+
+def _caveat(rows: list[Row]) -> str:
+    lines = rows[0]["lines"]
+    if lines >= 200:
+        return ""
+    return (
+        f"\n\n**These tables rest on {lines} lines a cell**, so a share of lines is known to a few per cent at best; the "
+        "full run takes 200. Cells of a run that was stopped early are shown as a dash."
+    )
 
 
 def _command(lines: int) -> str:
