@@ -89,7 +89,7 @@ def _caveat(rows: list[Row]) -> str:
     if lines >= 200:
         return ""
     return (
-        f"\n\n**These tables rest on {lines} lines a cell**, so a share of lines is known to a few per cent at best; the "
+        f"\n\n**These tables rest on {lines} lines a cell**, so a share of lines is known to a few per cent; the "
         "full run takes 200. Cells of a run that was stopped early are shown as a dash."
     )
 
