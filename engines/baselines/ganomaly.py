@@ -1,0 +1,87 @@
+"""GANomaly, as this product trains and runs it, in the same table: the recipe `default` and the recipe `reference`.
+
+Both go the whole way that a user's model goes: `engines.training.train` to a bundle, `open_engine` to scores. The
+minutes include export and verification, and a share of the frames is held out to choose the state that is kept; the
+other systems learn from all frames and need neither.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+
+from engines.baselines.baseline import Baseline, Limits, Progress
+from engines.bundle import Frames
+from engines.engine import Engine, open_engine
+from engines.training import train
+
+
+class _Ganomaly(Baseline):
+    """A recipe, trained into a bundle that lives as long as this object."""
+
+    recipe: ClassVar[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder: TemporaryDirectory[str] | None = None
+        self._engine: Engine | None = None
+
+    def _fit(self, frames: Frames, seed: int, limits: Limits, progress: Progress) -> None:
+        self.close()
+        self._folder = TemporaryDirectory(prefix="inspectd-compare-")
+        folder = Path(self._folder.name)
+        bundle = train(
+            _write(frames, folder),
+            out=folder / f"{self.name}.bundle",
+            recipe=self.recipe,
+            size=(frames.shape[1], frames.shape[2]),
+            minutes=limits.minutes,
+            steps=limits.steps,
+            seed=seed,
+            progress=progress,
+        ).bundle
+        self._engine = open_engine(bundle)
+
+    def _score(self, frames: Frames) -> tuple[Any, Any]:
+        assert self._engine is not None
+        scores = self._engine.score(frames)
+        return scores.score, scores.heatmap
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+
+class GanomalyDefault(_Ganomaly):
+    """The product's own recipe."""
+
+    name: ClassVar[str] = "ganomaly"
+    title: ClassVar[str] = "GANomaly (inspectd)"
+    paper: ClassVar[str] = "this product, after Akcay et al. 2018"
+    recipe: ClassVar[str] = "default"
+
+
+class GanomalyReference(_Ganomaly):
+    """GANomaly as published."""
+
+    name: ClassVar[str] = "ganomaly-reference"
+    title: ClassVar[str] = "GANomaly (paper)"
+    paper: ClassVar[str] = "Akcay et al. 2018"
+    recipe: ClassVar[str] = "reference"
+
+
+def _write(frames: Frames, folder: Path) -> list[Path]:
+    """Write frames as PNG, which loses nothing: training reads files and leaves those of its own size as they are."""
+    paths = [folder / f"{index:06}.png" for index in range(len(frames))]
+    for path, frame in zip(paths, frames, strict=True):
+        _, encoded = cv2.imencode(".png", np.ascontiguousarray(frame), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        path.write_bytes(encoded.tobytes())
+    return paths
