@@ -105,7 +105,7 @@ def evaluate(
     good = score_images(engine, normal, lambda share, _: tell(0.4 * share, "scoring normal images"))
     bad = score_images(engine, abnormal, lambda share, _: tell(0.4 + 0.4 * share, "scoring abnormal images"))
     tell(0.8, "working out the figures")
-    mask_files = _mask_files(bad.paths, masks)
+    mask_files = mask_files_of(bad.paths, masks)
     result = Evaluation(
         bundle=engine.bundle.sha256,
         engine=engine.name,
@@ -115,7 +115,7 @@ def evaluate(
         average_precision=bootstrap(average_precision, good.score, bad.score, seed=seed),
         chance_precision=len(bad.score) / (len(good.score) + len(bad.score)),
         at_threshold=_at_threshold(good.score, bad.score, threshold),
-        pixels=_pixel_figures(good, bad, mask_files),
+        pixels=pixel_figures(good, bad, mask_files),
         masks_missing=sum(file is None for file in mask_files) if masks is not None else 0,
         skipped=(*good.skipped, *bad.skipped),
     )
@@ -167,8 +167,8 @@ def _at_threshold(
     return AtThreshold(threshold, float(np.mean(abnormal > threshold)), float(np.mean(normal > threshold)))
 
 
-def _mask_files(paths: Sequence[Path], masks: Path | str | None) -> list[Path | None]:
-    """The mask file of each image, or None."""
+def mask_files_of(paths: Sequence[Path], masks: Path | str | None) -> list[Path | None]:
+    """The mask file of each image, or None; EngineError where not one image has a mask."""
     if masks is None:
         return [None] * len(paths)
     by_stem = {path.stem: path for path in list_images(masks) if path.suffix.lower() in SUFFIXES}
@@ -180,7 +180,8 @@ def _mask_files(paths: Sequence[Path], masks: Path | str | None) -> list[Path | 
     return files
 
 
-def _pixel_figures(good: ScoredImages, bad: ScoredImages, mask_files: Sequence[Path | None]) -> PixelFigures | None:
+def pixel_figures(good: ScoredImages, bad: ScoredImages, mask_files: Sequence[Path | None]) -> PixelFigures | None:
+    """How well heat tells where the defects are, over all images that have a mask and all good ones; None without."""
     pairs = [(heatmap, file) for heatmap, file in zip(bad.heatmap, mask_files, strict=True) if file is not None]
     if not pairs:
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.bundle import Bundle
+from engines.charts import ABNORMAL, INK, NORMAL, chart, png, style
 from engines.errors import EngineError
 from engines.evaluation import Evaluation, ScoredImages
 from engines.metrics import roc_curve
@@ -24,8 +24,6 @@ from engines.preprocessing import fit, read_image
 _WORST = 8
 # Pictures in the page are enlarged to this width, so that small models' frames can be seen.
 _PICTURE_WIDTH = 224
-
-_INK, _MUTED, _GRID, _NORMAL, _ABNORMAL = "#1b263b", "#6c757d", "#e5e7eb", "#1d6fa5", "#d1495b"
 
 
 def write_report(out: Path, bundle: Bundle, result: Evaluation, good: ScoredImages, bad: ScoredImages) -> None:
@@ -45,38 +43,38 @@ def write_report(out: Path, bundle: Bundle, result: Evaluation, good: ScoredImag
 
 def draw_roc(result: Evaluation, normal: NDArray[np.float32], abnormal: NDArray[np.float32]) -> bytes:
     """The ROC curve as PNG, with the threshold's place on it where one was given."""
-    figure, axes = _chart(5.2, 5.2)
+    figure, axes = chart(5.2, 5.2)
     false_positives, true_positives = roc_curve(normal, abnormal)
     axes.plot((0, 1), (0, 1), color="#adb5bd", linewidth=1, linestyle="--")
-    axes.plot(false_positives, true_positives, color=_NORMAL, linewidth=2.2)
-    axes.fill_between(false_positives, true_positives, color=_NORMAL, alpha=0.10)
+    axes.plot(false_positives, true_positives, color=NORMAL, linewidth=2.2)
+    axes.fill_between(false_positives, true_positives, color=NORMAL, alpha=0.10)
     if result.at_threshold is not None:
         point = result.at_threshold
-        axes.plot(point.false_alarm_rate, point.recall, "o", color=_ABNORMAL, markersize=8, label="threshold")
+        axes.plot(point.false_alarm_rate, point.recall, "o", color=ABNORMAL, markersize=8, label="threshold")
         axes.legend(frameon=False, loc="lower right")
     axes.set_aspect("equal")
     axes.set_xlim(-0.01, 1.01)
     axes.set_ylim(-0.01, 1.01)
-    _style(axes, f"AUROC {result.auroc}", "false alarms among normal images", "found among abnormal images")
-    return _png(figure)
+    style(axes, f"AUROC {result.auroc}", "false alarms among normal images", "found among abnormal images")
+    return png(figure)
 
 
 def draw_histogram(result: Evaluation, normal: NDArray[np.float32], abnormal: NDArray[np.float32]) -> bytes:
     """Scores of both kinds as PNG, with the threshold where one was given."""
-    figure, axes = _chart(7.4, 5.2)
+    figure, axes = chart(7.4, 5.2)
     low, high = min(normal.min(), abnormal.min()), max(normal.max(), abnormal.max())
     spread = low > 0 and high / low > 30
     edges = np.geomspace(low, high, 41) if spread else np.linspace(low, high if high > low else low + 1, 41)
-    for scores, colour, label in ((normal, _NORMAL, "normal"), (abnormal, _ABNORMAL, "abnormal")):
+    for scores, colour, label in ((normal, NORMAL, "normal"), (abnormal, ABNORMAL, "abnormal")):
         weights = np.full(len(scores), 100 / len(scores))
         axes.hist(scores, edges, weights=weights, color=colour, alpha=0.62, label=f"{label} ({len(scores)})")
     if spread:
         axes.set_xscale("log")
     if result.at_threshold is not None:
-        axes.axvline(result.at_threshold.threshold, color=_INK, linewidth=1.4, linestyle="--", label="threshold")
+        axes.axvline(result.at_threshold.threshold, color=INK, linewidth=1.4, linestyle="--", label="threshold")
     axes.legend(frameon=False)
-    _style(axes, "Scores", "score (latent distance)", "% of images")
-    return _png(figure)
+    style(axes, "Scores", "score (latent distance)", "% of images")
+    return png(figure)
 
 
 def _page(
@@ -156,32 +154,6 @@ def _jpeg_url(picture: NDArray[np.uint8]) -> str:
 
 def _data_url(data: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-
-
-def _chart(width: float, height: float) -> tuple[Any, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=110, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots()
-
-
-def _png(figure: Any) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": "inspectd"})
-    return buffer.getvalue()
-
-
-def _style(axes: Any, title: str, x_label: str, y_label: str) -> None:
-    axes.set_title(title, fontsize=12, color=_INK, loc="left", fontweight="bold")
-    axes.set_xlabel(x_label, color=_MUTED)
-    axes.set_ylabel(y_label, color=_MUTED)
-    axes.tick_params(labelsize=9, colors=_MUTED)
-    axes.grid(color=_GRID, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color("#adb5bd")
 
 
 _PAGE = """<!doctype html>
