@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="networks need the train extra")
 
 from engines.bundle import Normalisation  # noqa: E402
 from engines.latent_maps import Latents, MapGenerator  # noqa: E402
-from engines.map_scoring import MapScorer, map_distances, whitening  # noqa: E402
+from engines.map_scoring import MapScorer, map_distances, unrest, whitening  # noqa: E402
 
 NORMALISATION = Normalisation(low=0.0, high=255.0)
 
@@ -73,3 +73,18 @@ def test_whitening_of_fewer_vectors_than_values_is_finite() -> None:
     assert bool(torch.isfinite(matrix).all())
     mean, matrix = whitening(torch.zeros(3, 64))
     assert bool(torch.isfinite(matrix).all())
+
+
+def test_restless_place_is_damped_and_quiet_ones_are_left() -> None:
+    torch.manual_seed(2)
+    heats = 1.0 + 0.1 * torch.rand(50, 16, 16)
+    heats[:, 8, 8] *= 6.0
+    damping = unrest(heats)
+    assert float(damping[8, 8]) > 1.5
+    assert float(damping[0, 0]) == 1.0
+    assert float(damping.min()) == 1.0
+
+
+def test_unrest_of_one_or_of_equal_heatmaps_is_finite() -> None:
+    assert bool(torch.isfinite(unrest(torch.rand(1, 8, 8))).all())
+    torch.testing.assert_close(unrest(torch.zeros(4, 8, 8)), torch.ones(8, 8))
