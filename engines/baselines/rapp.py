@@ -110,7 +110,7 @@ class RappNap(_Pathway):
 
 def whitened(rows: NDArray[np.float32], axes: Axes) -> Rows:
     """(rows − µ) V Σ⁻¹ Vᵀ: as long as NAP's (rows − µ) V Σ⁻¹, but in the activations' own places; [N, D]."""
-    coordinates = axes.coordinates(rows) / axes.singular_values.astype(np.float32)
+    coordinates: Any = axes.coordinates(rows) / axes.singular_values.astype(np.float32)
     result: Rows = coordinates @ axes.axes
     return result
 
