@@ -168,6 +168,47 @@ def evaluate(
 
 
 @app.command()
+def compare(
+    normal: Annotated[Path, typer.Option(help="Folder with good parts to learn from.")],
+    test_normal: Annotated[Path, typer.Option(help="Folder with good parts to test on.")],
+    abnormal: Annotated[Path, typer.Option(help="Folder with bad parts.")],
+    masks: Annotated[Path | None, typer.Option(help="Folder with masks of the bad parts, the same file stems.")] = None,
+    only: Annotated[str | None, typer.Option(help="Some systems only, such as ganomaly,anogan,pca.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How often each system learns, each time anew.")] = 3,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Time that each system may learn, for each seed.")] = 2.0,
+    size: Annotated[str, typer.Option(help="Frames of all systems, pixels: SIDE or WIDTHxHEIGHT.")] = "64",
+    max_images: Annotated[
+        int | None, typer.Option(min=1, help="Pictures of each test folder, at even distances; AnoGAN is slow.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for table, ROC curves and heatmaps.")] = Path("compare-out"),
+    json_document: Json = False,
+) -> None:
+    """GANomaly beside the other systems of the literature, on the same pictures."""
+    _need_training()
+    from engines.comparison import compare as compare_systems
+
+    with progress_bar("compare") as report:
+        result = compare_systems(
+            normal,
+            test_normal,
+            abnormal,
+            masks=masks,
+            only=None if only is None else [name.strip() for name in only.split(",")],
+            size=_size(size) or 64,
+            minutes=minutes,
+            seeds=seeds,
+            max_images=max_images,
+            out=out,
+            progress=report,
+        )
+    if json_document:
+        say(result.to_json())
+        return
+    say(str(result))
+    say(f"{len(result.skipped)} files could not be used; pictures in {out}" if result.skipped else f"pictures in {out}")
+
+
+@app.command()
 def bench(
     bundle: Annotated[Path, typer.Argument(help="A model bundle.")],
     engine: EngineName = "auto",
