@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from engines.comparison_records import Comparison, FolderFrames, Looks, Sets, sh
 from engines.comparison_table import as_text
 from engines.errors import EngineError
 from engines.metrics import roc_curve
-from engines.pictures import overlay, viewable
+from engines.pictures import viewable
 from engines.preprocessing import read_image
 from engines.scoring import normalisation_of
 
@@ -36,6 +37,13 @@ _DEFECT = (255, 64, 64)
 # Pixels of an image in the strip, so that small frames can be seen.
 _CELL = 224
 _CELL_INCHES = 1.42
+# Of the line below, at its size.
+_CHARACTERS_A_CELL = 22
+
+_HOW_TO_READ = (
+    "Each system's heat has one scale: its brightest is the hottest place of all good test images. "
+    "Below each: the share of good test images with a lower score."
+)
 
 
 def write_comparison(out: Path, comparison: Comparison, sets: Sets, looks: Sequence[Looks]) -> None:
@@ -92,7 +100,7 @@ def draw_strip(comparison: Comparison, sets: Sets, looks: Sequence[Looks]) -> by
         axes[row][0].set_ylabel("good" if images is sets.test_normal else "bad", color=INK, fontsize=10)
         for column, look in enumerate(looks, start=1):
             assert look.heat is not None
-            _cell(axes[row][column], overlay(picture[None], look.heat[row : row + 1], look.top)[0])
+            _cell(axes[row][column], _heat(look.heat[row] / look.top, picture.shape))
             axes[row][column].set_xlabel(_rank(look, images is sets.test_normal, index), color=MUTED, fontsize=8)
     axes[0][0].set_title("image", fontsize=9, color=INK)
     for column, system in enumerate(comparison.systems, start=1):
@@ -102,14 +110,8 @@ def draw_strip(comparison: Comparison, sets: Sets, looks: Sequence[Looks]) -> by
             color=INK,
             fontweight="bold" if system.name == "ganomaly" else "normal",
         )
-    figure.supxlabel(
-        "Each system's heat has one scale: its brightest is the hottest place of all good test images. "
-        "Below each: the share of good test images with a lower score.",
-        fontsize=8.5,
-        color=MUTED,
-        x=0.01,
-        ha="left",
-    )
+    width = int(_CHARACTERS_A_CELL * (1 + len(looks)))
+    figure.supxlabel(textwrap.fill(_HOW_TO_READ, width), fontsize=8, color=MUTED, x=0.01, ha="left")
     return png(figure)
 
 
@@ -135,6 +137,13 @@ def _picture(sets: Sets, images: FolderFrames, index: int) -> NDArray[np.uint8]:
     scale = max(1.0, _CELL / max(picture.shape[:2]))
     size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+
+
+def _heat(shares: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Heat [h, w] as RGB of the picture's size: 0 is black, 1 and more as bright as it gets."""
+    values = cv2.resize(shares, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR).clip(0, 1)
+    coloured = cv2.applyColorMap((values * 255).round().astype(np.uint8), cv2.COLORMAP_INFERNO)
+    return np.ascontiguousarray(coloured[:, :, ::-1], dtype=np.uint8)
 
 
 def _mask(sets: Sets, images: FolderFrames, index: int) -> Path | None:
