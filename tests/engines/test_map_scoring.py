@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="networks need the train extra")
 
 from engines.bundle import Normalisation  # noqa: E402
 from engines.latent_maps import Latents, MapGenerator  # noqa: E402
-from engines.map_scoring import MapScorer, map_distances, unrest, whitening  # noqa: E402
+from engines.map_scoring import MapScorer, map_distances, unrest  # noqa: E402
 
 NORMALISATION = Normalisation(low=0.0, high=255.0)
 
@@ -42,37 +42,28 @@ def test_score_is_the_length_of_its_two_parts() -> None:
     with torch.no_grad():
         score, heat = scorer(frames)
         latents = scorer.networks(scorer.normalise(frames))
-    pair = torch.cat([latents.identity, latents.identity_again - latents.identity], dim=1) - scorer.identity_mean
-    whole = (pair @ scorer.identity_whitening).norm(dim=1) / scorer.usual[1]
+    whole = (1 - (latents.identity @ scorer.remembered.T).amax(1)) / scorer.usual[1]
     hot = heat.amax((1, 2)) / scorer.usual[0]
     torch.testing.assert_close(score, (hot.square() + whole.square()).sqrt(), rtol=1e-4, atol=1e-5)
     assert heat.shape == (3, 16, 12)
     assert float(heat.min()) >= 0.0
 
 
-def test_common_good_frame_scores_about_the_square_root_of_two() -> None:
+def test_common_good_frame_scores_about_1_1() -> None:
     scorer = settled()
     with torch.no_grad():
         score, _ = scorer.distances(torch.rand(64, 1, 64, 48) * 2 - 1)
-    assert float(score.median()) == pytest.approx(2**0.5, rel=0.25)
+    assert float(score.median()) == pytest.approx((1 + 0.4**2) ** 0.5, rel=0.25)
 
 
-def test_whitened_vectors_have_unit_covariance() -> None:
-    torch.manual_seed(1)
-    vectors = torch.randn(4000, 5) @ torch.randn(5, 5) + 3.0
-    mean, matrix = whitening(vectors)
-    covariance = torch.cov(((vectors - mean) @ matrix).T)
-    # Shrinkage leaves the weakest directions below 1.
-    assert float(covariance.diagonal().max()) <= 1.0 + 1e-3
-    assert float((covariance - torch.diag(covariance.diagonal())).abs().max()) < 0.25
-
-
-def test_whitening_of_fewer_vectors_than_values_is_finite() -> None:
-    mean, matrix = whitening(torch.randn(3, 64))
-    assert bool(torch.isfinite(mean).all())
-    assert bool(torch.isfinite(matrix).all())
-    mean, matrix = whitening(torch.zeros(3, 64))
-    assert bool(torch.isfinite(matrix).all())
+def test_remembered_frame_is_no_distance_from_itself() -> None:
+    scorer = settled()
+    frames = torch.rand(4, 1, 64, 48) * 2 - 1
+    with torch.no_grad():
+        scorer.settle([frames])
+        latents = scorer.networks(frames)
+        torch.testing.assert_close(scorer._whole(latents), torch.zeros(4), atol=1e-4, rtol=0)
+        torch.testing.assert_close(scorer.remembered, latents.identity)
 
 
 def test_restless_place_is_damped_and_quiet_ones_are_left() -> None:
