@@ -19,11 +19,11 @@ from engines.baselines.baseline import Baseline, Limits, Progress
 from engines.baselines.principal import Axes, Rows, principal_axes
 from engines.bundle import Frames
 
-SHARE = 0.95
-"""Of the variance that is kept."""
+# Of the variance that is kept.
+_SHARE = 0.95
 
 # The eigenvalues of 2,000×2,000 products take seconds; those of 10,000×10,000 take minutes.
-MOST_FRAMES = 2000
+_MOST_FRAMES = 2000
 
 
 class Pca(Baseline):
@@ -39,7 +39,7 @@ class Pca(Baseline):
         self._axes: Axes | None = None
 
     def _fit(self, frames: Frames, seed: int, limits: Limits, progress: Progress) -> None:
-        self._axes = principal_axes(self._rows(spread(frames, MOST_FRAMES)), SHARE)
+        self._axes = principal_axes(self._rows(spread(frames, _MOST_FRAMES)), _SHARE)
 
     def _score(self, frames: Frames) -> tuple[Any, Any]:
         assert self._axes is not None

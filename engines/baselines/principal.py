@@ -1,4 +1,4 @@
-"""Principal axes of many values on few frames: PCA, the one-class SVM's features and RaPP's whitening share them."""
+"""Principal axes of many values on few frames: PCA and RaPP's whitening share them."""
 
 from __future__ import annotations
 

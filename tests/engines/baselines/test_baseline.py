@@ -1,0 +1,119 @@
+"""What every system of the comparison must do, whatever it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from engines.baselines import baseline_names, find_baseline
+from engines.baselines.anogan import AnoGan
+from engines.baselines.baseline import Baseline
+from engines.bundle import Frames
+from engines.errors import EngineError, TrainingError
+from engines.metrics import auroc
+from tests.engines.baselines.conftest import parts
+
+# Enough for a scratch to stand out, on the 32 px frames of this suite.
+STEPS = {"egbad": 15, "anogan": 10, "autoencoder": 30, "rapp-sap": 30, "rapp-nap": 30, "pca": 1, "ocsvm": 1}
+
+
+def new(name: str) -> Baseline:
+    """A system; AnoGAN narrow and with a short search, since five hundred steps take their time."""
+    return AnoGan(filters=16, search_steps=40) if name == "anogan" else find_baseline(name)()
+
+
+@pytest.fixture(scope="module", params=list(STEPS))
+def system(request: pytest.FixtureRequest, good: Frames) -> Iterator[Baseline]:
+    """Each system in turn, trained."""
+    made = new(request.param)
+    made.fit(good, seed=0, steps=STEPS[request.param])
+    yield made
+    made.close()
+
+
+def test_scores_and_heat_have_the_shapes_of_the_contract(system: Baseline, fresh: Frames) -> None:
+    scores = system.score(fresh)
+    assert scores.score.shape == (len(fresh),)
+    assert scores.heatmap.shape == fresh.shape[:3]
+    for values in (scores.score, scores.heatmap):
+        assert values.dtype == np.float32
+        assert np.isfinite(values).all()
+        assert (values >= 0).all()
+
+
+def test_scratch_is_hotter_than_what_is_around_it(system: Baseline, scratched: Frames) -> None:
+    """Pixels above 220 are the scratch: the disc is at 170, give or take noise of 4."""
+    heat, on_scratch = system.score(scratched).heatmap, scratched[..., 0] > 220
+    assert auroc(heat[~on_scratch], heat[on_scratch]) > 0.8
+
+
+def test_scratched_parts_score_above_good_ones(system: Baseline, fresh: Frames, scratched: Frames) -> None:
+    assert auroc(system.score(fresh).score, system.score(scratched).score) > 0.8
+
+
+def test_score_does_not_depend_on_the_batch(system: Baseline, fresh: Frames) -> None:
+    """Of the frames it comes with: a production line sends them one by one."""
+    together, alone = system.score(fresh[:3]), system.score(fresh[1:2])
+    np.testing.assert_allclose(together.score[1], alone.score[0], rtol=1e-2)
+    assert np.abs(together.heatmap[1] - alone.heatmap[0]).max() < 0.02 * together.heatmap[1].max()
+
+
+@pytest.mark.parametrize("name", ["egbad", "autoencoder"])
+def test_same_seed_gives_the_same_scores_and_another_one_others(name: str, good: Frames, fresh: Frames) -> None:
+    scores = []
+    for seed in (3, 3, 4):
+        torch.rand(seed)  # whatever the process drew before must not matter
+        system = new(name)
+        system.fit(good[:16], seed=seed, steps=2)
+        scores.append(system.score(fresh[:4]).score)
+    np.testing.assert_array_equal(scores[0], scores[1])
+    assert not np.array_equal(scores[0], scores[2])
+
+
+def test_fitting_leaves_the_random_state_alone(good: Frames) -> None:
+    torch.manual_seed(11)
+    expected = torch.rand(3)
+    torch.manual_seed(11)
+    new("autoencoder").fit(good[:8], seed=5, steps=1)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_sixteen_bits_are_seen_by_their_own_range() -> None:
+    """The parts in 16 bits use 4,000 to 29,500 of 65,536 levels; a scratch must stand out all the same."""
+    system = new("pca")
+    system.fit(parts(64, seed=0, depth=16), steps=1)
+    assert system.normalisation.low > 4000
+    assert system.normalisation.high < 30_000
+    fresh, scratched = parts(20, seed=1, depth=16), parts(20, seed=2, scratch=True, depth=16)
+    assert auroc(system.score(fresh).score, system.score(scratched).score) > 0.9
+
+
+def test_scoring_before_learning_is_refused(fresh: Frames) -> None:
+    with pytest.raises(EngineError, match="before it has learned"):
+        new("pca").score(fresh)
+
+
+def test_frames_of_another_size_are_refused(system: Baseline, fresh: Frames) -> None:
+    with pytest.raises(EngineError, match="wanted uint8"):
+        system.score(np.ascontiguousarray(fresh[:, :16]))
+
+
+@pytest.mark.parametrize(
+    ("limits", "wanted"),
+    [({}, "at least one"), ({"minutes": 0.0}, "more than 0"), ({"steps": 0}, "at least 1")],
+)
+def test_impossible_limits_are_refused(good: Frames, limits: dict[str, float], wanted: str) -> None:
+    with pytest.raises(TrainingError, match=wanted):
+        new("pca").fit(good, **limits)  # type: ignore[arg-type]
+
+
+def test_unknown_system_is_refused_with_the_names() -> None:
+    with pytest.raises(EngineError, match="'deep' is unknown, wanted one of ganomaly, ganomaly-reference, anogan"):
+        find_baseline("deep")
+
+
+def test_every_name_leads_to_a_system_of_that_name() -> None:
+    assert {find_baseline(name).name for name in baseline_names()} == set(baseline_names())
