@@ -80,7 +80,7 @@ def train(
     devices: Annotated[int, typer.Option(min=1, help="Devices on this machine that train together.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Machines that train together, started by torchrun.")] = 1,
     accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, 32-true, bf16-mixed or 16-mixed.")] = "auto",
+    precision: Annotated[str, typer.Option(help="32-true, bf16-mixed or 16-mixed.")] = "32-true",
     test_normal: Annotated[Path | None, typer.Option(help="Good parts to evaluate on afterwards.")] = None,
     test_abnormal: Annotated[Path | None, typer.Option(help="Bad parts to evaluate on afterwards.")] = None,
 ) -> None:
@@ -153,6 +153,7 @@ def evaluate(
     json_document: Json = False,
 ) -> None:
     """How well a bundle tells bad parts from good ones it has never seen."""
+    from agent.reports import evaluation_lines
     from engines.bundle import read_bundle
     from engines.engine import open_engine
     from engines.evaluation import evaluate as evaluate_engine
@@ -163,7 +164,8 @@ def evaluate(
     if json_document:
         say(result.to_json())
     else:
-        say(str(result))
+        for line in evaluation_lines(result):
+            say(line)
         say(f"pictures in {folder}")
 
 

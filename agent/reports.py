@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.errors import Permanent
+
+if TYPE_CHECKING:
+    from engines.evaluation import Evaluation
 
 
 def status_lines(result: dict[str, Any]) -> Iterator[str]:
@@ -68,6 +71,18 @@ def show_lines(result: dict[str, Any]) -> Iterator[str]:
     yield f"  window          {result['frames']} frames, {result['left_out']} left out, {worth}"
     yield f"  engine, bundle  {result['engine']}, {result['bundle'][:12]}"
     yield f"  file            {result['file']}"
+
+
+def evaluation_lines(result: Evaluation) -> Iterator[str]:
+    """The figures of an evaluation, with their 95 % bootstrap intervals."""
+    yield f"{result.normal} normal and {result.abnormal} abnormal images on {result.engine}"
+    yield f"  image AUROC        {result.auroc}"
+    yield f"  average precision  {result.average_precision}, chance {result.chance_precision:.3f}"
+    if result.pixels is not None:
+        within = f"within abnormal images {result.pixels.auroc_within:.3f}"
+        yield f"  pixel AUROC        {result.pixels.auroc:.3f}, {within}"
+        yield f"  PRO                {result.pixels.pro:.3f}; hottest pixel on a defect {result.pixels.peak_hits:.0%}"
+    yield from (f"  skipped: {line}" for line in result.skipped)
 
 
 def write_report(record: Path, html: Path) -> None:

@@ -183,6 +183,10 @@ class MapGenerator(nn.Module):
             self.encoder2.describe(features_again),
         )
 
+    def encode(self, frames: Tensor) -> list[Tensor]:
+        """Only the first encoder's latent maps, fine to coarse: a third of the work of all."""
+        return self.encoder1.latent_maps(self.encoder1.features(self.standardise(frames)))
+
     def identify(self, frames: Tensor) -> Tensor:
         """Only what the first encoder makes of whole frames: unit vectors [N, 64]."""
         return self.encoder1.describe(self.encoder1.features(self.standardise(frames)))

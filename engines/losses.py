@@ -52,14 +52,16 @@ def discriminator_loss(real: Tensor, drawn: Tensor) -> Tensor:
 
 
 def damage_loss(distance: Tensor, damaged: Tensor) -> Tensor:
-    """Distances [N, h, w] small where a frame is sound and large where it is damaged; `damaged` [N, 1, H, W] is 0 or 1.
+    """Distances [N, h, w] small where a frame is sound and large where it is damaged.
 
-    exp(−distance) is read as the probability that a place is sound, and the loss is the cross-entropy of that, the
-    mean over sound places plus the mean over damaged ones (hypersphere classification, Liznerski et al. 2021,
-    equation 2). A place next to damage is neither.
+    `damaged` [N, 1, H, W] says how visible the damage is, 0 (none) to 1 (plain). exp(−distance) is read as the
+    probability that a place is sound, and the loss is the cross-entropy of that, the mean over sound places plus the
+    mean over damaged ones, each as heavy as its damage is visible (hypersphere classification, Liznerski et al. 2021,
+    equation 2). A place next to damage, however faint, is not sound.
     """
     hit = functional.adaptive_max_pool2d(damaged, distance.shape[-2:])
-    near = functional.max_pool2d(hit, 3, 1, 1) if min(distance.shape[-2:]) > 4 else hit
+    touched = (hit > 0).to(hit.dtype)
+    near = functional.max_pool2d(touched, 3, 1, 1) if min(distance.shape[-2:]) > 4 else touched
     hit, sound = hit[:, 0], 1.0 - near[:, 0]
     push = -torch.log1p(-torch.exp(-distance.clamp(min=1e-4)))
     return _mean_where(distance, sound) + _mean_where(push, hit)

@@ -43,7 +43,12 @@ def map_distances(latents: Latents) -> list[Tensor]:
     return [_distance(first.float(), again.float()) for first, again in zip(latents.first, latents.again, strict=True)]
 
 
-def _distance(first: Tensor, again: Tensor) -> Tensor:
+def lengths(maps: list[Tensor]) -> list[Tensor]:
+    """Distances of latent maps from the origin, where good frames lie: as `map_distances` with a perfect second map."""
+    return [_distance(first.float()) for first in maps]
+
+
+def _distance(first: Tensor, again: Tensor | float = 0.0) -> Tensor:
     squares = (first - again).square().sum(1) / first.shape[1] ** 0.5
     distance: Tensor = (1.0 + squares).sqrt() - 1.0
     return distance
