@@ -1,4 +1,4 @@
-"""What the house around the engine costs: rate of the loop over rate of the engine, latency at 20 frames a second, memory.
+"""What the house around the engine costs: loop over engine, latency at 20 frames a second, memory of the agent.
 
     python -m benchmarks.loop [--frames 10000]
 

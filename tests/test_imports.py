@@ -19,7 +19,18 @@ FORBIDDEN = {"agent": set(), "engines": {"agent", "calibration"}, "calibration":
 CALIBRATION_NEEDS = {"numpy", "scipy", "calibration"}
 
 # Files of `engines` that may import torch: training, export and the engine of that name, and what these are made of.
-WITHOUT_TORCH = set("budget bundle dicom engine errors evaluation manifest metrics onnxruntime preprocessing".split())
+WITHOUT_TORCH = {
+    "budget",
+    "bundle",
+    "dicom",
+    "engine",
+    "errors",
+    "evaluation",
+    "manifest",
+    "metrics",
+    "onnxruntime",
+    "preprocessing",
+}
 
 # Loaded by the running agent's modules: none of these may come with them.
 HEAVY = ("torch", "lightning_fabric", "matplotlib", "onnx", "sklearn", "onnxruntime", "openvino", "tensorrt", "pycuda")

@@ -14,7 +14,7 @@ from agent.records import Image
 SourceT = TypeVar("SourceT", bound="FrameSource")
 
 
-class EndOfStream(Exception):  # noqa: N818 - an event of the stream, not a fault
+class EndOfStream(Exception):
     """There are no more frames and there never will be: the folder or the film is at its end."""
 
 
