@@ -54,8 +54,9 @@ bundles: $(VENV)/.dev  ## train the bundles that ship, on simulator frames (half
 	for mode in camera xray; do \
 	    rm -rf build/simulator-$$mode engines/bundles/simulator-$$mode.bundle; \
 	    $(BIN)/inspectd simulate build/simulator-$$mode --mode $$mode --count 500 --seed 1000 && \
-	    $(BIN)/inspectd train --normal build/simulator-$$mode/train/good --out engines/bundles/simulator-$$mode.bundle \
-	        --size 256 --steps $(BUNDLE_STEPS) --seed 0 || exit 1; \
+	    $(BIN)/inspectd train --normal build/simulator-$$mode/train/good --out build/simulator-$$mode.bundle \
+	        --size 256 --steps $(BUNDLE_STEPS) --seed 0 && \
+	    $(BIN)/inspectd bundle lean build/simulator-$$mode.bundle engines/bundles/simulator-$$mode.bundle || exit 1; \
 	done
 
 docs: $(VENV)/.dev  ## write the generated part of docs/ again

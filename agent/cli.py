@@ -20,6 +20,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+bundle_app = typer.Typer(help="Model bundles.", no_args_is_help=True)
+app.add_typer(bundle_app, name="bundle")
 calibration_app = typer.Typer(help="The calibrations of a running agent.", no_args_is_help=True)
 app.add_typer(calibration_app, name="calibration")
 
@@ -116,6 +118,18 @@ def train(
     )
     if test_normal is not None and test_abnormal is not None:
         evaluate(out, test_normal, test_abnormal)
+
+
+@bundle_app.command("lean")
+def bundle_lean(
+    bundle: Annotated[Path, typer.Argument(help="A model bundle.")],
+    out: Annotated[Path, typer.Argument(help="The copy to write.")],
+) -> None:
+    """Copy what a device needs of a bundle: without the weights for PyTorch and the training report."""
+    from engines.bundle import read_bundle, write_lean_copy
+
+    lean = write_lean_copy(read_bundle(bundle), out)
+    say(f"{out}: {sum(file.stat().st_size for file in lean.path.iterdir()) / 1e6:.1f} MB")
 
 
 @app.command()

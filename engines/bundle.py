@@ -160,6 +160,12 @@ def write_bundle(path: Path | str, manifest: Manifest, files: Mapping[str, bytes
     return read_bundle(target)
 
 
+def write_lean_copy(bundle: Bundle, out: Path | str) -> Bundle:
+    """Write what a device needs of a bundle to `out`: without weights for PyTorch and training report, half the size."""
+    files = {name: (bundle.path / name).read_bytes() for name in bundle.manifest.files if name in REQUIRED}
+    return write_bundle(out, bundle.manifest, files)
+
+
 def check_replaceable(target: Path) -> None:
     """Raise BundleError where something stands at `target` that is neither a bundle nor an empty directory."""
     if target.is_symlink() or (target.exists() and not target.is_dir()):
