@@ -23,16 +23,22 @@ $(VENV)/.dev: $(VENV)/.base
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,openvino,dicom,dev]'
 	touch $@
 
+# A broker, and a camera that speaks RTSP: the tests start both.
+TEST_PACKAGES := mosquitto:mosquitto python3-gi:gi \
+    gir1.2-gst-rtsp-server-1.0:/usr/lib/*/girepository-1.0/GstRtspServer-1.0.typelib \
+    gstreamer1.0-plugins-base:/usr/lib/*/gstreamer-1.0/libgstvideotestsrc.so \
+    gstreamer1.0-plugins-good:/usr/lib/*/gstreamer-1.0/libgstrtp.so
+
 demo: $(VENV)/.base  ## the whole thing without hardware: simulator, broker, agent, subscriber, score sheet
 	@scripts/need-packages mosquitto:mosquitto
 	$(BIN)/inspectd demo --out $(DEMO_OUT)
 
 test: $(VENV)/.dev  ## all tests but the slow ones
-	@scripts/need-packages mosquitto:mosquitto
+	@scripts/need-packages $(TEST_PACKAGES)
 	$(BIN)/python -m pytest -m "not slow and not gpu" --doctest-modules agent engines calibration tests
 
 test-slow: $(VENV)/.dev  ## the tests that take minutes each
-	@scripts/need-packages mosquitto:mosquitto
+	@scripts/need-packages $(TEST_PACKAGES)
 	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/.dev  ## ruff and mypy

@@ -161,7 +161,7 @@ def write_bundle(path: Path | str, manifest: Manifest, files: Mapping[str, bytes
 
 
 def write_lean_copy(bundle: Bundle, out: Path | str) -> Bundle:
-    """Write what a device needs of a bundle to `out`: without weights for PyTorch and training report, half the size."""
+    """Write what a device needs of a bundle to `out`: no weights for PyTorch, no training report, half the size."""
     files = {name: (bundle.path / name).read_bytes() for name in bundle.manifest.files if name in REQUIRED}
     return write_bundle(out, bundle.manifest, files)
 

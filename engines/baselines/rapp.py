@@ -15,7 +15,8 @@ Departures:
   Directions without variance are left out, as their inverse would be infinite;
 - the paper has no heatmap. The score is a sum of squares, one for each activation (for NAP those of (d − µ) V Σ⁻¹ Vᵀ,
   which has the same length), so each layer's squares are summed over the channels, enlarged to the frame with their
-  total kept, and added up. The latent layer knows no place and is left out.
+  total kept, and added up. The latent layer knows no place and is left out. NAP's heat points only where frames
+  outnumber values: from fewer, each direction mixes all places.
 """
 
 from __future__ import annotations

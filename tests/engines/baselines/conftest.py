@@ -22,16 +22,16 @@ def parts(count: int, *, seed: int, scratch: bool = False, depth: int = 8) -> Fr
 @pytest.fixture(scope="session")
 def good() -> Frames:
     """To learn from."""
-    return parts(64, seed=0)
+    return parts(32, seed=0)
 
 
 @pytest.fixture(scope="session")
 def fresh() -> Frames:
     """Good ones to score."""
-    return parts(20, seed=1)
+    return parts(16, seed=1)
 
 
 @pytest.fixture(scope="session")
 def scratched() -> Frames:
     """Bad ones to score."""
-    return parts(20, seed=2, scratch=True)
+    return parts(16, seed=2, scratch=True)
