@@ -41,6 +41,7 @@ def write_contact_sheet(path: Path, heading: str, entries: Sequence[Entry]) -> N
     axes = figure.subplots(rows, 2 * COLUMNS, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
+        axis.set_anchor("N")
     for i, entry in enumerate(shown):
         left, right = axes[i // COLUMNS, 2 * (i % COLUMNS)], axes[i // COLUMNS, 2 * (i % COLUMNS) + 1]
         left.imshow(_rgb(entry.frame))
