@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -61,22 +62,23 @@ class History:
     """Mean training losses since the check before, by name."""
     held_out: list[float] = field(default_factory=list)
     """Loss on the held-out good frames at each check."""
-    _sums: dict[str, float] = field(default_factory=dict)
-    _count: int = 0
+    _sums: dict[str, list[float]] = field(default_factory=dict)
 
     def note(self, losses: dict[str, float]) -> None:
-        """Take in the losses of one step."""
-        self._count += 1
+        """Take in the losses of one step; a step need not have all of them."""
         for name, value in losses.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
+            self._sums.setdefault(name, []).append(value)
 
     def check(self, step: int, held_out: float) -> None:
-        """Take in the held-out loss and close the interval."""
+        """Take in the held-out loss and close the interval; a loss that no step of it had is nan there."""
         self.steps.append(step)
         self.held_out.append(held_out)
-        for name, total in self._sums.items():
-            self.losses.setdefault(name, []).append(total / max(1, self._count))
-        self._sums, self._count = {}, 0
+        before = len(self.steps) - 1
+        for name in {**self.losses, **self._sums}:
+            values = self._sums.get(name, [])
+            series = self.losses.setdefault(name, [math.nan] * before)
+            series.append(sum(values) / len(values) if values else math.nan)
+        self._sums = {}
 
 
 @dataclass(frozen=True, slots=True)
