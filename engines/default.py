@@ -5,6 +5,8 @@ Departures from the paper's training (Akcay et al. 2018, section 3.2), beyond th
 - synthetic damage (`engines.damage`) is pasted into three frames of four; the decoder gives back the frame without it
   (the contextual loss, L1, as in the paper), and the distance between the two encoders' maps, the paper's encoder
   loss, is pulled down where the frame is sound and pushed up where it is damaged (`engines.losses.damage_loss`);
+- three steps of four train the first encoder alone, to keep good places at the origin of its maps and to put damaged
+  ones far from it, which is where the second encoder, who sees frames without damage, has them too;
 - no discriminator: its part, telling frames from drawings of frames, is taken by the identity loss. A frame is seen in
   two ways (`engines.views.view`), one goes to the first encoder, the other through all three networks, and both
   encoders must recognise the frame among those of the batch (`engines.losses.identity_loss`);

@@ -22,6 +22,7 @@ CALIBRATION_NEEDS = {"numpy", "scipy", "calibration"}
 WITHOUT_TORCH = {
     "budget",
     "bundle",
+    "charts",
     "dicom",
     "engine",
     "errors",
@@ -30,6 +31,7 @@ WITHOUT_TORCH = {
     "metrics",
     "onnxruntime",
     "preprocessing",
+    "spread",
 }
 
 # Loaded by the running agent's modules: none of these may come with them.

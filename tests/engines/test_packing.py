@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs the train extra")
 
-from engines.packing import History  # noqa: E402
+from engines.packing import History
 
 
 def test_history_keeps_a_value_for_every_check_of_every_loss() -> None:
