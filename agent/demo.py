@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -107,6 +108,8 @@ def run_demo(*, mode: str, seconds: float, seed: int, out: Path, say: Say) -> Sc
     if mode not in MODES:
         raise Permanent(f"--mode {mode}: wanted {' or '.join(MODES)}")
     stage = _prepare(out, mode, seed)
+    # Told to end, it ends its processes too: SystemExit unwinds the stack below.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with ExitStack() as processes:
         say(f"broker: Mosquitto on {stage.url}")
         _start(processes, stage, "mosquitto", [_mosquitto(), "-c", str(out / "mosquitto.conf")])

@@ -53,9 +53,9 @@ class Casting(Scene):
         self._places = self._even_metal()
 
     def draw_pose(self, rng: np.random.Generator) -> Pose:
-        """Draw where a casting lies: some 3 pixels and 0.5 degrees about the middle."""
-        x, y = np.clip(rng.normal(0.0, 2.5, 2), -6.0, 6.0) * self.scale
-        degrees = float(np.clip(rng.normal(0.0, 0.5), -1.2, 1.2))
+        """Draw where a casting lies: within 5 pixels and 0.75 degrees about the middle, where the fixture holds it."""
+        x, y = np.clip(rng.normal(0.0, 2.5, 2), -5.0, 5.0) * self.scale
+        degrees = float(np.clip(rng.normal(0.0, 0.5), -0.75, 0.75))
         skin_x, skin_y = (int(offset) for offset in rng.integers(0, BANK_MARGIN, 2))
         return Pose(float(x), float(y), degrees, float(rng.normal(1.0, 0.008)), (skin_x, skin_y, 0, 0))
 

@@ -68,9 +68,9 @@ class Plate(Scene):
         self._at = at
 
     def draw_pose(self, rng: np.random.Generator) -> Pose:
-        """Draw where a plate lies: some 4 pixels and 0.8 degrees about the middle."""
-        x, y = np.clip(rng.normal(0.0, 3.0, 2), -7.0, 7.0) * self.scale
-        degrees = float(np.clip(rng.normal(0.0, 0.6), -1.5, 1.5))
+        """Draw where a plate lies: within 5 pixels and 0.9 degrees about the middle, where the guides hold it."""
+        x, y = np.clip(rng.normal(0.0, 3.0, 2), -5.0, 5.0) * self.scale
+        degrees = float(np.clip(rng.normal(0.0, 0.6), -0.9, 0.9))
         metal_x, metal_y, belt_x, belt_y = (int(offset) for offset in rng.integers(0, BANK_MARGIN, 4))
         level = float(rng.normal(1.0, 0.015))
         return Pose(float(x), float(y), degrees, level, (metal_x, metal_y, belt_x, belt_y))
