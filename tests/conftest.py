@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from engines.bundle import Bundle
 
 
+# Programs that tests start, not tests; one of them runs on the system's Python with its GStreamer.
+collect_ignore_glob = ["support/*"]
+
+
 @pytest.fixture(scope="session")
 def good_parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 24 good pictures, 40×40 gray, 8 bit."""
