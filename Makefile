@@ -55,8 +55,8 @@ bench-calibration: $(VENV)/.dev  ## is the false-alarm budget kept? (an hour; QU
 	$(BIN)/python -m benchmarks.calibration $(if $(QUICK),--quick)
 
 # Steps, not minutes: the same seed then gives the same model on the same machine.
-BUNDLE_STEPS := 500
-bundles: $(VENV)/.dev  ## train the bundles that ship, on simulator frames (half an hour on two cores)
+BUNDLE_STEPS := 2400
+bundles: $(VENV)/.dev  ## train the bundles that ship, on simulator frames (half an hour on two quiet cores)
 	for mode in camera xray; do \
 	    rm -rf build/simulator-$$mode engines/bundles/simulator-$$mode.bundle; \
 	    $(BIN)/inspectd simulate build/simulator-$$mode --mode $$mode --count 500 --seed 1000 && \
