@@ -335,8 +335,13 @@ def test_errors_in_hooks_and_handlers_stop_nothing(
     with delivering(broker.url, tmp_path, delivered=fail) as (outbox, publisher):
         publisher.subscribe("inspectd/plant/command/#", fail)
         wait_until(lambda: publisher.connected)
-        subscriber.publish("inspectd/plant/command/x", b"")
-        wait_until(lambda: "message on" in caplog.text)
+
+        def asked() -> bool:
+            """Again and again: being connected does not mean being subscribed yet."""
+            subscriber.publish("inspectd/plant/command/x", b"")
+            return "message on" in caplog.text
+
+        wait_until(asked)
         for number in range(3):
             accept(outbox, f"a{number}")
         assert publisher.wait_until_delivered(10)
