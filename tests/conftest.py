@@ -29,8 +29,12 @@ def good_parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_bundle(good_parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A real bundle, 32×32 gray, 8 bit: the published networks, narrow, after 12 steps. Nobody may write to it."""
     pytest.importorskip("torch", reason="training needs the train extra")
+    import torch
+
     from engines.training import train
 
+    # Rounding depends on the number of threads, and other tests change it.
+    torch.set_num_threads(1)
     out = tmp_path_factory.mktemp("bundle") / "tiny.bundle"
     small = {"filters": 8, "latent": 16}
     return train(
