@@ -361,9 +361,9 @@ def test_dead_thread_is_noticed_and_replaced(
             raise death
 
     with delivering(broker.url, tmp_path, delivered=die_once) as (outbox, publisher):
-        accept(outbox, "a0")
         first = publisher._thread
         assert first is not None
+        accept(outbox, "a0")
         first.join(10)
         assert not first.is_alive()
         accept(outbox, "a1")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -50,10 +52,22 @@ def requester(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> Iterator[t
     agent = Agent()
     with delivering(broker.url, tmp_path) as (_, publisher):
         publisher.on_command(agent.execute)
-        wait_until(lambda: publisher.connected)
         subscriber = Subscriber(broker, "desk/#", "inspectd/plant/response/#", "inspectd/plant/+/response/#")
-        ask(subscriber, "inspectd/plant/command/status", b"")
-        wait_until(lambda: subscriber.messages)
+
+        numbers = itertools.count()
+
+        def heard() -> bool:
+            """Asks and waits a little. Answers come in order: with the last one here, none is still to come."""
+            said, end = str(next(numbers)).encode(), time.monotonic() + 1.0
+            ask(subscriber, "inspectd/plant/command/status", b"", ResponseTopic="desk/me", CorrelationData=said)
+            while time.monotonic() < end:
+                if any(message.properties.CorrelationData == said for message in list(subscriber.messages)):
+                    return True
+                time.sleep(0.01)
+            return False
+
+        # Again and again: being connected does not mean being subscribed yet.
+        wait_until(heard, what="the agent hears commands")
         agent.calls.clear()
         subscriber.messages.clear()
         yield agent, publisher, subscriber
