@@ -55,11 +55,11 @@ bench-calibration: $(VENV)/.dev  ## is the false-alarm budget kept? (an hour; QU
 	$(BIN)/python -m benchmarks.calibration $(if $(QUICK),--quick)
 
 # Steps, not minutes: the same seed then gives the same model on the same machine.
-BUNDLE_STEPS := 2400
+BUNDLE_STEPS := 2000
 bundles: $(VENV)/.dev  ## train the bundles that ship, on simulator frames (half an hour on two quiet cores)
 	for mode in camera xray; do \
 	    rm -rf build/simulator-$$mode engines/bundles/simulator-$$mode.bundle; \
-	    $(BIN)/inspectd simulate build/simulator-$$mode --mode $$mode --count 500 --seed 1000 && \
+	    $(BIN)/inspectd simulate build/simulator-$$mode --mode $$mode --count 1200 --seed 1000 && \
 	    $(BIN)/inspectd train --normal build/simulator-$$mode/train/good --out build/simulator-$$mode.bundle \
 	        --size 256 --steps $(BUNDLE_STEPS) --seed 0 && \
 	    $(BIN)/inspectd bundle lean build/simulator-$$mode.bundle engines/bundles/simulator-$$mode.bundle || exit 1; \

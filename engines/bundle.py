@@ -9,6 +9,7 @@ missing, added or linked from elsewhere, and an ONNX graph may not point at a fi
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import shutil
@@ -161,9 +162,23 @@ def write_bundle(path: Path | str, manifest: Manifest, files: Mapping[str, bytes
 
 
 def write_lean_copy(bundle: Bundle, out: Path | str) -> Bundle:
-    """Write what a device needs of a bundle to `out`: no weights for PyTorch, no training report, half the size."""
-    files = {name: (bundle.path / name).read_bytes() for name in bundle.manifest.files if name in REQUIRED}
-    return write_bundle(out, bundle.manifest, files)
+    """Write what a device needs of a bundle to `out`: the graphs, and two reference frames of those that there are.
+
+    No weights for PyTorch and no training report, which is half the size. The two frames are the first and the last,
+    which training sorts from the quietest to the busiest.
+    """
+    reference = bundle.reference()
+    ends = [0, len(reference.score) - 1]
+    few = Reference(reference.frames[ends], reference.score[ends], reference.heatmap[ends])
+    files = {name: (bundle.path / name).read_bytes() for name in REQUIRED}
+    return write_bundle(out, bundle.manifest, {**files, REFERENCE: reference_archive(few)})
+
+
+def reference_archive(reference: Reference) -> bytes:
+    """Reference frames as the bytes of a compressed `.npz`."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, frames=reference.frames, score=reference.score, heatmap=reference.heatmap)
+    return buffer.getvalue()
 
 
 def check_replaceable(target: Path) -> None:

@@ -1,7 +1,7 @@
 """Synthetic damage: a good frame goes in, the same frame with something wrong comes out, and where it is wrong.
 
 The networks learn from it what "not good" looks like, since they never see a defect. What matters is variety and not
-likeness: every shape of `engines.shapes`, from two pixels to half a frame, filled in one of nine ways, from faint to
+likeness: every shape of `engines.shapes`, from two pixels to half a frame, filled in one of ten ways, from faint to
 glaring. The idea is that of CutPaste (Li et al. 2021, section 2.2) and DRÆM (Zavrtanik et al. 2021, section 3.3),
 without their outside textures.
 
@@ -167,7 +167,29 @@ def _erased(rng: np.random.Generator, scene: _Scene) -> Frame:
     sigma = max(1.5, log_uniform(rng, 0.02, 0.2) * max(scene.mask.shape))
     weight = _blurred(outside, sigma)
     around = _blurred(scene.frame * outside, sigma) / np.maximum(weight, 1e-3)
-    return np.asarray(np.where(weight > 1e-3, around, scene.frame.mean(axis=(0, 1))), np.float32)
+    filled = np.where(weight > 1e-3, around, scene.frame.mean(axis=(0, 1)))
+    return np.asarray(filled + _grain(rng, scene) if rng.random() < 0.7 else filled, np.float32)
+
+
+def _removed(rng: np.random.Generator, scene: _Scene) -> Frame:
+    """Dark or bright structure up to some size is gone: a hole that was never drilled, a missing ball of solder."""
+    longest = max(scene.mask.shape)
+    side = 2 * round(log_uniform(rng, 1.0, 0.1 * longest + 1.0)) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    smooth = _blurred(scene.frame, 1.0)
+    operation = cv2.MORPH_CLOSE if rng.random() < 0.5 else cv2.MORPH_OPEN
+    change = _shaped(cv2.morphologyEx(smooth, operation, kernel), scene.frame) - smooth
+    share = np.clip(np.abs(change) / np.float32(0.25 * scene.spread) - 0.5, 0.0, 1.0)
+    gone = scene.frame + share * change
+    if rng.random() < 0.5:
+        gone = gone + share * _grain(rng, scene)
+    return np.asarray(gone, np.float32)
+
+
+def _grain(rng: np.random.Generator, scene: _Scene) -> Frame:
+    """The frame's own fine texture, from another place."""
+    moved = _moved(rng, scene.frame)
+    return moved - _blurred(moved, log_uniform(rng, 1.0, 4.0))
 
 
 def _bent(rng: np.random.Generator, scene: _Scene) -> Frame:
@@ -225,4 +247,5 @@ _FILLINGS: tuple[tuple[float, tuple[Filling, _Shapes]], ...] = (
     (6, (_out_of_focus, _COMPACT)),
     (10, (_erased, ((50, patch), (20, line), (15, spots), (15, blob)))),
     (8, (_bent, _COMPACT)),
+    (12, (_removed, ((60, patch), (25, half), (15, blob)))),
 )

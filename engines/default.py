@@ -234,9 +234,9 @@ class DefaultRecipe(Recipe):
         assert isinstance(networks, MapGenerator)
         return MapScorer(networks, normalisation)
 
-    def settle(self, scorer: Scorer, batches: Iterable[Tensor]) -> None:
+    def settle(self, scorer: Scorer, learned: Iterable[Tensor], held_out: Iterable[Tensor]) -> None:
         assert isinstance(scorer, MapScorer)
-        scorer.settle(batches)
+        scorer.settle(learned, held_out)
 
 
 def _at_first_small(frames: Tensor, progress: float) -> Tensor:

@@ -14,11 +14,12 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import nn
 
 from engines.bundle import Frames, Geometry, Reference
 from engines.engine import relative_error
@@ -28,7 +29,48 @@ from engines.scoring import Scorer
 # ai.onnx 18 (December 2022): the newest that TensorRT 10.3, JetPack 6's, takes in full.
 OPSET = 18
 
+# Smaller ones are not worth a node.
+_LEAST_WEIGHTS_STORED_AS_HALF = 256
+
+_LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+
 _INTEGERS = {8: torch.uint8, 16: torch.uint16}
+
+
+@torch.no_grad()
+def absorb_normalisation(networks: nn.Module) -> None:
+    """Let every layer do the scaling of the batch normalisation behind it, which keeps an offset only.
+
+    Exporters do so anyway, in the precision that the graph has by then; done here, and in float32, all graphs agree.
+    """
+    for sequence in networks.modules():
+        if isinstance(sequence, nn.Sequential):
+            for layer, norm in pairwise(sequence):
+                if isinstance(layer, _LAYERS) and isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d)):
+                    _absorb(layer, norm)
+
+
+def _absorb(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    outputs = 1 if isinstance(layer, nn.ConvTranspose2d) else 0
+    layer.weight.mul_(scale.reshape([-1 if axis == outputs else 1 for axis in range(layer.weight.dim())]))
+    offset = -norm.running_mean
+    if layer.bias is not None:
+        offset = offset + layer.bias
+        layer.bias.zero_()
+    norm.bias.add_(offset * scale)
+    norm.weight.fill_(1.0)
+    norm.running_mean.zero_()
+    norm.running_var.fill_(1.0 - norm.eps)
+
+
+@torch.no_grad()
+def round_to_half(networks: nn.Module) -> None:
+    """Round all weights to numbers that half precision holds too."""
+    for weights in networks.parameters():
+        weights.copy_(weights.half())
 
 
 def export_onnx(scorer: Scorer, geometry: Geometry, *, half: bool = False) -> bytes:
@@ -53,7 +95,7 @@ def export_onnx(scorer: Scorer, geometry: Geometry, *, half: bool = False) -> by
             verbose=False,
         )
     assert program is not None
-    return _without_notes(program.model_proto)
+    return _finished(program.model_proto)
 
 
 @torch.inference_mode()
@@ -70,25 +112,47 @@ def agreement(model: bytes, reference: Reference) -> float:
 
 
 def weights_archive(scorer: Scorer) -> bytes:
-    """The module's `state_dict` as a NumPy archive, for the PyTorch engine."""
-    arrays: dict[str, Any] = {name: _array(value) for name, value in scorer.state_dict().items()}
-    return numpy_archive(**arrays)
-
-
-def numpy_archive(**arrays: Any) -> bytes:
-    """Arrays as the bytes of an uncompressed `.npz`; the same arrays give the same bytes."""
+    """The module's `state_dict` as the bytes of an uncompressed `.npz`, for the PyTorch engine."""
+    arrays: dict[str, Any] = {name: value.detach().cpu().numpy() for name, value in scorer.state_dict().items()}
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 
-def _array(value: Tensor) -> Any:
-    return value.detach().cpu().numpy()
-
-
-def _without_notes(proto: Any) -> bytes:
+def _finished(proto: Any) -> bytes:
     import onnx
 
+    _store_as_half(proto.graph)
+    _remove_notes(proto)
+    onnx.checker.check_model(proto, full_check=True)
+    return bytes(proto.SerializeToString(deterministic=True))
+
+
+def _store_as_half(graph: Any) -> None:
+    """Keep float32 weights that are float16 numbers as such, cast where they are used: half the size, same values.
+
+    Engines cast them once, when they load the graph.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for stored in graph.initializer:
+        if stored.data_type != TensorProto.FLOAT:
+            continue
+        values = numpy_helper.to_array(stored)
+        with np.errstate(over="ignore"):
+            halves = values.astype(np.float16)
+        if values.size >= _LEAST_WEIGHTS_STORED_AS_HALF and np.array_equal(halves, values):
+            name = stored.name
+            stored.CopyFrom(numpy_helper.from_array(halves, f"{name}.half"))
+            casts.append(helper.make_node("Cast", [f"{name}.half"], [name], f"{name}.cast", to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _remove_notes(proto: Any) -> None:
+    """What the exporter writes down for its own developers: it holds paths of the machine it ran on."""
     for message in (proto, proto.graph, *proto.graph.node, *proto.graph.value_info, *proto.graph.initializer):
         message.ClearField("metadata_props")
         message.ClearField("doc_string")
@@ -96,8 +160,6 @@ def _without_notes(proto: Any) -> bytes:
         value.ClearField("metadata_props")
     proto.producer_name, proto.producer_version = "inspectd", ""
     proto.graph.name = "inspectd"
-    onnx.checker.check_model(proto, full_check=True)
-    return bytes(proto.SerializeToString(deterministic=True))
 
 
 @contextmanager

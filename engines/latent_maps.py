@@ -9,11 +9,15 @@ Departures from GANomaly's networks (Akcay et al. 2018, section 3.1), each for a
 - the decoder sees the frame through two narrow places only, 8 channels at stride 16 and all of stride 32;
 - residual blocks, a strided stem instead of four halvings at full width, and no tanh: 0.5 million weights instead of
   9 million;
+- the encoders know where on the frame a place is (positional encoding, Vaswani et al. 2017, section 3.5): a hole that
+  is missing can be told from metal only by where it is;
 - each encoder also describes the whole frame by one unit vector, its identity (`engines.losses.identity_loss`).
 """
 
 from __future__ import annotations
 
+import copy
+import math
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -30,6 +34,9 @@ IDENTITY = 64
 
 _SLOPE = 0.1
 
+# Sines and cosines of each axis: 1, 2, 4 and 8 waves over the frame.
+_WAVES = 4
+
 
 class Latents(NamedTuple):
     """What one pass through the three networks gives."""
@@ -44,6 +51,10 @@ class Latents(NamedTuple):
     """Of the frames, unit vectors [N, 64]."""
     identity_again: Tensor
     """Of the reconstructions, unit vectors [N, 64]."""
+    shallow: Tensor
+    """Features of the frames after one layer, [N, 16, H/4, W/4], float32 also where the rest is not."""
+    shallow_again: Tensor
+    """Of the reconstructions, same shape."""
 
 
 def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -81,6 +92,30 @@ class Residual(nn.Module):
         return functional.leaky_relu(maps + self.body(maps), _SLOPE)
 
 
+class PositionalEncoding(nn.Module):
+    """Adds to a map where on the frame each place is, as sines and cosines: parts lie where guides hold them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.rows = nn.Linear(2 * _WAVES, width, bias=False)
+        self.columns = nn.Linear(2 * _WAVES, width, bias=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        rows, columns = (
+            weigh(_waves(count).to(maps.device, _type_of(weigh))).T
+            for weigh, count in ((self.rows, maps.shape[-2]), (self.columns, maps.shape[-1]))
+        )
+        placed: Tensor = maps + rows[:, :, None].to(maps.dtype) + columns[:, None, :].to(maps.dtype)
+        return placed
+
+
+def _waves(count: int) -> Tensor:
+    """Sines and cosines over `count` places in a row, [count, 2·waves]."""
+    places = (torch.arange(count, dtype=torch.float32) + 0.5) / count
+    angles = torch.stack([places * (2.0 * math.pi * 2**wave) for wave in range(_WAVES)], dim=1)
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
 class MapEncoder(nn.Module):
     """Frames → features at strides 4 to 32; from them latent maps, top-down, and one vector of the coarsest."""
 
@@ -89,6 +124,7 @@ class MapEncoder(nn.Module):
         self.stages = nn.ModuleList([_stem(channels, widths[0])])
         for narrow, wide in pairwise(widths):
             self.stages.append(_stage(narrow, wide, last=wide == widths[-1]))
+        self.positions = nn.ModuleList(PositionalEncoding(width) for width in widths)
         self.down = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(widths))
         self.mix = nn.ModuleList(_convolution(width, width) for width in widths[:-1])
         self.out = nn.ModuleList(nn.Conv2d(width, width, 1) for width in widths)
@@ -99,8 +135,8 @@ class MapEncoder(nn.Module):
     def features(self, frames: Tensor) -> list[Tensor]:
         """Features at strides 4, 8, 16 and 32, before the top-down path."""
         maps, found = frames, []
-        for stage in self.stages:
-            maps = stage(maps)
+        for stage, position in zip(self.stages, self.positions, strict=True):
+            maps = position(stage(maps.to(_type_of(stage))))
             found.append(maps)
         return found
 
@@ -110,14 +146,14 @@ class MapEncoder(nn.Module):
         maps = [self.out[-1](above)]
         for level in range(len(features) - 2, -1, -1):
             spread = _resized(self.down[level](above), features[level])
-            above = self.mix[level](features[level] + spread)
+            above = self.mix[level](features[level].to(spread.dtype) + spread)
             maps.insert(0, self.out[level](above))
         return maps
 
     def describe(self, features: list[Tensor]) -> Tensor:
         """Unit vectors [N, 64], float32."""
         vectors: Tensor = self.identity(features[-1].mean(dim=(2, 3)).float()).float()
-        return vectors / (vectors.square().sum(1, keepdim=True) + 1e-6).sqrt()
+        return vectors / ((vectors * vectors).sum(1, keepdim=True) + 1e-6).sqrt()
 
 
 class MapDecoder(nn.Module):
@@ -160,10 +196,15 @@ class MapGenerator(nn.Module):
         self.spread: Tensor
 
     def half(self) -> MapGenerator:
-        """Convert to float16 all but the identities: whitening enlarges their rounding to more than a verdict bears."""
+        """Convert to float16 all but what enlarges rounding to more than a verdict bears.
+
+        That are the identities, which are whitened, and each encoder's first layer, whose features are.
+        """
+        kept = copy.deepcopy(self)
         super().half()
-        self.encoder1.identity.float()
-        self.encoder2.identity.float()
+        self.centre, self.spread = kept.centre, kept.spread
+        for mine, whole in ((self.encoder1, kept.encoder1), (self.encoder2, kept.encoder2)):
+            mine.identity, mine.stages[0], mine.positions[0] = whole.identity, whole.stages[0], whole.positions[0]
         return self
 
     def standardise(self, frames: Tensor) -> Tensor:
@@ -181,6 +222,8 @@ class MapGenerator(nn.Module):
             reconstruction,
             self.encoder1.describe(features),
             self.encoder2.describe(features_again),
+            features[0].float(),
+            features_again[0].float(),
         )
 
     def encode(self, frames: Tensor) -> list[Tensor]:
@@ -190,6 +233,10 @@ class MapGenerator(nn.Module):
     def identify(self, frames: Tensor) -> Tensor:
         """Only what the first encoder makes of whole frames: unit vectors [N, 64]."""
         return self.encoder1.describe(self.encoder1.features(self.standardise(frames)))
+
+
+def _type_of(module: nn.Module) -> torch.dtype:
+    return next(module.parameters()).dtype
 
 
 def _resized(maps: Tensor, like: Tensor) -> Tensor:

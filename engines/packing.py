@@ -30,11 +30,19 @@ from engines.bundle import (
     Reference,
     ScoreSummary,
     TrainingRecord,
+    reference_archive,
     write_bundle,
 )
 from engines.data import NormalisedFrames, Progress, in_batches
 from engines.engine import Scores
-from engines.export import agreement, export_onnx, numpy_archive, reference_answers, weights_archive
+from engines.export import (
+    absorb_normalisation,
+    agreement,
+    export_onnx,
+    reference_answers,
+    round_to_half,
+    weights_archive,
+)
 from engines.recipes import Option, Recipe
 from engines.scoring import Scorer
 
@@ -48,6 +56,8 @@ EXPECTED_AGREEMENT = {MODEL: 1e-4, MODEL_FP16: 1e-2}
 
 # Good frames that a recipe's statistics are taken from at most, and that the report looks for strange ones among.
 _SETTLE_FRAMES, _REPORT_FRAMES = 1024, 512
+# Pixels of the former at most: statistics of every place are taken of all of them at once, in about 1 GB.
+_SETTLE_PIXELS = 1024 * 256 * 256
 
 _BATCH = 32
 
@@ -126,7 +136,7 @@ def pack(out: Path, trained: Trained, tell: Progress) -> Bundle:
     report = draw_report(trained, scorer, held_out, score_all(scorer, trained.train_frames[::every]), every)
     files = {
         **models,
-        REFERENCE: numpy_archive(frames=reference.frames, score=reference.score, heatmap=reference.heatmap),
+        REFERENCE: reference_archive(reference),
         WEIGHTS: weights_archive(scorer),
         REPORT: report,
     }
@@ -137,7 +147,7 @@ def pack(out: Path, trained: Trained, tell: Progress) -> Bundle:
 
 def frames_to_score(trained_on: int, held_out: int) -> int:
     """How many frames `pack` sends through the networks, about: what its time grows with."""
-    return min(trained_on, _SETTLE_FRAMES) + min(trained_on, _REPORT_FRAMES) + held_out
+    return min(trained_on, _SETTLE_FRAMES) + min(trained_on, _REPORT_FRAMES) + 2 * held_out
 
 
 def score_all(scorer: Scorer, frames: Frames) -> Scores:
@@ -147,11 +157,15 @@ def score_all(scorer: Scorer, frames: Frames) -> Scores:
 
 
 def _settled(trained: Trained) -> Scorer:
+    """The scoring module, its weights rounded to half precision, so that both graphs hold the very same ones."""
+    absorb_normalisation(trained.networks)
+    round_to_half(trained.networks)
     scorer = trained.recipe.scorer(trained.networks, trained.normalisation).cpu().eval()
-    every = -(-len(trained.train_frames) // _SETTLE_FRAMES)
-    frames = NormalisedFrames(trained.train_frames[::every], trained.normalisation)
+    count, pixels = len(trained.train_frames), trained.geometry.height * trained.geometry.width
+    frames = trained.train_frames[:: max(-(-count // _SETTLE_FRAMES), -(-count * pixels // _SETTLE_PIXELS))]
+    learned, held_out = (NormalisedFrames(some, trained.normalisation) for some in (frames, trained.held_out_frames))
     with torch.no_grad():
-        trained.recipe.settle(scorer, in_batches(frames, _BATCH))
+        trained.recipe.settle(scorer, in_batches(learned, _BATCH), in_batches(held_out, _BATCH))
     return scorer
 
 

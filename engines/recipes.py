@@ -75,8 +75,13 @@ class Recipe(ABC):
     def scorer(self, networks: nn.Module, normalisation: Normalisation) -> Scorer:
         """Build the module that is exported; its `state_dict` is the bundle's `weights.npz`."""
 
-    def settle(self, scorer: Scorer, batches: Iterable[Tensor]) -> None:  # noqa: B027 - most recipes have nothing to settle
-        """Set what the score must know of good frames, such as their spread; takes normalised training frames."""
+    def settle(  # noqa: B027 - most recipes have nothing to settle
+        self, scorer: Scorer, learned: Iterable[Tensor], held_out: Iterable[Tensor]
+    ) -> None:
+        """Set what the score must know of good frames, such as their spread.
+
+        Takes normalised frames [N, C, H, W] in batches: those learned from, and those held out.
+        """
 
 
 def find_recipe(name: str) -> Recipe:

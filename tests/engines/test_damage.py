@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engines.damage import Palette, damage
+from engines.damage import Palette, _removed, _Scene, damage
 from engines.shapes import Shape, blob, field, half, line, log_uniform, patch, pick, spots
 
 SHAPES = [patch, blob, line, spots, half]
@@ -107,3 +107,15 @@ def test_flat_frame_is_damaged_as_strongly_as_the_set_asks() -> None:
     rng = np.random.default_rng(6)
     changes = [np.abs(damage(rng, flat, frames(1, 48, 48)[0], PALETTE)[0]).max() for _ in range(60)]
     assert np.median(changes) > 0.08 * PALETTE.spread_of(flat)
+
+
+def test_removal_fills_a_hole_and_leaves_larger_things() -> None:
+    """A hole of five pixels goes, a half that is dark stays."""
+    frame = np.full((48, 48, 1), 0.5, np.float32)
+    frame[:, 24:] = -0.5
+    frame[10:15, 8:13] = -0.5
+    scene = _Scene(frame, frame, np.ones((48, 48), np.float32), 0.5, PALETTE)
+    results = [_removed(np.random.default_rng(seed), scene) for seed in range(60)]
+    filled = [result for result in results if result[12, 10, 0] > 0.3]
+    assert 5 < len(filled) < 55
+    assert all(abs(float(result[24, 40, 0]) + 0.5) < 0.1 for result in results)

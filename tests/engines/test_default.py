@@ -76,7 +76,7 @@ def test_decoder_gives_back_a_frame_more_like_the_clean_one(trained: MapLearner)
 
 def test_export_agrees_in_both_precisions(trained: MapLearner) -> None:
     scorer = RECIPE.scorer(trained.networks, Normalisation(low=0.0, high=255.0)).eval()
-    RECIPE.settle(scorer, [normalised(parts(64))])
+    RECIPE.settle(scorer, [normalised(parts(64))], [normalised(parts(16, seed=5))])
     reference = reference_answers(scorer, parts(6, seed=3))
     assert agreement(export_onnx(scorer, GEOMETRY), reference) < 1e-4
     assert agreement(export_onnx(scorer, GEOMETRY, half=True), reference) < 1e-2
@@ -86,7 +86,7 @@ def test_settled_scorer_survives_its_state(trained: MapLearner) -> None:
     """The PyTorch engine builds the scorer anew and fills it from the bundle's weights."""
     normalisation = Normalisation(low=0.0, high=255.0)
     scorer = RECIPE.scorer(trained.networks, normalisation).eval()
-    RECIPE.settle(scorer, [normalised(parts(64))])
+    RECIPE.settle(scorer, [normalised(parts(64))], [normalised(parts(16, seed=5))])
     again = RECIPE.scorer(RECIPE.networks(GEOMETRY), normalisation).eval()
     assert isinstance(again, MapScorer)
     again.load_state_dict(scorer.state_dict())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="export needs the train extra")
 
 from engines.bundle import Geometry, Normalisation  # noqa: E402
-from engines.export import agreement, export_onnx, reference_answers  # noqa: E402
+from engines.export import (  # noqa: E402
+    absorb_normalisation,
+    agreement,
+    export_onnx,
+    reference_answers,
+    round_to_half,
+)
 from engines.networks import Generator, refresh_statistics  # noqa: E402
 from engines.onnx_scan import external_data  # noqa: E402
 from engines.onnxruntime import open_session  # noqa: E402
@@ -170,3 +177,27 @@ def test_reference_heatmap_is_hottest_where_the_frame_differs_from_its_reconstru
     with torch.no_grad():
         heatmap = scorer(torch.from_numpy(frames))[1][0]
     assert divmod(int(heatmap.argmax()), 8) == (5, 1)
+
+
+def test_absorbing_normalisation_changes_no_answer(scorer: ReferenceScorer) -> None:
+    frames = torch.rand(4, 1, 32, 48) * 2 - 1
+    networks = copy.deepcopy(scorer.networks).eval()
+    with torch.no_grad():
+        before = networks(frames)
+        absorb_normalisation(networks)
+        after = networks(frames)
+    for wanted, got in zip(before, after, strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-4)
+    norms = [module for module in networks.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert norms
+    assert all(bool((norm.weight == 1).all()) and bool((norm.running_mean == 0).all()) for norm in norms)
+
+
+def test_weights_that_half_precision_holds_are_stored_as_such(scorer: ReferenceScorer, single: bytes) -> None:
+    """Half the size, and not a bit of any answer is different."""
+    rounded = copy.deepcopy(scorer)
+    absorb_normalisation(rounded.networks)
+    round_to_half(rounded.networks)
+    graph = export_onnx(rounded, GRAY_16)
+    assert len(graph) < 0.65 * len(single)
+    assert agreement(graph, reference_answers(rounded, frames_of(GRAY_16, 6))) < 1e-4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="networks need the train extra")
@@ -60,3 +62,28 @@ def test_decoder_sees_nothing_but_its_bottlenecks() -> None:
         torch.testing.assert_close(networks.decoder(changed), before)
         changed = [*features[:2], torch.randn_like(features[2]), features[3]]
         assert not torch.allclose(networks.decoder(changed), before)
+
+
+def test_latents_know_where_on_the_frame_they_are() -> None:
+    """The same surroundings in two places, and yet different latents: without this no missing hole could be noticed."""
+    torch.manual_seed(0)
+    networks = MapGenerator(1).eval()
+    with torch.no_grad():
+        finest = networks.encode(torch.zeros(1, 1, 256, 256))[0]
+    assert float((finest[..., 20, 20] - finest[..., 40, 44]).abs().max()) > 1e-3
+
+
+def test_half_keeps_first_layers_and_identities_in_float32() -> None:
+    torch.manual_seed(0)
+    networks = MapGenerator(1).eval()
+    networks.centre.fill_(0.1234567)
+    half = copy.deepcopy(networks).half()
+    assert half.encoder1.stages[1][0][0].weight.dtype == torch.float16
+    with torch.no_grad():
+        wanted, got = (
+            some(torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(1))) for some in (networks, half)
+        )
+    assert got.shallow.dtype == got.identity.dtype == torch.float32
+    assert got.first[0].dtype == torch.float16
+    torch.testing.assert_close(got.shallow, wanted.shallow, rtol=0, atol=0)
+    torch.testing.assert_close(got.first[0].float(), wanted.first[0], rtol=0.02, atol=0.02)

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.bundle import Bundle, Reference, write_bundle
+from engines.bundle import Bundle, Reference, reference_archive, write_bundle
 from engines.engine import open_engine, relative_error
 from engines.errors import EngineError
-from engines.export import numpy_archive
 
 
 def test_auto_opens_onnx_runtime_on_a_cpu(tiny_bundle: Bundle) -> None:
@@ -35,7 +34,7 @@ def with_reference(bundle: Bundle, path: Path, change) -> Bundle:
     """The same bundle, properly sealed, with other answers for its reference frames."""
     reference: Reference = change(bundle.reference())
     files = {name: (bundle.path / name).read_bytes() for name in bundle.manifest.files}
-    files["reference.npz"] = numpy_archive(**dataclasses.asdict(reference))
+    files["reference.npz"] = reference_archive(reference)
     return write_bundle(path, bundle.manifest, files)
 
 

@@ -34,13 +34,9 @@ def test_training_records_what_it_did(tiny_bundle: Bundle) -> None:
     assert record.images_held_out == 4
     assert record.held_out.minimum <= record.held_out.median <= record.held_out.maximum
     assert record.agreement[MODEL] < 1e-4
+    assert record.agreement[MODEL_FP16] < 1e-2
     assert any("24 good images are few, wanted at least 50" in line for line in record.warnings)
     assert record.versions["torch"]
-
-
-@pytest.mark.xfail(strict=False, reason="after 12 steps the narrow networks were seen at 0.013, on 2026-11-22")
-def test_training_makes_a_half_precision_graph_that_agrees(tiny_bundle: Bundle) -> None:
-    assert tiny_bundle.manifest.training.agreement[MODEL_FP16] < 1e-2
 
 
 def test_training_draws_a_report(tiny_bundle: Bundle) -> None:

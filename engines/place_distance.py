@@ -1,0 +1,130 @@
+"""How far each place of a feature map is from what that place looks like on good frames: Mahalanobis distance by place.
+
+Parts on a line lie where guides hold them, so that a place has statistics of its own: mean and covariance of its
+features over good frames, as in PaDiM (Defard et al. 2021, section 3.2), pooled over the eight neighbours. What all
+places do together, since a part lies a little to the left or the lamp has aged, says nothing about any one of them: the
+main common modes (principal components of whole maps, as in the residual of Jackson and Mudholkar 1979) are taken out
+first. Where parts do not lie alike, every place's covariance is wide, and the distance becomes an ordinary one.
+
+What is remembered is coarse on purpose, eight bits a weight: it is measured, and small against the spread of good
+frames; and a graph holds these statistics for every place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+# Common modes taken out at most, and the frames that each must at least be learned from.
+_MODES, _FRAMES_A_MODE = 8, 16
+
+# A place's covariance counts as if so many more frames had shown the average covariance of all places.
+_PRIOR_FRAMES = 12.0
+
+# Share of the mean variance that every direction has at least: keeps constant features from deciding.
+_LEAST_VARIANCE = 1e-4
+
+
+class PlaceDistance(nn.Module):
+    """Maps [N, C, h, w] → distances [N, h, w], root mean square over the channels: about 1 where all is well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(1, 1, 1, dtype=torch.float16))
+        self.register_buffer("whitening", torch.eye(1))
+        self.register_buffer("modes", torch.zeros(1, 1, dtype=torch.int8))
+        self.register_buffer("mode_scale", torch.zeros(1, 1))
+        self.register_buffer("local", torch.ones(1, 1, dtype=torch.int8))
+        self.register_buffer("local_scale", torch.ones(1))
+        self.mean: Tensor
+        """Of good frames, [C, h, w]."""
+        self.whitening: Tensor
+        """Of all places together, [C, C]."""
+        self.modes: Tensor
+        """Common modes of whitened maps, [M, C·h·w], times `mode_scale` [M, 1] unit vectors."""
+        self.mode_scale: Tensor
+        self.local: Tensor
+        """Whitening of each place, lower triangles row by row, [C·(C+1)/2, h·w], times `local_scale` [h·w]."""
+        self.local_scale: Tensor
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Distances of maps [N, C, h, w], float32 [N, h, w], ≥ 0."""
+        return self._local_distance(self._without_modes(self._white(maps)))
+
+    @torch.no_grad()
+    def fit(self, maps: Tensor) -> None:
+        """Learn the statistics of good frames from their maps [N, C, h, w], float32."""
+        count, channels, height, width = maps.shape
+        self.mean = maps.mean(0).half()
+        centred = maps - self.mean.float()
+        self.whitening = _inverse_root(torch.einsum("nchw,ndhw->cd", centred, centred) / (count * height * width))
+        white = self._white(maps)
+        self.modes, self.mode_scale = _common_modes(white, min(_MODES, count // _FRAMES_A_MODE))
+        rest = self._without_modes(white)
+        places = rest.permute(2, 3, 1, 0).reshape(height * width, channels, count)
+        covariances = (places @ places.transpose(1, 2) / count).reshape(height, width, channels * channels)
+        pooled = functional.avg_pool2d(covariances.permute(2, 0, 1)[None], 3, 1, 1, count_include_pad=False)[0]
+        everywhere = covariances.mean((0, 1)).reshape(channels, channels)
+        by_place = pooled.permute(1, 2, 0).reshape(height * width, channels, channels)
+        shrunk = (count * by_place + _PRIOR_FRAMES * everywhere) / (count + _PRIOR_FRAMES)
+        rows, columns = _triangle(channels)
+        local, scale = _in_eight_bits(_inverse_root(shrunk)[:, rows, columns])
+        self.local, self.local_scale = local.T.contiguous(), scale.flatten()
+
+    def _white(self, maps: Tensor) -> Tensor:
+        return torch.einsum("cd,ndhw->nchw", self.whitening, maps - self.mean.float())
+
+    def _without_modes(self, white: Tensor) -> Tensor:
+        modes = self.modes.float() * self.mode_scale
+        flat = white.flatten(1)
+        return (flat - flat @ modes.T @ modes).reshape(white.shape)
+
+    def _local_distance(self, maps: Tensor) -> Tensor:
+        """Every product of a place's weights and features, summed by rows: no small matrices, which are slow."""
+        height, width = maps.shape[2:]
+        rows, columns = _triangle(maps.shape[1])
+        products = self.local.float() * maps.flatten(2).index_select(1, columns)
+        whitened = (torch.arange(maps.shape[1])[:, None] == rows).to(products) @ products
+        return ((whitened * whitened).mean(1).sqrt() * self.local_scale).reshape(-1, height, width)
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
+        """Take over the sizes of what was fitted."""
+        for name, buffer in self.named_buffers(recurse=False):
+            setattr(self, name, torch.zeros_like(state_dict.get(f"{prefix}{name}", buffer)))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def _inverse_root(covariance: Tensor) -> Tensor:
+    """Lower triangular W [..., C, C] with W·Σ·Wᵀ = 1 for covariances Σ [..., C, C]."""
+    channels = covariance.shape[-1]
+    least = _LEAST_VARIANCE * covariance.diagonal(dim1=-2, dim2=-1).mean(-1).clamp(min=1e-9)
+    regular = covariance.double() + least.double()[..., None, None] * torch.eye(channels, dtype=torch.float64)
+    root = torch.linalg.cholesky(regular)
+    inverse: Tensor = torch.linalg.solve_triangular(root, torch.eye(channels, dtype=torch.float64), upper=False)
+    return inverse.float()
+
+
+def _common_modes(white: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Main directions [M, C·h·w] in eight bits of maps [N, C, h, w], by way of the frames' products [N, N]."""
+    flat = white.flatten(1)
+    if count == 0:
+        return torch.zeros((1, flat.shape[1]), dtype=torch.int8), torch.zeros(1, 1)
+    products = (flat @ flat.T).double()
+    vectors = torch.linalg.eigh(products).eigenvectors[:, -count:].float()
+    modes = vectors.T @ flat
+    return _in_eight_bits(modes / modes.norm(dim=1, keepdim=True).clamp(min=1e-9))
+
+
+def _in_eight_bits(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows [R, K] → (int8 [R, K], scales [R, 1]) whose product they are, as near as eight bits come."""
+    scale = rows.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127.0
+    return (rows / scale).round().to(torch.int8), scale
+
+
+def _triangle(channels: int) -> tuple[Tensor, Tensor]:
+    """Rows and columns of a lower triangle, row by row."""
+    rows, columns = torch.tril_indices(channels, channels)
+    return rows, columns
