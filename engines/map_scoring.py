@@ -1,6 +1,6 @@
 """The default score: how far the two encoders' latents are apart, in units of how far they are on good frames.
 
-Two heatmaps say where, and the hotter of them counts at every place:
+Two heatmaps say where, joined as √(taught² + by place²):
 
 - taught: the distance between the first encoder's latent vector of the frame and the second's of its reconstruction,
   √(1 + |difference|²) − 1, mean of the two finest maps (strides 4 and 8), which the coarser ones have told what they
@@ -9,15 +9,17 @@ Two heatmaps say where, and the hotter of them counts at every place:
 - by place: the Mahalanobis distance between the two encoders' features after one layer, each place against its own
   good frames (`engines.place_distance`). It finds what is unlike itself where parts lie alike, such as a missing hole.
 
-Each is divided by a level that nine of ten held-out good frames stay below. The score is √(hot² + whole²): hot is the
-hottest place; whole is the distance, 1 − cosine, between the description of the whole frame and the nearest one of a
-good frame, which finds the part that is sound everywhere and yet the wrong one; both encoders have learned these
+Each is divided by the level that one good frame in ten thousand is expected to reach, going by those held out
+(`tail_level`), so that the one which is restless on good frames speaks up less. The score is √(hot² + whole²): hot is
+the hottest place; whole is the distance, 1 − cosine, between the description of the whole frame and the nearest one of
+a good frame, which finds the part that is sound everywhere and yet the wrong one; both encoders have learned these
 descriptions together, each from what the other sees. Both numbers are divided by their median over held-out good
 frames, the second then weighted with 0.4, so that a common good frame scores 1.0 to 1.1.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -40,13 +42,12 @@ _WHOLE_WEIGHT = 0.4
 # rounding.
 _LEAST_WHOLE = 0.01
 
-# Share of held-out good frames whose hottest place is below 1. A high share, so that of the two heatmaps the one that
-# is restless on good frames speaks up less; not the highest frame, since few may be held out.
-_LEVEL = 0.9
-
-# Maps that make the heatmap, finest first. On DeepPCB, after a third of the usual training, the finest map alone gave
-# pixel AUROC 0.90 and PRO 0.71, the mean of strides 8, 16 and 32 only 0.86 and 0.60: coarse maps smear.
+# Maps that make the taught heatmap, finest first. On DeepPCB, after a third of the usual training, the finest map alone
+# gave pixel AUROC 0.90 and PRO 0.71, the mean of strides 8, 16 and 32 only 0.86 and 0.60: coarse maps smear.
 _HEAT_LEVELS = 2
+
+# The level of a heatmap is where one good frame in so many is expected to have its hottest place.
+_LEVEL_FRAMES = 10_000
 
 
 def map_distances(latents: Latents) -> list[Tensor]:
@@ -86,7 +87,7 @@ class MapScorer(Scorer):
         self.remembered: Tensor
         self.unrest: Tensor
         self.levels: Tensor
-        """Of the two heatmaps, taught and by place: the hottest place of nine held-out good frames of ten is below."""
+        """Of the two heatmaps, taught and by place: see `tail_level`."""
         self.usual: Tensor
         """Medians over held-out good frames: of the hottest place, and of the distance of whole frames / its weight."""
 
@@ -116,15 +117,16 @@ class MapScorer(Scorer):
         self._measure(held_out)
 
     def _measure(self, held_out: Iterable[Tensor]) -> None:
-        hottest, whole = [], []
+        both, identities = [], []
         for frames in held_out:
             latents = self.networks(frames)
-            hottest.append(torch.stack([heat.amax((1, 2)) for heat in self._heats(latents)], dim=1))
-            whole.append(self._whole(latents.identity))
-        heats = torch.cat(hottest)
-        self.levels = heats.quantile(_LEVEL, dim=0).clamp(min=1e-6)
-        hot = (heats / self.levels).amax(1).median()
-        self.usual = torch.stack([hot, torch.cat(whole).median().clamp(min=_LEAST_WHOLE) / _WHOLE_WEIGHT])
+            both.append(self._heats(latents))
+            identities.append(latents.identity)
+        hottest = [torch.cat([heat.amax((1, 2)) for heat in some]) for some in zip(*both, strict=True)]
+        self.levels = torch.stack([tail_level(some) for some in hottest])
+        hot = torch.cat([self._joint(*heats).amax((1, 2)) for heats in both])
+        whole = torch.cat([self._whole(identity) for identity in identities])
+        self.usual = torch.stack([hot.median().clamp(min=1e-6), whole.median().clamp(min=_LEAST_WHOLE) / _WHOLE_WEIGHT])
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
         """Take over the sizes of what was settled."""
@@ -137,8 +139,11 @@ class MapScorer(Scorer):
         return _taught_heat(latents) / self.unrest, self.places(_difference(latents))
 
     def _heat(self, latents: Latents) -> Tensor:
-        taught, by_place = self._heats(latents)
-        return torch.maximum(taught / self.levels[0], by_place / self.levels[1])
+        return self._joint(*self._heats(latents))
+
+    def _joint(self, taught: Tensor, by_place: Tensor) -> Tensor:
+        taught, by_place = taught / self.levels[0], by_place / self.levels[1]
+        return (taught * taught + by_place * by_place).sqrt()
 
     def _whole(self, identity: Tensor) -> Tensor:
         return (1.0 - (identity @ self.remembered.float().T).amax(1)).clamp(min=0.0)
@@ -156,6 +161,18 @@ def _taught_heat(latents: Latents) -> Tensor:
 def _difference(latents: Latents) -> Tensor:
     """How the two encoders' features of the first layer differ, [N, 16, h, w]."""
     return latents.shallow - latents.shallow_again
+
+
+def tail_level(hottest: Tensor) -> Tensor:
+    """Where one good frame in `_LEVEL_FRAMES` is expected, from the hottest places [N] of held-out ones.
+
+    As if what is above the median fell off exponentially: a heatmap that is now and then very hot on good frames gets a
+    high level, and so little say, however low it is on most of them.
+    """
+    middle = hottest.median()
+    excess = (hottest - middle).clamp(min=0.0)
+    beyond = excess.sum() / (excess > 0).sum().clamp(min=1)
+    return (middle + beyond * math.log(_LEVEL_FRAMES / 2)).clamp(min=1e-6)
 
 
 def unrest(heats: Tensor) -> Tensor:

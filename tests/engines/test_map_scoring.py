@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="networks need the train extra")
 
 from engines.bundle import Normalisation  # noqa: E402
 from engines.latent_maps import Latents, MapGenerator  # noqa: E402
-from engines.map_scoring import MapScorer, map_distances, unrest  # noqa: E402
+from engines.map_scoring import MapScorer, map_distances, tail_level, unrest  # noqa: E402
 
 NORMALISATION = Normalisation(low=0.0, high=255.0)
 
@@ -55,24 +55,34 @@ def test_common_good_frame_scores_about_1_1() -> None:
     assert 0.8 < float(score.median()) < 1.35
 
 
-def test_nine_held_out_frames_of_ten_stay_below_1_in_both_heatmaps() -> None:
-    scorer = settled()
-    torch.manual_seed(1)
-    held_out = torch.rand(40, 1, 64, 48) * 2 - 1
-    with torch.no_grad():
-        scorer.settle([torch.rand(64, 1, 64, 48) * 2 - 1], [held_out])
-        heats = scorer._heats(scorer.networks(held_out))
-    for heat, level in zip(heats, scorer.levels, strict=True):
-        assert int((heat.amax((1, 2)) <= level).sum()) == 36
+def test_level_is_where_an_exponential_tail_has_one_frame_in_ten_thousand() -> None:
+    generator = torch.Generator().manual_seed(0)
+    hottest = 2.0 - 0.5 * torch.rand(200_000, generator=generator).log()
+    assert float(tail_level(hottest)) == pytest.approx(2.0 + 0.5 * np.log(10_000), rel=0.02)
 
 
-def test_heatmap_is_the_hotter_of_the_two() -> None:
+def test_restless_heatmap_gets_the_higher_level() -> None:
+    quiet = torch.linspace(0.9, 1.1, 101)
+    restless = quiet.clone()
+    restless[-5:] = 4.0
+    assert float(tail_level(restless)) > 2.0 * float(tail_level(quiet))
+
+
+@pytest.mark.parametrize("hottest", [torch.ones(1), torch.ones(8), torch.zeros(4)])
+def test_level_of_one_or_of_equal_frames_is_finite_and_above_0(hottest: torch.Tensor) -> None:
+    level = tail_level(hottest)
+    assert bool(torch.isfinite(level))
+    assert float(level) > 0.0
+
+
+def test_heatmap_joins_the_two() -> None:
     scorer = settled()
     with torch.no_grad():
         latents = scorer.networks(torch.rand(3, 1, 64, 48) * 2 - 1)
         taught, by_place = scorer._heats(latents)
         heat = scorer._heat(latents)
-    torch.testing.assert_close(heat, torch.stack([taught / scorer.levels[0], by_place / scorer.levels[1]]).amax(0))
+    wanted = torch.hypot(taught / scorer.levels[0], by_place / scorer.levels[1])
+    torch.testing.assert_close(heat, wanted)
 
 
 def test_remembered_frame_is_no_distance_from_itself() -> None:
