@@ -22,6 +22,7 @@ from agent.payloads import (
     REQUESTS,
     AlarmPayload,
     CommandResponse,
+    EventPayload,
     OmittedPayload,
     ScorePayload,
     StatePayload,
@@ -65,6 +66,9 @@ CHANNELS = (
         1,
         False,
         "A picture that the broker has no room for, and why.",
+    ),
+    Channel(
+        "event", "{camera}/event", (EventPayload,), 1, False, "To be looked after, such as drift; the line may go on."
     ),
     Channel("score", "{camera}/score", (ScorePayload,), 0, False, "Telemetry: a score now and then."),
     Channel(

@@ -155,6 +155,9 @@ class StatePayload(Payload):
     latency_ms: LatencyPayload | None = Field(default=None, description="Capture of a frame to its verdict.")
     progress: ProgressPayload | None = Field(default=None, description="Of a calibration under way, else null.")
     drift: bool = Field(default=False, description="The scores of good parts have shifted: recalibrate soon.")
+    shift: FiniteFloat | None = Field(
+        default=None, description="While they have: how far, in standard deviations of a good score."
+    )
     alarm: str | None = Field(default=None, description="Id of the alarm that stands, else null.")
 
 
@@ -261,6 +264,22 @@ class ScorePayload(Payload):
     score: Score
     statistic: Score = Field(description="What is compared with the threshold: the k-th largest of the last n scores.")
     threshold: Score | None = Field(description="Null until calibrated.")
+
+
+class EventPayload(Payload):
+    """Something about a camera that somebody should look after; never a reason to stop the line."""
+
+    schema_id: Literal["inspectd.event/1"] = Field(default="inspectd.event/1", alias="schema")
+    id: str = Field(description="UUIDv7; a repeated delivery has the same.")
+    event: Literal["drift"] = Field(description="The good scores have moved: `state` says `drift` until they are back.")
+    site: str
+    camera: str
+    at: Instant = Field(description="Capture of the frame that showed it.")
+    shift: FiniteFloat = Field(
+        description="How far the mean of the latest good scores lies off the calibration's, in standard deviations."
+    )
+    calibration: str = Field(description="Id of the calibration in force.")
+    text: str = Field(description="The same for a person.")
 
 
 class CommandRequest(BaseModel):
@@ -385,6 +404,7 @@ MESSAGES: tuple[type[BaseModel], ...] = (
     AlarmPayload,
     OmittedPayload,
     ScorePayload,
+    EventPayload,
     *REQUESTS.values(),
     CommandResponse,
 )

@@ -19,7 +19,7 @@ from agent.backoff import Backoff
 from agent.broker import Broker
 from agent.connection import Connection, ConnectionLost, Protocol, UnsupportedVersion
 from agent.errors import InspectdError, Temporary
-from agent.flow import Board, Suspicions
+from agent.flow import Board, Notices, Suspicions
 from agent.outbox import Outbox, Row
 from agent.packets import Acknowledged, Connected, Event, Outgoing, Received, Subscribed
 from agent.payloads import DeliveryPayload, Presence, StatePayload
@@ -84,6 +84,7 @@ class Publisher:
         """Problems and latencies of this agent, as `status` tells them."""
         self._subscriptions = Subscriptions()
         self._board = Board()
+        self._notices = Notices()
         self._suspicions = Suspicions()
         self._backoff = Backoff(RECONNECT_FIRST_SECONDS, RECONNECT_MAX_SECONDS)
         self._lock = threading.Lock()
@@ -146,6 +147,11 @@ class Publisher:
     def publish_state(self, camera: str, state: StatePayload) -> None:
         """Publishes the state of a camera, retained; only the latest counts, and every connection begins with it."""
         self._board.put(self._topics.state(camera), state.to_bytes())
+        self.wake()
+
+    def notify(self, topic: str, payload: bytes) -> None:
+        """Publishes once, at QoS 1, kept in memory until the PUBACK: for what is worth a message, but is no alarm."""
+        self._notices.put(Outgoing(topic, payload, media_type="application/json"))
         self.wake()
 
     def publish_telemetry(self, topic: str, payload: bytes) -> None:
@@ -304,6 +310,7 @@ class Publisher:
             connected,
             outbox=self._outbox,
             board=self._board,
+            notices=self._notices,
             suspicions=self._suspicions,
             clock=self._clock,
             delivered=self._delivered,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.errors import Permanent
+from agent.events import drift_sentence
 
 if TYPE_CHECKING:
     from engines.evaluation import Evaluation
@@ -38,6 +39,8 @@ def _camera_lines(state: dict[str, Any]) -> Iterator[str]:
         of_frames = f"{rule['k']} of {rule['n']} frames"
         yield f"threshold {state['threshold']:.6g}, {of_frames}, calibration {state['calibration']}"
         yield str(state["promise"])
+    if state["drift"]:
+        yield f"DRIFT: {drift_sentence(state['shift'])}"
     if state["alarm"]:
         yield f"ALARM {state['alarm']}"
 

@@ -21,12 +21,13 @@ from agent.commands import Commands
 from agent.control import Control
 from agent.door import Door
 from agent.errors import InspectdError, Permanent
+from agent.events import drift_event
 from agent.evidence import Evidence
 from agent.inspection import Inspection
 from agent.inspector import Inspector
 from agent.intake import Intake
 from agent.outbox import Outbox
-from agent.payloads import ModelPayload, RulePayload, ScorePayload
+from agent.payloads import ModelPayload, RulePayload, ScorePayload, StatePayload
 from agent.preparation import Preparation
 from agent.preview import preview
 from agent.publisher import Publisher
@@ -35,7 +36,7 @@ from agent.sources.factory import build_source
 from agent.state import Counters, state_payload
 from agent.station import Candidate, Identity, Outcome, Plan, Station
 from agent.topics import Topics
-from calibration import Budget, CalibrationError, Rule, ScoreLog, Store
+from calibration import Budget, CalibrationError, Drift, Rule, ScoreLog, Store
 from engines.bundle import Bundle, read_bundle
 from engines.engine import Engine, open_engine
 from engines.errors import EngineError
@@ -113,6 +114,7 @@ class Service:
         )
         self._door = Door(settings.socket_path, self.control)
         self._published: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._publishing = threading.Lock()
 
     # Building
 
@@ -246,6 +248,8 @@ class Service:
             self._deliver(line, outcome)
         if outcome.candidate is not None:
             self._take_candidate(line, outcome.candidate)
+        if outcome.drift is not None:
+            self._tell_drift(line, outcome, outcome.drift)
         self._publish_score(line, outcome, statistic)
 
     def _log_score(self, line: Line, outcome: Outcome, statistic: float) -> None:
@@ -266,6 +270,19 @@ class Service:
             threading.Thread(
                 target=self._preview, args=(line, candidate), name=f"preview-{line.name}", daemon=True
             ).start()
+
+    def _tell_drift(self, line: Line, outcome: Outcome, drift: Drift) -> None:
+        """The retained state at once, whichever way the flag turned; one event where it was raised."""
+        self._publish_state(line)
+        if not drift.flag:
+            log.info("camera %s: good parts score as when calibrated on again", line.name)
+            return
+        calibration = line.station.calibration
+        assert calibration is not None
+        at = outcome.frame.captured_at
+        event = drift_event(new_id(), self.settings.site, line.name, drift, calibration.id, at)
+        log.warning("camera %s: %s", line.name, event.text)
+        self.publisher.notify(self.topics.event(line.name), event.to_bytes())
 
     def _preview(self, line: Line, candidate: Candidate) -> None:
         """Say what the new threshold would have done; then, unless it was a dry run, put it in force."""
@@ -313,23 +330,29 @@ class Service:
         self.publisher.publish_telemetry(self.topics.score(line.name), payload.to_bytes())
 
     def _publish_states(self, *, final: bool = False) -> None:
-        """The retained state of each camera: at once where it changed, else every few seconds."""
-        now = time.monotonic()
-        for name, payload in self.states().items():
-            document = payload.model_dump(exclude=set(COUNTING_FIELDS))
-            since, known = self._published.get(name, (0.0, {}))
-            if final or document != known or now - since >= STATE_REPEAT_SECONDS:
-                self._published[name] = (now, document)
-                self.publisher.publish_state(name, payload)
+        """The retained state of each camera."""
+        for line in self.lines.values():
+            self._publish_state(line, final=final)
 
-    def states(self) -> dict[str, Any]:
+    def _publish_state(self, line: Line, *, final: bool = False) -> None:
+        """At once where it changed, else every few seconds."""
+        # Two threads come here: without the lock, the one that looked first could publish last.
+        with self._publishing:
+            payload, now = self._state(line), time.monotonic()
+            document = payload.model_dump(exclude=set(COUNTING_FIELDS))
+            since, known = self._published.get(line.name, (0.0, {}))
+            if final or document != known or now - since >= STATE_REPEAT_SECONDS:
+                self._published[line.name] = (now, document)
+                self.publisher.publish_state(line.name, payload)
+
+    def states(self) -> dict[str, StatePayload]:
         """The state of each camera now, by name."""
-        return {
-            line.name: state_payload(
-                self.settings.site, line.station, line.capture, line.intake, line.counters, line.model, utc_now()
-            )
-            for line in self.lines.values()
-        }
+        return {line.name: self._state(line) for line in self.lines.values()}
+
+    def _state(self, line: Line) -> StatePayload:
+        return state_payload(
+            self.settings.site, line.station, line.capture, line.intake, line.counters, line.model, utc_now()
+        )
 
 
 def plan_of(camera: CameraSettings) -> Plan:

@@ -14,7 +14,7 @@ from agent.alarm import AlarmTracker
 from agent.errors import InspectdError
 from agent.intake import Prepared
 from agent.records import Alarm, Frame, Phase, Verdict
-from calibration import AlarmRule, Budget, Calibration, CalibrationError, DriftMonitor, Rule, Store, Window
+from calibration import AlarmRule, Budget, Calibration, CalibrationError, Drift, DriftMonitor, Rule, Store, Window
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +88,8 @@ class Outcome:
     """What was raised or cleared by this frame."""
     candidate: Candidate | None = None
     """A calibration that this frame completed."""
+    drift: Drift | None = None
+    """What was found where this frame raised or lowered the drift flag."""
 
 
 class Station:
@@ -159,6 +161,11 @@ class Station:
     def drifted(self) -> bool:
         """True while the scores of good parts lie off those that the calibration saw."""
         return self._drift is not None and self._drift.flag
+
+    @property
+    def shift(self) -> float | None:
+        """How far they lie off, standard deviations of a score; None where they do not."""
+        return round(self._drift.drift.shift, 3) if self._drift is not None and self._drift.flag else None
 
     @property
     def tracker(self) -> AlarmTracker:
@@ -235,12 +242,17 @@ class Station:
         calibration = self._calibration
         if calibration is None or self._phase is not Phase.ARMED:
             return Outcome(frame, score)
-        drifted_before = self.drifted
         statistic = self._rule.update(score)
-        if self._drift is not None and self._drift.update(score) and not drifted_before:
-            log.warning("camera %s: the scores of good parts have drifted; recalibrate soon", self.identity.camera)
+        drift = self._watch_drift(score)
         verdict = Verdict(frame, score, statistic, calibration.threshold.value, calibration.heat(heatmap))
-        return Outcome(frame, score, verdict, self._tracker.update(verdict))
+        return Outcome(frame, score, verdict, self._tracker.update(verdict), drift=drift)
+
+    def _watch_drift(self, score: float) -> Drift | None:
+        """What the monitor says, where this score turns its flag."""
+        if self._drift is None:
+            return None
+        before = self._drift.flag
+        return None if self._drift.update(score) == before else self._drift.drift
 
     def _begin(self, plan: Plan) -> None:
         rate = plan.frames_per_second or self._rate.frames_per_second

@@ -111,6 +111,9 @@ class Topics:
     def score(self, camera: str) -> str:
         return f"{self.camera(camera)}/score"
 
+    def event(self, camera: str) -> str:
+        return f"{self.camera(camera)}/event"
+
     def command(self, camera: str | None, name: str) -> str:
         return f"{self._place(camera)}/command/{name}"
 

@@ -19,7 +19,7 @@ from agent.broker import Broker
 from agent.connection import Connection, Protocol, UnsupportedVersion
 from agent.errors import Permanent, Temporary
 from agent.packets import Connected, Received, Subscribed
-from agent.payloads import AlarmPayload, OmittedPayload, StatusPayload, parse
+from agent.payloads import AlarmPayload, EventPayload, OmittedPayload, StatusPayload, parse
 from agent.records import Event
 from agent.topics import check_level
 
@@ -52,6 +52,8 @@ class Watcher:
                 self._take_alarm(parse(AlarmPayload, payload))
             elif levels[-1] == "status":
                 self._take_status(parse(StatusPayload, payload))
+            elif levels[-1] == "event":
+                self._take_event(parse(EventPayload, payload))
             elif levels[-1] == "omitted":
                 note = parse(OmittedPayload, payload)
                 self._on_line(f"{note.camera}: the {note.picture} of alarm {note.id} was left out: {note.reason}")
@@ -63,15 +65,25 @@ class Watcher:
             self._on_line(f"cannot save to {self._out}: {error.strerror}")
 
     def _take_alarm(self, alarm: AlarmPayload) -> None:
-        key = (alarm.id, alarm.event.value)
-        if key in self._seen:
+        if not self._first_time(alarm.id, alarm.event.value):
             return
-        self._seen[key] = None
-        if len(self._seen) > REMEMBERED:
-            self._seen.popitem(last=False)
         document = json.dumps(alarm.model_dump(mode="json", by_alias=True), indent=2) + "\n"
         self._save(alarm.camera, alarm.id, f"{alarm.event.value}.json", document.encode())
         self._on_line(describe(alarm))
+
+    def _take_event(self, event: EventPayload) -> None:
+        if self._first_time(event.id, event.event):
+            at = f"{event.at.astimezone():%H:%M:%S.%f}"[:-3]
+            self._on_line(f"{at}  {_plain(event.camera)}  {event.event.upper()}  {_plain(event.text)}")
+
+    def _first_time(self, identity: str, event: str) -> bool:
+        """Delivery is at least once: False for a repetition."""
+        if (identity, event) in self._seen:
+            return False
+        self._seen[identity, event] = None
+        if len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
+        return True
 
     def _take_status(self, status: StatusPayload) -> None:
         if self._status.get(status.site) == status.status.value:
@@ -135,8 +147,8 @@ def topic_filters(prefix: str, site: str, camera: str) -> list[str]:
     for what, name in (("site", site), ("camera", camera)):
         if name != "+":
             check_level(what, name)
-    here = f"{prefix}/{site}/{camera}/alarm"
-    return [here, f"{here}/+/+", f"{prefix}/{site}/status"]
+    here = f"{prefix}/{site}/{camera}"
+    return [f"{here}/alarm", f"{here}/alarm/+/+", f"{here}/event", f"{prefix}/{site}/status"]
 
 
 def _follow(

@@ -20,7 +20,7 @@ import pytest
 from agent.door import ask
 from agent.errors import InspectdError
 from engines.bundle import Bundle
-from tests.broker import Mosquitto
+from tests.broker import Mosquitto, Subscriber
 from tests.support.parts import draw_part, write_parts
 
 SETTINGS = """\
@@ -134,6 +134,30 @@ def test_a_folder_is_calibrated_on_inspected_and_delivered(
     folder = tmp_path / "seen" / "line1" / document["id"]
     assert cv2.imread(str(folder / "heatmap.png")) is not None
     assert cv2.imread(str(folder / "frame.jpg")) is not None
+
+
+def test_drift_is_one_event_and_a_retained_flag(
+    tmp_path: Path, tiny_bundle: Bundle, start: Starter, broker: Mosquitto
+) -> None:
+    """Good parts, then the same under a worse light: the scores move, an event says so once, the threshold stays."""
+    parts = write_parts(tmp_path / "parts", 90, seed=7)
+    rng = np.random.default_rng(8)
+    for index in range(500):
+        dim = np.clip(draw_part(rng) * 0.8 + rng.normal(0, 4, (40, 40)), 0, 255).astype(np.uint8)
+        assert cv2.imwrite(str(parts / f"z{index:03}.png"), dim)
+    configure(tmp_path, tiny_bundle, f'kind = "folder"\npath = "{parts}"', broker.url)
+    subscriber = Subscriber(broker, "inspectd/plant/line1/event", "inspectd/plant/line1/state")
+    process = start("--set", 'cameras.line1.calibration.false_alarms="1 per day"')
+    _, log = process.communicate(timeout=60)
+    assert process.returncode == 0, log
+    (event,) = [json.loads(message.payload) for message in subscriber.on("/event")]
+    states = [json.loads(message.payload) for message in subscriber.on("/state")]
+    assert (event["schema"], event["event"], event["camera"]) == ("inspectd.event/1", "drift", "line1")
+    assert abs(event["shift"]) > 0.5
+    flagged = next(state for state in states if state["drift"])
+    assert event["calibration"] == flagged["calibration"] == states[-1]["calibration"]
+    assert flagged["shift"] == event["shift"]
+    assert "standard deviations" in event["text"]
 
 
 def test_a_restart_is_armed_at_once_and_stop_takes_two_seconds(

@@ -178,10 +178,22 @@ def test_a_shift_of_the_good_scores_is_flagged_and_moves_no_threshold(armed: Sta
     feed(armed, 1500, first=200, seed=4)
     assert not armed.drifted
     chance = np.random.default_rng(5)
-    for i in range(3000):
-        armed.judge(prepared(2000 + i), chance.gamma(9.0) + 3.0, heat(0.0))
+    outcomes = [armed.judge(prepared(2000 + i), chance.gamma(9.0) + 3.0, heat(0.0)) for i in range(3000)]
     assert armed.drifted
     assert armed.calibration is before
+    (drift,) = [outcome.drift for outcome in outcomes if outcome.drift]
+    assert drift.flag
+    assert drift.shift == pytest.approx(1.0, abs=0.5), "a gamma of shape 9 has a standard deviation of 3"
+    assert armed.shift is not None
+
+
+def test_drift_that_passes_is_told_of_as_well(armed: Station) -> None:
+    chance = np.random.default_rng(6)
+    offset = np.repeat([0.0, 5.0, 0.0], 1500)
+    scores = chance.gamma(9.0, size=offset.size) + offset
+    turns = [armed.judge(prepared(200 + i), score, heat(0.0)).drift for i, score in enumerate(scores)]
+    assert [drift.flag for drift in turns if drift] == [True, False]
+    assert armed.shift is None
 
 
 def test_rate_meter_survives_equal_times() -> None:

@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from agent.errors import Permanent
+from agent.events import drift_event
 from agent.records import Event
 from agent.watch import Watcher, topic_filters, watch
-from tests.agent.delivery import TOPICS, accept, delivering, document, noise_png
+from calibration import Drift
+from tests.agent.delivery import AT, TOPICS, accept, delivering, document, noise_png
 from tests.broker import Mosquitto, wait_until
 
 
@@ -53,6 +55,16 @@ def test_repeated_alarm_is_told_of_once() -> None:
         watcher.take(message.topic, message.payload)
     assert len(lines) == 1
     assert "score 3.5 over threshold 2" in lines[0]
+
+
+def test_event_is_told_of_once_in_words() -> None:
+    lines: list[str] = []
+    watcher = Watcher(lines.append)
+    event = drift_event("e1", "plant", "cam", Drift(flag=True, shift=-0.8, events=1), "c1", AT)
+    for _ in range(2):
+        watcher.take(TOPICS.event("cam"), event.to_bytes())
+    assert len(lines) == 1
+    assert "cam  DRIFT  good parts score 0.8 standard deviations lower" in lines[0]
 
 
 def test_nonsense_from_the_network_is_a_line_and_stays_in_the_folder(tmp_path: Path) -> None:
