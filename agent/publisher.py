@@ -100,6 +100,8 @@ class Publisher:
         self._was_down = False
         self._greeted_at = clock()
         self._silent_refusals = 0
+        self.max_packet_bytes: int | None = None
+        """What the broker of the last connection takes in a packet; None: no limit known."""
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
@@ -149,9 +151,9 @@ class Publisher:
         self._board.put(self._topics.state(camera), state.to_bytes())
         self.wake()
 
-    def notify(self, topic: str, payload: bytes) -> None:
+    def notify(self, message: Outgoing) -> None:
         """Publishes once, at QoS 1, kept in memory until the PUBACK: for what is worth a message, but is no alarm."""
-        self._notices.put(Outgoing(topic, payload, media_type="application/json"))
+        self._notices.put(message)
         self.wake()
 
     def publish_telemetry(self, topic: str, payload: bytes) -> None:
@@ -305,6 +307,7 @@ class Publisher:
         self._protocol = Protocol.MQTT_3_1_1 if older else self._wanted_protocol
 
     def _new_session(self, connection: Connection, connected: Connected) -> Session:
+        self.max_packet_bytes = connected.maximum_packet_bytes
         return Session(
             connection,
             connected,

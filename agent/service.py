@@ -6,6 +6,7 @@ import logging
 import signal
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -27,10 +28,12 @@ from agent.inspection import Inspection
 from agent.inspector import Inspector
 from agent.intake import Intake
 from agent.outbox import Outbox
+from agent.packets import Outgoing
 from agent.payloads import ModelPayload, RulePayload, ScorePayload, StatePayload
 from agent.preparation import Preparation
 from agent.preview import preview
 from agent.publisher import Publisher
+from agent.reload import Reload, plan_reload
 from agent.settings import CameraSettings, MqttSettings, Settings
 from agent.sources.factory import build_source
 from agent.state import Counters, state_payload
@@ -91,9 +94,15 @@ class Line:
 class Service:
     """One agent, from `start` to `stop`."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Open everything that can refuse to open. Raises InspectdError, or an error of engines or calibration."""
+    def __init__(self, settings: Settings, read_again: Callable[[], Settings] | None = None) -> None:
+        """Open everything that can refuse to open. Raises InspectdError, or an error of engines or calibration.
+
+        `read_again` reads the settings where they came from, for `reload`; raises Permanent where they are broken.
+        """
         self.settings = settings
+        self._read_again = read_again
+        self._reloading = threading.Lock()
+        self._hung_up = threading.Event()
         self._stop = threading.Event()
         self._crashed: str | None = None
         directory = _writable(settings.state_directory)
@@ -109,7 +118,7 @@ class Service:
         self.inspections = self._inspections()
         commands = Commands(self)
         self.control = Control(settings.site, commands.handlers(), utc_now)
-        self.publisher.on_command(
+        self._requests = self.publisher.on_command(
             self.control.execute, allowed=settings.mqtt.commands, trusted=settings.mqtt.commands_trusted
         )
         self._door = Door(settings.socket_path, self.control)
@@ -160,16 +169,18 @@ class Service:
     # Running
 
     def run(self) -> None:
-        """Run until told to stop by SIGTERM, SIGINT or `stop`, or until every source has ended.
+        """Run until told to stop by SIGTERM, SIGINT or `stop`, or until every source has ended; SIGHUP reloads.
 
         Raises Permanent where a thread died of a bug, or every camera failed for good.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stop())
+        signal.signal(signal.SIGHUP, lambda *_: self._hung_up.set())
         threading.excepthook = self._on_crash
         self.start()
         try:
             while not self._stop.wait(STATE_LOOK_SECONDS):
+                self._heed_hang_up()
                 self._publish_states()
                 if self._ended():
                     break
@@ -190,6 +201,36 @@ class Service:
     def stop(self) -> None:
         """Ask the agent to end; returns at once."""
         self._stop.set()
+
+    def reload(self) -> Reload:
+        """Read the settings again and take over what can change live.
+
+        Raises Permanent, and changes nothing, where they are broken, and Temporary where a camera does not listen.
+        """
+        if self._read_again is None:
+            raise Permanent("this agent was started without a settings file; wanted one to read again")
+        with self._reloading:
+            reload = plan_reload(self.settings, self._read_again())
+            for name in reload.cameras:
+                self._adopt(self.lines[name], reload.settings.cameras[name])
+            self.settings = reload.settings
+            mqtt = self.settings.mqtt
+            self._requests.allow(mqtt.commands, trusted=mqtt.commands_trusted)
+            logging.getLogger().setLevel(self.settings.log.level.upper())
+        return reload
+
+    @staticmethod
+    def _adopt(line: Line, settings: CameraSettings) -> None:
+        assert line.inspection is not None
+        line.inspection.call(lambda: line.station.adopt(plan_of(settings)))
+        line.settings = settings
+
+    def _heed_hang_up(self) -> None:
+        if self._hung_up.is_set():
+            self._hung_up.clear()
+            response = self.control.execute("reload", None, b"", by="SIGHUP")
+            if not response.ok:
+                log.error("settings not read again: %s", response.error)
 
     def shut_down(self) -> None:
         """End in the order of the flow, so that all that was accepted is kept: within STOP_SECONDS, whatever hangs."""
@@ -282,7 +323,8 @@ class Service:
         at = outcome.frame.captured_at
         event = drift_event(new_id(), self.settings.site, line.name, drift, calibration.id, at)
         log.warning("camera %s: %s", line.name, event.text)
-        self.publisher.notify(self.topics.event(line.name), event.to_bytes())
+        topic = self.topics.event(line.name)
+        self.publisher.notify(Outgoing(topic, event.to_bytes(), media_type="application/json"))
 
     def _preview(self, line: Line, candidate: Candidate) -> None:
         """Say what the new threshold would have done; then, unless it was a dry run, put it in force."""

@@ -11,14 +11,14 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.connection import Connection
 from agent.errors import Temporary
 from agent.flow import Board, Notices, PictureWindow, Refusal, Suspicions
 from agent.outbox import Message, Outbox, Row
 from agent.packets import Acknowledged, Connected, Outgoing
-from agent.payloads import AlarmPayload, OmittedPayload
+from agent.payloads import AlarmPayload, CommandResponse, OmittedPayload
 from agent.pictures import shrink
 
 log = logging.getLogger(__name__)
@@ -108,6 +108,8 @@ class Session:
 
     def answer(self, message: Outgoing) -> None:
         """An answer to a command; goes when there is room, and is lost with the connection."""
+        if not self._fits(message):
+            message = replace(message, payload=_too_long(message.payload, self._limit))
         if len(self._answers) < 100 and self._fits(message):
             self._answers.append(message)
         else:
@@ -200,7 +202,7 @@ class Session:
             return
         number, message = waiting
         if self._fits(message):
-            self._send(message, notice=number)
+            self._send(replace(message, retain=message.retain and self._retain), notice=number)
         else:
             log.warning("%s given up: %d bytes, the broker takes %s", message.topic, len(message.payload), self._limit)
             self._notices.settle(number)
@@ -336,6 +338,13 @@ class Session:
             log.warning("%s", error)
         self.problem = str(error)
         self._outbox_rests_until = self._clock() + 1.0
+
+
+def _too_long(payload: bytes, limit: int | None) -> bytes:
+    """The answer that says so instead of an answer that the broker has no room for; only reading ones are long."""
+    response = CommandResponse.model_validate_json(payload)
+    error = f"the answer has {len(payload)} bytes, the broker takes {limit} in a packet"
+    return response.model_copy(update={"ok": False, "error": error, "result": {}}).to_bytes()
 
 
 def _outgoing(row: Row, payload: bytes, *more: tuple[str, str]) -> Outgoing:

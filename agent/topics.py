@@ -114,6 +114,10 @@ class Topics:
     def event(self, camera: str) -> str:
         return f"{self.camera(camera)}/event"
 
+    def snapshot(self, camera: str, name: str) -> str:
+        """Topic of a picture that somebody asked for: heatmap, frame or overlay."""
+        return f"{self.camera(camera)}/snapshot/{check_level('picture', name)}"
+
     def command(self, camera: str | None, name: str) -> str:
         return f"{self._place(camera)}/command/{name}"
 

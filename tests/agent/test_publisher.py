@@ -16,6 +16,7 @@ import pytest
 from agent import publisher as publisher_module
 from agent import session as session_module
 from agent.connection import Protocol
+from agent.packets import Outgoing
 from agent.payloads import AlarmPayload, OmittedPayload, Phase, StatePayload, StatusPayload, parse
 from agent.records import Event
 from tests.agent.delivery import AT, TOPICS, accept, delivering, first_arrivals, noise_png, sequences
@@ -57,7 +58,7 @@ def test_notice_waits_for_a_broker_that_is_away_and_arrives_once(mosquitto: Star
     broker.stop()
     with delivering(broker.url, tmp_path) as (_, publisher):
         for number in range(3):
-            publisher.notify(TOPICS.event("cam"), b'{"number":%d}' % number)
+            publisher.notify(Outgoing(TOPICS.event("cam"), b'{"number":%d}' % number))
         broker.start()
         subscriber = Subscriber(broker, "inspectd/#", client_id="desk")
         wait_until(lambda: len(subscriber.on("/event")) == 3)
@@ -74,7 +75,7 @@ def test_notice_on_its_way_when_the_connection_hangs_arrives_all_the_same(
     with delivering(broker.url, tmp_path) as (_, publisher):
         wait_until(lambda: publisher.connected)
         broker.suspend()
-        publisher.notify(TOPICS.event("cam"), b"{}")
+        publisher.notify(Outgoing(TOPICS.event("cam"), b"{}"))
         wait_until(lambda: not publisher.connected)
         broker.kill()
         broker.start()
@@ -90,9 +91,9 @@ def test_notice_that_the_broker_refuses_or_has_no_room_for_holds_up_nothing(
     broker = mosquitto(lines=[f"acl_file {rights}", "max_packet_size 2000"])
     subscriber = Subscriber(broker, "inspectd/#")
     with delivering(broker.url, tmp_path) as (outbox, publisher):
-        publisher.notify(TOPICS.event("cam"), b"{}")
-        publisher.notify(TOPICS.event("free"), b"x" * 3000)
-        publisher.notify(TOPICS.event("free"), b"{}")
+        publisher.notify(Outgoing(TOPICS.event("cam"), b"{}"))
+        publisher.notify(Outgoing(TOPICS.event("free"), b"x" * 3000))
+        publisher.notify(Outgoing(TOPICS.event("free"), b"{}"))
         accept(outbox, "a1")
         wait_until(lambda: subscriber.on("/event") and subscriber.on("/alarm"))
     assert [message.payload for message in subscriber.on("/event")] == [b"{}"]

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent import requests as requests_module
 from agent.errors import InspectdError
 from agent.payloads import MAX_COMMAND_BYTES, REQUESTS, CommandResponse, parse_request
 from agent.publisher import Publisher
@@ -194,6 +195,39 @@ def test_command_that_hangs_holds_up_no_delivery(mosquitto: Callable[..., Mosqui
         leave.set()
         wait_until(lambda: subscriber.on("/response/pause"))
     assert json.loads(subscriber.on("/response/pause")[0].payload)["ok"] is False
+
+
+def test_answer_that_the_broker_has_no_room_for_is_an_error_that_says_so(
+    mosquitto: Callable[..., Mosquitto], tmp_path: Path
+) -> None:
+    broker = mosquitto(lines=["max_packet_size 4000"])
+    subscriber = Subscriber(broker, "inspectd/plant/+/response/#")
+
+    def execute(name: str, camera: str | None, payload: bytes, *, by: str) -> CommandResponse:
+        now = datetime.now(timezone.utc)
+        return CommandResponse(command=name, site="plant", camera=camera, at=now, ok=True, result={"long": "x" * 5000})
+
+    with delivering(broker.url, tmp_path) as (_, publisher):
+        publisher.on_command(execute)
+
+        def asked() -> bool:
+            subscriber.publish("inspectd/plant/cam/command/snapshot", b"")
+            return bool(subscriber.messages)
+
+        wait_until(asked)
+    answer = json.loads(subscriber.messages[0].payload)
+    assert answer["ok"] is False
+    assert answer["error"].endswith("the broker takes 4000 in a packet")
+
+
+def test_long_answers_are_not_kept_without_end(requester: Requester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of answers beyond the limit the latest is kept: that request is carried out once, an older one again."""
+    agent, _, subscriber = requester
+    monkeypatch.setattr(requests_module, "MAX_KEPT_BYTES", 1)
+    for correlation in (b"a", b"b", b"b", b"a"):
+        ask(subscriber, "inspectd/plant/cam/command/pause", b"", ResponseTopic="desk/me", CorrelationData=correlation)
+    wait_until(lambda: len(subscriber.messages) == 4)
+    assert len(agent.calls) == 3
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,32 @@ def test_without_the_certificate_that_is_required_it_does_not_arm(tmp_path: Path
     assert station.judge(prepared(500), 1000.0, heat(50.0)).alarm is None
 
 
+def test_adopted_settings_count_at_once_or_with_the_next_calibration(armed: Station) -> None:
+    old = armed.calibration
+    assert old is not None
+    armed.adopt(replace(PLAN, rule=Rule(2, 3), clear_after_seconds=10.0))
+    raised = armed.judge(prepared(200), 1000.0, heat(50.0))
+    assert raised.alarm is not None, "still 1 of 1: the threshold was made for it"
+    later = [armed.judge(prepared(201 + i), 1.0, heat(0.0)) for i in range(100)]
+    assert not any(o.alarm for o in later), "0.2 s would have cleared it"
+    armed.recalibrate(armed.plan)
+    candidate = next(o.candidate for o in feed(armed, 200, first=400, seed=3) if o.candidate)
+    assert candidate.calibration.rule == Rule(2, 3)
+
+
+def test_adopted_certificate_disarms_and_arms_again(tmp_path: Path) -> None:
+    plan = replace(PLAN, budget=Budget.parse("1 per week"))
+    station = make(tmp_path, plan)
+    feed(station, SETTLING_FRAMES + plan.frames)
+    assert station.phase is Phase.ARMED
+    station.adopt(replace(plan, require_certificate=True))
+    assert station.phase is Phase.REFUSED
+    assert station.judge(prepared(500), 1000.0, heat(50.0)).alarm is None
+    station.adopt(plan)
+    assert station.phase is Phase.ARMED
+    assert station.judge(prepared(501), 1000.0, heat(50.0)).alarm is not None
+
+
 def test_a_paused_station_judges_nothing(armed: Station) -> None:
     armed.pause()
     assert armed.phase is Phase.PAUSED
