@@ -407,10 +407,22 @@ def watch(
     camera: Annotated[str, typer.Option(help="One camera; + for all.")] = "+",
     prefix: Annotated[str, typer.Option(help="First level of the topics.")] = "inspectd",
     out: Annotated[Path | None, typer.Option(help="Folder for the pictures of the alarms.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Settings of an agent: its broker, login and topics.")
+    ] = None,
 ) -> None:
     """Show alarms as they come, and save their pictures."""
     from agent.watch import watch as watch_broker
 
+    if config is not None:
+        from agent.settings import load
+
+        settings = load(config)
+        mqtt = settings.mqtt
+        login = {name: getattr(mqtt, name) for name in ("username", "password_file", "ca_file")}
+        certificate = {name: getattr(mqtt, name) for name in ("certificate_file", "key_file")}
+        watch_broker(mqtt.url, topics=settings.topics, out=out, on_line=say, **login, **certificate)
+        return
     watch_broker(url, prefix=prefix, site=site, camera=camera, out=out, on_line=say)
 
 

@@ -148,7 +148,11 @@ class Publisher:
 
     def publish_state(self, camera: str, state: StatePayload) -> None:
         """Publishes the state of a camera, retained; only the latest counts, and every connection begins with it."""
-        self._board.put(self._topics.state(camera), state.to_bytes())
+        self.publish_document(self._topics.state(camera), state.to_bytes())
+
+    def publish_document(self, topic: str, payload: bytes) -> None:
+        """Publishes a retained document; only the latest of a topic counts, and every connection begins with it."""
+        self._board.put(topic, payload)
         self.wake()
 
     def notify(self, message: Outgoing) -> None:
@@ -182,7 +186,7 @@ class Publisher:
     def respond(self, request: CommandMessage, payload: bytes, *, fallback_topic: str) -> None:
         """Answers a command: to its response topic with its correlation data, else to `fallback_topic`."""
         topic = request.response_topic
-        if topic is not None and not may_answer_on(topic, self._topics.base):
+        if topic is not None and not may_answer_on(topic, self._topics.owned_filters()):
             log.warning("answer to %s: response topic %s refused", ascii(request.topic), ascii(topic)[:120])
             topic = None
         message = Outgoing(

@@ -141,7 +141,7 @@ class Requests:
         self._send(message, asked, response.to_bytes())
 
     def _send(self, message: CommandMessage, asked: CommandTopic, payload: bytes) -> None:
-        fallback = message.topic.replace("/command/", "/response/", 1)
+        fallback = f"{message.topic.removesuffix(f'/command/{asked.name}')}/response/{asked.name}"
         self._line.respond(message, payload, fallback_topic=fallback)
 
 

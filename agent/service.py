@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from agent.door import Door
 from agent.errors import InspectdError, Permanent
 from agent.events import drift_event
 from agent.evidence import Evidence
+from agent.home_assistant import discovery
 from agent.inspection import Inspection
 from agent.inspector import Inspector
 from agent.intake import Intake
@@ -38,7 +40,6 @@ from agent.settings import CameraSettings, MqttSettings, Settings
 from agent.sources.factory import build_source
 from agent.state import Counters, state_payload
 from agent.station import Candidate, Identity, Outcome, Plan, Station
-from agent.topics import Topics
 from calibration import Budget, CalibrationError, Drift, Rule, ScoreLog, Store
 from engines.bundle import Bundle, read_bundle
 from engines.engine import Engine, open_engine
@@ -106,7 +107,7 @@ class Service:
         self._stop = threading.Event()
         self._crashed: str | None = None
         directory = _writable(settings.state_directory)
-        self.topics = Topics(settings.site, agent_template=f"{settings.mqtt.prefix}/{{site}}")
+        self.topics = settings.topics
         self.outbox = Outbox(directory / "outbox.sqlite", max_bytes=settings.max_outbox_size)
         self.publisher = Publisher(_broker(settings.mqtt), self.topics, self.outbox)
         self.evidence = Evidence(directory / "evidence", max_bytes=settings.max_evidence_size)
@@ -121,6 +122,7 @@ class Service:
         self._requests = self.publisher.on_command(
             self.control.execute, allowed=settings.mqtt.commands, trusted=settings.mqtt.commands_trusted
         )
+        self._announce()
         self._door = Door(settings.socket_path, self.control)
         self._published: dict[str, tuple[float, dict[str, Any]]] = {}
         self._publishing = threading.Lock()
@@ -165,6 +167,13 @@ class Service:
                 line.inspection = inspection
             inspections.append(inspection)
         return inspections
+
+    def _announce(self) -> None:
+        """Tell Home Assistant of the cameras, where the settings want it."""
+        if self.topics.home_assistant is not None:
+            for line in self.lines.values():
+                model, installed = line.bundle.manifest.name, version("inspectd")
+                self.publisher.publish_document(*discovery(self.topics, line.name, version=installed, model=model))
 
     # Running
 

@@ -21,6 +21,7 @@ from agent.errors import InspectdError
 from agent.payloads import MAX_COMMAND_BYTES, REQUESTS, CommandResponse, parse_request
 from agent.publisher import Publisher
 from agent.subscriptions import may_answer_on
+from agent.topics import Topics
 from tests.agent.delivery import delivering
 from tests.broker import Arrived, Mosquitto, Subscriber, wait_until
 
@@ -245,7 +246,40 @@ def test_long_answers_are_not_kept_without_end(requester: Requester, monkeypatch
     ],
 )
 def test_answer_goes_to_no_topic_of_the_agent(topic: str, may: bool) -> None:
-    assert may_answer_on(topic, "inspectd/plant") is may
+    assert may_answer_on(topic, Topics("plant").owned_filters()) is may
+
+
+@pytest.mark.parametrize(
+    ("topic", "may"),
+    [
+        ("acme/plant/agent/status", False),
+        ("acme/plant/cameras/cam/inspectd/alarm", False),
+        ("homeassistant/device/inspectd_plant_cam/config", False),
+        ("acme/plant/cameras/cam/inspectd/response/x", True),
+        ("acme/plant/desk", True),
+    ],
+)
+def test_answer_goes_to_no_topic_of_an_agent_in_a_tree_of_the_plants_own(topic: str, may: bool) -> None:
+    """Its cameras need not be below the agent."""
+    tree = Topics("plant", "acme/{site}/agent", "acme/{site}/cameras/{camera}/inspectd", home_assistant="homeassistant")
+    assert may_answer_on(topic, tree.owned_filters()) is may
+
+
+def test_answer_beside_the_command_survives_a_line_of_that_name(
+    mosquitto: Callable[..., Mosquitto], tmp_path: Path
+) -> None:
+    broker = mosquitto()
+    subscriber = Subscriber(broker, "acme/#")
+    tree = Topics("plant", "acme/{line}/{site}", levels={"line": "command"})
+    with delivering(broker.url, tmp_path, topics=tree) as (_, publisher):
+        publisher.on_command(Agent().execute)
+
+        def asked() -> bool:
+            subscriber.publish("acme/command/plant/cam/command/pause", b"{}")
+            return bool(subscriber.on("/response/pause"))
+
+        wait_until(asked)
+    assert subscriber.on("/response/pause")[0].topic == "acme/command/plant/cam/response/pause"
 
 
 def outcome(name: str, payload: bytes) -> Any:

@@ -356,6 +356,38 @@ def test_reload_takes_over_what_can_change_live_and_names_the_rest(
     assert "Traceback" not in log
 
 
+def test_agent_in_a_unified_namespace_is_heard_asked_watched_and_found(
+    tmp_path: Path, tiny_bundle: Bundle, start: Starter, broker: Mosquitto
+) -> None:
+    """State, commands, `watch --config` and Home Assistant's discovery, in a tree of the plant's own."""
+    configure(tmp_path, tiny_bundle, 'kind = "simulator"\nframes_per_second = 50.0', broker.url)
+    config = tmp_path / "inspectd.toml"
+    tree = """[mqtt]
+topic_template = "{enterprise}/{site}/{line}/inspectd"
+camera_topic_template = "{enterprise}/{site}/{line}/{camera}/inspectd"
+topic_levels = { enterprise = "acme", line = "l4" }
+home_assistant = true
+allow_insecure_commands = true
+"""
+    config.write_text(config.read_text().replace("[mqtt]\n", tree))
+    subscriber = Subscriber(broker, "acme/#", "homeassistant/#")
+    start()
+    wait_until(lambda: subscriber.on("acme/plant/l4/line1/inspectd/state"))
+    subscriber.publish("acme/plant/l4/line1/inspectd/command/status", b"")
+    wait_until(lambda: subscriber.on("acme/plant/l4/line1/inspectd/response/status"))
+    (found,) = subscriber.on("homeassistant/device/inspectd_plant_line1/config")
+    assert b"acme/plant/l4/line1/inspectd/score" in found.payload
+    watch = subprocess.Popen(
+        [sys.executable, "-m", "agent.cli", "watch", "--config", str(config)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert watch.stdout is not None
+        assert watch.stdout.readline() == "plant: agent online\n"
+    finally:
+        watch.kill()
+        watch.communicate()
+
+
 @pytest.mark.parametrize(
     ("source", "wanted"),
     [
