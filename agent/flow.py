@@ -23,6 +23,9 @@ POISON_LOSSES = 4
 # Notices kept in memory: a drift event is half a kilobyte, and a camera has one in days.
 MAX_NOTICES = 100
 
+# A notice that was on its way this often when the connection ended may well be why it did; alarms wait behind it.
+NOTICE_ATTEMPTS = 3
+
 
 class Board:
     """The retained documents: the latest of each topic. What the broker forgot, it is told again on every connect."""
@@ -50,6 +53,7 @@ class Notices:
 
     def __init__(self) -> None:
         self._waiting: dict[int, Outgoing] = {}
+        self._attempts: Counter[int] = Counter()
         self._numbers = itertools.count()
 
     def put(self, message: Outgoing) -> None:
@@ -65,9 +69,15 @@ class Notices:
         """Number and message of the one that waits longest."""
         return next(iter(list(self._waiting.items())), None)
 
+    def may_be_sent(self, number: int) -> bool:
+        """Counts an attempt; False where there have been enough."""
+        self._attempts[number] += 1
+        return self._attempts[number] <= NOTICE_ATTEMPTS
+
     def settle(self, number: int) -> None:
         """It has arrived, or never will."""
         self._waiting.pop(number, None)
+        self._attempts.pop(number, None)
 
     def __len__(self) -> int:
         return len(self._waiting)

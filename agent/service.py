@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -184,7 +185,9 @@ class Service:
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stop())
-        signal.signal(signal.SIGHUP, lambda *_: self._hung_up.set())
+        # On a terminal SIGHUP says that the terminal has gone, and ends the agent; a service is asked to reload.
+        if not os.isatty(0):
+            signal.signal(signal.SIGHUP, lambda *_: self._hung_up.set())
         threading.excepthook = self._on_crash
         self.start()
         try:

@@ -201,11 +201,14 @@ class Session:
         if waiting is None or self._room <= 0 or any(entry.notice is not None for entry in self._in_flight.values()):
             return
         number, message = waiting
-        if self._fits(message):
-            self._send(replace(message, retain=message.retain and self._retain), notice=number)
-        else:
+        if not self._fits(message):
             log.warning("%s given up: %d bytes, the broker takes %s", message.topic, len(message.payload), self._limit)
             self._notices.settle(number)
+        elif not self._notices.may_be_sent(number):
+            log.warning("%s given up: %d bytes, the connection ended each time", message.topic, len(message.payload))
+            self._notices.settle(number)
+        else:
+            self._send(replace(message, retain=message.retain and self._retain), notice=number)
 
     def _send_alarms(self, now: float) -> None:
         waiting = {identity for identity, refusal in self._suspicions.refusals.items() if refusal.not_before > now}

@@ -101,6 +101,21 @@ def test_notice_that_the_broker_refuses_or_has_no_room_for_holds_up_nothing(
     assert "3000 bytes, the broker takes 2000" in caplog.text
 
 
+@pytest.mark.parametrize("protocol", Protocol)
+def test_notice_that_the_connection_chokes_on_is_given_up_and_alarms_go_on(
+    mosquitto: StartBroker, tmp_path: Path, protocol: Protocol
+) -> None:
+    """Mosquitto's `message_size_limit` is a limit that no broker names beforehand."""
+    broker = mosquitto(lines=["message_size_limit 20000"])
+    subscriber = Subscriber(broker, "inspectd/#")
+    with delivering(broker.url, tmp_path, protocol=protocol) as (outbox, publisher):
+        publisher.notify(Outgoing(TOPICS.snapshot("cam", "frame"), b"x" * 50_000, retain=True))
+        publisher.notify(Outgoing(TOPICS.event("cam"), b"{}"))
+        accept(outbox, "a1")
+        wait_until(lambda: subscriber.on("/event") and subscriber.on("/alarm"), seconds=60)
+    assert not subscriber.on("/frame")
+
+
 def test_two_subscribers_get_the_same(mosquitto: StartBroker, tmp_path: Path) -> None:
     broker = mosquitto()
     both = Subscriber(broker, "inspectd/+/+/alarm"), Subscriber(broker, "inspectd/#")

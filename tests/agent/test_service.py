@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -52,7 +53,8 @@ def start(tmp_path: Path) -> Iterator[Starter]:
 
     def starter(*more: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "agent.cli", "run", "--config", str(tmp_path / "inspectd.toml"), *more]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = subprocess.Popen(command, **pipes, text=True)
         running.append(process)
         return process
 
@@ -354,6 +356,23 @@ def test_reload_takes_over_what_can_change_live_and_names_the_rest(
     assert code == 0
     assert "settings not read again: " in log
     assert "Traceback" not in log
+
+
+def test_hang_up_of_the_terminal_ends_the_agent(tmp_path: Path, tiny_bundle: Bundle) -> None:
+    """Nobody would see it go on; a service, which has no terminal, reads its settings again instead."""
+    configure(tmp_path, tiny_bundle, 'kind = "simulator"\nframes_per_second = 50.0')
+    keyboard, terminal = pty.openpty()
+    command = [sys.executable, "-m", "agent.cli", "run", "--config", str(tmp_path / "inspectd.toml")]
+    process = subprocess.Popen(command, stdin=terminal, stderr=subprocess.DEVNULL)
+    try:
+        await_state(tmp_path, lambda state: state["frames"] > 0)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(20) == -signal.SIGHUP
+    finally:
+        process.kill()
+        process.wait()
+        os.close(keyboard)
+        os.close(terminal)
 
 
 def test_agent_in_a_unified_namespace_is_heard_asked_watched_and_found(
