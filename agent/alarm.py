@@ -47,7 +47,8 @@ class AlarmTracker:
         open_alarm: the one that stood when the agent was stopped; its quiet time starts anew with the first frame.
         """
         self._camera = camera
-        self._clear_after_seconds = clear_after_seconds
+        self.clear_after_seconds = clear_after_seconds
+        """Quiet time after which an alarm is over; may be changed at any time."""
         self._new_id = new_id
         self._open = open_alarm
         self._last_anomalous: float | None = None
@@ -67,7 +68,7 @@ class AlarmTracker:
             return None
         if self._last_anomalous is None:
             self._last_anomalous = now
-        if now - self._last_anomalous < self._clear_after_seconds:
+        if now - self._last_anomalous < self.clear_after_seconds:
             return None
         return self._clear(verdict)
 

@@ -255,7 +255,7 @@ def run(
 
     settings = load(config, overrides or ())
     set_up_logging(settings.log.level)
-    Service(settings).run()
+    Service(settings, read_again=lambda: load(config, overrides or ())).run()
 
 
 @app.command()
@@ -274,6 +274,41 @@ def status(
         say_json(result)
     else:
         for line in status_lines(result):
+            say(line)
+
+
+@app.command()
+def snapshot(
+    camera: Annotated[str | None, typer.Argument(help="The camera; not needed where there is one.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for frame, heatmap and overlay.")] = Path(),
+    socket: Socket = None,
+    config: MaybeConfig = None,
+    json_document: Json = False,
+) -> None:
+    """What a camera sees now: frame, heatmap and both in one, with score and threshold."""
+    from agent.door import ask
+    from agent.reports import save_pictures, snapshot_lines
+
+    result = ask(_socket(socket, config), "snapshot", camera, inline=True)
+    files = {path.stem.rpartition("-")[2]: str(path) for path in save_pictures(result, out)}
+    if json_document:
+        say_json({**result, "pictures": files})
+        return
+    for line in (*snapshot_lines(result), *files.values()):
+        say(line)
+
+
+@app.command()
+def reload(socket: Socket = None, config: MaybeConfig = None, json_document: Json = False) -> None:
+    """Have a running agent read its settings again; says which count now, and which need a restart."""
+    from agent.door import ask
+    from agent.reports import reload_lines
+
+    result = ask(_socket(socket, config), "reload")
+    if json_document:
+        say_json(result)
+    else:
+        for line in reload_lines(result):
             say(line)
 
 
@@ -372,10 +407,22 @@ def watch(
     camera: Annotated[str, typer.Option(help="One camera; + for all.")] = "+",
     prefix: Annotated[str, typer.Option(help="First level of the topics.")] = "inspectd",
     out: Annotated[Path | None, typer.Option(help="Folder for the pictures of the alarms.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Settings of an agent: its broker, login and topics.")
+    ] = None,
 ) -> None:
     """Show alarms as they come, and save their pictures."""
     from agent.watch import watch as watch_broker
 
+    if config is not None:
+        from agent.settings import load
+
+        settings = load(config)
+        mqtt = settings.mqtt
+        login = {name: getattr(mqtt, name) for name in ("username", "password_file", "ca_file")}
+        certificate = {name: getattr(mqtt, name) for name in ("certificate_file", "key_file")}
+        watch_broker(mqtt.url, topics=settings.topics, out=out, on_line=say, **login, **certificate)
+        return
     watch_broker(url, prefix=prefix, site=site, camera=camera, out=out, on_line=say)
 
 

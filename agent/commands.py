@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.control import Call, Handler
-from agent.errors import Permanent
+from agent.errors import Permanent, Temporary
 from agent.payloads import utc_text
+from agent.reports import reload_lines
+from agent.snapshot import draw_sight, inlined, published, take_snapshot
+from agent.state import phase_of
 from calibration import Budget, Calibration
 
 if TYPE_CHECKING:
     from agent.service import Line, Service
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 class Commands:
@@ -33,6 +42,8 @@ class Commands:
             "calibration/rollback": self.roll_back,
             "pause": self.pause,
             "resume": self.resume,
+            "snapshot": self.snapshot,
+            "reload": self.reload,
         }
 
     def status(self, call: Call) -> dict[str, Any]:
@@ -91,6 +102,33 @@ class Commands:
         line = self._line(call)
         self._on_line(line, line.station.resume)
         return {"phase": line.station.phase.value}
+
+    def snapshot(self, call: Call) -> dict[str, Any]:
+        """The latest frame with its score and heatmap."""
+        line, service = self._line(call), self._service
+        sight, camera = line.station.sight, line.capture.status
+        phase, reason = phase_of(line.station, camera), camera.reason or line.station.reason
+        if sight is None:
+            raise Temporary(f"camera {line.name}: no frame yet ({reason or phase.value}); try again once frames come")
+        if not math.isfinite(sight.score):
+            raise Permanent(f"camera {line.name}: the model gave the latest frame the score {sight.score}, no number")
+        result = take_snapshot(line.name, sight, phase=phase, reason=reason, now_monotonic=time.monotonic())
+        pictures = draw_sight(sight, service.evidence, lambda: float(line.bundle.reference().heatmap.max()))
+        if call.request.inline:
+            return result.model_copy(update={"pictures": inlined(pictures)}).model_dump(mode="json")
+        publisher, topic_of = service.publisher, partial(service.topics.snapshot, line.name)
+        sent, left_out = published(pictures, topic_of, publisher.notify, publisher.max_packet_bytes)
+        return result.model_copy(update={"pictures": sent, "left_out": left_out}).model_dump(mode="json")
+
+    def reload(self, call: Call) -> dict[str, Any]:
+        """Take over what the settings file has new."""
+        try:
+            result = self._service.reload().result()
+        except Permanent as error:
+            raise Permanent("; ".join(str(error).splitlines())) from None
+        document = result.model_dump(mode="json")
+        log.info("settings read again: %s", "; ".join(reload_lines(document)))
+        return document
 
     def _line(self, call: Call) -> Line:
         lines = self._service.lines

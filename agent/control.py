@@ -11,6 +11,7 @@ from typing import Any
 from agent.errors import InspectdError, Permanent
 from agent.payloads import CommandRequest, CommandResponse, parse_request
 from calibration import CalibrationError
+from engines.errors import EngineError
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class Control:
         try:
             request = parse_request(name, payload)
             result = self._handler(name)(Call(camera, request, by))
-        except (InspectdError, CalibrationError) as error:
+        except (InspectdError, CalibrationError, EngineError) as error:
             log.info("command %s refused: %s", ascii(name[:80]), error)
             return self._response(name, camera, request, error=str(error))
         log.log(logging.DEBUG if name == "status" else logging.INFO, "command %s by %s done", name, by)

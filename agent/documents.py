@@ -20,8 +20,10 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from agent.payloads import (
     REQUESTS,
+    RESULTS,
     AlarmPayload,
     CommandResponse,
+    EventPayload,
     OmittedPayload,
     ScorePayload,
     StatePayload,
@@ -66,6 +68,18 @@ CHANNELS = (
         False,
         "A picture that the broker has no room for, and why.",
     ),
+    Channel(
+        "event", "{camera}/event", (EventPayload,), 1, False, "To be looked after, such as drift; the line may go on."
+    ),
+    Channel(
+        "snapshot",
+        "{camera}/snapshot/{picture}",
+        (),
+        1,
+        True,
+        "A picture that the command `snapshot` asked for: heatmap (PNG), overlay or frame (JPEG).",
+        ("image/jpeg",),
+    ),
     Channel("score", "{camera}/score", (ScorePayload,), 0, False, "Telemetry: a score now and then."),
     Channel(
         "command",
@@ -91,6 +105,7 @@ _PARAMETERS = {
     "camera": "Name of the camera, from the settings.",
     "id": "Id of the alarm, UUIDv7.",
     "name": "Name of the command.",
+    "picture": "heatmap, overlay or frame.",
 }
 
 
@@ -196,7 +211,8 @@ def tables() -> dict[str, str]:
     fields = {
         file_name(model).split(".")[0]: _field_table(model) for model in models() if model not in REQUESTS.values()
     }
-    return {"topics": _topic_table(), "commands": _command_table(), **fields}
+    results = {f"result-{command}": _field_table(model) for command, model in RESULTS.items()}
+    return {"topics": _topic_table(), "commands": _command_table(), **fields, **results}
 
 
 def _topic_table() -> str:

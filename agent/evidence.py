@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from agent.overlay import draw_overlay
 from agent.pictures import encode
-from agent.records import Image, Region, Verdict
+from agent.records import Frame, Image, Region, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -166,22 +166,23 @@ class Evidence:
 
     def draw(self, verdict: Verdict, hot: Sequence[Region]) -> list[EvidencePicture]:
         """Heatmap, overlay and frame of a verdict; `hot` are its regions, in pixels of the frame."""
-        frame = to_8_bit(verdict.frame.image, self._window)
-        height, width = fit_screen(*frame.shape[:2])
-        overlay = draw_overlay(
-            frame,
-            enlarge_heat(verdict.heatmap, height, width),
-            hot,
-            colours=colour_of,
-            captions=(
-                f"{verdict.frame.camera}   score {verdict.score:.3g}   threshold {verdict.threshold:.3g}",
-                f"{verdict.frame.captured_at:%Y-%m-%d %H:%M:%S} UTC   frame {verdict.frame.index}",
-            ),
+        captions = (
+            f"{verdict.frame.camera}   score {verdict.score:.3g}   threshold {verdict.threshold:.3g}",
+            f"{verdict.frame.captured_at:%Y-%m-%d %H:%M:%S} UTC   frame {verdict.frame.index}",
         )
+        return self.pictures(verdict.frame, verdict.heatmap, hot, captions)
+
+    def pictures(
+        self, frame: Frame, heat: NDArray[np.float32], hot: Sequence[Region], captions: Sequence[str]
+    ) -> list[EvidencePicture]:
+        """Heatmap, overlay with the two lines of `captions`, and the frame itself; `heat` [h, w] is calibrated."""
+        shown = to_8_bit(frame.image, self._window)
+        height, width = fit_screen(*shown.shape[:2])
+        overlay = draw_overlay(shown, enlarge_heat(heat, height, width), hot, colours=colour_of, captions=captions)
         return [
-            EvidencePicture("heatmap", encode(draw_heatmap(verdict.heatmap, height, width), "image/png"), "image/png"),
+            EvidencePicture("heatmap", encode(draw_heatmap(heat, height, width), "image/png"), "image/png"),
             EvidencePicture("overlay", encode(overlay, "image/jpeg"), "image/jpeg"),
-            EvidencePicture("frame", encode(frame, "image/jpeg", quality=95), "image/jpeg"),
+            EvidencePicture("frame", encode(shown, "image/jpeg", quality=95), "image/jpeg"),
         ]
 
     def save(self, alarm_id: str, verdict: Verdict, hot: Sequence[Region]) -> list[EvidencePicture]:

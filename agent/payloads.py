@@ -155,6 +155,9 @@ class StatePayload(Payload):
     latency_ms: LatencyPayload | None = Field(default=None, description="Capture of a frame to its verdict.")
     progress: ProgressPayload | None = Field(default=None, description="Of a calibration under way, else null.")
     drift: bool = Field(default=False, description="The scores of good parts have shifted: recalibrate soon.")
+    shift: FiniteFloat | None = Field(
+        default=None, description="While they have: how far, in standard deviations of a good score."
+    )
     alarm: str | None = Field(default=None, description="Id of the alarm that stands, else null.")
 
 
@@ -263,6 +266,22 @@ class ScorePayload(Payload):
     threshold: Score | None = Field(description="Null until calibrated.")
 
 
+class EventPayload(Payload):
+    """Something about a camera that somebody should look after; never a reason to stop the line."""
+
+    schema_id: Literal["inspectd.event/1"] = Field(default="inspectd.event/1", alias="schema")
+    id: str = Field(description="UUIDv7; a repeated delivery has the same.")
+    event: Literal["drift"] = Field(description="The good scores have moved: `state` says `drift` until they are back.")
+    site: str
+    camera: str
+    at: Instant = Field(description="Capture of the frame that showed it.")
+    shift: FiniteFloat = Field(
+        description="How far the mean of the latest good scores lies off the calibration's, in standard deviations."
+    )
+    calibration: str = Field(description="Id of the calibration in force.")
+    text: str = Field(description="The same for a person.")
+
+
 class CommandRequest(BaseModel):
     """What every command may carry; its name is the end of the topic. Unknown fields are refused."""
 
@@ -335,13 +354,18 @@ class ResumeRequest(CommandRequest):
 
 
 class SnapshotRequest(CommandRequest):
-    """The latest frame and its heatmap, now."""
+    """The latest frame with its score and heatmap, now."""
 
     command = "snapshot"
+    inline: bool = Field(
+        default=False,
+        strict=True,
+        description="Pictures in the answer itself, base64, instead of on the topics that it names.",
+    )
 
 
 class ReloadRequest(CommandRequest):
-    """Read the settings again, those that can change live."""
+    """Read the settings again, and take over those that can change live."""
 
     command = "reload"
 
@@ -360,6 +384,58 @@ REQUESTS: dict[str, type[CommandRequest]] = {
         ReloadRequest,
     )
 }
+
+
+class SnapshotPicture(Payload):
+    """A picture of a snapshot: on a topic, or here."""
+
+    topic: str | None = Field(default=None, description="Where it is published, retained; null where it is here.")
+    sha256: Sha256
+    media_type: str = Field(examples=["image/jpeg"])
+    bytes: NonNegativeInt
+    scale: float = Field(default=1.0, description="Below 1.0 where it was made smaller for the broker's packet limit.")
+    base64: str | None = Field(default=None, description="The picture, where the request said `inline`.")
+
+
+class SnapshotResult(Payload):
+    """What a camera saw last, and what the model made of it: the result of `snapshot`."""
+
+    camera: str
+    captured_at: Instant
+    age_seconds: NonNegativeFloat = Field(description="How long ago that was: large where no frames come any more.")
+    frame: NonNegativeInt = Field(description="Its index: frames of this camera since the agent started.")
+    origin: str | None = Field(default=None, description="Name of the file it came from.")
+    phase: Phase = Field(description="As in `state`.")
+    reason: str | None = Field(default=None, description="As in `state`.")
+    score: Score = Field(description="Latent distance of this frame.")
+    statistic: Score | None = Field(
+        default=None, description="What is compared with the threshold; null while nothing is judged."
+    )
+    threshold: Score | None = Field(default=None, description="Null until calibrated.")
+    calibration: str | None = Field(default=None, description="Id of the calibration in force.")
+    heat: Literal["calibration", "reference"] = Field(
+        description="What 1.0 in the heatmap is: as hot as good parts ever get at that place, by the calibration; or, "
+        "before there is one, the hottest spot of the bundle's good reference frames."
+    )
+    pictures: dict[str, SnapshotPicture] = Field(default_factory=dict, description="By name: heatmap, overlay, frame.")
+    left_out: list[str] = Field(default_factory=list, description="Pictures that the broker has no room for.")
+
+
+class ReloadResult(Payload):
+    """What became of the settings that differ from those that the agent runs with: the result of `reload`."""
+
+    changed: list[str] = Field(description="In force now.", examples=[["log.level"]])
+    at_next_calibration: list[str] = Field(
+        description="In force from the next calibration on; the threshold in force was made for the old ones.",
+        examples=[["cameras.line1.calibration.false_alarms"]],
+    )
+    needs_restart: list[str] = Field(
+        description="Not taken over: the agent has to be restarted for them.", examples=[["cameras.line1.bundle"]]
+    )
+
+
+# Results of commands that are more than a few words, by command.
+RESULTS: dict[str, type[Payload]] = {"snapshot": SnapshotResult, "reload": ReloadResult}
 
 # The largest command of the table above, filled to its limits, is under 1 kB; anything far beyond is not a command.
 MAX_COMMAND_BYTES = 16_384
@@ -385,6 +461,7 @@ MESSAGES: tuple[type[BaseModel], ...] = (
     AlarmPayload,
     OmittedPayload,
     ScorePayload,
+    EventPayload,
     *REQUESTS.values(),
     CommandResponse,
 )

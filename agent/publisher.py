@@ -19,7 +19,7 @@ from agent.backoff import Backoff
 from agent.broker import Broker
 from agent.connection import Connection, ConnectionLost, Protocol, UnsupportedVersion
 from agent.errors import InspectdError, Temporary
-from agent.flow import Board, Suspicions
+from agent.flow import Board, Notices, Suspicions
 from agent.outbox import Outbox, Row
 from agent.packets import Acknowledged, Connected, Event, Outgoing, Received, Subscribed
 from agent.payloads import DeliveryPayload, Presence, StatePayload
@@ -84,6 +84,7 @@ class Publisher:
         """Problems and latencies of this agent, as `status` tells them."""
         self._subscriptions = Subscriptions()
         self._board = Board()
+        self._notices = Notices()
         self._suspicions = Suspicions()
         self._backoff = Backoff(RECONNECT_FIRST_SECONDS, RECONNECT_MAX_SECONDS)
         self._lock = threading.Lock()
@@ -99,6 +100,8 @@ class Publisher:
         self._was_down = False
         self._greeted_at = clock()
         self._silent_refusals = 0
+        self.max_packet_bytes: int | None = None
+        """What the broker of the last connection takes in a packet; None: no limit known."""
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
@@ -145,7 +148,16 @@ class Publisher:
 
     def publish_state(self, camera: str, state: StatePayload) -> None:
         """Publishes the state of a camera, retained; only the latest counts, and every connection begins with it."""
-        self._board.put(self._topics.state(camera), state.to_bytes())
+        self.publish_document(self._topics.state(camera), state.to_bytes())
+
+    def publish_document(self, topic: str, payload: bytes) -> None:
+        """Publishes a retained document; only the latest of a topic counts, and every connection begins with it."""
+        self._board.put(topic, payload)
+        self.wake()
+
+    def notify(self, message: Outgoing) -> None:
+        """Publishes once, at QoS 1, kept in memory until the PUBACK: for what is worth a message, but is no alarm."""
+        self._notices.put(message)
         self.wake()
 
     def publish_telemetry(self, topic: str, payload: bytes) -> None:
@@ -174,7 +186,7 @@ class Publisher:
     def respond(self, request: CommandMessage, payload: bytes, *, fallback_topic: str) -> None:
         """Answers a command: to its response topic with its correlation data, else to `fallback_topic`."""
         topic = request.response_topic
-        if topic is not None and not may_answer_on(topic, self._topics.base):
+        if topic is not None and not may_answer_on(topic, self._topics.owned_filters()):
             log.warning("answer to %s: response topic %s refused", ascii(request.topic), ascii(topic)[:120])
             topic = None
         message = Outgoing(
@@ -299,11 +311,13 @@ class Publisher:
         self._protocol = Protocol.MQTT_3_1_1 if older else self._wanted_protocol
 
     def _new_session(self, connection: Connection, connected: Connected) -> Session:
+        self.max_packet_bytes = connected.maximum_packet_bytes
         return Session(
             connection,
             connected,
             outbox=self._outbox,
             board=self._board,
+            notices=self._notices,
             suspicions=self._suspicions,
             clock=self._clock,
             delivered=self._delivered,

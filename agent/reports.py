@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.errors import Permanent
+from agent.events import drift_sentence
 
 if TYPE_CHECKING:
     from engines.evaluation import Evaluation
@@ -38,8 +40,46 @@ def _camera_lines(state: dict[str, Any]) -> Iterator[str]:
         of_frames = f"{rule['k']} of {rule['n']} frames"
         yield f"threshold {state['threshold']:.6g}, {of_frames}, calibration {state['calibration']}"
         yield str(state["promise"])
+    if state["drift"]:
+        yield f"DRIFT: {drift_sentence(state['shift'])}"
     if state["alarm"]:
         yield f"ALARM {state['alarm']}"
+
+
+def snapshot_lines(result: dict[str, Any]) -> Iterator[str]:
+    """One frame: what it scored, and how old it is."""
+    if result["threshold"] is None:
+        limit = "no threshold yet"
+    else:
+        side = "above" if result["score"] > result["threshold"] else "below"
+        limit = f"{side} the threshold {result['threshold']:.6g}"
+    yield f"{result['camera']}: score {result['score']:.6g}, {limit}; {result['phase']}{_because(result['reason'])}"
+    name = f" ({result['origin']})" if result["origin"] else ""
+    yield f"frame {result['frame']}{name}, captured {result['captured_at']}, {result['age_seconds']:.1f} s ago"
+    if result["heat"] == "reference":
+        yield "not calibrated: heat 1.0 is the hottest spot of the bundle's own good frames"
+
+
+def save_pictures(result: dict[str, Any], folder: Path) -> Iterator[Path]:
+    """Write the pictures of a snapshot that holds them; file names begin with camera and time of capture."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp = result["captured_at"].replace(":", "").replace("-", "")
+    for name, picture in result["pictures"].items():
+        ending = "png" if picture["media_type"] == "image/png" else "jpg"
+        path = folder / f"{result['camera']}-{stamp}-{name}.{ending}"
+        path.write_bytes(base64.b64decode(picture["base64"]))
+        yield path
+
+
+def reload_lines(result: dict[str, Any]) -> Iterator[str]:
+    """What became of changed settings."""
+    heads = {
+        "changed": "in force",
+        "at_next_calibration": "from the next calibration on",
+        "needs_restart": "needs a restart",
+    }
+    found = [f"{head}: {', '.join(result[name])}" for name, head in heads.items() if result[name]]
+    yield from found or ["nothing has changed"]
 
 
 def _because(reason: str | None) -> str:

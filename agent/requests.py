@@ -25,6 +25,9 @@ MAX_WAITING = 32
 # Answers kept, so that a request that comes twice (QoS 1) is carried out once.
 KEPT_ANSWERS = 1000
 
+# Most answers have under 2 kB, one with pictures in it has millions.
+MAX_KEPT_BYTES = 8 * 1024**2
+
 Execute = Callable[..., CommandResponse]
 """`execute(name, camera, payload, *, by) -> CommandResponse`, as `agent.control.Control.execute`."""
 
@@ -63,9 +66,14 @@ class Requests:
         self._clock = clock
         self._queue: queue.Queue[tuple[CommandMessage, CommandTopic]] = queue.Queue(MAX_WAITING)
         self._answers: OrderedDict[tuple[str, str, bytes], bytes] = OrderedDict()
+        self._kept_bytes = 0
         for topic_filter in topics.command_filters():
             line.subscribe(topic_filter, self._take)
         threading.Thread(target=self._work, name="commands", daemon=True).start()
+
+    def allow(self, allowed: Collection[str] | None, *, trusted: bool) -> None:
+        """Change what may be commanded; counts for what waits already."""
+        self._allowed, self._trusted = allowed, trusted
 
     def _take(self, message: CommandMessage) -> None:
         """On the publisher's thread: into the queue, or an answer at once."""
@@ -115,8 +123,10 @@ class Requests:
     def _keep(self, key: tuple[str, str, bytes] | None, payload: bytes) -> None:
         if key is not None:
             self._answers[key] = payload
-            while len(self._answers) > KEPT_ANSWERS:
-                self._answers.popitem(last=False)
+            self._kept_bytes += len(payload)
+            # The latest one stays, however long it is: it is the one that comes twice.
+            while len(self._answers) > KEPT_ANSWERS or (self._kept_bytes > MAX_KEPT_BYTES and len(self._answers) > 1):
+                self._kept_bytes -= len(self._answers.popitem(last=False)[1])
 
     def _refuse(self, message: CommandMessage, asked: CommandTopic, error: str) -> None:
         log.info("command %s refused: %s", ascii(asked.name)[:100], error)
@@ -131,7 +141,7 @@ class Requests:
         self._send(message, asked, response.to_bytes())
 
     def _send(self, message: CommandMessage, asked: CommandTopic, payload: bytes) -> None:
-        fallback = message.topic.replace("/command/", "/response/", 1)
+        fallback = f"{message.topic.removesuffix(f'/command/{asked.name}')}/response/{asked.name}"
         self._line.respond(message, payload, fallback_topic=fallback)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +24,24 @@ from agent.commands import Commands
 from agent.control import Control
 from agent.door import Door
 from agent.errors import InspectdError, Permanent
+from agent.events import drift_event
 from agent.evidence import Evidence
+from agent.home_assistant import discovery
 from agent.inspection import Inspection
 from agent.inspector import Inspector
 from agent.intake import Intake
 from agent.outbox import Outbox
-from agent.payloads import ModelPayload, RulePayload, ScorePayload
+from agent.packets import Outgoing
+from agent.payloads import ModelPayload, RulePayload, ScorePayload, StatePayload
 from agent.preparation import Preparation
 from agent.preview import preview
 from agent.publisher import Publisher
+from agent.reload import Reload, plan_reload
 from agent.settings import CameraSettings, MqttSettings, Settings
 from agent.sources.factory import build_source
 from agent.state import Counters, state_payload
 from agent.station import Candidate, Identity, Outcome, Plan, Station
-from agent.topics import Topics
-from calibration import Budget, CalibrationError, Rule, ScoreLog, Store
+from calibration import Budget, CalibrationError, Drift, Rule, ScoreLog, Store
 from engines.bundle import Bundle, read_bundle
 from engines.engine import Engine, open_engine
 from engines.errors import EngineError
@@ -90,13 +96,19 @@ class Line:
 class Service:
     """One agent, from `start` to `stop`."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Open everything that can refuse to open. Raises InspectdError, or an error of engines or calibration."""
+    def __init__(self, settings: Settings, read_again: Callable[[], Settings] | None = None) -> None:
+        """Open everything that can refuse to open. Raises InspectdError, or an error of engines or calibration.
+
+        `read_again` reads the settings where they came from, for `reload`; raises Permanent where they are broken.
+        """
         self.settings = settings
+        self._read_again = read_again
+        self._reloading = threading.Lock()
+        self._hung_up = threading.Event()
         self._stop = threading.Event()
         self._crashed: str | None = None
         directory = _writable(settings.state_directory)
-        self.topics = Topics(settings.site, agent_template=f"{settings.mqtt.prefix}/{{site}}")
+        self.topics = settings.topics
         self.outbox = Outbox(directory / "outbox.sqlite", max_bytes=settings.max_outbox_size)
         self.publisher = Publisher(_broker(settings.mqtt), self.topics, self.outbox)
         self.evidence = Evidence(directory / "evidence", max_bytes=settings.max_evidence_size)
@@ -108,11 +120,13 @@ class Service:
         self.inspections = self._inspections()
         commands = Commands(self)
         self.control = Control(settings.site, commands.handlers(), utc_now)
-        self.publisher.on_command(
+        self._requests = self.publisher.on_command(
             self.control.execute, allowed=settings.mqtt.commands, trusted=settings.mqtt.commands_trusted
         )
+        self._announce()
         self._door = Door(settings.socket_path, self.control)
         self._published: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._publishing = threading.Lock()
 
     # Building
 
@@ -155,19 +169,30 @@ class Service:
             inspections.append(inspection)
         return inspections
 
+    def _announce(self) -> None:
+        """Tell Home Assistant of the cameras, where the settings want it."""
+        if self.topics.home_assistant is not None:
+            for line in self.lines.values():
+                model, installed = line.bundle.manifest.name, version("inspectd")
+                self.publisher.publish_document(*discovery(self.topics, line.name, version=installed, model=model))
+
     # Running
 
     def run(self) -> None:
-        """Run until told to stop by SIGTERM, SIGINT or `stop`, or until every source has ended.
+        """Run until told to stop by SIGTERM, SIGINT or `stop`, or until every source has ended; SIGHUP reloads.
 
         Raises Permanent where a thread died of a bug, or every camera failed for good.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stop())
+        # On a terminal SIGHUP says that the terminal has gone, and ends the agent; a service is asked to reload.
+        if not os.isatty(0):
+            signal.signal(signal.SIGHUP, lambda *_: self._hung_up.set())
         threading.excepthook = self._on_crash
         self.start()
         try:
             while not self._stop.wait(STATE_LOOK_SECONDS):
+                self._heed_hang_up()
                 self._publish_states()
                 if self._ended():
                     break
@@ -188,6 +213,36 @@ class Service:
     def stop(self) -> None:
         """Ask the agent to end; returns at once."""
         self._stop.set()
+
+    def reload(self) -> Reload:
+        """Read the settings again and take over what can change live.
+
+        Raises Permanent, and changes nothing, where they are broken, and Temporary where a camera does not listen.
+        """
+        if self._read_again is None:
+            raise Permanent("this agent was started without a settings file; wanted one to read again")
+        with self._reloading:
+            reload = plan_reload(self.settings, self._read_again())
+            for name in reload.cameras:
+                self._adopt(self.lines[name], reload.settings.cameras[name])
+            self.settings = reload.settings
+            mqtt = self.settings.mqtt
+            self._requests.allow(mqtt.commands, trusted=mqtt.commands_trusted)
+            logging.getLogger().setLevel(self.settings.log.level.upper())
+        return reload
+
+    @staticmethod
+    def _adopt(line: Line, settings: CameraSettings) -> None:
+        assert line.inspection is not None
+        line.inspection.call(lambda: line.station.adopt(plan_of(settings)))
+        line.settings = settings
+
+    def _heed_hang_up(self) -> None:
+        if self._hung_up.is_set():
+            self._hung_up.clear()
+            response = self.control.execute("reload", None, b"", by="SIGHUP")
+            if not response.ok:
+                log.error("settings not read again: %s", response.error)
 
     def shut_down(self) -> None:
         """End in the order of the flow, so that all that was accepted is kept: within STOP_SECONDS, whatever hangs."""
@@ -246,6 +301,8 @@ class Service:
             self._deliver(line, outcome)
         if outcome.candidate is not None:
             self._take_candidate(line, outcome.candidate)
+        if outcome.drift is not None:
+            self._tell_drift(line, outcome, outcome.drift)
         self._publish_score(line, outcome, statistic)
 
     def _log_score(self, line: Line, outcome: Outcome, statistic: float) -> None:
@@ -266,6 +323,20 @@ class Service:
             threading.Thread(
                 target=self._preview, args=(line, candidate), name=f"preview-{line.name}", daemon=True
             ).start()
+
+    def _tell_drift(self, line: Line, outcome: Outcome, drift: Drift) -> None:
+        """The retained state at once, whichever way the flag turned; one event where it was raised."""
+        self._publish_state(line)
+        if not drift.flag:
+            log.info("camera %s: good parts score as when calibrated on again", line.name)
+            return
+        calibration = line.station.calibration
+        assert calibration is not None
+        at = outcome.frame.captured_at
+        event = drift_event(new_id(), self.settings.site, line.name, drift, calibration.id, at)
+        log.warning("camera %s: %s", line.name, event.text)
+        topic = self.topics.event(line.name)
+        self.publisher.notify(Outgoing(topic, event.to_bytes(), media_type="application/json"))
 
     def _preview(self, line: Line, candidate: Candidate) -> None:
         """Say what the new threshold would have done; then, unless it was a dry run, put it in force."""
@@ -313,23 +384,29 @@ class Service:
         self.publisher.publish_telemetry(self.topics.score(line.name), payload.to_bytes())
 
     def _publish_states(self, *, final: bool = False) -> None:
-        """The retained state of each camera: at once where it changed, else every few seconds."""
-        now = time.monotonic()
-        for name, payload in self.states().items():
-            document = payload.model_dump(exclude=set(COUNTING_FIELDS))
-            since, known = self._published.get(name, (0.0, {}))
-            if final or document != known or now - since >= STATE_REPEAT_SECONDS:
-                self._published[name] = (now, document)
-                self.publisher.publish_state(name, payload)
+        """The retained state of each camera."""
+        for line in self.lines.values():
+            self._publish_state(line, final=final)
 
-    def states(self) -> dict[str, Any]:
+    def _publish_state(self, line: Line, *, final: bool = False) -> None:
+        """At once where it changed, else every few seconds."""
+        # Two threads come here: without the lock, the one that looked first could publish last.
+        with self._publishing:
+            payload, now = self._state(line), time.monotonic()
+            document = payload.model_dump(exclude=set(COUNTING_FIELDS))
+            since, known = self._published.get(line.name, (0.0, {}))
+            if final or document != known or now - since >= STATE_REPEAT_SECONDS:
+                self._published[line.name] = (now, document)
+                self.publisher.publish_state(line.name, payload)
+
+    def states(self) -> dict[str, StatePayload]:
         """The state of each camera now, by name."""
-        return {
-            line.name: state_payload(
-                self.settings.site, line.station, line.capture, line.intake, line.counters, line.model, utc_now()
-            )
-            for line in self.lines.values()
-        }
+        return {line.name: self._state(line) for line in self.lines.values()}
+
+    def _state(self, line: Line) -> StatePayload:
+        return state_payload(
+            self.settings.site, line.station, line.capture, line.intake, line.counters, line.model, utc_now()
+        )
 
 
 def plan_of(camera: CameraSettings) -> Plan:

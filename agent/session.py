@@ -1,8 +1,9 @@
 """What is sent over one connection, in which order, and what becomes of it: the window between outbox and broker.
 
-Order of precedence: retained documents, answers, alarms, pictures. One alarm a camera is in flight at a time: were
-there two, the broker could refuse the first and take the second, and the order per camera would be lost. Pictures of a
-backlog go at a limited rate, and pictures never fill the window or the link, so that a live alarm always finds room.
+Order of precedence: retained documents, answers, notices, alarms, pictures. One alarm a camera is in flight at a time:
+were there two, the broker could refuse the first and take the second, and the order per camera would be lost. Pictures
+of a backlog go at a limited rate, and pictures never fill the window or the link, so that a live alarm always finds
+room.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.connection import Connection
 from agent.errors import Temporary
-from agent.flow import Board, PictureWindow, Refusal, Suspicions
+from agent.flow import Board, Notices, PictureWindow, Refusal, Suspicions
 from agent.outbox import Message, Outbox, Row
 from agent.packets import Acknowledged, Connected, Outgoing
-from agent.payloads import AlarmPayload, OmittedPayload
+from agent.payloads import AlarmPayload, CommandResponse, OmittedPayload
 from agent.pictures import shrink
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class _InFlight:
     row: Row | None = None
     topic: str | None = None
     version: int = 0
+    notice: int | None = None
 
 
 class Session:
@@ -63,6 +65,7 @@ class Session:
         *,
         outbox: Outbox,
         board: Board,
+        notices: Notices,
         suspicions: Suspicions,
         clock: Callable[[], float],
         delivered: Callable[[Row, float], None],
@@ -75,6 +78,7 @@ class Session:
         self._window = max(1, min(WINDOW, connected.receive_maximum))
         self._outbox = outbox
         self._board = board
+        self._notices = notices
         self._suspicions = suspicions
         self._clock = clock
         self._delivered = delivered
@@ -95,8 +99,8 @@ class Session:
 
     @property
     def idle(self) -> bool:
-        """Nothing is in flight, and the board has nothing new."""
-        return not self._in_flight and not self._board.newer_than(self._sent_versions)
+        """Nothing is in flight, no notice waits, and the board has nothing new."""
+        return not self._in_flight and not self._notices and not self._board.newer_than(self._sent_versions)
 
     @property
     def pictures_in_flight(self) -> list[Row]:
@@ -104,6 +108,8 @@ class Session:
 
     def answer(self, message: Outgoing) -> None:
         """An answer to a command; goes when there is room, and is lost with the connection."""
+        if not self._fits(message):
+            message = replace(message, payload=_too_long(message.payload, self._limit))
         if len(self._answers) < 100 and self._fits(message):
             self._answers.append(message)
         else:
@@ -119,6 +125,7 @@ class Session:
         self._send_board()
         while self._answers and self._room > 0:
             self._send(self._answers.popleft())
+        self._send_notice()
         now = self._clock()
         if now < self._outbox_rests_until:
             return
@@ -136,6 +143,8 @@ class Session:
             return
         if entry.topic is not None:
             self._board_acknowledged(entry, event)
+        elif entry.notice is not None:
+            self._notice_acknowledged(entry.notice, event)
         elif entry.row is not None and event.code < 0x80:
             self._settled[entry.row.id] = entry.row
             if entry.row.picture:
@@ -185,6 +194,21 @@ class Session:
                     self.problem = f"{topic}: {len(payload)} bytes, the broker takes {self._limit} in a packet"
                     continue
                 self._send(message, topic=topic, version=version)
+
+    def _send_notice(self) -> None:
+        """One at a time: they keep their order, and never stand in the way of an alarm for long."""
+        waiting = self._notices.first()
+        if waiting is None or self._room <= 0 or any(entry.notice is not None for entry in self._in_flight.values()):
+            return
+        number, message = waiting
+        if not self._fits(message):
+            log.warning("%s given up: %d bytes, the broker takes %s", message.topic, len(message.payload), self._limit)
+            self._notices.settle(number)
+        elif not self._notices.may_be_sent(number):
+            log.warning("%s given up: %d bytes, the connection ended each time", message.topic, len(message.payload))
+            self._notices.settle(number)
+        else:
+            self._send(replace(message, retain=message.retain and self._retain), notice=number)
 
     def _send_alarms(self, now: float) -> None:
         waiting = {identity for identity, refusal in self._suspicions.refusals.items() if refusal.not_before > now}
@@ -284,6 +308,11 @@ class Session:
             self.problem = f"the broker refuses {entry.topic}: {event.reason}"
             log.warning("%s", self.problem)
 
+    def _notice_acknowledged(self, number: int, event: Acknowledged) -> None:
+        self._notices.settle(number)
+        if event.code >= 0x80:
+            log.warning("the broker refuses a notice: %s", event.reason)
+
     def _refused(self, row: Row, event: Acknowledged) -> None:
         attempts = self._suspicions.refusals[row.id].attempts + 1 if row.id in self._suspicions.refusals else 1
         hopeless = event.code in _HOPELESS or (row.picture and attempts >= PICTURE_ATTEMPTS)
@@ -312,6 +341,13 @@ class Session:
             log.warning("%s", error)
         self.problem = str(error)
         self._outbox_rests_until = self._clock() + 1.0
+
+
+def _too_long(payload: bytes, limit: int | None) -> bytes:
+    """The answer that says so instead of an answer that the broker has no room for; only reading ones are long."""
+    response = CommandResponse.model_validate_json(payload)
+    error = f"the answer has {len(payload)} bytes, the broker takes {limit} in a packet"
+    return response.model_copy(update={"ok": False, "error": error, "result": {}}).to_bytes()
 
 
 def _outgoing(row: Row, payload: bytes, *more: tuple[str, str]) -> Outgoing:

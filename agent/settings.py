@@ -34,6 +34,7 @@ from pydantic_settings import (
 )
 
 from agent.errors import Permanent
+from agent.topics import Topics
 from calibration import Budget, Rule
 
 if sys.version_info >= (3, 11):
@@ -178,6 +179,11 @@ class MqttSettings(Section):
 
     url: Annotated[str, Field(pattern=r"^mqtts?://[^/@\s]+$")] = "mqtt://127.0.0.1:1883"
     prefix: str = "inspectd"
+    topic_template: str | None = None
+    camera_topic_template: str | None = None
+    topic_levels: dict[str, str] = {}
+    home_assistant: bool = False
+    home_assistant_prefix: str = "homeassistant"
     username: str | None = None
     password_file: Path | None = None
     ca_file: Path | None = None
@@ -191,6 +197,18 @@ class MqttSettings(Section):
     def commands_trusted(self) -> bool:
         """Whether somebody checks who connects to the broker: TLS or a user name, unless the user says otherwise."""
         return self.allow_insecure_commands or self.username is not None or self.url.startswith("mqtts:")
+
+    def topics(self, site: str) -> Topics:
+        """The topic tree of an agent. Raises Permanent where there can be none."""
+        if self.topic_template is not None and self.prefix != "inspectd":
+            raise Permanent(f'mqtt: got prefix = "{self.prefix}" beside topic_template, wanted one of them')
+        return Topics(
+            site,
+            agent_template=self.topic_template or f"{self.prefix}/{{site}}",
+            camera_template=self.camera_topic_template,
+            levels=self.topic_levels,
+            home_assistant=self.home_assistant_prefix if self.home_assistant else None,
+        )
 
 
 class LogSettings(Section):
@@ -229,6 +247,22 @@ class Settings(BaseSettings):
     def socket_path(self) -> Path:
         """The Unix socket of the control door."""
         return self.control_socket or self.state_directory / "control.sock"
+
+    @property
+    def topics(self) -> Topics:
+        """The topic tree."""
+        return self.mqtt.topics(self.site)
+
+    @model_validator(mode="after")
+    def _topics_of_every_camera(self) -> Settings:
+        try:
+            places = {camera: self.topics.camera(camera) for camera in self.cameras}
+            taken = next((camera for camera, place in places.items() if place == self.topics.base), None)
+        except Permanent as error:
+            raise ValueError(str(error)) from None
+        if taken is not None:
+            raise ValueError(f"topic templates: camera {taken} would be at {self.topics.base}, where the agent is")
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -320,7 +354,7 @@ def _explain_one(mistake: Any) -> str:
         return f"{key}: missing; it has no default"
     message = str(mistake["msg"]).removeprefix("Value error, ")
     if isinstance(mistake["input"], dict):
-        return f"{key}: {message}"
+        return f"{key}: {message}" if key else message
     return f"{key} = {_shown(mistake['input'])}: {message[:1].lower()}{message[1:]}"
 
 

@@ -60,5 +60,6 @@ def state_payload(
         latency_ms=counters.verdict_durations.payload(),
         progress=None if progress is None else ProgressPayload(frames=progress.frames, wanted=progress.target),
         drift=station.drifted,
+        shift=station.shift,
         alarm=None if open_alarm is None else open_alarm.id,
     )

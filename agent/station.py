@@ -14,7 +14,7 @@ from agent.alarm import AlarmTracker
 from agent.errors import InspectdError
 from agent.intake import Prepared
 from agent.records import Alarm, Frame, Phase, Verdict
-from calibration import AlarmRule, Budget, Calibration, CalibrationError, DriftMonitor, Rule, Store, Window
+from calibration import AlarmRule, Budget, Calibration, CalibrationError, Drift, DriftMonitor, Rule, Store, Window
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +88,23 @@ class Outcome:
     """What was raised or cleared by this frame."""
     candidate: Candidate | None = None
     """A calibration that this frame completed."""
+    drift: Drift | None = None
+    """What was found where this frame raised or lowered the drift flag."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What the station saw last, for somebody who asks."""
+
+    frame: Frame
+    score: float
+    """Latent distance."""
+    statistic: float | None
+    """What was compared with the threshold; None where nothing was judged."""
+    heatmap: NDArray[np.float32]
+    """Raw heat [h, w]."""
+    calibration: Calibration | None
+    """The one that was in force."""
 
 
 class Station:
@@ -122,6 +139,7 @@ class Station:
         self._window_plan = plan
         self._paused = False
         self._drift: DriftMonitor | None = None
+        self._sight: Sight | None = None
         self._calibration: Calibration | None = None
         self._phase = Phase.STARTING
         stored = store.active(bundle_sha256=identity.bundle, engine=identity.engine)
@@ -144,6 +162,11 @@ class Station:
         return self._calibration
 
     @property
+    def sight(self) -> Sight | None:
+        """The frame that was scored last; None before the first."""
+        return self._sight
+
+    @property
     def progress(self) -> Progress | None:
         """How far the running calibration is; None where none runs."""
         if self._window is not None:
@@ -159,6 +182,11 @@ class Station:
     def drifted(self) -> bool:
         """True while the scores of good parts lie off those that the calibration saw."""
         return self._drift is not None and self._drift.flag
+
+    @property
+    def shift(self) -> float | None:
+        """How far they lie off, standard deviations of a score; None where they do not."""
+        return round(self._drift.drift.shift, 3) if self._drift is not None and self._drift.flag else None
 
     @property
     def tracker(self) -> AlarmTracker:
@@ -212,8 +240,23 @@ class Station:
                 f"wanted one for {self.identity.bundle[:8]} on {self.identity.engine}"
             )
 
+    def adopt(self, plan: Plan) -> None:
+        """Take over new settings: the quiet time and the certificate now, the rest with the next calibration."""
+        self.plan = plan
+        self._tracker.clear_after_seconds = plan.clear_after_seconds
+        if self._calibration is not None:
+            before, self._phase = self._phase, self._phase_under(self._calibration)
+            if self._phase is not before:
+                self._rule.reset()
+
     def judge(self, prepared: Prepared, score: float, heatmap: NDArray[np.float32]) -> Outcome:
         """Take in the next frame's score and raw heatmap [h, w]: what follows from them."""
+        outcome = self._follow(prepared, score, heatmap)
+        statistic = outcome.verdict.statistic if outcome.verdict else None
+        self._sight = Sight(prepared.frame, score, statistic, heatmap, self._calibration)
+        return outcome
+
+    def _follow(self, prepared: Prepared, score: float, heatmap: NDArray[np.float32]) -> Outcome:
         frame = prepared.frame
         self._rate.update(frame.captured_monotonic)
         if self._paused:
@@ -235,12 +278,17 @@ class Station:
         calibration = self._calibration
         if calibration is None or self._phase is not Phase.ARMED:
             return Outcome(frame, score)
-        drifted_before = self.drifted
         statistic = self._rule.update(score)
-        if self._drift is not None and self._drift.update(score) and not drifted_before:
-            log.warning("camera %s: the scores of good parts have drifted; recalibrate soon", self.identity.camera)
+        drift = self._watch_drift(score)
         verdict = Verdict(frame, score, statistic, calibration.threshold.value, calibration.heat(heatmap))
-        return Outcome(frame, score, verdict, self._tracker.update(verdict))
+        return Outcome(frame, score, verdict, self._tracker.update(verdict), drift=drift)
+
+    def _watch_drift(self, score: float) -> Drift | None:
+        """What the monitor says, where this score turns its flag."""
+        if self._drift is None:
+            return None
+        before = self._drift.flag
+        return None if self._drift.update(score) == before else self._drift.drift
 
     def _begin(self, plan: Plan) -> None:
         rate = plan.frames_per_second or self._rate.frames_per_second
@@ -288,15 +336,18 @@ class Station:
         self.reason = str(error)
         log.warning("camera %s: calibration refused: %s", self.identity.camera, error)
         if self._calibration is None:
-            self._begin(self._window_plan)
+            self._begin(self.plan)
 
     def _arm(self, calibration: Calibration) -> None:
         self._calibration = calibration
         self._rule = AlarmRule(calibration.rule)
         self._drift = DriftMonitor(calibration.score_reference)
-        certified = calibration.threshold.certified
-        self._phase = Phase.ARMED if certified or not self.plan.require_certificate else Phase.REFUSED
-        self.reason = None if certified else calibration.threshold.reason
+        self._phase = self._phase_under(calibration)
+        self.reason = None if calibration.threshold.certified else calibration.threshold.reason
+
+    def _phase_under(self, calibration: Calibration) -> Phase:
+        will_do = calibration.threshold.certified or not self.plan.require_certificate
+        return Phase.ARMED if will_do else Phase.REFUSED
 
 
 class RateMeter:

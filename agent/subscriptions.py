@@ -6,7 +6,7 @@ import logging
 import re
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 log = logging.getLogger(__name__)
@@ -82,8 +82,8 @@ def matches(topic_filter: str, topic: str) -> bool:
     return re.fullmatch("/".join(parts), topic, re.DOTALL) is not None
 
 
-def may_answer_on(topic: str, base: str) -> bool:
-    """Whether an answer may go where a request asks: a topic, and not one of the agent's own documents below `base`.
+def may_answer_on(topic: str, owned: Collection[str]) -> bool:
+    """Whether an answer may go where a request asks: a topic, and none of the agent's own, which the filters hold.
 
     A requester who may not write those himself must not have them written by the agent.
     """
@@ -91,4 +91,4 @@ def may_answer_on(topic: str, base: str) -> bool:
         return False
     if any(character in topic for character in "+#\0"):
         return False
-    return not topic.startswith(f"{base}/") or "/response/" in topic
+    return "/response/" in topic or not any(matches(topic_filter, topic) for topic_filter in owned)

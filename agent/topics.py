@@ -36,9 +36,13 @@ def check_level(what: str, text: str) -> str:
 
 def _fields_of(template: str) -> list[str]:
     try:
-        return [name for _, name, _, _ in Formatter().parse(template) if name is not None]
+        parts = [part for part in Formatter().parse(template) if part[1] is not None]
     except ValueError as error:
         raise Permanent(f"topic template: got {template!r}: {error}") from None
+    for _, name, formatting, conversion in parts:
+        if not str(name).isidentifier() or formatting or conversion:
+            raise Permanent(f"topic template: got {template!r}, wanted plain names such as {{site}} in the braces")
+    return [str(name) for _, name, _, _ in parts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +66,31 @@ class Topics:
     """Where a camera's topics are; holds `{camera}` once. None: `<agent_template>/{camera}`."""
     levels: Mapping[str, str] = field(default_factory=dict)
     """Fields of the templates beyond `site` and `camera`: enterprise, area, line …"""
+    home_assistant: str | None = None
+    """Where Home Assistant looks for its discovery documents; None: there are none."""
 
     def __post_init__(self) -> None:
         check_level("site", self.site)
         for name, value in self.levels.items():
             check_level(f"topic level {name}", value)
+        self._check_fields()
+        for level in (self.home_assistant or "homeassistant").split("/"):
+            check_level("Home Assistant's prefix", level)
         if _fields_of(self._camera_template).count("camera") != 1:
             raise Permanent(f"topic template of a camera: got {self._camera_template!r}, wanted {{camera}} in it once")
         for level in (*self.base.split("/"), *self.camera("camera").split("/")):
             check_level("topic template", level)
         if self.camera("camera") == self.base:
             raise Permanent(f"topic templates: got {self.base!r} for the agent and its cameras, wanted two places")
+
+    def _check_fields(self) -> None:
+        """Every level is asked for, and none of them stands for what the agent itself puts in."""
+        asked = {*_fields_of(self.agent_template), *_fields_of(self._camera_template)}
+        for name in self.levels:
+            if name in ("site", "camera"):
+                raise Permanent(f"topic level {name}: got a value for it, wanted it left to the names in the settings")
+            if name not in asked:
+                raise Permanent(f"topic level {name}: no template asks for it; wanted {{{name}}} in one")
 
     @property
     def _camera_template(self) -> str:
@@ -111,6 +129,13 @@ class Topics:
     def score(self, camera: str) -> str:
         return f"{self.camera(camera)}/score"
 
+    def event(self, camera: str) -> str:
+        return f"{self.camera(camera)}/event"
+
+    def snapshot(self, camera: str, name: str) -> str:
+        """Topic of a picture that somebody asked for: heatmap, frame or overlay."""
+        return f"{self.camera(camera)}/snapshot/{check_level('picture', name)}"
+
     def command(self, camera: str | None, name: str) -> str:
         return f"{self._place(camera)}/command/{name}"
 
@@ -124,6 +149,15 @@ class Topics:
     def command_filters(self) -> tuple[str, str]:
         """Subscriptions that together hold every command to this agent."""
         return f"{self.base}/command/#", f"{self._fill(self._camera_template, camera='+')}/command/#"
+
+    def owned_filters(self) -> tuple[str, ...]:
+        """Filters that together hold every topic that only the agent may write to."""
+        places = (self.base, self._fill(self._camera_template, camera="+"), self.home_assistant)
+        return tuple(f"{place}/#" for place in places if place is not None)
+
+    def discovery(self, object_id: str) -> str:
+        """Where Home Assistant reads of a device."""
+        return f"{self.home_assistant or 'homeassistant'}/device/{check_level('object id', object_id)}/config"
 
     def every_camera(self, rest: str) -> str:
         """A filter for one topic of all cameras: `every_camera("alarm")`."""

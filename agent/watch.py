@@ -19,9 +19,9 @@ from agent.broker import Broker
 from agent.connection import Connection, Protocol, UnsupportedVersion
 from agent.errors import Permanent, Temporary
 from agent.packets import Connected, Received, Subscribed
-from agent.payloads import AlarmPayload, OmittedPayload, StatusPayload, parse
+from agent.payloads import AlarmPayload, EventPayload, OmittedPayload, StatusPayload, parse
 from agent.records import Event
-from agent.topics import check_level
+from agent.topics import Topics, check_level
 
 OnLine = Callable[[str], None]
 
@@ -42,6 +42,7 @@ class Watcher:
         self._on_line = on_line
         self._out = out
         self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._cameras: dict[str, str] = {}
         self._status: dict[str, str] = {}
 
     def take(self, topic: str, payload: bytes) -> None:
@@ -52,26 +53,43 @@ class Watcher:
                 self._take_alarm(parse(AlarmPayload, payload))
             elif levels[-1] == "status":
                 self._take_status(parse(StatusPayload, payload))
+            elif levels[-1] == "event":
+                self._take_event(parse(EventPayload, payload))
             elif levels[-1] == "omitted":
                 note = parse(OmittedPayload, payload)
                 self._on_line(f"{note.camera}: the {note.picture} of alarm {note.id} was left out: {note.reason}")
             elif levels[-1] in _PICTURES and len(levels) > 3 and levels[-3] == "alarm":
-                self._save(levels[-4], levels[-2], _PICTURES[levels[-1]], payload)
+                camera = self._cameras.get(levels[-2], levels[-4])
+                self._save(camera, levels[-2], _PICTURES[levels[-1]], payload)
         except Permanent as error:
             self._on_line(f"{_plain(topic)}: {error}")
         except OSError as error:
             self._on_line(f"cannot save to {self._out}: {error.strerror}")
 
     def _take_alarm(self, alarm: AlarmPayload) -> None:
-        key = (alarm.id, alarm.event.value)
-        if key in self._seen:
+        if not self._first_time(alarm.id, alarm.event.value):
             return
-        self._seen[key] = None
-        if len(self._seen) > REMEMBERED:
-            self._seen.popitem(last=False)
+        # In a tree of the plant's own, the topic of a picture need not end with the camera's name.
+        self._cameras[alarm.id] = alarm.camera
+        if len(self._cameras) > REMEMBERED:
+            del self._cameras[next(iter(self._cameras))]
         document = json.dumps(alarm.model_dump(mode="json", by_alias=True), indent=2) + "\n"
         self._save(alarm.camera, alarm.id, f"{alarm.event.value}.json", document.encode())
         self._on_line(describe(alarm))
+
+    def _take_event(self, event: EventPayload) -> None:
+        if self._first_time(event.id, event.event):
+            at = f"{event.at.astimezone():%H:%M:%S.%f}"[:-3]
+            self._on_line(f"{at}  {_plain(event.camera)}  {event.event.upper()}  {_plain(event.text)}")
+
+    def _first_time(self, identity: str, event: str) -> bool:
+        """Delivery is at least once: False for a repetition."""
+        if (identity, event) in self._seen:
+            return False
+        self._seen[identity, event] = None
+        if len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
+        return True
 
     def _take_status(self, status: StatusPayload) -> None:
         if self._status.get(status.site) == status.status.value:
@@ -116,15 +134,26 @@ def watch(
     username: str | None = None,
     password_file: Path | None = None,
     ca_file: Path | None = None,
+    certificate_file: Path | None = None,
+    key_file: Path | None = None,
+    topics: Topics | None = None,
     stop: threading.Event | None = None,
 ) -> None:
     """Watches until Ctrl-C, SIGTERM or `stop`; a broker that is away is tried again.
 
+    `topics`: the tree of one agent; `prefix` and `site` are not looked at then.
     With a `client_id` the session is persistent: the broker keeps alarms while this subscriber is away.
     Raises `Permanent` for an address or a name that is none.
     """
-    broker = Broker(url, username=username, password_file=password_file, ca_file=ca_file)
-    filters = topic_filters(prefix, site, camera)
+    broker = Broker(
+        url,
+        username=username,
+        password_file=password_file,
+        ca_file=ca_file,
+        certificate_file=certificate_file,
+        key_file=key_file,
+    )
+    filters = topic_filters(prefix, site, camera) if topics is None else tree_filters(topics)
     watcher = Watcher(on_line, out=out)
     with _until_signalled(stop or threading.Event()) as (stopping, wake):
         _follow(broker, filters, watcher, client_id, stopping, wake, on_line)
@@ -135,8 +164,13 @@ def topic_filters(prefix: str, site: str, camera: str) -> list[str]:
     for what, name in (("site", site), ("camera", camera)):
         if name != "+":
             check_level(what, name)
-    here = f"{prefix}/{site}/{camera}/alarm"
-    return [here, f"{here}/+/+", f"{prefix}/{site}/status"]
+    here = f"{prefix}/{site}/{camera}"
+    return [f"{here}/alarm", f"{here}/alarm/+/+", f"{here}/event", f"{prefix}/{site}/status"]
+
+
+def tree_filters(topics: Topics) -> list[str]:
+    """The same for one agent, wherever its topics are."""
+    return [*map(topics.every_camera, ("alarm", "alarm/+/+", "event")), topics.status()]
 
 
 def _follow(
@@ -225,4 +259,4 @@ def _plain(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)[:200]
 
 
-__all__ = ["Watcher", "describe", "topic_filters", "watch"]
+__all__ = ["Watcher", "describe", "topic_filters", "tree_filters", "watch"]

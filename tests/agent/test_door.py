@@ -15,11 +15,14 @@ import pytest
 from agent.control import Call, Control
 from agent.door import Door, ask
 from agent.errors import Permanent, Temporary
+from engines.errors import BundleError
 
 
 def answer(call: Call) -> dict[str, Any]:
     if call.camera == "unknown":
         raise Permanent("camera 'unknown' is not known here")
+    if call.camera == "broken":
+        raise BundleError("model.onnx: found nothing")
     return {"camera": call.camera, "by": call.by, "frames": getattr(call.request, "frames", None)}
 
 
@@ -48,6 +51,7 @@ def test_only_owner_and_group_may_enter(door: Path) -> None:
     ("command", "request_", "wanted"),
     [
         ("status", {"camera": "unknown"}, "camera 'unknown' is not known here"),
+        ("status", {"camera": "broken"}, "model.onnx: found nothing"),
         ("launch", {}, "unknown command"),
         ("pause", {}, "command pause: not known here; wanted one of recalibrate, status"),
         ("recalibrate", {"frames": 3}, "frames"),

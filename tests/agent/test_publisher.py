@@ -16,6 +16,7 @@ import pytest
 from agent import publisher as publisher_module
 from agent import session as session_module
 from agent.connection import Protocol
+from agent.packets import Outgoing
 from agent.payloads import AlarmPayload, OmittedPayload, Phase, StatePayload, StatusPayload, parse
 from agent.records import Event
 from tests.agent.delivery import AT, TOPICS, accept, delivering, first_arrivals, noise_png, sequences
@@ -48,6 +49,71 @@ def test_alarm_with_pictures_arrives_as_accepted(mosquitto: StartBroker, tmp_pat
     assert report.connected
     assert report.outbox.waiting == 0
     assert report.latency_ms is not None
+
+
+def test_notice_waits_for_a_broker_that_is_away_and_arrives_once(mosquitto: StartBroker, tmp_path: Path) -> None:
+    broker = mosquitto(persistence=True)
+    subscriber = Subscriber(broker, "inspectd/#", client_id="desk")
+    subscriber.close()
+    broker.stop()
+    with delivering(broker.url, tmp_path) as (_, publisher):
+        for number in range(3):
+            publisher.notify(Outgoing(TOPICS.event("cam"), b'{"number":%d}' % number))
+        broker.start()
+        subscriber = Subscriber(broker, "inspectd/#", client_id="desk")
+        wait_until(lambda: len(subscriber.on("/event")) == 3)
+    wait_until(lambda: b"stopped" in subscriber.on("/status")[-1].payload)
+    assert [json.loads(message.payload)["number"] for message in subscriber.on("/event")] == [0, 1, 2]
+    assert not any(message.retained for message in subscriber.on("/event"))
+
+
+def test_notice_on_its_way_when_the_connection_hangs_arrives_all_the_same(
+    mosquitto: StartBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "PUBACK_TIMEOUT_SECONDS", 0.5)
+    broker = mosquitto()
+    with delivering(broker.url, tmp_path) as (_, publisher):
+        wait_until(lambda: publisher.connected)
+        broker.suspend()
+        publisher.notify(Outgoing(TOPICS.event("cam"), b"{}"))
+        wait_until(lambda: not publisher.connected)
+        broker.kill()
+        broker.start()
+        subscriber = Subscriber(broker, "inspectd/#")
+        wait_until(lambda: subscriber.on("/event"))
+
+
+def test_notice_that_the_broker_refuses_or_has_no_room_for_holds_up_nothing(
+    mosquitto: StartBroker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rights = tmp_path / "acl"
+    rights.write_text("topic read #\ntopic write inspectd/plant/+/alarm\ntopic write inspectd/plant/free/event\n")
+    broker = mosquitto(lines=[f"acl_file {rights}", "max_packet_size 2000"])
+    subscriber = Subscriber(broker, "inspectd/#")
+    with delivering(broker.url, tmp_path) as (outbox, publisher):
+        publisher.notify(Outgoing(TOPICS.event("cam"), b"{}"))
+        publisher.notify(Outgoing(TOPICS.event("free"), b"x" * 3000))
+        publisher.notify(Outgoing(TOPICS.event("free"), b"{}"))
+        accept(outbox, "a1")
+        wait_until(lambda: subscriber.on("/event") and subscriber.on("/alarm"))
+    assert [message.payload for message in subscriber.on("/event")] == [b"{}"]
+    assert "refuses a notice" in caplog.text
+    assert "3000 bytes, the broker takes 2000" in caplog.text
+
+
+@pytest.mark.parametrize("protocol", Protocol)
+def test_notice_that_the_connection_chokes_on_is_given_up_and_alarms_go_on(
+    mosquitto: StartBroker, tmp_path: Path, protocol: Protocol
+) -> None:
+    """Mosquitto's `message_size_limit` is a limit that no broker names beforehand."""
+    broker = mosquitto(lines=["message_size_limit 20000"])
+    subscriber = Subscriber(broker, "inspectd/#")
+    with delivering(broker.url, tmp_path, protocol=protocol) as (outbox, publisher):
+        publisher.notify(Outgoing(TOPICS.snapshot("cam", "frame"), b"x" * 50_000, retain=True))
+        publisher.notify(Outgoing(TOPICS.event("cam"), b"{}"))
+        accept(outbox, "a1")
+        wait_until(lambda: subscriber.on("/event") and subscriber.on("/alarm"), seconds=60)
+    assert not subscriber.on("/frame")
 
 
 def test_two_subscribers_get_the_same(mosquitto: StartBroker, tmp_path: Path) -> None:

@@ -16,10 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent import requests as requests_module
 from agent.errors import InspectdError
 from agent.payloads import MAX_COMMAND_BYTES, REQUESTS, CommandResponse, parse_request
 from agent.publisher import Publisher
 from agent.subscriptions import may_answer_on
+from agent.topics import Topics
 from tests.agent.delivery import delivering
 from tests.broker import Arrived, Mosquitto, Subscriber, wait_until
 
@@ -196,6 +198,39 @@ def test_command_that_hangs_holds_up_no_delivery(mosquitto: Callable[..., Mosqui
     assert json.loads(subscriber.on("/response/pause")[0].payload)["ok"] is False
 
 
+def test_answer_that_the_broker_has_no_room_for_is_an_error_that_says_so(
+    mosquitto: Callable[..., Mosquitto], tmp_path: Path
+) -> None:
+    broker = mosquitto(lines=["max_packet_size 4000"])
+    subscriber = Subscriber(broker, "inspectd/plant/+/response/#")
+
+    def execute(name: str, camera: str | None, payload: bytes, *, by: str) -> CommandResponse:
+        now = datetime.now(timezone.utc)
+        return CommandResponse(command=name, site="plant", camera=camera, at=now, ok=True, result={"long": "x" * 5000})
+
+    with delivering(broker.url, tmp_path) as (_, publisher):
+        publisher.on_command(execute)
+
+        def asked() -> bool:
+            subscriber.publish("inspectd/plant/cam/command/snapshot", b"")
+            return bool(subscriber.messages)
+
+        wait_until(asked)
+    answer = json.loads(subscriber.messages[0].payload)
+    assert answer["ok"] is False
+    assert answer["error"].endswith("the broker takes 4000 in a packet")
+
+
+def test_long_answers_are_not_kept_without_end(requester: Requester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of answers beyond the limit the latest is kept: that request is carried out once, an older one again."""
+    agent, _, subscriber = requester
+    monkeypatch.setattr(requests_module, "MAX_KEPT_BYTES", 1)
+    for correlation in (b"a", b"b", b"b", b"a"):
+        ask(subscriber, "inspectd/plant/cam/command/pause", b"", ResponseTopic="desk/me", CorrelationData=correlation)
+    wait_until(lambda: len(subscriber.messages) == 4)
+    assert len(agent.calls) == 3
+
+
 @pytest.mark.parametrize(
     ("topic", "may"),
     [
@@ -211,7 +246,40 @@ def test_command_that_hangs_holds_up_no_delivery(mosquitto: Callable[..., Mosqui
     ],
 )
 def test_answer_goes_to_no_topic_of_the_agent(topic: str, may: bool) -> None:
-    assert may_answer_on(topic, "inspectd/plant") is may
+    assert may_answer_on(topic, Topics("plant").owned_filters()) is may
+
+
+@pytest.mark.parametrize(
+    ("topic", "may"),
+    [
+        ("acme/plant/agent/status", False),
+        ("acme/plant/cameras/cam/inspectd/alarm", False),
+        ("homeassistant/device/inspectd_plant_cam/config", False),
+        ("acme/plant/cameras/cam/inspectd/response/x", True),
+        ("acme/plant/desk", True),
+    ],
+)
+def test_answer_goes_to_no_topic_of_an_agent_in_a_tree_of_the_plants_own(topic: str, may: bool) -> None:
+    """Its cameras need not be below the agent."""
+    tree = Topics("plant", "acme/{site}/agent", "acme/{site}/cameras/{camera}/inspectd", home_assistant="homeassistant")
+    assert may_answer_on(topic, tree.owned_filters()) is may
+
+
+def test_answer_beside_the_command_survives_a_line_of_that_name(
+    mosquitto: Callable[..., Mosquitto], tmp_path: Path
+) -> None:
+    broker = mosquitto()
+    subscriber = Subscriber(broker, "acme/#")
+    tree = Topics("plant", "acme/{line}/{site}", levels={"line": "command"})
+    with delivering(broker.url, tmp_path, topics=tree) as (_, publisher):
+        publisher.on_command(Agent().execute)
+
+        def asked() -> bool:
+            subscriber.publish("acme/command/plant/cam/command/pause", b"{}")
+            return bool(subscriber.on("/response/pause"))
+
+        wait_until(asked)
+    assert subscriber.on("/response/pause")[0].topic == "acme/command/plant/cam/response/pause"
 
 
 def outcome(name: str, payload: bytes) -> Any:

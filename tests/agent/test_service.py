@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -20,7 +22,7 @@ import pytest
 from agent.door import ask
 from agent.errors import InspectdError
 from engines.bundle import Bundle
-from tests.broker import Mosquitto
+from tests.broker import Mosquitto, Subscriber, wait_until
 from tests.support.parts import draw_part, write_parts
 
 SETTINGS = """\
@@ -51,7 +53,8 @@ def start(tmp_path: Path) -> Iterator[Starter]:
 
     def starter(*more: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "agent.cli", "run", "--config", str(tmp_path / "inspectd.toml"), *more]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        process = subprocess.Popen(command, **pipes, text=True)
         running.append(process)
         return process
 
@@ -136,6 +139,30 @@ def test_a_folder_is_calibrated_on_inspected_and_delivered(
     assert cv2.imread(str(folder / "frame.jpg")) is not None
 
 
+def test_drift_is_one_event_and_a_retained_flag(
+    tmp_path: Path, tiny_bundle: Bundle, start: Starter, broker: Mosquitto
+) -> None:
+    """Good parts, then the same under a worse light: the scores move, an event says so once, the threshold stays."""
+    parts = write_parts(tmp_path / "parts", 90, seed=7)
+    rng = np.random.default_rng(8)
+    for index in range(330):
+        dim = np.clip(draw_part(rng) * 0.8 + rng.normal(0, 4, (40, 40)), 0, 255).astype(np.uint8)
+        assert cv2.imwrite(str(parts / f"z{index:03}.png"), dim)
+    configure(tmp_path, tiny_bundle, f'kind = "folder"\npath = "{parts}"', broker.url)
+    subscriber = Subscriber(broker, "inspectd/plant/line1/event", "inspectd/plant/line1/state")
+    process = start("--set", "cameras.line1.alarm.clear_after_seconds=60")
+    _, log = process.communicate(timeout=60)
+    assert process.returncode == 0, log
+    (event,) = [json.loads(message.payload) for message in subscriber.on("/event")]
+    states = [json.loads(message.payload) for message in subscriber.on("/state")]
+    assert (event["schema"], event["event"], event["camera"]) == ("inspectd.event/1", "drift", "line1")
+    assert abs(event["shift"]) > 0.5
+    flagged = next(state for state in states if state["drift"])
+    assert event["calibration"] == flagged["calibration"] == states[-1]["calibration"]
+    assert flagged["shift"] == event["shift"]
+    assert "standard deviations" in event["text"]
+
+
 def test_a_restart_is_armed_at_once_and_stop_takes_two_seconds(
     tmp_path: Path, tiny_bundle: Bundle, start: Starter, broker: Mosquitto
 ) -> None:
@@ -209,6 +236,175 @@ def test_recalibrate_shows_a_preview_and_rollback_undoes_it(
         [*inspectd, "calibration", "show", "--html", str(html), "--socket", socket], capture_output=True, check=True
     )
     assert "<svg" in html.read_text()
+
+
+def test_snapshot_shows_what_an_uncalibrated_camera_sees_and_how_it_scores(
+    tmp_path: Path, tiny_bundle: Bundle, start: Starter, broker: Mosquitto
+) -> None:
+    """On the command line with files, over MQTT with retained pictures, in a phase without a threshold."""
+    configure(tmp_path, tiny_bundle, 'kind = "simulator"\ngood_frames = 100000', broker.url)
+    start(
+        *("--set", "mqtt.allow_insecure_commands=true"),
+        *("--set", "cameras.line1.calibration.frames=100000", "--set", "cameras.line1.calibration.max_frames=100000"),
+    )
+    await_state(tmp_path, lambda state: state["phase"] == "calibrating")
+    done = snapshot(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "no threshold yet; calibrating" in done.stdout
+    files = sorted((tmp_path / "shots").iterdir())
+    assert [path.stem.rpartition("-")[2] for path in files] == ["frame", "heatmap", "overlay"]
+    assert all(cv2.imread(str(path)) is not None for path in files)
+
+    desk = Subscriber(broker, "desk/me")
+    desk.publish("inspectd/plant/line1/command/snapshot", b"", ResponseTopic="desk/me", CorrelationData=b"1")
+    wait_until(lambda: desk.messages)
+    answer = json.loads(desk.messages[0].payload)
+    assert answer["ok"], answer
+    result = answer["result"]
+    assert (result["threshold"], result["heat"], result["phase"]) == (None, "reference", "calibrating")
+    late = Subscriber(broker, *(picture["topic"] for picture in result["pictures"].values()))
+    wait_until(lambda: len(late.messages) == 3)
+    for picture in result["pictures"].values():
+        (arrived,) = late.on(picture["topic"])
+        assert hashlib.sha256(arrived.payload).hexdigest() == picture["sha256"]
+
+
+def test_snapshot_of_an_armed_camera_is_measured_against_its_threshold(
+    tmp_path: Path, tiny_bundle: Bundle, start: Starter
+) -> None:
+    configure(tmp_path, tiny_bundle, 'kind = "simulator"\nframes_per_second = 100.0\ngood_frames = 100000')
+    start()
+    state = await_state(tmp_path, lambda state: state["phase"] == "armed")
+    done = snapshot(tmp_path, "--json")
+    result = json.loads(done.stdout)
+    assert result["threshold"] == state["threshold"]
+    assert result["calibration"] == state["calibration"]
+    assert result["heat"] == "calibration"
+    assert result["statistic"] >= 0
+    assert all(Path(path).exists() for path in result["pictures"].values())
+    ask(tmp_path / "state" / "control.sock", "pause")
+    await_state(tmp_path, lambda state: state["phase"] == "paused")
+    wait_until(lambda: json.loads(snapshot(tmp_path, "--json").stdout)["statistic"] is None)
+
+
+def test_snapshot_without_a_frame_is_a_line(tmp_path: Path, tiny_bundle: Bundle, start: Starter) -> None:
+    configure(tmp_path, tiny_bundle, 'kind = "camera"\nurl = "rtsp://127.0.0.1:1/nothing"')
+    start()
+    await_state(tmp_path, lambda state: state["phase"] == "camera_lost")
+    done = snapshot(tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("inspectd: camera line1: no frame yet (")
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "shots").exists()
+
+
+def snapshot(tmp_path: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """`inspectd snapshot` with its pictures in `shots`."""
+    socket = str(tmp_path / "state" / "control.sock")
+    command = ["snapshot", "line1", "--socket", socket, "--out", str(tmp_path / "shots"), *more]
+    return subprocess.run(
+        [sys.executable, "-m", "agent.cli", *command], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_reload_takes_over_what_can_change_live_and_names_the_rest(
+    tmp_path: Path, tiny_bundle: Bundle, start: Starter, broker: Mosquitto
+) -> None:
+    """By command and by SIGHUP; a broken file changes nothing."""
+    configure(tmp_path, tiny_bundle, 'kind = "simulator"\nframes_per_second = 50.0', broker.url)
+    config = tmp_path / "inspectd.toml"
+    whole = config.read_text()
+    config.write_text(whole.replace("[mqtt]", "[mqtt]\nscores_per_second = 0\nallow_insecure_commands = true"))
+    process = start()
+    await_state(tmp_path, lambda state: state["frames"] > 0)
+    subscriber = Subscriber(broker, "inspectd/plant/line1/#")
+    door = tmp_path / "state" / "control.sock"
+
+    changed = whole.replace("[mqtt]", '[mqtt]\nscores_per_second = 20\ncommands = ["status"]')
+    changed = changed.replace("[mqtt]", '[log]\nlevel = "debug"\n[mqtt]').replace("tiny.bundle", "other.bundle")
+    config.write_text(changed.replace("[mqtt]", "[mqtt]\nallow_insecure_commands = true"))
+    command = [sys.executable, "-m", "agent.cli", "reload", "--socket", str(door)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.splitlines() == [
+        "in force: mqtt.scores_per_second, mqtt.commands, log.level",
+        "needs a restart: cameras.line1.bundle",
+    ]
+    wait_until(lambda: subscriber.on("/score"), what="scores, of which there were none before")
+    subscriber.publish("inspectd/plant/line1/command/pause", b"")
+    wait_until(lambda: subscriber.on("/response/pause"))
+    assert b"not among those that the settings allow" in subscriber.on("/response/pause")[0].payload
+
+    config.write_text(changed.replace("scores_per_second = 20", "scores_per_second = 99"))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "mqtt.scores_per_second = 99" in line
+
+    process.send_signal(signal.SIGHUP)
+    # The thread that heeds the signal publishes the state after it.
+    ask(door, "pause")
+    wait_until(lambda: b'"phase":"paused"' in subscriber.on("/state")[-1].payload)
+    config.write_text(whole)
+    process.send_signal(signal.SIGHUP)
+
+    def refused() -> bool:
+        subscriber.publish("inspectd/plant/line1/command/status", b"")
+        return any(b"without TLS" in message.payload for message in subscriber.on("/response/status"))
+
+    wait_until(refused, what="commands over MQTT forbidden again")
+    code, _, log = stop(process)
+    assert code == 0
+    assert "settings not read again: " in log
+    assert "Traceback" not in log
+
+
+def test_hang_up_of_the_terminal_ends_the_agent(tmp_path: Path, tiny_bundle: Bundle) -> None:
+    """Nobody would see it go on; a service, which has no terminal, reads its settings again instead."""
+    configure(tmp_path, tiny_bundle, 'kind = "simulator"\nframes_per_second = 50.0')
+    keyboard, terminal = pty.openpty()
+    command = [sys.executable, "-m", "agent.cli", "run", "--config", str(tmp_path / "inspectd.toml")]
+    process = subprocess.Popen(command, stdin=terminal, stderr=subprocess.DEVNULL)
+    try:
+        await_state(tmp_path, lambda state: state["frames"] > 0)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(20) == -signal.SIGHUP
+    finally:
+        process.kill()
+        process.wait()
+        os.close(keyboard)
+        os.close(terminal)
+
+
+def test_agent_in_a_unified_namespace_is_heard_asked_watched_and_found(
+    tmp_path: Path, tiny_bundle: Bundle, start: Starter, broker: Mosquitto
+) -> None:
+    """State, commands, `watch --config` and Home Assistant's discovery, in a tree of the plant's own."""
+    configure(tmp_path, tiny_bundle, 'kind = "simulator"\nframes_per_second = 50.0', broker.url)
+    config = tmp_path / "inspectd.toml"
+    tree = """[mqtt]
+topic_template = "{enterprise}/{site}/{line}/inspectd"
+camera_topic_template = "{enterprise}/{site}/{line}/{camera}/inspectd"
+topic_levels = { enterprise = "acme", line = "l4" }
+home_assistant = true
+allow_insecure_commands = true
+"""
+    config.write_text(config.read_text().replace("[mqtt]\n", tree))
+    subscriber = Subscriber(broker, "acme/#", "homeassistant/#")
+    start()
+    wait_until(lambda: subscriber.on("acme/plant/l4/line1/inspectd/state"))
+    subscriber.publish("acme/plant/l4/line1/inspectd/command/status", b"")
+    wait_until(lambda: subscriber.on("acme/plant/l4/line1/inspectd/response/status"))
+    (found,) = subscriber.on("homeassistant/device/inspectd_plant_line1/config")
+    assert b"acme/plant/l4/line1/inspectd/score" in found.payload
+    watch = subprocess.Popen(
+        [sys.executable, "-m", "agent.cli", "watch", "--config", str(config)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert watch.stdout is not None
+        assert watch.stdout.readline() == "plant: agent online\n"
+    finally:
+        watch.kill()
+        watch.communicate()
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ kind = "simulator"
 # Settings whose default is a value that can be written down.
 DEFAULTS = (
     r"max_\w+_size|url|prefix|scores_per_second|level|engine|mode|seed|defect_rate|frames\w*|good_frames|false_alarms"
-    r"|confidence|require_certificate|rule|clear_after_seconds|allow_insecure_commands"
+    r"|confidence|require_certificate|rule|clear_after_seconds|allow_insecure_commands|home_assistant\w*"
 )
 
 
@@ -76,6 +76,12 @@ def test_environment_overrules_the_file_and_the_command_line_both(
         ("mqtt.url=mqtt://user:secret@broker", "mqtt.url"),
         ("max_outbox_size=much", "max_outbox_size"),
         ("site", "--set site: wanted KEY=VALUE"),
+        ("mqtt.topic_template={area}/{site}", "asks for 'area', not among the levels"),
+        ("mqtt.topic_template={site", "topic template: got '{site'"),
+        ("mqtt.topic_levels={area = 'a'}", "topic level area: no template asks for it"),
+        ("mqtt.prefix=a//b", "topic template: got an empty name"),
+        ("mqtt.camera_topic_template=inspectd/{site}/cameras", "wanted {camera} in it once"),
+        ("cameras.status={bundle='b', source={kind='simulator'}}", "camera: got 'status', wanted a name other than"),
     ],
 )
 def test_load_with_a_mistake(config: Path, override: str, wanted: str) -> None:
@@ -83,6 +89,29 @@ def test_load_with_a_mistake(config: Path, override: str, wanted: str) -> None:
         load(config, [override])
     assert wanted in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "wanted"),
+    [
+        (["mqtt.prefix=acme", "mqtt.topic_template=a/{site}"], 'got prefix = "acme" beside topic_template'),
+        (["mqtt.home_assistant=true", "mqtt.home_assistant_prefix=#"], "Home Assistant's prefix: got '#'"),
+        (["site=line1", "mqtt.camera_topic_template=inspectd/{camera}"], "camera line1 would be at inspectd/line1"),
+    ],
+)
+def test_load_with_a_topic_tree_that_cannot_be(config: Path, overrides: list[str], wanted: str) -> None:
+    with pytest.raises(Permanent) as caught:
+        load(config, overrides)
+    assert wanted in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_load_with_a_unified_namespace(config: Path) -> None:
+    more = [
+        "mqtt.topic_template={enterprise}/{site}/{line}/inspectd",
+        "mqtt.topic_levels={enterprise='acme', line='l4'}",
+    ]
+    assert load(config, more).topics.alarm("line1") == "acme/plant/l4/inspectd/line1/alarm"
 
 
 def test_load_names_every_mistake_on_a_line_of_its_own(config: Path) -> None:

@@ -165,6 +165,32 @@ def test_without_the_certificate_that_is_required_it_does_not_arm(tmp_path: Path
     assert station.judge(prepared(500), 1000.0, heat(50.0)).alarm is None
 
 
+def test_adopted_settings_count_at_once_or_with_the_next_calibration(armed: Station) -> None:
+    old = armed.calibration
+    assert old is not None
+    armed.adopt(replace(PLAN, rule=Rule(2, 3), clear_after_seconds=10.0))
+    raised = armed.judge(prepared(200), 1000.0, heat(50.0))
+    assert raised.alarm is not None, "still 1 of 1: the threshold was made for it"
+    later = [armed.judge(prepared(201 + i), 1.0, heat(0.0)) for i in range(100)]
+    assert not any(o.alarm for o in later), "0.2 s would have cleared it"
+    armed.recalibrate(armed.plan)
+    candidate = next(o.candidate for o in feed(armed, 200, first=400, seed=3) if o.candidate)
+    assert candidate.calibration.rule == Rule(2, 3)
+
+
+def test_adopted_certificate_disarms_and_arms_again(tmp_path: Path) -> None:
+    plan = replace(PLAN, budget=Budget.parse("1 per week"))
+    station = make(tmp_path, plan)
+    feed(station, SETTLING_FRAMES + plan.frames)
+    assert station.phase is Phase.ARMED
+    station.adopt(replace(plan, require_certificate=True))
+    assert station.phase is Phase.REFUSED
+    assert station.judge(prepared(500), 1000.0, heat(50.0)).alarm is None
+    station.adopt(plan)
+    assert station.phase is Phase.ARMED
+    assert station.judge(prepared(501), 1000.0, heat(50.0)).alarm is not None
+
+
 def test_a_paused_station_judges_nothing(armed: Station) -> None:
     armed.pause()
     assert armed.phase is Phase.PAUSED
@@ -178,10 +204,22 @@ def test_a_shift_of_the_good_scores_is_flagged_and_moves_no_threshold(armed: Sta
     feed(armed, 1500, first=200, seed=4)
     assert not armed.drifted
     chance = np.random.default_rng(5)
-    for i in range(3000):
-        armed.judge(prepared(2000 + i), chance.gamma(9.0) + 3.0, heat(0.0))
+    outcomes = [armed.judge(prepared(2000 + i), chance.gamma(9.0) + 3.0, heat(0.0)) for i in range(3000)]
     assert armed.drifted
     assert armed.calibration is before
+    (drift,) = [outcome.drift for outcome in outcomes if outcome.drift]
+    assert drift.flag
+    assert drift.shift == pytest.approx(1.0, abs=0.5), "a gamma of shape 9 has a standard deviation of 3"
+    assert armed.shift is not None
+
+
+def test_drift_that_passes_is_told_of_as_well(armed: Station) -> None:
+    chance = np.random.default_rng(6)
+    offset = np.repeat([0.0, 5.0, 0.0], 1500)
+    scores = chance.gamma(9.0, size=offset.size) + offset
+    turns = [armed.judge(prepared(200 + i), score, heat(0.0)).drift for i, score in enumerate(scores)]
+    assert [drift.flag for drift in turns if drift] == [True, False]
+    assert armed.shift is None
 
 
 def test_rate_meter_survives_equal_times() -> None:

@@ -70,9 +70,27 @@ def test_impossible_site_is_refused_at_once(site: str) -> None:
         ("a/{site}", "a/{site}"),
         ("a/{site}", "a/{camera}/{camera}"),
         ("a/{site}/camera", "a/{site}/{camera}"),
+        ("a/{site.__class__}", None),
+        ("a/{0}", None),
     ],
 )
 def test_impossible_template_is_one_line(agent: str, camera: str | None) -> None:
     with pytest.raises(Permanent) as caught:
         Topics("plant", agent, camera)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("levels", "wanted"),
+    [
+        ({"area": "a", "zone": "z"}, "topic level zone: no template asks for it"),
+        ({"area": "a", "site": "other"}, "topic level site: got a value for it"),
+        ({"area": "a/b"}, "topic level area: got 'a/b', wanted a name without '/'"),
+        ({}, "asks for 'area', not among the levels"),
+    ],
+)
+def test_levels_are_exactly_those_that_the_templates_ask_for(levels: dict[str, str], wanted: str) -> None:
+    with pytest.raises(Permanent) as caught:
+        Topics("plant", "{area}/{site}", levels=levels)
+    assert wanted in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -9,14 +9,19 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent.errors import Permanent
+from agent.events import drift_event
+from agent.outbox import Message
 from agent.records import Event
+from agent.topics import Topics
 from agent.watch import Watcher, topic_filters, watch
-from tests.agent.delivery import TOPICS, accept, delivering, document, noise_png
+from calibration import Drift
+from tests.agent.delivery import AT, TOPICS, accept, delivering, document, noise_png
 from tests.broker import Mosquitto, wait_until
 
 
@@ -55,6 +60,16 @@ def test_repeated_alarm_is_told_of_once() -> None:
     assert "score 3.5 over threshold 2" in lines[0]
 
 
+def test_event_is_told_of_once_in_words() -> None:
+    lines: list[str] = []
+    watcher = Watcher(lines.append)
+    event = drift_event("e1", "plant", "cam", Drift(flag=True, shift=-0.8, events=1), "c1", AT)
+    for _ in range(2):
+        watcher.take(TOPICS.event("cam"), event.to_bytes())
+    assert len(lines) == 1
+    assert "cam  DRIFT  good parts score 0.8 standard deviations lower" in lines[0]
+
+
 def test_nonsense_from_the_network_is_a_line_and_stays_in_the_folder(tmp_path: Path) -> None:
     lines: list[str] = []
     out = tmp_path / "out"
@@ -68,6 +83,27 @@ def test_nonsense_from_the_network_is_a_line_and_stays_in_the_folder(tmp_path: P
     assert len(lines) == 3
     assert {path.relative_to(out).parts[0] for path in out.rglob("*") if path.is_file()} <= {"_", "__31m_"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+def test_watch_of_a_tree_of_the_plants_own_saves_under_the_cameras_name(
+    mosquitto: Callable[..., Mosquitto], tmp_path: Path
+) -> None:
+    broker = mosquitto()
+    tree = Topics("plant", "acme/{site}/agent", "acme/{site}/cameras/{camera}/inspectd")
+    lines: list[str] = []
+    stop, out = threading.Event(), tmp_path / "out"
+    options = {"on_line": lines.append, "out": out, "stop": stop, "topics": tree}
+    thread = threading.Thread(target=watch, args=(broker.url,), kwargs=options)
+    thread.start()
+    with delivering(broker.url, tmp_path, topics=tree) as (outbox, _):
+        wait_until(lambda: any("online" in line for line in lines))
+        shot = Message(tree.picture("cam", "a1", "heatmap"), b"png", "a1", "heatmap", picture=True)
+        alarm = document("a1", 1)
+        outbox.accept("cam", lambda sequence: [replace(alarm, topic=tree.alarm("cam")), shot])
+        wait_until(lambda: (out / "cam/a1/heatmap.png").exists())
+    stop.set()
+    thread.join(10)
+    assert [path.name for path in out.iterdir()] == ["cam"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
