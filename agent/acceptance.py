@@ -14,7 +14,7 @@ from agent.errors import Temporary
 from agent.evidence import Evidence, EvidencePicture, regions
 from agent.outbox import Message, Outbox
 from agent.payloads import AlarmPayload, ModelPayload, PicturePayload, RulePayload
-from agent.records import Alarm, Event, Region, Verdict
+from agent.records import Alarm, Event, Kind, Region, Verdict
 from agent.settings import Crop
 from agent.topics import Topics
 
@@ -46,9 +46,9 @@ class Judged:
     context: Context
 
 
-def state_key(camera: str) -> str:
-    """Under which the outbox keeps a camera's open alarm."""
-    return f"alarm/{camera}"
+def state_key(camera: str, kind: Kind = Kind.DEFECT) -> str:
+    """Under which the outbox keeps an open alarm: one about the part, one about the camera itself."""
+    return f"alarm/{camera}" if kind is Kind.DEFECT else f"{kind.value}-alarm/{camera}"
 
 
 class Acceptance(threading.Thread):
@@ -91,7 +91,7 @@ class Acceptance(threading.Thread):
                 self._outbox.accept(
                     alarm.camera,
                     lambda sequence: self._messages(judged, pictures, hot, sequence),
-                    state={state_key(alarm.camera): _open_alarm(alarm)},
+                    state={state_key(alarm.camera, alarm.kind): _open_alarm(alarm)},
                     captured_monotonic=judged.verdict.frame.captured_monotonic if judged.verdict else None,
                 )
             except Temporary as error:
@@ -142,4 +142,4 @@ class Acceptance(threading.Thread):
 
 def _open_alarm(alarm: Alarm) -> bytes:
     """What the next start has to know of this camera's alarm."""
-    return OpenAlarm(alarm.id, alarm.score).to_json() if alarm.event is Event.RAISED else b""
+    return OpenAlarm(alarm.id, alarm.score, alarm.reason).to_json() if alarm.event is Event.RAISED else b""

@@ -75,6 +75,21 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class FaultSettings(Section):
+    """A fault of the simulated camera."""
+
+    kind: Literal["black", "saturated", "frozen", "defocused", "shifted", "lost"]
+    duration_seconds: PositiveFloat
+    start_seconds: Annotated[float, Field(ge=0.0)] | None = None
+    start_frame: NonNegativeInt | None = None
+
+    @model_validator(mode="after")
+    def _one_start(self) -> FaultSettings:
+        if (self.start_seconds is None) == (self.start_frame is None):
+            raise ValueError("wanted either start_seconds or start_frame")
+        return self
+
+
 class SimulatorSettings(Section):
     """The built-in production line."""
 
@@ -87,6 +102,7 @@ class SimulatorSettings(Section):
     frames_per_part: PositiveInt = 4
     good_frames: NonNegativeInt = 400
     max_frames: PositiveInt | None = None
+    faults: tuple[FaultSettings, ...] = ()
 
 
 class FolderSettings(Section):
@@ -348,6 +364,7 @@ def _section_at(location: list[str]) -> type[BaseModel] | None:
         "calibration": CalibrationSettings,
         "alarm": AlarmSettings,
         "crop": Crop,
+        "faults": FaultSettings,
         **_SOURCES,
     }
     if not location:

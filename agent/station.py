@@ -11,10 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.alarm import AlarmTracker
+from agent.camera_health import CameraHealth, Condition, Moment
 from agent.errors import InspectdError
+from agent.held import Held
 from agent.intake import Prepared
+from agent.rate import RateMeter
 from agent.records import Alarm, Frame, Phase, Verdict
-from calibration import AlarmRule, Budget, Calibration, CalibrationError, DriftMonitor, Rule, Store, Window
+from calibration import (
+    AlarmRule,
+    Budget,
+    Calibration,
+    CalibrationError,
+    CameraMonitor,
+    DriftMonitor,
+    Finding,
+    Rule,
+    Store,
+    Window,
+)
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +102,8 @@ class Outcome:
     """What was raised or cleared by this frame."""
     candidate: Candidate | None = None
     """A calibration that this frame completed."""
+    late: Outcome | None = None
+    """What earlier frames led to, which had been held back for a camera that turned out to be well."""
 
 
 class Station:
@@ -99,6 +115,7 @@ class Station:
         plan: Plan,
         store: Store,
         tracker: AlarmTracker,
+        health: CameraHealth,
         *,
         now: Callable[[], datetime],
     ) -> None:
@@ -106,7 +123,8 @@ class Station:
         identity: camera, bundle and engine; a stored calibration is used only where it is for exactly these.
         plan: how to calibrate where none is stored.
         store: where this camera's calibrations are kept.
-        tracker: raises and clears the alarms.
+        tracker: raises and clears the alarms about parts.
+        health: raises and clears the alarms about the camera.
         now: wall clock, for the calibration's record.
         """
         self.identity = identity
@@ -115,6 +133,9 @@ class Station:
         """Why the last calibration was refused, or is not certified; None where all is well."""
         self._store = store
         self._tracker = tracker
+        self._health = health
+        self._held = Held()
+        self._last_frame = 0
         self._now = now
         self._rule = AlarmRule(plan.rule)
         self._rate = RateMeter()
@@ -122,6 +143,7 @@ class Station:
         self._window_plan = plan
         self._paused = False
         self._drift: DriftMonitor | None = None
+        self._monitor: CameraMonitor | None = None
         self._calibration: Calibration | None = None
         self._phase = Phase.STARTING
         stored = store.active(bundle_sha256=identity.bundle, engine=identity.engine)
@@ -136,7 +158,9 @@ class Station:
     @property
     def phase(self) -> Phase:
         """What the station is doing."""
-        return Phase.PAUSED if self._paused else self._phase
+        if self._paused:
+            return Phase.PAUSED
+        return Phase.BLIND if self._phase is Phase.ARMED and self.blindness is not None else self._phase
 
     @property
     def calibration(self) -> Calibration | None:
@@ -161,14 +185,21 @@ class Station:
         return self._drift is not None and self._drift.flag
 
     @property
-    def tracker(self) -> AlarmTracker:
-        """The alarm's state."""
-        return self._tracker
+    def blindness(self) -> str | None:
+        """Why no part can be judged by the camera's frames, in words; None where the camera is well."""
+        alarm = self._health.open_alarm
+        return None if alarm is None else alarm.reason
+
+    @property
+    def open_alarm(self) -> str | None:
+        """Id of the alarm that stands; of the one about the camera where both do."""
+        alarm = self._health.open_alarm or self._tracker.open_alarm
+        return None if alarm is None else alarm.id
 
     def pause(self) -> None:
         """Look away: frames are scored, but not judged. What was seen before says nothing about what comes after."""
         self._paused = True
-        self._rule.reset()
+        self._forget()
 
     def resume(self) -> None:
         """Look again."""
@@ -215,26 +246,84 @@ class Station:
     def judge(self, prepared: Prepared, score: float, heatmap: NDArray[np.float32]) -> Outcome:
         """Take in the next frame's score and raw heatmap [h, w]: what follows from them."""
         frame = prepared.frame
+        self._last_frame = frame.index
         self._rate.update(frame.captured_monotonic)
         if self._paused:
             return Outcome(frame, score)
         if self._phase is Phase.STARTING:
             self._settle()
             return Outcome(frame, score)
-        outcome = self._inspect(frame, score, heatmap)
-        if self._window is not None and not (outcome.verdict and outcome.verdict.anomalous):
+        before = self._health.condition
+        outcome = self._inspect(prepared, score, heatmap)
+        if self._window is not None and self._teaches(outcome, before):
             outcome = replace(outcome, candidate=self._learn(prepared, score, heatmap))
         return outcome
+
+    def lose_camera(self, reason: str, monotonic_seconds: float) -> Alarm | None:
+        """No frames come any more: the alarm that follows, if parts would be judged and none stands."""
+        if self._calibration is None or self._paused or self._phase is not Phase.ARMED:
+            return None
+        self._forget()
+        threshold = self._calibration.threshold.value
+        return self._health.lose(reason, Moment(self._now(), monotonic_seconds, self._last_frame, 0.0, threshold))
+
+    def _teaches(self, outcome: Outcome, before: Condition) -> bool:
+        """Whether a frame belongs into the window: not what alarms, nor what may be the camera's fault.
+
+        A sick camera's frames do: whoever recalibrates after it was moved wants them. The window refuses a black one.
+        """
+        if outcome.verdict is not None:
+            return not outcome.verdict.anomalous
+        return self._phase is not Phase.ARMED or before is Condition.SICK is self._health.condition
 
     def _settle(self) -> None:
         if self._rate.count >= SETTLING_FRAMES:
             self._begin(self.plan)
             self._phase = Phase.CALIBRATING
 
-    def _inspect(self, frame: Frame, score: float, heatmap: NDArray[np.float32]) -> Outcome:
-        calibration = self._calibration
+    def _inspect(self, prepared: Prepared, score: float, heatmap: NDArray[np.float32]) -> Outcome:
+        """The camera first: a black frame also scores high, and says nothing of the part."""
+        frame, calibration = prepared.frame, self._calibration
         if calibration is None or self._phase is not Phase.ARMED:
             return Outcome(frame, score)
+        finding = None if self._monitor is None else self._monitor.look(prepared.pixels)
+        moment = Moment(frame.captured_at, frame.captured_monotonic, frame.index, score, calibration.threshold.value)
+        alarm = self._health.update(moment, finding)
+        if self._health.condition is Condition.SICK:
+            self._forget()
+            return Outcome(frame, score, alarm=alarm)
+        if finding is not None:
+            self._hold(finding, frame, score, heatmap)
+            return Outcome(frame, score)
+        if alarm is not None:
+            # Judging begins with the next frame: one outcome carries one alarm.
+            return Outcome(frame, score, alarm=alarm)
+        late = self._release()
+        return replace(self._judge(frame, score, heatmap, calibration), late=late)
+
+    def _hold(self, finding: Finding, frame: Frame, score: float, heatmap: NDArray[np.float32]) -> None:
+        """Wait and see whether it is the camera; a picture that says nothing of the part is not worth the wait."""
+        if not finding.symptom.blank:
+            self._held.add(frame, score, heatmap)
+
+    def _release(self) -> Outcome | None:
+        """It was not the camera: what the frames that were held back lead to, told by the one that stands out."""
+        calibration, held = self._calibration, self._held
+        if calibration is None or held.hottest is None:
+            return None
+        statistic = max(self._rule.update(score) for score in held.scores)
+        frame, score, heatmap = held.hottest
+        self._held = Held()
+        verdict = Verdict(frame, score, statistic, calibration.threshold.value, calibration.heat(heatmap))
+        return Outcome(frame, score, verdict, self._tracker.update(verdict))
+
+    def _forget(self) -> None:
+        """What was seen before says nothing about what comes after."""
+        self._held = Held()
+        self._rule.reset()
+        self._tracker.look_away()
+
+    def _judge(self, frame: Frame, score: float, heatmap: NDArray[np.float32], calibration: Calibration) -> Outcome:
         drifted_before = self.drifted
         statistic = self._rule.update(score)
         if self._drift is not None and self._drift.update(score) and not drifted_before:
@@ -294,40 +383,14 @@ class Station:
         self._calibration = calibration
         self._rule = AlarmRule(calibration.rule)
         self._drift = DriftMonitor(calibration.score_reference)
+        self._held = Held()
+        self._monitor = CameraMonitor(calibration.camera_reference)
+        if calibration.camera_reference.view is None:
+            log.info(
+                "camera %s: its calibration is from an earlier version; recalibrate, so that a shifted or defocused "
+                "camera is noticed",
+                self.identity.camera,
+            )
         certified = calibration.threshold.certified
         self._phase = Phase.ARMED if certified or not self.plan.require_certificate else Phase.REFUSED
         self.reason = None if certified else calibration.threshold.reason
-
-
-class RateMeter:
-    """Frames a second, smoothed over about the last hundred frames.
-
-    >>> meter = RateMeter()
-    >>> for i in range(50): meter.update(i * 0.05)
-    >>> round(meter.frames_per_second, 3)
-    20.0
-    """
-
-    # A hundredth of the new interval each time: a single late frame moves the rate by a percent.
-    _WEIGHT = 0.01
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._last: float | None = None
-        self._interval: float | None = None
-
-    @property
-    def frames_per_second(self) -> float | None:
-        """None before the second frame."""
-        return None if not self._interval else 1.0 / self._interval
-
-    def update(self, monotonic_seconds: float) -> None:
-        """Take in the time of the next frame, seconds."""
-        self.count += 1
-        if self._last is not None:
-            interval = max(monotonic_seconds - self._last, 1e-6)
-            weight = max(self._WEIGHT, 1.0 / (self.count - 1))
-            self._interval = (
-                interval if self._interval is None else self._interval + weight * (interval - self._interval)
-            )
-        self._last = monotonic_seconds
