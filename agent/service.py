@@ -31,7 +31,7 @@ from agent.payloads import ModelPayload, RulePayload, ScorePayload
 from agent.preparation import Preparation
 from agent.preview import preview
 from agent.publisher import Publisher
-from agent.records import Alarm, Kind, Verdict
+from agent.records import Alarm, Frame, Kind, Verdict
 from agent.settings import CameraSettings, MqttSettings, Settings
 from agent.sources.factory import build_source
 from agent.state import Counters, state_payload
@@ -252,7 +252,7 @@ class Service:
         self._log_score(line, outcome, statistic)
         for each in (outcome.late, outcome):
             if each is not None and each.alarm is not None:
-                self._deliver(line, each.alarm, each.verdict)
+                self._deliver(line, each.alarm, each.verdict, each.frame)
         if outcome.candidate is not None:
             self._take_candidate(line, outcome.candidate)
         self._publish_score(line, outcome, statistic)
@@ -299,7 +299,7 @@ class Service:
         def lose() -> None:
             alarm = line.station.lose_camera(reason, time.monotonic())
             if alarm is not None:
-                self._deliver(line, alarm, None)
+                self._deliver(line, alarm)
 
         assert line.inspection is not None
         try:
@@ -307,7 +307,7 @@ class Service:
         except Temporary as error:
             log.warning("camera %s: lost, and %s", line.name, error)
 
-    def _deliver(self, line: Line, alarm: Alarm, verdict: Verdict | None) -> None:
+    def _deliver(self, line: Line, alarm: Alarm, verdict: Verdict | None = None, frame: Frame | None = None) -> None:
         calibration = line.station.calibration
         assert calibration is not None
         log.info(
@@ -326,7 +326,7 @@ class Service:
             engine=line.engine.name,
             crop=line.settings.crop,
         )
-        self.acceptance.put(Judged(alarm, verdict, context))
+        self.acceptance.put(Judged(alarm, verdict, context, frame))
 
     def _publish_score(self, line: Line, outcome: Outcome, statistic: float) -> None:
         """Telemetry, a few times a second at most."""
