@@ -30,6 +30,9 @@ _SAME_LIGHT = 0.2
 # less than a tenth of the coarse structure there is nothing in the picture that could be in focus.
 _BLURRED_SHARE, _LEAST_STRUCTURE = 0.25, 0.1
 
+# Where edges are less than this of the detail, the scene is all texture, and what stands out from it says little.
+_EDGES_SHARE = 0.25
+
 # Where good pictures match their median less than this, the scene is never the same, and no place can be told in it.
 _STEADY_MATCH = 0.6
 
@@ -140,9 +143,13 @@ class CameraMonitor:
 
 
 def _blurred(seen: Glance, usual: ViewReference) -> Finding | None:
-    if seen.detail >= _BLURRED_SHARE * usual.detail.low or seen.structure < _LEAST_STRUCTURE * usual.structure.low:
+    if seen.structure < _LEAST_STRUCTURE * usual.structure.low:
         return None
-    share = seen.detail / usual.detail.middle
+    share = seen.detail / usual.detail.low if usual.detail.low > 0.0 else 1.0
+    if usual.edges.low > _EDGES_SHARE * usual.detail.middle:
+        share = min(share, max(0.0, seen.edges / usual.edges.low))
+    if share >= _BLURRED_SHARE:
+        return None
     return Finding(Symptom.DEFOCUSED, f"defocused: {share:.0%} of the fine detail that good pictures have")
 
 

@@ -89,6 +89,8 @@ class ViewReference:
     """Correlation of a good picture with the median one, at most 1."""
     detail: Range
     """Energy of fine structure over that of coarse structure."""
+    edges: Range
+    """The part of `detail` that stands out from noise and even texture."""
     structure: Range
     """Energy of coarse structure, squared levels."""
     longest_repeat: int
