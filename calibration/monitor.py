@@ -122,13 +122,11 @@ class CameraMonitor:
         seen = glance(picture)
         if seen.view.shape != self._view.picture.shape:
             return None
-        blurred = _blurred(seen, self._view)
-        if blurred is not None or self._view.match.low < _STEADY_MATCH:
-            return blurred
-        aligned = self._aligner.align(seen.view)
-        if aligned.match < _least_match(self._view):
-            return None
-        return self._lit(seen, aligned) or _shifted(aligned, self._view)
+        aligned = self._aligner.align(seen.view, enough=self._view.match.low)
+        usual_scene = self._view.match.low >= _STEADY_MATCH and aligned.match >= _least_match(self._view)
+        # Noise hides detail where there is little light, so light comes first.
+        lit = self._lit(seen, aligned) if usual_scene else None
+        return lit or _blurred(seen, self._view) or (_shifted(aligned, self._view) if usual_scene else None)
 
     def _lit(self, seen: Glance, aligned: Alignment) -> Finding | None:
         usual = self._reference.mean_level
