@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uuid_utils
 
@@ -41,6 +41,9 @@ from calibration import Budget, CalibrationError, Rule, ScoreLog, Store
 from engines.bundle import Bundle, read_bundle
 from engines.engine import Engine, open_engine
 from engines.errors import EngineError
+
+if TYPE_CHECKING:
+    from agent.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +115,7 @@ class Service:
         self._intakes: dict[int, Intake] = {}
         self._remembered = self.outbox.state()
         self.lines = {name: self._line(name, camera) for name, camera in settings.cameras.items()}
+        self._metrics = self._open_metrics()
         self.inspections = self._inspections()
         commands = Commands(self)
         self.control = Control(settings.site, commands.handlers(), utc_now)
@@ -155,12 +159,21 @@ class Service:
         inspections = []
         for engine in self._engines.values():
             lines = {line.name: line for line in self.lines.values() if line.engine is engine}
-            inspector = Inspector(engine, {name: line.station for name, line in lines.items()})
+            on_timing = None if self._metrics is None else self._metrics.time
+            inspector = Inspector(engine, {name: line.station for name, line in lines.items()}, on_timing=on_timing)
             inspection = Inspection(engine.name, self._intakes[id(engine)], inspector, self._take_outcome)
             for line in lines.values():
                 line.inspection = inspection
             inspections.append(inspection)
         return inspections
+
+    def _open_metrics(self) -> Metrics | None:
+        """Where the settings want them; prometheus-client is loaded only then."""
+        if not self.settings.metrics.wanted:
+            return None
+        from agent.metrics import Metrics
+
+        return Metrics(self.lines, self.publisher, port=self.settings.metrics.port, socket=self.settings.metrics.socket)
 
     # Running
 
@@ -210,6 +223,8 @@ class Service:
         if not self.acceptance.finish(max(0.05, deadline - 0.5 - time.monotonic())):
             log.error("alarms were lost: the disk did not take them within %g s", STOP_SECONDS)
         self._door.close()
+        if self._metrics is not None:
+            self._metrics.close()
         self.publisher.stop(max(0.1, deadline - time.monotonic()))
         for line in self.lines.values():
             line.score_log.close()
@@ -249,7 +264,10 @@ class Service:
         line.counters.frames += 1
         line.counters.verdict_durations.add(time.monotonic() - outcome.frame.captured_monotonic)
         statistic = outcome.verdict.statistic if outcome.verdict else outcome.score
-        self._log_score(line, outcome, statistic)
+        if not outcome.blind:
+            self._log_score(line, outcome, statistic)
+        if self._metrics is not None:
+            self._metrics.take(outcome)
         for each in (outcome.late, outcome):
             if each is not None and each.alarm is not None:
                 self._deliver(line, each.alarm, each.verdict, each.frame)
@@ -319,6 +337,8 @@ class Service:
             alarm.score,
             alarm.threshold,
         )
+        if self._metrics is not None:
+            self._metrics.count(alarm)
         context = Context(
             rule=RulePayload(k=calibration.rule.k, n=calibration.rule.n),
             calibration=calibration.id,

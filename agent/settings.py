@@ -209,6 +209,24 @@ class MqttSettings(Section):
         return self.allow_insecure_commands or self.username is not None or self.url.startswith("mqtts:")
 
 
+class MetricsSettings(Section):
+    """Where Prometheus finds the agent's metrics: a port of the loopback interface, or a Unix socket."""
+
+    port: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    socket: Path | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Off unless somebody says where."""
+        return self.port is not None or self.socket is not None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> MetricsSettings:
+        if self.port is not None and self.socket is not None:
+            raise ValueError("wanted either port (such as 9464) or socket (such as /run/inspectd/metrics.sock)")
+        return self
+
+
 class LogSettings(Section):
     """What is logged, and how."""
 
@@ -239,6 +257,7 @@ class Settings(BaseSettings):
     inference_threads: PositiveInt | None = None
     mqtt: MqttSettings = MqttSettings()
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
     cameras: Annotated[dict[Name, CameraSettings], Field(min_length=1)]
 
     @property
@@ -361,6 +380,7 @@ def _section_at(location: list[str]) -> type[BaseModel] | None:
     sections: dict[str, type[BaseModel]] = {
         "mqtt": MqttSettings,
         "log": LogSettings,
+        "metrics": MetricsSettings,
         "calibration": CalibrationSettings,
         "alarm": AlarmSettings,
         "crop": Crop,

@@ -102,6 +102,8 @@ class Outcome:
     """What was raised or cleared by this frame."""
     candidate: Candidate | None = None
     """A calibration that this frame completed."""
+    blind: bool = False
+    """The camera is, or may be, at fault: the score says nothing of the part."""
     late: Outcome | None = None
     """What earlier frames led to, which had been held back for a camera that turned out to be well."""
 
@@ -183,6 +185,11 @@ class Station:
     def drifted(self) -> bool:
         """True while the scores of good parts lie off those that the calibration saw."""
         return self._drift is not None and self._drift.flag
+
+    @property
+    def drift_shift(self) -> float:
+        """How far the scores of good parts lie off the calibration's, in standard deviations of a score."""
+        return 0.0 if self._drift is None else self._drift.drift.shift
 
     @property
     def blindness(self) -> str | None:
@@ -274,7 +281,7 @@ class Station:
         """
         if outcome.verdict is not None:
             return not outcome.verdict.anomalous
-        return self._phase is not Phase.ARMED or before is Condition.SICK is self._health.condition
+        return not outcome.blind or before is Condition.SICK is self._health.condition
 
     def _settle(self) -> None:
         if self._rate.count >= SETTLING_FRAMES:
@@ -291,13 +298,13 @@ class Station:
         alarm = self._health.update(moment, finding)
         if self._health.condition is Condition.SICK:
             self._forget()
-            return Outcome(frame, score, alarm=alarm)
+            return Outcome(frame, score, alarm=alarm, blind=True)
         if finding is not None:
             self._hold(finding, frame, score, heatmap)
-            return Outcome(frame, score)
+            return Outcome(frame, score, blind=True)
         if alarm is not None:
             # Judging begins with the next frame: one outcome carries one alarm.
-            return Outcome(frame, score, alarm=alarm)
+            return Outcome(frame, score, alarm=alarm, blind=True)
         late = self._release()
         return replace(self._judge(frame, score, heatmap, calibration), late=late)
 
