@@ -11,20 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.alarm import AlarmTracker
-from agent.camera_health import CameraHealth, Condition, Moment
+from agent.camera_health import CameraHealth, Moment
 from agent.errors import InspectdError
-from agent.held import Held
 from agent.intake import Prepared
 from agent.rate import RateMeter
 from agent.records import Alarm, Frame, Phase, Verdict
+from agent.sight import Held, Sight
 from calibration import (
     AlarmRule,
     Budget,
     Calibration,
     CalibrationError,
-    CameraMonitor,
     DriftMonitor,
-    Finding,
     Rule,
     Store,
     Window,
@@ -135,8 +133,7 @@ class Station:
         """Why the last calibration was refused, or is not certified; None where all is well."""
         self._store = store
         self._tracker = tracker
-        self._health = health
-        self._held = Held()
+        self._sight = Sight(health)
         self._last_frame = 0
         self._now = now
         self._rule = AlarmRule(plan.rule)
@@ -145,7 +142,6 @@ class Station:
         self._window_plan = plan
         self._paused = False
         self._drift: DriftMonitor | None = None
-        self._monitor: CameraMonitor | None = None
         self._calibration: Calibration | None = None
         self._phase = Phase.STARTING
         stored = store.active(bundle_sha256=identity.bundle, engine=identity.engine)
@@ -194,13 +190,13 @@ class Station:
     @property
     def blindness(self) -> str | None:
         """Why no part can be judged by the camera's frames, in words; None where the camera is well."""
-        alarm = self._health.open_alarm
+        alarm = self._sight.health.open_alarm
         return None if alarm is None else alarm.reason
 
     @property
     def open_alarm(self) -> str | None:
         """Id of the alarm that stands; of the one about the camera where both do."""
-        alarm = self._health.open_alarm or self._tracker.open_alarm
+        alarm = self._sight.health.open_alarm or self._tracker.open_alarm
         return None if alarm is None else alarm.id
 
     def pause(self) -> None:
@@ -260,9 +256,9 @@ class Station:
         if self._phase is Phase.STARTING:
             self._settle()
             return Outcome(frame, score)
-        before = self._health.condition
+        sick_before = self._sight.sick
         outcome = self._inspect(prepared, score, heatmap)
-        if self._window is not None and self._teaches(outcome, before):
+        if self._window is not None and self._teaches(outcome, sick_before):
             outcome = replace(outcome, candidate=self._learn(prepared, score, heatmap))
         return outcome
 
@@ -272,16 +268,16 @@ class Station:
             return None
         self._forget()
         threshold = self._calibration.threshold.value
-        return self._health.lose(reason, Moment(self._now(), monotonic_seconds, self._last_frame, 0.0, threshold))
+        return self._sight.lose(reason, Moment(self._now(), monotonic_seconds, self._last_frame, 0.0, threshold))
 
-    def _teaches(self, outcome: Outcome, before: Condition) -> bool:
+    def _teaches(self, outcome: Outcome, sick_before: bool) -> bool:
         """Whether a frame belongs into the window: not what alarms, nor what may be the camera's fault.
 
         A sick camera's frames do: whoever recalibrates after it was moved wants them. The window refuses a black one.
         """
         if outcome.verdict is not None:
             return not outcome.verdict.anomalous
-        return not outcome.blind or before is Condition.SICK is self._health.condition
+        return not outcome.blind or (sick_before and self._sight.sick)
 
     def _settle(self) -> None:
         if self._rate.count >= SETTLING_FRAMES:
@@ -293,40 +289,26 @@ class Station:
         frame, calibration = prepared.frame, self._calibration
         if calibration is None or self._phase is not Phase.ARMED:
             return Outcome(frame, score)
-        finding = None if self._monitor is None else self._monitor.look(prepared.pixels)
-        moment = Moment(frame.captured_at, frame.captured_monotonic, frame.index, score, calibration.threshold.value)
-        alarm = self._health.update(moment, finding)
-        if self._health.condition is Condition.SICK:
+        look = self._sight.look(prepared, score, heatmap, calibration.threshold.value)
+        if self._sight.sick:
             self._forget()
-            return Outcome(frame, score, alarm=alarm, blind=True)
-        if finding is not None:
-            self._hold(finding, frame, score, heatmap)
-            return Outcome(frame, score, blind=True)
-        if alarm is not None:
-            # Judging begins with the next frame: one outcome carries one alarm.
-            return Outcome(frame, score, alarm=alarm, blind=True)
-        late = self._release()
+        if look.blind:
+            return Outcome(frame, score, alarm=look.alarm, blind=True)
+        late = self._judge_late(self._sight.release(), calibration)
         return replace(self._judge(frame, score, heatmap, calibration), late=late)
 
-    def _hold(self, finding: Finding, frame: Frame, score: float, heatmap: NDArray[np.float32]) -> None:
-        """Wait and see whether it is the camera; a picture that says nothing of the part is not worth the wait."""
-        if not finding.symptom.blank:
-            self._held.add(frame, score, heatmap)
-
-    def _release(self) -> Outcome | None:
-        """It was not the camera: what the frames that were held back lead to, told by the one that stands out."""
-        calibration, held = self._calibration, self._held
-        if calibration is None or held.hottest is None:
+    def _judge_late(self, held: Held, calibration: Calibration) -> Outcome | None:
+        """What frames that were held back lead to, told by the one that stands out."""
+        if held.hottest is None:
             return None
         statistic = max(self._rule.update(score) for score in held.scores)
         frame, score, heatmap = held.hottest
-        self._held = Held()
         verdict = Verdict(frame, score, statistic, calibration.threshold.value, calibration.heat(heatmap))
         return Outcome(frame, score, verdict, self._tracker.update(verdict))
 
     def _forget(self) -> None:
         """What was seen before says nothing about what comes after."""
-        self._held = Held()
+        self._sight.forget()
         self._rule.reset()
         self._tracker.look_away()
 
@@ -390,14 +372,7 @@ class Station:
         self._calibration = calibration
         self._rule = AlarmRule(calibration.rule)
         self._drift = DriftMonitor(calibration.score_reference)
-        self._held = Held()
-        self._monitor = CameraMonitor(calibration.camera_reference)
-        if calibration.camera_reference.view is None:
-            log.info(
-                "camera %s: its calibration is from an earlier version; recalibrate, so that a shifted or defocused "
-                "camera is noticed",
-                self.identity.camera,
-            )
+        self._sight.arm(calibration)
         certified = calibration.threshold.certified
         self._phase = Phase.ARMED if certified or not self.plan.require_certificate else Phase.REFUSED
         self.reason = None if certified else calibration.threshold.reason

@@ -24,12 +24,14 @@ from agent.sources.simulation.faults import Fault, FaultKind
 from agent.sources.simulation.line import Line
 from agent.sources.simulator import SimulatorSource
 from agent.station import SETTLING_FRAMES, Identity, Outcome, Plan, Station
-from calibration import Budget, Rule, Store
+from calibration import Budget, CameraMonitor, Rule, Store
+from calibration.camera import CameraHistory
 from engines.bundle import read_bundle
 from engines.engine import Engine, open_engine
 from tests.agent.frames import START
 from tests.agent.sources.test_simulator import FakeTime
 
+BUNDLES = Path(str(files("engines.bundles")))
 MODES = ("camera", "xray")
 FRAMES_PER_SECOND = 20.0
 WINDOW_FRAMES = 150
@@ -84,7 +86,7 @@ class Bench:
 def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """Calibrated on another line of the same kind than the one that is inspected."""
     mode = request.param
-    bundle = read_bundle(Path(str(files("engines.bundles"))) / f"simulator-{mode}.bundle")
+    bundle = read_bundle(BUNDLES / f"simulator-{mode}.bundle")
     with open_engine(bundle, "onnxruntime") as engine:
         made = Bench(mode, engine, tmp_path_factory.mktemp(mode))
         station = made.station()
@@ -262,3 +264,22 @@ def test_a_camera_that_was_moved_for_good_is_calibrated_anew_while_blind(bench: 
     (cleared,) = alarms(moved.play(station, line, fault, seconds=1.5))
     assert cleared.event is Event.CLEARED
     assert station.phase is Phase.ARMED
+
+
+@pytest.mark.parametrize(
+    ("seed", "frames"), [(14, 300), *(pytest.param(seed, 1500, marks=pytest.mark.slow) for seed in (15, 16, 17))]
+)
+@pytest.mark.parametrize("mode", MODES)
+def test_a_well_camera_is_never_doubted(mode: str, seed: int, frames: int) -> None:
+    """One part in five is bad. Not a single frame is held back, let alone an alarm raised."""
+    line = Line(mode, seed=seed, defect_rate=0.2)
+    bundle = read_bundle(BUNDLES / f"simulator-{mode}.bundle")
+    prepare = Preparation(bundle.geometry)
+    history = CameraHistory()
+    calibrated_on = Line(mode, seed=seed + 100, defect_rate=0.0)
+    for index in range(WINDOW_FRAMES):
+        history.add(prepare(calibrated_on.image(index))[1])
+    monitor = CameraMonitor(history.reference())
+    found = {index: monitor.look(prepare(line.image(index))[1]) for index in range(frames)}
+    assert {index: finding for index, finding in found.items() if finding} == {}
+    assert sum(line.part(part).kind is not None for part in range(frames // line.frames_per_part)) > frames // 40

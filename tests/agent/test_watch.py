@@ -9,14 +9,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent.errors import Permanent
-from agent.records import Event
+from agent.payloads import AlarmPayload
+from agent.records import Event, Kind
 from agent.watch import Watcher, topic_filters, watch
-from tests.agent.delivery import TOPICS, accept, delivering, document, noise_png
+from tests.agent.delivery import TOPICS, accept, alarm_record, delivering, document, noise_png
 from tests.broker import Mosquitto, wait_until
 
 
@@ -53,6 +55,18 @@ def test_repeated_alarm_is_told_of_once() -> None:
         watcher.take(message.topic, message.payload)
     assert len(lines) == 1
     assert "score 3.5 over threshold 2" in lines[0]
+
+
+def test_an_alarm_about_the_camera_says_what_is_wrong_with_it() -> None:
+    lines: list[str] = []
+    watcher = Watcher(lines.append)
+    for event in Event:
+        alarm = replace(alarm_record("a1", event=event), kind=Kind.CAMERA, reason="black: no light, wanted 70 %")
+        payload = AlarmPayload.of(alarm, sequence=1, site="plant")
+        watcher.take(TOPICS.alarm(alarm.camera), payload.to_bytes())
+    assert "RAISED   camera: black: no light, wanted 70 %" in lines[0]
+    assert "cleared  camera: no longer black" in lines[1]
+    assert "score" not in lines[1]
 
 
 def test_nonsense_from_the_network_is_a_line_and_stays_in_the_folder(tmp_path: Path) -> None:
