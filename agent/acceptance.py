@@ -14,7 +14,7 @@ from agent.errors import Temporary
 from agent.evidence import Evidence, EvidencePicture, regions
 from agent.outbox import Message, Outbox
 from agent.payloads import AlarmPayload, ModelPayload, PicturePayload, RulePayload
-from agent.records import Alarm, Event, Region, Verdict
+from agent.records import Alarm, Event, Frame, Kind, Region, Verdict
 from agent.settings import Crop
 from agent.topics import Topics
 
@@ -44,11 +44,13 @@ class Judged:
     verdict: Verdict | None
     """The verdict behind it; None for an alarm that is about the camera."""
     context: Context
+    frame: Frame | None = None
+    """The frame of an alarm about the camera; None where none came."""
 
 
-def state_key(camera: str) -> str:
-    """Under which the outbox keeps a camera's open alarm."""
-    return f"alarm/{camera}"
+def state_key(camera: str, kind: Kind = Kind.DEFECT) -> str:
+    """Under which the outbox keeps an open alarm: one about the part, one about the camera itself."""
+    return f"alarm/{camera}" if kind is Kind.DEFECT else f"{kind.value}-alarm/{camera}"
 
 
 class Acceptance(threading.Thread):
@@ -85,14 +87,15 @@ class Acceptance(threading.Thread):
     def _accept(self, judged: Judged) -> None:
         """Until it is accepted: an alarm is not given up because a disk is full for a while."""
         alarm, backoff = judged.alarm, Backoff(0.1, 5.0)
+        frame = judged.frame if judged.verdict is None else judged.verdict.frame
         pictures, hot = self._look(judged)
         while not self._giving_up.is_set():
             try:
                 self._outbox.accept(
                     alarm.camera,
                     lambda sequence: self._messages(judged, pictures, hot, sequence),
-                    state={state_key(alarm.camera): _open_alarm(alarm)},
-                    captured_monotonic=judged.verdict.frame.captured_monotonic if judged.verdict else None,
+                    state={state_key(alarm.camera, alarm.kind): _open_alarm(alarm)},
+                    captured_monotonic=None if frame is None else frame.captured_monotonic,
                 )
             except Temporary as error:
                 log.warning("alarm %s waits: %s", alarm.id, error)
@@ -103,8 +106,10 @@ class Acceptance(threading.Thread):
     def _look(self, judged: Judged) -> tuple[Sequence[EvidencePicture], list[Region]]:
         """The pictures and hot regions of an alarm that was raised; a cleared one has none."""
         verdict = judged.verdict
-        if verdict is None or judged.alarm.event is Event.CLEARED:
+        if judged.alarm.event is Event.CLEARED:
             return (), []
+        if verdict is None:
+            return self._evidence.save_frame(judged.alarm.id, judged.frame) if judged.frame is not None else (), []
         hot = regions(verdict.heatmap, verdict.frame.image.shape)
         pictures = self._evidence.save(judged.alarm.id, verdict, hot)
         crop = judged.context.crop
@@ -142,4 +147,4 @@ class Acceptance(threading.Thread):
 
 def _open_alarm(alarm: Alarm) -> bytes:
     """What the next start has to know of this camera's alarm."""
-    return OpenAlarm(alarm.id, alarm.score).to_json() if alarm.event is Event.RAISED else b""
+    return OpenAlarm(alarm.id, alarm.score, alarm.reason).to_json() if alarm.event is Event.RAISED else b""

@@ -17,6 +17,8 @@ class OpenAlarm:
     """UUIDv7."""
     highest_score: float
     """Highest score while it stood."""
+    reason: str | None = None
+    """Of an alarm about the camera: what is wrong with it, in words."""
 
     def to_json(self) -> bytes:
         """For the store of the agent's state."""
@@ -57,6 +59,10 @@ class AlarmTracker:
     def open_alarm(self) -> OpenAlarm | None:
         """The alarm that stands, if one does."""
         return self._open
+
+    def look_away(self) -> None:
+        """Nothing was seen for a while: a quiet time of what stands begins anew with the next verdict."""
+        self._last_anomalous = None
 
     def update(self, verdict: Verdict) -> Alarm | None:
         """Take in the next verdict; what it raises or clears, if anything."""

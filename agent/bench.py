@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from agent.alarm import AlarmTracker
+from agent.camera_health import CameraHealth
 from agent.capture import Capture
 from agent.inspection import Inspection
 from agent.inspector import Inspector
@@ -164,6 +165,7 @@ def _station(engine: Engine, directory: Path) -> Station:
         plan,
         Store(directory),
         AlarmTracker("bench", 1.0, lambda: "bench"),
+        CameraHealth("bench", lambda: "bench"),
         now=lambda: datetime.now(timezone.utc),
     )
 

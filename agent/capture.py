@@ -16,6 +16,10 @@ from agent.sources.source import Captured, EndOfStream, FrameSource
 
 log = logging.getLogger(__name__)
 
+# A camera that is back is inspected within two seconds, so it is never left alone for longer than one; an attempt costs
+# next to nothing.
+FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.25, 1.0
+
 
 class CameraState(str, Enum):
     """What a camera is doing."""
@@ -68,7 +72,7 @@ class Capture(threading.Thread):
         self._intake = intake
         self._prepare = prepare
         self._on_change = on_change
-        self._backoff = backoff or Backoff(0.5, 30.0)
+        self._backoff = backoff or Backoff(FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS)
         self._stopping = threading.Event()
         self._status = CameraStatus(CameraState.OPENING)
 

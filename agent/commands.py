@@ -14,7 +14,7 @@ from agent.control import Call, Handler
 from agent.errors import Permanent, Temporary
 from agent.payloads import utc_text
 from agent.reports import reload_lines
-from agent.snapshot import draw_sight, inlined, published, take_snapshot
+from agent.snapshot import draw_seen, inlined, published, take_snapshot
 from agent.state import phase_of
 from calibration import Budget, Calibration
 
@@ -106,14 +106,14 @@ class Commands:
     def snapshot(self, call: Call) -> dict[str, Any]:
         """The latest frame with its score and heatmap."""
         line, service = self._line(call), self._service
-        sight, camera = line.station.sight, line.capture.status
+        seen, camera = line.station.seen, line.capture.status
         phase, reason = phase_of(line.station, camera), camera.reason or line.station.reason
-        if sight is None:
+        if seen is None:
             raise Temporary(f"camera {line.name}: no frame yet ({reason or phase.value}); try again once frames come")
-        if not math.isfinite(sight.score):
-            raise Permanent(f"camera {line.name}: the model gave the latest frame the score {sight.score}, no number")
-        result = take_snapshot(line.name, sight, phase=phase, reason=reason, now_monotonic=time.monotonic())
-        pictures = draw_sight(sight, service.evidence, lambda: float(line.bundle.reference().heatmap.max()))
+        if not math.isfinite(seen.score):
+            raise Permanent(f"camera {line.name}: the model gave the latest frame the score {seen.score}, no number")
+        result = take_snapshot(line.name, seen, phase=phase, reason=reason, now_monotonic=time.monotonic())
+        pictures = draw_seen(seen, service.evidence, lambda: float(line.bundle.reference().heatmap.max()))
         if call.request.inline:
             return result.model_copy(update={"pictures": inlined(pictures)}).model_dump(mode="json")
         publisher, topic_of = service.publisher, partial(service.topics.snapshot, line.name)

@@ -182,13 +182,24 @@ class Evidence:
         return [
             EvidencePicture("heatmap", encode(draw_heatmap(heat, height, width), "image/png"), "image/png"),
             EvidencePicture("overlay", encode(overlay, "image/jpeg"), "image/jpeg"),
-            EvidencePicture("frame", encode(shown, "image/jpeg", quality=95), "image/jpeg"),
+            self.draw_frame(frame),
         ]
+
+    def draw_frame(self, frame: Frame) -> EvidencePicture:
+        """The frame alone: all there is to see where the camera is at fault."""
+        payload = encode(to_8_bit(frame.image, self._window), "image/jpeg", quality=95)
+        return EvidencePicture("frame", payload, "image/jpeg")
 
     def save(self, alarm_id: str, verdict: Verdict, hot: Sequence[Region]) -> list[EvidencePicture]:
         """Draws the pictures and keeps them on disk. A disk that refuses them costs the copy here, never the alarm."""
         pictures = self.draw(verdict, hot)
         self._keep(self._directory / verdict.frame.camera / alarm_id, pictures)
+        return pictures
+
+    def save_frame(self, alarm_id: str, frame: Frame) -> list[EvidencePicture]:
+        """The same for an alarm about the camera: its frame alone."""
+        pictures = [self.draw_frame(frame)]
+        self._keep(self._directory / frame.camera / alarm_id, pictures)
         return pictures
 
     def bytes_on_disk(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 
@@ -24,11 +25,15 @@ class Durations:
     def __init__(self) -> None:
         self._seconds: deque[float] = deque(maxlen=KEPT)
         self._lock = threading.Lock()
+        self.on_add: Callable[[float], None] | None = None
+        """Called with every duration as it is added, seconds."""
 
     def add(self, seconds: float) -> None:
         """Take in one more."""
         with self._lock:
             self._seconds.append(seconds)
+        if self.on_add is not None:
+            self.on_add(seconds)
 
     def payload(self) -> LatencyPayload | None:
         """p50, p95 and p99 in milliseconds; None before the first."""

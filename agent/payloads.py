@@ -196,7 +196,9 @@ class AlarmPayload(Payload):
     camera: str
     captured_at: Instant = Field(description="When the frame behind this event was captured.")
     frame: NonNegativeInt = Field(description="Its index: frames of this camera since the agent started.")
-    score: Score = Field(description="Latent distance of that frame; in cleared, the highest while the alarm stood.")
+    score: Score = Field(
+        description="Latent distance of that frame, 0 where none came; in cleared, the highest while the alarm stood."
+    )
     threshold: Score = Field(description="The threshold in force.")
     rule: RulePayload | None
     calibration: str | None = Field(description="Id of the calibration.")

@@ -76,6 +76,8 @@ class Phase(str, Enum):
     """Somebody asked to look away."""
     CAMERA_LOST = "camera_lost"
     """No frames come."""
+    BLIND = "blind"
+    """Frames come, but no part can be judged by them: the camera is sick, and `reason` says how."""
     STOPPED = "stopped"
     """The agent was stopped, or the file or folder is at its end."""
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from agent.payloads import AlarmPayload
-from agent.records import Event
+from agent.records import Event, Kind
 from agent.sources.simulation.line import Line
 
 
@@ -69,9 +69,13 @@ def match(line: Line, alarms: Sequence[AlarmPayload], rule_frames: int) -> list[
     """Find the part behind every alarm that was raised.
 
     An alarm belongs to a bad part when it was raised while the part was in view, or within the rule's memory after it.
+    One about the camera belongs to none: the simulated camera of the demo is well.
     """
     raised = [alarm for alarm in alarms if alarm.event is Event.RAISED]
-    return [Match(alarm, _kind_behind(line, alarm.frame, rule_frames)) for alarm in raised]
+    return [
+        Match(alarm, _kind_behind(line, alarm.frame, rule_frames) if alarm.kind is Kind.DEFECT else None)
+        for alarm in raised
+    ]
 
 
 def _kind_behind(line: Line, frame: int, rule_frames: int) -> str | None:

@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uuid_utils
 
 from agent.acceptance import Acceptance, Context, Judged, state_key
 from agent.alarm import AlarmTracker, OpenAlarm
 from agent.broker import Broker
+from agent.camera_health import CameraHealth
 from agent.capture import CameraState, Capture
 from agent.commands import Commands
 from agent.control import Control
 from agent.door import Door
-from agent.errors import InspectdError, Permanent
+from agent.errors import InspectdError, Permanent, Temporary
 from agent.events import drift_event
 from agent.evidence import Evidence
 from agent.home_assistant import discovery
@@ -36,6 +37,7 @@ from agent.payloads import ModelPayload, RulePayload, ScorePayload, StatePayload
 from agent.preparation import Preparation
 from agent.preview import preview
 from agent.publisher import Publisher
+from agent.records import Alarm, Frame, Kind, Verdict
 from agent.reload import Reload, plan_reload
 from agent.settings import CameraSettings, MqttSettings, Settings
 from agent.sources.factory import build_source
@@ -46,6 +48,9 @@ from engines.bundle import Bundle, read_bundle
 from engines.engine import Engine, open_engine
 from engines.errors import EngineError
 
+if TYPE_CHECKING:
+    from agent.metrics import Metrics
+
 log = logging.getLogger(__name__)
 
 # systemd's and a person's patience: two seconds from the signal to the end, of which the broker gets what is left.
@@ -54,6 +59,9 @@ STOP_SECONDS = 2.0
 # How often the state of the cameras is looked at, and how often it is published though nothing but counters changed.
 STATE_LOOK_SECONDS = 0.25
 STATE_REPEAT_SECONDS = 5.0
+
+# A camera that is back by then was only opened anew.
+LOST_AFTER_SECONDS = 0.75
 
 # Fields of the state that change with every frame: alone they are no reason to publish before the repeat.
 COUNTING_FIELDS = frozenset({"at", "frames", "dropped", "frames_per_second", "latency_ms"})
@@ -84,6 +92,8 @@ class Line:
     score_log: ScoreLog
     inspection: Inspection | None = None
     next_score_monotonic: float = 0.0
+    lost_monotonic: float | None = None
+    """Since when the camera gives no frames, seconds; None while it does."""
     preview: dict[str, Any] | None = None
     """What the last recalibration found, once it is finished."""
 
@@ -117,6 +127,7 @@ class Service:
         self._intakes: dict[int, Intake] = {}
         self._remembered = self.outbox.state()
         self.lines = {name: self._line(name, camera) for name, camera in settings.cameras.items()}
+        self._metrics = self._open_metrics()
         self.inspections = self._inspections()
         commands = Commands(self)
         self.control = Control(settings.site, commands.handlers(), utc_now)
@@ -136,19 +147,19 @@ class Service:
         intake = self._intakes.setdefault(id(engine), Intake())
         directory = _writable(self.settings.state_directory / "cameras" / name)
         identity = Identity(name, bundle.sha256, engine.name)
-        remembered = self._remembered.get(state_key(name))
-        tracker = AlarmTracker(
-            name,
-            camera.alarm.clear_after_seconds,
-            new_id,
-            OpenAlarm.from_json(remembered) if remembered else None,
-        )
-        station = Station(identity, plan_of(camera), Store(directory / "calibrations"), tracker, now=utc_now)
+        tracker = AlarmTracker(name, camera.alarm.clear_after_seconds, new_id, self._open_alarm(name, Kind.DEFECT))
+        health = CameraHealth(name, new_id, self._open_alarm(name, Kind.CAMERA))
+        station = Station(identity, plan_of(camera), Store(directory / "calibrations"), tracker, health, now=utc_now)
         source = build_source(camera.source, quarantine_directory=directory / "quarantine")
         intake.add_camera(name, live=source.live)
         capture = Capture(name, source, intake, Preparation(bundle.geometry, camera.crop))
         score_log = ScoreLog(directory / "scores", max_bytes=self.settings.max_score_log_size)
         return Line(name, camera, bundle, engine, station, capture, intake, Counters(), score_log)
+
+    def _open_alarm(self, camera: str, kind: Kind) -> OpenAlarm | None:
+        """The alarm that stood when the agent was stopped."""
+        remembered = self._remembered.get(state_key(camera, kind))
+        return OpenAlarm.from_json(remembered) if remembered else None
 
     def _engine(self, bundle: Bundle, name: str) -> Engine:
         """One engine for all cameras that have the same bundle."""
@@ -162,7 +173,8 @@ class Service:
         inspections = []
         for engine in self._engines.values():
             lines = {line.name: line for line in self.lines.values() if line.engine is engine}
-            inspector = Inspector(engine, {name: line.station for name, line in lines.items()})
+            on_timing = None if self._metrics is None else self._metrics.time
+            inspector = Inspector(engine, {name: line.station for name, line in lines.items()}, on_timing=on_timing)
             inspection = Inspection(engine.name, self._intakes[id(engine)], inspector, self._take_outcome)
             for line in lines.values():
                 line.inspection = inspection
@@ -175,6 +187,14 @@ class Service:
             for line in self.lines.values():
                 model, installed = line.bundle.manifest.name, version("inspectd")
                 self.publisher.publish_document(*discovery(self.topics, line.name, version=installed, model=model))
+
+    def _open_metrics(self) -> Metrics | None:
+        """Where the settings want them; prometheus-client is loaded only then."""
+        if not self.settings.metrics.wanted:
+            return None
+        from agent.metrics import Metrics
+
+        return Metrics(self.lines, self.publisher, port=self.settings.metrics.port, socket=self.settings.metrics.socket)
 
     # Running
 
@@ -193,6 +213,7 @@ class Service:
         try:
             while not self._stop.wait(STATE_LOOK_SECONDS):
                 self._heed_hang_up()
+                self._watch_cameras()
                 self._publish_states()
                 if self._ended():
                     break
@@ -257,6 +278,8 @@ class Service:
         if not self.acceptance.finish(max(0.05, deadline - 0.5 - time.monotonic())):
             log.error("alarms were lost: the disk did not take them within %g s", STOP_SECONDS)
         self._door.close()
+        if self._metrics is not None:
+            self._metrics.close()
         self.publisher.stop(max(0.1, deadline - time.monotonic()))
         for line in self.lines.values():
             line.score_log.close()
@@ -296,9 +319,13 @@ class Service:
         line.counters.frames += 1
         line.counters.verdict_durations.add(time.monotonic() - outcome.frame.captured_monotonic)
         statistic = outcome.verdict.statistic if outcome.verdict else outcome.score
-        self._log_score(line, outcome, statistic)
-        if outcome.alarm is not None:
-            self._deliver(line, outcome)
+        if not outcome.blind:
+            self._log_score(line, outcome, statistic)
+        if self._metrics is not None:
+            self._metrics.take(outcome)
+        for each in (outcome.late, outcome):
+            if each is not None and each.alarm is not None:
+                self._deliver(line, each.alarm, each.verdict, each.frame)
         if outcome.candidate is not None:
             self._take_candidate(line, outcome.candidate)
         if outcome.drift is not None:
@@ -345,18 +372,44 @@ class Service:
         if not candidate.plan.dry_run and line.inspection is not None:
             line.inspection.call(lambda: line.station.activate(candidate.calibration, candidate.plan.by))
 
-    def _deliver(self, line: Line, outcome: Outcome) -> None:
-        calibration, alarm = line.station.calibration, outcome.alarm
+    def _watch_cameras(self) -> None:
+        """A camera that gives no frames reaches no station by itself."""
+        now = time.monotonic()
+        for line in self.lines.values():
+            status = line.capture.status
+            if status.state not in (CameraState.LOST, CameraState.FAILED):
+                line.lost_monotonic = None
+                continue
+            line.lost_monotonic = now if line.lost_monotonic is None else line.lost_monotonic
+            if now - line.lost_monotonic >= LOST_AFTER_SECONDS and line.station.blindness is None:
+                self._lose(line, status.reason or status.state.value)
+
+    def _lose(self, line: Line, reason: str) -> None:
+        def lose() -> None:
+            alarm = line.station.lose_camera(reason, time.monotonic())
+            if alarm is not None:
+                self._deliver(line, alarm)
+
+        assert line.inspection is not None
+        try:
+            line.inspection.call(lose)
+        except Temporary as error:
+            log.warning("camera %s: lost, and %s", line.name, error)
+
+    def _deliver(self, line: Line, alarm: Alarm, verdict: Verdict | None = None, frame: Frame | None = None) -> None:
+        calibration = line.station.calibration
         assert calibration is not None
-        assert alarm is not None
         log.info(
-            "camera %s: alarm %s %s, score %.4g, threshold %.4g",
+            "camera %s: %s alarm %s %s, score %.4g, threshold %.4g",
             line.name,
+            alarm.kind.value,
             alarm.id,
             alarm.event.value,
             alarm.score,
             alarm.threshold,
         )
+        if self._metrics is not None:
+            self._metrics.count(alarm)
         context = Context(
             rule=RulePayload(k=calibration.rule.k, n=calibration.rule.n),
             calibration=calibration.id,
@@ -364,7 +417,7 @@ class Service:
             engine=line.engine.name,
             crop=line.settings.crop,
         )
-        self.acceptance.put(Judged(alarm, outcome.verdict, context))
+        self.acceptance.put(Judged(alarm, verdict, context, frame))
 
     def _publish_score(self, line: Line, outcome: Outcome, statistic: float) -> None:
         """Telemetry, a few times a second at most."""

@@ -76,6 +76,21 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class FaultSettings(Section):
+    """A fault of the simulated camera."""
+
+    kind: Literal["black", "saturated", "frozen", "defocused", "shifted", "lost"]
+    duration_seconds: PositiveFloat
+    start_seconds: Annotated[float, Field(ge=0.0)] | None = None
+    start_frame: NonNegativeInt | None = None
+
+    @model_validator(mode="after")
+    def _one_start(self) -> FaultSettings:
+        if (self.start_seconds is None) == (self.start_frame is None):
+            raise ValueError("wanted either start_seconds or start_frame")
+        return self
+
+
 class SimulatorSettings(Section):
     """The built-in production line."""
 
@@ -88,6 +103,7 @@ class SimulatorSettings(Section):
     frames_per_part: PositiveInt = 4
     good_frames: NonNegativeInt = 400
     max_frames: PositiveInt | None = None
+    faults: tuple[FaultSettings, ...] = ()
 
 
 class FolderSettings(Section):
@@ -211,6 +227,24 @@ class MqttSettings(Section):
         )
 
 
+class MetricsSettings(Section):
+    """Where Prometheus finds the agent's metrics: a port of the loopback interface, or a Unix socket."""
+
+    port: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    socket: Path | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Off unless somebody says where."""
+        return self.port is not None or self.socket is not None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> MetricsSettings:
+        if self.port is not None and self.socket is not None:
+            raise ValueError("wanted either port (such as 9464) or socket (such as /run/inspectd/metrics.sock)")
+        return self
+
+
 class LogSettings(Section):
     """What is logged, and how."""
 
@@ -241,6 +275,7 @@ class Settings(BaseSettings):
     inference_threads: PositiveInt | None = None
     mqtt: MqttSettings = MqttSettings()
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
     cameras: Annotated[dict[Name, CameraSettings], Field(min_length=1)]
 
     @property
@@ -379,9 +414,11 @@ def _section_at(location: list[str]) -> type[BaseModel] | None:
     sections: dict[str, type[BaseModel]] = {
         "mqtt": MqttSettings,
         "log": LogSettings,
+        "metrics": MetricsSettings,
         "calibration": CalibrationSettings,
         "alarm": AlarmSettings,
         "crop": Crop,
+        "faults": FaultSettings,
         **_SOURCES,
     }
     if not location:

@@ -18,14 +18,14 @@ from agent.packets import Outgoing
 from agent.payloads import SnapshotPicture, SnapshotResult
 from agent.pictures import shrink
 from agent.records import Phase
-from agent.station import Sight
+from agent.station import Seen
 
 
 def take_snapshot(
-    camera: str, sight: Sight, *, phase: Phase, reason: str | None, now_monotonic: float
+    camera: str, seen: Seen, *, phase: Phase, reason: str | None, now_monotonic: float
 ) -> SnapshotResult:
     """The answer, still without pictures; `now_monotonic` seconds is on the clock of the frames."""
-    frame, calibration = sight.frame, sight.calibration
+    frame, calibration = seen.frame, seen.calibration
     return SnapshotResult(
         camera=camera,
         captured_at=frame.captured_at,
@@ -34,31 +34,31 @@ def take_snapshot(
         origin=frame.origin,
         phase=phase,
         reason=reason,
-        score=sight.score,
-        statistic=sight.statistic,
+        score=seen.score,
+        statistic=seen.statistic,
         threshold=None if calibration is None else calibration.threshold.value,
         calibration=None if calibration is None else calibration.id,
         heat="reference" if calibration is None else "calibration",
     )
 
 
-def draw_sight(sight: Sight, evidence: Evidence, reference_peak: Callable[[], float]) -> list[EvidencePicture]:
+def draw_seen(seen: Seen, evidence: Evidence, reference_peak: Callable[[], float]) -> list[EvidencePicture]:
     """Heatmap, overlay and frame; `reference_peak`: highest raw heat of the bundle's good reference frames."""
-    frame, calibration = sight.frame, sight.calibration
-    heat = _heat(sight, reference_peak)
+    frame, calibration = seen.frame, seen.calibration
+    heat = _heat(seen, reference_peak)
     hot = [region for region in regions(heat, frame.image.shape) if region.peak > 1.0]
     limit = "not calibrated yet" if calibration is None else f"threshold {calibration.threshold.value:.3g}"
     captions = (
-        f"{frame.camera}   score {sight.score:.3g}   {limit}",
+        f"{frame.camera}   score {seen.score:.3g}   {limit}",
         f"{frame.captured_at:%Y-%m-%d %H:%M:%S} UTC   frame {frame.index}   snapshot",
     )
     return evidence.pictures(frame, heat, hot, captions)
 
 
-def _heat(sight: Sight, reference_peak: Callable[[], float]) -> NDArray[np.float32]:
-    if sight.calibration is not None:
-        return sight.calibration.heat(sight.heatmap)
-    return np.asarray(sight.heatmap / max(reference_peak(), float(np.finfo(np.float32).tiny)), np.float32)
+def _heat(seen: Seen, reference_peak: Callable[[], float]) -> NDArray[np.float32]:
+    if seen.calibration is not None:
+        return seen.calibration.heat(seen.heatmap)
+    return np.asarray(seen.heatmap / max(reference_peak(), float(np.finfo(np.float32).tiny)), np.float32)
 
 
 def inlined(pictures: Sequence[EvidencePicture]) -> dict[str, SnapshotPicture]:

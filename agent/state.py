@@ -40,14 +40,13 @@ def state_payload(
 ) -> StatePayload:
     """The whole of what is known of one camera now."""
     calibration, progress = station.calibration, station.progress
-    open_alarm = station.tracker.open_alarm
     rule = station.plan.rule if calibration is None else calibration.rule
     return StatePayload(
         site=site,
         camera=station.identity.camera,
         at=at,
         phase=phase_of(station, capture.status),
-        reason=capture.status.reason or station.reason,
+        reason=capture.status.reason or station.blindness or station.reason,
         threshold=None if calibration is None else calibration.threshold.value,
         rule=RulePayload(k=rule.k, n=rule.n),
         calibration=None if calibration is None else calibration.id,
@@ -61,5 +60,5 @@ def state_payload(
         progress=None if progress is None else ProgressPayload(frames=progress.frames, wanted=progress.target),
         drift=station.drifted,
         shift=station.shift,
-        alarm=None if open_alarm is None else open_alarm.id,
+        alarm=station.open_alarm,
     )

@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.alarm import AlarmTracker
+from agent.camera_health import CameraHealth, Moment
 from agent.errors import InspectdError
 from agent.intake import Prepared
+from agent.rate import RateMeter
 from agent.records import Alarm, Frame, Phase, Verdict
+from agent.sight import Held, Sight
 from calibration import AlarmRule, Budget, Calibration, CalibrationError, Drift, DriftMonitor, Rule, Store, Window
 
 log = logging.getLogger(__name__)
@@ -90,10 +93,14 @@ class Outcome:
     """A calibration that this frame completed."""
     drift: Drift | None = None
     """What was found where this frame raised or lowered the drift flag."""
+    blind: bool = False
+    """The camera is, or may be, at fault: the score says nothing of the part."""
+    late: Outcome | None = None
+    """What earlier frames led to, which had been held back for a camera that turned out to be well."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class Seen:
     """What the station saw last, for somebody who asks."""
 
     frame: Frame
@@ -116,6 +123,7 @@ class Station:
         plan: Plan,
         store: Store,
         tracker: AlarmTracker,
+        health: CameraHealth,
         *,
         now: Callable[[], datetime],
     ) -> None:
@@ -123,7 +131,8 @@ class Station:
         identity: camera, bundle and engine; a stored calibration is used only where it is for exactly these.
         plan: how to calibrate where none is stored.
         store: where this camera's calibrations are kept.
-        tracker: raises and clears the alarms.
+        tracker: raises and clears the alarms about parts.
+        health: raises and clears the alarms about the camera.
         now: wall clock, for the calibration's record.
         """
         self.identity = identity
@@ -132,6 +141,8 @@ class Station:
         """Why the last calibration was refused, or is not certified; None where all is well."""
         self._store = store
         self._tracker = tracker
+        self._sight = Sight(health)
+        self._last_frame = 0
         self._now = now
         self._rule = AlarmRule(plan.rule)
         self._rate = RateMeter()
@@ -139,7 +150,7 @@ class Station:
         self._window_plan = plan
         self._paused = False
         self._drift: DriftMonitor | None = None
-        self._sight: Sight | None = None
+        self._seen: Seen | None = None
         self._calibration: Calibration | None = None
         self._phase = Phase.STARTING
         stored = store.active(bundle_sha256=identity.bundle, engine=identity.engine)
@@ -154,7 +165,9 @@ class Station:
     @property
     def phase(self) -> Phase:
         """What the station is doing."""
-        return Phase.PAUSED if self._paused else self._phase
+        if self._paused:
+            return Phase.PAUSED
+        return Phase.BLIND if self._phase is Phase.ARMED and self.blindness is not None else self._phase
 
     @property
     def calibration(self) -> Calibration | None:
@@ -162,9 +175,9 @@ class Station:
         return self._calibration
 
     @property
-    def sight(self) -> Sight | None:
+    def seen(self) -> Seen | None:
         """The frame that was scored last; None before the first."""
-        return self._sight
+        return self._seen
 
     @property
     def progress(self) -> Progress | None:
@@ -189,14 +202,26 @@ class Station:
         return round(self._drift.drift.shift, 3) if self._drift is not None and self._drift.flag else None
 
     @property
-    def tracker(self) -> AlarmTracker:
-        """The alarm's state."""
-        return self._tracker
+    def drift_shift(self) -> float:
+        """How far the last block of scores lay off the calibration's, in standard deviations of a score."""
+        return 0.0 if self._drift is None else self._drift.drift.shift
+
+    @property
+    def blindness(self) -> str | None:
+        """Why no part can be judged by the camera's frames, in words; None where the camera is well."""
+        alarm = self._sight.health.open_alarm
+        return None if alarm is None else alarm.reason
+
+    @property
+    def open_alarm(self) -> str | None:
+        """Id of the alarm that stands; of the one about the camera where both do."""
+        alarm = self._sight.health.open_alarm or self._tracker.open_alarm
+        return None if alarm is None else alarm.id
 
     def pause(self) -> None:
         """Look away: frames are scored, but not judged. What was seen before says nothing about what comes after."""
         self._paused = True
-        self._rule.reset()
+        self._forget()
 
     def resume(self) -> None:
         """Look again."""
@@ -253,31 +278,75 @@ class Station:
         """Take in the next frame's score and raw heatmap [h, w]: what follows from them."""
         outcome = self._follow(prepared, score, heatmap)
         statistic = outcome.verdict.statistic if outcome.verdict else None
-        self._sight = Sight(prepared.frame, score, statistic, heatmap, self._calibration)
+        self._seen = Seen(prepared.frame, score, statistic, heatmap, self._calibration)
         return outcome
 
     def _follow(self, prepared: Prepared, score: float, heatmap: NDArray[np.float32]) -> Outcome:
         frame = prepared.frame
+        self._last_frame = frame.index
         self._rate.update(frame.captured_monotonic)
         if self._paused:
             return Outcome(frame, score)
         if self._phase is Phase.STARTING:
             self._settle()
             return Outcome(frame, score)
-        outcome = self._inspect(frame, score, heatmap)
-        if self._window is not None and not (outcome.verdict and outcome.verdict.anomalous):
+        sick_before = self._sight.sick
+        outcome = self._inspect(prepared, score, heatmap)
+        if self._window is not None and self._teaches(outcome, sick_before):
             outcome = replace(outcome, candidate=self._learn(prepared, score, heatmap))
         return outcome
+
+    def lose_camera(self, reason: str, monotonic_seconds: float) -> Alarm | None:
+        """No frames come any more: the alarm that follows, if parts would be judged and none stands."""
+        if self._calibration is None or self._paused or self._phase is not Phase.ARMED:
+            return None
+        self._forget()
+        threshold = self._calibration.threshold.value
+        return self._sight.lose(reason, Moment(self._now(), monotonic_seconds, self._last_frame, 0.0, threshold))
+
+    def _teaches(self, outcome: Outcome, sick_before: bool) -> bool:
+        """Whether a frame belongs into the window: not what alarms, nor what may be the camera's fault.
+
+        A sick camera's frames do: whoever recalibrates after it was moved wants them. The window refuses a black one.
+        """
+        if outcome.verdict is not None:
+            return not outcome.verdict.anomalous
+        return not outcome.blind or (sick_before and self._sight.sick)
 
     def _settle(self) -> None:
         if self._rate.count >= SETTLING_FRAMES:
             self._begin(self.plan)
             self._phase = Phase.CALIBRATING
 
-    def _inspect(self, frame: Frame, score: float, heatmap: NDArray[np.float32]) -> Outcome:
-        calibration = self._calibration
+    def _inspect(self, prepared: Prepared, score: float, heatmap: NDArray[np.float32]) -> Outcome:
+        """The camera first: a black frame also scores high, and says nothing of the part."""
+        frame, calibration = prepared.frame, self._calibration
         if calibration is None or self._phase is not Phase.ARMED:
             return Outcome(frame, score)
+        look = self._sight.look(prepared, score, heatmap, calibration.threshold.value)
+        if self._sight.sick:
+            self._forget()
+        if look.blind:
+            return Outcome(frame, score, alarm=look.alarm, blind=True)
+        late = self._judge_late(self._sight.release(), calibration)
+        return replace(self._judge(frame, score, heatmap, calibration), late=late)
+
+    def _judge_late(self, held: Held, calibration: Calibration) -> Outcome | None:
+        """What frames that were held back lead to, told by the one that stands out."""
+        if held.hottest is None:
+            return None
+        statistic = max(self._rule.update(score) for score in held.scores)
+        frame, score, heatmap = held.hottest
+        verdict = Verdict(frame, score, statistic, calibration.threshold.value, calibration.heat(heatmap))
+        return Outcome(frame, score, verdict, self._tracker.update(verdict))
+
+    def _forget(self) -> None:
+        """What was seen before says nothing about what comes after."""
+        self._sight.forget()
+        self._rule.reset()
+        self._tracker.look_away()
+
+    def _judge(self, frame: Frame, score: float, heatmap: NDArray[np.float32], calibration: Calibration) -> Outcome:
         statistic = self._rule.update(score)
         drift = self._watch_drift(score)
         verdict = Verdict(frame, score, statistic, calibration.threshold.value, calibration.heat(heatmap))
@@ -342,43 +411,10 @@ class Station:
         self._calibration = calibration
         self._rule = AlarmRule(calibration.rule)
         self._drift = DriftMonitor(calibration.score_reference)
+        self._sight.arm(calibration)
         self._phase = self._phase_under(calibration)
         self.reason = None if calibration.threshold.certified else calibration.threshold.reason
 
     def _phase_under(self, calibration: Calibration) -> Phase:
         will_do = calibration.threshold.certified or not self.plan.require_certificate
         return Phase.ARMED if will_do else Phase.REFUSED
-
-
-class RateMeter:
-    """Frames a second, smoothed over about the last hundred frames.
-
-    >>> meter = RateMeter()
-    >>> for i in range(50): meter.update(i * 0.05)
-    >>> round(meter.frames_per_second, 3)
-    20.0
-    """
-
-    # A hundredth of the new interval each time: a single late frame moves the rate by a percent.
-    _WEIGHT = 0.01
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._last: float | None = None
-        self._interval: float | None = None
-
-    @property
-    def frames_per_second(self) -> float | None:
-        """None before the second frame."""
-        return None if not self._interval else 1.0 / self._interval
-
-    def update(self, monotonic_seconds: float) -> None:
-        """Take in the time of the next frame, seconds."""
-        self.count += 1
-        if self._last is not None:
-            interval = max(monotonic_seconds - self._last, 1e-6)
-            weight = max(self._WEIGHT, 1.0 / (self.count - 1))
-            self._interval = (
-                interval if self._interval is None else self._interval + weight * (interval - self._interval)
-            )
-        self._last = monotonic_seconds

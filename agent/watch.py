@@ -111,6 +111,8 @@ def describe(alarm: AlarmPayload) -> str:
     """An alarm in one readable line, in local time."""
     at = f"{alarm.captured_at.astimezone():%H:%M:%S.%f}"[:-3]
     head = f"{at}  {_plain(alarm.camera)}  #{alarm.sequence}"
+    if alarm.event is Event.CLEARED and alarm.reason is not None:
+        return f"{head}  cleared  {alarm.kind.value}: no longer {_plain(alarm.reason.partition(':')[0])}"
     if alarm.event is Event.CLEARED:
         return f"{head}  cleared  highest score {alarm.score:.4g}"
     if alarm.reason is not None:

@@ -3,8 +3,17 @@
 from calibration.budget import Budget
 from calibration.drift import Drift, DriftMonitor
 from calibration.errors import CalibrationError
+from calibration.monitor import CameraMonitor, Finding, Symptom
 from calibration.pictures import PictureMeasures, measure
-from calibration.record import Calibration, CameraReference, LeftOut, Range, ScoreReference, score_reference
+from calibration.record import (
+    Calibration,
+    CameraReference,
+    LeftOut,
+    Range,
+    ScoreReference,
+    ViewReference,
+    score_reference,
+)
 from calibration.report import report_html
 from calibration.rule import AlarmRule, Rule
 from calibration.score_log import ScoreLog
@@ -17,9 +26,11 @@ __all__ = [
     "Budget",
     "Calibration",
     "CalibrationError",
+    "CameraMonitor",
     "CameraReference",
     "Drift",
     "DriftMonitor",
+    "Finding",
     "LeftOut",
     "PictureMeasures",
     "Range",
@@ -28,7 +39,9 @@ __all__ = [
     "ScoreReference",
     "Store",
     "Switch",
+    "Symptom",
     "Threshold",
+    "ViewReference",
     "Window",
     "calibrate",
     "measure",

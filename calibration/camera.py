@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calibration.errors import CalibrationError, Picture
 from calibration.pictures import PictureMeasures, Pixels, measure, sampled_pixels
-from calibration.record import CameraReference, Range
+from calibration.record import CameraReference
+from calibration.view import ViewHistory, range_of
 
 # Sensor noise alone changes several per cent of the pixels of every frame, even in 8 bits and good light.
-_LEAST_MOVED_SHARE = 0.003
+LEAST_MOVED_SHARE = 0.003
 
 # A camera that repeats nearly every picture is frozen; one that is read faster than it delivers repeats fewer.
 _MOST_REPEATED = 0.9
@@ -20,10 +22,12 @@ _MOST_REPEATED = 0.9
 _LONGEST_REPEATED = 0.5
 
 # 99 % of the pixels below this share of full scale: 2 levels of 8 bits, 32 levels of a 12-bit sensor in 16 bits.
-_BLACK_LEVEL_8, _BLACK_LEVEL_16 = 2.5 / 255, 32.5 / 65_535
+BLACK_LEVEL_8, BLACK_LEVEL_16 = 2.5 / 255, 32.5 / 65_535
 
 # The air beside an X-rayed part may saturate; three quarters of the picture may not.
 _MOST_SATURATED = 0.75
+
+Flags = NDArray[np.bool_]
 
 
 class CameraHistory:
@@ -32,6 +36,7 @@ class CameraHistory:
     def __init__(self) -> None:
         self._measures: list[PictureMeasures] = []
         self._moved: list[float] = []
+        self._views = ViewHistory()
         self._sample: Pixels | None = None
         self._like: tuple[tuple[int, ...], np.dtype[np.uint8] | np.dtype[np.uint16]] | None = None
 
@@ -49,6 +54,7 @@ class CameraHistory:
             self._moved.append(float(np.mean(sample != self._sample)))
         self._like, self._sample = like, sample
         self._measures.append(measure(picture))
+        self._views.add(picture)
 
     def check(self, *, pictures: Sequence[Picture]) -> None:
         """Refuse a black, saturated or frozen camera by name; `pictures` go along with the error."""
@@ -63,15 +69,16 @@ class CameraHistory:
             height=height,
             width=width,
             channels=channels,
-            mean_level=_range([each.mean_level for each in self._measures]),
-            high_level=_range([each.high_level for each in self._measures]),
-            saturated_share=_range([each.saturated_share for each in self._measures]),
-            sharpness=_range([each.sharpness for each in self._measures]),
-            moved_share=_range(self._moved),
+            mean_level=range_of([each.mean_level for each in self._measures]),
+            high_level=range_of([each.high_level for each in self._measures]),
+            saturated_share=range_of([each.saturated_share for each in self._measures]),
+            sharpness=range_of([each.sharpness for each in self._measures]),
+            moved_share=range_of(self._moved),
+            view=self._views.reference(longest_repeat=_longest_run(self._repeats())),
         )
 
     def _black(self) -> str | None:
-        limit = _BLACK_LEVEL_8 if self._like is None or self._like[1] == np.uint8 else _BLACK_LEVEL_16
+        limit = BLACK_LEVEL_8 if self._like is None or self._like[1] == np.uint8 else BLACK_LEVEL_16
         black = float(np.mean([each.high_level < limit for each in self._measures])) if self._measures else 0.0
         return f"camera black? {black:.0%} of the pictures hold no light, wanted good parts" if black > 0.5 else None
 
@@ -82,21 +89,21 @@ class CameraHistory:
         return f"camera saturated? {share:.0%} of the pixels are at full scale, wanted less light or a shorter exposure"
 
     def _frozen(self) -> str | None:
-        sums = np.array([each.checksum for each in self._measures])
-        same = (sums[1:] == sums[:-1]) | (np.array(self._moved) < _LEAST_MOVED_SHARE)
+        same = self._repeats()
         if not same.size:
             return None
         longest = _longest_run(same)
         if same.mean() <= _MOST_REPEATED and longest <= _LONGEST_REPEATED * same.size:
             return None
-        return f"camera frozen? {int(same.sum())} of {sums.size} pictures repeat the one before, wanted moving parts"
+        count = f"{int(same.sum())} of {len(self._measures)}"
+        return f"camera frozen? {count} pictures repeat the one before, wanted moving parts"
+
+    def _repeats(self) -> Flags:
+        """Whether each picture but the first repeats the one before."""
+        sums = np.array([each.checksum for each in self._measures])
+        return np.asarray((sums[1:] == sums[:-1]) | (np.array(self._moved) < LEAST_MOVED_SHARE), np.bool_)
 
 
-def _longest_run(flags: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> int:
+def _longest_run(flags: Flags) -> int:
     breaks = np.flatnonzero(np.concatenate(([True], ~flags, [True])))
     return int(np.diff(breaks).max()) - 1
-
-
-def _range(values: Sequence[float]) -> Range:
-    low, middle, high = np.quantile(values, [0.01, 0.5, 0.99]) if len(values) else (0.0, 0.0, 0.0)
-    return Range(low=float(low), middle=float(middle), high=float(high))

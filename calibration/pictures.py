@@ -42,7 +42,7 @@ def measure(picture: Pixels) -> PictureMeasures:
         checksum=zlib.crc32(np.ascontiguousarray(picture).data),
         mean_level=float(sample.mean()) / full,
         high_level=float(np.quantile(sample, 0.99)) / full,
-        saturated_share=float(np.mean(sample >= _top(picture, sample))),
+        saturated_share=float(np.mean(sample >= saturation_level(sample))),
         sharpness=_laplacian_variance(_middle(picture)) / full**2,
     )
 
@@ -89,9 +89,9 @@ def _every_so_often(picture: Pixels) -> Pixels:
     return picture[:: -(-height // _SAMPLED_PIXELS), :: -(-width // _SAMPLED_PIXELS)]
 
 
-def _top(picture: Pixels, sample: Pixels) -> float:
-    """The level at which this sensor saturates: 10-, 12- and 14-bit sensors fill the low bits of sixteen."""
-    if picture.dtype == np.uint8:
+def saturation_level(sample: Pixels) -> float:
+    """Return the level at which this sensor saturates: 10-, 12- and 14-bit sensors fill the low bits of sixteen."""
+    if sample.dtype == np.uint8:
         return 254.0
     highest = float(sample.max())
     return next((top for top in (1023.0, 4095.0, 16383.0) if highest == top), 65_520.0)

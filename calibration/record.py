@@ -78,6 +78,26 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
+class ViewReference:
+    """What the camera sees when all is well: by it a shifted, a defocused and a frozen camera are told."""
+
+    picture: NDArray[np.float32] = field(repr=False, compare=False)
+    """Median of the good pictures, reduced, share of full scale [h, w]."""
+    shift: Range
+    """How far a good picture lies off the median one, share of the longer side."""
+    match: Range
+    """Correlation of a good picture with the median one, at most 1."""
+    detail: Range
+    """Energy of fine structure over that of coarse structure."""
+    edges: Range
+    """The part of `detail` that stands out from noise and even texture."""
+    structure: Range
+    """Energy of coarse structure, squared levels."""
+    longest_repeat: int
+    """Longest run of pictures that repeat the one before, frames."""
+
+
+@dataclass(frozen=True, slots=True)
 class CameraReference:
     """What the good pictures looked like: a sick camera is told by leaving these ranges."""
 
@@ -97,6 +117,8 @@ class CameraReference:
     """Variance of the Laplacian, squared levels."""
     moved_share: Range
     """Share of sampled pixels that differ from the frame before: 0 is frozen."""
+    view: ViewReference | None = None
+    """None in calibrations of the first versions, which did not look for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,16 +228,12 @@ def _content(calibration: Calibration) -> dict[str, Any]:
     data["left_out"] = [_left_out_json(out) for out in calibration.left_out]
     data["left_out_cost"] = calibration.left_out_cost
     data["score_reference"] = asdict(calibration.score_reference)
-    data["camera_reference"] = asdict(calibration.camera_reference)
+    data["camera_reference"] = _camera_json(calibration.camera_reference)
     data["scores"], data["heat_level"] = _array_json(calibration.scores), _array_json(calibration.heat_level)
     return data
 
 
 def _values(data: dict[str, Any]) -> dict[str, Any]:
-    camera = dict(data["camera_reference"])
-    for name, value in camera.items():
-        if isinstance(value, dict):
-            camera[name] = Range(**value)
     return {
         **data,
         "created_at": datetime.fromisoformat(data["created_at"]),
@@ -224,7 +242,7 @@ def _values(data: dict[str, Any]) -> dict[str, Any]:
         "threshold": Threshold(**data["threshold"]),
         "left_out": tuple(_left_out(out) for out in data["left_out"]),
         "score_reference": ScoreReference(**data["score_reference"]),
-        "camera_reference": CameraReference(**camera),
+        "camera_reference": _camera(data["camera_reference"]),
         "scores": _array(data["scores"]),
         "heat_level": _array(data["heat_level"]),
     }
@@ -238,6 +256,29 @@ def _left_out_json(out: LeftOut) -> dict[str, Any]:
 def _left_out(data: dict[str, Any]) -> LeftOut:
     picture = data["thumbnail_png"]
     return LeftOut(**{**data, "thumbnail_png": None if picture is None else base64.b64decode(picture, validate=True)})
+
+
+def _camera_json(reference: CameraReference) -> dict[str, Any]:
+    """Without a view its key is left out too: the id of an old calibration is a hash of what it was written from."""
+    data = asdict(reference)
+    if reference.view is None:
+        del data["view"]
+    else:
+        data["view"]["picture"] = _array_json(reference.view.picture)
+    return data
+
+
+def _camera(data: dict[str, Any]) -> CameraReference:
+    view = data.get("view")
+    if view is not None:
+        view = ViewReference(**{**_ranges(view), "picture": _array(view["picture"])})
+    return CameraReference(**{**_ranges(data), "view": view})
+
+
+def _ranges(data: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: Range(**value) if isinstance(value, dict) and "middle" in value else value for name, value in data.items()
+    }
 
 
 def _array_json(values: NDArray[np.float32]) -> dict[str, Any]:

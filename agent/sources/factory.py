@@ -32,6 +32,7 @@ def build_source(settings: SourceSettings, *, quarantine_directory: Path) -> Fra
 
 
 def _simulator(settings: SimulatorSettings) -> FrameSource:
+    from agent.sources.simulation.faults import Fault, FaultKind
     from agent.sources.simulation.line import Line
     from agent.sources.simulator import SimulatorSource
 
@@ -42,7 +43,13 @@ def _simulator(settings: SimulatorSettings) -> FrameSource:
         frames_per_part=settings.frames_per_part,
         good_frames=settings.good_frames,
     )
-    return SimulatorSource(line, frames_per_second=settings.frames_per_second, frame_count=settings.max_frames)
+    faults = [
+        Fault(FaultKind(fault.kind), fault.duration_seconds, fault.start_seconds, fault.start_frame)
+        for fault in settings.faults
+    ]
+    return SimulatorSource(
+        line, frames_per_second=settings.frames_per_second, frame_count=settings.max_frames, faults=faults
+    )
 
 
 def _camera(settings: CameraSourceSettings) -> FrameSource:

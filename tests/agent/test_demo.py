@@ -45,6 +45,12 @@ def first_bad_part() -> int:
     return next(index for index in range(10, 1000) if LINE.part(index).kind is not None)
 
 
+def test_an_alarm_about_the_camera_finds_no_bad_part() -> None:
+    frame = first_bad_part() * LINE.frames_per_part
+    sick = alarm(frame).model_copy(update={"kind": Kind.CAMERA})
+    assert [each.kind is None for each in match(LINE, [alarm(frame), sick], rule_frames=3)] == [False, True]
+
+
 def test_no_bad_part_among_the_good_frames() -> None:
     assert bad_parts(LINE, 0, 39) == {}
 

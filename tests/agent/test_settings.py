@@ -141,12 +141,25 @@ def test_a_camera_needs_one_address(config: Path) -> None:
         load(config, ['cameras.line1.source={kind="camera"}'])
 
 
+def test_metrics_are_off_and_wanted_in_one_place(config: Path) -> None:
+    assert not load(config).metrics.wanted
+    assert load(config, ["metrics.port=9464"]).metrics.wanted
+    with pytest.raises(Permanent, match=r"metrics: wanted either port .* or socket"):
+        load(config, ["metrics.port=9464", "metrics.socket=metrics.sock"])
+
+
+@pytest.mark.parametrize("fault", ['{kind="black",duration_seconds=1.0}', '{kind="melted",start_frame=1}'])
+def test_a_fault_wants_a_kind_and_a_start(config: Path, fault: str) -> None:
+    with pytest.raises(Permanent, match=r"cameras\.line1\.source\.faults"):
+        load(config, [f"cameras.line1.source.faults=[{fault}]"])
+
+
 def test_the_example_loads_and_shows_every_setting() -> None:
     """A setting that the example does not know is one that nobody finds."""
     example = ROOT / "inspectd.example.toml"
     assert load(example).site == "plant-1"
     shown = set(re.findall(r"\b([a-z_]+) = ", example.read_text()))
-    sections = {"mqtt", "log", "cameras", "source", "calibration", "alarm"}
+    sections = {"mqtt", "log", "metrics", "cameras", "source", "calibration", "alarm"}
     assert _names(Settings) - shown == sections
 
 

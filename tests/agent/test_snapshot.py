@@ -13,8 +13,8 @@ import pytest
 from agent.evidence import Evidence, EvidencePicture
 from agent.packets import Outgoing
 from agent.records import Phase
-from agent.snapshot import draw_sight, inlined, published, take_snapshot
-from agent.station import Sight
+from agent.snapshot import draw_seen, inlined, published, take_snapshot
+from agent.station import Seen
 from tests.agent.delivery import noise_png
 from tests.agent.frames import frame
 from tests.agent.test_station import PLAN, feed, heat, make, prepared
@@ -27,14 +27,14 @@ def spot(level: float) -> np.ndarray:
     return heatmap
 
 
-def uncalibrated(level: float) -> Sight:
-    return Sight(frame(7), 3.5, None, spot(level), None)
+def uncalibrated(level: float) -> Seen:
+    return Seen(frame(7), 3.5, None, spot(level), None)
 
 
 def test_snapshot_before_calibration_has_no_threshold_and_says_what_its_heat_is() -> None:
-    sight = uncalibrated(4.0)
+    seen = uncalibrated(4.0)
     result = take_snapshot(
-        "line1", sight, phase=Phase.CALIBRATING, reason=None, now_monotonic=sight.frame.captured_monotonic + 2.5
+        "line1", seen, phase=Phase.CALIBRATING, reason=None, now_monotonic=seen.frame.captured_monotonic + 2.5
     )
     assert (result.score, result.threshold, result.statistic, result.heat) == (3.5, None, None, "reference")
     assert (result.frame, result.age_seconds) == (7, 2.5)
@@ -42,20 +42,20 @@ def test_snapshot_before_calibration_has_no_threshold_and_says_what_its_heat_is(
 
 def test_station_shows_the_latest_frame_with_what_it_was_measured_against(tmp_path: Path) -> None:
     station = make(tmp_path)
-    assert station.sight is None
+    assert station.seen is None
     feed(station, 5)
-    assert station.sight is not None
-    assert (station.sight.frame.index, station.sight.calibration) == (4, None)
+    assert station.seen is not None
+    assert (station.seen.frame.index, station.seen.calibration) == (4, None)
     feed(station, 15 + PLAN.frames, first=5)
     station.judge(prepared(300), 12.5, heat(0.2))
-    assert (station.sight.frame.index, station.sight.score, station.sight.statistic) == (300, 12.5, 12.5)
-    assert station.sight.calibration is station.calibration
+    assert (station.seen.frame.index, station.seen.score, station.seen.statistic) == (300, 12.5, 12.5)
+    assert station.seen.calibration is station.calibration
 
 
 @pytest.mark.parametrize(("level", "hot"), [(4.0, True), (1.9, False)])
 def test_heat_before_calibration_is_relative_to_the_reference_frames(tmp_path: Path, level: float, hot: bool) -> None:
     """Twice the reference's hottest spot is amber or brighter, just below it is blue."""
-    pictures = {picture.name: picture for picture in draw_sight(uncalibrated(level), Evidence(tmp_path), lambda: 2.0)}
+    pictures = {picture.name: picture for picture in draw_seen(uncalibrated(level), Evidence(tmp_path), lambda: 2.0)}
     heatmap = cv2.imdecode(np.frombuffer(pictures["heatmap"].payload, np.uint8), cv2.IMREAD_COLOR)
     side = heatmap.shape[0] // 8
     blue, _, red = heatmap[2 * side + side // 2, 5 * side + side // 2].astype(int)

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from agent.alarm import AlarmTracker
+from agent.camera_health import CameraHealth
 from agent.errors import InspectdError
 from agent.intake import Prepared
+from agent.rate import RateMeter
 from agent.records import Event, Phase
-from agent.station import SETTLING_FRAMES, Identity, Outcome, Plan, RateMeter, Station
+from agent.station import SETTLING_FRAMES, Identity, Outcome, Plan, Station
 from calibration import Budget, CalibrationError, Rule, Store
 from tests.agent.frames import START, frame, picture, prepared
 
@@ -32,7 +34,8 @@ IDENTITY = Identity("line1", "a" * 64, "onnxruntime")
 def make(directory: Path, plan: Plan = PLAN, identity: Identity = IDENTITY) -> Station:
     ids = itertools.count(1)
     tracker = AlarmTracker("line1", 0.2, lambda: f"id-{next(ids)}")
-    return Station(identity, plan, Store(directory), tracker, now=lambda: START)
+    health = CameraHealth("line1", lambda: f"id-{next(ids)}")
+    return Station(identity, plan, Store(directory), tracker, health, now=lambda: START)
 
 
 def feed(station: Station, count: int, first: int = 0, seed: int = 0) -> list[Outcome]:

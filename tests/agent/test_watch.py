@@ -17,11 +17,12 @@ import pytest
 from agent.errors import Permanent
 from agent.events import drift_event
 from agent.outbox import Message
-from agent.records import Event
+from agent.payloads import AlarmPayload
+from agent.records import Event, Kind
 from agent.topics import Topics
 from agent.watch import Watcher, topic_filters, watch
 from calibration import Drift
-from tests.agent.delivery import AT, TOPICS, accept, delivering, document, noise_png
+from tests.agent.delivery import AT, TOPICS, accept, alarm_record, delivering, document, noise_png
 from tests.broker import Mosquitto, wait_until
 
 
@@ -68,6 +69,17 @@ def test_event_is_told_of_once_in_words() -> None:
         watcher.take(TOPICS.event("cam"), event.to_bytes())
     assert len(lines) == 1
     assert "cam  DRIFT  good parts score 0.8 standard deviations lower" in lines[0]
+
+def test_an_alarm_about_the_camera_says_what_is_wrong_with_it() -> None:
+    lines: list[str] = []
+    watcher = Watcher(lines.append)
+    for event in Event:
+        alarm = replace(alarm_record("a1", event=event), kind=Kind.CAMERA, reason="black: no light, wanted 70 %")
+        payload = AlarmPayload.of(alarm, sequence=1, site="plant")
+        watcher.take(TOPICS.alarm(alarm.camera), payload.to_bytes())
+    assert "RAISED   camera: black: no light, wanted 70 %" in lines[0]
+    assert "cleared  camera: no longer black" in lines[1]
+    assert "score" not in lines[1]
 
 
 def test_nonsense_from_the_network_is_a_line_and_stays_in_the_folder(tmp_path: Path) -> None:

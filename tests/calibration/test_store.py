@@ -157,3 +157,21 @@ def test_store_killed_at_any_moment_holds_old_or_new(store: Store) -> None:
             process.send_signal(signal.SIGKILL)
         assert Store(store.directory).active() in (OLD, NEW)
     assert len(store.history()) > 12
+
+
+def test_calibration_of_the_first_version_is_read_as_it_is() -> None:
+    """Written before views were kept: its id is a hash of what it holds, so nothing may be added to it."""
+    text = (Path(__file__).parent / "first-version.json").read_text()
+    read = Calibration.from_json(text)
+    assert read.id == "20260102T120000000Z-ef7bbcd2"
+    assert read.camera_reference.view is None
+    assert read.camera_reference.sharpness.middle > 0.0
+    assert read.to_json() == text
+
+
+def test_calibration_keeps_what_the_camera_saw() -> None:
+    made = calibration()
+    before, after = made.camera_reference.view, Calibration.from_json(made.to_json()).camera_reference.view
+    assert before is not None
+    assert after == before
+    np.testing.assert_array_equal(after.picture, before.picture)
