@@ -70,12 +70,18 @@ class Capture(threading.Thread):
         self._on_change = on_change
         self._backoff = backoff or Backoff(0.5, 30.0)
         self._stopping = threading.Event()
+        self._waiting = False
         self._status = CameraStatus(CameraState.OPENING)
 
     @property
     def status(self) -> CameraStatus:
         """What the camera is doing now."""
         return self._status
+
+    @property
+    def idle(self) -> bool:
+        """True while no frame is due: between two attempts to open, at the end, from files still to come."""
+        return self._waiting or not self._source.live or self._status.state in (CameraState.ENDED, CameraState.FAILED)
 
     def stop(self) -> None:
         """Ask the thread to end; it may be inside a read, so this does not wait."""
@@ -89,7 +95,9 @@ class Capture(threading.Thread):
                 self._set_status(status)
                 if status.state is not CameraState.LOST:
                     break
+                self._waiting = True
                 self._stopping.wait(self._backoff.next_seconds())
+                self._waiting = False
 
     def _session(self) -> CameraStatus | None:
         """Open, read until something happens, close. None: told to stop."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
 from pathlib import Path
@@ -252,10 +253,15 @@ def run(
     """Inspect, until SIGTERM or Ctrl-C."""
     from agent.service import Service
     from agent.settings import load
+    from agent.supervision import Supervision
 
     settings = load(config, overrides or ())
     set_up_logging(settings.log.level)
-    Service(settings).run()
+    # systemd ends an agent that hangs with SIGABRT: the log then shows where every thread stood.
+    faulthandler.enable()
+    supervision = Supervision.from_environment()
+    supervision.wait_before_start()
+    Service(settings, supervision).run()
 
 
 @app.command()

@@ -34,6 +34,7 @@ from agent.settings import CameraSettings, MqttSettings, Settings
 from agent.sources.factory import build_source
 from agent.state import Counters, state_payload
 from agent.station import Candidate, Identity, Outcome, Plan, Station
+from agent.supervision import Pulse, Supervision
 from agent.topics import Topics
 from calibration import Budget, CalibrationError, Rule, ScoreLog, Store
 from engines.bundle import Bundle, read_bundle
@@ -90,9 +91,10 @@ class Line:
 class Service:
     """One agent, from `start` to `stop`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, supervision: Supervision | None = None) -> None:
         """Open everything that can refuse to open. Raises InspectdError, or an error of engines or calibration."""
         self.settings = settings
+        self.supervision = supervision or Supervision()
         self._stop = threading.Event()
         self._crashed: str | None = None
         directory = _writable(settings.state_directory)
@@ -118,6 +120,7 @@ class Service:
 
     def _line(self, name: str, camera: CameraSettings) -> Line:
         bundle = read_bundle(camera.bundle)
+        self.supervision.engine_opens(name, camera.engine)
         engine = self._engine(bundle, camera.engine)
         intake = self._intakes.setdefault(id(engine), Intake())
         directory = _writable(self.settings.state_directory / "cameras" / name)
@@ -169,11 +172,14 @@ class Service:
         try:
             while not self._stop.wait(STATE_LOOK_SECONDS):
                 self._publish_states()
+                self.supervision.look(self)
                 if self._ended():
                     break
         finally:
+            self.supervision.stopping()
             self.shut_down()
         self._raise_failures()
+        self.supervision.ended_well()
 
     def start(self) -> None:
         """Start every thread; the last ones are the cameras."""
@@ -328,6 +334,13 @@ class Service:
             line.name: state_payload(
                 self.settings.site, line.station, line.capture, line.intake, line.counters, line.model, utc_now()
             )
+            for line in self.lines.values()
+        }
+
+    def pulses(self) -> dict[str, Pulse]:
+        """How far each camera has got, by name."""
+        return {
+            line.name: Pulse(line.inspection.rounds if line.inspection else 0, line.counters.frames, line.capture.idle)
             for line in self.lines.values()
         }
 
