@@ -145,10 +145,11 @@ class Capture(threading.Thread):
 
 def _log_change(camera: str, previous: CameraStatus, status: CameraStatus) -> None:
     """First failure a warning, repeats quiet, recovery said."""
+    fields = {"camera": camera, "state": status.state.value}
     if status.state is CameraState.FAILED:
-        log.error("camera %s: %s", camera, status.reason)
+        log.error("camera %s: %s", camera, status.reason, extra=fields)
     elif status.state is CameraState.LOST:
         level = logging.DEBUG if previous.state is CameraState.LOST else logging.WARNING
-        log.log(level, "camera %s: %s; trying again", camera, status.reason)
+        log.log(level, "camera %s: %s; trying again", camera, status.reason, extra=fields)
     else:
-        log.info("camera %s: %s", camera, status.state.value)
+        log.info("camera %s: %s", camera, status.state.value, extra=fields)

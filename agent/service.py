@@ -266,8 +266,10 @@ class Service:
 
     def _take_candidate(self, line: Line, candidate: Candidate) -> None:
         """A first calibration is in force; a later one is previewed, elsewhere, since that reads a day of scores."""
-        log.info("camera %s: calibrated: %s", line.name, candidate.calibration.promise)
-        if line.station.calibration is not candidate.calibration:
+        calibration = candidate.calibration
+        fields = {"camera": line.name, "calibration": calibration.id, "threshold": calibration.threshold.value}
+        log.info("camera %s: calibrated: %s", line.name, calibration.promise, extra=fields)
+        if line.station.calibration is not calibration:
             line.score_log.flush()
             threading.Thread(
                 target=self._preview, args=(line, candidate), name=f"preview-{line.name}", daemon=True
@@ -291,6 +293,7 @@ class Service:
             alarm.event.value,
             alarm.score,
             alarm.threshold,
+            extra={"camera": line.name, "alarm": alarm.id, "event": alarm.event.value, "frame": alarm.frame},
         )
         context = Context(
             rule=RulePayload(k=calibration.rule.k, n=calibration.rule.n),
