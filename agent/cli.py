@@ -265,6 +265,24 @@ def run(
 
 
 @app.command()
+def doctor(config: Config, json_document: Json = False) -> None:
+    """What is missing on this device, and the command that mends it. Exit code 1 where there is a problem."""
+    from agent.doctor import Level, examine, lines
+
+    findings = []
+    for finding in examine(config):
+        findings.append(finding)
+        if not json_document:
+            for line in lines(finding):
+                say(line)
+    if json_document:
+        say_json([finding.document() for finding in findings])
+    problems = sum(finding.level is Level.PROBLEM for finding in findings)
+    if problems:
+        raise Permanent(f"{problems} problem{'s' if problems > 1 else ''} found")
+
+
+@app.command()
 def status(
     camera: Annotated[str | None, typer.Argument(help="One camera; all of them if not given.")] = None,
     socket: Socket = None,

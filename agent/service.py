@@ -100,7 +100,7 @@ class Service:
         directory = _writable(settings.state_directory)
         self.topics = Topics(settings.site, agent_template=f"{settings.mqtt.prefix}/{{site}}")
         self.outbox = Outbox(directory / "outbox.sqlite", max_bytes=settings.max_outbox_size)
-        self.publisher = Publisher(_broker(settings.mqtt), self.topics, self.outbox)
+        self.publisher = Publisher(broker_of(settings.mqtt), self.topics, self.outbox)
         self.evidence = Evidence(directory / "evidence", max_bytes=settings.max_evidence_size)
         self.acceptance = Acceptance(settings.site, self.topics, self.outbox, self.evidence)
         self._engines: dict[tuple[str, str], Engine] = {}
@@ -362,7 +362,8 @@ def plan_of(camera: CameraSettings) -> Plan:
     )
 
 
-def _broker(mqtt: MqttSettings) -> Broker:
+def broker_of(mqtt: MqttSettings) -> Broker:
+    """How the settings want the broker reached."""
     return Broker(
         url=mqtt.url,
         username=mqtt.username,
@@ -385,4 +386,4 @@ def _writable(directory: Path) -> Path:
     return directory
 
 
-__all__ = ["Line", "Service", "plan_of", "utc_now"]
+__all__ = ["Line", "Service", "broker_of", "plan_of", "utc_now"]

@@ -63,11 +63,11 @@ def agent_layer(base: Path) -> Path:
         building = layer.with_suffix(".building")
         shutil.rmtree(building, ignore_errors=True)
         with Overlay([base], building) as tree:
-            shutil.copytree(wheels, tree / "tmp/wheels")
+            shutil.copytree(wheels, tree / "opt/wheels")
             inside(tree, "python3", "-m", "venv", "/opt/inspectd")
-            install = ["/opt/inspectd/bin/pip", "install", "--quiet", "--no-index", "--find-links=/tmp/wheels"]
-            inside(tree, *install, *(f"/tmp/wheels/{wheel.name}" for wheel in wheels.iterdir()))
-            shutil.rmtree(tree / "tmp/wheels")
+            install = ["/opt/inspectd/bin/pip", "install", "--quiet", "--no-index", "--find-links=/opt/wheels"]
+            inside(tree, *install, *(f"/opt/wheels/{wheel.name}" for wheel in wheels.iterdir()))
+            shutil.rmtree(tree / "opt/wheels")
         building.rename(layer)
     return layer / "upper"
 
@@ -81,8 +81,8 @@ def install_agent(tree: Path, scratch: Path) -> None:
         copy(ROOT / name, sources / name)
     call(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", scratch, sources)
     (wheel,) = scratch.glob("inspectd-*.whl")
-    shutil.copy(wheel, tree / "tmp")
-    inside(tree, "/opt/inspectd/bin/pip", "install", "--quiet", "--no-index", "--no-deps", f"/tmp/{wheel.name}")
+    shutil.copy(wheel, tree / "opt")
+    inside(tree, "/opt/inspectd/bin/pip", "install", "--quiet", "--no-index", "--no-deps", f"/opt/{wheel.name}")
     shutil.copy(ROOT / "systemd/inspectd@.service", tree / "etc/systemd/system")
     (tree / "etc/inspectd").mkdir(exist_ok=True)
 

@@ -26,7 +26,7 @@ pytestmark = [
 
 BUNDLE = "/opt/inspectd/lib/python3.11/site-packages/engines/bundles/simulator-camera.bundle"
 SETTINGS = """\
-site = "plant"
+site = "{name}"
 inference_threads = 1
 [mqtt]
 url = "{url}"
@@ -93,7 +93,7 @@ def alarms(messages: Path, name: str) -> list[dict[str, Any]]:
     found = []
     for line in messages.read_text(errors="replace").splitlines():
         topic, _, payload = line.partition(" ")
-        if topic == f"inspectd/plant/{name}/alarm":
+        if topic == f"inspectd/{name}/{name}/alarm":
             found.append(json.loads(payload))
     return found
 
@@ -129,7 +129,7 @@ def test_after_kill_9_it_is_armed_at_once_with_the_same_calibration(machine: Mac
     for _ in range(3):
         process = main_pid(machine, "line1")
         killed = time.monotonic()
-        machine.run("kill", "-9", process)
+        machine.run("systemctl", "kill", "--signal=KILL", "--kill-who=main", unit("line1"))
         await_armed(machine, "line1", other_than=process)
         print(f"kill -9 → inspecting again: {ready_at(machine, 'line1') - killed:.1f} s")
         assert status(machine, "line1")["cameras"]["line1"]["calibration"] == before
@@ -138,7 +138,7 @@ def test_after_kill_9_it_is_armed_at_once_with_the_same_calibration(machine: Mac
 def test_a_hung_agent_is_restarted_by_the_watchdog(machine: Machine) -> None:
     process = main_pid(machine, "line1")
     stopped = time.monotonic()
-    machine.run("kill", "-STOP", process)
+    machine.run("systemctl", "kill", "--signal=STOP", "--kill-who=main", unit("line1"))
     await_armed(machine, "line1", other_than=process)
     print(f"hung → inspecting again: {ready_at(machine, 'line1') - stopped:.1f} s")
     log = machine.journal(unit("line1"))
@@ -176,7 +176,7 @@ def test_two_instances_run_side_by_side_with_a_password_each_from_its_credential
     await_armed(machine, "line2")
     machine.wait_until(lambda: status(machine, "line2")["delivery"]["connected"], what="line2 at its broker")
     assert main_pid(machine, "line1") != main_pid(machine, "line2")
-    users = {machine.run("ps", "-o", "uid=", "-p", main_pid(machine, name)) for name in ("line1", "line2")}
+    users = {machine.run("stat", "--format=%u", f"/proc/{main_pid(machine, name)}") for name in ("line1", "line2")}
     assert len(users) == 2, "neither may read the other's files"
     assert "0" not in users
     machine.run("systemctl", "stop", unit("line2"))
@@ -188,7 +188,7 @@ def test_stop_is_said_by_a_retained_stopped(machine: Machine) -> None:
     print(f"systemctl stop: {time.monotonic() - asked:.1f} s")
     found = machine.show(unit("line1"), "ActiveState", "Result")
     assert found == {"ActiveState": "inactive", "Result": "success"}
-    read = ["mosquitto_sub", "-h", "127.0.0.1", "-t", "inspectd/plant/status", "-C", "1", "-W", "10"]
+    read = ["mosquitto_sub", "-h", "127.0.0.1", "-t", "inspectd/line1/status", "-C", "1", "-W", "10"]
     assert json.loads(machine.run(*read))["status"] == "stopped"
 
 

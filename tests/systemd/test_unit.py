@@ -39,7 +39,7 @@ def root(tmp_path: Path) -> Path:
     units.mkdir(parents=True)
     shutil.copy(UNIT, units)
     shutil.copytree("/usr/lib/systemd/system", tmp_path / "usr/lib/systemd/system", symlinks=True)
-    for command in ("opt/inspectd/bin/inspectd", "bin/kill"):
+    for command in ("opt/inspectd/bin/inspectd", "bin/sh"):
         (tmp_path / command).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / command).write_text("#!/bin/sh\n")
         (tmp_path / command).chmod(0o755)
