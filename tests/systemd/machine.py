@@ -161,6 +161,7 @@ class Machine:
         self.tree = tree
         self._log = log
         self._nspawn: subprocess.Popen[bytes] | None = None
+        self._visitors: list[subprocess.Popen[bytes]] = []
 
     def boot(self) -> Machine:
         """Until systemd says that it is up."""
@@ -175,11 +176,13 @@ class Machine:
     def reboot(self) -> None:
         """As `reboot` on the machine; this side does what a firmware does."""
         assert self._nspawn is not None
+        self._end_visitors()
         self.attempt("systemctl", "--no-block", "reboot")
         assert self._nspawn.wait(60) == REBOOT, self._log.read_text(errors="replace")[-2000:]
         self.boot()
 
     def power_off(self) -> None:
+        self._end_visitors()
         if self._nspawn is not None and self._nspawn.poll() is None:
             self.attempt("systemctl", "--no-block", "poweroff")
             try:
@@ -198,10 +201,17 @@ class Machine:
             return ""
         return subprocess.run([*self._enter(), *command], capture_output=True, text=True, check=False).stdout.strip()
 
-    def start(self, *command: str, output: Path) -> subprocess.Popen[bytes]:
-        """In the background; its output goes to a file of this side."""
+    def start(self, *command: str, output: Path) -> None:
+        """In the background, until the machine goes down; its output goes to a file of this side."""
         with output.open("wb") as file:
-            return subprocess.Popen([*self._enter(), *command], stdout=file)
+            self._visitors.append(subprocess.Popen([*self._enter(), *command], stdout=file))
+
+    def _end_visitors(self) -> None:
+        """Before process 1 of the machine ends: it waits for whoever came in, and nsenter stops when its child is stopped."""
+        for visitor in self._visitors:
+            visitor.kill()
+            visitor.wait()
+        self._visitors.clear()
 
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
         """A file of the machine."""

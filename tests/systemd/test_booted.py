@@ -99,15 +99,13 @@ def alarms(messages: Path, name: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def messages(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def messages(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All that a subscriber with a lasting session gets: topic and payload, a line each."""
     file = tmp_path_factory.mktemp("subscriber") / "messages"
     topics = ["-t", "inspectd/+/+/alarm", "-t", "inspectd/+/status"]
     options = ["-h", "127.0.0.1", "-V", "5", "-q", "1", "-i", "plc", "-c", "-x", "3600", "-F", "%t %p"]
-    subscriber = machine.start("mosquitto_sub", *options, *topics, output=file)
-    yield file
-    subscriber.terminate()
-    subscriber.wait()
+    machine.start("mosquitto_sub", *options, *topics, output=file)
+    return file
 
 
 def test_it_starts_calibrates_and_delivers_alarms(machine: Machine, messages: Path) -> None:
