@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DEMO_OUT ?= demo-out
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-systemd check lint bench bench-calibration bundles docs constraints clean
+.PHONY: help demo test test-slow test-systemd check lint bench bench-calibration bundles deb docs constraints clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 20
@@ -75,6 +75,9 @@ docs: $(VENV)/.dev  ## write the generated part of docs/ again
 constraints: $(VENV)/.dev  ## resolve constraints.txt again for every Python that we support
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --all-extras --no-annotate --no-header pyproject.toml -o constraints.txt
+
+deb: $(VENV)/.base  ## a Debian package in dist/, wheels inside (ARCH=arm64 PYTHON=3.10 for another machine)
+	packaging/build-deb dist
 
 clean:  ## remove what make made
 	rm -rf $(VENV) $(DEMO_OUT) build dist *.egg-info

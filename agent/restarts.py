@@ -11,9 +11,6 @@ from pathlib import Path
 
 MAX_DELAY_SECONDS = 60.0
 
-# An agent that lives this long has started well, whatever ends it later.
-HEALTHY_SECONDS = 30.0
-
 
 class Restarts:
     """Counts starts in a row that came to nothing, in a file that outlives the process but not the machine's uptime."""
@@ -21,7 +18,6 @@ class Restarts:
     def __init__(self, directory: Path | None) -> None:
         """`directory`: kept from start to start, systemd's RuntimeDirectoryPreserve=restart; None: nothing is kept."""
         self._file = None if directory is None else directory / "starts"
-        self._settled = False
 
     def begin(self) -> float:
         """Count this start; how long to wait first, seconds."""
@@ -29,14 +25,8 @@ class Restarts:
         self._write(starts + 1)
         return delay_seconds(starts)
 
-    def healthy(self, seconds: float) -> None:
-        """The agent has been inspecting for so long."""
-        if not self._settled and seconds >= HEALTHY_SECONDS:
-            self.forget()
-
     def forget(self) -> None:
-        """All is well: the next start is the first."""
-        self._settled = True
+        """This start led to inspection, or to a clean end: the next one is the first again."""
         if self._file is not None:
             with suppress(OSError):
                 self._file.unlink()

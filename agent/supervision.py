@@ -82,7 +82,7 @@ class Supervision:
         self._notifier = notifier or Notifier()
         self._restarts = restarts or Restarts(None)
         self._clock, self._sleep = clock, sleep
-        self._ready_at: float | None = None
+        self._ready = False
         self._fed: Mapping[str, Pulse] = {}
         self._phases: list[Phase] = []
         self._told_at = 0.0
@@ -90,8 +90,9 @@ class Supervision:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Supervision:
         """As systemd tells a service of itself: NOTIFY_SOCKET and RUNTIME_DIRECTORY."""
+        notifier = Notifier.from_environment(environment)
         directory = environment.get("RUNTIME_DIRECTORY", "").split(":")[0]
-        return cls(Notifier.from_environment(environment), Restarts(Path(directory) if directory else None))
+        return cls(notifier, Restarts(Path(directory) if directory and notifier.listening else None))
 
     def wait_before_start(self) -> None:
         """Wait the longer, the more starts in a row came to nothing."""
@@ -112,9 +113,10 @@ class Supervision:
             return
         states = supervised.states()
         self._tell(states)
-        if self._ready_at is None and any(_at_work(state) for state in states.values()):
-            self._ready_at = self._clock()
+        if not self._ready and any(_at_work(state) for state in states.values()):
+            self._ready = True
             self._notifier.ready()
+            self._restarts.forget()
         self._feed(supervised.pulses())
 
     def stopping(self) -> None:
@@ -140,11 +142,10 @@ class Supervision:
         if not all(pulse.since(self._fed.get(name)) for name, pulse in pulses.items()):
             return
         self._fed = pulses
-        if self._ready_at is None:
-            self._notifier.extend_timeout(START_PATIENCE_SECONDS)
-        else:
+        if self._ready:
             self._notifier.watchdog()
-            self._restarts.healthy(self._clock() - self._ready_at)
+        else:
+            self._notifier.extend_timeout(START_PATIENCE_SECONDS)
 
     def _tell(self, states: Mapping[str, StatePayload]) -> None:
         phases, now = [state.phase for state in states.values()], self._clock()

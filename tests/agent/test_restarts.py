@@ -7,11 +7,12 @@ from pathlib import Path
 from agent.restarts import Restarts
 
 
-def start(directory: Path | None, *, healthy_seconds: float = 0.0) -> float:
-    """One life of the agent that ends badly after so many seconds of inspection; the delay before it."""
+def start(directory: Path | None, *, inspects: bool = False) -> float:
+    """One life of the agent that ends badly; the delay before it."""
     restarts = Restarts(directory)
     delay = restarts.begin()
-    restarts.healthy(healthy_seconds)
+    if inspects:
+        restarts.forget()
     return delay
 
 
@@ -21,18 +22,11 @@ def test_the_delay_grows_with_every_start_that_fails(tmp_path: Path) -> None:
     assert delays[-1] == 60.0
 
 
-def test_a_kill_after_a_good_start_costs_nothing(tmp_path: Path) -> None:
+def test_a_kill_of_an_agent_that_inspects_costs_nothing(tmp_path: Path) -> None:
     for _ in range(4):
         start(tmp_path)
-    assert start(tmp_path, healthy_seconds=31.0) > 0
-    assert [start(tmp_path, healthy_seconds=31.0) for _ in range(5)] == [0.0] * 5
-
-
-def test_a_clean_end_is_forgotten(tmp_path: Path) -> None:
-    for _ in range(4):
-        restarts = Restarts(tmp_path)
-        assert restarts.begin() == 0.0
-        restarts.forget()
+    assert start(tmp_path, inspects=True) > 0
+    assert [start(tmp_path, inspects=True) for _ in range(5)] == [0.0] * 5
 
 
 def test_without_a_directory_there_is_no_delay() -> None:

@@ -78,11 +78,11 @@ def test_ready_comes_with_the_first_frames_that_are_learned_from(
     fed = manager.wait_for("WATCHDOG=1", after=ready)
     armed = manager.wait_for("STATUS=line1 armed", after=fed)
     assert "frames/s" in manager.messages[armed]
+    assert not (tmp_path / "starts").exists(), "a start that led to inspection leaves nothing to wait for"
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode == 0
     assert manager.hear()[-2:] == ["STOPPING=1", "STATUS=stopping"]
-    assert not (tmp_path / "starts").exists(), "a clean end leaves nothing to wait for"
 
 
 def test_a_lost_camera_is_waited_for_and_said(

@@ -207,7 +207,7 @@ class Machine:
             self._visitors.append(subprocess.Popen([*self._enter(), *command], stdout=file))
 
     def _end_visitors(self) -> None:
-        """Before process 1 of the machine ends: it waits for whoever came in, and nsenter stops when its child is stopped."""
+        """Process 1 of the machine waits for whoever came in, and nsenter stops when its child is stopped."""
         for visitor in self._visitors:
             visitor.kill()
             visitor.wait()

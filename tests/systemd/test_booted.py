@@ -53,8 +53,10 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
             machine.power_off()
 
 
-def configure(machine: Machine, name: str, *, url: str = "mqtt://127.0.0.1:1883", mqtt: str = "") -> None:
-    machine.write(f"/etc/inspectd/{name}.toml", SETTINGS.format(name=name, bundle=BUNDLE, url=url, mqtt=mqtt))
+def configure(
+    machine: Machine, name: str, *, url: str = "mqtt://127.0.0.1:1883", mqtt: str = "", bundle: str = BUNDLE
+) -> None:
+    machine.write(f"/etc/inspectd/{name}.toml", SETTINGS.format(name=name, bundle=bundle, url=url, mqtt=mqtt))
 
 
 def unit(name: str) -> str:
