@@ -165,7 +165,15 @@ class Machine:
 
     def boot(self) -> Machine:
         """Until systemd says that it is up."""
-        command = ["systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--private-network"]
+        command = [
+            "systemd-nspawn",
+            "--quiet",
+            "--boot",
+            "--register=no",
+            "--keep-unit",
+            "--private-network",
+            "--capability=CAP_BPF,CAP_PERFMON,CAP_SYS_RESOURCE",
+        ]
         with self._log.open("ab") as log:
             self._nspawn = subprocess.Popen(
                 [*command, "--console=pipe", "-D", str(self.tree)], stdin=subprocess.DEVNULL, stdout=log, stderr=log

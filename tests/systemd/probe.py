@@ -55,7 +55,7 @@ def main() -> None:
         "home": attempt(Path("/home/anna/letter").read_text),
         "root's home": listing("/root"),
         "shadow": attempt(Path("/etc/shadow").read_text),
-        "secrets": listing("/etc/credstore"),
+        "another line's secret": attempt(Path("/etc/credstore/inspectd.line2.mqtt-password").read_text),
         "raw socket": open_socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP),
         "packet socket": open_socket(socket.AF_PACKET, socket.SOCK_RAW),
         "netlink socket": open_socket(socket.AF_NETLINK, socket.SOCK_RAW),
@@ -63,17 +63,8 @@ def main() -> None:
         "plant network": reach("192.0.2.1"),
         "signal to init": attempt(lambda: os.kill(1, 0)),
         "become root": attempt(lambda: os.setuid(0)),
-        "run a program from tmp": attempt(run_from_tmp),
     }
     print("PROBE " + json.dumps(found), flush=True)
-
-
-def run_from_tmp() -> None:
-    tool = Path("/tmp/tool")
-    tool.write_text("#!/bin/sh\n")
-    tool.chmod(0o755)
-    if os.posix_spawn(tool, ["tool"], {}):
-        os.wait()
 
 
 if __name__ == "__main__":
