@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DEMO_OUT ?= demo-out
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check lint bench bench-calibration bundles docs constraints clean
+.PHONY: help demo test test-slow test-systemd check lint bench bench-calibration bundles deb docs constraints clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 20
@@ -35,11 +35,15 @@ demo: $(VENV)/.base  ## the whole thing without hardware: simulator, broker, age
 
 test: $(VENV)/.dev  ## all tests but the slow ones
 	@scripts/need-packages $(TEST_PACKAGES)
-	$(BIN)/python -m pytest -m "not slow and not gpu" --doctest-modules agent engines calibration tests
+	$(BIN)/python -m pytest -m "not slow and not gpu and not systemd" --doctest-modules agent engines calibration tests
 
 test-slow: $(VENV)/.dev  ## the tests that take minutes each
 	@scripts/need-packages $(TEST_PACKAGES)
 	$(BIN)/python -m pytest -m slow
+
+test-systemd: $(VENV)/.dev  ## the service on a real systemd, booted in a container (root; the first run builds a Debian)
+	@scripts/need-packages debootstrap:debootstrap systemd-container:systemd-nspawn
+	$(BIN)/python -m pytest -m systemd -s tests/systemd
 
 lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -72,6 +76,9 @@ docs: $(VENV)/.dev  ## write the generated part of docs/ again
 constraints: $(VENV)/.dev  ## resolve constraints.txt again for every Python that we support
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --all-extras --no-annotate --no-header pyproject.toml -o constraints.txt
+
+deb: $(VENV)/.base  ## a Debian package in dist/, wheels inside (ARCH=arm64 PYTHON=3.10 for another machine)
+	packaging/build-deb dist
 
 clean:  ## remove what make made
 	rm -rf $(VENV) $(DEMO_OUT) build dist *.egg-info

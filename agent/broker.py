@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 
 from agent.errors import Permanent, Temporary
 
-# systemd gives a service its secrets as files in this directory (systemd.exec, LoadCredential=).
+# systemd gives a service its secrets as files of these names (systemd.exec, LoadCredential=).
 CREDENTIAL_NAME = "mqtt-password"
+KEY_CREDENTIAL_NAME = "mqtt-key"
 
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
@@ -44,7 +45,7 @@ class Broker:
     ca_file: Path | None = None
     """PEM. None: the CAs of the system."""
     certificate_file: Path | None = None
-    """PEM: the certificate of this client; its key is in `key_file`, or in the same file."""
+    """PEM: the certificate of this client; its key is in `key_file`, the credential `mqtt-key`, or the same file."""
     key_file: Path | None = None
     keepalive_seconds: int = 15
     will_delay_seconds: int = 10
@@ -84,7 +85,7 @@ class Broker:
 
     def password(self) -> str | None:
         """The password, from its file or the systemd credential; raises `Temporary` where it cannot be read."""
-        file = self.password_file or _credential()
+        file = self.password_file or _credential(CREDENTIAL_NAME)
         if self.username is None or file is None:
             return None
         try:
@@ -101,7 +102,8 @@ class Broker:
         if self.ca_file is not None:
             context = ssl.create_default_context(cafile=_readable(self.ca_file, "ca_file"))
         if self.certificate_file is not None:
-            _load_client_certificate(context, self.certificate_file, self.key_file)
+            key = self.key_file or _credential(KEY_CREDENTIAL_NAME)
+            _load_client_certificate(context, self.certificate_file, key)
         return context
 
     def files_changed_at(self) -> tuple[float, ...]:
@@ -134,9 +136,9 @@ def _reason(error: BaseException) -> str:
     return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
 
 
-def _credential() -> Path | None:
+def _credential(name: str) -> Path | None:
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
-    file = Path(directory) / CREDENTIAL_NAME if directory else None
+    file = Path(directory) / name if directory else None
     return file if file is not None and file.exists() else None
 
 

@@ -74,12 +74,18 @@ class Capture(threading.Thread):
         self._on_change = on_change
         self._backoff = backoff or Backoff(FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS)
         self._stopping = threading.Event()
+        self._waiting = False
         self._status = CameraStatus(CameraState.OPENING)
 
     @property
     def status(self) -> CameraStatus:
         """What the camera is doing now."""
         return self._status
+
+    @property
+    def idle(self) -> bool:
+        """True while no frame is due: between two attempts to open, at the end, from files still to come."""
+        return self._waiting or not self._source.live or self._status.state in (CameraState.ENDED, CameraState.FAILED)
 
     def stop(self) -> None:
         """Ask the thread to end; it may be inside a read, so this does not wait."""
@@ -93,7 +99,9 @@ class Capture(threading.Thread):
                 self._set_status(status)
                 if status.state is not CameraState.LOST:
                     break
+                self._waiting = True
                 self._stopping.wait(self._backoff.next_seconds())
+                self._waiting = False
 
     def _session(self) -> CameraStatus | None:
         """Open, read until something happens, close. None: told to stop."""
@@ -141,10 +149,11 @@ class Capture(threading.Thread):
 
 def _log_change(camera: str, previous: CameraStatus, status: CameraStatus) -> None:
     """First failure a warning, repeats quiet, recovery said."""
+    fields = {"camera": camera, "state": status.state.value}
     if status.state is CameraState.FAILED:
-        log.error("camera %s: %s", camera, status.reason)
+        log.error("camera %s: %s", camera, status.reason, extra=fields)
     elif status.state is CameraState.LOST:
         level = logging.DEBUG if previous.state is CameraState.LOST else logging.WARNING
-        log.log(level, "camera %s: %s; trying again", camera, status.reason)
+        log.log(level, "camera %s: %s; trying again", camera, status.reason, extra=fields)
     else:
-        log.info("camera %s: %s", camera, status.state.value)
+        log.info("camera %s: %s", camera, status.state.value, extra=fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
 from pathlib import Path
@@ -252,10 +253,33 @@ def run(
     """Inspect, until SIGTERM or Ctrl-C."""
     from agent.service import Service
     from agent.settings import load
+    from agent.supervision import Supervision
 
     settings = load(config, overrides or ())
     set_up_logging(settings.log.level)
-    Service(settings, read_again=lambda: load(config, overrides or ())).run()
+    # systemd ends an agent that hangs with SIGABRT: the log then shows where every thread stood.
+    faulthandler.enable()
+    supervision = Supervision.from_environment()
+    supervision.wait_before_start()
+    Service(settings, supervision, read_again=lambda: load(config, overrides or ())).run()
+
+
+@app.command()
+def doctor(config: Config, json_document: Json = False) -> None:
+    """What is missing on this device, and the command that mends it. Exit code 1 where there is a problem."""
+    from agent.doctor import Level, examine, lines
+
+    findings = []
+    for finding in examine(config):
+        findings.append(finding)
+        if not json_document:
+            for line in lines(finding):
+                say(line)
+    if json_document:
+        say_json([finding.document() for finding in findings])
+    problems = sum(finding.level is Level.PROBLEM for finding in findings)
+    if problems:
+        raise Permanent(f"{problems} problem{'s' if problems > 1 else ''} found")
 
 
 @app.command()

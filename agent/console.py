@@ -12,6 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from agent.journal import JournalFormatter, is_journal, priority_of
+
 Report = Callable[[float, str], None]
 """Takes how far something is, 0 to 1, and what it is doing."""
 
@@ -31,8 +33,9 @@ def say_json(document: Any) -> None:
 
 def complain(text: str) -> None:
     """A line on standard error for each line of the text."""
+    priority = f"<{priority_of(logging.ERROR)}>" if is_journal(sys.stderr) else ""
     for line in text.splitlines() or ["failed"]:
-        sys.stderr.write(f"inspectd: {line}\n")
+        sys.stderr.write(f"{priority}inspectd: {line}\n")
 
 
 @contextmanager
@@ -54,8 +57,9 @@ def progress_bar(title: str) -> Iterator[Report]:
 
 
 def set_up_logging(level: str) -> None:
-    """A person's format on standard error."""
-    logging.basicConfig(
-        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(message)s", force=True
-    )
+    """To standard error: for journald where it reads it, else in a person's format."""
+    handler = logging.StreamHandler(sys.stderr)
+    people = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s")
+    handler.setFormatter(JournalFormatter() if is_journal(sys.stderr) else people)
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("matplotlib").setLevel(logging.WARNING)

@@ -53,7 +53,13 @@ class Control:
         except (InspectdError, CalibrationError, EngineError) as error:
             log.info("command %s refused: %s", ascii(name[:80]), error)
             return self._response(name, camera, request, error=str(error))
-        log.log(logging.DEBUG if name == "status" else logging.INFO, "command %s by %s done", name, by)
+        log.log(
+            logging.DEBUG if name == "status" else logging.INFO,
+            "command %s by %s done",
+            name,
+            by,
+            extra={"camera": camera, "command": name, "by": by},
+        )
         return self._response(name, camera, request, result=result)
 
     def _handler(self, name: str) -> Handler:

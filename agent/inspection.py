@@ -41,12 +41,15 @@ class Inspection(threading.Thread):
         self._intake = intake
         self._inspector = inspector
         self._on_outcome = on_outcome
+        self.rounds = 0
+        """How often the thread looked for work: it stands still where the engine hangs."""
         self._calls: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
 
     def run(self) -> None:
         """Inspect until there is nothing left. A thread that dies takes no more frames, so that nobody waits for it."""
         try:
             while not self._intake.drained:
+                self.rounds += 1
                 self._run_calls()
                 batch = self._intake.take(IDLE_SECONDS)
                 if batch:

@@ -43,6 +43,7 @@ from agent.settings import CameraSettings, MqttSettings, Settings
 from agent.sources.factory import build_source
 from agent.state import Counters, state_payload
 from agent.station import Candidate, Identity, Outcome, Plan, Station
+from agent.supervision import Pulse, Supervision
 from calibration import Budget, CalibrationError, Drift, Rule, ScoreLog, Store
 from engines.bundle import Bundle, read_bundle
 from engines.engine import Engine, open_engine
@@ -106,12 +107,19 @@ class Line:
 class Service:
     """One agent, from `start` to `stop`."""
 
-    def __init__(self, settings: Settings, read_again: Callable[[], Settings] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        supervision: Supervision | None = None,
+        *,
+        read_again: Callable[[], Settings] | None = None,
+    ) -> None:
         """Open everything that can refuse to open. Raises InspectdError, or an error of engines or calibration.
 
         `read_again` reads the settings where they came from, for `reload`; raises Permanent where they are broken.
         """
         self.settings = settings
+        self.supervision = supervision or Supervision()
         self._read_again = read_again
         self._reloading = threading.Lock()
         self._hung_up = threading.Event()
@@ -120,7 +128,7 @@ class Service:
         directory = _writable(settings.state_directory)
         self.topics = settings.topics
         self.outbox = Outbox(directory / "outbox.sqlite", max_bytes=settings.max_outbox_size)
-        self.publisher = Publisher(_broker(settings.mqtt), self.topics, self.outbox)
+        self.publisher = Publisher(broker_of(settings.mqtt), self.topics, self.outbox)
         self.evidence = Evidence(directory / "evidence", max_bytes=settings.max_evidence_size)
         self.acceptance = Acceptance(settings.site, self.topics, self.outbox, self.evidence)
         self._engines: dict[tuple[str, str], Engine] = {}
@@ -143,6 +151,7 @@ class Service:
 
     def _line(self, name: str, camera: CameraSettings) -> Line:
         bundle = read_bundle(camera.bundle)
+        self.supervision.engine_opens(name, camera.engine)
         engine = self._engine(bundle, camera.engine)
         intake = self._intakes.setdefault(id(engine), Intake())
         directory = _writable(self.settings.state_directory / "cameras" / name)
@@ -215,11 +224,14 @@ class Service:
                 self._heed_hang_up()
                 self._watch_cameras()
                 self._publish_states()
+                self.supervision.look(self)
                 if self._ended():
                     break
         finally:
+            self.supervision.stopping()
             self.shut_down()
         self._raise_failures()
+        self.supervision.ended_well()
 
     def start(self) -> None:
         """Start every thread; the last ones are the cameras."""
@@ -344,8 +356,10 @@ class Service:
 
     def _take_candidate(self, line: Line, candidate: Candidate) -> None:
         """A first calibration is in force; a later one is previewed, elsewhere, since that reads a day of scores."""
-        log.info("camera %s: calibrated: %s", line.name, candidate.calibration.promise)
-        if line.station.calibration is not candidate.calibration:
+        calibration = candidate.calibration
+        fields = {"camera": line.name, "calibration": calibration.id, "threshold": calibration.threshold.value}
+        log.info("camera %s: calibrated: %s", line.name, calibration.promise, extra=fields)
+        if line.station.calibration is not calibration:
             line.score_log.flush()
             threading.Thread(
                 target=self._preview, args=(line, candidate), name=f"preview-{line.name}", daemon=True
@@ -407,6 +421,7 @@ class Service:
             alarm.event.value,
             alarm.score,
             alarm.threshold,
+            extra={"camera": line.name, "alarm": alarm.id, "event": alarm.event.value, "frame": alarm.frame},
         )
         if self._metrics is not None:
             self._metrics.count(alarm)
@@ -461,6 +476,13 @@ class Service:
             self.settings.site, line.station, line.capture, line.intake, line.counters, line.model, utc_now()
         )
 
+    def pulses(self) -> dict[str, Pulse]:
+        """How far each camera has got, by name."""
+        return {
+            line.name: Pulse(line.inspection.rounds if line.inspection else 0, line.counters.frames, line.capture.idle)
+            for line in self.lines.values()
+        }
+
 
 def plan_of(camera: CameraSettings) -> Plan:
     """How the settings want a camera calibrated."""
@@ -476,7 +498,8 @@ def plan_of(camera: CameraSettings) -> Plan:
     )
 
 
-def _broker(mqtt: MqttSettings) -> Broker:
+def broker_of(mqtt: MqttSettings) -> Broker:
+    """How the settings want the broker reached."""
     return Broker(
         url=mqtt.url,
         username=mqtt.username,
@@ -499,4 +522,4 @@ def _writable(directory: Path) -> Path:
     return directory
 
 
-__all__ = ["Line", "Service", "plan_of", "utc_now"]
+__all__ = ["Line", "Service", "broker_of", "plan_of", "utc_now"]

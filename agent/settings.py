@@ -259,6 +259,24 @@ def default_state_directory() -> Path:
     return (Path(given) if given else Path.home() / ".local" / "state") / "inspectd"
 
 
+# Settings in this directory are those of `inspectd@<name>`, and the unit says where its directories are.
+SERVICE_SETTINGS = Path("/etc/inspectd")
+
+
+def service_paths(config: Path) -> dict[str, Path]:
+    """Where state and socket of the service with these settings are; empty where they are no service's.
+
+    >>> {key: str(path) for key, path in service_paths(Path("/etc/inspectd/line1.toml")).items()}
+    {'state_directory': '/var/lib/inspectd/line1', 'control_socket': '/run/inspectd/line1/control.sock'}
+    """
+    if config.absolute().parent != SERVICE_SETTINGS:
+        return {}
+    return {
+        "state_directory": Path("/var/lib/inspectd") / config.stem,
+        "control_socket": Path("/run/inspectd") / config.stem / "control.sock",
+    }
+
+
 class Settings(BaseSettings):
     """All settings of one agent."""
 
@@ -334,7 +352,8 @@ def load(config: Path, overrides: Sequence[str] = ()) -> Settings:
         raise Permanent("\n".join(f"{config}: {line}" for line in _explain(error))) from None
     except tomllib.TOMLDecodeError as error:
         raise Permanent(f"{config}: not TOML: {error}") from None
-    return _with_absolute_paths(settings, config.absolute().parent)
+    defaults = {key: path for key, path in service_paths(config).items() if key not in settings.model_fields_set}
+    return _with_absolute_paths(settings.model_copy(update=defaults), config.absolute().parent)
 
 
 def _require_readable(config: Path) -> None:

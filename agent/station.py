@@ -403,7 +403,8 @@ class Station:
     def _refuse(self, error: CalibrationError) -> None:
         """A window that cannot be used: say why, and try again with the next frames unless an older one is in force."""
         self.reason = str(error)
-        log.warning("camera %s: calibration refused: %s", self.identity.camera, error)
+        camera = self.identity.camera
+        log.warning("camera %s: calibration refused: %s", camera, error, extra={"camera": camera})
         if self._calibration is None:
             self._begin(self.plan)
 

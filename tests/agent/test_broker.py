@@ -132,6 +132,21 @@ def test_rotated_file_makes_a_standing_connection_new(
         wait_until(lambda: log.read_text().count("New client connected") == 2)
 
 
+def test_the_key_of_a_client_certificate_may_be_a_credential(
+    mosquitto: StartBroker, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd hands the key to this service alone; the certificate is no secret."""
+    broker = mosquitto(lines=tls_lines(authority, *authority.issue("server"), "require_certificate true"))
+    certificate, key = authority.issue("client")
+    (tmp_path / "credentials").mkdir()
+    shutil.move(key, tmp_path / "credentials" / "mqtt-key")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
+    options = tls_broker(broker.port, ca_file=authority.certificate, certificate_file=certificate)
+    with delivering("", tmp_path, broker=options) as (outbox, publisher):
+        accept(outbox, "a1")
+        assert publisher.wait_until_delivered(20)
+
+
 @pytest.mark.parametrize("content", [None, "not a certificate"])
 def test_unusable_ca_file_is_one_line(tmp_path: Path, content: str | None) -> None:
     file = tmp_path / "ca.pem"

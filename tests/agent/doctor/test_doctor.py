@@ -1,0 +1,323 @@
+"""`inspectd doctor` on what it will meet: real bundles, real brokers, real files, and what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.doctor import Finding, Level, broker, camera, disk, examine, lines, machine, model, unit
+from agent.settings import Settings, load
+from engines.bundle import Bundle
+from tests.broker import Mosquitto, Subscriber
+
+SETTINGS = """\
+site = "plant"
+state_directory = "{state}"
+max_evidence_size = "10 MiB"
+max_outbox_size = "10 MiB"
+[mqtt]
+url = "{url}"
+{mqtt}
+[cameras.line1]
+bundle = "{bundle}"
+source = {source}
+"""
+SIMULATOR = '{ kind = "simulator", frames_per_second = 50.0 }'
+
+Configure = Callable[..., Path]
+
+
+@pytest.fixture
+def configure(tmp_path: Path, tiny_bundle: Bundle) -> Configure:
+    """Writes settings; whatever is not given works, but for the broker, which is not there."""
+
+    def write(source: str = SIMULATOR, url: str = "mqtt://127.0.0.1:1", mqtt: str = "", bundle: object = None) -> Path:
+        config = tmp_path / "line1.toml"
+        text = SETTINGS.format(
+            state=tmp_path / "state", url=url, mqtt=mqtt, bundle=bundle or tiny_bundle.path, source=source
+        )
+        config.write_text(text)
+        return config
+
+    return write
+
+
+def levels(findings: list[Finding]) -> list[Level]:
+    return [finding.level for finding in findings]
+
+
+def only(findings: object) -> Finding:
+    (finding,) = list(findings)  # type: ignore[call-overload]
+    return finding
+
+
+def test_a_device_that_is_fit_has_no_problem(
+    configure: Configure, mosquitto: Callable[..., Mosquitto], capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = configure(url=mosquitto().url)
+    command = [sys.executable, "-m", "agent.cli", "doctor", "--config", str(config)]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    findings = {finding["subject"]: finding for finding in json.loads(done.stdout)}
+    assert "problem" not in {finding["level"] for finding in findings.values()}
+    assert {"settings", "python", "gpu", "clock", "disk", "bundle tiny.bundle", "engine onnxruntime"} < set(findings)
+    assert "40×40" not in findings["camera line1"]["text"]
+    assert "8 bit" in findings["camera line1"]["text"]
+    assert "frames/s" in findings["camera line1"]["text"]
+    assert findings["broker"]["level"] == "ok"
+    assert all(finding["mend"] for finding in findings.values() if finding["level"] != "ok")
+
+
+def test_a_problem_is_exit_code_1_and_says_what_mends_it(configure: Configure) -> None:
+    config = configure(source='{ kind = "camera", device = "/dev/inspectd-none" }')
+    command = [sys.executable, "-m", "agent.cli", "doctor", "--config", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "problem  camera line1: camera /dev/inspectd-none does not exist" in done.stdout
+    assert "→ v4l2-ctl --list-devices" in done.stdout
+    assert "nothing listens there" in done.stdout
+    assert done.stderr.splitlines() == ["inspectd: 2 problems found"]
+
+
+def test_settings_that_are_wrong_are_the_one_finding(tmp_path: Path) -> None:
+    config = tmp_path / "line1.toml"
+    config.write_text('site = "plant"\n[cameras.line1]\nbundel = "x"\n')
+    findings = list(examine(config))
+    assert set(levels(findings)) == {Level.PROBLEM}
+    assert any("did you mean bundle?" in finding.text for finding in findings)
+
+
+def test_a_finding_is_a_line_and_its_mending_another() -> None:
+    finding = Finding(Level.WARNING, "clock", "kept by no time server", "timedatectl set-ntp true")
+    assert list(lines(finding)) == [
+        "warning  clock: kept by no time server",
+        "         → timedatectl set-ntp true",
+    ]
+
+
+# The machine
+
+
+@pytest.mark.parametrize(
+    ("version", "level"), [((3, 10), Level.OK), ((3, 13), Level.OK), ((3, 9), Level.WARNING), ((3, 15), Level.WARNING)]
+)
+def test_python_is_one_that_was_tested(configure: Configure, version: tuple[int, int], level: Level) -> None:
+    assert only(machine.check_python(load(configure()), version)).level is level
+
+
+@pytest.mark.parametrize(
+    ("seconds", "synchronised", "level"),
+    [
+        (0.0, True, Level.PROBLEM),
+        (1.8e9, True, Level.OK),
+        (1.8e9, False, Level.WARNING),
+        (1.8e9, None, Level.WARNING),
+    ],
+)
+def test_a_clock_has_to_be_set_and_kept(
+    configure: Configure, seconds: float, synchronised: bool | None, level: Level
+) -> None:
+    found = only(machine.check_clock(load(configure()), lambda: seconds, lambda: synchronised))
+    assert found.level is level
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may open everything")
+def test_a_gpu_that_this_user_may_not_open_is_said(configure: Configure, tmp_path: Path) -> None:
+    (tmp_path / "nvidia0").touch(mode=0)
+    assert "video,render" in str(only(machine.check_gpu(load(configure()), [str(tmp_path / "nvidia0")])).mend)
+
+
+def test_a_gpu_is_found_by_its_device(configure: Configure, tmp_path: Path) -> None:
+    (tmp_path / "nvidia0").touch()
+    assert "can be opened" in only(machine.check_gpu(load(configure()), [str(tmp_path / "nvidia0")])).text
+    assert "none here" in only(machine.check_gpu(load(configure()), [str(tmp_path / "nvidia1")])).text
+
+
+# The model
+
+
+def test_an_altered_bundle_is_a_problem(configure: Configure, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    altered = tmp_path / "altered.bundle"
+    shutil.copytree(tiny_bundle.path, altered)
+    with (altered / "model.onnx").open("ab") as stream:
+        stream.write(b"\0")
+    settings = load(configure(bundle=altered))
+    found = only(model.check_bundles(settings))
+    assert found.level is Level.PROBLEM
+    assert "model.onnx" in found.text
+    assert list(model.check_engines(settings)) == [], "said once"
+
+
+def test_an_engine_that_cannot_keep_up_is_a_warning(configure: Configure) -> None:
+    source = '{ kind = "simulator", frames_per_second = 1000000.0 }'
+    found = only(model.check_engines(load(configure(source=source))))
+    assert found.level is Level.WARNING
+    assert "of its time" in found.text
+
+
+# The camera
+
+
+def test_a_picture_that_the_bundle_does_not_take_is_a_problem(configure: Configure) -> None:
+    found = only(camera.check_cameras(load(configure(source='{ kind = "simulator", mode = "xray" }'))))
+    assert found.level is Level.PROBLEM
+    assert "16 bit" in found.text
+
+
+def test_an_empty_folder_is_a_problem(configure: Configure, tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    found = only(camera.check_cameras(load(configure(source=f'{{ kind = "folder", path = "{tmp_path / "parts"}" }}'))))
+    assert found.level is Level.PROBLEM
+
+
+def test_a_camera_slower_than_asked_is_a_warning(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The simulator cannot draw so many frames a second, on any machine."""
+    found = only(camera.check_cameras(load(configure(source='{ kind = "simulator", frames_per_second = 1000000.0 }'))))
+    assert found.level is Level.WARNING
+    assert "wanted 1e+06 frames/s" in found.text
+
+
+# The broker
+
+
+def test_a_wrong_password_is_said(configure: Configure, mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
+    (tmp_path / "users").write_text("")
+    broker_process = mosquitto(lines=["allow_anonymous false", f"password_file {tmp_path / 'users'}"])
+    found = list(broker.check_broker(load(configure(url=broker_process.url))))
+    assert levels(found) == [Level.PROBLEM]
+    assert "refuses the connection" in found[0].text
+
+
+def test_missing_rights_are_said(configure: Configure, mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
+    (tmp_path / "rights").write_text("topic read other/#\n")
+    found = list(broker.check_broker(load(configure(url=mosquitto(lines=[f"acl_file {tmp_path / 'rights'}"]).url))))
+    assert levels(found) == [Level.OK, Level.PROBLEM]
+    assert "may not publish to inspectd/plant/#" in found[1].text
+
+
+def test_the_check_disturbs_no_subscriber_and_no_agent(
+    configure: Configure, mosquitto: Callable[..., Mosquitto]
+) -> None:
+    """One message, on the topic of an answer; nothing retained, no status, no alarm; the agent's session stands."""
+    running = mosquitto()
+    agent = Subscriber(running, "#", client_id="inspectd-plant")
+    settings = load(configure(url=running.url, mqtt="allow_insecure_commands = true"))
+    assert levels(list(broker.check_broker(settings))) == [Level.OK, Level.OK]
+    assert [message.topic for message in agent.messages] == ["inspectd/plant/response/doctor"]
+    assert agent.client.is_connected()
+    late = Subscriber(running, "inspectd/#")
+    assert late.messages == []
+    agent.close()
+    late.close()
+
+
+# The disk
+
+
+def test_quotas_beyond_the_disk_are_a_problem(configure: Configure) -> None:
+    settings = load(configure(), ["max_evidence_size=1000000 GiB"])
+    assert disk.check_disk(settings) is not None
+    worst = [found for found in disk.check_disk(settings) if found.level is Level.PROBLEM]
+    assert "the quotas still take" in worst[0].text
+
+
+def test_the_file_system_of_a_place_is_the_innermost_mount(tmp_path: Path) -> None:
+    mounts = tmp_path / "mounts"
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    mounts.write_text(f"/dev/sda / ext4 rw 0 0\ntmpfs {inner} tmpfs rw 0 0\n")
+    assert disk.file_system(inner / "state", mounts) == "tmpfs"
+    assert disk.file_system(tmp_path, mounts) == "ext4"
+
+
+# The service
+
+
+def service_settings(configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Settings, Path]:
+    """The settings lie where those of services do."""
+    monkeypatch.setattr(unit, "SERVICE_SETTINGS", tmp_path)
+    config = configure()
+    return load(config), config
+
+
+def test_settings_of_no_service_are_told_how_to_become_one(configure: Configure) -> None:
+    config = configure()
+    found = only(unit.check_unit(load(config), config))
+    assert found.level is Level.WARNING
+    assert "systemctl enable --now inspectd@line1.service" in str(found.mend)
+
+
+def test_what_the_service_cannot_see_is_a_problem(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pytest's own folder is below /tmp, which the unit hides."""
+    settings, config = service_settings(configure, tmp_path, monkeypatch)
+    assert {found.level for found in unit.check_sight(settings, config)} == {Level.PROBLEM}
+    monkeypatch.setattr(unit, "HIDDEN", ())
+    for folder in (
+        config,
+        *config.parents,
+        settings.cameras["line1"].bundle,
+        *settings.cameras["line1"].bundle.parents,
+    ):
+        if str(folder).startswith("/tmp/pytest"):
+            folder.chmod(0o755)
+    config.chmod(0o600)
+    assert any("may not be read by the service" in found.text for found in unit.check_sight(settings, config))
+
+
+def test_two_services_of_one_site_are_a_problem(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, config = service_settings(configure, tmp_path, monkeypatch)
+    assert list(unit.check_neighbours(settings, config)) == []
+    shutil.copy(config, tmp_path / "line2.toml")
+    assert "line2 has the same site 'plant'" in only(unit.check_neighbours(settings, config)).text
+    other = (tmp_path / "line2.toml").read_text().replace('"plant"', '"plant-line2"')
+    (tmp_path / "line2.toml").write_text(other)
+    assert list(unit.check_neighbours(settings, config)) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "level", "mend"),
+    [
+        ({"LoadState": "not-found"}, Level.PROBLEM, "daemon-reload"),
+        ({"LoadState": "loaded", "ActiveState": "failed", "Result": "watchdog"}, Level.PROBLEM, "journalctl"),
+        ({"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "disabled"}, Level.WARNING, "enable"),
+        ({"LoadState": "loaded", "ActiveState": "inactive", "UnitFileState": "enabled"}, Level.WARNING, "start"),
+        ({"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled"}, Level.OK, None),
+    ],
+)
+def test_the_unit_is_judged_by_what_systemd_says(found: dict[str, str], level: Level, mend: str | None) -> None:
+    judged = unit._unit("inspectd@line1.service", found)
+    assert judged.level is level
+    assert (judged.mend is None) if mend is None else (mend in str(judged.mend))
+
+
+def test_a_password_for_everybody_is_a_warning(configure: Configure, tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("geheim")
+    config = configure(mqtt=f'username = "inspectd"\npassword_file = "{secret}"')
+    secret.chmod(0o644)
+    assert only(unit.check_credentials(load(config), config)).level is Level.WARNING
+    secret.chmod(0o640)
+    assert only(unit.check_credentials(load(config), config)).level is Level.OK
+    secret.unlink()
+    assert only(unit.check_credentials(load(config), config)).level is Level.PROBLEM
+
+
+def test_a_credential_is_looked_for_where_the_unit_takes_it_from(configure: Configure, tmp_path: Path) -> None:
+    config = configure(mqtt='username = "inspectd"')
+    missing = only(unit.check_credentials(load(config), config, tmp_path))
+    assert missing.level is Level.WARNING
+    assert str(tmp_path / "inspectd.line1.mqtt-password") in missing.text
+    (tmp_path / "inspectd.line1.mqtt-password").write_text("geheim")
+    (tmp_path / "inspectd.line1.mqtt-password").chmod(0o600)
+    assert only(unit.check_credentials(load(config), config, tmp_path)).level is Level.OK

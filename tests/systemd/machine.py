@@ -1,0 +1,258 @@
+"""A Debian with a real systemd, booted in a container; the agent in it is installed from this working tree.
+
+The tree is built once (debootstrap, then the wheels that the agent needs) and kept outside the repository; a machine
+gets an overlay of its own over it. Root, systemd-nspawn and debootstrap are needed; a network for the first
+build alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+CACHE = Path(os.environ.get("INSPECTD_TEST_CACHE", Path.home() / ".cache" / "inspectd-tests"))
+SUITE = "bookworm"
+PACKAGES = "systemd,systemd-sysv,dbus,mosquitto,mosquitto-clients,python3,python3-venv,iproute2"
+
+# What the test machine lacks to boot a container; empty where nothing.
+MISSING = [
+    name
+    for name in ("debootstrap", "systemd-nspawn", "nsenter")
+    if shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin") is None
+]
+
+# What a wheel is made of; copied first, since setuptools leaves things where it builds.
+SOURCES = ("agent", "engines", "calibration", "pyproject.toml", "README.md", "LICENSE")
+
+# IPAddressDeny= is a BPF program on a control group of version 2, and nspawn takes over the version it finds here:
+# so it finds version 2 alone. It keeps its process id, since everything here is `exec`.
+UNIFIED = [
+    *("unshare", "--mount", "sh", "-c"),
+    'umount -l /sys/fs/cgroup/* /sys/fs/cgroup 2>/dev/null; mount -t cgroup2 cgroup2 /sys/fs/cgroup; exec "$0" "$@"',
+]
+
+# nspawn's exit status where the container asked for a reboot and nspawn runs under somebody who is to start it again.
+REBOOT = 133
+
+
+def call(*command: str | Path, **options: Any) -> str:
+    """Run to the end; its output. Fails with all that it said."""
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, **options)
+    assert done.returncode == 0, f"{' '.join(map(str, command))}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def base_tree() -> Path:
+    """Debian with systemd, Mosquitto and Python, as debootstrap makes it."""
+    tree = CACHE / f"{SUITE}-{_digest(PACKAGES)}"
+    if not tree.exists():
+        building = tree.with_suffix(".building")
+        shutil.rmtree(building, ignore_errors=True)
+        building.parent.mkdir(parents=True, exist_ok=True)
+        call("debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, building)
+        building.rename(tree)
+    return tree
+
+
+def agent_layer(base: Path) -> Path:
+    """An upper directory for overlayfs: /opt/inspectd with the agent's base install. Wheels inside, no network."""
+    wheels = _wheels()
+    layer = CACHE / f"agent-{_digest(base.name, *sorted(wheel.name for wheel in wheels.iterdir()))}"
+    if not layer.exists():
+        building = layer.with_suffix(".building")
+        shutil.rmtree(building, ignore_errors=True)
+        with Overlay([base], building) as tree:
+            shutil.copytree(wheels, tree / "opt/wheels")
+            inside(tree, "python3", "-m", "venv", "/opt/inspectd")
+            install = ["/opt/inspectd/bin/pip", "install", "--quiet", "--no-index", "--find-links=/opt/wheels"]
+            inside(tree, *install, *(f"/opt/wheels/{wheel.name}" for wheel in wheels.iterdir()))
+            shutil.rmtree(tree / "opt/wheels")
+        building.rename(layer)
+    return layer / "upper"
+
+
+def install_agent(tree: Path, scratch: Path) -> None:
+    """The agent of this working tree, its units and its drop-ins."""
+    sources = scratch / "sources"
+    sources.mkdir(parents=True)
+    for name in SOURCES:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, sources / name)
+    call(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", scratch, sources)
+    (wheel,) = scratch.glob("inspectd-*.whl")
+    shutil.copy(wheel, tree / "opt")
+    inside(tree, "/opt/inspectd/bin/pip", "install", "--quiet", "--no-index", "--no-deps", f"/opt/{wheel.name}")
+    shutil.copy(ROOT / "systemd/inspectd@.service", tree / "etc/systemd/system")
+    (tree / "etc/inspectd").mkdir(exist_ok=True)
+
+
+def inside(tree: Path, *command: str) -> str:
+    """Run one command in a tree that is not booted, without a network."""
+    nspawn = [
+        "systemd-nspawn",
+        "--quiet",
+        "--register=no",
+        "--keep-unit",
+        "--pipe",
+        "--private-network",
+        "-D",
+        str(tree),
+    ]
+    return call(*nspawn, *command)
+
+
+def _wheels() -> Path:
+    """Wheels of what the agent needs, at the versions of constraints.txt."""
+    inputs = [(ROOT / name).read_text() for name in ("constraints.txt", "pyproject.toml")]
+    wheels = CACHE / f"wheels-{_digest(*inputs)}"
+    if not wheels.exists():
+        building = wheels.with_suffix(".building")
+        shutil.rmtree(building, ignore_errors=True)
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "--quiet",
+            "-c",
+            ROOT / "constraints.txt",
+            "--wheel-dir",
+            building,
+        ]
+        call(*command, ROOT)
+        for own in building.glob("inspectd-*.whl"):
+            own.unlink()
+        building.rename(wheels)
+    return wheels
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12]
+
+
+class Overlay:
+    """Trees one over the other, mounted; what is written goes to `directory/upper`."""
+
+    def __init__(self, lower: Sequence[Path], directory: Path) -> None:
+        """`lower`: the last one is at the bottom."""
+        self._lower = lower
+        self._directory = directory
+        self.tree = directory / "tree"
+
+    def __enter__(self) -> Path:
+        for name in ("upper", "work", "tree"):
+            (self._directory / name).mkdir(parents=True)
+        lower = ":".join(map(str, self._lower))
+        options = f"lowerdir={lower},upperdir={self._directory}/upper,workdir={self._directory}/work"
+        call("mount", "-t", "overlay", "overlay", "-o", options, self.tree)
+        return self.tree
+
+    def __exit__(self, *_: object) -> None:
+        call("umount", self.tree)
+        shutil.rmtree(self._directory / "work")
+        self.tree.rmdir()
+
+
+class Machine:
+    """A tree, booted. Commands run in it as root."""
+
+    def __init__(self, tree: Path, log: Path) -> None:
+        self.tree = tree
+        self._log = log
+        self._nspawn: subprocess.Popen[bytes] | None = None
+        self._visitors: list[subprocess.Popen[bytes]] = []
+
+    def boot(self) -> Machine:
+        """Until systemd says that it is up."""
+        command = [*UNIFIED, "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--private-network"]
+        command += ["--capability=CAP_BPF,CAP_PERFMON", "--system-call-filter=bpf"]
+        with self._log.open("ab") as log:
+            self._nspawn = subprocess.Popen(
+                [*command, "--console=pipe", "-D", str(self.tree)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        self.wait_until(lambda: self.attempt("systemctl", "is-system-running") in ("running", "degraded"), what="boot")
+        return self
+
+    def reboot(self) -> None:
+        """As `reboot` on the machine; this side does what a firmware does."""
+        assert self._nspawn is not None
+        self._end_visitors()
+        self.attempt("systemctl", "--no-block", "reboot")
+        assert self._nspawn.wait(60) == REBOOT, self._log.read_text(errors="replace")[-2000:]
+        self.boot()
+
+    def power_off(self) -> None:
+        self._end_visitors()
+        if self._nspawn is not None and self._nspawn.poll() is None:
+            self.attempt("systemctl", "--no-block", "poweroff")
+            try:
+                self._nspawn.wait(60)
+            except subprocess.TimeoutExpired:
+                self._nspawn.kill()
+                self._nspawn.wait()
+
+    def run(self, *command: str, timeout: float = 120.0) -> str:
+        """To the end, in the booted machine; fails where it fails."""
+        return call(*self._enter(), *command, timeout=timeout).strip()
+
+    def attempt(self, *command: str) -> str:
+        """The output, whatever the exit status."""
+        if not self._leader():
+            return ""
+        return subprocess.run([*self._enter(), *command], capture_output=True, text=True, check=False).stdout.strip()
+
+    def start(self, *command: str, output: Path) -> None:
+        """In the background, until the machine goes down; its output goes to a file of this side."""
+        with output.open("wb") as file:
+            self._visitors.append(subprocess.Popen([*self._enter(), *command], stdout=file))
+
+    def _end_visitors(self) -> None:
+        """Process 1 of the machine waits for whoever came in, and nsenter stops when its child is stopped."""
+        for visitor in self._visitors:
+            visitor.kill()
+            visitor.wait()
+        self._visitors.clear()
+
+    def write(self, path: str, text: str, mode: int = 0o644) -> None:
+        """A file of the machine."""
+        file = self.tree / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        file.chmod(mode)
+
+    def show(self, unit: str, *properties: str) -> dict[str, str]:
+        """Properties of a unit, as systemd tells them."""
+        text = self.attempt("systemctl", "show", unit, *(f"--property={name}" for name in properties))
+        return dict(line.split("=", 1) for line in text.splitlines())
+
+    def journal(self, unit: str) -> str:
+        return self.attempt("journalctl", "--no-pager", "--output=short-precise", "--unit", unit)
+
+    @staticmethod
+    def wait_until(
+        condition: Callable[[], Any], *, seconds: float = 90.0, what: str, facts: Callable[[], str] = str
+    ) -> None:
+        """Look again and again; `facts` are told where it does not come true."""
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, f"{what}: not within {seconds:g} s\n{facts()}"
+            time.sleep(0.05)
+
+    def _enter(self) -> list[str]:
+        return ["nsenter", "--all", "--target", str(self._leader())]
+
+    def _leader(self) -> int | None:
+        """The container's process 1, seen from here; None while there is none."""
+        assert self._nspawn is not None
+        if self._nspawn.poll() is not None:
+            return None
+        children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children").read_text().split()
+        return int(children[0]) if children else None

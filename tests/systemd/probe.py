@@ -1,0 +1,71 @@
+"""Runs in the service's sandbox and tries what it may and may not do: a JSON object, how each attempt ended.
+
+Python's standard library alone: this file is copied into the booted machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+DONE = "done"
+
+
+def attempt(what: Callable[[], object]) -> str:
+    """`done`, or the reason why not."""
+    try:
+        what()
+    except OSError as error:
+        return error.strerror or str(error)
+    return DONE
+
+
+def reach(address: str) -> str:
+    return attempt(lambda: socket.create_connection((address, 8099), timeout=2).close())
+
+
+def open_socket(family: int, kind: int, protocol: int = 0) -> str:
+    return attempt(lambda: socket.socket(family, kind, protocol).close())
+
+
+def listing(directory: str) -> str:
+    return attempt(lambda: list(Path(directory).iterdir()))
+
+
+def own(directory: str) -> str:
+    """Write to a directory that systemd gave to the service."""
+    return attempt((Path(os.environ[directory]) / "probe").touch)
+
+
+def main() -> None:
+    found = {
+        "user": os.getuid(),
+        "own state": own("STATE_DIRECTORY"),
+        "own runtime": own("RUNTIME_DIRECTORY"),
+        "own log": own("LOGS_DIRECTORY"),
+        "own tmp": attempt(Path("/tmp/probe").touch),
+        "write etc": attempt(Path("/etc/inspectd/probe").touch),
+        "write opt": attempt(Path("/opt/inspectd/probe").touch),
+        "write usr": attempt(Path("/usr/probe").touch),
+        "write var": attempt(Path("/var/lib/probe").touch),
+        "another line's state": listing("/var/lib/inspectd/line1"),
+        "home": attempt(Path("/home/anna/letter").read_text),
+        "root's home": listing("/root"),
+        "shadow": attempt(Path("/etc/shadow").read_text),
+        "another line's secret": attempt(Path("/etc/credstore/inspectd.line2.mqtt-password").read_text),
+        "raw socket": open_socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP),
+        "packet socket": open_socket(socket.AF_PACKET, socket.SOCK_RAW),
+        "netlink socket": open_socket(socket.AF_NETLINK, socket.SOCK_RAW),
+        "loopback": reach("127.0.0.1"),
+        "plant network": reach("192.0.2.1"),
+        "signal to init": attempt(lambda: os.kill(1, 0)),
+        "become root": attempt(lambda: os.setuid(0)),
+    }
+    print("PROBE " + json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    main()
