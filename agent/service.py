@@ -273,7 +273,8 @@ class Service:
     def _heed_hang_up(self) -> None:
         if self._hung_up.is_set():
             self._hung_up.clear()
-            response = self.control.execute("reload", None, b"", by="SIGHUP")
+            with self.supervision.reloading():
+                response = self.control.execute("reload", None, b"", by="SIGHUP")
             if not response.ok:
                 log.error("settings not read again: %s", response.error)
 

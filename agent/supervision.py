@@ -131,6 +131,9 @@ class Supervision:
     @contextmanager
     def reloading(self) -> Iterator[None]:
         """Around reading the settings again, where that was asked for by `systemctl reload` or SIGHUP."""
+        if not self._ready:
+            yield
+            return
         self._notifier.reloading()
         try:
             yield

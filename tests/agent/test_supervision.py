@@ -150,6 +150,10 @@ def test_a_folder_at_its_end_was_ready(
 
 def test_reload_is_said_and_ends_with_ready(tmp_path: Path, manager: Manager) -> None:
     supervision = Supervision.from_environment(environment(manager, tmp_path))
+    with supervision.reloading():
+        pass
+    assert manager.hear() == [], "a start that is not over would be taken for one that is"
+    supervision._ready = True
     with pytest.raises(ValueError, match="bad settings"), supervision.reloading():
         raise ValueError("bad settings")
     assert [message.splitlines()[0] for message in manager.hear()] == ["RELOADING=1", "READY=1"]
