@@ -113,14 +113,15 @@ def scraped(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -> Fa
 
 def test_frames_latency_and_scores_are_told(scraped: Families) -> None:
     frames = value(scraped, "inspectd_frames_total", camera="line1")
-    assert frames > 300
+    assert frames > 80, "the window and more"
+    assert frames + value(scraped, "inspectd_frames_dropped_total", camera="line1") > 300
     for stage in ("queue", "engine", "station", "verdict"):
         count = value(scraped, "inspectd_latency_seconds_count", camera="line1", stage=stage)
         assert abs(count - frames) <= 2, "a frame may be under way"
     parts = [value(scraped, "inspectd_latency_seconds_sum", stage=stage) for stage in ("queue", "engine", "station")]
     assert sum(parts) == pytest.approx(value(scraped, "inspectd_latency_seconds_sum", stage="verdict"), rel=0.05)
     assert value(scraped, "inspectd_threshold", camera="line1") > 0
-    assert 0 < value(scraped, "inspectd_score_count", camera="line1") < frames - 50, "without the black ones"
+    assert 0 < value(scraped, "inspectd_score_count", camera="line1") < frames, "without the black ones"
     assert 0 < value(scraped, "inspectd_score_ratio_count", camera="line1") < frames, "judged ones only"
     assert value(scraped, "inspectd_frames_per_second", camera="line1") > 0
 
