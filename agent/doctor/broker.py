@@ -49,7 +49,7 @@ def _visit_either(broker: Broker, settings: Settings) -> Iterator[Finding]:
 def _visit(broker: Broker, settings: Settings, protocol: Protocol) -> Iterator[Finding]:
     # A name of its own: with the agent's, the broker would throw the running agent out.
     connection = Connection(broker, client_id=f"inspectd-doctor-{uuid.uuid4().hex[:8]}", protocol=protocol)
-    topics = Topics(settings.site, agent_template=f"{settings.mqtt.prefix}/{{site}}")
+    topics = settings.topics
     try:
         connection.open()
         entered = _await(connection, Connected)
