@@ -69,6 +69,8 @@ def test_training_again_with_the_same_seed_gives_the_same_model(
 def test_training_that_is_interrupted_leaves_a_usable_bundle(good_parts: Path, tmp_path: Path) -> None:
     """A real Ctrl-C while a step is under way, and an impatient second one while the bundle is being written."""
     shares = []
+    # A shell without job control starts what it puts into the background deaf to Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def press(share: float, message: str) -> None:
         shares.append(share)
@@ -87,6 +89,7 @@ def test_training_that_is_interrupted_leaves_a_usable_bundle(good_parts: Path, t
         progress=press,
         seed=1,
     )
+    signal.signal(signal.SIGINT, before)
     assert result.record.stopped == "interrupted"
     assert result.record.steps == 3
     assert shares == sorted(shares)
