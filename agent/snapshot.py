@@ -21,9 +21,7 @@ from agent.records import Phase
 from agent.station import Seen
 
 
-def take_snapshot(
-    camera: str, seen: Seen, *, phase: Phase, reason: str | None, now_monotonic: float
-) -> SnapshotResult:
+def take_snapshot(camera: str, seen: Seen, *, phase: Phase, reason: str | None, now_monotonic: float) -> SnapshotResult:
     """The answer, still without pictures; `now_monotonic` seconds is on the clock of the frames."""
     frame, calibration = seen.frame, seen.calibration
     return SnapshotResult(

@@ -70,6 +70,7 @@ def test_event_is_told_of_once_in_words() -> None:
     assert len(lines) == 1
     assert "cam  DRIFT  good parts score 0.8 standard deviations lower" in lines[0]
 
+
 def test_an_alarm_about_the_camera_says_what_is_wrong_with_it() -> None:
     lines: list[str] = []
     watcher = Watcher(lines.append)
