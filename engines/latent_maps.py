@@ -53,8 +53,6 @@ class Latents(NamedTuple):
     """Of the reconstructions, unit vectors [N, 64]."""
     shallow: Tensor
     """Features of the frames after one layer, [N, 16, H/4, W/4], float32 also where the rest is not."""
-    shallow_again: Tensor
-    """Of the reconstructions, same shape."""
 
 
 def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -134,8 +132,18 @@ class MapEncoder(nn.Module):
 
     def features(self, frames: Tensor) -> list[Tensor]:
         """Features at strides 4, 8, 16 and 32, before the top-down path."""
-        maps, found = frames, []
-        for stage, position in zip(self.stages, self.positions, strict=True):
+        return self.deeper(self.shallow(frames))
+
+    def shallow(self, frames: Tensor) -> Tensor:
+        """Features at stride 4 as the first layer has them, before they are told where on the frame they are."""
+        first: Tensor = self.stages[0](frames.to(_type_of(self.stages[0])))
+        return first
+
+    def deeper(self, shallow: Tensor) -> list[Tensor]:
+        """Features at strides 4, 8, 16 and 32, from those of the first layer."""
+        maps = self.positions[0](shallow)
+        found = [maps]
+        for stage, position in zip(self.stages[1:], self.positions[1:], strict=True):
             maps = position(stage(maps.to(_type_of(stage))))
             found.append(maps)
         return found
@@ -198,13 +206,14 @@ class MapGenerator(nn.Module):
     def half(self) -> MapGenerator:
         """Convert to float16 all but what enlarges rounding to more than a verdict bears.
 
-        That are the identities, which are whitened, and each encoder's first layer, whose features are.
+        That are the identities, and the first encoder's first layer, whose features are whitened.
         """
         kept = copy.deepcopy(self)
         super().half()
         self.centre, self.spread = kept.centre, kept.spread
         for mine, whole in ((self.encoder1, kept.encoder1), (self.encoder2, kept.encoder2)):
-            mine.identity, mine.stages[0], mine.positions[0] = whole.identity, whole.stages[0], whole.positions[0]
+            mine.identity = whole.identity
+        self.encoder1.stages[0] = kept.encoder1.stages[0]
         return self
 
     def standardise(self, frames: Tensor) -> Tensor:
@@ -213,7 +222,8 @@ class MapGenerator(nn.Module):
 
     def forward(self, frames: Tensor) -> Latents:
         """Normalised frames [N, C, H, W], H and W multiples of 16."""
-        features = self.encoder1.features(self.standardise(frames))
+        shallow = self.encoder1.shallow(self.standardise(frames))
+        features = self.encoder1.deeper(shallow.to(_type_of(self.encoder1.positions[0])))
         reconstruction = self.decoder(features)
         features_again = self.encoder2.features(reconstruction)
         return Latents(
@@ -222,8 +232,7 @@ class MapGenerator(nn.Module):
             reconstruction,
             self.encoder1.describe(features),
             self.encoder2.describe(features_again),
-            features[0].float(),
-            features_again[0].float(),
+            shallow.float(),
         )
 
     def encode(self, frames: Tensor) -> list[Tensor]:

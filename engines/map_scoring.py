@@ -2,17 +2,19 @@
 
 Two heatmaps say where:
 
-- by place: the Mahalanobis distance between the two encoders' features after one layer, each place against its own
-  good frames (`engines.place_distance`). It finds what is unlike itself where parts lie alike, such as a missing hole;
 - taught: the distance between the first encoder's latent vector of the frame and the second's of its reconstruction,
   √(1 + |difference|²) − 1, mean of the two finest maps (strides 4 and 8), which the coarser ones have told what they
-  know; the networks were taught by synthetic damage to keep it short where all is well. Damped where good frames are
-  restless (`unrest`). It finds damage wherever it is, also where no two parts are alike.
+  know; the networks were taught by synthetic damage to keep it short where all is well. It finds damage wherever it
+  is, also where no two parts are alike;
+- by place: the Mahalanobis distance between the first encoder's features after one layer and those that good frames
+  have there (`engines.place_distance`), root mean square over 3×3 places. It finds what is unlike itself where parts
+  lie alike, such as a missing hole.
 
 Each is divided by the level that one good frame in a million is expected to reach, going by those held out
-(`tail_level`), so that the one which is restless on good frames speaks up less. The heat is √(by place² + taught²);
-what was taught is believed as far as the other agrees close by, since alone it is now and then very sure of a good
-part.
+(`tail_level`), so that the one which is restless on good frames speaks up less. How much the second one has to say is
+measured on good frames: R, the share of the features' variance that the place explains. The heat is
+√((R · by place)² + taught²), and what was taught is believed as far as by place / R is high close by: where parts lie
+alike it is now and then very sure of a good one, and where they do not, only it knows.
 
 The score is hot² + whole², a squared distance as in the paper's code: its tail on good frames is about exponential,
 which is what thresholds beyond the calibration window are extrapolated with. Hot is the hottest place; whole is the
@@ -34,8 +36,8 @@ from torch.nn import functional
 
 from engines.bundle import Normalisation
 from engines.latent_maps import IDENTITY, Latents, MapGenerator
-from engines.place_distance import PlaceDistance
-from engines.scoring import Scorer, gaussian_kernel, smooth
+from engines.place_distance import PlaceDistance, explained
+from engines.scoring import Scorer
 
 # Good frames that are remembered at most: 64 values each, 64 kB in the graph.
 _REMEMBERED = 512
@@ -56,6 +58,13 @@ _LEVEL_FRAMES = 1_000_000
 
 # Places that count as close by, in each direction: 16 pixels of the frame.
 _CLOSE = 4
+
+# Parts never lie still: distances by place are taken together over so many places a side. On the simulated plate the
+# hottest place then lay on the defect for 95 % of the bad parts, for 88 % without; in the X-ray mode for 97 and 90 %.
+_TOGETHER = 3
+
+# Where the place explains less than this, it has no say.
+_LEAST_EXPLAINED = 1e-3
 
 # By how much the light changes on a line, either way. On the simulated plate, statistics of frames as they were took
 # parts in a light three standard deviations off for bad: 4.5 times the median; with this, none was above 2.
@@ -93,11 +102,12 @@ class MapScorer(Scorer):
         super().__init__(networks, normalisation)
         self.places = PlaceDistance()
         self.register_buffer("remembered", torch.zeros(1, IDENTITY, dtype=torch.float16))
-        self.register_buffer("unrest", torch.ones(1, 1))
+        self.register_buffer("explained", torch.ones(()))
         self.register_buffer("levels", torch.ones(2))
         self.register_buffer("usual", torch.ones(2))
         self.remembered: Tensor
-        self.unrest: Tensor
+        self.explained: Tensor
+        """R, how much of what good frames look like is due to the place: `engines.place_distance.explained`."""
         self.levels: Tensor
         """Of the two heatmaps, taught and by place: see `tail_level`."""
         self.usual: Tensor
@@ -116,17 +126,16 @@ class MapScorer(Scorer):
         What frames are like is taken from those that were learned from, each in a light of its own; how far good ones
         stray, from those held out: on the former every distance is a little too short.
         """
-        taught, shallow, identities = [], [], []
+        shallow, identities = [], []
         generator = torch.Generator().manual_seed(0)
         for frames in learned:
             latents = self.networks(self._relit(frames, generator))
-            taught.append(_taught_heat(latents))
-            shallow.append(_difference(latents))
+            shallow.append(latents.shallow)
             identities.append(latents.identity)
-        everyone = torch.cat(identities)
+        everyone, maps = torch.cat(identities), torch.cat(shallow)
         self.remembered = everyone[:: -(-len(everyone) // _REMEMBERED)].half()
-        self.unrest = unrest(torch.cat(taught))
-        self.places.fit(torch.cat(shallow))
+        self.places.fit(maps)
+        self.explained = explained(maps).clamp(min=_LEAST_EXPLAINED)
         self._measure(held_out)
 
     def _relit(self, frames: Tensor, generator: torch.Generator) -> Tensor:
@@ -148,14 +157,17 @@ class MapScorer(Scorer):
         self.usual = torch.stack([hot.median().clamp(min=1e-6), whole.median().clamp(min=_LEAST_WHOLE) / _WHOLE_WEIGHT])
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
-        """Take over the sizes of what was settled."""
-        for name in ("unrest", "remembered"):
-            setattr(self, name, torch.zeros_like(state_dict.get(f"{prefix}{name}", getattr(self, name))))
+        """Take over the size of what was settled."""
+        self.remembered = torch.zeros_like(state_dict.get(f"{prefix}remembered", self.remembered))
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _heats(self, latents: Latents) -> tuple[Tensor, Tensor]:
         """The heatmap that was taught by damage, and the one of places that are unlike themselves: each [N, h, w]."""
-        return _taught_heat(latents) / self.unrest, self.places(_difference(latents))
+        by_place = self.places(latents.shallow)
+        around = functional.avg_pool2d(
+            (by_place * by_place)[:, None], _TOGETHER, 1, _TOGETHER // 2, count_include_pad=False
+        )
+        return _taught_heat(latents), around[:, 0].sqrt()
 
     def _heat(self, latents: Latents) -> Tensor:
         return self._joint(*self._heats(latents))
@@ -163,8 +175,9 @@ class MapScorer(Scorer):
     def _joint(self, taught: Tensor, by_place: Tensor) -> Tensor:
         taught, by_place = taught / self.levels[0], by_place / self.levels[1]
         close_by = functional.max_pool2d(by_place[:, None], 2 * _CLOSE + 1, 1, _CLOSE)[:, 0]
-        believed = torch.minimum(taught, close_by)
-        return (by_place * by_place + believed * believed).sqrt()
+        believed = torch.minimum(taught, close_by / self.explained)
+        said = self.explained * by_place
+        return (said * said + believed * believed).sqrt()
 
     def _whole(self, identity: Tensor) -> Tensor:
         return (1.0 - (identity @ self.remembered.float().T).amax(1)).clamp(min=0.0)
@@ -179,11 +192,6 @@ def _taught_heat(latents: Latents) -> Tensor:
     return torch.stack(levels).mean(0)[:, 0]
 
 
-def _difference(latents: Latents) -> Tensor:
-    """How the two encoders' features of the first layer differ, [N, 16, h, w]."""
-    return latents.shallow - latents.shallow_again
-
-
 def tail_level(hottest: Tensor) -> Tensor:
     """Where one good frame in `_LEVEL_FRAMES` is expected, from the hottest places [N] of held-out ones.
 
@@ -194,16 +202,3 @@ def tail_level(hottest: Tensor) -> Tensor:
     excess = (hottest - middle).clamp(min=0.0)
     beyond = excess.sum() / (excess > 0).sum().clamp(min=1)
     return (middle + beyond * math.log(_LEVEL_FRAMES / 2)).clamp(min=1e-6)
-
-
-def unrest(heats: Tensor) -> Tensor:
-    """By how much each place [h, w] is damped, from heatmaps [N, h, w] of good frames: 1, or more where they are
-    restless.
-
-    A place's level is its mean plus two standard deviations, smoothed by one cell, since parts do not lie still; it is
-    divided by the mean of all levels and never below 1, so that quiet places are not made loud. Where good parts lie
-    alike this quietens an engraved code or an edge; where they do not, as on DeepPCB, it changes next to nothing.
-    """
-    spread = heats.std(0, correction=0)
-    levels = smooth((heats.mean(0) + 2.0 * spread)[None, None], gaussian_kernel(radius=2, sigma=1.0))[0, 0]
-    return (levels / levels.mean().clamp(min=1e-9)).clamp(min=1.0)

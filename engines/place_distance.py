@@ -4,7 +4,7 @@ Parts on a line lie where guides hold them, so that a place has statistics of it
 features over good frames, as in PaDiM (Defard et al. 2021, section 3.2), pooled over the eight neighbours. What all
 places do together, since a part lies a little to the left or the lamp has aged, says nothing about any one of them: the
 main common modes (principal components of whole maps, as in the residual of Jackson and Mudholkar 1979) are taken out
-first. Where parts do not lie alike, every place's covariance is wide, and the distance becomes an ordinary one.
+first. How much of all this is worth knowing, where on the frame something is, `explained` says.
 
 What is remembered is coarse on purpose, eight bits a weight: it is measured, and small against the spread of good
 frames; and a graph holds these statistics for every place.
@@ -95,6 +95,23 @@ class PlaceDistance(nn.Module):
         for name, buffer in self.named_buffers(recurse=False):
             setattr(self, name, torch.zeros_like(state_dict.get(f"{prefix}{name}", buffer)))
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def explained(maps: Tensor) -> Tensor:
+    """Share of the variance of good maps [N, C, h, w] that is due to where a place is, 0 … 1 (a scalar tensor).
+
+    The coefficient of determination R² of each channel given the place, averaged over the channels: 0.9 for parts that
+    guides hold on the simulated line, 0.06 for fillets that lie anyhow (fishbones), 0.01 for boards none of which is
+    like another (DeepPCB).
+
+    >>> ramp = torch.arange(8.0).expand(50, 1, 8, 8)
+    >>> light = 10.0 * (torch.arange(50.0) % 2).reshape(50, 1, 1, 1)
+    >>> float(explained(ramp)), round(float(explained(ramp + light)), 3)
+    (1.0, 0.174)
+    """
+    total = maps.var((0, 2, 3), correction=0).clamp(min=1e-12)
+    around = maps.var(0, correction=0).mean((1, 2))
+    return (1.0 - around / total).mean().clamp(0.0, 1.0)
 
 
 def _inverse_root(covariance: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ def test_latents_know_where_on_the_frame_they_are() -> None:
     assert float((finest[..., 20, 20] - finest[..., 40, 44]).abs().max()) > 1e-3
 
 
-def test_half_keeps_first_layers_and_identities_in_float32() -> None:
+def test_half_keeps_the_first_layer_and_identities_in_float32() -> None:
     torch.manual_seed(0)
     networks = MapGenerator(1).eval()
     networks.centre.fill_(0.1234567)

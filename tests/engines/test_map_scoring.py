@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="networks need the train extra")
 
 from engines.bundle import Normalisation  # noqa: E402
 from engines.latent_maps import Latents, MapGenerator  # noqa: E402
-from engines.map_scoring import MapScorer, map_distances, tail_level, unrest  # noqa: E402
+from engines.map_scoring import MapScorer, map_distances, tail_level  # noqa: E402
 
 NORMALISATION = Normalisation(low=0.0, high=255.0)
 
@@ -27,7 +27,7 @@ def test_distance_of_equal_latents_is_zero_and_grows_with_the_difference() -> No
     maps = [torch.randn(2, 16, 4, 4)]
     step = torch.ones(2, 16, 4, 4)
     nothing = torch.zeros(2, 64)
-    rest = torch.zeros(2, 1, 16, 16), nothing, nothing, nothing, nothing
+    rest = torch.zeros(2, 1, 16, 16), nothing, nothing, nothing
     distances = [map_distances(Latents(maps, [maps[0] + size * step], *rest))[0] for size in (0.0, 1.0, 2.0)]
     torch.testing.assert_close(distances[0], torch.zeros(2, 4, 4))
     # |difference|² = 16 · size², divided by √16: √(1 + 4 · size²) − 1.
@@ -77,7 +77,7 @@ def test_level_of_one_or_of_equal_frames_is_finite_and_above_0(hottest: torch.Te
 
 def test_what_was_taught_is_believed_as_far_as_places_agree() -> None:
     scorer = settled()
-    scorer.levels = torch.tensor([2.0, 3.0])
+    scorer.levels, scorer.explained = torch.tensor([2.0, 3.0]), torch.tensor(1.0)
     taught, by_place = torch.zeros(1, 32, 32), torch.zeros(1, 32, 32)
     taught[0, 8, 8], taught[0, 24, 24] = 8.0, 8.0
     by_place[0, 9, 10] = 3.0
@@ -87,6 +87,26 @@ def test_what_was_taught_is_believed_as_far_as_places_agree() -> None:
     assert float(heat[0, 24, 24]) == 0.0
     by_place[0, 8, 8] = 30.0
     assert float(scorer._joint(taught, by_place)[0, 8, 8]) == pytest.approx((10.0**2 + 4.0**2) ** 0.5)
+
+
+def test_where_the_place_explains_little_what_was_taught_counts_alone() -> None:
+    scorer = settled()
+    scorer.levels, scorer.explained = torch.ones(2), torch.tensor(0.01)
+    taught, by_place = torch.zeros(1, 32, 32), torch.full((1, 32, 32), 0.5)
+    taught[0, 8, 8], by_place[0, 24, 24] = 8.0, 8.0
+    heat = scorer._joint(taught, by_place)
+    assert float(heat[0, 8, 8]) == pytest.approx(8.0, rel=1e-3)
+    assert float(heat[0, 24, 24]) == pytest.approx(0.08)
+
+
+@pytest.mark.parametrize(("alike", "least", "most"), [(True, 0.9, 1.0), (False, 0.0, 0.1)])
+def test_what_the_place_explains_is_measured_on_good_frames(alike: bool, least: float, most: float) -> None:
+    generator = torch.Generator().manual_seed(6)
+    scene = torch.rand(1, 1, 64, 48, generator=generator) * 1.2 - 0.8
+    scenes = scene.expand(64, 1, 64, 48) if alike else torch.rand(64, 1, 64, 48, generator=generator) * 1.2 - 0.8
+    scorer = settled()
+    scorer.settle([scenes + 0.02 * torch.randn(64, 1, 64, 48, generator=generator)], [scenes[:16]])
+    assert least <= float(scorer.explained) <= most
 
 
 def test_light_that_comes_and_goes_moves_no_place_far() -> None:
@@ -113,18 +133,3 @@ def test_remembered_frame_is_no_distance_from_itself() -> None:
         identity = scorer.networks(frames).identity
         torch.testing.assert_close(scorer._whole(identity), torch.zeros(4), atol=1e-4, rtol=0)
         torch.testing.assert_close(scorer.remembered.float(), identity, atol=1e-3, rtol=0)
-
-
-def test_restless_place_is_damped_and_quiet_ones_are_left() -> None:
-    torch.manual_seed(2)
-    heats = 1.0 + 0.1 * torch.rand(50, 16, 16)
-    heats[:, 8, 8] *= 6.0
-    damping = unrest(heats)
-    assert float(damping[8, 8]) > 1.5
-    assert float(damping[0, 0]) == 1.0
-    assert float(damping.min()) == 1.0
-
-
-def test_unrest_of_one_or_of_equal_heatmaps_is_finite() -> None:
-    assert bool(torch.isfinite(unrest(torch.rand(1, 8, 8))).all())
-    torch.testing.assert_close(unrest(torch.zeros(4, 8, 8)), torch.ones(8, 8))
