@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from engines.bundle import Geometry, Normalisation
 from engines.damage import Palette, damage
-from engines.latent_maps import MapGenerator
+from engines.latent_maps import MapGenerator, Window
 from engines.losses import damage_loss, identity_loss, restoration_loss
 from engines.map_scoring import MapScorer, lengths, map_distances
 from engines.recipes import Learner, Option, Recipe
@@ -65,6 +65,10 @@ _WHOLE_EVERY = 4
 # simulated plate the first 100 steps took the damage loss at stride 8 to 1.21 halved and to 1.27 at full size.
 _SMALL_UNTIL, _LEAST_HALVED = 0.4, 128
 
+# Larger frames are learned from in windows of so many pixels a side, so that a step takes no longer; the encoders are
+# told where on the frame the window lies. Offsets are multiples of the coarsest stride.
+_WINDOW, _WINDOW_STEP = 256, 32
+
 # Pixels a step learns from: as many frames as fit, between 8 and 64.
 _PIXELS_A_STEP = 8 * 256 * 256
 
@@ -88,7 +92,8 @@ class MapLearner(Learner):
             self._trained.parameters(), _LEARNING_RATE, betas=_BETAS, weight_decay=_WEIGHT_DECAY
         )
         self._limit = 1.0 if geometry.bit_depth == 8 else _BEYOND_16_BIT
-        self._identity_every = max(1, round(max(geometry.height, geometry.width) / _IDENTITY_SIDE))
+        longest = min(_WINDOW, max(geometry.height, geometry.width))
+        self._identity_every = max(1, round(longest / _IDENTITY_SIDE))
         self._palette: Palette | None = None
         self._rng = np.random.default_rng(0)
         self._fabric: Any = None
@@ -106,12 +111,13 @@ class MapLearner(Learner):
     def step(self, frames: Tensor, progress: float) -> dict[str, float]:
         palette = self._measured(frames)
         self._schedule(progress)
-        distinct, frames = len(frames), _at_first_small(frames, progress)
+        distinct, (frames, window) = len(frames), _part(frames, progress, self._rng)
         clean, damaged, where = self._lesson(frames, palette, self._rng)
         self._trained.train()
         # Distributed training waits for a gradient of every weight, in every step.
         alone = self._fabric.world_size == 1 and self._step % _WHOLE_EVERY != 0
-        losses = self._encoder_losses(damaged, where) if alone else self._whole_losses(clean, damaged, where, distinct)
+        lesson = clean, damaged, where
+        losses = self._encoder_losses(damaged, where, window) if alone else self._whole_losses(lesson, window, distinct)
         total: Any = sum(losses.values())
         self._optimiser.zero_grad()
         self._fabric.backward(total)
@@ -121,26 +127,29 @@ class MapLearner(Learner):
         self._average()
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
-    def _encoder_losses(self, damaged: Tensor, where: Tensor) -> dict[str, Tensor]:
+    def _encoder_losses(self, damaged: Tensor, where: Tensor, window: Window) -> dict[str, Tensor]:
         """The first encoder keeps good places at the origin and puts damaged ones far from it."""
-        return _damage_losses(lengths(self._trained.encode(damaged)), where)
+        return _damage_losses(lengths(self._trained.encode(damaged, window)), where)
 
-    def _whole_losses(self, clean: Tensor, damaged: Tensor, where: Tensor, distinct: int) -> dict[str, Tensor]:
+    def _whole_losses(self, lesson: tuple[Tensor, Tensor, Tensor], window: Window, distinct: int) -> dict[str, Tensor]:
         """All three networks; every so often identities too, of the `distinct` frames among them."""
-        latents = self._trained(damaged)
+        clean, damaged, where = lesson
+        latents = self._trained(damaged, window)
         losses = self._losses(latents, clean, where)
         if self._step // _WHOLE_EVERY % self._identity_every == 0:
-            losses |= self._identity_losses(clean[:distinct], self._measured(clean))
+            losses |= self._identity_losses(clean[:distinct], self._measured(clean), window)
         elif self._fabric.world_size > 1:
             losses["identity"] = 0.0 * (latents.identity.sum() + latents.identity_again.sum())
         return losses
 
     @torch.no_grad()
     def held_out_loss(self, frames: Tensor) -> float:
-        # The same damage every time, so that states are compared on the same question.
-        clean, damaged, where = self._lesson(frames, self._measured(frames), np.random.default_rng(1))
+        # The same window and damage every time, so that states are compared on the same question.
+        rng = np.random.default_rng(1)
+        palette, (frames, window) = self._measured(frames), _part(frames, 1.0, rng)
+        clean, damaged, where = self._lesson(frames, palette, rng)
         with self._fabric.autocast():
-            latents = self.networks.eval()(damaged)
+            latents = self.networks.eval()(damaged, window)
         return float(sum(self._losses(latents, clean, where).values()))
 
     def _losses(self, latents: Any, clean: Tensor, where: Tensor) -> dict[str, Tensor]:
@@ -149,13 +158,13 @@ class MapLearner(Learner):
         losses["contextual"] = _RESTORATION_WEIGHT * restoration_loss(target, latents.reconstruction.float(), where)
         return losses
 
-    def _identity_losses(self, clean: Tensor, palette: Palette) -> dict[str, Tensor]:
+    def _identity_losses(self, clean: Tensor, palette: Palette, window: Window) -> dict[str, Tensor]:
         """Two views of every frame: one through the first encoder alone, one drawn by the decoder for the second."""
         frames = clean.permute(0, 2, 3, 1).cpu().numpy()
         views = [_batch([view(self._rng, frame, palette) for frame in frames], clean.device) for _ in range(2)]
         with _statistics_kept(self._trained):
-            identity = self._trained.identify(views[0])
-            drawn = self._trained(views[1])
+            identity = self._trained.identify(views[0], window)
+            drawn = self._trained(views[1], window)
         target = self.networks.standardise(views[1])
         return {
             # The first encoder recognises its own frames long before the decoder draws what the second could recognise.
@@ -239,14 +248,24 @@ class DefaultRecipe(Recipe):
         scorer.settle(learned, held_out)
 
 
-def _at_first_small(frames: Tensor, progress: float) -> Tensor:
-    """Large frames [N, C, H, W] at half the size, four times each, until half of the time is over: as much work a step.
+def _part(frames: Tensor, progress: float, rng: np.random.Generator) -> tuple[Tensor, Window]:
+    """What a step learns from: frames [N, C, H, W] halved until half of the time is over, and a window of large ones.
 
     What damage looks like is learned sooner from many small frames; what it looks like at full size, from large ones.
+    Every frame is taken as often as makes up for the pixels that it lost.
     """
-    if progress >= _SMALL_UNTIL or min(frames.shape[-2:]) < _LEAST_HALVED:
-        return frames
-    return functional.avg_pool2d(frames, 2).repeat(4, 1, 1, 1)
+    pixels = min(frames.numel() // frames.shape[1], _PIXELS_A_STEP)
+    if progress < _SMALL_UNTIL and min(frames.shape[-2:]) >= _LEAST_HALVED:
+        frames = functional.avg_pool2d(frames, 2)
+    height, width = frames.shape[-2:]
+    high, wide = min(height, _WINDOW), min(width, _WINDOW)
+    top, left = (
+        _WINDOW_STEP * int(rng.integers((whole - part) // _WINDOW_STEP + 1)) if whole > part else 0
+        for whole, part in ((height, high), (width, wide))
+    )
+    seen = frames[:, :, top : top + high, left : left + wide]
+    times = max(1, pixels // (len(seen) * high * wide)) if progress < _SMALL_UNTIL else 1
+    return seen.repeat(times, 1, 1, 1), Window(top / height, left / width, high / height, wide / width)
 
 
 @contextmanager

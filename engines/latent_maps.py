@@ -38,6 +38,18 @@ _SLOPE = 0.1
 _WAVES = 4
 
 
+class Window(NamedTuple):
+    """The part of a frame that is looked at, in shares of the frame's height and width."""
+
+    top: float = 0.0
+    left: float = 0.0
+    height: float = 1.0
+    width: float = 1.0
+
+
+WHOLE = Window()
+
+
 class Latents(NamedTuple):
     """What one pass through the three networks gives."""
 
@@ -98,18 +110,23 @@ class PositionalEncoding(nn.Module):
         self.rows = nn.Linear(2 * _WAVES, width, bias=False)
         self.columns = nn.Linear(2 * _WAVES, width, bias=False)
 
-    def forward(self, maps: Tensor) -> Tensor:
+    def forward(self, maps: Tensor, window: Window = WHOLE) -> Tensor:
+        down = _waves(maps.shape[-2], window.top, window.height)
+        across = _waves(maps.shape[-1], window.left, window.width)
         rows, columns = (
-            weigh(_waves(count).to(maps.device, _type_of(weigh))).T
-            for weigh, count in ((self.rows, maps.shape[-2]), (self.columns, maps.shape[-1]))
+            weigh(waves.to(maps.device, _type_of(weigh))).T
+            for weigh, waves in ((self.rows, down), (self.columns, across))
         )
         placed: Tensor = maps + rows[:, :, None].to(maps.dtype) + columns[:, None, :].to(maps.dtype)
         return placed
 
 
-def _waves(count: int) -> Tensor:
-    """Sines and cosines over `count` places in a row, [count, 2·waves]."""
-    places = (torch.arange(count, dtype=torch.float32) + 0.5) / count
+def _waves(count: int, start: float = 0.0, share: float = 1.0) -> Tensor:
+    """Sines and cosines at `count` places in a row, which begins at `start` and is `share` of the frame long.
+
+    [count, 2·waves].
+    """
+    places = start + share * (torch.arange(count, dtype=torch.float32) + 0.5) / count
     angles = torch.stack([places * (2.0 * math.pi * 2**wave) for wave in range(_WAVES)], dim=1)
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
@@ -130,21 +147,21 @@ class MapEncoder(nn.Module):
             nn.Linear(widths[-1], 96), nn.BatchNorm1d(96), nn.LeakyReLU(_SLOPE, inplace=True), nn.Linear(96, IDENTITY)
         )
 
-    def features(self, frames: Tensor) -> list[Tensor]:
+    def features(self, frames: Tensor, window: Window = WHOLE) -> list[Tensor]:
         """Features at strides 4, 8, 16 and 32, before the top-down path."""
-        return self.deeper(self.shallow(frames))
+        return self.deeper(self.shallow(frames), window)
 
     def shallow(self, frames: Tensor) -> Tensor:
         """Features at stride 4 as the first layer has them, before they are told where on the frame they are."""
         first: Tensor = self.stages[0](frames.to(_type_of(self.stages[0])))
         return first
 
-    def deeper(self, shallow: Tensor) -> list[Tensor]:
+    def deeper(self, shallow: Tensor, window: Window = WHOLE) -> list[Tensor]:
         """Features at strides 4, 8, 16 and 32, from those of the first layer."""
-        maps = self.positions[0](shallow)
+        maps = self.positions[0](shallow, window)
         found = [maps]
         for stage, position in zip(self.stages[1:], self.positions[1:], strict=True):
-            maps = position(stage(maps.to(_type_of(stage))))
+            maps = position(stage(maps.to(_type_of(stage))), window)
             found.append(maps)
         return found
 
@@ -220,12 +237,12 @@ class MapGenerator(nn.Module):
         """Frames in units of the good frames' own mean and standard deviation, per channel."""
         return (frames - self.centre) / self.spread
 
-    def forward(self, frames: Tensor) -> Latents:
-        """Normalised frames [N, C, H, W], H and W multiples of 16."""
+    def forward(self, frames: Tensor, window: Window = WHOLE) -> Latents:
+        """Normalised frames [N, C, H, W], H and W multiples of 16; or `window` of larger ones."""
         shallow = self.encoder1.shallow(self.standardise(frames))
-        features = self.encoder1.deeper(shallow.to(_type_of(self.encoder1.positions[0])))
+        features = self.encoder1.deeper(shallow.to(_type_of(self.encoder1.positions[0])), window)
         reconstruction = self.decoder(features)
-        features_again = self.encoder2.features(reconstruction)
+        features_again = self.encoder2.features(reconstruction, window)
         return Latents(
             self.encoder1.latent_maps(features),
             self.encoder2.latent_maps(features_again),
@@ -235,13 +252,13 @@ class MapGenerator(nn.Module):
             shallow.float(),
         )
 
-    def encode(self, frames: Tensor) -> list[Tensor]:
+    def encode(self, frames: Tensor, window: Window = WHOLE) -> list[Tensor]:
         """Only the first encoder's latent maps, fine to coarse: a third of the work of all."""
-        return self.encoder1.latent_maps(self.encoder1.features(self.standardise(frames)))
+        return self.encoder1.latent_maps(self.encoder1.features(self.standardise(frames), window))
 
-    def identify(self, frames: Tensor) -> Tensor:
+    def identify(self, frames: Tensor, window: Window = WHOLE) -> Tensor:
         """Only what the first encoder makes of whole frames: unit vectors [N, 64]."""
-        return self.encoder1.describe(self.encoder1.features(self.standardise(frames)))
+        return self.encoder1.describe(self.encoder1.features(self.standardise(frames), window))
 
 
 def _type_of(module: nn.Module) -> torch.dtype:

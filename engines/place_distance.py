@@ -6,6 +6,8 @@ places do together, since a part lies a little to the left or the lamp has aged,
 main common modes (principal components of whole maps, as in the residual of Jackson and Mudholkar 1979) are taken out
 first. How much of all this is worth knowing, where on the frame something is, `explained` says.
 
+Maps of very large frames are averaged over blocks of places first, or what is remembered would be larger than all else.
+
 What is remembered is coarse on purpose, eight bits a weight: it is measured, and small against the spread of good
 frames; and a graph holds these statistics for every place.
 """
@@ -26,6 +28,10 @@ _PRIOR_FRAMES = 12.0
 
 # Share of the mean variance that every direction has at least: keeps constant features from deciding.
 _LEAST_VARIANCE = 1e-4
+
+
+# Longest side of what is remembered, places: 8 MB in the graph. Frames up to 640 pixels need no blocks.
+_LONGEST_SIDE = 160
 
 
 class PlaceDistance(nn.Module):
@@ -52,11 +58,17 @@ class PlaceDistance(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Distances of maps [N, C, h, w], float32 [N, h, w], ≥ 0."""
-        return self._local_distance(self._without_modes(self._white(maps)))
+        block = -(-max(maps.shape[2:]) // max(self.mean.shape[1:]))
+        distances = self._local_distance(self._without_modes(self._white(_blocks(maps, block))))
+        if block == 1:
+            return distances
+        spread = functional.interpolate(distances[:, None], scale_factor=float(block), mode="nearest")
+        return spread[:, 0, : maps.shape[2], : maps.shape[3]]
 
     @torch.no_grad()
     def fit(self, maps: Tensor) -> None:
         """Learn the statistics of good frames from their maps [N, C, h, w], float32."""
+        maps = _blocks(maps, -(-max(maps.shape[2:]) // _LONGEST_SIDE))
         count, channels, height, width = maps.shape
         self.mean = maps.mean(0).half()
         centred = maps - self.mean.float()
@@ -95,6 +107,11 @@ class PlaceDistance(nn.Module):
         for name, buffer in self.named_buffers(recurse=False):
             setattr(self, name, torch.zeros_like(state_dict.get(f"{prefix}{name}", buffer)))
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def _blocks(maps: Tensor, side: int) -> Tensor:
+    """Means over blocks of `side`×`side` places; those at the border may be smaller."""
+    return maps if side == 1 else functional.avg_pool2d(maps, side, ceil_mode=True)
 
 
 def explained(maps: Tensor) -> Tensor:

@@ -12,8 +12,9 @@ fabric_module = pytest.importorskip("lightning_fabric", reason="training needs t
 
 from engines.bundle import Geometry, Normalisation  # noqa: E402
 from engines.damage import Palette, damage  # noqa: E402
-from engines.default import RECIPE, MapLearner, _at_first_small  # noqa: E402
+from engines.default import RECIPE, MapLearner, _part  # noqa: E402
 from engines.export import agreement, export_onnx, reference_answers  # noqa: E402
+from engines.latent_maps import WHOLE, Window  # noqa: E402
 from engines.map_scoring import MapScorer, map_distances  # noqa: E402
 
 GEOMETRY = Geometry(32, 32, 1, 8, "GRAY")
@@ -122,7 +123,7 @@ def test_views_leave_the_running_statistics_alone() -> None:
     made.step(frames, progress=0.0)
     palette = made._measured(frames)
     before = {name: value.clone() for name, value in made._trained.state_dict().items() if "running" in name}
-    made._identity_losses(frames, palette)
+    made._identity_losses(frames, palette, WHOLE)
     after = made._trained.state_dict()
     assert before
     for name, value in before.items():
@@ -136,12 +137,38 @@ def test_batch_fits_the_size_of_the_frames(side: int, frames: int) -> None:
 
 def test_large_frames_are_small_at_first() -> None:
     """Work a step stays the same, or the plan made of minutes would not hold."""
+    rng = np.random.default_rng(0)
     large, small = torch.rand(2, 1, 256, 192), torch.rand(2, 1, 112, 112)
-    halved = _at_first_small(large, progress=0.2)
+    halved, window = _part(large, 0.2, rng)
     assert halved.shape == (8, 1, 128, 96)
+    assert window == WHOLE
     torch.testing.assert_close(halved[:2], halved[6:])
-    assert _at_first_small(large, progress=0.6) is large
-    assert _at_first_small(small, progress=0.0) is small
+    torch.testing.assert_close(_part(large, 0.6, rng)[0], large)
+    torch.testing.assert_close(_part(small, 0.0, rng)[0], small)
+
+
+@pytest.mark.parametrize("progress", [0.2, 0.6])
+def test_frames_larger_than_a_window_are_learned_from_in_windows(progress: float) -> None:
+    rng = np.random.default_rng(0)
+    row = torch.arange(640.0)[None, None, :, None].expand(8, 1, 640, 1024)
+    found = [_part(row, progress, rng) for _ in range(20)]
+    assert {part.shape for part, _ in found} == {(8, 1, 256, 256)}
+    assert len({window.top for _, window in found}) > 1
+    for part, window in found:
+        scale = 640.0 * window.height / 256.0
+        assert scale == (2.0 if progress < 0.4 else 1.0)
+        assert float(part[0, 0, 0, 0]) == pytest.approx(640.0 * window.top + (scale - 1.0) / 2.0)
+        assert 0.0 <= window.left <= 1.0 - window.width
+
+
+def test_the_same_place_is_the_same_to_the_encoders_seen_whole_or_in_a_window() -> None:
+    torch.manual_seed(0)
+    networks = RECIPE.networks(Geometry(512, 512, 1, 8, "GRAY")).eval()
+    window = Window(top=0.25, left=0.5, height=0.5, width=0.5)
+    with torch.no_grad():
+        whole = networks.encoder1.positions[0](torch.zeros(1, 16, 128, 128))
+        part = networks.encoder1.positions[0](torch.zeros(1, 16, 64, 64), window)
+    torch.testing.assert_close(part, whole[:, :, 32:96, 64:], atol=1e-5, rtol=0)
 
 
 def test_colour_and_16_bit_frames_train() -> None:

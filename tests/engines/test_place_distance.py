@@ -81,6 +81,21 @@ def test_constant_maps_give_finite_distances() -> None:
     assert bool(torch.isfinite(fitted(torch.ones(20, 4, 6, 5))(good(4))).all())
 
 
+@pytest.mark.parametrize(("height", "width"), [(330, 170), (161, 48), (40, 500)])
+def test_very_large_maps_are_remembered_in_blocks(height: int, width: int) -> None:
+    generator = torch.Generator().manual_seed(7)
+    maps = torch.randn(24, 2, height, width, generator=generator)
+    distance = fitted(maps)
+    assert max(distance.mean.shape[1:]) <= 160
+    broken = torch.randn(2, 2, height, width, generator=generator)
+    broken[:, :, 10:20, 21:31] += 5.0
+    distances = distance(broken)
+    assert distances.shape == (2, height, width)
+    hottest = distances[0].flatten().argmax()
+    assert 8 <= int(hottest) // width < 22
+    assert 18 <= int(hottest) % width < 33
+
+
 def test_state_is_taken_over_with_its_sizes() -> None:
     distance, again = fitted(good(pose=1.0)), PlaceDistance()
     again.load_state_dict(distance.state_dict())
