@@ -27,9 +27,9 @@ from agent.state import phase_of
 from agent.temperature import THERMAL_DIRECTORY, temperatures
 
 if TYPE_CHECKING:
+    from agent.outcome import Outcome
     from agent.publisher import Publisher
     from agent.service import Line
-    from agent.station import Outcome
 
 # A second series for each counter, which says only when the agent was started.
 disable_created_metrics()  # type: ignore[no-untyped-call]

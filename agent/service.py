@@ -32,8 +32,10 @@ from agent.inspection import Inspection
 from agent.inspector import Inspector
 from agent.intake import Intake
 from agent.outbox import Outbox
+from agent.outcome import Candidate, Outcome
 from agent.packets import Outgoing
 from agent.payloads import ModelPayload, RulePayload, ScorePayload, StatePayload
+from agent.plan import Identity, Plan
 from agent.preparation import Preparation
 from agent.preview import preview
 from agent.publisher import Publisher
@@ -42,7 +44,7 @@ from agent.reload import Reload, plan_reload
 from agent.settings import CameraSettings, MqttSettings, Settings
 from agent.sources.factory import build_source
 from agent.state import Counters, state_payload
-from agent.station import Candidate, Identity, Outcome, Plan, Station
+from agent.station import Station
 from agent.supervision import Pulse, Supervision
 from calibration import Budget, CalibrationError, Drift, Rule, ScoreLog, Store
 from engines.bundle import Bundle, read_bundle

@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 
+from agent.command_payloads import CommandResponse
 from agent.documents import DIRECTORY
 from agent.packets import Outgoing
-from agent.payloads import CommandResponse, ScorePayload, StatePayload
+from agent.payloads import ScorePayload, StatePayload
 from agent.records import Event
 from agent.settings import load, tomllib
 from agent.subscriptions import matches

@@ -13,9 +13,11 @@ from agent.alarm import AlarmTracker
 from agent.camera_health import CameraHealth
 from agent.errors import InspectdError
 from agent.intake import Prepared
+from agent.outcome import Outcome
+from agent.plan import Identity, Plan
 from agent.rate import RateMeter
 from agent.records import Event, Phase
-from agent.station import SETTLING_FRAMES, Identity, Outcome, Plan, Station
+from agent.station import SETTLING_FRAMES, Station
 from calibration import Budget, CalibrationError, Rule, Store
 from tests.agent.frames import START, frame, picture, prepared
 
@@ -213,7 +215,7 @@ def test_a_shift_of_the_good_scores_is_flagged_and_moves_no_threshold(armed: Sta
     (drift,) = [outcome.drift for outcome in outcomes if outcome.drift]
     assert drift.flag
     assert drift.shift == pytest.approx(1.0, abs=0.5), "a gamma of shape 9 has a standard deviation of 3"
-    assert armed.shift is not None
+    assert armed.drift_shift == pytest.approx(drift.shift, abs=0.5)
 
 
 def test_drift_that_passes_is_told_of_as_well(armed: Station) -> None:
@@ -222,7 +224,7 @@ def test_drift_that_passes_is_told_of_as_well(armed: Station) -> None:
     scores = chance.gamma(9.0, size=offset.size) + offset
     turns = [armed.judge(prepared(200 + i), score, heat(0.0)).drift for i, score in enumerate(scores)]
     assert [drift.flag for drift in turns if drift] == [True, False]
-    assert armed.shift is None
+    assert not armed.drifted
 
 
 def test_rate_meter_survives_equal_times() -> None:
