@@ -199,7 +199,9 @@ class AlarmPayload(Payload):
     score: Score = Field(
         description="Latent distance of that frame, 0 where none came; in cleared, the highest while the alarm stood."
     )
-    threshold: Score = Field(description="The threshold in force.")
+    threshold: Score | None = Field(
+        description="The threshold in force; null, as rule and calibration, where a camera was lost before it had one."
+    )
     rule: RulePayload | None
     calibration: str | None = Field(description="Id of the calibration.")
     model: ModelPayload | None

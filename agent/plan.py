@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agent.settings import CameraSettings
 from calibration import Budget, Rule
 
 
@@ -48,3 +49,17 @@ class Progress:
     """Good frames so far."""
     target: int
     """Good frames wanted now; may grow where they turn out to depend on each other."""
+
+
+def plan_of(camera: CameraSettings) -> Plan:
+    """How the settings want a camera calibrated."""
+    return Plan(
+        frames=camera.calibration.frames,
+        max_frames=camera.calibration.max_frames,
+        budget=Budget.parse(camera.calibration.false_alarms),
+        rule=Rule.parse(camera.alarm.rule),
+        confidence=camera.calibration.confidence,
+        require_certificate=camera.calibration.require_certificate,
+        clear_after_seconds=camera.alarm.clear_after_seconds,
+        frames_per_second=camera.source.frames_per_second,
+    )

@@ -198,7 +198,7 @@ class Station:
             return Outcome(frame, score)
         if self._phase is Phase.STARTING:
             self._settle()
-            return Outcome(frame, score)
+            return Outcome(frame, score, alarm=self._sight.see(frame, score))
         sick_before = self._sight.sick
         outcome = self._inspect(prepared, score, heatmap)
         if self._window is not None and self._teaches(outcome, sick_before):
@@ -206,11 +206,11 @@ class Station:
         return outcome
 
     def lose_camera(self, reason: str, monotonic_seconds: float) -> Alarm | None:
-        """No frames come any more: the alarm that follows, if parts would be judged and none stands."""
-        if self._calibration is None or self._paused or self._phase is not Phase.ARMED:
+        """No frames come any more: the alarm that follows, unless one stands or somebody asked to look away."""
+        if self._paused:
             return None
         self._forget()
-        threshold = self._calibration.threshold.value
+        threshold = None if self._calibration is None else self._calibration.threshold.value
         return self._sight.lose(reason, Moment(self._now(), monotonic_seconds, self._last_frame, 0.0, threshold))
 
     def _teaches(self, outcome: Outcome, sick_before: bool) -> bool:
@@ -231,7 +231,7 @@ class Station:
         """The camera first: a black frame also scores high, and says nothing of the part."""
         frame, calibration = prepared.frame, self._calibration
         if calibration is None or self._phase is not Phase.ARMED:
-            return Outcome(frame, score)
+            return Outcome(frame, score, alarm=self._sight.see(frame, score))
         look = self._sight.look(prepared, score, heatmap, calibration.threshold.value)
         if self._sight.sick:
             self._forget()

@@ -16,7 +16,7 @@ from agent.intake import Prepared
 from agent.outcome import Outcome
 from agent.plan import Identity, Plan
 from agent.rate import RateMeter
-from agent.records import Event, Phase
+from agent.records import Event, Kind, Phase
 from agent.station import SETTLING_FRAMES, Station
 from calibration import Budget, CalibrationError, Rule, Store
 from tests.agent.frames import START, frame, picture, prepared
@@ -71,6 +71,27 @@ def test_station_settles_calibrates_and_arms(tmp_path: Path) -> None:
     assert station.calibration.frames_per_second == pytest.approx(20.0)
     assert station.calibration.first_frame == SETTLING_FRAMES
     assert all(outcome.verdict is None for outcome in outcomes)
+
+
+def test_a_camera_that_is_lost_before_its_threshold_raises_and_clears_one_alarm(tmp_path: Path) -> None:
+    """Never there at first, then lost while calibrating."""
+    station = make(tmp_path)
+    for lost_after in (0, SETTLING_FRAMES + 10):
+        feed(station, lost_after)
+        raised = station.lose_camera("no cable", 2000.0)
+        assert raised is not None
+        assert (raised.kind, raised.event, raised.reason) == (Kind.CAMERA, Event.RAISED, "lost: no cable")
+        assert raised.threshold is None
+        assert station.lose_camera("no cable", 2001.0) is None
+        (cleared,) = [outcome.alarm for outcome in feed(station, 15, first=lost_after + 40) if outcome.alarm]
+        assert (cleared.id, cleared.event) == (raised.id, Event.CLEARED)
+    feed(station, PLAN.frames, first=200)
+    assert station.phase is Phase.ARMED
+
+
+def test_a_camera_that_nobody_looks_through_may_be_lost(armed: Station) -> None:
+    armed.pause()
+    assert armed.lose_camera("no cable", 2000.0) is None
 
 
 def test_a_hot_frame_raises_and_quiet_clears(armed: Station) -> None:
