@@ -28,8 +28,9 @@ MAX_WAITING = 32
 class Context:
     """What an alarm message says beside the alarm: how the verdict came about."""
 
-    rule: RulePayload
-    calibration: str
+    rule: RulePayload | None
+    """None, like `calibration`, of a camera that was lost before its first calibration."""
+    calibration: str | None
     model: ModelPayload
     engine: str
     crop: Crop | None = None

@@ -19,11 +19,13 @@ from agent.inspection import Inspection
 from agent.inspector import Inspector
 from agent.intake import Intake
 from agent.latency import Durations
+from agent.outcome import Outcome
 from agent.payloads import LatencyPayload
+from agent.plan import Identity, Plan
 from agent.preparation import Preparation
 from agent.records import Image
 from agent.sources.source import Captured, EndOfStream, FrameSource
-from agent.station import Identity, Outcome, Plan, Station
+from agent.station import Station
 from calibration import Budget, Rule, Store
 from engines.bundle import Bundle, read_bundle
 from engines.engine import Engine, open_engine

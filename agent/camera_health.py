@@ -51,8 +51,8 @@ class Moment:
     """Index of the frame; of the last one where none came."""
     score: float
     """Its latent distance; 0 where none came."""
-    threshold: float
-    """The threshold in force."""
+    threshold: float | None
+    """The threshold in force; None before there is one."""
 
 
 class CameraHealth:

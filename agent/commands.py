@@ -19,7 +19,8 @@ from agent.state import phase_of
 from calibration import Budget, Calibration
 
 if TYPE_CHECKING:
-    from agent.service import Line, Service
+    from agent.line import Line
+    from agent.service import Service
 
 T = TypeVar("T")
 

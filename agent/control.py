@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from agent.command_payloads import CommandRequest, CommandResponse, parse_request
 from agent.errors import InspectdError, Permanent
-from agent.payloads import CommandRequest, CommandResponse, parse_request
 from calibration import CalibrationError
 from engines.errors import EngineError
 

@@ -18,17 +18,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from agent.payloads import (
-    REQUESTS,
-    RESULTS,
-    AlarmPayload,
-    CommandResponse,
-    EventPayload,
-    OmittedPayload,
-    ScorePayload,
-    StatePayload,
-    StatusPayload,
-)
+from agent.command_payloads import REQUESTS, RESULTS, CommandResponse
+from agent.payloads import AlarmPayload, EventPayload, OmittedPayload, ScorePayload, StatePayload, StatusPayload
 
 DIRECTORY = Path(__file__).parents[1] / "docs"
 

@@ -11,9 +11,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from agent.command_payloads import MAX_COMMAND_BYTES
 from agent.control import Control
 from agent.errors import Permanent, Temporary
-from agent.payloads import MAX_COMMAND_BYTES
 
 # sun_path of Linux holds 108 bytes with its end mark; a longer path fails with a message that nobody understands.
 MAX_SOCKET_PATH_BYTES = 107

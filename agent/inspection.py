@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from agent.errors import Temporary
 from agent.inspector import Inspector
 from agent.intake import Intake
-from agent.station import Outcome
+from agent.outcome import Outcome
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from agent.intake import Prepared
-from agent.station import Outcome, Station
+from agent.outcome import Outcome
+from agent.station import Station
 from engines.engine import Engine
 
 OnTiming = Callable[[str, str, float], None]

@@ -27,9 +27,9 @@ from agent.state import phase_of
 from agent.temperature import THERMAL_DIRECTORY, temperatures
 
 if TYPE_CHECKING:
+    from agent.line import Line
+    from agent.outcome import Outcome
     from agent.publisher import Publisher
-    from agent.service import Line
-    from agent.station import Outcome
 
 # A second series for each counter, which says only when the agent was started.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -39,6 +39,36 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 # Where good parts lie below the threshold, and defects above it.
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25, 1.5, 2.0, 4.0, 8.0)
+
+
+class _Instruments:
+    """What is counted frame by frame, alarm by alarm."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.stages = Histogram(
+            "inspectd_latency_seconds",
+            "What a frame spends waiting for the engine (queue), in it, in judging (station), and all of it (verdict).",
+            ("camera", "stage"),
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.delivery = Histogram(
+            "inspectd_delivery_seconds",
+            "From the capture of a frame to the broker's PUBACK of its alarm.",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.scores = Summary(
+            "inspectd_score", "Scores of the frames of a camera that is well.", ("camera",), registry=registry
+        )
+        self.ratios = Histogram(
+            "inspectd_score_ratio",
+            "What is compared with the threshold, over the threshold, of judged frames: above 1 it alarms.",
+            ("camera",),
+            buckets=RATIOS,
+            registry=registry,
+        )
+        self.alarms = Counter("inspectd_alarms", "Alarms raised since start.", ("camera", "kind"), registry=registry)
 
 
 class Metrics:
@@ -66,39 +96,14 @@ class Metrics:
         """
         self.registry = CollectorRegistry()
         """Of these metrics alone."""
-        self._stages = Histogram(
-            "inspectd_latency_seconds",
-            "What a frame spends waiting for the engine (queue), in it, in judging (station), and all of it (verdict).",
-            ("camera", "stage"),
-            buckets=SECONDS,
-            registry=self.registry,
-        )
-        self._delivery = Histogram(
-            "inspectd_delivery_seconds",
-            "From the capture of a frame to the broker's PUBACK of its alarm.",
-            buckets=SECONDS,
-            registry=self.registry,
-        )
-        self._scores = Summary(
-            "inspectd_score", "Scores of the frames of a camera that is well.", ("camera",), registry=self.registry
-        )
-        self._ratios = Histogram(
-            "inspectd_score_ratio",
-            "What is compared with the threshold, over the threshold, of judged frames: above 1 it alarms.",
-            ("camera",),
-            buckets=RATIOS,
-            registry=self.registry,
-        )
-        self._alarms = Counter(
-            "inspectd_alarms", "Alarms raised since start.", ("camera", "kind"), registry=self.registry
-        )
+        self._instruments = _Instruments(self.registry)
         self.registry.register(_Snapshot(lines, publisher, thermal_directory))
         ProcessCollector(registry=self.registry)
         # There from the start: a rate over a counter that appears with its first alarm does not see that alarm.
         for camera in lines:
             for kind in Kind:
-                self._alarms.labels(camera, kind.value)
-        publisher.reporter.latency.on_add = self._delivery.observe
+                self._instruments.alarms.labels(camera, kind.value)
+        publisher.reporter.latency.on_add = self._instruments.delivery.observe
         self._server = MetricsServer(self.registry, port=port, socket=socket)
 
     def close(self) -> None:
@@ -107,21 +112,21 @@ class Metrics:
 
     def time(self, camera: str, stage: str, seconds: float) -> None:
         """A frame spent so long in a stage."""
-        self._stages.labels(camera, stage).observe(max(0.0, seconds))
+        self._instruments.stages.labels(camera, stage).observe(max(0.0, seconds))
 
     def take(self, outcome: Outcome) -> None:
         """What a frame led to."""
         if outcome.blind:
             return
         camera = outcome.frame.camera
-        self._scores.labels(camera).observe(outcome.score)
+        self._instruments.scores.labels(camera).observe(outcome.score)
         if outcome.verdict is not None and outcome.verdict.threshold > 0.0:
-            self._ratios.labels(camera).observe(outcome.verdict.statistic / outcome.verdict.threshold)
+            self._instruments.ratios.labels(camera).observe(outcome.verdict.statistic / outcome.verdict.threshold)
 
     def count(self, alarm: Alarm) -> None:
         """An alarm was raised or cleared."""
         if alarm.event is Event.RAISED:
-            self._alarms.labels(alarm.camera, alarm.kind.value).inc()
+            self._instruments.alarms.labels(alarm.camera, alarm.kind.value).inc()
 
 
 class _Snapshot(Collector):

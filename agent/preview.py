@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from agent.station import Candidate
+from agent.outcome import Candidate
 from calibration import Calibration, ScoreLog
 
 # A day holds every shift, and a person remembers what happened in it.

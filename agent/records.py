@@ -118,7 +118,7 @@ class Alarm:
     """Index of that frame."""
     score: float
     """Latent distance of that frame (raised); the highest one while the alarm stood (cleared)."""
-    threshold: float
-    """The threshold in force."""
+    threshold: float | None
+    """The threshold in force; None of a camera that was lost before it had one."""
     reason: str | None = None
     """For `kind` camera: what is wrong with it, in words."""

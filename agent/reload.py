@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from agent.payloads import ReloadResult
+from agent.command_payloads import ReloadResult
 from agent.settings import Settings
 
 

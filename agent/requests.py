@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime, timezone
 from typing import Protocol
 
-from agent.payloads import MAX_COMMAND_BYTES, CommandResponse
+from agent.command_payloads import MAX_COMMAND_BYTES, CommandResponse
 from agent.subscriptions import CommandMessage, MessageHandler
 from agent.topics import CommandTopic, Topics
 

@@ -8,43 +8,42 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import uuid_utils
-
-from agent.acceptance import Acceptance, Context, Judged, state_key
+from agent.acceptance import Acceptance, state_key
 from agent.alarm import AlarmTracker, OpenAlarm
 from agent.broker import Broker
 from agent.camera_health import CameraHealth
 from agent.capture import CameraState, Capture
 from agent.commands import Commands
+from agent.consequences import Consequences
 from agent.control import Control
 from agent.door import Door
 from agent.errors import InspectdError, Permanent, Temporary
-from agent.events import drift_event
 from agent.evidence import Evidence
 from agent.home_assistant import discovery
+from agent.identity import new_id
 from agent.inspection import Inspection
 from agent.inspector import Inspector
 from agent.intake import Intake
+from agent.line import Line
 from agent.outbox import Outbox
-from agent.packets import Outgoing
-from agent.payloads import ModelPayload, RulePayload, ScorePayload, StatePayload
+from agent.payloads import StatePayload
+from agent.plan import Identity, plan_of
 from agent.preparation import Preparation
-from agent.preview import preview
 from agent.publisher import Publisher
-from agent.records import Alarm, Frame, Kind, Verdict
+from agent.records import Kind
 from agent.reload import Reload, plan_reload
 from agent.settings import CameraSettings, MqttSettings, Settings
+from agent.sources.clock import utc_now
 from agent.sources.factory import build_source
-from agent.state import Counters, state_payload
-from agent.station import Candidate, Identity, Outcome, Plan, Station
+from agent.state import Counters
+from agent.states import States
+from agent.station import Station
 from agent.supervision import Pulse, Supervision
-from calibration import Budget, CalibrationError, Drift, Rule, ScoreLog, Store
+from calibration import CalibrationError, ScoreLog, Store
 from engines.bundle import Bundle, read_bundle
 from engines.engine import Engine, open_engine
 from engines.errors import EngineError
@@ -57,51 +56,11 @@ log = logging.getLogger(__name__)
 # systemd's and a person's patience: two seconds from the signal to the end, of which the broker gets what is left.
 STOP_SECONDS = 2.0
 
-# How often the state of the cameras is looked at, and how often it is published though nothing but counters changed.
+# How often the cameras and their state are looked at.
 STATE_LOOK_SECONDS = 0.25
-STATE_REPEAT_SECONDS = 5.0
 
 # A camera that is back by then was only opened anew.
 LOST_AFTER_SECONDS = 0.75
-
-# Fields of the state that change with every frame: alone they are no reason to publish before the repeat.
-COUNTING_FIELDS = frozenset({"at", "frames", "dropped", "frames_per_second", "latency_ms"})
-
-
-def utc_now() -> datetime:
-    """Wall clock, UTC."""
-    return datetime.now(timezone.utc)
-
-
-def new_id() -> str:
-    """A UUIDv7: unique, and in the order of time."""
-    return str(uuid_utils.uuid7())
-
-
-@dataclass(slots=True)
-class Line:
-    """One camera with all that belongs to it."""
-
-    name: str
-    settings: CameraSettings
-    bundle: Bundle
-    engine: Engine
-    station: Station
-    capture: Capture
-    intake: Intake
-    counters: Counters
-    score_log: ScoreLog
-    inspection: Inspection | None = None
-    next_score_monotonic: float = 0.0
-    lost_monotonic: float | None = None
-    """Since when the camera gives no frames, seconds; None while it does."""
-    preview: dict[str, Any] | None = None
-    """What the last recalibration found, once it is finished."""
-
-    @property
-    def model(self) -> ModelPayload:
-        """For the payloads."""
-        return ModelPayload(name=self.bundle.manifest.name, sha256=self.bundle.sha256)
 
 
 class Service:
@@ -136,6 +95,16 @@ class Service:
         self._remembered = self.outbox.state()
         self.lines = {name: self._line(name, camera) for name, camera in settings.cameras.items()}
         self._metrics = self._open_metrics()
+        self._states = States(settings.site, self.lines, self.publisher)
+        self._consequences = Consequences(
+            self.topics,
+            self.lines,
+            self.publisher,
+            self.acceptance,
+            self._states,
+            self._metrics,
+            scores_per_second=settings.mqtt.scores_per_second,
+        )
         self.inspections = self._inspections()
         commands = Commands(self)
         self.control = Control(settings.site, commands.handlers(), utc_now)
@@ -144,8 +113,6 @@ class Service:
         )
         self._announce()
         self._door = Door(settings.socket_path, self.control)
-        self._published: dict[str, tuple[float, dict[str, Any]]] = {}
-        self._publishing = threading.Lock()
 
     # Building
 
@@ -184,7 +151,7 @@ class Service:
             lines = {line.name: line for line in self.lines.values() if line.engine is engine}
             on_timing = None if self._metrics is None else self._metrics.time
             inspector = Inspector(engine, {name: line.station for name, line in lines.items()}, on_timing=on_timing)
-            inspection = Inspection(engine.name, self._intakes[id(engine)], inspector, self._take_outcome)
+            inspection = Inspection(engine.name, self._intakes[id(engine)], inspector, self._consequences.take)
             for line in lines.values():
                 line.inspection = inspection
             inspections.append(inspection)
@@ -223,7 +190,7 @@ class Service:
             while not self._stop.wait(STATE_LOOK_SECONDS):
                 self._heed_hang_up()
                 self._watch_cameras()
-                self._publish_states()
+                self._states.publish_all()
                 self.supervision.look(self)
                 if self._ended():
                     break
@@ -260,6 +227,7 @@ class Service:
                 self._adopt(self.lines[name], reload.settings.cameras[name])
             self.settings = reload.settings
             mqtt = self.settings.mqtt
+            self._consequences.scores_per_second = mqtt.scores_per_second
             self._requests.allow(mqtt.commands, trusted=mqtt.commands_trusted)
             logging.getLogger().setLevel(self.settings.log.level.upper())
         return reload
@@ -287,7 +255,7 @@ class Service:
             intake.close()
         for inspection in self.inspections:
             inspection.join(max(0.05, deadline - 1.0 - time.monotonic()))
-        self._publish_states(final=True)
+        self._states.publish_all(final=True)
         if not self.acceptance.finish(max(0.05, deadline - 0.5 - time.monotonic())):
             log.error("alarms were lost: the disk did not take them within %g s", STOP_SECONDS)
         self._door.close()
@@ -324,69 +292,6 @@ class Service:
         if failed:
             raise Permanent("\n".join(f"camera {line.name}: {line.capture.status.reason}" for line in failed))
 
-    # What follows from a frame
-
-    def _take_outcome(self, outcome: Outcome) -> None:
-        """On the inspection thread, for each frame."""
-        line = self.lines[outcome.frame.camera]
-        line.counters.frames += 1
-        line.counters.verdict_durations.add(time.monotonic() - outcome.frame.captured_monotonic)
-        statistic = outcome.verdict.statistic if outcome.verdict else outcome.score
-        if not outcome.blind:
-            self._log_score(line, outcome, statistic)
-        if self._metrics is not None:
-            self._metrics.take(outcome)
-        for each in (outcome.late, outcome):
-            if each is not None and each.alarm is not None:
-                self._deliver(line, each.alarm, each.verdict, each.frame)
-        if outcome.candidate is not None:
-            self._take_candidate(line, outcome.candidate)
-        if outcome.drift is not None:
-            self._tell_drift(line, outcome, outcome.drift)
-        self._publish_score(line, outcome, statistic)
-
-    def _log_score(self, line: Line, outcome: Outcome, statistic: float) -> None:
-        """For previews and reports; a full disk costs them some frames, never an alarm."""
-        frame = outcome.frame
-        try:
-            line.score_log.append(frame.captured_at.timestamp(), frame.index, outcome.score, statistic)
-        except OSError as error:
-            self.publisher.problem("score log", f"{line.score_log.directory}: {error.strerror}; scores are not kept")
-        else:
-            self.publisher.problem("score log", None)
-
-    def _take_candidate(self, line: Line, candidate: Candidate) -> None:
-        """A first calibration is in force; a later one is previewed, elsewhere, since that reads a day of scores."""
-        calibration = candidate.calibration
-        fields = {"camera": line.name, "calibration": calibration.id, "threshold": calibration.threshold.value}
-        log.info("camera %s: calibrated: %s", line.name, calibration.promise, extra=fields)
-        if line.station.calibration is not calibration:
-            line.score_log.flush()
-            threading.Thread(
-                target=self._preview, args=(line, candidate), name=f"preview-{line.name}", daemon=True
-            ).start()
-
-    def _tell_drift(self, line: Line, outcome: Outcome, drift: Drift) -> None:
-        """The retained state at once, whichever way the flag turned; one event where it was raised."""
-        self._publish_state(line)
-        if not drift.flag:
-            log.info("camera %s: good parts score as when calibrated on again", line.name)
-            return
-        calibration = line.station.calibration
-        assert calibration is not None
-        at = outcome.frame.captured_at
-        event = drift_event(new_id(), self.settings.site, line.name, drift, calibration.id, at)
-        log.warning("camera %s: %s", line.name, event.text)
-        topic = self.topics.event(line.name)
-        self.publisher.notify(Outgoing(topic, event.to_bytes(), media_type="application/json"))
-
-    def _preview(self, line: Line, candidate: Candidate) -> None:
-        """Say what the new threshold would have done; then, unless it was a dry run, put it in force."""
-        line.preview = preview(line.score_log.directory, line.station.calibration, candidate, time.time())
-        log.info("camera %s: %s", line.name, line.preview["sentence"])
-        if not candidate.plan.dry_run and line.inspection is not None:
-            line.inspection.call(lambda: line.station.activate(candidate.calibration, candidate.plan.by))
-
     def _watch_cameras(self) -> None:
         """A camera that gives no frames reaches no station by itself."""
         now = time.monotonic()
@@ -403,7 +308,7 @@ class Service:
         def lose() -> None:
             alarm = line.station.lose_camera(reason, time.monotonic())
             if alarm is not None:
-                self._deliver(line, alarm)
+                self._consequences.deliver(line, alarm)
 
         assert line.inspection is not None
         try:
@@ -411,71 +316,9 @@ class Service:
         except Temporary as error:
             log.warning("camera %s: lost, and %s", line.name, error)
 
-    def _deliver(self, line: Line, alarm: Alarm, verdict: Verdict | None = None, frame: Frame | None = None) -> None:
-        calibration = line.station.calibration
-        assert calibration is not None
-        log.info(
-            "camera %s: %s alarm %s %s, score %.4g, threshold %.4g",
-            line.name,
-            alarm.kind.value,
-            alarm.id,
-            alarm.event.value,
-            alarm.score,
-            alarm.threshold,
-            extra={"camera": line.name, "alarm": alarm.id, "event": alarm.event.value, "frame": alarm.frame},
-        )
-        if self._metrics is not None:
-            self._metrics.count(alarm)
-        context = Context(
-            rule=RulePayload(k=calibration.rule.k, n=calibration.rule.n),
-            calibration=calibration.id,
-            model=line.model,
-            engine=line.engine.name,
-            crop=line.settings.crop,
-        )
-        self.acceptance.put(Judged(alarm, verdict, context, frame))
-
-    def _publish_score(self, line: Line, outcome: Outcome, statistic: float) -> None:
-        """Telemetry, a few times a second at most."""
-        rate, now = self.settings.mqtt.scores_per_second, outcome.frame.captured_monotonic
-        if rate == 0 or now < line.next_score_monotonic:
-            return
-        line.next_score_monotonic = now + 1.0 / rate
-        calibration = line.station.calibration
-        payload = ScorePayload(
-            camera=line.name,
-            captured_at=outcome.frame.captured_at,
-            frame=outcome.frame.index,
-            score=outcome.score,
-            statistic=statistic,
-            threshold=None if calibration is None else calibration.threshold.value,
-        )
-        self.publisher.publish_telemetry(self.topics.score(line.name), payload.to_bytes())
-
-    def _publish_states(self, *, final: bool = False) -> None:
-        """The retained state of each camera."""
-        for line in self.lines.values():
-            self._publish_state(line, final=final)
-
-    def _publish_state(self, line: Line, *, final: bool = False) -> None:
-        """At once where it changed, else every few seconds."""
-        # Two threads come here: without the lock, the one that looked first could publish last.
-        with self._publishing:
-            payload, now = self._state(line), time.monotonic()
-            document = payload.model_dump(exclude=set(COUNTING_FIELDS))
-            since, known = self._published.get(line.name, (0.0, {}))
-            if final or document != known or now - since >= STATE_REPEAT_SECONDS:
-                self._published[line.name] = (now, document)
-                self.publisher.publish_state(line.name, payload)
-
     def states(self) -> dict[str, StatePayload]:
         """The state of each camera now, by name."""
-        return {line.name: self._state(line) for line in self.lines.values()}
-
-    def _state(self, line: Line) -> StatePayload:
-        return state_payload(
-            self.settings.site, line.station, line.capture, line.intake, line.counters, line.model, utc_now()
-        )
+        return self._states.now()
 
     def pulses(self) -> dict[str, Pulse]:
         """How far each camera has got, by name."""
@@ -483,20 +326,6 @@ class Service:
             line.name: Pulse(line.inspection.rounds if line.inspection else 0, line.counters.frames, line.capture.idle)
             for line in self.lines.values()
         }
-
-
-def plan_of(camera: CameraSettings) -> Plan:
-    """How the settings want a camera calibrated."""
-    return Plan(
-        frames=camera.calibration.frames,
-        max_frames=camera.calibration.max_frames,
-        budget=Budget.parse(camera.calibration.false_alarms),
-        rule=Rule.parse(camera.alarm.rule),
-        confidence=camera.calibration.confidence,
-        require_certificate=camera.calibration.require_certificate,
-        clear_after_seconds=camera.alarm.clear_after_seconds,
-        frames_per_second=camera.source.frames_per_second,
-    )
 
 
 def broker_of(mqtt: MqttSettings) -> Broker:
@@ -523,4 +352,4 @@ def _writable(directory: Path) -> Path:
     return directory
 
 
-__all__ = ["Line", "Service", "broker_of", "plan_of", "utc_now"]
+__all__ = ["Line", "Service", "broker_of"]

@@ -13,12 +13,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from agent.command_payloads import CommandResponse
 from agent.connection import Connection
 from agent.errors import Temporary
 from agent.flow import Board, Notices, PictureWindow, Refusal, Suspicions
 from agent.outbox import Message, Outbox, Row
 from agent.packets import Acknowledged, Connected, Outgoing
-from agent.payloads import AlarmPayload, CommandResponse, OmittedPayload
+from agent.payloads import AlarmPayload, OmittedPayload
 from agent.pictures import shrink
 
 log = logging.getLogger(__name__)

@@ -6,10 +6,8 @@ Every mistake is one line that names the key, the value that was got and what wa
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -34,13 +32,11 @@ from pydantic_settings import (
 )
 
 from agent.errors import Permanent
+from agent.mistakes import explain, nearest
+from agent.overrides import parse_overrides, tomllib
+from agent.places import default_state_directory, service_paths, with_absolute_paths
 from agent.topics import Topics
 from calibration import Budget, Rule
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 ENVIRONMENT_PREFIX = "INSPECTD_"
 
@@ -251,32 +247,6 @@ class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-def default_state_directory() -> Path:
-    """Where systemd says, else the user's own place."""
-    given = os.environ.get("STATE_DIRECTORY") or os.environ.get("XDG_STATE_HOME")
-    if os.environ.get("STATE_DIRECTORY"):
-        return Path(str(given).split(":")[0])
-    return (Path(given) if given else Path.home() / ".local" / "state") / "inspectd"
-
-
-# Settings in this directory are those of `inspectd@<name>`, and the unit says where its directories are.
-SERVICE_SETTINGS = Path("/etc/inspectd")
-
-
-def service_paths(config: Path) -> dict[str, Path]:
-    """Where state and socket of the service with these settings are; empty where they are no service's.
-
-    >>> {key: str(path) for key, path in service_paths(Path("/etc/inspectd/line1.toml")).items()}
-    {'state_directory': '/var/lib/inspectd/line1', 'control_socket': '/run/inspectd/line1/control.sock'}
-    """
-    if config.absolute().parent != SERVICE_SETTINGS:
-        return {}
-    return {
-        "state_directory": Path("/var/lib/inspectd") / config.stem,
-        "control_socket": Path("/run/inspectd") / config.stem / "control.sock",
-    }
-
-
 class Settings(BaseSettings):
     """All settings of one agent."""
 
@@ -347,13 +317,13 @@ def load(config: Path, overrides: Sequence[str] = ()) -> Settings:
         model_config = SettingsConfigDict(toml_file=config)
 
     try:
-        settings = FromFile(**_parse_overrides(overrides))
+        settings = FromFile(**parse_overrides(overrides))
     except ValidationError as error:
-        raise Permanent("\n".join(f"{config}: {line}" for line in _explain(error))) from None
+        raise Permanent("\n".join(f"{config}: {line}" for line in explain(error, Settings))) from None
     except tomllib.TOMLDecodeError as error:
         raise Permanent(f"{config}: not TOML: {error}") from None
     defaults = {key: path for key, path in service_paths(config).items() if key not in settings.model_fields_set}
-    return _with_absolute_paths(settings.model_copy(update=defaults), config.absolute().parent)
+    return with_absolute_paths(settings.model_copy(update=defaults), config.absolute().parent)
 
 
 def _require_readable(config: Path) -> None:
@@ -370,100 +340,4 @@ def _require_known_environment(environment: Mapping[str, str]) -> None:
         if variable.startswith(ENVIRONMENT_PREFIX):
             key = variable.removeprefix(ENVIRONMENT_PREFIX).split("__")[0].lower()
             if key not in Settings.model_fields:
-                raise Permanent(f"environment: {variable}: unknown setting {key!r}{_nearest(key, Settings)}")
-
-
-def _parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for text in overrides:
-        key, separator, value = text.partition("=")
-        if not separator or not key.strip():
-            raise Permanent(f"--set {text}: wanted KEY=VALUE, such as mqtt.url=mqtt://broker:1883")
-        *sections, last = key.strip().split(".")
-        target = result
-        for section in sections:
-            target = target.setdefault(section, {})
-        target[last] = _toml_value(value.strip())
-    return result
-
-
-def _toml_value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _explain(error: ValidationError) -> list[str]:
-    """One line for each mistake: key, value, what was wanted."""
-    return [_explain_one(mistake) for mistake in error.errors(include_url=False)]
-
-
-def _explain_one(mistake: Any) -> str:
-    location = [str(part) for part in mistake["loc"]]
-    key = ".".join(_without_tag(location))
-    if mistake["type"] == "extra_forbidden":
-        return f"{key}: unknown setting{_nearest(location[-1], _section_at(location[:-1]))}"
-    if mistake["type"] == "missing":
-        return f"{key}: missing; it has no default"
-    message = str(mistake["msg"]).removeprefix("Value error, ")
-    if isinstance(mistake["input"], dict):
-        return f"{key}: {message}" if key else message
-    return f"{key} = {_shown(mistake['input'])}: {message[:1].lower()}{message[1:]}"
-
-
-def _shown(value: Any) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value)
-
-
-_SOURCES: dict[str, type[Section]] = {
-    "simulator": SimulatorSettings,
-    "folder": FolderSettings,
-    "video": VideoSettings,
-    "camera": CameraSourceSettings,
-}
-
-
-def _without_tag(location: list[str]) -> list[str]:
-    """pydantic names the member of a union after `source`; a user never wrote it."""
-    return [part for i, part in enumerate(location) if not (i and location[i - 1] == "source" and part in _SOURCES)]
-
-
-def _section_at(location: list[str]) -> type[BaseModel] | None:
-    sections: dict[str, type[BaseModel]] = {
-        "mqtt": MqttSettings,
-        "log": LogSettings,
-        "metrics": MetricsSettings,
-        "calibration": CalibrationSettings,
-        "alarm": AlarmSettings,
-        "crop": Crop,
-        "faults": FaultSettings,
-        **_SOURCES,
-    }
-    if not location:
-        return Settings
-    return sections.get(location[-1], CameraSettings if len(location) == 2 else None)
-
-
-def _nearest(key: str, section: type[BaseModel] | None) -> str:
-    known = list(section.model_fields) if section is not None else []
-    close = difflib.get_close_matches(key, known, n=1)
-    if close:
-        return f"; did you mean {close[0]}?"
-    return f"; wanted one of {', '.join(known)}" if known else ""
-
-
-def _with_absolute_paths(settings: Settings, folder: Path) -> Settings:
-    """Relative paths are taken from the folder of the settings file, wherever the agent is started from."""
-
-    def walk(value: Any) -> Any:
-        if isinstance(value, Path):
-            return folder / value.expanduser()
-        if isinstance(value, BaseModel):
-            return value.model_copy(update={name: walk(getattr(value, name)) for name in type(value).model_fields})
-        if isinstance(value, dict):
-            return {key: walk(item) for key, item in value.items()}
-        return value
-
-    resolved: Settings = walk(settings)
-    return resolved
+                raise Permanent(f"environment: {variable}: unknown setting {key!r}{nearest(key, Settings)}")

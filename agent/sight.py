@@ -86,6 +86,10 @@ class Sight:
         self._held = Held()
         return self._health.lose(reason, moment)
 
+    def see(self, frame: Frame, score: float) -> Alarm | None:
+        """Take in a frame that nobody judges: a camera that was lost is back after some of them."""
+        return self._health.update(Moment(frame.captured_at, frame.captured_monotonic, frame.index, score, None), None)
+
     def forget(self) -> None:
         """Nobody looks any more: what was held back is let go."""
         self._held = Held()

@@ -13,12 +13,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.command_payloads import SnapshotPicture, SnapshotResult
 from agent.evidence import Evidence, EvidencePicture, regions
+from agent.outcome import Seen
 from agent.packets import Outgoing
-from agent.payloads import SnapshotPicture, SnapshotResult
 from agent.pictures import shrink
 from agent.records import Phase
-from agent.station import Seen
 
 
 def take_snapshot(camera: str, seen: Seen, *, phase: Phase, reason: str | None, now_monotonic: float) -> SnapshotResult:

@@ -59,6 +59,6 @@ def state_payload(
         latency_ms=counters.verdict_durations.payload(),
         progress=None if progress is None else ProgressPayload(frames=progress.frames, wanted=progress.target),
         drift=station.drifted,
-        shift=station.shift,
+        shift=round(station.drift_shift, 3) if station.drifted else None,
         alarm=station.open_alarm,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -14,104 +14,18 @@ from agent.alarm import AlarmTracker
 from agent.camera_health import CameraHealth, Moment
 from agent.errors import InspectdError
 from agent.intake import Prepared
+from agent.outcome import Candidate, Outcome, Seen
+from agent.plan import Identity, Plan, Progress
 from agent.rate import RateMeter
 from agent.records import Alarm, Frame, Phase, Verdict
 from agent.sight import Held, Sight
-from calibration import AlarmRule, Budget, Calibration, CalibrationError, Drift, DriftMonitor, Rule, Store, Window
+from calibration import AlarmRule, Calibration, CalibrationError, Drift, DriftMonitor, Store, Window
 
 log = logging.getLogger(__name__)
 
 # The rate of a camera is measured on its first frames, before the window starts: a new stream also needs a moment for
 # its exposure to settle.
 SETTLING_FRAMES = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What a calibration is tied to."""
-
-    camera: str
-    bundle: str
-    """sha256 of the bundle's manifest."""
-    engine: str
-    """Name of the engine."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How a calibration is to be made."""
-
-    frames: int
-    """Good frames wanted at first."""
-    max_frames: int
-    """Good frames after which it must do."""
-    budget: Budget
-    rule: Rule
-    confidence: float
-    require_certificate: bool
-    clear_after_seconds: float
-    """Quiet time that ends an alarm: false alarms closer together than this are one."""
-    frames_per_second: float | None = None
-    """Rate at which frames are inspected; None: measured."""
-    by: str = "agent"
-    """Who asked for it."""
-    dry_run: bool = False
-    """Keep the result, but go on with the threshold in force."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a calibration is."""
-
-    frames: int
-    """Good frames so far."""
-    target: int
-    """Good frames wanted now; may grow where they turn out to depend on each other."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A finished calibration. The first one of a camera is in force already; a later one waits to be activated."""
-
-    calibration: Calibration
-    plan: Plan
-    """How it was asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one frame led to."""
-
-    frame: Frame
-    score: float
-    """Latent distance."""
-    verdict: Verdict | None = None
-    """None while there is no threshold, or nobody looks."""
-    alarm: Alarm | None = None
-    """What was raised or cleared by this frame."""
-    candidate: Candidate | None = None
-    """A calibration that this frame completed."""
-    drift: Drift | None = None
-    """What was found where this frame raised or lowered the drift flag."""
-    blind: bool = False
-    """The camera is, or may be, at fault: the score says nothing of the part."""
-    late: Outcome | None = None
-    """What earlier frames led to, which had been held back for a camera that turned out to be well."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What the station saw last, for somebody who asks."""
-
-    frame: Frame
-    score: float
-    """Latent distance."""
-    statistic: float | None
-    """What was compared with the threshold; None where nothing was judged."""
-    heatmap: NDArray[np.float32]
-    """Raw heat [h, w]."""
-    calibration: Calibration | None
-    """The one that was in force."""
 
 
 class Station:
@@ -195,11 +109,6 @@ class Station:
     def drifted(self) -> bool:
         """True while the scores of good parts lie off those that the calibration saw."""
         return self._drift is not None and self._drift.flag
-
-    @property
-    def shift(self) -> float | None:
-        """How far they lie off, standard deviations of a score; None where they do not."""
-        return round(self._drift.drift.shift, 3) if self._drift is not None and self._drift.flag else None
 
     @property
     def drift_shift(self) -> float:
@@ -289,7 +198,7 @@ class Station:
             return Outcome(frame, score)
         if self._phase is Phase.STARTING:
             self._settle()
-            return Outcome(frame, score)
+            return Outcome(frame, score, alarm=self._sight.see(frame, score))
         sick_before = self._sight.sick
         outcome = self._inspect(prepared, score, heatmap)
         if self._window is not None and self._teaches(outcome, sick_before):
@@ -297,11 +206,11 @@ class Station:
         return outcome
 
     def lose_camera(self, reason: str, monotonic_seconds: float) -> Alarm | None:
-        """No frames come any more: the alarm that follows, if parts would be judged and none stands."""
-        if self._calibration is None or self._paused or self._phase is not Phase.ARMED:
+        """No frames come any more: the alarm that follows, unless one stands or somebody asked to look away."""
+        if self._paused:
             return None
         self._forget()
-        threshold = self._calibration.threshold.value
+        threshold = None if self._calibration is None else self._calibration.threshold.value
         return self._sight.lose(reason, Moment(self._now(), monotonic_seconds, self._last_frame, 0.0, threshold))
 
     def _teaches(self, outcome: Outcome, sick_before: bool) -> bool:
@@ -322,7 +231,7 @@ class Station:
         """The camera first: a black frame also scores high, and says nothing of the part."""
         frame, calibration = prepared.frame, self._calibration
         if calibration is None or self._phase is not Phase.ARMED:
-            return Outcome(frame, score)
+            return Outcome(frame, score, alarm=self._sight.see(frame, score))
         look = self._sight.look(prepared, score, heatmap, calibration.threshold.value)
         if self._sight.sick:
             self._forget()

@@ -121,7 +121,8 @@ def describe(alarm: AlarmPayload) -> str:
     if alarm.regions:
         hottest = alarm.regions[0]
         place = f"  at x {hottest.x}–{hottest.x + hottest.width}, y {hottest.y}–{hottest.y + hottest.height}"
-    return f"{head}  RAISED   score {alarm.score:.4g} over threshold {alarm.threshold:.4g}{place}"
+    over = "" if alarm.threshold is None else f" over threshold {alarm.threshold:.4g}"
+    return f"{head}  RAISED   score {alarm.score:.4g}{over}{place}"
 
 
 def watch(

@@ -21,26 +21,12 @@ from agent.bench import BenchResult, bench
 from agent.door import ask
 from agent.errors import Temporary
 from benchmarks.machine import describe_machine
+from tests.support.agent_settings import settings_text
 
 RESULT = Path(__file__).with_suffix(".md")
 MODES = ("camera", "xray")
 BENCH_SECONDS = 12.0
 LATENCY_SECONDS = 60.0
-
-_SETTINGS = """\
-site = "bench"
-state_directory = "state"
-[mqtt]
-url = "mqtt://127.0.0.1:1"
-[log]
-level = "error"
-[cameras.line1]
-bundle = "{bundle}"
-[cameras.line1.source]
-kind = "simulator"
-mode = "{mode}"
-frames_per_second = {rate}
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +68,8 @@ class _agent:  # noqa: N801 - reads as the verb that it is
     """`with _agent(…) as door`: a real `inspectd run`, and the socket where it answers."""
 
     def __init__(self, directory: Path, mode: str, rate: float) -> None:
-        text = _SETTINGS.format(bundle=bundle_of(mode), mode=mode, rate=rate)
+        source = f'kind = "simulator"\nmode = "{mode}"\nframes_per_second = {rate}'
+        text = settings_text(bundle_of(mode), source, calibration="", alarm="", sections='[log]\nlevel = "error"')
         (directory / "inspectd.toml").write_text(text)
         self._door = directory / "state" / "control.sock"
         self._command = [sys.executable, "-m", "agent.cli", "run", "--config", str(directory / "inspectd.toml")]

@@ -10,7 +10,8 @@ from agent.broker import CREDENTIAL_NAME
 from agent.doctor.finding import Finding, ok, problem, warning
 from agent.doctor.machine import output
 from agent.errors import InspectdError
-from agent.settings import SERVICE_SETTINGS, Settings, load
+from agent.places import SERVICE_SETTINGS
+from agent.settings import Settings, load
 
 # The unit has ProtectHome=yes and PrivateTmp=yes: whatever lies there is not there for the service.
 HIDDEN = tuple(Path(path) for path in ("/home", "/root", "/run/user", "/tmp", "/var/tmp"))

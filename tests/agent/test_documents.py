@@ -11,7 +11,8 @@ import jsonschema
 import pytest
 
 from agent import documents
-from agent.payloads import REQUESTS, AlarmPayload, RegionPayload
+from agent.command_payloads import REQUESTS
+from agent.payloads import AlarmPayload, RegionPayload
 from tests.agent.delivery import document
 
 

@@ -17,11 +17,13 @@ from typing import Any
 
 import pytest
 
+from agent.command_payloads import CommandResponse
 from agent.documents import DIRECTORY
+from agent.overrides import tomllib
 from agent.packets import Outgoing
-from agent.payloads import CommandResponse, ScorePayload, StatePayload
+from agent.payloads import ScorePayload, StatePayload
 from agent.records import Event
-from agent.settings import load, tomllib
+from agent.settings import load
 from agent.subscriptions import matches
 from tests.agent.delivery import TOPICS, accept, delivering, document
 from tests.broker import Mosquitto, Subscriber, wait_until

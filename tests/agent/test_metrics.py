@@ -24,33 +24,18 @@ from agent.metrics_server import MetricsServer
 from agent.temperature import temperatures
 from engines.bundle import Bundle
 from tests.broker import Mosquitto, free_port, wait_until
+from tests.support.agent_settings import settings_text
 
 DASHBOARD = Path(__file__).parents[2] / "docs" / "grafana-dashboard.json"
 
-# One of a hundred good frames alarms: something is raised and delivered within seconds.
-SETTINGS = """\
-site = "plant"
-state_directory = "state"
-[mqtt]
-url = "{url}"
-[metrics]
-{where}
-[cameras.line1]
-bundle = "{bundle}"
-[cameras.line1.source]
+# One of fifty good frames alarms: something is raised and delivered within seconds.
+CALIBRATION = 'frames = 60\nmax_frames = 60\nfalse_alarms = "1 per 50 frames"'
+SOURCE = """\
 kind = "simulator"
 frames_per_second = 100.0
 good_frames = 100
 defect_rate = 0.2
-faults = [{{ kind = "black", start_frame = 300, duration_seconds = 2.0 }}]
-[cameras.line1.calibration]
-frames = 60
-max_frames = 60
-false_alarms = "1 per 50 frames"
-[cameras.line1.alarm]
-rule = "1 of 1"
-clear_after_seconds = 0.0
-"""
+faults = [{ kind = "black", start_frame = 300, duration_seconds = 2.0 }]"""
 
 Families = dict[str, Metric]
 
@@ -79,13 +64,18 @@ def over_socket(path: Path) -> str:
     return body.decode()
 
 
+def metrics_settings(bundle: Bundle, broker: Mosquitto, where: str) -> str:
+    """Settings of an agent that can be asked there."""
+    return settings_text(bundle.path, SOURCE, url=broker.url, calibration=CALIBRATION, sections=f"[metrics]\n{where}")
+
+
 @pytest.fixture(scope="module")
 def scraped(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -> Families:
     """The metrics of a real agent that has calibrated, alarmed, gone blind and delivered."""
     directory = tmp_path_factory.mktemp("metrics")
     broker = Mosquitto(directory / "broker").start()
     port = free_port()
-    settings = SETTINGS.format(url=broker.url, bundle=tiny_bundle.path, where=f"port = {port}")
+    settings = metrics_settings(tiny_bundle, broker, f"port = {port}")
     (directory / "inspectd.toml").write_text(settings)
     command = [sys.executable, "-m", "agent.cli", "run", "--config", str(directory / "inspectd.toml")]
     with (directory / "log").open("w") as log:
@@ -260,7 +250,7 @@ def test_without_the_setting_nothing_of_it_is_loaded() -> None:
 def test_the_agent_serves_a_socket_beside_its_settings(
     tmp_path: Path, tiny_bundle: Bundle, mosquitto: Callable[..., Mosquitto]
 ) -> None:
-    settings = SETTINGS.format(url=mosquitto().url, bundle=tiny_bundle.path, where='socket = "metrics.sock"')
+    settings = metrics_settings(tiny_bundle, mosquitto(), 'socket = "metrics.sock"')
     (tmp_path / "inspectd.toml").write_text(settings)
     command = [sys.executable, "-m", "agent.cli", "run", "--config", str(tmp_path / "inspectd.toml")]
     agent = subprocess.Popen(command, stderr=subprocess.DEVNULL)

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from agent.command_payloads import RecalibrateRequest, parse_request
 from agent.errors import Permanent
-from agent.payloads import AlarmPayload, RecalibrateRequest, parse, parse_request, utc_text
+from agent.payloads import AlarmPayload, parse, utc_text
 from agent.records import Region
 from tests.agent.delivery import AT, alarm_record, document
 

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import requests as requests_module
+from agent.command_payloads import MAX_COMMAND_BYTES, REQUESTS, CommandResponse, parse_request
 from agent.errors import InspectdError
-from agent.payloads import MAX_COMMAND_BYTES, REQUESTS, CommandResponse, parse_request
 from agent.publisher import Publisher
 from agent.subscriptions import may_answer_on
 from agent.topics import Topics

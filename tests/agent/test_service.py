@@ -23,25 +23,8 @@ from agent.door import ask
 from agent.errors import InspectdError
 from engines.bundle import Bundle
 from tests.broker import Mosquitto, Subscriber, wait_until
+from tests.support.agent_settings import NO_BROKER, settings_text
 from tests.support.parts import draw_part, write_parts
-
-SETTINGS = """\
-site = "plant"
-state_directory = "state"
-[mqtt]
-url = "{url}"
-[cameras.line1]
-bundle = "{bundle}"
-[cameras.line1.source]
-{source}
-[cameras.line1.calibration]
-frames = 60
-max_frames = 60
-false_alarms = "1 per 100 frames"
-[cameras.line1.alarm]
-rule = "1 of 1"
-clear_after_seconds = 0
-"""
 
 Starter = Callable[..., subprocess.Popen[str]]
 
@@ -70,8 +53,8 @@ def broker(mosquitto: Callable[..., Mosquitto]) -> Mosquitto:
     return mosquitto()
 
 
-def configure(tmp_path: Path, bundle: Bundle, source: str, url: str = "mqtt://127.0.0.1:1") -> None:
-    (tmp_path / "inspectd.toml").write_text(SETTINGS.format(url=url, bundle=bundle.path, source=source))
+def configure(tmp_path: Path, bundle: Bundle, source: str, url: str = NO_BROKER) -> None:
+    (tmp_path / "inspectd.toml").write_text(settings_text(bundle.path, source, url=url))
 
 
 def await_state(

@@ -18,12 +18,14 @@ from agent.alarm import AlarmTracker, OpenAlarm
 from agent.camera_health import CameraHealth
 from agent.inspector import Inspector
 from agent.intake import Prepared
+from agent.outcome import Outcome
+from agent.plan import Identity, Plan
 from agent.preparation import Preparation
 from agent.records import Alarm, Event, Frame, Image, Kind, Phase
 from agent.sources.simulation.faults import Fault, FaultKind
 from agent.sources.simulation.line import Line
 from agent.sources.simulator import SimulatorSource
-from agent.station import SETTLING_FRAMES, Identity, Outcome, Plan, Station
+from agent.station import SETTLING_FRAMES, Station
 from calibration import Budget, CameraMonitor, Rule, Store
 from calibration.camera import CameraHistory
 from engines.bundle import read_bundle

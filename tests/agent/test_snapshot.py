@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from agent.evidence import Evidence, EvidencePicture
+from agent.outcome import Seen
 from agent.packets import Outgoing
 from agent.records import Phase
 from agent.snapshot import draw_seen, inlined, published, take_snapshot
-from agent.station import Seen
 from tests.agent.delivery import noise_png
 from tests.agent.frames import frame
 from tests.agent.test_station import PLAN, feed, heat, make, prepared

@@ -13,9 +13,11 @@ from agent.alarm import AlarmTracker
 from agent.camera_health import CameraHealth
 from agent.errors import InspectdError
 from agent.intake import Prepared
+from agent.outcome import Outcome
+from agent.plan import Identity, Plan
 from agent.rate import RateMeter
-from agent.records import Event, Phase
-from agent.station import SETTLING_FRAMES, Identity, Outcome, Plan, Station
+from agent.records import Event, Kind, Phase
+from agent.station import SETTLING_FRAMES, Station
 from calibration import Budget, CalibrationError, Rule, Store
 from tests.agent.frames import START, frame, picture, prepared
 
@@ -69,6 +71,27 @@ def test_station_settles_calibrates_and_arms(tmp_path: Path) -> None:
     assert station.calibration.frames_per_second == pytest.approx(20.0)
     assert station.calibration.first_frame == SETTLING_FRAMES
     assert all(outcome.verdict is None for outcome in outcomes)
+
+
+def test_a_camera_that_is_lost_before_its_threshold_raises_and_clears_one_alarm(tmp_path: Path) -> None:
+    """Never there at first, then lost while calibrating."""
+    station = make(tmp_path)
+    for lost_after in (0, SETTLING_FRAMES + 10):
+        feed(station, lost_after)
+        raised = station.lose_camera("no cable", 2000.0)
+        assert raised is not None
+        assert (raised.kind, raised.event, raised.reason) == (Kind.CAMERA, Event.RAISED, "lost: no cable")
+        assert raised.threshold is None
+        assert station.lose_camera("no cable", 2001.0) is None
+        (cleared,) = [outcome.alarm for outcome in feed(station, 15, first=lost_after + 40) if outcome.alarm]
+        assert (cleared.id, cleared.event) == (raised.id, Event.CLEARED)
+    feed(station, PLAN.frames, first=200)
+    assert station.phase is Phase.ARMED
+
+
+def test_a_camera_that_nobody_looks_through_may_be_lost(armed: Station) -> None:
+    armed.pause()
+    assert armed.lose_camera("no cable", 2000.0) is None
 
 
 def test_a_hot_frame_raises_and_quiet_clears(armed: Station) -> None:
@@ -213,7 +236,7 @@ def test_a_shift_of_the_good_scores_is_flagged_and_moves_no_threshold(armed: Sta
     (drift,) = [outcome.drift for outcome in outcomes if outcome.drift]
     assert drift.flag
     assert drift.shift == pytest.approx(1.0, abs=0.5), "a gamma of shape 9 has a standard deviation of 3"
-    assert armed.shift is not None
+    assert armed.drift_shift == pytest.approx(drift.shift, abs=0.5)
 
 
 def test_drift_that_passes_is_told_of_as_well(armed: Station) -> None:
@@ -222,7 +245,7 @@ def test_drift_that_passes_is_told_of_as_well(armed: Station) -> None:
     scores = chance.gamma(9.0, size=offset.size) + offset
     turns = [armed.judge(prepared(200 + i), score, heat(0.0)).drift for i, score in enumerate(scores)]
     assert [drift.flag for drift in turns if drift] == [True, False]
-    assert armed.shift is None
+    assert not armed.drifted
 
 
 def test_rate_meter_survives_equal_times() -> None:

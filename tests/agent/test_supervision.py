@@ -19,18 +19,9 @@ from agent.settings import load
 from agent.supervision import Supervision
 from engines.bundle import Bundle
 from tests.agent.notified import Manager
+from tests.support.agent_settings import settings_text
 
-SETTINGS = """\
-site = "plant"
-state_directory = "state"
-[mqtt]
-url = "mqtt://127.0.0.1:1"
-[cameras.line1]
-bundle = "{bundle}"
-source = {source}
-calibration = {{ frames = 60, max_frames = 60, false_alarms = "1 per 100 frames" }}
-"""
-SIMULATOR = '{ kind = "simulator", frames_per_second = 50.0, good_frames = 100000 }'
+SIMULATOR = 'kind = "simulator"\nframes_per_second = 50.0\ngood_frames = 100000'
 
 
 @pytest.fixture
@@ -42,7 +33,7 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
 
 def configure(tmp_path: Path, bundle: Bundle, source: str) -> Path:
     config = tmp_path / "line1.toml"
-    config.write_text(SETTINGS.format(bundle=bundle.path, source=source))
+    config.write_text(settings_text(bundle.path, source))
     return config
 
 
@@ -89,7 +80,7 @@ def test_a_lost_camera_is_waited_for_and_said(
     tmp_path: Path, tiny_bundle: Bundle, manager: Manager, run: Callable[[Path], subprocess.Popen[str]]
 ) -> None:
     """Not ready, and not given up either: the start is extended for as long as the agent tries."""
-    run(configure(tmp_path, tiny_bundle, '{ kind = "camera", device = "/dev/inspectd-none" }'))
+    run(configure(tmp_path, tiny_bundle, 'kind = "camera"\ndevice = "/dev/inspectd-none"'))
     lost = manager.wait_for("STATUS=line1 camera lost")
     assert "is it plugged in?" in manager.messages[lost]
     first = manager.wait_for("EXTEND_TIMEOUT_USEC=", after=lost)
@@ -142,7 +133,7 @@ def test_a_folder_at_its_end_was_ready(
     run: Callable[[Path], subprocess.Popen[str]],
 ) -> None:
     """systemd takes a service that ends before it was ready for a failed one, and would start it again."""
-    process = run(configure(tmp_path, tiny_bundle, f'{{ kind = "folder", path = "{good_parts}" }}'))
+    process = run(configure(tmp_path, tiny_bundle, f'kind = "folder"\npath = "{good_parts}"'))
     process.communicate(timeout=60)
     assert process.returncode == 0
     manager.wait_for("READY=1", seconds=1.0)

@@ -1,0 +1,45 @@
+"""The settings file of an agent with one camera, for tests and benchmarks that start a whole one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+# Nothing listens there.
+NO_BROKER = "mqtt://127.0.0.1:1"
+
+# Sixty frames are calibrated on in a moment; every frame above the threshold alarms.
+QUICK_CALIBRATION = 'frames = 60\nmax_frames = 60\nfalse_alarms = "1 per 100 frames"'
+EVERY_FRAME = 'rule = "1 of 1"\nclear_after_seconds = 0'
+
+
+def settings_text(
+    bundle: Path,
+    source: str,
+    *,
+    url: str = NO_BROKER,
+    mqtt: str = "",
+    calibration: str = QUICK_CALIBRATION,
+    alarm: str = EVERY_FRAME,
+    sections: str = "",
+) -> str:
+    """TOML: site `plant`, camera `line1`, its state beside the file.
+
+    `source`, `calibration` and `alarm` are the lines of their tables, `mqtt` more lines of the broker's; `sections` are
+    whole tables of the agent's.
+    """
+    return f"""\
+site = "plant"
+state_directory = "state"
+[mqtt]
+url = "{url}"
+{mqtt}
+{sections}
+[cameras.line1]
+bundle = "{bundle}"
+[cameras.line1.source]
+{source}
+[cameras.line1.calibration]
+{calibration}
+[cameras.line1.alarm]
+{alarm}
+"""
