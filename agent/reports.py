@@ -118,6 +118,10 @@ def evaluation_lines(result: Evaluation) -> Iterator[str]:
     yield f"{result.normal} normal and {result.abnormal} abnormal images on {result.engine}"
     yield f"  image AUROC        {result.auroc}"
     yield f"  average precision  {result.average_precision}, chance {result.chance_precision:.3f}"
+    if result.at_threshold is not None:
+        at = result.at_threshold
+        false = f"false alarms on {at.false_alarm_rate:.1%} of {at.normal} normal images"
+        yield f"  at threshold {at.threshold:<8.4g} finds {at.recall:.1%}, {false}"
     if result.pixels is not None:
         within = f"within abnormal images {result.pixels.auroc_within:.3f}"
         yield f"  pixel AUROC        {result.pixels.auroc:.3f}, {within}"

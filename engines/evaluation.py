@@ -1,7 +1,7 @@
 """Evaluate a model on frames that it has never seen: folders of good and of bad images, with or without masks.
 
-Nothing here is fitted to these frames: scores are taken as they come, and a threshold is only ever given, never
-searched.
+Nothing here is fitted to what it is measured on: scores are taken as they come, and a threshold is given, or found on
+half of the good frames and tried on the other half.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ Progress = Callable[[float, str], None]
 _BATCH = 16
 
 
+Calibrator = Callable[[NDArray[np.float32]], "float | None"]
+"""Finds a threshold from the scores [N] of good images; None where they are too few for one."""
+
+
 @dataclass(frozen=True, slots=True)
 class ScoredImages:
     """Images of one kind with what the engine says of them."""
@@ -44,13 +48,15 @@ class ScoredImages:
 
 @dataclass(frozen=True, slots=True)
 class AtThreshold:
-    """What a given threshold does."""
+    """What a threshold does."""
 
     threshold: float
     recall: float
     """Share of abnormal images above it."""
     false_alarm_rate: float
-    """Share of normal images above it."""
+    """Share of normal images above it, of those that it was not found with."""
+    normal: int
+    """Normal images that this share was counted on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ class Evaluation:
     """Image level, abnormal images as positives; `chance_precision` is what a coin would get."""
     chance_precision: float
     at_threshold: AtThreshold | None
-    """At the threshold that was given."""
+    """At the threshold that was given, or found."""
     pixels: PixelFigures | None
     """Against the masks, where there are any."""
     masks_missing: int
@@ -89,7 +95,7 @@ def evaluate(
     abnormal: Images,
     masks: Path | str | None = None,
     *,
-    threshold: float | None = None,
+    threshold: float | Calibrator | None = None,
     seed: int = 0,
     out: Path | str | None = None,
     progress: Progress | None = None,
@@ -97,7 +103,8 @@ def evaluate(
     """Score normal and abnormal images and work out the figures.
 
     `masks` is a folder of mask images, the image's stem or stem plus `_mask` as name, anything above 0 a defect.
-    `threshold` is a score, such as a calibrated one. `seed` is that of the bootstrap. With `out`, the pictures and the
+    `threshold` is a score; or it finds one from every other normal image, and false alarms are counted on the rest.
+    `seed` is that of the bootstrap. With `out`, the pictures and the
     report are written there (`engines.evaluation_report`). Raises EngineError where one of the sets has no usable
     image.
     """
@@ -160,11 +167,15 @@ def _naming(path: Path, error: ImageError) -> str:
 
 
 def _at_threshold(
-    normal: NDArray[np.float32], abnormal: NDArray[np.float32], threshold: float | None
+    normal: NDArray[np.float32], abnormal: NDArray[np.float32], threshold: float | Calibrator | None
 ) -> AtThreshold | None:
+    if callable(threshold):
+        found = threshold(normal[::2])
+        return None if found is None else _at_threshold(normal[1::2], abnormal, found)
     if threshold is None:
         return None
-    return AtThreshold(threshold, float(np.mean(abnormal > threshold)), float(np.mean(normal > threshold)))
+    false, found_bad = float(np.mean(normal > threshold)), float(np.mean(abnormal > threshold))
+    return AtThreshold(threshold, found_bad, false, len(normal))
 
 
 def mask_files_of(paths: Sequence[Path], masks: Path | str | None) -> list[Path | None]:

@@ -109,7 +109,7 @@ def _figures(result: Evaluation) -> list[tuple[str, str]]:
         rows.append(
             (
                 f"At threshold {point.threshold:.4g}",
-                f"recall {point.recall:.1%}, false alarms {point.false_alarm_rate:.2%}",
+                f"recall {point.recall:.1%}, false alarms {point.false_alarm_rate:.2%} of {point.normal} images",
             )
         )
     if result.pixels is not None:

@@ -101,18 +101,25 @@ def evaluate(
     abnormal: Annotated[Path, typer.Option(help="Folder with bad parts.")],
     masks: Annotated[Path | None, typer.Option(help="Folder with masks of the bad parts, the same file stems.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the pictures; beside the bundle if not given.")] = None,
+    false_alarms: Annotated[
+        str, typer.Option(help="Budget that a threshold is calibrated to on every other good part.")
+    ] = "1 per 1000 parts",
     engine: EngineName = "auto",
     json_document: Json = False,
 ) -> None:
     """How well a bundle tells bad parts from good ones it has never seen."""
+    from agent.part_threshold import part_calibrator
     from agent.reports import evaluation_lines
     from engines.bundle import read_bundle
     from engines.engine import open_engine
     from engines.evaluation import evaluate as evaluate_engine
 
     folder = out or bundle.with_name(f"{bundle.stem}-evaluation")
+    calibrator = part_calibrator(false_alarms)
     with open_engine(read_bundle(bundle), engine) as opened, progress_bar("evaluate") as report:
-        result = evaluate_engine(opened, normal, abnormal, masks=masks, out=folder, progress=report)
+        result = evaluate_engine(
+            opened, normal, abnormal, masks=masks, threshold=calibrator, out=folder, progress=report
+        )
     if json_document:
         say(result.to_json())
     else:

@@ -99,6 +99,10 @@ def test_simulate_writes_folders_to_train_on(tmp_path: Path) -> None:
         (["score", "{tmp}", "{good}"], ["manifest.json"]),
         (["score", "{bundle}", "{good}", "--engine", "quantum"], ["'quantum'", "onnxruntime"]),
         (["evaluate", "{bundle}", "--normal", "{tmp}/none", "--abnormal", "{good}"], ["none"]),
+        (
+            ["evaluate", "{bundle}", "--normal", "{good}", "--abnormal", "{good}", "--false-alarms", "1 per shift"],
+            ["'1 per shift'", "wanted one in parts"],
+        ),
         (["run", "--config", "{tmp}/none.toml"], ["none.toml", "inspectd.example.toml"]),
         (["status", "--socket", "{tmp}/none.sock"], ["no agent answers", "is it running?"]),
         (["recalibrate", "--socket", "{tmp}/none.sock"], ["no agent answers"]),

@@ -66,6 +66,25 @@ def test_evaluation_gives_the_figures_of_these_scores(engine: Engine, normal: Pa
     assert result == evaluate(engine, normal, abnormal, threshold=threshold)
 
 
+def test_a_found_threshold_is_tried_on_good_images_that_it_was_not_found_with(
+    engine: Engine, normal: Path, abnormal: Path
+) -> None:
+    good = score_images(engine, normal).score
+    seen: list[np.ndarray] = []
+
+    def highest(scores: np.ndarray) -> float:
+        seen.append(scores)
+        return float(scores.max())
+
+    at = evaluate(engine, normal, abnormal, threshold=highest).at_threshold
+    np.testing.assert_array_equal(seen[0], good[::2])
+    assert at is not None
+    assert at.normal == 10
+    assert at.threshold == good[::2].max()
+    assert at.false_alarm_rate == np.mean(good[1::2] > at.threshold)
+    assert evaluate(engine, normal, abnormal, threshold=lambda scores: None).at_threshold is None
+
+
 def test_evaluation_with_masks_gives_pixel_figures(engine: Engine, normal: Path, abnormal: Path, masks: Path) -> None:
     """After twelve steps the reconstruction is gray, so its difference from a bright scratch is large."""
     result = evaluate(engine, normal, abnormal, masks)
