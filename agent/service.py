@@ -36,6 +36,7 @@ from agent.preparation import Preparation
 from agent.publisher import Publisher
 from agent.records import Kind
 from agent.reload import Reload, plan_reload
+from agent.reports import reload_lines
 from agent.settings import CameraSettings, MqttSettings, Settings
 from agent.site import SiteClaim
 from agent.sources.clock import utc_now
@@ -248,6 +249,9 @@ class Service:
                 response = self.control.execute("reload", None, b"", by="SIGHUP")
             if not response.ok:
                 log.error("settings not read again: %s", response.error)
+                return
+            for text in reload_lines(response.result):
+                log.info("%s", text)
 
     def shut_down(self) -> None:
         """End in the order of the flow, so that all that was accepted is kept: within STOP_SECONDS, whatever hangs."""
@@ -343,6 +347,3 @@ def broker_of(mqtt: MqttSettings) -> Broker:
         certificate_file=mqtt.certificate_file,
         key_file=mqtt.key_file,
     )
-
-
-__all__ = ["Line", "Service", "broker_of"]
