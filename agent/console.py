@@ -9,9 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
 from agent.journal import JournalFormatter, is_journal, priority_of
 
 Report = Callable[[float, str], None]
@@ -41,6 +38,10 @@ def complain(text: str) -> None:
 @contextmanager
 def progress_bar(title: str) -> Iterator[Report]:
     """A bar on standard error while it is a terminal; silent otherwise."""
+    # A tenth of a second, which an agent that is started again after a mishap does without.
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda fraction, message: None

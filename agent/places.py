@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from agent.errors import Permanent
+
 SettingsT = TypeVar("SettingsT", bound=BaseModel)
 
 # Settings in this directory are those of `inspectd@<name>`, and the unit says where its directories are.
@@ -51,3 +53,15 @@ def with_absolute_paths(settings: SettingsT, folder: Path) -> SettingsT:
 
     resolved: SettingsT = walk(settings)
     return resolved
+
+
+def writable(directory: Path) -> Path:
+    """The directory, made where it was missing. Raises Permanent where nothing can be written to it."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe = directory / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise Permanent(f"{directory}: {error.strerror}; wanted a directory that this user can write to") from None
+    return directory

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.acceptance import Acceptance, state_key
@@ -31,12 +30,15 @@ from agent.intake import Intake
 from agent.line import Line
 from agent.outbox import Outbox
 from agent.payloads import StatePayload
+from agent.places import writable
 from agent.plan import Identity, plan_of
 from agent.preparation import Preparation
 from agent.publisher import Publisher
 from agent.records import Kind
 from agent.reload import Reload, plan_reload
+from agent.reports import reload_lines
 from agent.settings import CameraSettings, MqttSettings, Settings
+from agent.site import SiteClaim
 from agent.sources.clock import utc_now
 from agent.sources.factory import build_source
 from agent.state import Counters
@@ -84,7 +86,9 @@ class Service:
         self._hung_up = threading.Event()
         self._stop = threading.Event()
         self._crashed: str | None = None
-        directory = _writable(settings.state_directory)
+        # Only services are several on a machine; who runs an agent by hand sees what it does.
+        self._claim = SiteClaim(settings) if self.supervision.supervised else None
+        directory = writable(settings.state_directory)
         self.topics = settings.topics
         self.outbox = Outbox(directory / "outbox.sqlite", max_bytes=settings.max_outbox_size)
         self.publisher = Publisher(broker_of(settings.mqtt), self.topics, self.outbox)
@@ -121,7 +125,7 @@ class Service:
         self.supervision.engine_opens(name, camera.engine)
         engine = self._engine(bundle, camera.engine)
         intake = self._intakes.setdefault(id(engine), Intake())
-        directory = _writable(self.settings.state_directory / "cameras" / name)
+        directory = writable(self.settings.state_directory / "cameras" / name)
         identity = Identity(name, bundle.sha256, engine.name)
         tracker = AlarmTracker(name, camera.alarm.clear_after_seconds, new_id, self._open_alarm(name, Kind.DEFECT))
         health = CameraHealth(name, new_id, self._open_alarm(name, Kind.CAMERA))
@@ -245,6 +249,9 @@ class Service:
                 response = self.control.execute("reload", None, b"", by="SIGHUP")
             if not response.ok:
                 log.error("settings not read again: %s", response.error)
+                return
+            for text in reload_lines(response.result):
+                log.info("%s", text)
 
     def shut_down(self) -> None:
         """End in the order of the flow, so that all that was accepted is kept: within STOP_SECONDS, whatever hangs."""
@@ -268,6 +275,8 @@ class Service:
         if all(not inspection.is_alive() for inspection in self.inspections):
             for engine in self._engines.values():
                 engine.close()
+        if self._claim is not None:
+            self._claim.release()
         log.info("inspectd stopped")
 
     def _on_crash(self, crash: threading.ExceptHookArgs) -> None:
@@ -338,18 +347,3 @@ def broker_of(mqtt: MqttSettings) -> Broker:
         certificate_file=mqtt.certificate_file,
         key_file=mqtt.key_file,
     )
-
-
-def _writable(directory: Path) -> Path:
-    """The directory, made where it was missing. Raises Permanent where nothing can be written to it."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        probe = directory / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise Permanent(f"{directory}: {error.strerror}; wanted a directory that this user can write to") from None
-    return directory
-
-
-__all__ = ["Line", "Service", "broker_of"]

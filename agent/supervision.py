@@ -94,6 +94,11 @@ class Supervision:
         directory = environment.get("RUNTIME_DIRECTORY", "").split(":")[0]
         return cls(notifier, Restarts(Path(directory) if directory and notifier.listening else None))
 
+    @property
+    def supervised(self) -> bool:
+        """Whether a service manager started this agent."""
+        return self._notifier.listening
+
     def wait_before_start(self) -> None:
         """Wait the longer, the more starts in a row came to nothing."""
         seconds = self._restarts.begin()

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.doctor import broker, camera, disk, machine, model, unit
+from agent.doctor import broker, camera, credentials, disk, machine, model, rights, unit
 from agent.doctor.finding import Finding, Level, ok, problem
 from agent.errors import InspectdError
 from agent.settings import load
+
+# Where the Debian package has it.
+EXAMPLE = Path("/usr/share/doc/inspectd/inspectd.example.toml")
 
 SIGNS = {Level.OK: "ok     ", Level.WARNING: "warning", Level.PROBLEM: "problem"}
 
@@ -18,9 +21,7 @@ def examine(config: Path) -> Iterator[Finding]:
     try:
         settings = load(config)
     except InspectdError as error:
-        yield from (
-            problem("settings", line, f"edit {config}; see inspectd.example.toml") for line in str(error).splitlines()
-        )
+        yield from (problem("settings", line, _mend(config)) for line in str(error).splitlines())
         return
     yield ok("settings", f"{config}: site {settings.site}, {len(settings.cameras)} camera(s)")
     for check in (
@@ -31,11 +32,25 @@ def examine(config: Path) -> Iterator[Finding]:
         model.check_bundles,
         model.check_engines,
         camera.check_cameras,
-        broker.check_broker,
     ):
         yield from check(settings)
-    for check_service in (unit.check_credentials, unit.check_sight, unit.check_neighbours, unit.check_unit):
+    for check_service in (
+        broker.check_broker,
+        credentials.check_credentials,
+        rights.check_rights,
+        unit.check_sight,
+        unit.check_neighbours,
+        unit.check_unit,
+    ):
         yield from check_service(settings, config)
+
+
+def _mend(config: Path) -> str:
+    """Settings that are not there are copied from the example, others edited."""
+    installed = EXAMPLE if EXAMPLE.exists() else Path(EXAMPLE.name)
+    if not config.exists():
+        return f"sudo install -D -m 644 {installed} {config}, then edit it"
+    return f"sudoedit {config}  (every setting is in {installed})"
 
 
 def lines(finding: Finding) -> Iterator[str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TypeVar
 
 from agent.broker import Broker
-from agent.connection import Connection, Protocol, UnsupportedVersion
+from agent.connection import Connection, ConnectionLost, Protocol, UnsupportedVersion
+from agent.doctor.credentials import as_the_service_sees, install_password
 from agent.doctor.finding import Finding, ok, problem, warning
 from agent.errors import InspectdError, Temporary
 from agent.packets import Acknowledged, Connected, Outgoing, Subscribed
@@ -20,21 +22,33 @@ EventT = TypeVar("EventT", Connected, Acknowledged, Subscribed)
 
 ANSWER_SECONDS = 5.0
 
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+
 # Reason codes of MQTT 5 from here on say no; 3.1.1 has none in a PUBACK.
 REFUSED = 0x80
 
 
-def check_broker(settings: Settings) -> Iterator[Finding]:
+def check_broker(settings: Settings, config: Path) -> Iterator[Finding]:
     """Address, TLS, password; then a subscription to commands and a publication, which nobody listens to."""
     try:
-        broker = broker_of(settings.mqtt)
+        broker = broker_of(as_the_service_sees(settings.mqtt, config))
     except InspectdError as error:
         yield problem("broker", str(error), "set mqtt.url, such as mqtt://192.0.2.10:1883")
         return
     try:
         yield from _visit_either(broker, settings)
     except InspectdError as error:
-        yield problem("broker", str(error), f"mosquitto_pub -h {broker.host} -p {broker.port} -t test -m test -d")
+        yield problem("broker", str(error), _mend(error, broker, settings, config))
+
+
+def _mend(error: InspectdError, broker: Broker, settings: Settings, config: Path) -> str:
+    """By who is at fault: the one who asks, the broker that is not there, or the way to it."""
+    if isinstance(error, ConnectionLost) and error.explained:
+        named = "" if settings.mqtt.username is not None else f"set mqtt.username in {config}, then "
+        return f"{named}{install_password(config)}"
+    if broker.host in LOCAL_HOSTS:
+        return "sudo apt install mosquitto && sudo systemctl enable --now mosquitto"
+    return f"ping -c 3 {broker.host}; then nc -vz {broker.host} {broker.port}, on a machine beside the broker too"
 
 
 def _visit_either(broker: Broker, settings: Settings) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from agent.doctor.finding import Finding, ok, problem, warning
 from agent.door import ask
@@ -105,5 +106,5 @@ def _mend(camera: CameraSettings) -> str:
     if not isinstance(source, CameraSourceSettings):
         return f"set source in the settings (kind is {source.kind})"
     if source.url is not None:
-        return "ping the camera; in VLC, open the same address"
-    return "v4l2-ctl --list-devices; ls -l /dev/v4l/by-id; usermod -aG video $USER"
+        return f"ping -c 3 {urlsplit(source.url).hostname}; then open the same address in VLC"
+    return "sudo apt install v4l-utils; v4l2-ctl --list-devices; ls -l /dev/v4l/by-id; sudo usermod -aG video $USER"

@@ -16,6 +16,9 @@ FLEETING = frozenset({"tmpfs", "ramfs", "overlay"})
 # Left free beyond the quotas: SQLite's log, calibrations, the system's own.
 RESERVE_BYTES = 256 * 1024**2
 
+# Less than this holds the pictures of a day at best.
+SMALLEST_EVIDENCE_BYTES = 64 * 1024**2
+
 
 def check_disk(settings: Settings) -> Iterator[Finding]:
     """The state directory takes what it may have to take, and keeps it."""
@@ -40,8 +43,22 @@ def _room(directory: Path, place: Path, settings: Settings) -> Finding:
     wanted, free = max(0, quotas - used) + RESERVE_BYTES, shutil.disk_usage(place).free
     text = f"{directory}: {_size(free)} free, the quotas still take {_size(wanted)}"
     if free < wanted:
-        return problem("disk", text, "lower max_evidence_size and max_outbox_size, or free some space")
+        return problem("disk", text, _mend(settings, place, used, free))
     return ok("disk", text)
+
+
+def _mend(settings: Settings, place: Path, used: int, free: int) -> str:
+    """Quotas that fit, where there is room for any; else what takes the room."""
+    bounded = settings.max_outbox_size + settings.max_score_log_size * len(settings.cameras)
+    fits = free - RESERVE_BYTES + used - bounded
+    if fits >= SMALLEST_EVIDENCE_BYTES:
+        return f'set max_evidence_size = "{fits // 1024**2} MiB", or free some space'
+    return f"sudo journalctl --vacuum-size=100M; then sudo du -xh {_mount(place)} | sort -h | tail"
+
+
+def _mount(place: Path) -> Path:
+    """Where the file system of a place begins."""
+    return next(above for above in (place.resolve(), *place.resolve().parents) if above.is_mount())
 
 
 def _existing(path: Path) -> Path:

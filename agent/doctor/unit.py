@@ -1,22 +1,21 @@
-"""Checks of the service: installed, enabled, running, and able to read what its settings name."""
+"""Checks of the service: installed, enabled, running, able to read what its settings name, and in nobody's way."""
 
 from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from agent.broker import CREDENTIAL_NAME
 from agent.doctor.finding import Finding, ok, problem, warning
 from agent.doctor.machine import output
 from agent.errors import InspectdError
 from agent.places import SERVICE_SETTINGS
 from agent.settings import Settings, load
+from agent.site import places_of
 
 # The unit has ProtectHome=yes and PrivateTmp=yes: whatever lies there is not there for the service.
 HIDDEN = tuple(Path(path) for path in ("/home", "/root", "/run/user", "/tmp", "/var/tmp"))
-
-CREDENTIAL_STORE = Path("/etc/credstore")
 
 
 def check_unit(settings: Settings, config: Path) -> Iterator[Finding]:
@@ -44,41 +43,6 @@ def _unit(name: str, found: dict[str, str]) -> Finding:
     if found.get("ActiveState") not in ("active", "reloading"):
         return warning("service", f"{name} is {found.get('ActiveState')}", f"sudo systemctl start {name}")
     return ok("service", f"{name}: {found.get('StatusText') or found.get('ActiveState')}")
-
-
-def check_credentials(settings: Settings, config: Path, store: Path = CREDENTIAL_STORE) -> Iterator[Finding]:
-    """Password and key can be read by whom they are for, and by nobody else."""
-    mqtt = settings.mqtt
-    for key in ("password_file", "ca_file", "certificate_file", "key_file"):
-        path = getattr(mqtt, key)
-        if path is not None:
-            yield _secret(f"mqtt.{key}", path, secret=key in ("password_file", "key_file"))
-    if mqtt.username is not None and mqtt.password_file is None:
-        yield _credential(store / f"inspectd.{config.stem}.{CREDENTIAL_NAME}")
-
-
-def _secret(key: str, path: Path, *, secret: bool) -> Finding:
-    try:
-        with path.open("rb"):
-            mode = path.stat().st_mode
-    except OSError as error:
-        return problem("credentials", f"{key} {path}: {error.strerror}", f"ls -l {path}")
-    if secret and mode & (stat.S_IROTH | stat.S_IWOTH):
-        return warning("credentials", f"{key} {path} can be read by everybody", f"chmod o-rwx {path}")
-    return ok("credentials", f"{key} {path} can be read")
-
-
-def _credential(path: Path) -> Finding:
-    mend = f"sudo install -m 600 /dev/stdin {path}  (then type the password)"
-    try:
-        present, mode = path.exists(), path.stat().st_mode if path.exists() else 0
-    except PermissionError:
-        return warning("credentials", f"{path}: only root can see whether it is there", "sudo inspectd doctor …")
-    if not present:
-        return warning("credentials", f"mqtt.username is set, but there is neither mqtt.password_file nor {path}", mend)
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        return warning("credentials", f"{path} can be read by others than root", f"sudo chmod 600 {path}")
-    return ok("credentials", f"{path} is for root alone, and for the service")
 
 
 def check_sight(settings: Settings, config: Path) -> Iterator[Finding]:
@@ -109,21 +73,20 @@ def _unseen(path: Path) -> Finding | None:
 
 
 def check_neighbours(settings: Settings, config: Path) -> Iterator[Finding]:
-    """No two services of this machine have the same site on the same broker: they would throw each other out."""
+    """No two services of this machine are one agent to the broker, or want the same port."""
     if config.absolute().parent != SERVICE_SETTINGS:
         return
-    same = [
-        other.stem for other in sorted(SERVICE_SETTINGS.glob("*.toml")) if other != config and _same(settings, other)
-    ]
-    if same:
-        text = f"{', '.join(same)} has the same site {settings.site!r} on the same broker"
+    for other in sorted(SERVICE_SETTINGS.glob("*.toml")):
+        if other != config:
+            # A neighbour whose settings are broken has a doctor of its own.
+            with suppress(InspectdError):
+                yield from _in_the_way(settings, config, load(other), other)
+
+
+def _in_the_way(settings: Settings, config: Path, neighbour: Settings, other: Path) -> Iterator[Finding]:
+    if set(places_of(settings)) & set(places_of(neighbour)):
+        text = f"{other.stem} has the same site {settings.site!r} on the same broker"
         yield problem("site", text, f'another name, such as site = "{settings.site}-{config.stem}"')
-
-
-def _same(settings: Settings, other: Path) -> bool:
-    try:
-        neighbour = load(other)
-    except InspectdError:
-        return False
-    mine = (settings.site, settings.mqtt.url, settings.mqtt.prefix)
-    return mine == (neighbour.site, neighbour.mqtt.url, neighbour.mqtt.prefix)
+    port = settings.metrics.port
+    if port is not None and neighbour.metrics.port == port:
+        yield problem("metrics", f"{other.stem} has the same metrics.port {port}", f"another one, such as {port + 1}")

@@ -143,7 +143,7 @@ def test_a_hung_agent_is_restarted_by_the_watchdog(machine: Machine) -> None:
     print(f"hung → inspecting again: {ready_at(machine, 'line1') - stopped:.1f} s")
     log = machine.journal(unit("line1"))
     assert "Watchdog timeout" in log
-    assert "Current thread" in log, "the log shows where every thread stood"
+    assert "Current thread" in log, f"the log shows where every thread stood: {log[-3000:]}"
 
 
 def test_while_the_broker_is_away_nothing_is_lost(machine: Machine, messages: Path) -> None:
@@ -182,6 +182,38 @@ def test_two_instances_run_side_by_side_with_a_password_each_from_its_credential
     machine.run("systemctl", "stop", unit("line2"))
 
 
+def test_a_second_service_of_the_same_site_refuses_to_start(machine: Machine) -> None:
+    """At the broker the two would be one agent, and throw each other out for ever."""
+    configure(machine, "twin")
+    file = machine.tree / "etc/inspectd/twin.toml"
+    file.write_text(file.read_text().replace('site = "twin"', 'site = "line1"'))
+    process = main_pid(machine, "line1")
+    machine.run("systemctl", "start", "--no-block", unit("twin"))
+    refused = "another inspectd service of this machine has it"
+    machine.wait_until(lambda: refused in machine.journal(unit("twin")), what=refused)
+    machine.run("systemctl", "stop", unit("twin"))
+    assert main_pid(machine, "line1") == process
+    report = machine.attempt("/opt/inspectd/bin/inspectd", "doctor", "--config", "/etc/inspectd/line1.toml")
+    assert "problem  site: twin has the same site 'line1' on the same broker" in report
+    file.unlink()
+
+
+def test_reload_takes_over_the_settings_and_the_journal_has_levels_and_fields(machine: Machine) -> None:
+    file = machine.tree / "etc/inspectd/line1.toml"
+    whole, process = file.read_text(), main_pid(machine, "line1")
+    file.write_text(whole.replace("[mqtt]", "[mqtt]\nscores_per_second = 0.5", 1))
+    machine.run("systemctl", "reload", unit("line1"))
+    machine.wait_until(lambda: "mqtt.scores_per_second" in machine.journal(unit("line1")), what="settings read again")
+    file.write_text("nonsense = [")
+    machine.run("systemctl", "reload", unit("line1"))
+    failures = ["journalctl", "--unit", unit("line1"), "--priority", "err", "--grep", "settings not read again"]
+    machine.wait_until(lambda: "not TOML" in machine.attempt(*failures), what="an error of that priority")
+    file.write_text(whole)
+    assert main_pid(machine, "line1") == process
+    assert machine.show(unit("line1"), "ActiveState") == {"ActiveState": "active"}
+    assert machine.attempt("journalctl", "--unit", unit("line1"), "--grep", "camera=line1 .*logger=agent")
+
+
 def test_stop_is_said_by_a_retained_stopped(machine: Machine) -> None:
     asked = time.monotonic()
     machine.run("systemctl", "stop", unit("line1"))
@@ -211,7 +243,7 @@ def test_an_agent_that_cannot_start_is_tried_less_and_less(machine: Machine) -> 
     machine.run("systemctl", "start", "--no-block", unit("broken"))
     waiting = "waiting 4 s: the last starts failed"
     machine.wait_until(
-        lambda: waiting in machine.show(unit("broken"), "StatusText").get("StatusText", ""), what=waiting
+        lambda: waiting in machine.show(unit("broken"), "StatusText").get("StatusText", ""), what=waiting, seconds=300
     )
     assert int(machine.show(unit("broken"), "NRestarts")["NRestarts"]) <= 5
     assert "/none" in machine.journal(unit("broken"))
@@ -257,3 +289,24 @@ def test_it_may_do_no_more_than_it_needs(sandbox: Machine) -> None:
         "/etc/systemd/system/inspectd@probe.service.d/network.conf", "[Service]\nIPAddressAllow=192.0.2.0/24\n"
     )
     assert probe(sandbox)["plant network"] == "done", "an address that the administrator allows"
+
+
+def test_the_doctor_names_what_the_unit_keeps_from_the_service_and_its_command_opens_it(machine: Machine) -> None:
+    """The doctor, as root, reaches the broker; the service does not until the command has been run."""
+    configure(machine, "line3", url="mqtt://192.0.2.1:1885")
+    machine.attempt("ip", "address", "add", "192.0.2.1/32", "dev", "lo")
+    machine.write("/etc/mosquitto/conf.d/plant.conf", "listener 1885 192.0.2.1\nallow_anonymous true\n")
+    machine.run("systemctl", "restart", "mosquitto")
+    doctor = ["/opt/inspectd/bin/inspectd", "doctor", "--json", "--config", "/etc/inspectd/line3.toml"]
+
+    def found() -> dict[str, Any]:
+        return {finding["subject"]: finding for finding in json.loads(machine.attempt(*doctor))}
+
+    closed = found()
+    assert closed["broker"]["level"] == "ok"
+    assert closed["rights"]["text"] == "the unit does not let the service reach 192.0.2.1 (broker)"
+    machine.run("sh", "-c", closed["rights"]["mend"].replace("sudo ", ""))
+    assert found()["rights"]["level"] == "ok"
+    machine.run("systemctl", "start", unit("line3"))
+    machine.wait_until(lambda: status(machine, "line3")["delivery"]["connected"], what="line3 at its broker")
+    machine.run("systemctl", "stop", unit("line3"))

@@ -62,6 +62,7 @@ def test_it_installs_without_a_network_and_runs(machine: Machine) -> None:
     install(machine, OLD)
     assert in_force(machine) == OLD
     assert "inspectd" in machine.run("inspectd", "--help")
+    assert machine.run("getent", "passwd", "inspectd").endswith(":/var/lib/inspectd:/usr/sbin/nologin")
     # The bundle of a release goes with the release: a line's own lies beside its settings.
     machine.run("cp", "-r", BUNDLE.format(version=OLD), "/etc/inspectd/line1.bundle")
     configure(machine, "line1", bundle="line1.bundle")
@@ -112,7 +113,8 @@ def test_remove_keeps_what_is_the_users_and_purge_does_not(machine: Machine) -> 
     assert (machine.tree / "etc/inspectd/line1.toml").exists()
     assert list((machine.tree / "var/lib/private/inspectd/line1").iterdir())
     said = machine.run("apt-get", "purge", "--yes", "inspectd")
-    assert "removing settings, models, calibrations, pictures and waiting alarms" in said
+    assert "removing settings, models, calibrations, pictures, waiting alarms and the user inspectd" in said
+    assert machine.attempt("getent", "passwd", "inspectd") == ""
     for gone in ("etc/inspectd", "var/lib/inspectd", "var/lib/private/inspectd", "var/log/private/inspectd"):
         assert not (machine.tree / gone).exists(), gone
     left = machine.run("find", "/etc", "/usr", "/var/lib", "-name", "*inspectd*", "-not", "-path", "/var/lib/apt/*")

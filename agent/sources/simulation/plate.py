@@ -34,6 +34,8 @@ BOLT_HOLES = ((-135.0, -106.0), (135.0, -106.0), (-135.0, 106.0), (135.0, 106.0)
 BOLT_RADIUS, COUNTERSINK_RADIUS = 14.0, 22.0
 DOWEL_HOLES = ((-142.0, 0.0), (142.0, 0.0))
 DOWEL_RADIUS = 8.0
+# Beyond it a peened dot is less than the smallest float32, nominal pixels.
+DOT_REACH = 17.0
 BORE_RADIUS, BOSS_RADIUS = 46.0, 92.0
 LAMP = np.array([-0.50, -0.58, 0.64])
 
@@ -237,7 +239,7 @@ def _relief(at: shapes.Grid, outline: Float) -> Float:
     for x, y in DOWEL_HOLES:
         height -= 2.0 * shapes.ramp(shapes.circle(at, x, y, DOWEL_RADIUS + 2.0), 2.0)
     height -= 4.0 * shapes.ramp(_slot(at), 4.0)
-    height -= 2.6 * shapes.cover(shapes.lettering(at, "INS 204", -96.0, 110.0, 22.0) - 1.4, 3.0)
+    height -= 2.6 * shapes.cover(shapes.lettering(at, "INS 204", -96.0, 110.0, 22.0, reach=4.0) - 1.4, 3.0)
     return np.asarray(height - 1.8 * _code(at), np.float32)
 
 
@@ -247,8 +249,10 @@ def _code(at: shapes.Grid) -> Float:
     bits[:, 0] = bits[-1, :] = True
     dots = np.zeros(at[0].shape, np.float32)
     for row, column in np.argwhere(bits):
-        squared = (at[0] - (62.0 + 4.2 * column)) ** 2 + (at[1] - (102.0 + 4.2 * row)) ** 2
-        dots += np.exp(-squared / (2.0 * 1.15**2))
+        x, y = 62.0 + 4.2 * column, 102.0 + 4.2 * row
+        near = shapes.window(at, x - DOT_REACH, x + DOT_REACH, y - DOT_REACH, y + DOT_REACH)
+        squared = (at[0][near] - x) ** 2 + (at[1][near] - y) ** 2
+        dots[near] += np.exp(-squared / (2.0 * 1.15**2))
     return dots
 
 

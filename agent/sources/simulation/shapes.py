@@ -51,8 +51,17 @@ def segment(at: Grid, start: tuple[float, float], end: tuple[float, float]) -> F
     return np.asarray(np.hypot(at[0] - start[0] - along * run_x, at[1] - start[1] - along * run_y), np.float32)
 
 
-def lettering(at: Grid, text: str, left: float, top: float, height: float) -> Float:
-    """Distance to the strokes of a text whose upper left corner is (left, top); `LETTERS` has the letters."""
+def window(at: Grid, left: float, right: float, top: float, bottom: float) -> tuple[slice, slice]:
+    """The rows and columns of a grid whose pixel centres lie between these coordinates."""
+    columns, rows = np.searchsorted(at[0][0], [left, right]), np.searchsorted(at[1][:, 0], [top, bottom])
+    return slice(*rows), slice(*columns)
+
+
+def lettering(at: Grid, text: str, left: float, top: float, height: float, reach: float) -> Float:
+    """Distance to the strokes of a text whose upper left corner is (left, top); `LETTERS` has the letters.
+
+    Infinite somewhere beyond `reach` nominal pixels: a stroke is small, and looking at every pixel for each takes long.
+    """
     unit = height / 4.0
     distance = np.full(at[0].shape, np.inf, np.float32)
     for position, letter in enumerate(text):
@@ -60,7 +69,9 @@ def lettering(at: Grid, text: str, left: float, top: float, height: float) -> Fl
         for stroke in LETTERS.get(letter, ()):
             corners = [(origin + x * unit, top + y * unit) for x, y in stroke]
             for start, end in pairwise(corners):
-                distance = np.minimum(distance, segment(at, start, end))
+                xs, ys = sorted((start[0], end[0])), sorted((start[1], end[1]))
+                near = window(at, xs[0] - reach, xs[1] + reach, ys[0] - reach, ys[1] + reach)
+                distance[near] = np.minimum(distance[near], segment((at[0][near], at[1][near]), start, end))
     return distance
 
 

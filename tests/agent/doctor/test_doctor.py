@@ -8,11 +8,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from agent.doctor import Finding, Level, broker, camera, disk, examine, lines, machine, model, unit
+from agent.doctor import Finding, Level, broker, camera, credentials, disk, examine, lines, machine, model, rights, unit
 from agent.settings import Settings, load
 from engines.bundle import Bundle
 from tests.broker import Mosquitto, Subscriber
@@ -81,7 +84,8 @@ def test_a_problem_is_exit_code_1_and_says_what_mends_it(configure: Configure) -
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "problem  camera line1: camera /dev/inspectd-none does not exist" in done.stdout
-    assert "→ v4l2-ctl --list-devices" in done.stdout
+    assert "→ sudo apt install v4l-utils; v4l2-ctl --list-devices" in done.stdout
+    assert "→ sudo apt install mosquitto" in done.stdout
     assert "nothing listens there" in done.stdout
     assert done.stderr.splitlines() == ["inspectd: 2 problems found"]
 
@@ -92,6 +96,22 @@ def test_settings_that_are_wrong_are_the_one_finding(tmp_path: Path) -> None:
     findings = list(examine(config))
     assert set(levels(findings)) == {Level.PROBLEM}
     assert any("did you mean bundle?" in finding.text for finding in findings)
+    assert all(str(finding.mend).startswith(f"sudoedit {config}") for finding in findings)
+
+
+def test_settings_that_are_not_there_are_copied_from_the_example(tmp_path: Path) -> None:
+    found = only(examine(tmp_path / "line1.toml"))
+    assert found.level is Level.PROBLEM
+    assert "No such file or directory" in found.text
+    assert str(found.mend).startswith("sudo install -D -m 644")
+    assert str(tmp_path / "line1.toml") in str(found.mend)
+
+
+def test_settings_that_are_no_toml_are_a_line(tmp_path: Path) -> None:
+    (tmp_path / "line1.toml").write_text("site = plant 1\n")
+    found = only(examine(tmp_path / "line1.toml"))
+    assert found.level is Level.PROBLEM
+    assert "not TOML" in found.text
 
 
 def test_a_finding_is_a_line_and_its_mending_another() -> None:
@@ -190,14 +210,53 @@ def test_a_camera_slower_than_asked_is_a_warning(configure: Configure, monkeypat
 def test_a_wrong_password_is_said(configure: Configure, mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
     (tmp_path / "users").write_text("")
     broker_process = mosquitto(lines=["allow_anonymous false", f"password_file {tmp_path / 'users'}"])
-    found = list(broker.check_broker(load(configure(url=broker_process.url))))
-    assert levels(found) == [Level.PROBLEM]
-    assert "refuses the connection" in found[0].text
+    config = configure(url=broker_process.url, mqtt='username = "inspectd"')
+    found = only(broker.check_broker(load(config), config))
+    assert found.level is Level.PROBLEM
+    assert "refuses the connection: Not authorized" in found.text
+    assert found.mend == (
+        "printf %s 'PASSWORD' | sudo install -D -m 600 /dev/stdin /etc/credstore/inspectd.line1.mqtt-password"
+    )
+
+
+def test_the_broker_is_asked_with_the_password_that_systemd_would_give_to_the_service(
+    configure: Configure,
+    mosquitto: Callable[..., Mosquitto],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "users").write_text("")
+    passwords = shutil.which("mosquitto_passwd", path="/usr/bin:/usr/local/bin")
+    assert passwords is not None
+    subprocess.run([passwords, "-b", str(tmp_path / "users"), "inspectd", "geheim"], check=True, capture_output=True)
+    running = mosquitto(lines=["allow_anonymous false", f"password_file {tmp_path / 'users'}"])
+    config = configure(url=running.url, mqtt='username = "inspectd"')
+    store = tmp_path / "credstore"
+    store.mkdir()
+    (store / "inspectd.line1.mqtt-password").write_text("geheim")
+    monkeypatch.setattr(credentials.credential, "__defaults__", ((store, tmp_path),))
+    assert levels(list(broker.check_broker(load(config), config))) == [Level.OK, Level.OK]
+
+
+@pytest.mark.parametrize(
+    ("url", "text", "mend"),
+    [
+        ("mqtt://127.0.0.1:1", "nothing listens there", "sudo apt install mosquitto"),
+        ("mqtt://broker.invalid", "cannot be resolved", "nc -vz broker.invalid 1883"),
+    ],
+)
+def test_a_broker_that_does_not_answer_is_a_problem(configure: Configure, url: str, text: str, mend: str) -> None:
+    config = configure(url=url)
+    found = only(broker.check_broker(load(config), config))
+    assert found.level is Level.PROBLEM
+    assert text in found.text
+    assert mend in str(found.mend)
 
 
 def test_missing_rights_are_said(configure: Configure, mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
     (tmp_path / "rights").write_text("topic read other/#\n")
-    found = list(broker.check_broker(load(configure(url=mosquitto(lines=[f"acl_file {tmp_path / 'rights'}"]).url))))
+    config = configure(url=mosquitto(lines=[f"acl_file {tmp_path / 'rights'}"]).url)
+    found = list(broker.check_broker(load(config), config))
     assert levels(found) == [Level.OK, Level.PROBLEM]
     assert "may not publish to inspectd/plant/#" in found[1].text
 
@@ -208,8 +267,8 @@ def test_the_check_disturbs_no_subscriber_and_no_agent(
     """One message, on the topic of an answer; nothing retained, no status, no alarm; the agent's session stands."""
     running = mosquitto()
     agent = Subscriber(running, "#", client_id="inspectd-plant")
-    settings = load(configure(url=running.url, mqtt="allow_insecure_commands = true"))
-    assert levels(list(broker.check_broker(settings))) == [Level.OK, Level.OK]
+    config = configure(url=running.url, mqtt="allow_insecure_commands = true")
+    assert levels(list(broker.check_broker(load(config), config))) == [Level.OK, Level.OK]
     assert [message.topic for message in agent.messages] == ["inspectd/plant/response/doctor"]
     assert agent.client.is_connected()
     late = Subscriber(running, "inspectd/#")
@@ -226,6 +285,26 @@ def test_quotas_beyond_the_disk_are_a_problem(configure: Configure) -> None:
     assert disk.check_disk(settings) is not None
     worst = [found for found in disk.check_disk(settings) if found.level is Level.PROBLEM]
     assert "the quotas still take" in worst[0].text
+    assert "set max_evidence_size = " in str(worst[0].mend)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk_is_a_problem(configure: Configure, tmp_path: Path) -> None:
+    small = tmp_path / "state"
+    small.mkdir()
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)], check=True, capture_output=True)
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"no mounts here: {error.stderr!r}")
+    try:
+        with (small / "full").open("wb") as file, suppress(OSError):
+            file.write(bytes(2 * 1024**2))
+        found = [each for each in disk.check_disk(load(configure())) if each.level is Level.PROBLEM]
+        assert "0 MiB free" in found[0].text
+        assert "journalctl --vacuum-size" in str(found[0].mend)
+        assert f"du -xh {small}" in str(found[0].mend)
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
 
 
 def test_the_file_system_of_a_place_is_the_innermost_mount(tmp_path: Path) -> None:
@@ -285,6 +364,83 @@ def test_two_services_of_one_site_are_a_problem(
     assert list(unit.check_neighbours(settings, config)) == []
 
 
+def test_two_services_on_one_metrics_port_are_a_problem(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, config = service_settings(configure, tmp_path, monkeypatch)
+    config.write_text(config.read_text() + "[metrics]\nport = 9464\n")
+    (tmp_path / "line2.toml").write_text(config.read_text().replace('"plant"', '"plant-line2"'))
+    found = only(unit.check_neighbours(load(config), config))
+    assert "line2 has the same metrics.port 9464" in found.text
+    assert "9465" in str(found.mend)
+
+
+# What the unit lets the service do, in the words of `systemctl show`
+
+SHOWN = """\
+LoadState=loaded
+NeedDaemonReload=no
+IPAddressAllow=127.0.0.0/8 ::1/128{allowed}
+IPAddressDeny=0.0.0.0/0 ::/0
+PrivateDevices={private}
+{devices}
+"""
+
+
+@pytest.fixture
+def shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, configure: Configure
+) -> Callable[..., Callable[[Path], list[Finding]]]:
+    """What the doctor finds where systemd says this of the unit."""
+    monkeypatch.setattr(rights, "SERVICE_SETTINGS", tmp_path)
+
+    def say(text: str = SHOWN, *, allowed: str = "", private: str = "yes", devices: str = "") -> Any:
+        said = text.format(allowed=allowed, private=private, devices=devices)
+        monkeypatch.setattr(rights, "output", lambda *command: said)
+        return lambda config: list(rights.check_rights(load(config), config))
+
+    return say
+
+
+def test_a_broker_that_the_unit_keeps_the_service_from_is_a_problem(configure: Configure, shown: Any) -> None:
+    config = configure(url="mqtt://192.0.2.10:1883")
+    found = only(shown()(config))
+    assert found.level is Level.PROBLEM
+    assert "does not let the service reach 192.0.2.10 (broker)" in found.text
+    assert "IPAddressAllow=192.0.2.10" in str(found.mend)
+    assert "/etc/systemd/system/inspectd@line1.service.d/network.conf" in str(found.mend)
+    assert only(shown(allowed=" 192.0.2.0/24")(config)).level is Level.OK
+
+
+def test_a_name_needs_a_name_server(configure: Configure, shown: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rights, "addresses", lambda host: [ip_address("192.0.2.10")])
+    monkeypatch.setattr(rights, "name_servers", lambda: [ip_address("192.0.2.53")])
+    config = configure(url="mqtt://broker.plant:1883")
+    found = only(shown(allowed=" 192.0.2.10/32")(config))
+    assert "name server, and broker.plant is a name" in found.text
+    assert only(shown(allowed=" 192.0.2.10/32 192.0.2.53/32")(config)).level is Level.OK
+
+
+def test_a_camera_that_the_unit_keeps_the_service_from_is_a_problem(configure: Configure, shown: Any) -> None:
+    config = configure(source='{ kind = "camera", device = "/dev/video0" }')
+    found = only(shown()(config))
+    assert "does not let the service open /dev/video0 (camera line1)" in found.text
+    assert "drop-ins/camera.conf" in str(found.mend)
+    devices = "DeviceAllow=char-nvmap rw\nDeviceAllow=char-video4linux rw"
+    assert only(shown(private="no", devices=devices)(config)).level is Level.OK
+
+
+def test_a_drop_in_that_systemd_has_not_read_is_a_problem(configure: Configure, shown: Any) -> None:
+    found = only(shown("LoadState=loaded\nNeedDaemonReload=yes\n")(configure()))
+    assert "systemctl daemon-reload" in str(found.mend)
+
+
+def test_name_servers_are_those_of_resolv_conf(tmp_path: Path) -> None:
+    (tmp_path / "resolv.conf").write_text("search plant\nnameserver 127.0.0.53\nnameserver fe80::1%eth0\n")
+    assert rights.name_servers(tmp_path / "resolv.conf") == (ip_address("127.0.0.53"), ip_address("fe80::1"))
+    assert rights.name_servers(tmp_path / "none") == ()
+
+
 @pytest.mark.parametrize(
     ("found", "level", "mend"),
     [
@@ -306,18 +462,18 @@ def test_a_password_for_everybody_is_a_warning(configure: Configure, tmp_path: P
     secret.write_text("geheim")
     config = configure(mqtt=f'username = "inspectd"\npassword_file = "{secret}"')
     secret.chmod(0o644)
-    assert only(unit.check_credentials(load(config), config)).level is Level.WARNING
+    assert only(credentials.check_credentials(load(config), config)).level is Level.WARNING
     secret.chmod(0o640)
-    assert only(unit.check_credentials(load(config), config)).level is Level.OK
+    assert only(credentials.check_credentials(load(config), config)).level is Level.OK
     secret.unlink()
-    assert only(unit.check_credentials(load(config), config)).level is Level.PROBLEM
+    assert only(credentials.check_credentials(load(config), config)).level is Level.PROBLEM
 
 
 def test_a_credential_is_looked_for_where_the_unit_takes_it_from(configure: Configure, tmp_path: Path) -> None:
     config = configure(mqtt='username = "inspectd"')
-    missing = only(unit.check_credentials(load(config), config, tmp_path))
+    missing = only(credentials.check_credentials(load(config), config, (tmp_path, tmp_path)))
     assert missing.level is Level.WARNING
     assert str(tmp_path / "inspectd.line1.mqtt-password") in missing.text
     (tmp_path / "inspectd.line1.mqtt-password").write_text("geheim")
     (tmp_path / "inspectd.line1.mqtt-password").chmod(0o600)
-    assert only(unit.check_credentials(load(config), config, tmp_path)).level is Level.OK
+    assert only(credentials.check_credentials(load(config), config, (tmp_path, tmp_path))).level is Level.OK
