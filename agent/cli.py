@@ -134,6 +134,49 @@ def bundle_lean(
     say(f"{out}: {sum(file.stat().st_size for file in lean.path.iterdir()) / 1e6:.1f} MB")
 
 
+@bundle_app.command("keygen")
+def bundle_keygen(
+    name: Annotated[Path, typer.Argument(help="Writes NAME.key, which signs, and NAME.pub, which devices trust.")],
+) -> None:
+    """Make a key pair to sign bundles with. The private key stays where bundles are made, never on a device."""
+    from engines.signing import generate_keys
+
+    private_file, public_file = generate_keys(name)
+    say(f"{private_file}: the private key; keep it, and show it to nobody")
+    say(f'{public_file}: the public key; copy it to each device, trusted_keys = ["{public_file.name}"] in its settings')
+
+
+@bundle_app.command("sign")
+def bundle_sign(
+    bundle: Annotated[Path, typer.Argument(help="A model bundle.")],
+    key: Annotated[Path, typer.Option(help="The private key, NAME.key.")],
+) -> None:
+    """Verify every file of a bundle, and sign its manifest."""
+    from engines.bundle import read_bundle
+    from engines.signing import sign
+
+    verified = read_bundle(bundle)
+    say(f"{bundle}: signed by {sign(verified.path, key)}, bundle {verified.sha256[:12]}")
+
+
+@bundle_app.command("verify")
+def bundle_verify(
+    bundle: Annotated[Path, typer.Argument(help="A model bundle.")],
+    key: Annotated[list[Path] | None, typer.Option(help="A public key, NAME.pub; may be given again.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="Settings with trusted_keys.")] = None,
+) -> None:
+    """Verify every file of a bundle, and that one of the trusted keys has signed it."""
+    from agent.settings import load
+    from engines.bundle import read_bundle
+    from engines.signing import load_trusted_keys
+
+    files = key if config is None else [*(key or ()), *(load(config).trusted_keys or ())]
+    if not files:
+        raise typer.BadParameter("wanted --key NAME.pub, or --config with trusted_keys in it")
+    verified = read_bundle(bundle, trusted=load_trusted_keys(files))
+    say(f"{bundle}: every file as in its manifest, signed by {verified.signed_by}, bundle {verified.sha256[:12]}")
+
+
 @app.command()
 def score(
     bundle: Annotated[Path, typer.Argument(help="A model bundle.")],

@@ -48,6 +48,7 @@ from calibration import Budget, CalibrationError, Drift, Rule, ScoreLog, Store
 from engines.bundle import Bundle, read_bundle
 from engines.engine import Engine, open_engine
 from engines.errors import EngineError
+from engines.signing import load_trusted_keys
 
 if TYPE_CHECKING:
     from agent.metrics import Metrics
@@ -134,6 +135,7 @@ class Service:
         self._engines: dict[tuple[str, str], Engine] = {}
         self._intakes: dict[int, Intake] = {}
         self._remembered = self.outbox.state()
+        self._trusted_keys = load_trusted_keys(settings.trusted_keys)
         self.lines = {name: self._line(name, camera) for name, camera in settings.cameras.items()}
         self._metrics = self._open_metrics()
         self.inspections = self._inspections()
@@ -150,7 +152,9 @@ class Service:
     # Building
 
     def _line(self, name: str, camera: CameraSettings) -> Line:
-        bundle = read_bundle(camera.bundle)
+        bundle = read_bundle(camera.bundle, trusted=self._trusted_keys)
+        if bundle.signed_by is not None:
+            log.info("camera %s: bundle %s is signed by %s", name, bundle.path.name, bundle.signed_by)
         self.supervision.engine_opens(name, camera.engine)
         engine = self._engine(bundle, camera.engine)
         intake = self._intakes.setdefault(id(engine), Intake())

@@ -291,6 +291,7 @@ class Settings(BaseSettings):
     max_evidence_size: ByteSize = ByteSize(1024**3)
     max_score_log_size: ByteSize = ByteSize(64 * 1024**2)
     inference_threads: PositiveInt | None = None
+    trusted_keys: Annotated[tuple[Path, ...], Field(min_length=1)] | None = None
     mqtt: MqttSettings = MqttSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
@@ -463,6 +464,8 @@ def _with_absolute_paths(settings: Settings, folder: Path) -> Settings:
             return value.model_copy(update={name: walk(getattr(value, name)) for name in type(value).model_fields})
         if isinstance(value, dict):
             return {key: walk(item) for key, item in value.items()}
+        if isinstance(value, tuple):
+            return tuple(map(walk, value))
         return value
 
     resolved: Settings = walk(settings)

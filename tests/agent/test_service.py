@@ -22,6 +22,7 @@ import pytest
 from agent.door import ask
 from agent.errors import InspectdError
 from engines.bundle import Bundle
+from engines.signing import generate_keys, sign
 from tests.broker import Mosquitto, Subscriber, wait_until
 from tests.support.parts import draw_part, write_parts
 
@@ -96,6 +97,29 @@ def stop(process: subprocess.Popen[str]) -> tuple[int, float, str]:
     process.send_signal(signal.SIGTERM)
     _, log = process.communicate(timeout=30)
     return process.returncode, time.monotonic() - started, log
+
+
+def test_agent_with_trusted_keys_runs_signed_bundles_only(tiny_bundle: Bundle, tmp_path: Path, start: Starter) -> None:
+    """One clear line while the bundle is not signed; once it is, the agent inspects with it."""
+    bundle = Path(shutil.copytree(tiny_bundle.path, tmp_path / "line1.bundle"))
+    private, _ = generate_keys(tmp_path / "plant")
+    write_parts(tmp_path / "parts", 80)
+    source = 'kind = "folder"\npath = "parts"'
+    (tmp_path / "inspectd.toml").write_text(
+        'trusted_keys = ["plant.pub"]\n' + SETTINGS.format(url="mqtt://127.0.0.1:1", bundle=bundle.name, source=source)
+    )
+    process = start()
+    _, log = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert [line for line in log.splitlines() if line.startswith("inspectd: ")] == [
+        f"inspectd: {bundle}: not signed, wanted a signature by a trusted key (inspectd bundle sign)"
+    ]
+    assert "Traceback" not in log
+    fingerprint = sign(bundle, private)
+    process = start()
+    _, log = process.communicate(timeout=60)
+    assert process.returncode == 0, log
+    assert f"signed by {fingerprint}" in log
 
 
 def write_line(folder: Path, good: int, bad: int) -> None:
