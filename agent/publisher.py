@@ -266,7 +266,7 @@ class Publisher:
             if session is not None:
                 self._judge_connection(session)
                 self._protocol = self._wanted_protocol
-                session.settle()
+                session.settle(all_of_it=True)
 
     def _judge_connection(self, session: Session) -> None:
         """One that lasted makes a clean slate; one that broke at once, with nothing brought, is one more failure."""
@@ -421,7 +421,7 @@ class Publisher:
             if said and session.idle:
                 break
             self._handle(connection.turn(0.05), session)
-            session.settle()
+            session.settle(all_of_it=True)
         self._said_goodbye = said and session.idle
         connection.disconnect()
         with suppress(ConnectionLost):
