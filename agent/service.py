@@ -415,6 +415,11 @@ class Service:
         except Temporary as error:
             log.warning("camera %s: lost, and %s", line.name, error)
 
+    def pause(self, line: Line) -> None:
+        """Look away from a camera, on its inspection thread; what stands is cleared."""
+        for alarm in line.station.pause(time.monotonic()):
+            self._deliver(line, alarm)
+
     def _deliver(self, line: Line, alarm: Alarm, verdict: Verdict | None = None, frame: Frame | None = None) -> None:
         calibration = line.station.calibration
         assert calibration is not None

@@ -15,7 +15,7 @@ from agent.camera_health import CameraHealth, Moment
 from agent.errors import InspectdError
 from agent.intake import Prepared
 from agent.rate import RateMeter
-from agent.records import Alarm, Frame, Phase, Verdict
+from agent.records import PAUSED, Alarm, Frame, Phase, Verdict
 from agent.sight import Held, Sight
 from calibration import AlarmRule, Budget, Calibration, CalibrationError, Drift, DriftMonitor, Rule, Store, Window
 
@@ -218,10 +218,23 @@ class Station:
         alarm = self._sight.health.open_alarm or self._tracker.open_alarm
         return None if alarm is None else alarm.id
 
-    def pause(self) -> None:
-        """Look away: frames are scored, but not judged. What was seen before says nothing about what comes after."""
+    def pause(self, monotonic_seconds: float) -> list[Alarm]:
+        """Look away: frames are scored, but not judged. What was seen before says nothing about what comes after.
+
+        Returns what this clears: alarms whose end nobody would see. One that a fault or a defect still gives cause for
+        is raised anew, under another id, after `resume`.
+        """
         self._paused = True
         self._forget()
+        if self._calibration is None:
+            return []
+        threshold = self._calibration.threshold.value
+        moment = Moment(self._now(), monotonic_seconds, self._last_frame, 0.0, threshold)
+        over = (
+            self._sight.health.end(PAUSED, moment),
+            self._tracker.end(moment.captured_at, moment.frame, threshold, PAUSED),
+        )
+        return [alarm for alarm in over if alarm is not None]
 
     def resume(self) -> None:
         """Look again."""

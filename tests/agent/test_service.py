@@ -311,6 +311,23 @@ def test_snapshot_of_an_armed_camera_is_measured_against_its_threshold(
     wait_until(lambda: json.loads(snapshot(tmp_path, "--json").stdout)["statistic"] is None)
 
 
+def test_pause_clears_the_alarm_that_stands(
+    tmp_path: Path, tiny_bundle: Bundle, start: Starter, broker: Mosquitto
+) -> None:
+    """The last part is bad and nothing follows it: without the pause its alarm would stand for ever."""
+    write_line(tmp_path / "parts", good=80, bad=1)
+    configure(tmp_path, tiny_bundle, 'kind = "folder"\npath = "parts"\nfollow = true', broker.url)
+    subscriber = Subscriber(broker, "inspectd/plant/line1/alarm")
+    start()
+    wait_until(lambda: subscriber.messages, seconds=60)
+    ask(tmp_path / "state" / "control.sock", "pause")
+    wait_until(lambda: b'"cleared"' in subscriber.messages[-1].payload)
+    raised, cleared = [json.loads(message.payload) for message in subscriber.messages][-2:]
+    assert (raised["event"], cleared["event"], cleared["id"]) == ("raised", "cleared", raised["id"])
+    assert cleared["reason"] == "paused"
+    assert cleared["sequence"] == raised["sequence"] + 1
+
+
 def test_snapshot_without_a_frame_is_a_line(tmp_path: Path, tiny_bundle: Bundle, start: Starter) -> None:
     configure(tmp_path, tiny_bundle, 'kind = "camera"\nurl = "rtsp://127.0.0.1:1/nothing"')
     start()
