@@ -34,7 +34,7 @@ PUBACK_TIMEOUT_SECONDS = 10.0
 SLOWEST_LINK = 16 * 1024
 
 # Rows are deleted so many, or so many seconds, at a time: one that is not deleted when the agent is killed only comes
-# twice. A commit costs as much as four deletions; five windows make it cheap.
+# twice. A commit writes whole pages to the log, whatever it deletes.
 DELETED_TOGETHER = 100
 DELETE_AFTER_SECONDS = 0.05
 
