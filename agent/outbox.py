@@ -170,7 +170,7 @@ class Outbox:
         """
         identities = list(rows)
         with self._lock:
-            self._database.transaction(lambda db: self._delete(db, identities), durable=False)
+            self._change(lambda db: self._delete(db, identities), durable=False)
             if self._count() == 0:
                 self._database.shrink()
                 self._keep_reserve()
@@ -178,14 +178,14 @@ class Outbox:
     def reject(self, row: Row, reason: str) -> None:
         """Moves a row that the broker will never take to the dead letters, counted and logged."""
         with self._lock:
-            self._database.transaction(lambda db: self._bury(db, row, reason))
+            self._change(lambda db: self._bury(db, row, reason))
         log.error("dead letter: %s of alarm %s, sequence %d: %s", row.part, row.alarm, row.sequence, reason)
 
     def replace(self, row: Row, message: Message) -> None:
         """Puts `message` (a note) in the place of a picture that the broker has no room for."""
         cost = cost_of(message)
         with self._lock:
-            self._database.transaction(lambda db: self._swap(db, row, message, cost))
+            self._change(lambda db: self._swap(db, row, message, cost))
 
     def counts(self) -> Counts:
         with self._lock:
@@ -257,10 +257,10 @@ class Outbox:
         self._hint.write(sequence)
         return sequence
 
-    def _change(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs `work` durably; where it fails, what we know of the table is read again, since it was undone there."""
+    def _change(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
+        """Runs `work`; where it fails, what we know of the table is read again, since it was undone there."""
         try:
-            return self._database.transaction(work)
+            return self._database.transaction(work, durable=durable)
         except BaseException:
             self._forget_fresh()
             with suppress(Exception):

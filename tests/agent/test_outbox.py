@@ -225,6 +225,27 @@ def test_disk_that_others_filled_is_temporary_and_numbers_stay_whole(small_disk:
     outbox.close()
 
 
+def test_deletion_that_the_full_disk_refuses_changes_no_count(small_disk: Path) -> None:
+    """What could not be deleted waits as before, and is counted once when it goes at last."""
+    outbox = Outbox(small_disk / "outbox.sqlite")
+    for number in range(100):
+        accept(outbox, f"a{number}", camera=f"cam{number}", pictures={"frame": bytes(20_000)})
+    (small_disk / "outbox.sqlite.reserve").unlink()
+    fill(small_disk / "filler")
+    rows = [row.id for row in outbox.next_alarms(100)]
+    with suppress(Temporary):
+        while True:  # the log has some room of its own
+            outbox.save_state({"filler": os.urandom(100_000)})
+    with pytest.raises(Temporary, match="the disk is full"):
+        outbox.acknowledge(rows)
+    assert outbox.alarms_waiting() == 100
+    (small_disk / "filler").unlink()
+    outbox.acknowledge(rows)
+    assert outbox.alarms_waiting() == 0
+    assert outbox.waiting() == 100
+    outbox.close()
+
+
 def test_read_only_disk_is_temporary(small_disk: Path) -> None:
     outbox = Outbox(small_disk / "outbox.sqlite")
     accept(outbox, "first")
