@@ -50,11 +50,10 @@ class Tap:
                 with suppress(OSError):
                     broker = socket.create_connection(("127.0.0.1", self._broker_port))
                     self._ends += [client, broker]
-                    for source, sink in ((client, broker), (broker, client)):
-                        threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
+                    for ends in ((client, broker, False), (broker, client, True)):
+                        threading.Thread(target=self._pass_on, args=ends, daemon=True).start()
 
-    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
-        from_broker = source.getpeername()[1] == self._broker_port
+    def _pass_on(self, source: socket.socket, sink: socket.socket, from_broker: bool) -> None:
         waiting = b""
         with suppress(OSError):
             while data := source.recv(65_536):
