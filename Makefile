@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DEMO_OUT ?= demo-out
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-systemd check lint bench bench-calibration bundles deb docs constraints clean
+.PHONY: help demo test test-slow test-faults test-systemd check lint bench bench-calibration bundles deb docs constraints sbom clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 20
@@ -35,11 +35,16 @@ demo: $(VENV)/.base  ## the whole thing without hardware: simulator, broker, age
 
 test: $(VENV)/.dev  ## all tests but the slow ones
 	@scripts/need-packages $(TEST_PACKAGES)
-	$(BIN)/python -m pytest -m "not slow and not gpu and not systemd" --doctest-modules agent engines calibration tests
+	$(BIN)/python -m pytest -m "not slow and not faults and not gpu and not systemd" --doctest-modules agent engines calibration tests
 
 test-slow: $(VENV)/.dev  ## the tests that take minutes each
 	@scripts/need-packages $(TEST_PACKAGES)
 	$(BIN)/python -m pytest -m slow
+
+test-faults: $(VENV)/.dev  ## what may happen to alarms on their way, each of it many times over (half an hour; root for all of it)
+	@scripts/need-packages mosquitto:mosquitto iproute2:ip strace:strace gcc:cc
+	$(BIN)/python -m pytest -m faults
+	INSPECTD_TEST_EXAMPLES=10000 $(BIN)/python -m pytest --timeout 1800 tests/agent/test_requests.py -k test_any
 
 test-systemd: $(VENV)/.dev  ## the service on a real systemd, booted in a container (root; the first run builds a Debian)
 	@scripts/need-packages debootstrap:debootstrap systemd-container:systemd-nspawn
@@ -76,6 +81,14 @@ docs: $(VENV)/.dev  ## write the generated part of docs/ again
 constraints: $(VENV)/.dev  ## resolve constraints.txt again for every Python that we support
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --all-extras --no-annotate --no-header pyproject.toml -o constraints.txt
+
+# The tool stays outside of our environment, of which it would otherwise become a part.
+SBOM_TOOL := cyclonedx-bom==7.5.0
+sbom: $(VENV)/.base  ## every package that may be installed with inspectd, as CycloneDX, in dist/inspectd.sbom.json
+	$(BIN)/pip install --quiet uv
+	mkdir -p dist
+	$(BIN)/uv tool run --quiet --from '$(SBOM_TOOL)' cyclonedx-py requirements --pyproject pyproject.toml \
+	    --output-reproducible --spec-version 1.6 --output-format JSON --output-file dist/inspectd.sbom.json constraints.txt
 
 deb: $(VENV)/.base  ## a Debian package in dist/, wheels inside (ARCH=arm64 PYTHON=3.10 for another machine)
 	packaging/build-deb dist

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 
 from agent.records import Alarm, Event, Kind, Verdict
 
@@ -63,6 +64,23 @@ class AlarmTracker:
     def look_away(self) -> None:
         """Nothing was seen for a while: a quiet time of what stands begins anew with the next verdict."""
         self._last_anomalous = None
+
+    def end(self, captured_at: datetime, frame: int, threshold: float, reason: str) -> Alarm | None:
+        """Clear the alarm that stands, if one does: nobody looks any more, so nobody could see its end."""
+        if self._open is None:
+            return None
+        over, self._open = self._open, None
+        return Alarm(
+            id=over.id,
+            event=Event.CLEARED,
+            kind=Kind.DEFECT,
+            camera=self._camera,
+            captured_at=captured_at,
+            frame=frame,
+            score=over.highest_score,
+            threshold=threshold,
+            reason=reason,
+        )
 
     def update(self, verdict: Verdict) -> Alarm | None:
         """Take in the next verdict; what it raises or clears, if anything."""

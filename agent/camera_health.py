@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
@@ -96,6 +96,14 @@ class CameraHealth:
         """No frames come any more; the alarm, unless one stands."""
         self._seconds = 0.0
         return None if self._open is not None else self._raise(f"lost: {reason}", moment)
+
+    def end(self, reason: str, moment: Moment) -> Alarm | None:
+        """Clear the alarm that stands, if one does, though the camera is not well: nobody looks any more."""
+        if self._open is None:
+            return None
+        over = replace(self._open, reason=reason)
+        self._open, self._symptom, self._seconds = None, None, 0.0
+        return self._alarm(Event.CLEARED, over, moment, over.highest_score)
 
     def _suspect(self, moment: Moment, finding: Finding | None, passed: float) -> Alarm | None:
         self._symptom = None if finding is None else finding.symptom

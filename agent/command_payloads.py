@@ -74,7 +74,7 @@ class CalibrationShowRequest(CommandRequest):
 
 
 class PauseRequest(CommandRequest):
-    """Stop inspecting; an alarm that stands is cleared."""
+    """Stop inspecting; alarms that stand are cleared, with the reason `paused`."""
 
     command = "pause"
 

@@ -95,7 +95,7 @@ class Commands:
     def pause(self, call: Call) -> dict[str, Any]:
         """Look away."""
         line = self._line(call)
-        self._on_line(line, line.station.pause)
+        self._on_line(line, lambda: self._service.pause(line))
         return {"phase": line.station.phase.value}
 
     def resume(self, call: Call) -> dict[str, Any]:

@@ -7,6 +7,7 @@ callbacks that only note what happened: `turn` hands the notes over.
 
 from __future__ import annotations
 
+import logging
 import selectors
 import socket
 from collections import deque
@@ -15,7 +16,7 @@ from enum import IntEnum
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -166,7 +167,8 @@ class Connection:
         client.on_publish = self._on_publish
         client.on_message = self._on_message
         client.on_subscribe = self._on_subscribe
-        client.on_log = self._on_log
+        # A logger, not `on_log`, for which paho would put every packet into words.
+        client.enable_logger(_errors_to(self._note_error))
         return client
 
     def _authenticate(self) -> None:
@@ -186,19 +188,7 @@ class Connection:
         self._client.will_set(will.topic, will.payload, will.qos, will.retain, properties)
 
     def _properties(self, message: Outgoing) -> Any:
-        if self._protocol is not Protocol.MQTT_5:
-            return None
-        properties = _properties(PacketTypes.PUBLISH)
-        if message.media_type is not None:
-            properties.ContentType = message.media_type
-            properties.PayloadFormatIndicator = int(message.media_type == "application/json")
-        if message.response_topic is not None:
-            properties.ResponseTopic = message.response_topic
-        if message.correlation_data is not None:
-            properties.CorrelationData = message.correlation_data
-        if message.user_properties:
-            properties.UserProperty = list(message.user_properties)
-        return properties
+        return _Packed(message.pack_properties()) if self._protocol is Protocol.MQTT_5 else None
 
     # Running it
 
@@ -290,9 +280,30 @@ class Connection:
             )
         )
 
-    def _on_log(self, client: Any, userdata: Any, level: int, text: str) -> None:
-        if level == LogLevel.MQTT_LOG_ERR:
-            self._last_error = text
+    def _note_error(self, text: str) -> None:
+        self._last_error = text
+
+
+class _Packed:
+    """Properties that are packed already, as far as paho wants anything of them."""
+
+    def __init__(self, packed: bytes) -> None:
+        self._packed = packed
+
+    def pack(self) -> bytes:
+        return self._packed
+
+
+def _errors_to(note: Callable[[str], None]) -> logging.Logger:
+    """A logger beside all others, which hands the text of each error to `note` and ignores the rest."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            note(record.getMessage())
+
+    logger = logging.Logger("paho", logging.ERROR)
+    logger.addHandler(Handler())
+    return logger
 
 
 def _properties(packet: int) -> Any:

@@ -28,6 +28,9 @@ Work = Callable[[sqlite3.Connection], T]
 LOG_BYTES = 4 * 1024 * 1024
 PAGE_BYTES = 8192
 
+# Pages kept in memory, KiB: an alarm that is written, sent and deleted again is not read back from the log meanwhile.
+CACHE_KIB = 8192
+
 # Free pages kept for the next alarms, and given back at a time: 4 MB.
 FREE_PAGES = 512
 
@@ -70,17 +73,11 @@ class Database:
 
         Anything that `work` raises undoes it. A corrupt file is set aside and `work` runs again in a new one.
         """
-        with self._lock:
-            try:
-                return self._run(work, durable)
-            except sqlite3.DatabaseError as error:
-                if not _says(error, _CORRUPT):
-                    raise self._explained(error) from error
-                self._renew(error)
-            try:
-                return self._run(work, durable)
-            except sqlite3.Error as error:
-                raise self._explained(error) from error
+        return self._twice(lambda connection: self._commit(connection, work, durable))
+
+    def read(self, work: Work[T]) -> T:
+        """What `work` returns, which only reads. A corrupt file is set aside and `work` runs again in a new one."""
+        return self._twice(work)
 
     def checkpoint(self) -> None:
         """Moves the log into the database, so that the log is written from its start again; failure does not matter."""
@@ -114,10 +111,26 @@ class Database:
                 self._connection.close()
                 self._connection = None
 
-    def _run(self, work: Work[T], durable: bool) -> T:
-        connection = self._connection
-        if connection is None:
+    def _twice(self, work: Work[T]) -> T:
+        with self._lock:
+            try:
+                return work(self._opened())
+            except sqlite3.DatabaseError as error:
+                if not _says(error, _CORRUPT):
+                    raise self._explained(error) from error
+                self._renew(error)
+            try:
+                return work(self._opened())
+            except sqlite3.Error as error:
+                raise self._explained(error) from error
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
             raise Permanent(f"{self._path} is closed")
+        return self._connection
+
+    @staticmethod
+    def _commit(connection: sqlite3.Connection, work: Work[T], durable: bool) -> T:
         if not durable:
             connection.execute("PRAGMA synchronous = NORMAL")
         try:
@@ -163,6 +176,7 @@ class Database:
             connection.execute("PRAGMA secure_delete = OFF")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
             connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_BYTES // PAGE_BYTES}")
             self._check(connection)

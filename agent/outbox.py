@@ -8,6 +8,7 @@ on disk is kept by dropping the oldest pictures, then the oldest alarms that are
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import threading
 from collections import Counter
@@ -20,6 +21,7 @@ from typing import TypeVar
 from agent.database import Database, DiskFull
 from agent.rows import (
     COLUMNS,
+    COLUMNS_BUT_PAYLOAD,
     KEPT_DEAD_LETTERS,
     OLDEST_LONE_ENDS,
     OLDEST_PICTURES,
@@ -47,6 +49,10 @@ DEFAULT_MAX_BYTES = 2 * 1024**3
 # sees that something is missing; the last number known lags by at most what one crash can lose.
 SEQUENCE_JUMP = 1000
 
+# Payloads kept in memory after they were accepted, bytes: those of a live alarm are on their way before anybody could
+# want the memory back, and need not be read from the disk. 30 alarms with three pictures.
+FRESH_BYTES = 8 * 1024 * 1024
+
 # Kept free for the moment when the disk is full: the log fits into it, so that it can be moved into the database.
 RESERVE_BYTES = 6 * 1024 * 1024
 
@@ -61,11 +67,13 @@ class Outbox:
         """
         self._max_bytes = max_bytes
         self._lock = threading.RLock()
-        self._hint = path.with_name(path.name + ".sequence")
+        self._hint = _Hint(path.with_name(path.name + ".sequence"))
         self._reserve = path.with_name(path.name + ".reserve")
         self._incidents: list[str] = []
         self._last_id = 0
         self._waiting: Counter[str] = Counter()
+        self._fresh: dict[int, bytes] = {}
+        self._fresh_bytes = 0
         self._pictures = self._bytes = self._sequence = 0
         self._database = Database(path, SCHEMA, on_new_file=self._begin)
         self._database.transaction(self._load, durable=False)
@@ -100,28 +108,32 @@ class Outbox:
 
     def state(self) -> dict[str, bytes]:
         """The agent's state as it was accepted last: what `accept` and `save_state` stored, by key."""
-        return dict(
-            self._database.transaction(
-                lambda db: db.execute("SELECT key, value FROM agent_state").fetchall(), durable=False
-            )
-        )
+        return dict(self._database.read(lambda db: db.execute("SELECT key, value FROM agent_state").fetchall()))
 
     def save_state(self, state: Mapping[str, bytes]) -> None:
         """Stores `state` durably, beside what is there under other keys."""
         with self._lock:
             self._database.transaction(lambda db: store_state(db, state))
 
-    def next_alarms(self, limit: int, *, busy: Collection[str] = ()) -> list[Row]:
-        """The oldest waiting alarm message of each camera that is not `busy`, oldest first, `limit` at most."""
+    def next_alarms(
+        self, limit: int, *, busy: Collection[str] = (), after: Mapping[str, int] | None = None
+    ) -> list[Row]:
+        """The oldest waiting alarm message of each camera that is not `busy`, oldest first, `limit` at most.
+
+        `after`: by camera, the highest row id that needs no looking at, being with the broker already.
+        """
+        skip = after or {}
         with self._lock:
             cameras = [camera for camera, count in self._waiting.items() if count > 0 and camera not in busy]
             if limit <= 0 or not cameras:
                 return []
-            query = f"SELECT {COLUMNS} FROM message WHERE picture = 0 AND camera = ? ORDER BY id LIMIT 1"
-            rows = self._database.transaction(
-                lambda db: [row for camera in cameras for row in db.execute(query, (camera,))], durable=False
-            )
-        return sorted(map(self._row, rows), key=lambda row: row.id)[:limit]
+            query = "SELECT id FROM message WHERE picture = 0 AND camera = ? AND id > ? ORDER BY id LIMIT 1"
+
+            def oldest(db: sqlite3.Connection) -> list[Row]:
+                found = [db.execute(query, (camera, skip.get(camera, 0))).fetchone() for camera in cameras]
+                return self._rows(db, sorted(identity for (identity,) in filter(None, found))[:limit])
+
+            return self._database.read(oldest)
 
     def next_pictures(self, limit: int, *, excluding: Collection[int] = (), max_bytes: int | None = None) -> list[Row]:
         """Waiting pictures without the rows in `excluding`: those of the newest alarm first.
@@ -132,9 +144,7 @@ class Outbox:
         with self._lock:
             if limit <= 0 or self._pictures == 0:
                 return []
-            return self._database.transaction(
-                lambda db: self._pick_pictures(db, limit, excluding, max_bytes), durable=False
-            )
+            return self._database.read(lambda db: self._pick_pictures(db, limit, excluding, max_bytes))
 
     def _pick_pictures(
         self, db: sqlite3.Connection, limit: int, excluding: Collection[int], max_bytes: int | None
@@ -151,8 +161,7 @@ class Outbox:
             if chosen and max_bytes is not None and total > max_bytes:
                 break
             chosen.append(identity)
-        one = f"SELECT {COLUMNS} FROM message WHERE id = ?"
-        return [self._row(db.execute(one, (identity,)).fetchone()) for identity in chosen]
+        return self._rows(db, chosen)
 
     def acknowledge(self, rows: Iterable[int]) -> None:
         """Deletes rows that the broker has; a row that is gone already is no error.
@@ -161,7 +170,7 @@ class Outbox:
         """
         identities = list(rows)
         with self._lock:
-            self._database.transaction(lambda db: self._delete(db, identities), durable=False)
+            self._change(lambda db: self._delete(db, identities), durable=False)
             if self._count() == 0:
                 self._database.shrink()
                 self._keep_reserve()
@@ -169,18 +178,18 @@ class Outbox:
     def reject(self, row: Row, reason: str) -> None:
         """Moves a row that the broker will never take to the dead letters, counted and logged."""
         with self._lock:
-            self._database.transaction(lambda db: self._bury(db, row, reason))
+            self._change(lambda db: self._bury(db, row, reason))
         log.error("dead letter: %s of alarm %s, sequence %d: %s", row.part, row.alarm, row.sequence, reason)
 
     def replace(self, row: Row, message: Message) -> None:
         """Puts `message` (a note) in the place of a picture that the broker has no room for."""
         cost = cost_of(message)
         with self._lock:
-            self._database.transaction(lambda db: self._swap(db, row, message, cost))
+            self._change(lambda db: self._swap(db, row, message, cost))
 
     def counts(self) -> Counts:
         with self._lock:
-            values, missing = self._database.transaction(counters, durable=False)
+            values, missing = self._database.read(counters)
             return Counts(
                 waiting=self._count(),
                 waiting_bytes=self._bytes,
@@ -219,6 +228,7 @@ class Outbox:
     def close(self) -> None:
         with self._lock:
             self._database.close()
+            self._hint.close()
 
     # Accepting
 
@@ -244,14 +254,15 @@ class Outbox:
             return sequence
 
         self._sequence = sequence = self._change(work)
-        self._write_hint(sequence)
+        self._hint.write(sequence)
         return sequence
 
-    def _change(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs `work` durably; where it fails, what we know of the table is read again, since it was undone there."""
+    def _change(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
+        """Runs `work`; where it fails, what we know of the table is read again, since it was undone there."""
         try:
-            return self._database.transaction(work)
+            return self._database.transaction(work, durable=durable)
         except BaseException:
+            self._forget_fresh()
             with suppress(Exception):
                 self._database.transaction(self._load, durable=False)
             raise
@@ -276,6 +287,17 @@ class Outbox:
             )
             self._last_id = cursor.lastrowid or self._last_id
             self._note(camera, m.picture, 1, cost_of(m))
+            if self._fresh_bytes + len(m.payload) <= FRESH_BYTES:
+                self._fresh[self._last_id] = m.payload
+                self._fresh_bytes += len(m.payload)
+
+    def _forget_fresh(self, identity: int | None = None) -> None:
+        """What is in memory of one row, or of all."""
+        if identity is None:
+            self._fresh.clear()
+            self._fresh_bytes = 0
+        else:
+            self._fresh_bytes -= len(self._fresh.pop(identity, b""))
 
     def _note(self, camera: str, picture: bool, rows: int, cost: int) -> None:
         self._bytes += cost
@@ -355,6 +377,7 @@ class Outbox:
             if found is not None:
                 camera, picture, cost, sequence = found
                 deleted += 1
+                self._forget_fresh(identity)
                 self._note(camera, bool(picture), -1, -cost)
                 if missing and not picture:
                     db.execute("INSERT OR IGNORE INTO missing VALUES (?)", (sequence,))
@@ -378,6 +401,7 @@ class Outbox:
             "UPDATE message SET part = ?, topic = ?, media_type = ?, cost = ?, payload = ? WHERE id = ?",
             (message.part, message.topic, message.media_type, cost, message.payload, row.id),
         ).rowcount
+        self._forget_fresh(row.id)
         if changed:
             self._bytes += cost - row.cost
             count_up(db, "omitted_pictures", 1)
@@ -386,6 +410,7 @@ class Outbox:
 
     def _load(self, db: sqlite3.Connection) -> None:
         """Reads what waits; runs at the start and after a transaction was undone."""
+        self._forget_fresh()
         self._waiting = Counter(
             dict(db.execute("SELECT camera, count(*) FROM message WHERE picture = 0 GROUP BY camera").fetchall())
         )
@@ -398,13 +423,14 @@ class Outbox:
     def _begin(self, db: sqlite3.Connection, aside: Path | None) -> None:
         """Fills a new file: where an earlier one was lost, numbers go on behind a gap and standing alarms are saved."""
         sequence, state = salvage(aside) if aside is not None else (0, {})
-        known = max(sequence, self._sequence, self._read_hint())
+        known = max(sequence, self._sequence, self._hint.read())
         start = known + SEQUENCE_JUMP if known > 0 or aside is not None else 0
         db.execute("INSERT INTO counter VALUES ('sequence', ?)", (start,))
         # A PUBACK for a row of the lost file must not delete a row of this one.
         db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('message', ?)", (self._last_id,))
         store_state(db, state)
         self._waiting.clear()
+        self._forget_fresh()
         self._pictures = self._bytes = 0
         self._sequence = start
         if aside is not None:
@@ -412,23 +438,47 @@ class Outbox:
                 f"the outbox file was corrupt: set aside as {aside.name}; sequence numbers go on at {start + 1}"
             )
 
-    def _read_hint(self) -> int:
+    def _rows(self, db: sqlite3.Connection, identities: Sequence[int]) -> list[Row]:
+        """The rows of these ids, in their order; a payload that is still in memory is not read again."""
+        return [self._row(db, identity, self._fresh.get(identity)) for identity in identities]
+
+    def _row(self, db: sqlite3.Connection, identity: int, fresh: bytes | None) -> Row:
+        columns = COLUMNS_BUT_PAYLOAD if fresh is not None else COLUMNS
+        found = db.execute(f"SELECT {columns} FROM message WHERE id = ?", (identity,)).fetchone()
+        _, sequence, camera, alarm, part, picture, topic, media_type, cost, captured, *payload = found
+        captured = captured if identity >= self._first_id_of_run else None
+        content = fresh if fresh is not None else bytes(payload[0])
+        return Row(identity, sequence, camera, alarm, part, bool(picture), topic, media_type, cost, captured, content)
+
+
+class _Hint:
+    """The last sequence number in a file of its own: not synced, and allowed to fail.
+
+    It matters only once the database is lost. The file stays open, since opening it would cost more than the rest of
+    an accept's own work does.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+
+    def read(self) -> int:
         try:
-            return int(self._hint.read_text().strip() or 0)
+            return int(self._path.read_text().strip() or 0)
         except (OSError, ValueError):
             return 0
 
-    def _write_hint(self, sequence: int) -> None:
-        """Not synced and allowed to fail: it matters only once the database is lost."""
+    def write(self, sequence: int) -> None:
         with suppress(OSError):
-            self._hint.write_text(f"{sequence}\n")
+            if self._descriptor is None:
+                self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            # Of one length, so that nothing of an earlier number is left behind it.
+            os.pwrite(self._descriptor, b"%020d\n" % sequence, 0)
 
-    def _row(self, columns: tuple[int, int, str, str, str, int, str, str, int, float | None, bytes]) -> Row:
-        identity, sequence, camera, alarm, part, picture, topic, media_type, cost, captured, payload = columns
-        captured = captured if identity >= self._first_id_of_run else None
-        return Row(
-            identity, sequence, camera, alarm, part, bool(picture), topic, media_type, cost, captured, bytes(payload)
-        )
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
 __all__ = ["ROW_BYTES", "Counts", "Message", "Outbox", "Row"]

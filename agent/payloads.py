@@ -208,7 +208,11 @@ class AlarmPayload(Payload):
     engine: str | None
     regions: list[RegionPayload] = Field(default_factory=list, description="Hottest first, 8 at most.")
     evidence: dict[str, PicturePayload] = Field(default_factory=dict, description="By name: heatmap, overlay, frame.")
-    reason: str | None = Field(default=None, description="For kind camera: what is wrong with it, in words.")
+    reason: str | None = Field(
+        default=None,
+        description="For kind camera: what is wrong with it, in words. In a cleared of either kind: `paused`, "
+        "where it was cleared because nobody looks any more.",
+    )
 
     @classmethod
     def of(

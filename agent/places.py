@@ -49,6 +49,8 @@ def with_absolute_paths(settings: SettingsT, folder: Path) -> SettingsT:
             return value.model_copy(update={name: walk(getattr(value, name)) for name in type(value).model_fields})
         if isinstance(value, dict):
             return {key: walk(item) for key, item in value.items()}
+        if isinstance(value, tuple):
+            return tuple(map(walk, value))
         return value
 
     resolved: SettingsT = walk(settings)

@@ -66,7 +66,7 @@ class Publisher:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
-        client_id: None: `inspectd-<site>`; two agents of one site throw each other out, and are told so.
+        client_id: None: that of the topic tree; two agents at one place throw each other out, and are told so.
         delivered: called on the publisher's thread with a row and the monotonic time of its PUBACK, seconds.
         backlog_pictures_per_second: limit for pictures that waited before the connection was made.
         protocol: the version to try first; 3.1.1 follows where the broker does not know 5.
@@ -75,7 +75,7 @@ class Publisher:
         self._broker = broker
         self._topics = topics
         self._outbox = outbox
-        self._client_id = client_id or f"inspectd-{topics.site}"
+        self._client_id = client_id or topics.client_id
         self._delivered_hook = delivered
         self._backlog_pictures_per_second = backlog_pictures_per_second
         self._wanted_protocol = self._protocol = protocol
@@ -266,7 +266,7 @@ class Publisher:
             if session is not None:
                 self._judge_connection(session)
                 self._protocol = self._wanted_protocol
-                session.settle()
+                session.settle(all_of_it=True)
 
     def _judge_connection(self, session: Session) -> None:
         """One that lasted makes a clean slate; one that broke at once, with nothing brought, is one more failure."""
@@ -421,7 +421,7 @@ class Publisher:
             if said and session.idle:
                 break
             self._handle(connection.turn(0.05), session)
-            session.settle()
+            session.settle(all_of_it=True)
         self._said_goodbye = said and session.idle
         connection.disconnect()
         with suppress(ConnectionLost):

@@ -103,6 +103,10 @@ class Verdict:
         return self.statistic > self.threshold
 
 
+# Why an alarm was cleared whose end nobody saw.
+PAUSED = "paused"
+
+
 @dataclass(frozen=True, slots=True)
 class Alarm:
     """One end of an alarm: it was raised, or it was cleared. Both carry the same id."""
@@ -121,4 +125,4 @@ class Alarm:
     threshold: float | None
     """The threshold in force; None of a camera that was lost before it had one."""
     reason: str | None = None
-    """For `kind` camera: what is wrong with it, in words."""
+    """For `kind` camera: what is wrong with it, in words. For a cleared of either kind: PAUSED, where it was."""

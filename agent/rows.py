@@ -40,7 +40,8 @@ OLDEST_WHOLE_ALARMS = (
 )
 OLDEST_LONE_ENDS = "SELECT id FROM message WHERE picture = 0 AND part = 'cleared' ORDER BY id LIMIT 64"
 
-COLUMNS = "id, sequence, camera, alarm, part, picture, topic, media_type, cost, captured, payload"
+COLUMNS_BUT_PAYLOAD = "id, sequence, camera, alarm, part, picture, topic, media_type, cost, captured"
+COLUMNS = f"{COLUMNS_BUT_PAYLOAD}, payload"
 
 
 @dataclass(frozen=True, slots=True)

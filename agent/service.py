@@ -49,6 +49,7 @@ from calibration import CalibrationError, ScoreLog, Store
 from engines.bundle import Bundle, read_bundle
 from engines.engine import Engine, open_engine
 from engines.errors import EngineError
+from engines.signing import load_trusted_keys
 
 if TYPE_CHECKING:
     from agent.metrics import Metrics
@@ -97,6 +98,7 @@ class Service:
         self._engines: dict[tuple[str, str], Engine] = {}
         self._intakes: dict[int, Intake] = {}
         self._remembered = self.outbox.state()
+        self._trusted_keys = load_trusted_keys(settings.trusted_keys)
         self.lines = {name: self._line(name, camera) for name, camera in settings.cameras.items()}
         self._metrics = self._open_metrics()
         self._states = States(settings.site, self.lines, self.publisher)
@@ -121,7 +123,9 @@ class Service:
     # Building
 
     def _line(self, name: str, camera: CameraSettings) -> Line:
-        bundle = read_bundle(camera.bundle)
+        bundle = read_bundle(camera.bundle, trusted=self._trusted_keys)
+        if bundle.signed_by is not None:
+            log.info("camera %s: bundle %s is signed by %s", name, bundle.path.name, bundle.signed_by)
         self.supervision.engine_opens(name, camera.engine)
         engine = self._engine(bundle, camera.engine)
         intake = self._intakes.setdefault(id(engine), Intake())
@@ -324,6 +328,11 @@ class Service:
             line.inspection.call(lose)
         except Temporary as error:
             log.warning("camera %s: lost, and %s", line.name, error)
+
+    def pause(self, line: Line) -> None:
+        """Look away from a camera, on its inspection thread; what stands is cleared."""
+        for alarm in line.station.pause(time.monotonic()):
+            self._consequences.deliver(line, alarm)
 
     def states(self) -> dict[str, StatePayload]:
         """The state of each camera now, by name."""

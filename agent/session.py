@@ -34,6 +34,11 @@ BACKLOG_PICTURES_PER_SECOND = 100.0
 PUBACK_TIMEOUT_SECONDS = 10.0
 SLOWEST_LINK = 16 * 1024
 
+# Rows are deleted so many, or so many seconds, at a time: one that is not deleted when the agent is killed only comes
+# twice. A commit writes whole pages to the log, whatever it deletes.
+DELETED_TOGETHER = 100
+DELETE_AFTER_SECONDS = 0.05
+
 # PUBACK reason codes (MQTT 5, 3.4.2.1) that no second attempt changes: topic name invalid, payload format invalid.
 _HOPELESS = {0x90, 0x99}
 # Packet too large, as Mosquitto answers to a payload above its `message_size_limit`.
@@ -87,6 +92,7 @@ class Session:
         self._sent_versions: dict[str, int] = {}
         self._in_flight: dict[int, _InFlight] = {}
         self._settled: dict[int, Row] = {}
+        self._settled_since = 0.0
         self._answers: deque[Outgoing] = deque()
         self._picture_window = PictureWindow()
         self._backlog_end = outbox.last_id()
@@ -147,6 +153,7 @@ class Session:
         elif entry.notice is not None:
             self._notice_acknowledged(entry.notice, event)
         elif entry.row is not None and event.code < 0x80:
+            self._settled_since = self._settled_since if self._settled else self._clock()
             self._settled[entry.row.id] = entry.row
             if entry.row.picture:
                 self._picture_window.acknowledged(entry.bytes, delay_seconds=self._clock() - entry.sent_at)
@@ -156,9 +163,16 @@ class Session:
         elif entry.row is not None:
             self._refused(entry.row, event)
 
-    def settle(self) -> None:
-        """Deletes what was acknowledged, in one transaction. Where the disk refuses, it is tried again later."""
-        if not self._settled or self._clock() < self._outbox_rests_until:
+    def settle(self, *, all_of_it: bool = False) -> None:
+        """Deletes what was acknowledged, many rows in one transaction. Where the disk refuses, it is tried again later.
+
+        A few rows wait for others while something is in flight, unless it has to be `all_of_it`.
+        """
+        now = self._clock()
+        if not self._settled or now < self._outbox_rests_until:
+            return
+        few = len(self._settled) < DELETED_TOGETHER and now - self._settled_since < DELETE_AFTER_SECONDS
+        if few and self._in_flight and not all_of_it:
             return
         try:
             self._outbox.acknowledge(self._settled)
@@ -213,9 +227,11 @@ class Session:
 
     def _send_alarms(self, now: float) -> None:
         waiting = {identity for identity, refusal in self._suspicions.refusals.items() if refusal.not_before > now}
-        entries = [entry.row for entry in self._in_flight.values()] + list(self._settled.values())
-        busy = {row.camera for row in entries if row is not None and not row.picture}
-        for row in self._outbox.next_alarms(self._room, busy=busy):
+        on_the_way = (entry.row for entry in self._in_flight.values())
+        busy = {row.camera for row in on_the_way if row is not None and not row.picture}
+        # In the order of their PUBACKs, which is the order of their ids: the last of a camera is its highest.
+        arrived = {row.camera: row.id for row in self._settled.values() if not row.picture}
+        for row in self._outbox.next_alarms(self._room, busy=busy, after=arrived):
             if row.id not in waiting:
                 message = self._fitting_alarm(row)
                 if message is not None:

@@ -261,6 +261,7 @@ class Settings(BaseSettings):
     max_evidence_size: ByteSize = ByteSize(1024**3)
     max_score_log_size: ByteSize = ByteSize(64 * 1024**2)
     inference_threads: PositiveInt | None = None
+    trusted_keys: Annotated[tuple[Path, ...], Field(min_length=1)] | None = None
     mqtt: MqttSettings = MqttSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()

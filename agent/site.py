@@ -15,13 +15,18 @@ from agent.settings import Settings
 def places_of(settings: Settings) -> Sequence[str]:
     """What an agent has for itself at its broker: its name as a client, and its topics. Raises Permanent for no broker.
 
+    Both follow from its place in the topic tree, so that agents of one site may stand at several.
+
     >>> camera = {"bundle": "x", "source": {"kind": "simulator"}}
     >>> places_of(Settings(site="plant", mqtt={"url": "mqtt://localhost"}, cameras={"line1": camera}))
-    ('127.0.0.1:1883 client plant', '127.0.0.1:1883 topics inspectd/plant')
+    ('127.0.0.1:1883 client inspectd-plant', '127.0.0.1:1883 topics inspectd/plant')
     """
     broker = Broker(settings.mqtt.url)
     host = "127.0.0.1" if broker.host in ("localhost", "::1") else broker.host
-    return f"{host}:{broker.port} client {settings.site}", f"{host}:{broker.port} topics {settings.topics.base}"
+    return (
+        f"{host}:{broker.port} client {settings.topics.client_id}",
+        f"{host}:{broker.port} topics {settings.topics.base}",
+    )
 
 
 class SiteClaim:

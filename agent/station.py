@@ -17,7 +17,7 @@ from agent.intake import Prepared
 from agent.outcome import Candidate, Outcome, Seen
 from agent.plan import Identity, Plan, Progress
 from agent.rate import RateMeter
-from agent.records import Alarm, Frame, Phase, Verdict
+from agent.records import PAUSED, Alarm, Frame, Phase, Verdict
 from agent.sight import Held, Sight
 from calibration import AlarmRule, Calibration, CalibrationError, Drift, DriftMonitor, Store, Window
 
@@ -127,10 +127,20 @@ class Station:
         alarm = self._sight.health.open_alarm or self._tracker.open_alarm
         return None if alarm is None else alarm.id
 
-    def pause(self) -> None:
-        """Look away: frames are scored, but not judged. What was seen before says nothing about what comes after."""
+    def pause(self, monotonic_seconds: float) -> list[Alarm]:
+        """Look away: frames are scored, but not judged. What was seen before says nothing about what comes after.
+
+        Returns what this clears: alarms whose end nobody would see. One that a fault or a defect still gives cause for
+        is raised anew, under another id, after `resume`.
+        """
         self._paused = True
         self._forget()
+        threshold = None if self._calibration is None else self._calibration.threshold.value
+        moment = Moment(self._now(), monotonic_seconds, self._last_frame, 0.0, threshold)
+        over = [self._sight.health.end(PAUSED, moment)]
+        if threshold is not None:
+            over.append(self._tracker.end(moment.captured_at, moment.frame, threshold, PAUSED))
+        return [alarm for alarm in over if alarm is not None]
 
     def resume(self) -> None:
         """Look again."""

@@ -6,6 +6,7 @@ The default is `inspectd/<site>/…`. A plant with a Unified Namespace gives its
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -100,6 +101,20 @@ class Topics:
     def base(self) -> str:
         """Where the agent's own topics are."""
         return self._fill(self.agent_template)
+
+    @property
+    def client_id(self) -> str:
+        """One for each place in the tree: two agents may be of one site, but not at one place.
+
+        >>> Topics("plant").client_id
+        'inspectd-plant'
+        >>> Topics("plant", "{site}/{line}/inspectd", levels={"line": "l4"}).client_id
+        'inspectd-plant-7d66c205'
+        """
+        name = f"inspectd-{self.site}"
+        if self.base == f"inspectd/{self.site}":
+            return name
+        return f"{name}-{hashlib.sha256(self.base.encode()).hexdigest()[:8]}"
 
     def camera(self, camera: str) -> str:
         """Where the topics of a camera are."""

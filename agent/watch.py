@@ -20,7 +20,7 @@ from agent.connection import Connection, Protocol, UnsupportedVersion
 from agent.errors import Permanent, Temporary
 from agent.packets import Connected, Received, Subscribed
 from agent.payloads import AlarmPayload, EventPayload, OmittedPayload, StatusPayload, parse
-from agent.records import Event
+from agent.records import PAUSED, Event
 from agent.topics import Topics, check_level
 
 OnLine = Callable[[str], None]
@@ -111,6 +111,8 @@ def describe(alarm: AlarmPayload) -> str:
     """An alarm in one readable line, in local time."""
     at = f"{alarm.captured_at.astimezone():%H:%M:%S.%f}"[:-3]
     head = f"{at}  {_plain(alarm.camera)}  #{alarm.sequence}"
+    if alarm.event is Event.CLEARED and alarm.reason == PAUSED:
+        return f"{head}  cleared  {alarm.kind.value}: paused, nobody looks"
     if alarm.event is Event.CLEARED and alarm.reason is not None:
         return f"{head}  cleared  {alarm.kind.value}: no longer {_plain(alarm.reason.partition(':')[0])}"
     if alarm.event is Event.CLEARED:

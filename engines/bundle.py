@@ -3,7 +3,7 @@
 A bundle is data, never code: JSON, ONNX, NumPy archives without pickle, a picture. `read_bundle` trusts nothing that
 it has not checked, because a bundle may come over a network or on a stick: every file is hashed, nothing may be
 missing, added or linked from elsewhere, and an ONNX graph may not point at a file of its own choosing
-(`engines.onnx_scan`).
+(`engines.onnx_scan`). Who wants to know where it comes from has it signed (`engines.signing`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from engines.manifest import (
     TrainingRecord,
 )
 from engines.onnx_scan import OnnxFormatError, external_data
+from engines.signing import SIGNATURE, TrustedKey, verify
 
 __all__ = [
     "MANIFEST",
@@ -99,6 +100,8 @@ class Bundle:
     manifest: Manifest
     sha256: str
     """sha256, hex, of `manifest.json`, which names every other file by its hash: the identity of the bundle."""
+    signed_by: str | None = None
+    """Fingerprint of the trusted key that signed it; None where nobody asked."""
 
     @property
     def geometry(self) -> Geometry:
@@ -123,18 +126,22 @@ class Bundle:
         return _read_reference(self)
 
 
-def read_bundle(path: Path | str) -> Bundle:
-    """Read a bundle and verify every file of it; BundleError, one line, where anything is not as the manifest says."""
+def read_bundle(path: Path | str, *, trusted: Sequence[TrustedKey] | None = None) -> Bundle:
+    """Read a bundle and verify every file of it; BundleError, one line, where anything is not as the manifest says.
+
+    With `trusted`, nothing of it is believed, the manifest first, unless one of these keys has signed it.
+    """
     folder = Path(path)
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing"
         raise BundleError(f"{folder}: found {found}, wanted a bundle directory with {MANIFEST}")
     raw = _read_manifest_bytes(folder)
+    signed_by = None if trusted is None else verify(folder, raw, trusted).fingerprint
     manifest = _parse_manifest(folder, raw)
     _check_names(folder, manifest)
     for name, wanted in manifest.files.items():
         _check_file(folder / name, wanted)
-    bundle = Bundle(folder, manifest, hashlib.sha256(raw).hexdigest())
+    bundle = Bundle(folder, manifest, hashlib.sha256(raw).hexdigest(), signed_by)
     _read_reference(bundle)
     return bundle
 
@@ -143,12 +150,13 @@ def write_bundle(path: Path | str, manifest: Manifest, files: Mapping[str, bytes
     """Write a bundle in one go: it is complete at `path`, or what was there before still is.
 
     Takes the manifest without hashes and the content of every other file by name. Replaces a bundle that is already
-    there and refuses to replace anything else. Returns the bundle, read back and verified.
+    there and refuses to replace anything else. Returns the bundle, read back and verified. It is not signed, whatever
+    was there before: its manifest is new.
     """
     target = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a link that is to be refused
     check_replaceable(target)
     for name in files:
-        if not _FILE_NAME.match(name) or name == MANIFEST:
+        if not _FILE_NAME.match(name) or name in (MANIFEST, SIGNATURE):
             raise BundleError(f"{name!r} cannot be a file of a bundle")
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
     sealed = manifest.model_copy(update={"files": hashes})
@@ -230,7 +238,7 @@ def _check_names(folder: Path, manifest: Manifest) -> None:
     unknown = listed - set(REQUIRED) - set(OPTIONAL)
     if unknown:
         raise BundleError(f"{folder}: the manifest lists {min(unknown)!r}, which no bundle has")
-    present = {entry.name for entry in folder.iterdir()} - {MANIFEST}
+    present = {entry.name for entry in folder.iterdir()} - {MANIFEST, SIGNATURE}
     if present - listed:
         raise BundleError(f"{folder}: {min(present - listed)!r} is not in the manifest")
     if listed - present:

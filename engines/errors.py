@@ -9,6 +9,10 @@ class BundleError(EngineError):
     """A model bundle is missing, incomplete, altered, or of a kind that this version does not know."""
 
 
+class SigningError(EngineError):
+    """A key cannot be made, read or used."""
+
+
 class ImageError(EngineError):
     """A picture cannot be read, or does not fit the model."""
 

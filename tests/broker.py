@@ -37,12 +37,22 @@ def wait_until(condition: Callable[[], Any], *, seconds: float = 20.0, what: str
 
 
 class Mosquitto:
-    """One broker on a free loopback port; its files are in `directory`."""
+    """One broker on a free port, of the loopback interface unless told otherwise; its files are in `directory`."""
 
-    def __init__(self, directory: Path, *, persistence: bool = False, lines: Sequence[str] = ()) -> None:
-        """`lines` are added to its configuration."""
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        persistence: bool = False,
+        lines: Sequence[str] = (),
+        host: str = "127.0.0.1",
+        inside: Sequence[str] = (),
+    ) -> None:
+        """`lines` are added to its configuration; `inside` is a command that runs it where `host` is an address."""
         self.directory = directory
+        self.host = host
         self.port = free_port()
+        self._inside = list(inside)
         self._persistence = persistence
         self.lines = list(lines)
         self._process: subprocess.Popen[bytes] | None = None
@@ -50,12 +60,12 @@ class Mosquitto:
 
     @property
     def url(self) -> str:
-        return f"mqtt://127.0.0.1:{self.port}"
+        return f"mqtt://{self.host}:{self.port}"
 
     def start(self) -> Mosquitto:
         assert MOSQUITTO is not None
         configuration = [
-            f"listener {self.port} 127.0.0.1",
+            f"listener {self.port} {self.host}",
             "user root",
             "set_tcp_nodelay true",
             "max_queued_messages 100000",
@@ -68,7 +78,7 @@ class Mosquitto:
         file = self.directory / "mosquitto.conf"
         file.write_text("\n".join(configuration) + "\n")
         with (self.directory / "mosquitto.log").open("ab") as log:
-            self._process = subprocess.Popen([MOSQUITTO, "-c", str(file)], stdout=log, stderr=log)
+            self._process = subprocess.Popen([*self._inside, MOSQUITTO, "-c", str(file)], stdout=log, stderr=log)
         wait_until(self._answers, what=f"Mosquitto on port {self.port}")
         return self
 
@@ -76,7 +86,7 @@ class Mosquitto:
         assert self._process is not None
         assert self._process.poll() is None, (self.directory / "mosquitto.log").read_text()
         try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            socket.create_connection((self.host, self.port), timeout=1).close()
         except OSError:
             return False
         return True
@@ -148,7 +158,7 @@ class Subscriber:
             options["properties"] = Properties(PacketTypes.CONNECT)
             options["properties"].SessionExpiryInterval = 3600 if client_id else 0
             options["clean_start"] = not client_id
-        self.client.connect("127.0.0.1", broker.port, keepalive=5, **options)
+        self.client.connect(broker.host, broker.port, keepalive=5, **options)
         self.client.loop_start()
         assert self._subscribed.wait(10), "no SUBACK"
 

@@ -31,11 +31,23 @@ WITHOUT_TORCH = {
     "metrics",
     "onnxruntime",
     "preprocessing",
+    "signing",
     "spread",
 }
 
 # Loaded by the running agent's modules: none of these may come with them.
-HEAVY = ("torch", "lightning_fabric", "matplotlib", "onnx", "sklearn", "onnxruntime", "openvino", "tensorrt", "pycuda")
+HEAVY = (
+    "torch",
+    "lightning_fabric",
+    "matplotlib",
+    "onnx",
+    "sklearn",
+    "onnxruntime",
+    "openvino",
+    "tensorrt",
+    "pycuda",
+    "cryptography",
+)
 
 
 def modules(package: str) -> list[Path]:

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from agent.cli import calibrations, device, model, running, trial
+from agent.cli import calibrations, device, model, running, signing, trial
 from agent.console import complain
 from agent.errors import InspectdError
 
@@ -45,6 +45,9 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 for command in COMMANDS:
     app.command()(command)
 bundle_app.command("lean")(model.bundle_lean)
+bundle_app.command("keygen")(signing.keygen)
+bundle_app.command("sign")(signing.sign)
+bundle_app.command("verify")(signing.verify)
 calibration_app.command("list")(calibrations.calibration_list)
 calibration_app.command("show")(calibrations.calibration_show)
 calibration_app.command("rollback")(calibrations.calibration_rollback)

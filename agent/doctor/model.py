@@ -10,7 +10,8 @@ from agent.doctor.finding import Finding, ok, problem, warning
 from agent.settings import CameraSettings, Settings
 from engines.bundle import Bundle, read_bundle
 from engines.engine import Engine, open_engine
-from engines.errors import EngineError
+from engines.errors import EngineError, SigningError
+from engines.signing import load_trusted_keys
 
 # Frames scored to time an engine, after the reference frames have warmed it up.
 TIMED_FRAMES = 5
@@ -20,16 +21,23 @@ BUSY = 0.8
 
 
 def check_bundles(settings: Settings) -> Iterator[Finding]:
-    """Every file of every bundle has the sha256 of its manifest."""
+    """Every file of every bundle has the sha256 of its manifest, which a trusted key has signed, where one is set."""
+    try:
+        trusted = load_trusted_keys(settings.trusted_keys)
+    except SigningError as error:
+        yield problem("trusted keys", str(error), "inspectd bundle keygen NAME; give NAME.pub in trusted_keys")
+        return
     for path in sorted({camera.bundle for camera in settings.cameras.values()}):
         try:
-            bundle = read_bundle(path)
+            bundle = read_bundle(path, trusted=trusted)
         except EngineError as error:
-            yield problem(f"bundle {path.name}", str(error), f"copy it again: cp -r {path.name} {path.parent}/")
+            sign = "" if trusted is None else f"; where the key is: inspectd bundle sign {path.name} --key NAME.key"
+            yield problem(f"bundle {path.name}", str(error), f"copy it again: cp -r {path.name} {path.parent}/{sign}")
         else:
             geometry = bundle.geometry
             size = f"{geometry.width}×{geometry.height}×{geometry.channels}, {geometry.bit_depth} bit"
-            yield ok(f"bundle {path.name}", f"{bundle.manifest.name}, {size}, every file as in its manifest")
+            signed = "" if bundle.signed_by is None else f", signed by {bundle.signed_by}"
+            yield ok(f"bundle {path.name}", f"{bundle.manifest.name}, {size}, every file as in its manifest{signed}")
 
 
 def check_engines(settings: Settings) -> Iterator[Finding]:

@@ -61,6 +61,23 @@ def test_score_goes_on_after_a_broken_picture(tiny_bundle: Bundle, good_parts: P
     assert "Traceback" not in done.stderr
 
 
+def test_bundle_is_signed_and_verified(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(tiny_bundle.path, tmp_path / "line1.bundle"))
+    made = inspectd("bundle", "keygen", tmp_path / "plant")
+    assert made.returncode == 0, made.stderr
+    assert 'trusted_keys = ["plant.pub"]' in made.stdout
+    assert_one_line(inspectd("bundle", "keygen", tmp_path / "plant"), 1, "plant.key: exists", "never overwritten")
+    assert_one_line(
+        inspectd("bundle", "verify", bundle, "--key", tmp_path / "plant.pub"), 1, "line1.bundle: not signed"
+    )
+    signed = inspectd("bundle", "sign", bundle, "--key", tmp_path / "plant.key")
+    assert signed.returncode == 0, signed.stderr
+    verified = inspectd("bundle", "verify", bundle, "--key", tmp_path / "plant.pub")
+    assert verified.returncode == 0, verified.stderr
+    assert "signed by" in verified.stdout
+    assert inspectd("bundle", "verify", bundle).returncode == 2
+
+
 def test_evaluate_prints_figures_and_writes_pictures(
     tiny_bundle: Bundle, good_parts: Path, bad_parts: Path, tmp_path: Path
 ) -> None:

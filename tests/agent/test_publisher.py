@@ -316,7 +316,10 @@ def test_broker_that_hangs_is_noticed(
     assert first_arrivals(subscriber.on("/alarm")) == list(range(1, 11))
 
 
-def test_killed_broker_loses_nothing_that_it_had_not_acknowledged(mosquitto: StartBroker, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cycles", [8, pytest.param(100, marks=[pytest.mark.faults, pytest.mark.timeout(900)])])
+def test_killed_broker_loses_nothing_that_it_had_not_acknowledged(
+    mosquitto: StartBroker, tmp_path: Path, cycles: int
+) -> None:
     """SIGKILL again and again while alarms come: what is missing at a subscriber, the broker had acknowledged."""
     broker = mosquitto(persistence=True)
     subscriber = Subscriber(broker, "inspectd/#", client_id="plc")
@@ -326,7 +329,7 @@ def test_killed_broker_loses_nothing_that_it_had_not_acknowledged(mosquitto: Sta
     rng = np.random.default_rng(1)
     hook = lambda row, _: acknowledged.add(row.sequence)  # noqa: E731
     with delivering(broker.url, tmp_path, delivered=hook) as (outbox, publisher):
-        for _ in range(8):
+        for _ in range(cycles):
             wait_until(lambda: publisher.connected)
             for _ in range(int(rng.integers(5, 40))):
                 accepted = accept(outbox, f"a{accepted}", camera=f"cam{accepted % 2}")

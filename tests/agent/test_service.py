@@ -22,6 +22,7 @@ import pytest
 from agent.door import ask
 from agent.errors import InspectdError
 from engines.bundle import Bundle
+from engines.signing import generate_keys, sign
 from tests.broker import Mosquitto, Subscriber, wait_until
 from tests.support.agent_settings import NO_BROKER, settings_text
 from tests.support.parts import draw_part, write_parts
@@ -79,6 +80,27 @@ def stop(process: subprocess.Popen[str]) -> tuple[int, float, str]:
     process.send_signal(signal.SIGTERM)
     _, log = process.communicate(timeout=30)
     return process.returncode, time.monotonic() - started, log
+
+
+def test_agent_with_trusted_keys_runs_signed_bundles_only(tiny_bundle: Bundle, tmp_path: Path, start: Starter) -> None:
+    """One clear line while the bundle is not signed; once it is, the agent inspects with it."""
+    bundle = Path(shutil.copytree(tiny_bundle.path, tmp_path / "line1.bundle"))
+    private, _ = generate_keys(tmp_path / "plant")
+    write_parts(tmp_path / "parts", 80)
+    source = 'kind = "folder"\npath = "parts"'
+    (tmp_path / "inspectd.toml").write_text('trusted_keys = ["plant.pub"]\n' + settings_text(Path(bundle.name), source))
+    process = start()
+    _, log = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert [line for line in log.splitlines() if line.startswith("inspectd: ")] == [
+        f"inspectd: {bundle}: not signed, wanted a signature by a trusted key (inspectd bundle sign)"
+    ]
+    assert "Traceback" not in log
+    fingerprint = sign(bundle, private)
+    process = start()
+    _, log = process.communicate(timeout=60)
+    assert process.returncode == 0, log
+    assert f"signed by {fingerprint}" in log
 
 
 def write_line(folder: Path, good: int, bad: int) -> None:
@@ -268,6 +290,23 @@ def test_snapshot_of_an_armed_camera_is_measured_against_its_threshold(
     ask(tmp_path / "state" / "control.sock", "pause")
     await_state(tmp_path, lambda state: state["phase"] == "paused")
     wait_until(lambda: json.loads(snapshot(tmp_path, "--json").stdout)["statistic"] is None)
+
+
+def test_pause_clears_the_alarm_that_stands(
+    tmp_path: Path, tiny_bundle: Bundle, start: Starter, broker: Mosquitto
+) -> None:
+    """The last part is bad and nothing follows it: without the pause its alarm would stand for ever."""
+    write_line(tmp_path / "parts", good=80, bad=1)
+    configure(tmp_path, tiny_bundle, 'kind = "folder"\npath = "parts"\nfollow = true', broker.url)
+    subscriber = Subscriber(broker, "inspectd/plant/line1/alarm")
+    start()
+    wait_until(lambda: subscriber.messages, seconds=60)
+    ask(tmp_path / "state" / "control.sock", "pause")
+    wait_until(lambda: b'"cleared"' in subscriber.messages[-1].payload)
+    raised, cleared = [json.loads(message.payload) for message in subscriber.messages][-2:]
+    assert (raised["event"], cleared["event"], cleared["id"]) == ("raised", "cleared", raised["id"])
+    assert cleared["reason"] == "paused"
+    assert cleared["sequence"] == raised["sequence"] + 1
 
 
 def test_snapshot_without_a_frame_is_a_line(tmp_path: Path, tiny_bundle: Bundle, start: Starter) -> None:

@@ -42,6 +42,14 @@ def test_load_minimal(config: Path) -> None:
     assert loaded.cameras["line1"].bundle == config.parent / "model.bundle", "relative to the file"
 
 
+def test_trusted_keys_are_relative_to_the_file_and_never_an_empty_list(config: Path) -> None:
+    """An empty list would trust nobody, or everybody: whoever reads it cannot tell."""
+    keys = load(config, ['trusted_keys=["plant.pub", "/etc/inspectd/acme.pub"]']).trusted_keys
+    assert keys == (config.parent / "plant.pub", Path("/etc/inspectd/acme.pub"))
+    with pytest.raises(Permanent, match=r"trusted_keys = .*at least 1 item"):
+        load(config, ["trusted_keys=[]"])
+
+
 def test_environment_overrules_the_file_and_the_command_line_both(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,7 +90,7 @@ def test_a_camera_that_is_lost_before_its_threshold_raises_and_clears_one_alarm(
 
 
 def test_a_camera_that_nobody_looks_through_may_be_lost(armed: Station) -> None:
-    armed.pause()
+    armed.pause(1000.0)
     assert armed.lose_camera("no cable", 2000.0) is None
 
 
@@ -217,8 +217,45 @@ def test_adopted_certificate_disarms_and_arms_again(tmp_path: Path) -> None:
     assert station.judge(prepared(501), 1000.0, heat(50.0)).alarm is not None
 
 
+def test_a_pause_clears_what_stands_and_resuming_finds_it_anew(armed: Station) -> None:
+    raised = armed.judge(prepared(200), 1000.0, heat(50.0)).alarm
+    assert raised is not None
+    (cleared,) = armed.pause(10.0)
+    assert (cleared.id, cleared.kind, cleared.event) == (raised.id, Kind.DEFECT, Event.CLEARED)
+    assert (cleared.reason, cleared.score, cleared.frame) == ("paused", 1000.0, 200)
+    assert armed.open_alarm is None
+    assert armed.pause(11.0) == [], "said once"
+    armed.resume()
+    again = armed.judge(prepared(201), 1000.0, heat(50.0)).alarm
+    assert again is not None
+    assert (again.event, again.id != raised.id) == (Event.RAISED, True)
+
+
+def test_a_pause_clears_the_alarm_about_a_camera_that_is_lost(armed: Station) -> None:
+    raised = armed.lose_camera("cable pulled", 10.0)
+    assert raised is not None
+    (cleared,) = armed.pause(11.0)
+    assert (cleared.id, cleared.kind, cleared.event, cleared.reason) == (
+        raised.id,
+        Kind.CAMERA,
+        Event.CLEARED,
+        "paused",
+    )
+    assert armed.blindness is None
+
+
+def test_a_pause_before_the_first_calibration_clears_only_what_the_camera_gave_cause_for(tmp_path: Path) -> None:
+    station = make(tmp_path)
+    assert station.pause(1.0) == []
+    station.resume()
+    raised = station.lose_camera("no cable", 2.0)
+    assert raised is not None
+    (cleared,) = station.pause(3.0)
+    assert (cleared.id, cleared.event, cleared.threshold) == (raised.id, Event.CLEARED, None)
+
+
 def test_a_paused_station_judges_nothing(armed: Station) -> None:
-    armed.pause()
+    armed.pause(10.0)
     assert armed.phase is Phase.PAUSED
     assert armed.judge(prepared(200), 1000.0, heat(50.0)).verdict is None
     armed.resume()

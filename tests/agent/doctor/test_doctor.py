@@ -18,6 +18,7 @@ import pytest
 from agent.doctor import Finding, Level, broker, camera, credentials, disk, examine, lines, machine, model, rights, unit
 from agent.settings import Settings, load
 from engines.bundle import Bundle
+from engines.signing import generate_keys, sign
 from tests.broker import Mosquitto, Subscriber
 
 SETTINGS = """\
@@ -173,6 +174,20 @@ def test_an_altered_bundle_is_a_problem(configure: Configure, tiny_bundle: Bundl
     assert found.level is Level.PROBLEM
     assert "model.onnx" in found.text
     assert list(model.check_engines(settings)) == [], "said once"
+
+
+def test_trusted_keys_are_asked_for_their_signature(configure: Configure, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    settings = load(configure(bundle=shutil.copytree(tiny_bundle.path, tmp_path / "line1.bundle")))
+    private, public = generate_keys(tmp_path / "plant")
+    trusting = settings.model_copy(update={"trusted_keys": (public,)})
+    unsigned = only(model.check_bundles(trusting))
+    assert unsigned.level is Level.PROBLEM
+    assert "not signed" in unsigned.text
+    assert "inspectd bundle sign line1.bundle" in (unsigned.mend or "")
+    fingerprint = sign(tmp_path / "line1.bundle", private)
+    assert f"signed by {fingerprint}" in only(model.check_bundles(trusting)).text
+    public.unlink()
+    assert "plant.pub: key cannot be read" in only(model.check_bundles(trusting)).text
 
 
 def test_an_engine_that_cannot_keep_up_is_a_warning(configure: Configure) -> None:
