@@ -238,7 +238,7 @@ class Machine:
 
     @staticmethod
     def wait_until(
-        condition: Callable[[], Any], *, seconds: float = 90.0, what: str, facts: Callable[[], str] = str
+        condition: Callable[[], Any], *, seconds: float = 180.0, what: str, facts: Callable[[], str] = str
     ) -> None:
         """Look again and again; `facts` are told where it does not come true."""
         end = time.monotonic() + seconds
