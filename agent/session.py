@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from agent.connection import Connection
+from agent.connection import Connection, ConnectionLost
 from agent.errors import Temporary
 from agent.flow import Board, Notices, PictureWindow, Refusal, Suspicions
 from agent.outbox import Message, Outbox, Row
@@ -139,6 +139,8 @@ class Session:
             self._send_alarms(now)
             if pictures:
                 self._send_pictures(now)
+        except ConnectionLost:
+            return  # the next turn says so, once it has handed over what came before
         except Temporary as error:
             self._rest(error)
 
