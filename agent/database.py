@@ -28,9 +28,6 @@ Work = Callable[[sqlite3.Connection], T]
 LOG_BYTES = 4 * 1024 * 1024
 PAGE_BYTES = 8192
 
-# Pages kept in memory, KiB: an alarm that is written, sent and deleted again is not read back from the log meanwhile.
-CACHE_KIB = 8192
-
 # Free pages kept for the next alarms, and given back at a time: 4 MB.
 FREE_PAGES = 512
 
@@ -176,7 +173,6 @@ class Database:
             connection.execute("PRAGMA secure_delete = OFF")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
             connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_BYTES // PAGE_BYTES}")
             self._check(connection)

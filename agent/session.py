@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from agent.command_payloads import CommandResponse
-from agent.connection import Connection
+from agent.connection import Connection, ConnectionLost
 from agent.errors import Temporary
 from agent.flow import Board, Notices, PictureWindow, Refusal, Suspicions
 from agent.outbox import Message, Outbox, Row
@@ -140,6 +140,8 @@ class Session:
             self._send_alarms(now)
             if pictures:
                 self._send_pictures(now)
+        except ConnectionLost:
+            return  # the next turn says so, once it has handed over what came before
         except Temporary as error:
             self._rest(error)
 

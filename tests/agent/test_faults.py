@@ -108,9 +108,13 @@ def test_refusals_for_a_while_lose_nothing(
 
 @pytest.mark.parametrize("cycles", few_or(100))
 def test_connection_that_is_reset_at_random_moments_loses_nothing(
-    mosquitto: StartBroker, taps: Callable[[Mosquitto], Tap], tmp_path: Path, cycles: int
+    mosquitto: StartBroker,
+    taps: Callable[[Mosquitto], Tap],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    cycles: int,
 ) -> None:
-    """RST in the middle of packets, with alarms and pictures on their way."""
+    """RST in the middle of packets, with alarms and pictures on their way; nobody takes it for a fault of the store."""
     broker = mosquitto()
     tap = taps(broker)
     subscriber = Subscriber(broker, "inspectd/#")
@@ -121,6 +125,7 @@ def test_connection_that_is_reset_at_random_moments_loses_nothing(
             raise_alarms(outbox, int(rng.integers(1, 12)))
             tap.reset()
         assert_all_arrived_in_order(subscriber, outbox, publisher)
+    assert not [record for record in caplog.records if record.name == "agent.session"]
 
 
 @pytest.mark.parametrize("cycles", few_or(30))

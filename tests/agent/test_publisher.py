@@ -333,11 +333,12 @@ def test_killed_broker_loses_nothing_that_it_had_not_acknowledged(
             wait_until(lambda: publisher.connected)
             for _ in range(int(rng.integers(5, 40))):
                 accepted = accept(outbox, f"a{accepted}", camera=f"cam{accepted % 2}")
+            publisher.wait_until_delivered(float(rng.uniform(0.0, 0.5)))
             broker.kill()
             wait_until(lambda: not publisher.connected)
             before_kill |= acknowledged
             broker.start()
-        assert publisher.wait_until_delivered(30)
+        assert publisher.wait_until_delivered(30 + 2 * cycles)
         wait_until(lambda: accepted in before_kill or accepted in sequences(subscriber.on("/alarm")))
     assert acknowledged == set(range(1, accepted + 1))
     missing = acknowledged - set(sequences(subscriber.on("/alarm")))
