@@ -22,11 +22,13 @@ from agent.latency import Durations
 from agent.payloads import LatencyPayload
 from agent.preparation import Preparation
 from agent.records import Image
+from agent.settings import load
 from agent.sources.source import Captured, EndOfStream, FrameSource
 from agent.station import Identity, Outcome, Plan, Station
 from calibration import Budget, Rule, Store
 from engines.bundle import Bundle, read_bundle
 from engines.engine import Engine, open_engine
+from engines.selection import Choice, choose, remember
 
 # Frames that are shown over and over: enough that no cache holds them all at 256 px and above.
 DISTINCT_FRAMES = 64
@@ -98,6 +100,19 @@ def bench(bundle_path: Path, *, engine_name: str, seconds: float, rounds: int = 
             engine_ms=engine_ms,
             capture_to_verdict_ms=loop_ms,
         )
+
+
+def compare_engines(bundle_path: Path, config: Path | None, *, seconds: float) -> Choice:
+    """Measure the engines of this machine for `seconds` each; `config`: for that agent's `auto`, and with its threads.
+
+    An agent that runs goes on with the engine that it has.
+    """
+    settings = None if config is None else load(config)
+    threads = None if settings is None else settings.inference_threads
+    choice = choose(read_bundle(bundle_path), threads=threads, seconds=seconds)
+    if settings is not None:
+        remember(settings.state_directory, choice)
+    return choice
 
 
 def noise_frames(bundle: Bundle) -> list[Image]:

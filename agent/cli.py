@@ -31,7 +31,7 @@ Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on standa
 Config = Annotated[Path, typer.Option("--config", "-c", help="Settings, TOML; see inspectd.example.toml.")]
 Socket = Annotated[Path | None, typer.Option("--socket", help="Control socket of the agent.")]
 MaybeConfig = Annotated[Path | None, typer.Option("--config", "-c", help="Settings of the agent, to find its socket.")]
-EngineName = Annotated[str, typer.Option("--engine", help="auto, onnxruntime or torch.")]
+EngineName = Annotated[str, typer.Option("--engine", help="auto, onnxruntime, openvino or torch.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same result.")]
 
 
@@ -231,16 +231,26 @@ def bench(
     bundle: Annotated[Path, typer.Argument(help="A model bundle.")],
     engine: EngineName = "auto",
     seconds: Annotated[float, typer.Option(min=1.0, help="How long to run each of the two.")] = 10.0,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="Settings of an agent whose auto shall be the fastest engine found here."),
+    ] = None,
     json_document: Json = False,
 ) -> None:
-    """Engine alone, and the whole loop, on the same frames: both rates, their ratio, and the latency."""
+    """Engine alone, and the whole loop, on the same frames; with auto, which of the installed engines is fastest."""
     from agent.bench import bench as run_bench
+    from agent.bench import compare_engines
 
     result = run_bench(bundle, engine_name=engine, seconds=seconds)
+    choice = compare_engines(bundle, config, seconds=seconds) if engine == "auto" else None
     if json_document:
-        say_json(result.document())
-    else:
-        say(str(result))
+        rates = {} if choice is None else {"engines": choice.frames_per_second, "fastest": choice.engine}
+        say_json({**result.document(), **rates})
+        return
+    say(str(result))
+    if choice is not None:
+        kept = "" if config is None else "; kept, `auto` takes it from the next start on"
+        say(f"engines here  {choice.reason}: {choice.engine}{kept}")
 
 
 # The agent

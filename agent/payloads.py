@@ -149,6 +149,7 @@ class StatePayload(Payload):
     promise: str | None = Field(default=None, description="What the calibration promises, in words.")
     model: ModelPayload | None = None
     engine: str | None = Field(default=None, description="Name of the engine that runs the model.")
+    engine_reason: str | None = Field(default=None, description="Why it is this engine, in words.")
     frames: NonNegativeInt = Field(default=0, description="Frames judged since start.")
     dropped: NonNegativeInt = Field(default=0, description="Frames that a live camera delivered and nobody judged.")
     frames_per_second: NonNegativeFloat = Field(default=0.0, description="Frames judged a second, lately.")

@@ -174,7 +174,9 @@ class Service:
         """One engine for all cameras that have the same bundle."""
         key = (bundle.sha256, name)
         if key not in self._engines:
-            self._engines[key] = open_engine(bundle, name, threads=self.settings.inference_threads)
+            threads, directory = self.settings.inference_threads, self.settings.state_directory
+            engine = self._engines[key] = open_engine(bundle, name, threads=threads, directory=directory)
+            log.info("engine %s (%s): %s", engine.name, engine.detail, engine.reason)
         return self._engines[key]
 
     def _inspections(self) -> list[Inspection]:
@@ -475,7 +477,7 @@ class Service:
     def _state(self, line: Line) -> StatePayload:
         return state_payload(
             self.settings.site, line.station, line.capture, line.intake, line.counters, line.model, utc_now()
-        )
+        ).model_copy(update={"engine_reason": line.engine.reason})
 
     def pulses(self) -> dict[str, Pulse]:
         """How far each camera has got, by name."""

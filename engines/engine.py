@@ -5,9 +5,12 @@ An engine that does not reproduce the bundle's reference frames within the manif
 
 from __future__ import annotations
 
+import logging
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, cast
 
@@ -17,8 +20,13 @@ from numpy.typing import NDArray
 from engines.bundle import Bundle, Frames
 from engines.errors import EngineError
 
-NAMES = ("auto", "onnxruntime", "torch")
-"""What `open_engine` takes; `auto` is the fastest that this machine has."""
+log = logging.getLogger(__name__)
+
+NAMES = ("auto", "onnxruntime", "openvino", "torch")
+"""What `open_engine` takes; `engines.selection` says what `auto` is."""
+
+Progress = Callable[[float, str], None]
+"""Takes how far the opening of an engine is, 0 to 1, and what it is doing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +47,14 @@ class Engine(ABC):
 
     name: ClassVar[str]
     """As `open_engine` takes it, and as calibrations record it."""
-    precision: ClassVar[str] = "fp32"
+    precision: str = "fp32"
     """Which tolerance of the manifest applies: fp32 or fp16."""
+    detail: str = ""
+    """How it runs here, in words: version, precision, device."""
+    reason: str = "as the settings say"
+    """Why it is this one, in words."""
+    refused: tuple[str, ...] = ()
+    """Engines that `auto` would rather have taken, a line each with what was wrong with them."""
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
@@ -89,12 +103,27 @@ class Engine(ABC):
             raise EngineError(f"frames are {frames.dtype}, the model wants {geometry.dtype} ({geometry.bit_depth} bit)")
 
 
-def open_engine(bundle: Bundle, name: str = "auto", *, threads: int | None = None) -> Engine:
+def open_engine(
+    bundle: Bundle,
+    name: str = "auto",
+    *,
+    threads: int | None = None,
+    directory: Path | None = None,
+    progress: Progress | None = None,
+) -> Engine:
     """Open an engine on a bundle and check it against the reference frames.
 
-    `threads` limits the CPU threads of one call to `score`; None leaves it to the backend. Raises EngineError where
-    the name is unknown, the backend is not installed, or the reference is not reproduced.
+    Args:
+        bundle: a verified one.
+        name: one of NAMES. `auto` goes from the best to the one that every machine has, until one opens.
+        threads: limit of the CPU threads of one call to `score`; None leaves it to the backend.
+        directory: the agent's state directory, where choices and built engines are kept; None: nothing is kept.
+        progress: told how far the building of an engine is, where one has to be built first.
+
+    Raises EngineError where the name is unknown, the backend is not installed, or the reference is not reproduced.
     """
+    if name == "auto":
+        return _open_best(bundle, threads, directory, progress)
     engine = _construct(bundle, name, threads)
     try:
         check_reference(engine)
@@ -102,6 +131,24 @@ def open_engine(bundle: Bundle, name: str = "auto", *, threads: int | None = Non
         engine.close()
         raise
     return engine
+
+
+def _open_best(bundle: Bundle, threads: int | None, directory: Path | None, progress: Progress | None) -> Engine:
+    from engines.selection import DEFAULT, candidates
+
+    refused: list[str] = []
+    for name, reason in candidates(bundle, directory).items():
+        try:
+            engine = open_engine(bundle, name, threads=threads, directory=directory, progress=progress)
+        except EngineError as error:
+            if name == DEFAULT:
+                raise
+            log.warning("%s", error)
+            refused.append(str(error))
+            continue
+        engine.reason, engine.refused = reason, tuple(refused)
+        return engine
+    raise AssertionError("the last candidate is opened, or raises")
 
 
 def check_reference(engine: Engine) -> None:
@@ -138,10 +185,14 @@ def relative_error(got: NDArray[np.float32], wanted: NDArray[np.float32]) -> flo
 def _construct(bundle: Bundle, name: str, threads: int | None) -> Engine:
     if threads is not None and threads < 1:
         raise EngineError(f"threads is {threads}, wanted at least 1")
-    if name in ("auto", "onnxruntime"):
+    if name == "onnxruntime":
         from engines.onnxruntime import OnnxRuntimeEngine
 
         return OnnxRuntimeEngine(bundle, threads=threads)
+    if name == "openvino":
+        from engines.openvino import OpenVinoEngine
+
+        return OpenVinoEngine(bundle, threads=threads)
     if name == "torch":
         from engines.torch import TorchEngine
 

@@ -30,7 +30,9 @@ WITHOUT_TORCH = {
     "manifest",
     "metrics",
     "onnxruntime",
+    "openvino",
     "preprocessing",
+    "selection",
     "spread",
 }
 

@@ -12,14 +12,18 @@ from engines.bundle import Bundle
 from engines.engine import Engine, Scores, open_engine
 from engines.errors import EngineError
 
-ENGINES = ("onnxruntime", "torch")
+ENGINES = ("onnxruntime", "openvino", "torch")
+
+# What each precision of the manifest is held to here, relative: the manifest's own limit for the lower one.
+EXACT = {"fp32": 1e-4, "fp16": 2e-2}
 
 
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest, tiny_bundle: Bundle) -> Iterator[Engine]:
     """Each engine in turn, open on the tiny bundle."""
-    if request.param == "torch":
-        pytest.importorskip("torch", reason="PyTorch is not installed")
+    package = {"torch": "PyTorch", "openvino": "OpenVINO"}
+    if request.param in package:
+        pytest.importorskip(request.param, reason=f"{package[request.param]} is not installed")
     with open_engine(tiny_bundle, request.param, threads=1) as opened:
         yield opened
 
@@ -55,9 +59,9 @@ def test_score_is_finite_and_not_negative_on_extreme_frames(engine: Engine) -> N
 
 def test_score_reproduces_the_reference(engine: Engine, tiny_bundle: Bundle) -> None:
     reference = tiny_bundle.reference()
-    scores = engine.score(reference.frames)
-    np.testing.assert_allclose(scores.score, reference.score, rtol=1e-4)
-    np.testing.assert_allclose(scores.heatmap, reference.heatmap, atol=1e-4 * reference.heatmap.max())
+    scores, limit = engine.score(reference.frames), EXACT[engine.precision]
+    np.testing.assert_allclose(scores.score, reference.score, rtol=limit)
+    np.testing.assert_allclose(scores.heatmap, reference.heatmap, atol=limit * reference.heatmap.max())
 
 
 def test_score_tells_frames_apart(engine: Engine, frames: np.ndarray) -> None:
