@@ -21,9 +21,7 @@ def test_auto_opens_onnx_runtime_on_a_cpu(tiny_bundle: Bundle) -> None:
 
 
 def test_unknown_engine_is_named(tiny_bundle: Bundle) -> None:
-    with pytest.raises(
-        EngineError, match="engine 'abacus' is unknown, wanted one of auto, onnxruntime, openvino"
-    ):
+    with pytest.raises(EngineError, match="engine 'abacus' is unknown, wanted one of auto, onnxruntime, openvino"):
         open_engine(tiny_bundle, "abacus")
 
 
