@@ -22,7 +22,7 @@ from agent.latency import Durations
 from agent.payloads import LatencyPayload
 from agent.preparation import Preparation
 from agent.records import Image
-from agent.settings import load
+from agent.settings import default_state_directory, load
 from agent.sources.source import Captured, EndOfStream, FrameSource
 from agent.station import Identity, Outcome, Plan, Station
 from calibration import Budget, Rule, Store
@@ -34,6 +34,9 @@ from engines.selection import Choice, choose, remember
 DISTINCT_FRAMES = 64
 
 WARM_UP_FRAMES = 20
+
+# The station arms after 50 frames: a machine that is too busy to see as many in the time needs longer.
+LEAST_FRAMES = 70
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ def bench(bundle_path: Path, *, engine_name: str, seconds: float, rounds: int = 
     bundle = read_bundle(bundle_path)
     frames = noise_frames(bundle)
     engine_durations, loop_durations = Durations(), Durations()
-    with open_engine(bundle, engine_name) as engine:
+    with open_engine(bundle, engine_name, directory=default_state_directory()) as engine:
         engine_rates, loop_rates = [], []
         for _ in range(rounds):
             engine_rates.append(_engine_rate(engine, frames, seconds / rounds, engine_durations.add))
@@ -109,9 +112,10 @@ def compare_engines(bundle_path: Path, config: Path | None, *, seconds: float) -
     """
     settings = None if config is None else load(config)
     threads = None if settings is None else settings.inference_threads
-    choice = choose(read_bundle(bundle_path), threads=threads, seconds=seconds)
+    directory = default_state_directory() if settings is None else settings.state_directory
+    choice = choose(read_bundle(bundle_path), threads=threads, directory=directory, seconds=seconds)
     if settings is not None:
-        remember(settings.state_directory, choice)
+        remember(directory, choice)
     return choice
 
 
@@ -186,7 +190,7 @@ def _station(engine: Engine, directory: Path) -> Station:
 
 
 class _Repeated(FrameSource):
-    """The same frames over and over, as fast as they are taken, for some seconds."""
+    """The same frames over and over, as fast as they are taken, for some seconds; enough of them on a slow machine."""
 
     live = False
 
@@ -204,7 +208,7 @@ class _Repeated(FrameSource):
 
     def _read(self) -> Captured:
         now = time.monotonic()
-        if now > self._end:
+        if now > self._end and self._count >= LEAST_FRAMES:
             raise EndOfStream
         self._count += 1
         return Captured(self._frames[self._count % len(self._frames)], datetime.now(timezone.utc), now)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from agent.console import complain, progress_bar, say, say_json, set_up_logging
+from agent.engine_cli import engine_app
 from agent.errors import InspectdError, Permanent
 
 app = typer.Typer(
@@ -26,12 +27,13 @@ bundle_app = typer.Typer(help="Model bundles.", no_args_is_help=True)
 app.add_typer(bundle_app, name="bundle")
 calibration_app = typer.Typer(help="The calibrations of a running agent.", no_args_is_help=True)
 app.add_typer(calibration_app, name="calibration")
+app.add_typer(engine_app, name="engine")
 
 Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
 Config = Annotated[Path, typer.Option("--config", "-c", help="Settings, TOML; see inspectd.example.toml.")]
 Socket = Annotated[Path | None, typer.Option("--socket", help="Control socket of the agent.")]
 MaybeConfig = Annotated[Path | None, typer.Option("--config", "-c", help="Settings of the agent, to find its socket.")]
-EngineName = Annotated[str, typer.Option("--engine", help="auto, onnxruntime, openvino or torch.")]
+EngineName = Annotated[str, typer.Option("--engine", help="auto, onnxruntime, openvino, tensorrt or torch.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same result.")]
 
 
@@ -170,12 +172,14 @@ def evaluate(
 ) -> None:
     """How well a bundle tells bad parts from good ones it has never seen."""
     from agent.reports import evaluation_lines
+    from agent.settings import default_state_directory
     from engines.bundle import read_bundle
     from engines.engine import open_engine
     from engines.evaluation import evaluate as evaluate_engine
 
     folder = out or bundle.with_name(f"{bundle.stem}-evaluation")
-    with open_engine(read_bundle(bundle), engine) as opened, progress_bar("evaluate") as report:
+    kept = default_state_directory()
+    with open_engine(read_bundle(bundle), engine, directory=kept) as opened, progress_bar("evaluate") as report:
         result = evaluate_engine(opened, normal, abnormal, masks=masks, out=folder, progress=report)
     if json_document:
         say(result.to_json())

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from engines.bundle import Bundle, Frames
 from engines.errors import EngineError
+from engines.preprocessing import Image, fit
 
 log = logging.getLogger(__name__)
 
-NAMES = ("auto", "onnxruntime", "openvino", "torch")
+NAMES = ("auto", "onnxruntime", "openvino", "tensorrt", "torch")
 """What `open_engine` takes; `engines.selection` says what `auto` is."""
 
 Progress = Callable[[float, str], None]
@@ -68,6 +69,10 @@ class Engine(ABC):
         self._check(frames)
         score, heatmap = self._score(cast(Frames, np.ascontiguousarray(frames)))
         return Scores(score, heatmap)
+
+    def fit(self, image: Image) -> Image:
+        """Bring a picture [H, W, C] to the model's input, as `engines.preprocessing.fit` does; thread-safe."""
+        return fit(image, self.bundle.geometry)
 
     def close(self) -> None:
         """Let go of the model; closing twice is fine."""
@@ -124,7 +129,7 @@ def open_engine(
     """
     if name == "auto":
         return _open_best(bundle, threads, directory, progress)
-    engine = _construct(bundle, name, threads)
+    engine = _construct(bundle, name, threads, directory, progress)
     try:
         check_reference(engine)
     except BaseException:
@@ -153,19 +158,20 @@ def _open_best(bundle: Bundle, threads: int | None, directory: Path | None, prog
 
 def check_reference(engine: Engine) -> None:
     """Raise EngineError where the engine is further from the reference frames than the manifest allows."""
-    reference = engine.bundle.reference()
     tolerance = float(getattr(engine.bundle.manifest.tolerance, engine.precision))
-    scores = engine.score(reference.frames)
-    for got, wanted, what in (
-        (scores.score, reference.score, "score"),
-        (scores.heatmap, reference.heatmap, "heatmap"),
-    ):
-        error = relative_error(got, wanted)
+    for error, what in zip(reference_errors(engine), ("score", "heatmap"), strict=True):
         if not error <= tolerance:
             raise EngineError(
                 f"{engine.name} engine: {what} of the reference frames is off by {error:.2g}, "
                 f"wanted at most {tolerance:g} ({engine.bundle.path})"
             )
+
+
+def reference_errors(engine: Engine) -> tuple[float, float]:
+    """How far the engine is from the reference frames, relative, as `relative_error` says: score, heatmap."""
+    reference = engine.bundle.reference()
+    scores = engine.score(reference.frames)
+    return relative_error(scores.score, reference.score), relative_error(scores.heatmap, reference.heatmap)
 
 
 def relative_error(got: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
@@ -182,7 +188,9 @@ def relative_error(got: NDArray[np.float32], wanted: NDArray[np.float32]) -> flo
     return float(round(np.max(difference / np.maximum(scale, np.finfo(np.float32).tiny)), 6))
 
 
-def _construct(bundle: Bundle, name: str, threads: int | None) -> Engine:
+def _construct(
+    bundle: Bundle, name: str, threads: int | None, directory: Path | None, progress: Progress | None
+) -> Engine:
     if threads is not None and threads < 1:
         raise EngineError(f"threads is {threads}, wanted at least 1")
     if name == "onnxruntime":
@@ -193,6 +201,10 @@ def _construct(bundle: Bundle, name: str, threads: int | None) -> Engine:
         from engines.openvino import OpenVinoEngine
 
         return OpenVinoEngine(bundle, threads=threads)
+    if name == "tensorrt":
+        from engines.tensorrt import TensorRtEngine
+
+        return TensorRtEngine(bundle, directory=directory, progress=progress)
     if name == "torch":
         from engines.torch import TorchEngine
 

@@ -1,4 +1,4 @@
-"""Which engine `auto` takes, and why: what was measured on this machine, else the one that every machine has.
+"""Which engine `auto` takes, and why: what was measured here, else the GPU's, else the one that every machine has.
 
 Nothing is measured on the way into inspection. A calibration belongs to its engine, so the choice must not move with
 the noise of a measurement or with a package that somebody installs: it is made once, when somebody asks for it, and
@@ -22,13 +22,17 @@ import numpy as np
 from engines.bundle import Bundle
 from engines.engine import Engine, open_engine
 from engines.errors import EngineError
+from engines.keeping import FOLDER, keep
 
 DEFAULT = "onnxruntime"
 
 # Two runs of the same engine on a machine that does other things differ by less than this; below it the default stays.
 WORTH_A_CHANGE = 1.1
 
-_PACKAGES = {"onnxruntime": ("onnxruntime",), "openvino": ("openvino",)}
+_PACKAGES = {"onnxruntime": ("onnxruntime",), "openvino": ("openvino",), "tensorrt": ("tensorrt", "pycuda")}
+
+# The device nodes of NVIDIA's drivers on a PC and on Jetsons: without one there is no GPU that TensorRT could use.
+_GPU_NODES = ("/dev/nvidia0", "/dev/nvgpu/igpu0", "/dev/nvhost-gpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,8 @@ class Choice:
 
 def installed() -> list[str]:
     """The engines that `auto` may take on this machine; nothing is imported to find out."""
-    return [name for name, packages in _PACKAGES.items() if all(find_spec(package) for package in packages)]
+    names = [name for name, packages in _PACKAGES.items() if all(find_spec(package) for package in packages)]
+    return [name for name in names if name != "tensorrt" or any(Path(node).exists() for node in _GPU_NODES)]
 
 
 def candidates(bundle: Bundle, directory: Path | None) -> dict[str, str]:
@@ -68,18 +73,28 @@ def candidates(bundle: Bundle, directory: Path | None) -> dict[str, str]:
     here = installed()
     choice = None if directory is None else recall(directory, bundle)
     reasons = {}
+    if "tensorrt" in here and (choice is None or "tensorrt" not in choice.frames_per_second):
+        reasons["tensorrt"] = "there is a GPU"
     if choice is not None and choice.engine in here:
         reasons[choice.engine] = choice.reason
     reasons.setdefault(DEFAULT, "runs on every CPU")
     return reasons
 
 
-def choose(bundle: Bundle, *, threads: int | None = None, seconds: float = 2.0) -> Choice:
+def choose(
+    bundle: Bundle, *, threads: int | None = None, directory: Path | None = None, seconds: float = 2.0
+) -> Choice:
     """Measure the installed engines, a frame a call, for `seconds` each, and choose.
 
-    An engine that cannot be opened on this bundle is left out; EngineError where there is none.
+    `threads` and `directory` as `open_engine` takes them. An engine that cannot be opened on this bundle is left out;
+    EngineError where there is none.
     """
-    rates = measure(bundle, installed(), threads=threads, seconds=seconds)
+    engines = _open(bundle, installed(), threads, directory)
+    try:
+        rates = measure(engines, seconds)
+    finally:
+        for engine in engines:
+            engine.close()
     if not rates:
         raise EngineError(f"{bundle.path}: no engine can be opened on this machine")
     now = datetime.now(timezone.utc).replace(microsecond=0).isoformat().replace("+00:00", "Z")
@@ -96,29 +111,18 @@ def pick(rates: Mapping[str, float]) -> str:
     return DEFAULT if rates[fastest] < WORTH_A_CHANGE * rates.get(DEFAULT, 0.0) else fastest
 
 
-def measure(
-    bundle: Bundle, names: list[str], *, threads: int | None = None, seconds: float = 2.0, rounds: int = 5
-) -> dict[str, float]:
+def measure(engines: list[Engine], seconds: float, rounds: int = 5) -> dict[str, float]:
     """Frames a second of each engine, medians over rounds in turns: a shared machine is not as fast at all times."""
-    engines = _open(bundle, names, threads)
     rates: dict[str, list[float]] = {engine.name: [] for engine in engines}
-    try:
-        for _ in range(rounds):
-            for engine in engines:
-                rates[engine.name].append(_rate(engine, seconds / rounds))
-    finally:
+    for _ in range(rounds):
         for engine in engines:
-            engine.close()
+            rates[engine.name].append(_rate(engine, seconds / rounds))
     return {name: round(float(np.median(values)), 2) for name, values in rates.items()}
 
 
 def remember(directory: Path, choice: Choice) -> None:
     """Keep a choice in the agent's state directory, in place of the one for this bundle that may be there."""
-    path = _file(directory, choice.bundle)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_suffix(".new")
-    staged.write_text(json.dumps(asdict(choice), indent=2) + "\n", encoding="utf-8")
-    staged.replace(path)
+    keep(_file(directory, choice.bundle), (json.dumps(asdict(choice), indent=2) + "\n").encode())
 
 
 def recall(directory: Path, bundle: Bundle) -> Choice | None:
@@ -141,11 +145,11 @@ def describe_processor() -> str:
     return f"{os.cpu_count()} × {names[0] if names else 'processor'} ({platform.machine()})"
 
 
-def _open(bundle: Bundle, names: list[str], threads: int | None) -> list[Engine]:
+def _open(bundle: Bundle, names: list[str], threads: int | None, directory: Path | None) -> list[Engine]:
     engines: list[Engine] = []
     for name in names:
         try:
-            engines.append(open_engine(bundle, name, threads=threads))
+            engines.append(open_engine(bundle, name, threads=threads, directory=directory))
         except EngineError:
             continue
     return engines
@@ -163,4 +167,4 @@ def _rate(engine: Engine, seconds: float) -> float:
 
 
 def _file(directory: Path, bundle_sha256: str) -> Path:
-    return directory / "engines" / f"choice-{bundle_sha256[:16]}.json"
+    return directory / FOLDER / f"choice-{bundle_sha256[:16]}.json"
