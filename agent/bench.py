@@ -35,8 +35,8 @@ DISTINCT_FRAMES = 64
 
 WARM_UP_FRAMES = 20
 
-# The station arms after 50 frames: a machine that is too busy to see as many in the time needs longer.
-LEAST_FRAMES = 70
+# The station settles for 20 frames and calibrates on 50: a machine that is too busy for that in the time takes longer.
+LEAST_FRAMES = 100
 
 
 @dataclass(frozen=True, slots=True)
