@@ -61,7 +61,9 @@ class OpenVinoEngine(Engine):
         try:
             self._request = core.compile_model(model, "CPU", options).create_infer_request()
         except RuntimeError as error:
-            raise EngineError(f"openvino engine: the model cannot be compiled ({_line(error)})") from error
+            # The sandbox of the service, MemoryDenyWriteExecute=, says it in these words.
+            hint = "; the service needs the drop-in openvino.conf" if "can't protect" in str(error) else ""
+            raise EngineError(f"openvino engine: the model cannot be compiled ({_line(error)}){hint}") from error
         self.detail = f"OpenVINO {_version()}, {hint}"
 
     def _score(self, frames: Frames) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

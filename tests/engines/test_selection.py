@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
 import sys
 from pathlib import Path
 
@@ -70,6 +71,29 @@ def test_auto_falls_back_where_the_measured_engine_is_broken(
         assert engine.name == "onnxruntime"
         (why,) = engine.refused
         assert why.startswith("openvino engine: OpenVINO is not installed")
+
+
+def test_auto_falls_back_where_the_sandbox_lets_openvino_make_no_code(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """The service forbids memory that is written and run; the kernel can forbid it to a process too (Linux 6.3)."""
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    remember(tmp_path, choice_of(tiny_bundle))
+    program = (
+        "import ctypes, sys\n"
+        "if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0): sys.exit(77)\n"
+        "from pathlib import Path\n"
+        "from engines.bundle import read_bundle\n"
+        "from engines.engine import open_engine\n"
+        "bundle, directory = read_bundle(sys.argv[1]), Path(sys.argv[2])\n"
+        "with open_engine(bundle, threads=1, directory=directory) as engine:\n"
+        "    print(engine.name, *engine.refused)\n"
+    )
+    command = [sys.executable, "-c", program, str(tiny_bundle.path), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == 77:
+        pytest.skip("this kernel has no PR_SET_MDWE")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("onnxruntime openvino engine: the model cannot be compiled")
+    assert done.stdout.strip().endswith("the service needs the drop-in openvino.conf")
 
 
 def test_choose_measures_every_installed_engine(tiny_bundle: Bundle) -> None:
