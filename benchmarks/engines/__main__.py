@@ -10,6 +10,7 @@ The last result is in benchmarks/engines/README.md.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from contextlib import ExitStack
@@ -37,10 +38,13 @@ STEPS = 20
 HEAD = """\
 # The engines
 
-`python -m benchmarks.engines`; {machine}.
+`python -m benchmarks.engines`; {machine}, {load:.1f} other processes that wanted to run on average.
 
 All cores, float32 where no other precision is named. GFLOP/s count the convolutions and matrix products; the GEMM is
-the best float32 product of two 1536×1536 matrices in the same turn, NumPy's or PyTorch's. Medians over {rounds} turns.
+the float32 product of two 1536×1536 matrices in the same turn, by NumPy or PyTorch, whichever is faster. Medians over
+{rounds} turns. On a machine that does other things at the time only what stands in one table can be compared, and
+PyTorch, whose threads wait for each other in a loop, looks worse than it is. What a GPU does, `make bench-gpu` writes
+to `gpu.md`; it has not been run yet.
 """
 
 
@@ -133,7 +137,7 @@ def _calls(engine: Engine, frames: Frames, batch: int, seconds: float) -> list[f
 
 def tables(sizes: list[int], seconds: float) -> list[str]:
     """The whole report, line by line."""
-    lines = HEAD.format(machine=describe_machine(), rounds=ROUNDS).splitlines()
+    lines = HEAD.format(machine=describe_machine(), rounds=ROUNDS, load=os.getloadavg()[0]).splitlines()
     for size in sizes:
         bundle = bundle_of(size)
         work = operations_per_frame(bundle.file(MODEL)) / 1e9

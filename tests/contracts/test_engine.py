@@ -10,7 +10,8 @@ import pytest
 
 from engines.bundle import Bundle
 from engines.engine import NAMES, Engine, Scores, open_engine
-from engines.errors import EngineError
+from engines.errors import EngineError, ImageError
+from engines.preprocessing import fit
 from engines.selection import installed
 
 ENGINES = ("onnxruntime", "openvino", "torch", pytest.param("tensorrt", marks=pytest.mark.gpu))
@@ -106,6 +107,21 @@ def test_score_takes_frames_that_are_not_contiguous(engine: Engine, frames: np.n
     np.testing.assert_allclose(
         engine.score(every_other).score, engine.score(frames).score, rtol=STEADY[engine.precision]
     )
+
+
+@pytest.mark.parametrize("size", [(40, 40), (1200, 1000), (20, 90)], ids=str)
+def test_fit_brings_a_picture_to_the_model_as_the_cpu_does(engine: Engine, size: tuple[int, int]) -> None:
+    """Within a grey level, wherever the engine does it."""
+    image = np.random.default_rng(2).integers(0, 255, (*size, 1), np.uint8, endpoint=True)
+    fitted = engine.fit(image)
+    assert fitted.dtype == np.uint8
+    assert np.abs(fitted.astype(int) - fit(image, engine.bundle.geometry)).max() <= 1
+
+
+def test_fit_of_what_is_no_picture_is_an_image_error(engine: Engine) -> None:
+    for image in (np.zeros((40, 40), np.uint8), np.zeros((40, 40, 1), np.uint16), np.zeros((0, 40, 1), np.uint8)):
+        with pytest.raises(ImageError):
+            engine.fit(image)
 
 
 @pytest.mark.parametrize(
