@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 DEMO_OUT ?= demo-out
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-faults test-systemd check lint bench bench-calibration bundles deb docs constraints sbom clean
+.PHONY: help demo test test-slow test-faults test-systemd test-gpu check lint bench bench-calibration bench-engines bench-gpu tensorrt kernels \
+    bundles deb docs constraints sbom clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 20
@@ -23,6 +24,20 @@ $(VENV)/.dev: $(VENV)/.base
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,openvino,dicom,dev]'
 	touch $@
 
+# What a GPU needs. PyCUDA is built from its source, for which CUDA's compiler and headers have to be there; on a Jetson
+# TensorRT comes with JetPack, and the environment is to see it: python3 -m venv --system-site-packages .venv
+$(VENV)/.gpu: $(VENV)/.dev
+	$(BIN)/python -c 'import tensorrt' 2>/dev/null || $(BIN)/pip install --disable-pip-version-check -c constraints.txt tensorrt
+	$(BIN)/pip install --disable-pip-version-check -c constraints.txt pycuda
+	touch $@
+
+# Parts of TensorRT to hold our code against where there is no GPU; what cannot be had is left out.
+build/tensorrt/.fetched: scripts/fetch-tensorrt $(VENV)/.base
+	$(BIN)/python scripts/fetch-tensorrt build/tensorrt
+	touch $@
+
+tensorrt: build/tensorrt/.fetched  ## fetch the bindings and the lean runtime of TensorRT that tests hold our code against
+
 # A broker, and a camera that speaks RTSP: the tests start both.
 TEST_PACKAGES := mosquitto:mosquitto python3-gi:gi \
     gir1.2-gst-rtsp-server-1.0:/usr/lib/*/girepository-1.0/GstRtspServer-1.0.typelib \
@@ -33,7 +48,7 @@ demo: $(VENV)/.base  ## the whole thing without hardware: simulator, broker, age
 	@scripts/need-packages mosquitto:mosquitto
 	$(BIN)/inspectd demo --out $(DEMO_OUT)
 
-test: $(VENV)/.dev  ## all tests but the slow ones
+test: $(VENV)/.dev build/tensorrt/.fetched  ## all tests but the slow ones
 	@scripts/need-packages $(TEST_PACKAGES)
 	$(BIN)/python -m pytest -m "not slow and not faults and not gpu and not systemd" --doctest-modules agent engines calibration tests
 
@@ -50,6 +65,9 @@ test-systemd: $(VENV)/.dev  ## the service on a real systemd, booted in a contai
 	@scripts/need-packages debootstrap:debootstrap systemd-container:systemd-nspawn
 	$(BIN)/python -m pytest -m systemd -s tests/systemd
 
+test-gpu: $(VENV)/.gpu  ## TensorRT, PyCUDA and the kernels, on an NVIDIA GPU
+	$(BIN)/python -m pytest -m gpu -rs tests/gpu tests/contracts
+
 lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -60,8 +78,20 @@ check: lint test  ## what CI runs
 bench: $(VENV)/.dev  ## engine alone and the whole loop, on the same frames
 	$(BIN)/python -m benchmarks.loop
 
+bench-engines: $(VENV)/.dev  ## the engines beside each other on this CPU, and what their settings are worth
+	$(BIN)/python -m benchmarks.engines
+
+bench-gpu: $(VENV)/.gpu  ## TensorRT beside PyTorch and ONNX Runtime on an NVIDIA GPU
+	$(BIN)/python -m benchmarks.engines.gpu
+
 bench-calibration: $(VENV)/.dev  ## is the false-alarm budget kept? (an hour; QUICK=1 for minutes)
 	$(BIN)/python -m benchmarks.calibration $(if $(QUICK),--quick)
+
+# NVRTC compiles without a GPU. Its release decides how old a driver may be: 12.2 is JetPack 6's.
+NVRTC := nvidia-cuda-nvrtc-cu12==12.2.140
+kernels: $(VENV)/.base  ## compile the GPU's kernels anew, after a change of their source
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target build/nvrtc --upgrade $(NVRTC)
+	$(BIN)/python scripts/compile-kernels build/nvrtc/nvidia/cuda_nvrtc/lib/libnvrtc.so.12
 
 # Steps, not minutes, and one thread each: the same seed then gives the same model on the same machine.
 BUNDLE_STEPS := 2000

@@ -21,19 +21,25 @@ from agent.intake import Intake
 from agent.latency import Durations
 from agent.outcome import Outcome
 from agent.payloads import LatencyPayload
+from agent.places import default_state_directory
 from agent.plan import Identity, Plan
 from agent.preparation import Preparation
 from agent.records import Image
+from agent.settings import load
 from agent.sources.source import Captured, EndOfStream, FrameSource
 from agent.station import Station
 from calibration import Budget, Rule, Store
 from engines.bundle import Bundle, read_bundle
 from engines.engine import Engine, open_engine
+from engines.selection import Choice, choose, remember
 
 # Frames that are shown over and over: enough that no cache holds them all at 256 px and above.
 DISTINCT_FRAMES = 64
 
 WARM_UP_FRAMES = 20
+
+# The station settles for 20 frames and calibrates on 50: a machine that is too busy for that in the time takes longer.
+LEAST_FRAMES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,7 @@ def bench(bundle_path: Path, *, engine_name: str, seconds: float, rounds: int = 
     bundle = read_bundle(bundle_path)
     frames = noise_frames(bundle)
     engine_durations, loop_durations = Durations(), Durations()
-    with open_engine(bundle, engine_name) as engine:
+    with open_engine(bundle, engine_name, directory=default_state_directory()) as engine:
         engine_rates, loop_rates = [], []
         for _ in range(rounds):
             engine_rates.append(_engine_rate(engine, frames, seconds / rounds, engine_durations.add))
@@ -100,6 +106,20 @@ def bench(bundle_path: Path, *, engine_name: str, seconds: float, rounds: int = 
             engine_ms=engine_ms,
             capture_to_verdict_ms=loop_ms,
         )
+
+
+def compare_engines(bundle_path: Path, config: Path | None, *, seconds: float) -> Choice:
+    """Measure the engines of this machine for `seconds` each; `config`: for that agent's `auto`, and with its threads.
+
+    An agent that runs goes on with the engine that it has.
+    """
+    settings = None if config is None else load(config)
+    threads = None if settings is None else settings.inference_threads
+    directory = default_state_directory() if settings is None else settings.state_directory
+    choice = choose(read_bundle(bundle_path), threads=threads, directory=directory, seconds=seconds)
+    if settings is not None:
+        remember(directory, choice)
+    return choice
 
 
 def noise_frames(bundle: Bundle) -> list[Image]:
@@ -173,7 +193,7 @@ def _station(engine: Engine, directory: Path) -> Station:
 
 
 class _Repeated(FrameSource):
-    """The same frames over and over, as fast as they are taken, for some seconds."""
+    """The same frames over and over, as fast as they are taken, for some seconds; enough of them on a slow machine."""
 
     live = False
 
@@ -191,7 +211,7 @@ class _Repeated(FrameSource):
 
     def _read(self) -> Captured:
         now = time.monotonic()
-        if now > self._end:
+        if now > self._end and self._count >= LEAST_FRAMES:
             raise EndOfStream
         self._count += 1
         return Captured(self._frames[self._count % len(self._frames)], datetime.now(timezone.utc), now)

@@ -1,4 +1,4 @@
-"""What is worth a message of its own though it is no alarm: that the good scores have drifted."""
+"""What is worth a message of its own though it is no alarm: scores that drifted, an engine that was refused."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import datetime
 
 from agent.payloads import EventPayload
 from calibration import Drift
+from engines.engine import Engine
 
 
 def drift_sentence(shift: float) -> str:
@@ -35,3 +36,10 @@ def drift_event(identity: str, site: str, camera: str, drift: Drift, calibration
         calibration=calibration,
         text=drift_sentence(shift),
     )
+
+
+def engine_event(identity: str, site: str, camera: str, engine: Engine, at: datetime) -> EventPayload:
+    """The document of a start on another engine than `auto` wanted; `identity` is a UUIDv7, `at` is UTC."""
+    why = "; ".join(engine.refused)
+    text = f"runs on {engine.name}: {why}; a calibration made on another engine is not used"
+    return EventPayload(id=identity, event="engine", site=site, camera=camera, at=at, text=text)

@@ -149,6 +149,7 @@ class StatePayload(Payload):
     promise: str | None = Field(default=None, description="What the calibration promises, in words.")
     model: ModelPayload | None = None
     engine: str | None = Field(default=None, description="Name of the engine that runs the model.")
+    engine_reason: str | None = Field(default=None, description="Why it is this engine, in words.")
     frames: NonNegativeInt = Field(default=0, description="Frames judged since start.")
     dropped: NonNegativeInt = Field(default=0, description="Frames that a live camera delivered and nobody judged.")
     frames_per_second: NonNegativeFloat = Field(default=0.0, description="Frames judged a second, lately.")
@@ -279,14 +280,19 @@ class EventPayload(Payload):
 
     schema_id: Literal["inspectd.event/1"] = Field(default="inspectd.event/1", alias="schema")
     id: str = Field(description="UUIDv7; a repeated delivery has the same.")
-    event: Literal["drift"] = Field(description="The good scores have moved: `state` says `drift` until they are back.")
+    event: Literal["drift", "engine"] = Field(
+        description="drift: the good scores have moved, `state` says so until they are back. "
+        "engine: the one that `auto` would take was refused, and another one runs."
+    )
     site: str
     camera: str
-    at: Instant = Field(description="Capture of the frame that showed it.")
-    shift: FiniteFloat = Field(
-        description="How far the mean of the latest good scores lies off the calibration's, in standard deviations."
+    at: Instant = Field(description="Capture of the frame that showed it; of an engine, when it was refused.")
+    shift: FiniteFloat | None = Field(
+        default=None,
+        description="Of drift: how far the mean of the latest good scores lies off the calibration's, in standard "
+        "deviations.",
     )
-    calibration: str = Field(description="Id of the calibration in force.")
+    calibration: str | None = Field(default=None, description="Of drift: id of the calibration in force.")
     text: str = Field(description="The same for a person.")
 
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from agent.errors import Permanent
 from agent.records import Image
 from agent.settings import Crop
 from engines.bundle import Geometry
 from engines.errors import ImageError
-from engines.preprocessing import fit
+from engines.preprocessing import fit as fit_on_cpu
 
 
 class Preparation:
     """Runs on the capture thread, so that a large picture does not hold up the engine."""
 
-    def __init__(self, geometry: Geometry, crop: Crop | None = None) -> None:
-        """Args: geometry: the model's input. crop: the part that is inspected; None: the whole picture."""
-        self._geometry = geometry
+    def __init__(
+        self, geometry: Geometry, crop: Crop | None = None, *, fit: Callable[[Image], Image] | None = None
+    ) -> None:
+        """Args: geometry: the model's input. crop: the part that is inspected; None: the whole picture.
+        fit: brings a picture to the model's input where an engine does that itself; None: on the CPU.
+        """
+        self._fit = fit or (lambda image: fit_on_cpu(image, geometry))
         self._crop = crop
 
     def __call__(self, image: Image) -> tuple[Image, Image]:
@@ -25,7 +31,7 @@ class Preparation:
         """
         inspected = image if self._crop is None else _cut(image, self._crop)
         try:
-            return inspected, fit(inspected, self._geometry)
+            return inspected, self._fit(inspected)
         except ImageError as error:
             raise Permanent(str(error)) from None
 

@@ -29,7 +29,7 @@ def status_lines(result: dict[str, Any]) -> Iterator[str]:
 
 def _camera_lines(state: dict[str, Any]) -> Iterator[str]:
     rate = f"{state['frames_per_second']:.1f} frames/s"
-    model = f"model {state['model']['name']} on {state['engine']}"
+    model = f"model {state['model']['name']} on {state['engine']}{_because(state.get('engine_reason'))}"
     yield f"{state['frames']} frames at {rate}, {state['dropped']} dropped, {model}"
     if state["latency_ms"]:
         yield f"capture to verdict: {_percentiles(state['latency_ms'])}"

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.errors import Permanent
+from agent.places import default_state_directory
 from engines.bundle import read_bundle
 from engines.engine import Engine, open_engine
 from engines.errors import ImageError
@@ -43,7 +44,7 @@ def score_paths(bundle: Path, paths: Sequence[Path], *, engine_name: str, heatma
     pictures = [picture for path in paths for picture in _pictures(path)]
     if heatmaps is not None:
         heatmaps.mkdir(parents=True, exist_ok=True)
-    with open_engine(read_bundle(bundle), engine_name) as engine:
+    with open_engine(read_bundle(bundle), engine_name, directory=default_state_directory()) as engine:
         hottest_good = float(engine.bundle.reference().heatmap.max())
         for picture in pictures:
             yield _score(engine, picture, heatmaps, hottest_good)

@@ -21,6 +21,7 @@ from agent.consequences import Consequences
 from agent.control import Control
 from agent.door import Door
 from agent.errors import InspectdError, Permanent, Temporary
+from agent.events import engine_event
 from agent.evidence import Evidence
 from agent.home_assistant import discovery
 from agent.identity import new_id
@@ -29,6 +30,7 @@ from agent.inspector import Inspector
 from agent.intake import Intake
 from agent.line import Line
 from agent.outbox import Outbox
+from agent.packets import Outgoing
 from agent.payloads import StatePayload
 from agent.places import writable
 from agent.plan import Identity, plan_of
@@ -127,7 +129,7 @@ class Service:
         if bundle.signed_by is not None:
             log.info("camera %s: bundle %s is signed by %s", name, bundle.path.name, bundle.signed_by)
         self.supervision.engine_opens(name, camera.engine)
-        engine = self._engine(bundle, camera.engine)
+        engine = self._engine(bundle, camera.engine, name)
         intake = self._intakes.setdefault(id(engine), Intake())
         directory = writable(self.settings.state_directory / "cameras" / name)
         identity = Identity(name, bundle.sha256, engine.name)
@@ -136,7 +138,7 @@ class Service:
         station = Station(identity, plan_of(camera), Store(directory / "calibrations"), tracker, health, now=utc_now)
         source = build_source(camera.source, quarantine_directory=directory / "quarantine")
         intake.add_camera(name, live=source.live)
-        capture = Capture(name, source, intake, Preparation(bundle.geometry, camera.crop))
+        capture = Capture(name, source, intake, Preparation(bundle.geometry, camera.crop, fit=engine.fit))
         score_log = ScoreLog(directory / "scores", max_bytes=self.settings.max_score_log_size)
         return Line(name, camera, bundle, engine, station, capture, intake, Counters(), score_log)
 
@@ -145,11 +147,18 @@ class Service:
         remembered = self._remembered.get(state_key(camera, kind))
         return OpenAlarm.from_json(remembered) if remembered else None
 
-    def _engine(self, bundle: Bundle, name: str) -> Engine:
+    def _engine(self, bundle: Bundle, name: str, camera: str) -> Engine:
         """One engine for all cameras that have the same bundle."""
         key = (bundle.sha256, name)
         if key not in self._engines:
-            self._engines[key] = open_engine(bundle, name, threads=self.settings.inference_threads)
+            engine = self._engines[key] = open_engine(
+                bundle,
+                name,
+                threads=self.settings.inference_threads,
+                directory=self.settings.state_directory,
+                progress=lambda fraction, step: self.supervision.engine_builds(camera, fraction, step),
+            )
+            log.info("engine %s (%s): %s", engine.name, engine.detail, engine.reason)
         return self._engines[key]
 
     def _inspections(self) -> list[Inspection]:
@@ -166,7 +175,14 @@ class Service:
         return inspections
 
     def _announce(self) -> None:
-        """Tell Home Assistant of the cameras, where the settings want it."""
+        """Tell of engines that were refused, and Home Assistant of the cameras, where the settings want it."""
+        for line in self.lines.values():
+            if line.engine.refused:
+                event = engine_event(new_id(), self.settings.site, line.name, line.engine, utc_now())
+                log.warning("camera %s: %s", line.name, event.text)
+                self.publisher.notify(
+                    Outgoing(self.topics.event(line.name), event.to_bytes(), media_type="application/json")
+                )
         if self.topics.home_assistant is not None:
             for line in self.lines.values():
                 model, installed = line.bundle.manifest.name, version("inspectd")

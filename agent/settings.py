@@ -180,7 +180,7 @@ class CameraSettings(Section):
 
     source: SourceSettings
     bundle: Path
-    engine: Literal["auto", "onnxruntime", "torch"] = "auto"
+    engine: Literal["auto", "onnxruntime", "openvino", "tensorrt", "torch"] = "auto"
     crop: Crop | None = None
     calibration: CalibrationSettings = CalibrationSettings()
     alarm: AlarmSettings = AlarmSettings()

@@ -52,4 +52,5 @@ class States:
                 self._publisher.publish_state(line.name, payload)
 
     def _state(self, line: Line) -> StatePayload:
-        return state_payload(self._site, line.station, line.capture, line.intake, line.counters, line.model, utc_now())
+        state = state_payload(self._site, line.station, line.capture, line.intake, line.counters, line.model, utc_now())
+        return state.model_copy(update={"engine_reason": line.engine.reason})

@@ -112,6 +112,14 @@ class Supervision:
         self._notifier.extend_timeout(ENGINE_PATIENCE_SECONDS)
         self._notifier.status(f"{camera}: opening its engine ({engine})")
 
+    def engine_builds(self, camera: str, fraction: float, step: str) -> None:
+        """While it is being built: told to a person now and then, and each time a reason to go on waiting."""
+        now = self._clock()
+        if now - self._told_at >= STATUS_SECONDS:
+            self._told_at = now
+            self._notifier.extend_timeout(ENGINE_PATIENCE_SECONDS)
+            self._notifier.status(f"{camera}: building its engine, {fraction:.0%} ({step})")
+
     def look(self, supervised: Supervised) -> None:
         """A few times a second: is there something new to tell?"""
         if not self._notifier.listening:

@@ -5,9 +5,12 @@ An engine that does not reproduce the bundle's reference frames within the manif
 
 from __future__ import annotations
 
+import logging
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, cast
 
@@ -16,9 +19,15 @@ from numpy.typing import NDArray
 
 from engines.bundle import Bundle, Frames
 from engines.errors import EngineError
+from engines.preprocessing import Image, fit
 
-NAMES = ("auto", "onnxruntime", "torch")
-"""What `open_engine` takes; `auto` is the fastest that this machine has."""
+log = logging.getLogger(__name__)
+
+NAMES = ("auto", "onnxruntime", "openvino", "tensorrt", "torch")
+"""What `open_engine` takes; `engines.selection` says what `auto` is."""
+
+Progress = Callable[[float, str], None]
+"""Takes how far the opening of an engine is, 0 to 1, and what it is doing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +48,14 @@ class Engine(ABC):
 
     name: ClassVar[str]
     """As `open_engine` takes it, and as calibrations record it."""
-    precision: ClassVar[str] = "fp32"
+    precision: str = "fp32"
     """Which tolerance of the manifest applies: fp32 or fp16."""
+    detail: str = ""
+    """How it runs here, in words: version, precision, device."""
+    reason: str = "as the settings say"
+    """Why it is this one, in words."""
+    refused: tuple[str, ...] = ()
+    """Engines that `auto` would rather have taken, a line each with what was wrong with them."""
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
@@ -54,6 +69,10 @@ class Engine(ABC):
         self._check(frames)
         score, heatmap = self._score(cast(Frames, np.ascontiguousarray(frames)))
         return Scores(score, heatmap)
+
+    def fit(self, image: Image) -> Image:
+        """Bring a picture [H, W, C] to the model's input, as `engines.preprocessing.fit` does; thread-safe."""
+        return fit(image, self.bundle.geometry)
 
     def close(self) -> None:
         """Let go of the model; closing twice is fine."""
@@ -89,13 +108,28 @@ class Engine(ABC):
             raise EngineError(f"frames are {frames.dtype}, the model wants {geometry.dtype} ({geometry.bit_depth} bit)")
 
 
-def open_engine(bundle: Bundle, name: str = "auto", *, threads: int | None = None) -> Engine:
+def open_engine(
+    bundle: Bundle,
+    name: str = "auto",
+    *,
+    threads: int | None = None,
+    directory: Path | None = None,
+    progress: Progress | None = None,
+) -> Engine:
     """Open an engine on a bundle and check it against the reference frames.
 
-    `threads` limits the CPU threads of one call to `score`; None leaves it to the backend. Raises EngineError where
-    the name is unknown, the backend is not installed, or the reference is not reproduced.
+    Args:
+        bundle: a verified one.
+        name: one of NAMES. `auto` goes from the best to the one that every machine has, until one opens.
+        threads: limit of the CPU threads of one call to `score`; None leaves it to the backend.
+        directory: the agent's state directory, where choices and built engines are kept; None: nothing is kept.
+        progress: told how far the building of an engine is, where one has to be built first.
+
+    Raises EngineError where the name is unknown, the backend is not installed, or the reference is not reproduced.
     """
-    engine = _construct(bundle, name, threads)
+    if name == "auto":
+        return _open_best(bundle, threads, directory, progress)
+    engine = _construct(bundle, name, threads, directory, progress)
     try:
         check_reference(engine)
     except BaseException:
@@ -104,21 +138,40 @@ def open_engine(bundle: Bundle, name: str = "auto", *, threads: int | None = Non
     return engine
 
 
+def _open_best(bundle: Bundle, threads: int | None, directory: Path | None, progress: Progress | None) -> Engine:
+    from engines.selection import DEFAULT, candidates
+
+    refused: list[str] = []
+    for name, reason in candidates(bundle, directory).items():
+        try:
+            engine = open_engine(bundle, name, threads=threads, directory=directory, progress=progress)
+        except EngineError as error:
+            if name == DEFAULT:
+                raise
+            log.warning("%s", error)
+            refused.append(str(error))
+            continue
+        engine.reason, engine.refused = reason, tuple(refused)
+        return engine
+    raise AssertionError("the last candidate is opened, or raises")
+
+
 def check_reference(engine: Engine) -> None:
     """Raise EngineError where the engine is further from the reference frames than the manifest allows."""
-    reference = engine.bundle.reference()
     tolerance = float(getattr(engine.bundle.manifest.tolerance, engine.precision))
-    scores = engine.score(reference.frames)
-    for got, wanted, what in (
-        (scores.score, reference.score, "score"),
-        (scores.heatmap, reference.heatmap, "heatmap"),
-    ):
-        error = relative_error(got, wanted)
+    for error, what in zip(reference_errors(engine), ("score", "heatmap"), strict=True):
         if not error <= tolerance:
             raise EngineError(
                 f"{engine.name} engine: {what} of the reference frames is off by {error:.2g}, "
                 f"wanted at most {tolerance:g} ({engine.bundle.path})"
             )
+
+
+def reference_errors(engine: Engine) -> tuple[float, float]:
+    """How far the engine is from the reference frames, relative, as `relative_error` says: score, heatmap."""
+    reference = engine.bundle.reference()
+    scores = engine.score(reference.frames)
+    return relative_error(scores.score, reference.score), relative_error(scores.heatmap, reference.heatmap)
 
 
 def relative_error(got: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
@@ -135,13 +188,23 @@ def relative_error(got: NDArray[np.float32], wanted: NDArray[np.float32]) -> flo
     return float(round(np.max(difference / np.maximum(scale, np.finfo(np.float32).tiny)), 6))
 
 
-def _construct(bundle: Bundle, name: str, threads: int | None) -> Engine:
+def _construct(
+    bundle: Bundle, name: str, threads: int | None, directory: Path | None, progress: Progress | None
+) -> Engine:
     if threads is not None and threads < 1:
         raise EngineError(f"threads is {threads}, wanted at least 1")
-    if name in ("auto", "onnxruntime"):
+    if name == "onnxruntime":
         from engines.onnxruntime import OnnxRuntimeEngine
 
         return OnnxRuntimeEngine(bundle, threads=threads)
+    if name == "openvino":
+        from engines.openvino import OpenVinoEngine
+
+        return OpenVinoEngine(bundle, threads=threads)
+    if name == "tensorrt":
+        from engines.tensorrt import TensorRtEngine
+
+        return TensorRtEngine(bundle, directory=directory, progress=progress)
     if name == "torch":
         from engines.torch import TorchEngine
 

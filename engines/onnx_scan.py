@@ -78,13 +78,20 @@ def _entry_value(entry: memoryview) -> str:
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
     """Yield (field number, value) of a protobuf message; raises OnnxFormatError where it ends too early."""
+    for number, value, _ in raw_fields(message):
+        yield number, value
+
+
+def raw_fields(message: memoryview) -> Iterator[tuple[int, memoryview | int, memoryview]]:
+    """Yield (field number, value, the field as it is encoded); raises OnnxFormatError where the message ends early."""
     position = 0
     while position < len(message):
+        start = position
         key, position = _varint(message, position)
         number, wire = key >> 3, key & 7
         if wire == _VARINT:
             value, position = _varint(message, position)
-            yield number, value
+            yield number, value, message[start:position]
             continue
         if wire == _BYTES:
             size, position = _varint(message, position)
@@ -94,7 +101,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
             raise OnnxFormatError(f"wire type {wire} at byte {position}")
         if position + size > len(message):
             raise OnnxFormatError("it ends too early")
-        yield number, message[position : position + size]
+        yield number, message[position : position + size], message[start : position + size]
         position += size
 
 

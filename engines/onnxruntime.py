@@ -1,8 +1,13 @@
-"""ONNX Runtime on the CPU: the engine of every machine without an accelerator."""
+"""ONNX Runtime: the engine of every machine, and on an NVIDIA GPU too where its GPU package is installed.
+
+What the session's settings are worth is measured in `benchmarks/engines`. Binding inputs and outputs to buffers of our
+own is not done: the answers are the caller's to keep, so that each call would need new ones, and nothing is gained.
+"""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +19,26 @@ from engines.errors import EngineError
 # onnxruntime's levels: 0 verbose … 3 error, 4 fatal. What it warns of at level 2 is for its developers, not for a line.
 _QUIET = 3
 
+# The memory arena keeps the largest working set there ever was, twice over where batches vary. Below this much free
+# memory the time that it saves is not worth what it takes from the rest of the device.
+_SHORT_OF_MEMORY_BYTES = 1024**3
+
+# Full float32, as the tolerance of `model.onnx` asks for: TF32 has ten bits of mantissa. The default search tries every
+# algorithm on each new batch size, for seconds.
+_CUDA: tuple[str, dict[str, str]] = ("CUDAExecutionProvider", {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"})
+_CPU: tuple[str, dict[str, str]] = ("CPUExecutionProvider", {})
+
 
 class OnnxRuntimeEngine(Engine):
     """Runs `model.onnx` of the bundle."""
 
-    name: ClassVar[str] = "onnxruntime"
+    name = "onnxruntime"
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None, model: str = MODEL) -> None:
         """Open a session; `threads` limits one call's CPU threads, None takes one per physical core."""
         super().__init__(bundle)
         self._session: Any = open_session(bundle.file(model).read_bytes(), threads=threads)
+        self.detail = _describe(self._session)
 
     def _score(self, frames: Frames) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         # Held in a local: a close() on another thread then only drops the engine's own reference.
@@ -37,8 +52,14 @@ class OnnxRuntimeEngine(Engine):
         self._session = None
 
 
-def open_session(model: bytes, *, threads: int | None = None) -> Any:
-    """Open a CPU session on an ONNX model; EngineError, one line, where the runtime refuses it."""
+def open_session(model: bytes, *, threads: int | None = None, arena: bool | None = None) -> Any:
+    """Open a session on an ONNX model, on the GPU where the runtime has it; EngineError where the model is refused.
+
+    Args:
+        model: the file's bytes.
+        threads: CPU threads of one call; None takes one per physical core.
+        arena: whether memory is kept from call to call; None: unless the machine is short of it.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -46,9 +67,28 @@ def open_session(model: bytes, *, threads: int | None = None) -> Any:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.intra_op_num_threads = 0 if threads is None else threads
     options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = not _short_of_memory() if arena is None else arena
     # Spinning threads burn the cores that capture and delivery need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    providers = [_CUDA, _CPU] if _CUDA[0] in onnxruntime.get_available_providers() else [_CPU]
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(model, options, providers=providers)
     except Exception as error:  # its exceptions share no base class of their own
         raise EngineError(f"onnxruntime engine: the model cannot be opened ({' '.join(str(error).split())})") from error
+
+
+def _short_of_memory() -> bool:
+    """What Linux holds free for the taking, MemAvailable, is below the limit; False where nobody says."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return False
+    kilobytes = [int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    return bool(kilobytes) and kilobytes[0] * 1024 < _SHORT_OF_MEMORY_BYTES
+
+
+def _describe(session: Any) -> str:
+    """`ONNX Runtime 1.20.0, CPU`: the provider that is in use, which need not be the one that was asked for."""
+    import onnxruntime
+
+    return f"ONNX Runtime {onnxruntime.__version__}, {session.get_providers()[0].removesuffix('ExecutionProvider')}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ class TorchEngine(Engine):
     PyTorch knows the number of threads per process only, so `threads` holds for everything else in it too.
     """
 
-    name: ClassVar[str] = "torch"
+    name = "torch"
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
         super().__init__(bundle)
@@ -32,6 +32,7 @@ class TorchEngine(Engine):
         if threads is not None:
             torch.set_num_threads(threads)
         self._scorer: Scorer | None = load_scorer(bundle)
+        self.detail = f"PyTorch {torch.__version__}, CPU"
 
     def _score(self, frames: Frames) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         import torch

@@ -20,19 +20,31 @@ CALIBRATION_NEEDS = {"numpy", "scipy", "calibration"}
 
 # Files of `engines` that may import torch: training, export and the engine of that name, and what these are made of.
 WITHOUT_TORCH = {
+    "area",
     "budget",
     "bundle",
     "charts",
+    "cuda",
     "dicom",
     "engine",
     "errors",
     "evaluation",
+    "gpu_resize",
+    "keeping",
     "manifest",
     "metrics",
+    "onnx_float",
     "onnxruntime",
+    "openvino",
     "preprocessing",
+    "selection",
     "signing",
     "spread",
+    "tensorrt",
+    "tensorrt_build",
+    "tensorrt_plan",
+    "tensorrt_progress",
+    "tensorrt_runtime",
 }
 
 # Loaded by the running agent's modules: none of these may come with them.

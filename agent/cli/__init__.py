@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from agent.cli import calibrations, device, model, running, signing, trial
+from agent.cli import calibrations, device, engines, model, running, signing, trial
 from agent.console import complain
 from agent.errors import InspectdError
 
@@ -24,6 +24,7 @@ bundle_app = typer.Typer(help="Model bundles.", no_args_is_help=True)
 app.add_typer(bundle_app, name="bundle")
 calibration_app = typer.Typer(help="The calibrations of a running agent.", no_args_is_help=True)
 app.add_typer(calibration_app, name="calibration")
+app.add_typer(engines.engine_app, name="engine")
 
 # In the order in which `inspectd --help` shows them.
 COMMANDS: tuple[Callable[..., None], ...] = (

@@ -109,14 +109,15 @@ def evaluate(
 ) -> None:
     """How well a bundle tells bad parts from good ones it has never seen."""
     from agent.part_threshold import part_calibrator
+    from agent.places import default_state_directory
     from agent.reports import evaluation_lines
     from engines.bundle import read_bundle
     from engines.engine import open_engine
     from engines.evaluation import evaluate as evaluate_engine
 
     folder = out or bundle.with_name(f"{bundle.stem}-evaluation")
-    calibrator = part_calibrator(false_alarms)
-    with open_engine(read_bundle(bundle), engine) as opened, progress_bar("evaluate") as report:
+    kept, calibrator = default_state_directory(), part_calibrator(false_alarms)
+    with open_engine(read_bundle(bundle), engine, directory=kept) as opened, progress_bar("evaluate") as report:
         result = evaluate_engine(
             opened, normal, abnormal, masks=masks, threshold=calibrator, out=folder, progress=report
         )
@@ -172,16 +173,26 @@ def bench(
     bundle: Annotated[Path, typer.Argument(help="A model bundle.")],
     engine: EngineName = "auto",
     seconds: Annotated[float, typer.Option(min=1.0, help="How long to run each of the two.")] = 10.0,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="Settings of an agent whose auto shall be the fastest engine found here."),
+    ] = None,
     json_document: Json = False,
 ) -> None:
-    """Engine alone, and the whole loop, on the same frames: both rates, their ratio, and the latency."""
+    """Engine alone, and the whole loop, on the same frames; with auto, which of the installed engines is fastest."""
     from agent.bench import bench as run_bench
+    from agent.bench import compare_engines
 
     result = run_bench(bundle, engine_name=engine, seconds=seconds)
+    choice = compare_engines(bundle, config, seconds=seconds) if engine == "auto" else None
     if json_document:
-        say_json(result.document())
-    else:
-        say(str(result))
+        rates = {} if choice is None else {"engines": choice.frames_per_second, "fastest": choice.engine}
+        say_json({**result.document(), **rates})
+        return
+    say(str(result))
+    if choice is not None:
+        kept = "" if config is None else "; kept, `auto` takes it from the next start on"
+        say(f"engines here  {choice.reason}: {choice.engine}{kept}")
 
 
 def _size(text: str) -> int | tuple[int, int] | None:

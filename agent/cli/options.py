@@ -11,7 +11,7 @@ Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on standa
 Config = Annotated[Path, typer.Option("--config", "-c", help="Settings, TOML; see inspectd.example.toml.")]
 Socket = Annotated[Path | None, typer.Option("--socket", help="Control socket of the agent.")]
 MaybeConfig = Annotated[Path | None, typer.Option("--config", "-c", help="Settings of the agent, to find its socket.")]
-EngineName = Annotated[str, typer.Option("--engine", help="auto, onnxruntime or torch.")]
+EngineName = Annotated[str, typer.Option("--engine", help="auto, onnxruntime, openvino, tensorrt or torch.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same result.")]
 
 

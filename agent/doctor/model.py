@@ -51,13 +51,14 @@ def check_engines(settings: Settings) -> Iterator[Finding]:
         except EngineError:
             continue  # told of by check_bundles
         rate = sum(camera.source.frames_per_second or 0.0 for camera in cameras)
-        yield _engine(bundle, name, rate, settings.inference_threads)
+        yield _engine(bundle, name, rate, settings)
 
 
-def _engine(bundle: Bundle, name: str, frames_per_second: float, threads: int | None) -> Finding:
+def _engine(bundle: Bundle, name: str, frames_per_second: float, settings: Settings) -> Finding:
     subject = f"engine {name}"
+    threads, directory = settings.inference_threads, settings.state_directory
     try:
-        with open_engine(bundle, name, threads=threads) as engine:
+        with open_engine(bundle, name, threads=threads, directory=directory) as engine:
             seconds = _seconds_per_frame(engine)
             subject = f"engine {engine.name}"
     except EngineError as error:

@@ -47,3 +47,8 @@ def test_status_tells_of_drift_in_words(shift: float, said: str) -> None:
 
 def test_status_of_a_steady_camera_has_no_word_of_drift() -> None:
     assert not [line for line in lines() if "drift" in line.lower()]
+
+
+def test_status_says_which_engine_and_why() -> None:
+    (line,) = [line for line in lines(engine_reason="runs on every CPU") if "model parts" in line]
+    assert line.endswith("model parts on onnxruntime (runs on every CPU)")

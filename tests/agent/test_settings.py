@@ -78,7 +78,7 @@ def test_environment_overrules_the_file_and_the_command_line_both(
         ),
         ("cameras.line1.calibration.max_frames=60", "max_frames is 60, wanted at least frames, which is 300"),
         ("cameras.line1.source.kind=webcam", "'simulator', 'folder', 'video', 'camera'"),
-        ("cameras.line1.engine=quantum", "'auto', 'onnxruntime' or 'torch'"),
+        ("cameras.line1.engine=quantum", "'auto', 'onnxruntime', 'openvino', 'tensorrt' or 'torch'"),
         ("site=a/b", 'site = "a/b": wanted up to 64 letters'),
         ("mqtt.url=http://x", "mqtt.url"),
         ("mqtt.url=mqtt://user:secret@broker", "mqtt.url"),

@@ -21,7 +21,7 @@ def test_auto_opens_onnx_runtime_on_a_cpu(tiny_bundle: Bundle) -> None:
 
 
 def test_unknown_engine_is_named(tiny_bundle: Bundle) -> None:
-    with pytest.raises(EngineError, match="engine 'abacus' is unknown, wanted one of auto, onnxruntime, torch"):
+    with pytest.raises(EngineError, match="engine 'abacus' is unknown, wanted one of auto, onnxruntime, openvino"):
         open_engine(tiny_bundle, "abacus")
 
 
@@ -38,11 +38,13 @@ def with_reference(bundle: Bundle, path: Path, change) -> Bundle:
     return write_bundle(path, bundle.manifest, files)
 
 
-@pytest.mark.parametrize("name", ["onnxruntime", "torch"])
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "torch"])
 @pytest.mark.parametrize("field", ["score", "heatmap"])
 def test_engine_that_misses_the_reference_is_not_handed_out(
     tiny_bundle: Bundle, tmp_path: Path, name: str, field: str
 ) -> None:
+    pytest.importorskip(name, reason=f"{name} is not installed")
+
     def off_by_a_hundredth(reference: Reference) -> Reference:
         return dataclasses.replace(reference, **{field: getattr(reference, field) * np.float32(1.01)})
 
@@ -74,7 +76,7 @@ def test_inference_imports_neither_torch_nor_matplotlib(tiny_bundle: Bundle) -> 
         f"bundle = read_bundle({str(tiny_bundle.path)!r})\n"
         "with open_engine(bundle, threads=1) as engine:\n"
         "    engine.score(bundle.reference().frames)\n"
-        "unwanted = {'torch', 'matplotlib', 'onnx', 'lightning_fabric', 'agent', 'calibration'}\n"
+        "unwanted = {'torch', 'openvino', 'matplotlib', 'onnx', 'lightning_fabric', 'agent', 'calibration'}\n"
         "print(sorted(unwanted & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

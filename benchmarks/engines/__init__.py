@@ -1,0 +1,1 @@
+"""The engines on one machine: same bundle, same frames, one run."""

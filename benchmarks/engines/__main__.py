@@ -1,0 +1,190 @@
+"""The engines beside each other: same bundle, same frames, one run.
+
+    python -m benchmarks.engines [--seconds 10] [--sizes 64 256]
+
+Every engine and a float32 GEMM take turns, so that what else the machine does falls on all of them; ratios are taken
+within a turn. The bundles are trained for a few steps only: what a model knows does not change how long it takes.
+The last result is in benchmarks/engines/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from agent.bench import noise_frames
+from agent.sources.simulation.export import write_folder
+from benchmarks.engines.flops import gemm_gflops, operations_per_frame
+from benchmarks.engines.settings import arena_megabytes, relative_rates
+from benchmarks.machine import describe_machine
+from engines.bundle import MODEL, Bundle, Frames, read_bundle
+from engines.engine import Engine, open_engine
+from engines.errors import EngineError
+
+RESULT = Path(__file__).with_name("README.md")
+WORK = Path("build/bench-engines")
+ENGINES = ("onnxruntime", "openvino", "torch")
+BATCHES = (1, 8)
+ROUNDS = 9
+STEPS = 20
+
+HEAD = """\
+# The engines
+
+`python -m benchmarks.engines`; {machine}, {load:.1f} other processes that wanted to run on average.
+
+All cores, float32 where no other precision is named. GFLOP/s count the convolutions and matrix products; the GEMM is
+the float32 product of two 1536×1536 matrices in the same turn, by NumPy or PyTorch, whichever is faster. Medians over
+{rounds} turns. On a machine that does other things at the time only what stands in one table can be compared, and
+PyTorch, whose threads wait for each other in a loop, looks worse than it is. What a GPU does, `make bench-gpu` writes
+to `gpu.md`; it has not been run yet.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One engine with one batch size."""
+
+    engine: str
+    detail: str
+    batch: int
+    frames_per_second: float
+    p50_milliseconds: float
+    """Of a call."""
+    p99_milliseconds: float
+    gflops: float
+    of_gemm: float
+    """Share of the GEMM's rate, within a turn."""
+    of_best: float
+    """Rate over that of the fastest engine, within a turn."""
+
+
+def bundle_of(size: int) -> Bundle:
+    """A bundle with weights for PyTorch, trained for a few steps; made once."""
+    from engines.training import train
+
+    path = WORK / f"{size}.bundle"
+    if not path.exists():
+        pictures = WORK / "pictures"
+        if not pictures.exists():
+            write_folder(pictures, "camera", 200, 0.2, 0, progress=lambda done, total: None)
+        train(pictures / "train" / "good", out=path, recipe="default", size=size, steps=STEPS, minutes=None, seed=0)
+    return read_bundle(path)
+
+
+def measure(bundle: Bundle, seconds: float) -> list[Row]:
+    """Every engine with every batch size, in turns, `seconds` each in all."""
+    frames = np.stack(noise_frames(bundle))
+    work = operations_per_frame(bundle.file(MODEL)) / 1e9
+    with ExitStack() as stack:
+        engines = [stack.enter_context(engine) for engine in _open(bundle)]
+        return [row for batch in BATCHES for row in _measure(engines, frames, batch, work, seconds)]
+
+
+def _open(bundle: Bundle) -> list[Engine]:
+    engines = []
+    for name in ENGINES:
+        try:
+            engines.append(open_engine(bundle, name))
+        except EngineError as error:
+            sys.stderr.write(f"left out: {error}\n")
+    return engines
+
+
+def _measure(engines: list[Engine], frames: Frames, batch: int, work: float, seconds: float) -> list[Row]:
+    durations: dict[str, list[float]] = {engine.name: [] for engine in engines}
+    rates, gemm = {engine.name: np.zeros(ROUNDS) for engine in engines}, np.zeros(ROUNDS)
+    for turn in range(ROUNDS):
+        gemm[turn] = gemm_gflops(0.5)
+        for engine in engines:
+            taken = _calls(engine, frames, batch, seconds / ROUNDS)
+            durations[engine.name] += taken
+            rates[engine.name][turn] = batch * len(taken) / sum(taken)
+    best = np.max(list(rates.values()), axis=0)
+    return [
+        Row(
+            engine.name,
+            engine.detail,
+            batch,
+            float(np.median(rates[engine.name])),
+            *(float(1e3 * np.percentile(durations[engine.name], percent)) for percent in (50, 99)),
+            gflops=float(np.median(rates[engine.name]) * work),
+            of_gemm=float(np.median(rates[engine.name] * work / gemm)),
+            of_best=float(np.median(rates[engine.name] / best)),
+        )
+        for engine in engines
+    ]
+
+
+def _calls(engine: Engine, frames: Frames, batch: int, seconds: float) -> list[float]:
+    """Durations of calls, seconds, after two that warm up."""
+    for _ in range(2):
+        engine.score(frames[:batch])
+    taken, end, at = [], time.perf_counter() + seconds, 0
+    while (start := time.perf_counter()) < end:
+        engine.score(frames[at : at + batch])
+        taken.append(time.perf_counter() - start)
+        at = (at + batch) % (len(frames) - batch + 1)
+    return taken
+
+
+def tables(sizes: list[int], seconds: float) -> list[str]:
+    """The whole report, line by line."""
+    lines = HEAD.format(machine=describe_machine(), rounds=ROUNDS, load=os.getloadavg()[0]).splitlines()
+    for size in sizes:
+        bundle = bundle_of(size)
+        work = operations_per_frame(bundle.file(MODEL)) / 1e9
+        lines += ["", f"## {size}×{size}, {work:.2f} GFLOP a frame", "", *_engine_table(measure(bundle, seconds))]
+    lines += ["", "## Settings of ONNX Runtime's session", "", *_settings_table(bundle_of(sizes[-1]), seconds)]
+    return lines
+
+
+def _engine_table(rows: list[Row]) -> list[str]:
+    head = "| batch | engine | frames/s | a call, p50 / p99, ms | GFLOP/s | of GEMM | of the fastest |"
+    return [head, "|---|---|---|---|---|---|---|"] + [
+        f"| {row.batch} | {row.engine} ({row.detail}) | {row.frames_per_second:.1f} "
+        f"| {row.p50_milliseconds:.1f} / {row.p99_milliseconds:.1f} | {row.gflops:.0f} | {row.of_gemm:.2f} "
+        f"| {row.of_best:.2f} |"
+        for row in rows
+    ]
+
+
+def _settings_table(bundle: Bundle, seconds: float) -> list[str]:
+    rates = relative_rates(bundle, np.stack(noise_frames(bundle)), seconds=seconds, rounds=ROUNDS)
+    memory = arena_megabytes(bundle.path)
+    sides = f"{bundle.geometry.width}×{bundle.geometry.height}"
+    return [
+        f"A frame a call, {sides}, beside the session that the engine opens.",
+        "",
+        "| what is different | rate |",
+        "|---|---|",
+        *(f"| {name} | {rate:.2f} |" for name, rate in rates.items()),
+        "",
+        "Resident memory of a process that scores one frame and "
+        f"{len(bundle.reference().frames)} in turns, now / at most: "
+        + ", ".join(f"arena {name} {now:.0f} / {most:.0f} MB" for name, (now, most) in memory.items())
+        + ".",
+    ]
+
+
+def main() -> None:
+    """Measure and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10.0, help="time of each engine with each batch size")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 256], help="sides of the models' inputs, pixels")
+    parser.add_argument("--out", type=Path, default=RESULT)
+    options = parser.parse_args()
+    text = "\n".join(tables(options.sizes, options.seconds)) + "\n"
+    options.out.write_text(text, encoding="utf-8")
+    sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    main()

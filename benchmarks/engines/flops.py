@@ -1,0 +1,58 @@
+"""How much there is to compute, and how fast this machine could: the model's operations, and a measured GEMM."""
+
+from __future__ import annotations
+
+import time
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+# Square matrices of this side fit no cache and keep every core busy.
+GEMM_SIDE = 1536
+
+
+def operations_per_frame(model: Path) -> float:
+    """Floating-point operations, multiplications and additions, of the convolutions and matrix products of a frame."""
+    proto = onnx.load(str(model))
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    graph = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
+    shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    shapes |= {value.name: _shape(value) for value in (*graph.value_info, *graph.output)}
+    return sum(_operations(node, shapes) for node in graph.node)
+
+
+def gemm_gflops(seconds: float) -> float:
+    """The rate of a float32 product of two square matrices: the better of NumPy's and PyTorch's median.
+
+    Medians, as the engines are not given the best moments of a busy machine either.
+    """
+    import torch
+
+    a = np.random.default_rng(0).standard_normal((GEMM_SIDE, GEMM_SIDE), np.float32)
+    b, out = a.T.copy(), np.empty_like(a)
+    ta, tb, tout = torch.from_numpy(a), torch.from_numpy(b), torch.from_numpy(out)
+    numpy_seconds, torch_seconds, end = [], [], time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        np.matmul(a, b, out=out)
+        middle = time.perf_counter()
+        torch.mm(ta, tb, out=tout)
+        numpy_seconds.append(middle - start)
+        torch_seconds.append(time.perf_counter() - middle)
+    return float(2 * GEMM_SIDE**3 / min(np.median(numpy_seconds), np.median(torch_seconds)) / 1e9)
+
+
+def _shape(value: onnx.ValueInfoProto) -> list[int]:
+    return [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+
+
+def _operations(node: onnx.NodeProto, shapes: dict[str, list[int]]) -> float:
+    """Two for each multiply-add of a layer; what is done element by element is not counted."""
+    out = shapes.get(node.output[0], [])
+    if node.op_type == "Conv":
+        return 2.0 * prod(out) * prod(shapes[node.input[1]][1:])
+    if node.op_type in ("MatMul", "Gemm", "Einsum"):
+        return 2.0 * prod(out) * shapes[node.input[0]][-1]
+    return 0.0

@@ -1,0 +1,174 @@
+"""TensorRT beside PyTorch and ONNX Runtime on an NVIDIA GPU: `make bench-gpu`.
+
+    python -m benchmarks.engines.gpu [--seconds 3]
+
+Latency of a call from frames in the host's memory to scores and heatmaps there, for 64 and 256 pixels and batches of 1,
+8 and 32, in FP16. Beside it the floor that no engine can go below: the weights have to be read once, at
+the rate at which the device copies. The result is in benchmarks/engines/gpu.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agent.bench import noise_frames
+from benchmarks.engines.__main__ import bundle_of
+from benchmarks.machine import describe_machine
+from engines.bundle import Bundle, Frames
+from engines.onnxruntime import OnnxRuntimeEngine
+from engines.tensorrt import TensorRtEngine
+from engines.torch import load_scorer
+
+RESULT = Path(__file__).with_suffix(".md")
+SIZES = (64, 256)
+BATCHES = (1, 8, 32)
+COPY_BYTES = 2**30
+
+Call = Callable[[Frames], Any]
+
+HEAD = """\
+# The engines on a GPU
+
+`make bench-gpu`; {machine}; {gpu}, {bandwidth:.0f} GB/s copied (bytes read and written).
+
+A call: frames in the host's memory to scores and heatmaps there, p50 / p99, ms.
+"""
+
+
+def calls(bundle: Bundle, directory: Path, stack: ExitStack) -> dict[str, Call]:
+    """Every way to score, by name."""
+    tensorrt = stack.enter_context(TensorRtEngine(bundle, directory=directory, max_batch=max(BATCHES)))
+    onnxruntime = stack.enter_context(OnnxRuntimeEngine(bundle))
+    scorer = half_scorer(bundle)
+    return {
+        tensorrt.detail: tensorrt.score,
+        "PyTorch eager, FP16": lambda frames: eager(scorer, frames),
+        "PyTorch with CUDA graphs, FP16": GraphedScorer(scorer),
+        f"{onnxruntime.detail}, FP32": onnxruntime.score,
+    }
+
+
+def half_scorer(bundle: Bundle) -> Any:
+    """The networks on the GPU, float16 where the FP16-typed graph is."""
+    scorer = copy.deepcopy(load_scorer(bundle)).cuda().eval()
+    scorer.networks.half()
+    return scorer
+
+
+def eager(scorer: Any, frames: Frames) -> Any:
+    """One call as PyTorch is written, copies included."""
+    import torch
+
+    with torch.inference_mode():
+        return [answer.float().cpu().numpy() for answer in scorer(torch.from_numpy(frames).cuda())]
+
+
+class GraphedScorer:
+    """The same, recorded once for each batch size."""
+
+    def __init__(self, scorer: Any) -> None:
+        self._scorer = scorer
+        self._recorded: dict[int, tuple[Any, Any, Any]] = {}
+
+    def __call__(self, frames: Frames) -> Any:
+        import torch
+
+        if len(frames) not in self._recorded:
+            self._recorded[len(frames)] = self._record(frames)
+        graph, given, answers = self._recorded[len(frames)]
+        given.copy_(torch.from_numpy(frames))
+        graph.replay()
+        return [answer.cpu().numpy() for answer in answers]
+
+    def _record(self, frames: Frames) -> tuple[Any, Any, Any]:
+        """As PyTorch's documentation has it: warm up on a stream of its own, then record."""
+        import torch
+
+        given = torch.from_numpy(frames).cuda()
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.inference_mode(), torch.cuda.stream(stream):
+            for _ in range(3):
+                self._scorer(given)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.inference_mode(), torch.cuda.graph(graph):
+            answers = self._scorer(given)
+        return graph, given, answers
+
+
+def percentiles(call: Call, frames: Frames, batch: int, seconds: float) -> tuple[float, float]:
+    """p50 and p99 of a call, milliseconds."""
+    for _ in range(10):
+        call(frames[:batch])
+    taken, end = [], time.perf_counter() + seconds
+    while (start := time.perf_counter()) < end:
+        call(frames[:batch])
+        taken.append(1e3 * (time.perf_counter() - start))
+    return float(np.percentile(taken, 50)), float(np.percentile(taken, 99))
+
+
+def copy_bandwidth() -> float:
+    """Bytes a second that a copy within the device reads and writes, the best of a few."""
+    import torch
+
+    source = torch.empty(COPY_BYTES, dtype=torch.uint8, device="cuda")
+    target, best = torch.empty_like(source), 0.0
+    for _ in range(10):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        target.copy_(source)
+        torch.cuda.synchronize()
+        best = max(best, 2 * COPY_BYTES / (time.perf_counter() - start))
+    return best
+
+
+def weight_bytes(bundle: Bundle) -> int:
+    """Of the networks in float16."""
+    return sum(2 * weights.numel() for weights in load_scorer(bundle).networks.parameters())
+
+
+def section(size: int, seconds: float, bandwidth: float, directory: Path) -> list[str]:
+    """One table: engines down, batch sizes across."""
+    bundle = bundle_of(size)
+    frames, floor = np.stack(noise_frames(bundle)), 1e3 * weight_bytes(bundle) / bandwidth
+    lines = [f"## {size}×{size}", "", "| engine | " + " | ".join(f"batch {batch}" for batch in BATCHES) + " |"]
+    lines.append("|---|" + "---|" * len(BATCHES))
+    with ExitStack() as stack:
+        for name, call in calls(bundle, directory, stack).items():
+            cells = [percentiles(call, frames, batch, seconds) for batch in BATCHES]
+            lines.append(f"| {name} | " + " | ".join(f"{p50:.2f} / {p99:.2f}" for p50, p99 in cells) + " |")
+    weights = f"{weight_bytes(bundle) / 1e6:.1f} MB of weights read once"
+    lines.append(f"| floor: {weights} | " + f"{floor:.4f} | " * len(BATCHES))
+    return [*(line.rstrip() for line in lines), ""]
+
+
+def main() -> None:
+    """Measure and write the tables."""
+    import torch
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=3.0, help="time of each engine with each batch size")
+    parser.add_argument("--out", type=Path, default=RESULT)
+    options = parser.parse_args()
+    bandwidth = copy_bandwidth()
+    head = HEAD.format(machine=describe_machine(), gpu=torch.cuda.get_device_name(), bandwidth=bandwidth / 1e9)
+    lines = [*head.splitlines(), ""]
+    for size in SIZES:
+        lines += section(size, options.seconds, bandwidth, Path("build/bench-engines"))
+    text = "\n".join(lines).rstrip() + "\n"
+    options.out.write_text(text, encoding="utf-8")
+    sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    main()

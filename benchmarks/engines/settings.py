@@ -1,0 +1,109 @@
+"""What each setting of ONNX Runtime's session is worth: frames a second beside ours, and the arena's memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from engines.bundle import MODEL, Bundle, Frames
+from engines.onnxruntime import open_session
+
+Call = Callable[[Frames], Any]
+
+_OUTPUTS = ("score", "heatmap")
+
+# A process of its own, since memory that was once taken is not given back.
+_MEMORY = """\
+import sys
+from pathlib import Path
+from engines.bundle import MODEL, read_bundle
+from engines.onnxruntime import open_session
+bundle = read_bundle(sys.argv[1])
+session = open_session(bundle.file(MODEL).read_bytes(), arena=sys.argv[2] == "on")
+frames = bundle.reference().frames
+for count in [1, len(frames)] * 10:
+    session.run(("score", "heatmap"), {"frames": frames[:count]})
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+print(int(status["VmRSS"].split()[0]) * 1024 / 1e6, int(status["VmHWM"].split()[0]) * 1024 / 1e6)
+"""
+
+
+def variants(bundle: Bundle) -> dict[str, Call]:
+    """One call each, by what is different from the session that the engine opens."""
+    model = bundle.file(MODEL).read_bytes()
+    level = onnxruntime.GraphOptimizationLevel
+    usual = open_session(model)
+    return {
+        "as it is": _plain(usual),
+        "one thread": _plain(open_session(model, threads=1)),
+        "arena off": _plain(open_session(model, arena=False)),
+        "spinning threads": _plain(_session(model, spinning=True)),
+        "graph optimisation: extended": _plain(_session(model, level=level.ORT_ENABLE_EXTENDED)),
+        "graph optimisation: basic": _plain(_session(model, level=level.ORT_ENABLE_BASIC)),
+        "graph optimisation: none": _plain(_session(model, level=level.ORT_DISABLE_ALL)),
+        "I/O binding, new outputs each call": _bound(usual),
+    }
+
+
+def relative_rates(bundle: Bundle, frames: Frames, *, seconds: float, rounds: int) -> dict[str, float]:
+    """Frames a second of each variant over those of the first, medians over rounds in turns; a frame a call."""
+    calls = variants(bundle)
+    rates: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            rates[name].append(_rate(call, frames, seconds / rounds))
+    usual = np.array(rates["as it is"])
+    return {name: float(np.median(np.array(values) / usual)) for name, values in rates.items()}
+
+
+def arena_megabytes(bundle: Path) -> dict[str, tuple[float, float]]:
+    """Resident memory of a process that scores, at its end and at most, 10^6 bytes, with the arena and without."""
+    found = {}
+    for arena in ("on", "off"):
+        command = [sys.executable, "-c", _MEMORY, str(bundle), arena]
+        end, most = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        found[arena] = float(end), float(most)
+    return found
+
+
+def _session(model: bytes, *, level: Any = None, spinning: bool = False) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.inter_op_num_threads = 1
+    if level is not None:
+        options.graph_optimization_level = level
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _plain(session: Any) -> Call:
+    return lambda frames: session.run(_OUTPUTS, {"frames": frames})
+
+
+def _bound(session: Any) -> Call:
+    def call(frames: Frames) -> Any:
+        binding = session.io_binding()
+        binding.bind_cpu_input("frames", frames)
+        for name in _OUTPUTS:
+            binding.bind_output(name)
+        session.run_with_iobinding(binding)
+        return binding.copy_outputs_to_cpu()
+
+    return call
+
+
+def _rate(call: Call, frames: Frames, seconds: float) -> float:
+    call(frames[:1])
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        index = count % len(frames)
+        call(frames[index : index + 1])
+        count += 1
+    return count / (time.perf_counter() - start)

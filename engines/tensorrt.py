@@ -1,0 +1,222 @@
+"""TensorRT in FP16 on an NVIDIA GPU, a PC's or a Jetson's: the plan of the bundle, run as one CUDA graph a call.
+
+Nothing is allocated after the engine is open: for every batch size there is a context of its own and a graph that was
+recorded once, all of them over the same buffers and the same scratch memory. Up go raw counts, down come scores and
+heatmaps. On a device whose CPU and GPU share their memory nothing is copied at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.bundle import Bundle, Frames
+from engines.cuda import Buffer, Gpu, Graph, open_gpu
+from engines.engine import Engine, Progress
+from engines.errors import EngineError
+from engines.gpu_resize import GpuResizer
+from engines.preprocessing import Image, check_image
+from engines.tensorrt_build import BuildOptions, build_plan
+from engines.tensorrt_plan import PlanKey, PlanStore, device_identity
+from engines.tensorrt_runtime import HEATMAP, INPUT, SCORE, Runtime, load_tensorrt
+
+if TYPE_CHECKING:
+    import pycuda.driver as driver
+    import tensorrt
+
+log = logging.getLogger(__name__)
+
+# As many cameras as share a bundle on one device; larger batches are scored in parts.
+MAX_BATCH = 8
+
+
+class TensorRtEngine(Engine):
+    """Runs the plan of `model-fp16.onnx`, which it builds where this device has none yet."""
+
+    name = "tensorrt"
+    precision = "fp16"
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        directory: Path | None = None,
+        progress: Progress | None = None,
+        max_batch: int = MAX_BATCH,
+    ) -> None:
+        """Open, after building if need be.
+
+        Args:
+            bundle: a verified one.
+            directory: the agent's state directory, for plans; None: a plan is built each time.
+            progress: told how far the building is.
+            max_batch: frames of one call to the GPU at most.
+
+        Raises EngineError where TensorRT, PyCUDA or a GPU is missing, or the plan cannot be built or loaded.
+        """
+        super().__init__(bundle)
+        version = load_tensorrt()
+        self._gpu = open_gpu()
+        self._busy = threading.Lock()
+        self._runner: _Runner | None = None
+        self._resizer: GpuResizer | None = None
+        with self._gpu.current():
+            plan = load_plan(bundle, self._gpu, directory, progress, max_batch)
+            self._runner = _Runner(self._gpu, plan, bundle, max_batch)
+            try:
+                self._resizer = GpuResizer(self._gpu, bundle.geometry)
+            except BaseException:
+                self._runner.close()
+                raise
+        self.detail = f"TensorRT {version}, FP16, {self._gpu.name}"
+
+    def fit(self, image: Image) -> Image:
+        """As every engine does; a large picture is shrunk on the GPU."""
+        resizer = self._resizer
+        check_image(image)
+        if resizer is not None and resizer.wants(image):
+            return resizer.shrink(image)
+        return super().fit(image)
+
+    def _score(self, frames: Frames) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        with self._busy, self._gpu.current():
+            runner = self._runner
+            if runner is None:
+                raise EngineError(f"{self.name} engine: already closed")
+            parts = [
+                runner.run(frames[start : start + runner.max_batch])
+                for start in range(0, len(frames), runner.max_batch)
+            ]
+        score, heatmap = zip(*parts, strict=True)
+        return np.concatenate(score), np.concatenate(heatmap)
+
+    def _close(self) -> None:
+        with self._busy, self._gpu.current():
+            if self._runner is not None:
+                self._runner.close()
+                self._runner = None
+        if self._resizer is not None:
+            self._resizer.close()
+
+
+def load_plan(
+    bundle: Bundle, gpu: Gpu, directory: Path | None, progress: Progress | None, max_batch: int
+) -> tensorrt.ICudaEngine:
+    """The bundle's plan for this device, built where none is kept; the context is current."""
+    runtime, store = Runtime(), PlanStore(directory)
+    key = PlanKey(
+        bundle=bundle.sha256,
+        tensorrt=load_tensorrt(),
+        gpu=gpu.name,
+        compute_capability=gpu.compute_capability,
+        precision="fp16",
+        max_batch=max_batch,
+        device=device_identity(),
+    )
+
+    def build() -> bytes:
+        log.info("building the TensorRT plan of %s for %s; this takes minutes on a Jetson", bundle.path.name, gpu.name)
+        started = time.monotonic()
+        plan = build_plan(bundle, BuildOptions(max_batch, gpu.total_bytes, store.timing_cache(key)), progress)
+        log.info("built in %.0f s, %.1f MB", time.monotonic() - started, len(plan) / 1e6)
+        return plan
+
+    return store.load_or_build(key, build, lambda plan: runtime.deserialize(plan, bundle))
+
+
+class _Runner:
+    """A plan with all that it needs to run. Every method wants the context current, and one thread at a time."""
+
+    def __init__(self, gpu: Gpu, plan: tensorrt.ICudaEngine, bundle: Bundle, max_batch: int) -> None:
+        self.max_batch = max_batch
+        self._gpu, self._plan = gpu, plan
+        self._stream: driver.Stream = gpu.driver.Stream()
+        self._buffers: dict[str, Buffer] = {}
+        self._memory: list[driver.DeviceAllocation] = []
+        self._batches: dict[int, tuple[tensorrt.IExecutionContext, Graph]] = {}
+        geometry = bundle.geometry
+        self._samples = int(np.prod(geometry.shape))
+        self._widen = gpu.kernel(f"widen_{geometry.bit_depth}", "PPi")
+        try:
+            self._add_buffer(INPUT, geometry.shape, geometry.dtype)
+            self._add_buffer(SCORE, (), np.float32)
+            self._add_buffer(HEATMAP, bundle.heatmap_shape, np.float32)
+            self._input = self._allocate(4 * max_batch * self._samples)
+            scratch_bytes = max(int(plan.device_memory_size_v2), 1)
+            self._scratch = self._allocate(scratch_bytes), scratch_bytes
+            for count in range(1, max_batch + 1):
+                self._batches[count] = self._prepare(count)
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, frames: Frames) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Score up to `max_batch` frames; the answers are the caller's to keep."""
+        count = len(frames)
+        np.copyto(self._buffers[INPUT].host[:count], frames)
+        self._batches[count][1].launch()
+        self._stream.synchronize()
+        score, heatmap = (self._buffers[name].host[:count].copy() for name in (SCORE, HEATMAP))
+        return score, heatmap
+
+    def close(self) -> None:
+        """Give back everything, in the order in which one thing needs another."""
+        for _, graph in self._batches.values():
+            graph.free()
+        self._batches.clear()
+        del self._plan
+        for buffer in self._buffers.values():
+            buffer.free()
+        self._buffers.clear()
+        for allocation in self._memory:
+            allocation.free()
+        self._memory.clear()
+
+    def _add_buffer(self, name: str, shape: tuple[int, ...], dtype: Any) -> None:
+        self._buffers[name] = Buffer(self._gpu, (self.max_batch, *shape), dtype)
+
+    def _allocate(self, size_bytes: int) -> int:
+        """Memory of the device alone; its address."""
+        self._memory.append(self._gpu.driver.mem_alloc(size_bytes))
+        return int(self._memory[-1])
+
+    def _prepare(self, count: int) -> tuple[tensorrt.IExecutionContext, Graph]:
+        """A context for one batch size, run once so that everything is loaded, and the recording of that run."""
+        context = self._context(count)
+        self._queue(context, count)
+        self._stream.synchronize()
+        return context, Graph(self._stream, lambda: self._queue(context, count))
+
+    def _context(self, count: int) -> tensorrt.IExecutionContext:
+        """TensorRT wants a context for each graph; their scratch memory may be the same, as they take turns."""
+        import tensorrt as trt
+
+        context = self._plan.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+        if context is None:
+            raise EngineError("tensorrt engine: TensorRT made no context, wanted one (is the GPU's memory full?)")
+        context.set_device_memory(*self._scratch)
+        shape = (count, *self._buffers[INPUT].host.shape[1:])
+        taken = [
+            context.set_input_shape(INPUT, shape),
+            context.set_tensor_address(INPUT, self._input),
+            *(context.set_tensor_address(name, self._buffers[name].address) for name in (SCORE, HEATMAP)),
+        ]
+        if not all(taken):
+            raise EngineError(f"tensorrt engine: the plan does not take a batch of {count}")
+        return context
+
+    def _queue(self, context: tensorrt.IExecutionContext, count: int) -> None:
+        """All that a call does on the GPU, in order."""
+        self._buffers[INPUT].upload(self._stream, count)
+        samples = count * self._samples
+        self._widen.launch(self._stream, samples, 1, self._buffers[INPUT].address, self._input, samples)
+        if not context.execute_async_v3(self._stream.handle):
+            raise EngineError(f"tensorrt engine: a batch of {count} was not started")
+        for name in (SCORE, HEATMAP):
+            self._buffers[name].download(self._stream, count)

@@ -1,0 +1,51 @@
+"""The graph that TensorRT gets says the same as the bundle's: shown by running both."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engines.bundle import MODEL_FP16, Bundle, read_bundle
+from engines.errors import EngineError
+from engines.onnx_float import with_float_edges
+from engines.onnxruntime import open_session
+
+
+@pytest.fixture(params=["camera", "xray"])
+def shipped(request: pytest.FixtureRequest) -> Bundle:
+    """8 and 16 bits."""
+    return read_bundle(Path(str(files("engines.bundles"))) / f"simulator-{request.param}.bundle")
+
+
+def test_graph_with_float_edges_gives_the_same_answers(shipped: Bundle) -> None:
+    model, frames = shipped.file(MODEL_FP16).read_bytes(), shipped.reference().frames[:1]
+    score, heatmap = open_session(model, threads=1).run(("score", "heatmap"), {"frames": frames})
+    edited = open_session(with_float_edges(model), threads=1)
+    assert edited.get_inputs()[0].type == "tensor(float)"
+    floats = edited.run(("score", "heatmap"), {"frames": frames.astype(np.float32)})
+    np.testing.assert_allclose(floats[0], score, rtol=1e-6)
+    np.testing.assert_allclose(floats[1], heatmap, rtol=1e-5, atol=1e-6)
+
+
+def test_graph_with_float_edges_has_no_integers_but_shapes(shipped: Bundle) -> None:
+    onnx = pytest.importorskip("onnx", reason="ONNX is not installed")
+    graph = onnx.load_from_string(with_float_edges(shipped.file(MODEL_FP16).read_bytes())).graph
+    types = {tensor.data_type for tensor in graph.initializer}
+    assert types == {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.INT64}
+    onnx.checker.check_model(onnx.load_from_string(with_float_edges(shipped.file(MODEL_FP16).read_bytes())))
+
+
+def test_everything_else_stays_byte_for_byte(shipped: Bundle) -> None:
+    model = shipped.file(MODEL_FP16).read_bytes()
+    once = with_float_edges(model)
+    assert once != model
+    assert with_float_edges(once) == once
+
+
+@pytest.mark.parametrize("content", [b"not a model", b"\x3a\xff\xff\xff\x7f", b"\x3a\x05abc"])
+def test_what_is_no_model_is_refused_with_a_line(content: bytes) -> None:
+    with pytest.raises(EngineError, match="the model is not ONNX"):
+        with_float_edges(content)
