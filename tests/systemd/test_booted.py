@@ -33,7 +33,7 @@ url = "{url}"
 {mqtt}
 [cameras.{name}]
 bundle = "{bundle}"
-source = {{ kind = "simulator", frames_per_second = 10.0, good_frames = 130, defect_rate = 0.2 }}
+source = {{ kind = "simulator", frames_per_second = 10.0, good_frames = 220, defect_rate = 0.2 }}
 calibration = {{ frames = 100, max_frames = 100, false_alarms = "1 per 1000 frames" }}
 """
 
