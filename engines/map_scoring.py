@@ -14,7 +14,8 @@ Each is divided by the level that one good frame in a million is expected to rea
 (`tail_level`), so that the one which is restless on good frames speaks up less. How much the second one has to say is
 measured on good frames: R, the share of the features' variance that the place explains. The heat is
 √((R · by place)² + taught²), and what was taught is believed as far as by place / R is high close by: where parts lie
-alike it is now and then very sure of a good one, and where they do not, only it knows.
+alike it is now and then very sure of a good one, and where they do not, only it knows. Heatmaps of frames larger than
+256 pixels are smoothed.
 
 The score is hot² + whole², a squared distance as in the paper's code: its tail on good frames is about exponential,
 which is what thresholds beyond the calibration window are extrapolated with. Hot is the hottest place; whole is the
@@ -37,7 +38,7 @@ from torch.nn import functional
 from engines.bundle import Normalisation
 from engines.latent_maps import IDENTITY, Latents, MapGenerator
 from engines.place_distance import PlaceDistance, explained
-from engines.scoring import Scorer
+from engines.scoring import Scorer, gaussian_kernel, smooth
 
 # Good frames that are remembered at most: 64 values each, 64 kB in the graph.
 _REMEMBERED = 512
@@ -62,6 +63,11 @@ _CLOSE = 4
 # Parts never lie still: distances by place are taken together over so many places a side. On the simulated plate the
 # hottest place then lay on the defect for 95 % of the bad parts, for 88 % without; in the X-ray mode for 97 and 90 %.
 _TOGETHER = 3
+
+# Frames up to 256 pixels have 64 places a side. More of them see more than is asked for: they are smoothed with a
+# standard deviation of 1/80 of the side. On DeepPCB at 640 pixels (1,500 steps, one run) this took pixel AUROC from
+# 0.930 to 0.951 and PRO from 0.83 to 0.87; twice as much, or at 256 pixels any, changed both for the worse.
+_FINE_SIDE, _SMOOTHED_SHARE = 64, 1.0 / 80.0
 
 # Where the place explains less than this, it has no say.
 _LEAST_EXPLAINED = 1e-3
@@ -138,6 +144,10 @@ class MapScorer(Scorer):
         self.explained = explained(maps).clamp(min=_LEAST_EXPLAINED)
         self._measure(held_out)
 
+    def reconstruction(self, frames: Tensor) -> Tensor:
+        drawn: Tensor = self.networks(frames).reconstruction * self.networks.spread + self.networks.centre
+        return drawn
+
     def _relit(self, frames: Tensor, generator: torch.Generator) -> Tensor:
         """Frames under a lamp, or in front of a tube, that is stronger or weaker by up to `_LIGHT`."""
         dark = -self.normalise.low * self.normalise.scale - 1.0
@@ -177,7 +187,7 @@ class MapScorer(Scorer):
         close_by = functional.max_pool2d(by_place[:, None], 2 * _CLOSE + 1, 1, _CLOSE)[:, 0]
         believed = torch.minimum(taught, close_by / self.explained)
         said = self.explained * by_place
-        return (said * said + believed * believed).sqrt()
+        return _smoothed((said * said + believed * believed).sqrt())
 
     def _whole(self, identity: Tensor) -> Tensor:
         return (1.0 - (identity @ self.remembered.float().T).amax(1)).clamp(min=0.0)
@@ -190,6 +200,16 @@ def _taught_heat(latents: Latents) -> Tensor:
         for distance in map_distances(latents)[:_HEAT_LEVELS]
     ]
     return torch.stack(levels).mean(0)[:, 0]
+
+
+def _smoothed(heat: Tensor) -> Tensor:
+    """Heatmaps [N, h, w] without what is finer than anybody asks for."""
+    side = max(heat.shape[1:])
+    if side <= _FINE_SIDE:
+        return heat
+    sigma = side * _SMOOTHED_SHARE
+    kernel = gaussian_kernel(radius=math.ceil(3.0 * sigma), sigma=sigma).to(heat)
+    return smooth(heat[:, None], kernel)[:, 0]
 
 
 def tail_level(hottest: Tensor) -> Tensor:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _COLUMNS = 8
 _INK, _MUTED, _GRID = "#1b263b", "#6c757d", "#e5e7eb"
 _BLUE, _RED = "#1d6fa5", "#d1495b"
-_LINES = ("#1d6fa5", "#edae49", "#5b8e7d", "#8f6aa8", "#b07156", "#30638e")
+# One colour for each loss of any recipe.
+_LINES = ("#1d6fa5", "#edae49", "#5b8e7d", "#8f6aa8", "#b07156", "#2a9d8f", "#e07a9b", "#6d7f99")
 
 # 110 dots per inch: 1,430 pixels wide, sharp on a screen and under 1 MB.
 _DPI = 110
@@ -41,7 +42,10 @@ def draw_report(trained: Trained, scorer: Scorer, held_out: Scores, learned: Sco
     header, charts, good, strange = areas
     _draw_header(header, trained)
     losses, histogram = charts.subplots(
-        1, 2, width_ratios=(1, 1), gridspec_kw={"left": 0.06, "right": 0.98, "top": 0.88, "bottom": 0.14, "wspace": 0.5}
+        1,
+        2,
+        width_ratios=(1, 1),
+        gridspec_kw={"left": 0.075, "right": 0.98, "top": 0.88, "bottom": 0.14, "wspace": 0.5},
     )
     _draw_losses(losses, trained)
     _draw_histogram(histogram, held_out.score, learned.score)

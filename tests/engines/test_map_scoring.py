@@ -99,6 +99,17 @@ def test_where_the_place_explains_little_what_was_taught_counts_alone() -> None:
     assert float(heat[0, 24, 24]) == pytest.approx(0.08)
 
 
+def test_heatmaps_of_large_frames_are_smoothed_and_others_left_as_they_are() -> None:
+    scorer = settled()
+    scorer.levels, scorer.explained = torch.ones(2), torch.tensor(1.0)
+    for side, peak in ((64, 1.0), (160, 1.0 / (2.0 * np.pi * 2.0**2))):
+        by_place = torch.zeros(1, side, side)
+        by_place[0, 20, 30] = 1.0
+        heat = scorer._joint(torch.zeros(1, side, side), by_place)
+        assert float(heat[0, 20, 30]) == pytest.approx(peak, rel=0.01)
+        assert int(heat.argmax()) == 20 * side + 30
+
+
 @pytest.mark.parametrize(("alike", "least", "most"), [(True, 0.9, 1.0), (False, 0.0, 0.1)])
 def test_what_the_place_explains_is_measured_on_good_frames(alike: bool, least: float, most: float) -> None:
     generator = torch.Generator().manual_seed(6)
@@ -123,6 +134,18 @@ def test_light_that_comes_and_goes_moves_no_place_far() -> None:
         scorer.settle([shots(64, 1.0, 1.0)], [shots(32, 1.0, 1.0)])
         usual, brighter = (scorer.distances(shots(16, gain, gain))[1].amax((1, 2)).median() for gain in (1.0, 1.05))
     assert float(brighter) < 2.0 * float(usual)
+
+
+def test_reconstruction_is_in_the_units_of_normalised_frames() -> None:
+    """The training report shows it."""
+    scorer = settled()
+    frames = torch.rand(2, 1, 64, 48) * 2 - 1
+    with torch.no_grad():
+        scorer.networks.centre.fill_(-0.3)
+        scorer.networks.spread.fill_(0.5)
+        drawn = scorer.reconstruction(frames)
+        standardised = scorer.networks(frames).reconstruction
+    torch.testing.assert_close((drawn + 0.3) / 0.5, standardised)
 
 
 def test_remembered_frame_is_no_distance_from_itself() -> None:
