@@ -70,6 +70,7 @@ class Outbox:
         self._hint = _Hint(path.with_name(path.name + ".sequence"))
         self._reserve = path.with_name(path.name + ".reserve")
         self._incidents: list[str] = []
+        self._told: set[str] = set()
         self._last_id = 0
         self._waiting: Counter[str] = Counter()
         self._fresh: dict[int, bytes] = {}
@@ -99,7 +100,7 @@ class Outbox:
             try:
                 sequence = self._accept(camera, build, state or {}, captured_monotonic, with_pictures=True)
             except DiskFull:
-                log.warning("the disk is full: giving up waiting pictures to keep the alarms")
+                self._warn_once("the disk is full", "giving up waiting pictures to keep the alarms")
                 self._give_up_pictures()
                 sequence = self._accept(camera, build, state or {}, captured_monotonic, with_pictures=False)
         if self.on_accepted is not None:
@@ -172,8 +173,7 @@ class Outbox:
         with self._lock:
             self._change(lambda db: self._delete(db, identities), durable=False)
             if self._count() == 0:
-                self._database.shrink()
-                self._keep_reserve()
+                self._recover()
 
     def reject(self, row: Row, reason: str) -> None:
         """Moves a row that the broker will never take to the dead letters, counted and logged."""
@@ -324,7 +324,12 @@ class Outbox:
         count_up(db, "dropped_alarms", alarms)
         if pictures or alarms:
             what = f"{pictures} pictures and {alarms} messages of cleared alarms"
-            log.warning("the outbox is full (%d bytes): dropped %s", self._max_bytes, what)
+            self._warn_once("the outbox is full", f"{self._max_bytes} bytes; dropped {what}")
+
+    def _warn_once(self, what: str, text: str) -> None:
+        """Until all is delivered: a day without a broker is one line, and the counts are in `status`."""
+        log.log(logging.DEBUG if what in self._told else logging.WARNING, "%s: %s", what, text)
+        self._told.add(what)
 
     def _drop(self, db: sqlite3.Connection, limit: int, query: str) -> int:
         """Deletes what `query` finds, group by group, until no more than `limit` bytes wait."""
@@ -356,6 +361,14 @@ class Outbox:
         self._database.shrink(keep_pages=0)
         self._database.checkpoint()
         self._keep_reserve()
+
+    def _recover(self) -> None:
+        """All is delivered: room is given back, and trouble is told of again."""
+        self._database.shrink()
+        self._keep_reserve()
+        for what in sorted(self._told):
+            log.info("%s no more: all that was kept is delivered", what)
+        self._told.clear()
 
     def _keep_reserve(self) -> None:
         """Room that a full disk leaves us: without it, not even a deletion could be written."""

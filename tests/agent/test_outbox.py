@@ -74,7 +74,9 @@ A_DAY = pytest.param(432_000, 64 * 1024**2, marks=[pytest.mark.faults, pytest.ma
 
 
 @pytest.mark.parametrize(("total", "max_bytes"), [(400, 200_000), A_DAY])
-def test_a_day_offline_stays_within_the_disk(path: Path, total: int, max_bytes: int) -> None:
+def test_a_day_offline_stays_within_the_disk(
+    path: Path, total: int, max_bytes: int, caplog: pytest.LogCaptureFixture
+) -> None:
     """Alarms at five a second, compressed in time: the file is bounded, and all is waiting or counted."""
     outbox = Outbox(path, max_bytes=max_bytes)
     for number in range(total // 2):
@@ -91,6 +93,7 @@ def test_a_day_offline_stays_within_the_disk(path: Path, total: int, max_bytes: 
         rows += batch
         outbox.acknowledge([row.id for row in batch])
     assert [row.sequence for row in rows] == list(range(counts.dropped_alarms + 1, total + 1))
+    assert len([record for record in caplog.records if "the outbox is full" in record.message]) == 1, "told once"
     outbox.close()
 
 
