@@ -5,9 +5,21 @@ Excesses over a high level follow a generalised Pareto distribution, whatever th
 other appears (`EpisodeCounts.highest_levels`), so that clusters count once and the fitted tail is that of the rate of
 episodes, the thing that a budget counts.
 
-A small window says little about the tail's shape, and everything far out hangs on it. So the posterior over shape and
-scale is carried along on a grid, twice: once with a prior that leans to exponential tails (after Coles & Dixon 1999),
-for the best guess; once without one, for the limit that is promised.
+That theorem speaks of the limit, and a window is not there yet: at the levels it reaches, the shape still moves. For
+normal-like tails (normal, gamma, Weibull) it is negative and fades as 1 over the logarithm of the rarity, so that a
+generalised Pareto fitted inside the window bends down too fast beyond it and sets thresholds too low; heavy tails have
+only begun to show how heavy they are. So the shape is let move as the penultimate approximation has it (Fisher &
+Tippett 1928; Smith 1987; Gomes & de Haan 1999):
+
+    shape at rarity v = final shape + bend / (start + v),
+
+v being the logarithm of how many times rarer than the base a level is passed, start that of how rare the base itself
+is. Bend 0 is the generalised Pareto; final shape 0 is the Weibull-tail model; a normal tail has bend -1/2. The
+quantile function is the double integral of it: the tail's slope at v is scale · (1 + v / start)^bend · e^(shape v).
+
+A window says little about three numbers, and everything far out hangs on them. So their posterior is carried along on a
+grid, twice: once with a prior that leans to what scores of networks look like, for the level that is set; once without,
+and with all the doubt about the dependence, for the limit that is promised.
 """
 
 from __future__ import annotations
@@ -21,46 +33,91 @@ from scipy.special import ndtr
 
 Values = NDArray[np.float64]
 
-# Bounded below: a tail that ends at once would promise silence. Bounded above: beyond 0.5 the variance is infinite,
-# which no latent distance of a finite network has shown.
-_LEAST_SHAPE, _MOST_SHAPE = -0.3, 0.5
+# Final shapes and bends that are looked at. Above 0.4 the scores have no third moment; a bend of -1.2 is the middle of
+# a second, smaller mode of good parts, +0.3 is heavier than lognormal scores of any spread bend.
+_SHAPES = np.linspace(-0.1, 0.4, 6)
+_BENDS = np.linspace(-1.2, 0.3, 6)
 
-# The promise is given for no lighter tail than this: normal tails bend down near the window and straighten out beyond
-# it.
-_LEAST_CAUTIOUS_SHAPE = -0.1
+# What a level is set by. Scores end like exponential ones mostly, and data may say otherwise: a Cauchy prior of this
+# width on the final shape. Bends are those of normal-like tails, give or take: a normal prior.
+_SHAPE_PRIOR, _BEND_PRIOR = 0.08, (-0.6, 0.4)
 
-# Over the levels that windows reach, gamma, Weibull and normal scores bend like -0.1 to 0, lognormal and Student t
-# (4 degrees) ones like 0.1 to 0.25.
-_PRIOR_SHAPE, _PRIOR_SPREAD = -0.05, 0.1
+# The promise is given for no lighter tails than these: exponential and normal ones.
+_CAUTIOUS_SHAPE, _CAUTIOUS_BEND = 0.0, -0.6
 
-# Scales from 0.25 to 4 times the mean excess: outside it the likelihood of five excesses is nil.
-_LOG_SCALE = 1.4
+# Scales on either side of the one that explains the mean excess: so many, this many standard errors out, and at most a
+# factor of four, outside which the likelihood of five excesses is nil.
+_GRID_SCALES, _SCALE_ERRORS, _LOG_SCALE = 9, 4.0, 1.4
 
-_GRID_SHAPES, _GRID_SCALES = 13, 15
-
-# Points this far below the best in log likelihood weigh nothing.
-_DEPTH = 6.0
+# More independent excesses than this do not narrow the posterior: the model is no truer than that.
+_MOST_WORTH = 400.0
 
 # So many order statistics, evenly spaced, stand for any larger number.
-_MOST_TERMS = 500
+_MOST_TERMS = 120
+
+# Tails with less than this weight beside the best weigh nothing.
+_LEAST_WEIGHT = 1e-3
+
+# Logarithms of how much rarer than the base, at which quantile functions are tabulated: up to a factor of 1e19.
+_RARITIES = np.concatenate((np.arange(0, 3, 0.05), np.arange(3, 12, 0.2), np.arange(12, 45, 1.0)))
 
 
 @dataclass(frozen=True, slots=True)
-class Posterior:
-    """Generalised Pareto tails, weighted by how well they explain the excesses."""
+class Tails:
+    """Tails that may be, each with a weight."""
 
-    shapes: Values
-    """Shape of each tail [n]; above 0 is heavier than exponential."""
+    quantiles: Values
+    """Quantile functions at `_RARITIES`, in units of the scale: one for each shape and bend [p, r]."""
     scales: Values
-    """Scale of each tail [n], in units of the scores."""
+    """Scales that go with each of them, in units of the scores [p, s]."""
     weights: Values
-    """Weight of each tail [n], summing to 1."""
+    """Weight of each tail [p, s], summing to 1."""
 
-    def survival(self, excesses: Values) -> Values:
-        """Share of the tail beyond each excess [m]: float64 [m, n]."""
-        inside = np.maximum(1 + self.shapes * excesses[:, None] / self.scales, 0.0)
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.exp(-np.log(inside) / self.shapes))
+    def rarities(self, excesses: Values) -> tuple[Values, Values]:
+        """How rare each excess [m] is beside the base, as a logarithm, in the tails that weigh: [m, n], weights [n]."""
+        parts, weights = [], []
+        for quantile, scales, weight in zip(self.quantiles, self.scales, self.weights, strict=True):
+            matter = weight > 0
+            if matter.any():
+                parts.append(np.interp(excesses[:, None] / scales[matter], quantile, _RARITIES))
+                weights.append(weight[matter])
+        return np.concatenate(parts, axis=1), np.concatenate(weights)
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """Tails, and how much the rate of episodes at the base is known to be."""
+
+    tails: Tails
+    worth: float
+    """Independent excesses that the others are worth."""
+    frames: float
+    """Independent frames: `worth` over them is the rate of episodes at the base."""
+
+    def chance(self, rarities: Values, weights: Values, rates: Values) -> Values:
+        """Chance that episodes come at these rates [m or m, 1], per frame, or less: [m]; rarities are [m or 1, n]."""
+        with np.errstate(over="ignore"):
+            at_base = rates * self.frames * np.exp(rarities)
+        return np.asarray(_gamma_cdf(at_base, self.worth) @ weights)
+
+    def level(self, rate: float, *, quantile: float, mean: float) -> float:
+        """The excess at which the rate is at most `rate` with this chance."""
+        excesses = np.concatenate(([0.0], mean * np.geomspace(0.03, 1e4, 30)))
+        for _ in range(3):
+            likely = self.chance(*self.tails.rarities(excesses), np.array([[rate]]))
+            at = max(1, int(np.argmax(likely >= quantile)))
+            excesses = np.linspace(excesses[at - 1], excesses[at], 10)
+        return float(np.interp(quantile, likely[at - 1 : at + 1], excesses[[0, -1]]))
+
+    def rate(self, excess: float, *, quantile: float) -> float:
+        """This quantile of the rate of episodes at an excess, per frame."""
+        rarities, weights = self.tails.rarities(np.array([excess]))
+        rates = 10 * (self.worth + 1) / self.frames * np.geomspace(1e-14, 1.0, 40)
+        for _ in range(3):
+            reached = self.chance(rarities, weights, rates[:, None])
+            at = max(1, int(np.argmax(reached >= quantile)))
+            rates = np.geomspace(rates[at - 1], rates[at], 12)
+        return float(rates[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,122 +128,102 @@ class Tail:
     >>> levels = np.sort(rng.exponential(size=20_000))[::-1][:1001]
     >>> tail = fit_tail(levels, frames=20_000, dispersion=1.0)
     >>> round(tail.level(1e-4), 2)  # the 1 - 1e-4 quantile of Exp(1) is 9.21
-    8.95
+    8.72
     """
 
     base: float
     """Level above which the tail holds."""
-    excesses: int
-    """Episode levels that it was fitted to."""
-    guess: Posterior
-    """With the prior on the shape: for the best guess."""
-    cautious: Posterior
-    """Without it, and without light tails: for the limit."""
-    effective_excesses: float
-    """Independent excesses that the others are worth."""
-    effective_frames: float
-    """Frames over dispersion: effective_excesses over it is the rate of episodes at the base."""
+    mean_excess: float
+    """Mean of the episode levels' excess over it."""
+    guess: Belief
+    """With the prior: for the level."""
+    cautious: Belief
+    """Without it, without light tails, and with all the doubt about the dependence: for the promise."""
 
-    @property
-    def shape(self) -> float:
-        """Best guess at the generalised Pareto's shape."""
-        return float(self.guess.shapes @ self.guess.weights)
-
-    @property
-    def scale(self) -> float:
-        """Best guess at its scale, in units of the scores."""
-        return float(self.guess.scales @ self.guess.weights)
-
-    def level(self, rate: float) -> float:
-        """Return the return level: where the rate, per frame, is as likely below `rate` as above."""
-        excesses = np.concatenate(([0.0], self.scale * np.geomspace(0.03, 1e5, 40)))
-        for _ in range(2):
-            likely = self._chance(self.guess, self.guess.survival(excesses), np.array([[rate]]))
-            at = max(1, int(np.argmax(likely >= 0.5)))
-            excesses = np.linspace(excesses[at - 1], excesses[at], 13)
-        return self.base + float(np.interp(0.5, likely[at - 1 : at + 1], excesses[[0, -1]]))
+    def level(self, rate: float, *, quantile: float = 0.5) -> float:
+        """Return the level at which the rate of episodes, per frame, is at most `rate` with this chance."""
+        return self.base + self.guess.level(rate, quantile=quantile, mean=self.mean_excess)
 
     def rate(self, level: float, *, quantile: float = 0.5) -> float:
         """Return this quantile of the best guess at the rate of episodes at a level ≥ base, per frame."""
-        return self._rate(self.guess, level, quantile)
+        return self.guess.rate(max(level - self.base, 0.0), quantile=quantile)
 
     def upper_rate(self, level: float, *, confidence: float) -> float:
         """Return the upper limit on the rate of episodes at a level ≥ base, per frame."""
-        return self._rate(self.cautious, level, confidence)
-
-    def _rate(self, posterior: Posterior, level: float, quantile: float) -> float:
-        survival = posterior.survival(np.array([max(level - self.base, 0.0)]))
-        highest = 10 * (self.effective_excesses + 1) / self.effective_frames
-        rates = highest * np.geomspace(1e-14, 1.0, 57)
-        for _ in range(2):
-            reached = self._chance(posterior, survival, rates[:, None])
-            at = max(1, int(np.argmax(reached >= quantile)))
-            rates = np.geomspace(rates[at - 1], rates[at], 15)
-        return float(rates[-1])
-
-    def _chance(self, posterior: Posterior, survival: Values, rates: Values) -> Values:
-        """Chance that episodes come at these rates, per frame, or less: [m]; survival is [m or 1, n]."""
-        with np.errstate(divide="ignore", over="ignore"):
-            at_base = rates * self.effective_frames / survival
-        return np.asarray(_gamma_cdf(at_base, self.effective_excesses) @ posterior.weights)
+        return self.cautious.rate(max(level - self.base, 0.0), quantile=confidence)
 
 
-def fit_tail(levels: Values, *, frames: int, dispersion: float) -> Tail:
+def fit_tail(levels: Values, *, frames: int, dispersion: float, most_dispersion: float | None = None) -> Tail:
     """Fit the tail to the highest episode levels.
 
     Args:
         levels: falling [k + 1]; the last one is the base, the k before it are the excesses, k ≥ 1.
         frames: length of the statistic that the levels come from.
         dispersion: variance of the counts over a Poisson's: the likelihood is that of so many times fewer excesses.
+        most_dispersion: upper limit on it, for the promise; the same where not given.
     """
-    base, excesses = float(levels[-1]), levels[:-1] - levels[-1]
-    worth = excesses.size / dispersion
-    return Tail(
-        base=base,
-        excesses=excesses.size,
-        guess=_posterior(excesses, worth, least_shape=_LEAST_SHAPE, spread=_PRIOR_SPREAD),
-        cautious=_posterior(excesses, worth, least_shape=_LEAST_CAUTIOUS_SHAPE, spread=math.inf),
-        effective_excesses=worth,
-        effective_frames=frames / dispersion,
-    )
-
-
-def _posterior(excesses: Values, worth: float, *, least_shape: float, spread: float) -> Posterior:
-    """Weigh the tails that matter: a coarse grid first, then finer ones around the best."""
+    excesses = levels[:-1] - levels[-1]
     mean = max(float(excesses.mean()), 1e-300)
-    sample = excesses[:: max(1, excesses.size // _MOST_TERMS)] / mean
-    shapes = np.linspace(least_shape, _MOST_SHAPE, _GRID_SHAPES)
-    log_scales = np.linspace(-_LOG_SCALE, _LOG_SCALE, _GRID_SCALES)
-    for last in (False, False, True):
-        logs = _log_likelihood(sample, shapes, np.exp(log_scales)) * worth
-        logs -= 0.5 * ((shapes[:, None] - _PRIOR_SHAPE) / spread) ** 2
-        matter = logs > logs.max() - (_DEPTH if last else 2 * _DEPTH)
-        if not last:
-            shapes = _zoomed(shapes, matter.any(axis=1))
-            log_scales = _zoomed(log_scales, matter.any(axis=0))
-    rows, columns = np.nonzero(matter)
-    weights = np.exp(logs[matter] - logs.max())
-    return Posterior(_off_zero(shapes)[rows], np.exp(log_scales)[columns] * mean, weights / weights.sum())
+    start = -math.log(min(excesses.size / frames, 0.9))
+    doubt = dispersion if most_dispersion is None else most_dispersion
+    shapes, bends = (each.ravel() for each in np.meshgrid(_SHAPES, _BENDS, indexing="ij"))
+    quantiles = _quantiles(shapes, bends, start)
+    prior = -np.log1p((shapes / _SHAPE_PRIOR) ** 2) - 0.5 * ((bends - _BEND_PRIOR[0]) / _BEND_PRIOR[1]) ** 2
+    heavy = (shapes >= _CAUTIOUS_SHAPE - 1e-9) & (bends >= _CAUTIOUS_BEND - 1e-9)
+    sample = _spaced(excesses / mean)
+    beliefs = []
+    for spread, priors in ((dispersion, prior), (doubt, np.where(heavy, 0.0, -np.inf))):
+        worth = excesses.size / spread
+        tails = _posterior(sample, quantiles, shapes, bends, start, min(worth, _MOST_WORTH), priors, mean)
+        beliefs.append(Belief(tails, worth, frames / spread))
+    return Tail(float(levels[-1]), mean, *beliefs)
 
 
-def _zoomed(grid: Values, matter: NDArray[np.bool_]) -> Values:
-    """As many values, from one step before the first that matters to one step after the last."""
-    first, last = int(np.argmax(matter)), grid.size - 1 - int(np.argmax(matter[::-1]))
-    return np.linspace(grid[max(first - 1, 0)], grid[min(last + 1, grid.size - 1)], grid.size)
+def _quantiles(shapes: Values, bends: Values, start: float) -> Values:
+    """Integrate the slopes [p] over `_RARITIES`: [p, r]."""
+    slopes = np.exp(bends[:, None] * np.log1p(_RARITIES / start) + shapes[:, None] * _RARITIES)
+    steps = 0.5 * (slopes[:, 1:] + slopes[:, :-1]) * np.diff(_RARITIES)
+    return np.concatenate((np.zeros((shapes.size, 1)), np.cumsum(steps, axis=1)), axis=1)
 
 
-def _log_likelihood(sample: Values, shapes: Values, scales: Values) -> Values:
-    """Mean log likelihood of the excesses [n] at every shape and scale: float64 [shapes, scales]."""
-    shape = _off_zero(shapes)[:, None, None]
-    inside = 1 + shape * sample / scales[:, None]
-    possible = (inside > 0).all(axis=2)
-    mean_logs = np.log(np.maximum(inside, 1e-300)).mean(axis=2)
-    return np.asarray(np.where(possible, -(1 + 1 / shape[:, :, 0]) * mean_logs - np.log(scales), -np.inf))
+def _posterior(
+    sample: Values,
+    quantiles: Values,
+    shapes: Values,
+    bends: Values,
+    start: float,
+    worth: float,
+    prior: Values,
+    mean: float,
+) -> Tails:
+    """Weigh every tail by how well it explains the sample, in units of its mean."""
+    possible = np.isfinite(prior)
+    quantiles, shapes, bends, prior = quantiles[possible], shapes[possible], bends[possible], prior[possible]
+    reach = min(_LOG_SCALE, _SCALE_ERRORS / math.sqrt(worth))
+    around = np.exp(np.linspace(-reach, reach, _GRID_SCALES))
+    scales = around / _means(quantiles)[:, None]
+    logs = np.empty(scales.shape)
+    for at, quantile in enumerate(quantiles):
+        rarity = np.interp(sample / scales[at][:, None], quantile, _RARITIES)
+        slope = bends[at] * np.log1p(rarity / start) + shapes[at] * rarity
+        logs[at] = -(rarity + slope).mean(axis=1) - np.log(scales[at])
+    logs = logs * worth + prior[:, None]
+    weights = np.exp(logs - logs.max())
+    weights[weights < _LEAST_WEIGHT] = 0.0
+    return Tails(quantiles, scales * mean, weights / weights.sum())
 
 
-def _off_zero(shapes: Values) -> Values:
-    """Shape 0, the exponential tail, as the limit that it is."""
-    return np.asarray(np.where(np.abs(shapes) < 1e-6, 1e-6, shapes))
+def _means(quantiles: Values) -> Values:
+    """Mean excess of each tail, in units of its scale."""
+    weighed = quantiles * np.exp(-_RARITIES)
+    return np.asarray((0.5 * (weighed[:, 1:] + weighed[:, :-1]) * np.diff(_RARITIES)).sum(axis=1))
+
+
+def _spaced(falling: Values) -> Values:
+    """Evenly spaced order statistics, at most `_MOST_TERMS` of them."""
+    if falling.size <= _MOST_TERMS:
+        return falling
+    return falling[((np.arange(_MOST_TERMS) + 0.5) / _MOST_TERMS * falling.size).astype(int)]
 
 
 def _gamma_cdf(values: Values, shape: float) -> Values:

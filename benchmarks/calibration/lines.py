@@ -93,7 +93,7 @@ class Truth:
     def __init__(self, correlation: float, rule: Rule, *, frames: int, seed: int) -> None:
         """Simulate so many frames, in stretches of a million."""
         generator = np.random.default_rng(seed)
-        self.levels = np.linspace(-1.0, 7.0, 801)
+        self.levels = np.linspace(-5.0, 7.0, 1201)
         counts, above, total = np.zeros(self.levels.size), np.zeros(self.levels.size), 0
         for _ in range(max(1, frames // 1_000_000)):
             statistic = rule.statistic(gaussian_ar1(generator, correlation, (1, 1_000_000))[0])
