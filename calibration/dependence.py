@@ -21,8 +21,8 @@ from calibration.episodes import EpisodeCounts, episode_starts
 # under 10 % short, measured at lag-1 correlation 0.98.
 _TIMES_PER_BLOCK = 5.0
 
-# More blocks than this narrow the limit on the dispersion by little (it lies 23 % above at 200, 15 % at 400) and shorten
-# the blocks.
+# More blocks than this narrow the limit on the dispersion by little (23 % above the estimate at 200, 15 % at 400) and
+# shorten the blocks.
 _MOST_BLOCKS = 200
 
 # With fewer blocks than this a window has not seen its own slow movements often enough to vouch for anything.
@@ -133,9 +133,7 @@ def dispersion(
     wanted = [min(math.ceil(each * blocks), levels.size) - 1 for each in _EPISODES_PER_BLOCK]
     found = [_index(statistic, levels[at], blocks, block_frames, quiet_frames) for at in set(wanted) if at >= 0]
     estimate = max([1.0, *found]) if blocks >= LEAST_BLOCKS else max([_usual(autocorrelation_time), *found])
-    upper = (
-        estimate * (blocks - 1) / float(chdtri(blocks - 1, confidence)) if blocks >= LEAST_BLOCKS else math.inf
-    )
+    upper = estimate * (blocks - 1) / float(chdtri(blocks - 1, confidence)) if blocks >= LEAST_BLOCKS else math.inf
     return Dispersion(estimate=estimate, upper=upper, blocks=blocks, block_frames=block_frames)
 
 

@@ -16,7 +16,7 @@ from calibration.rule import Rule
 from calibration.tail import Tail, fit_tail
 
 # Episode levels that the tail is fitted to: at most this share of the frames lies above the base level ...
-_TAIL_SHARE = 0.08
+_TAIL_SHARE = 0.12
 # ... and no more than frames ** (2/3), so that a longer window looks further out (Scarrott & MacDonald 2012, section
 # 2).
 _TAIL_POWER = 2 / 3
