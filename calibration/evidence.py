@@ -16,10 +16,20 @@ from calibration.rule import Rule
 from calibration.tail import Tail, fit_tail
 
 # Episode levels that the tail is fitted to: at most this share of the frames lies above the base level ...
-_TAIL_SHARE = 0.15
+_TAIL_SHARE = 0.12
 # ... and no more than frames ** (2/3), so that a longer window looks further out (Scarrott & MacDonald 2012, section
 # 2).
 _TAIL_POWER = 2 / 3
+
+# A window too short to limit its own dispersion: the promise reckons with this many times the estimate (the usual
+# limit from eight blocks), and so does any longer one with a wider limit.
+_MOST_DOUBT = 4.0
+
+# A certificate rests on at least so many episodes ...
+_LEAST_EPISODES = 2
+# ... unless the independent frames alone are worth so many alarms of the budget. With fewer of both it would rest on
+# the highest frame and a guess at the dependence, and that frame lies so high that defects hide under it.
+_PLENTY_OF_SPANS = 4.0
 
 # Quiet times that a window must hold for its episodes to be counted by that quiet time.
 _LEAST_QUIET_TIMES = 50
@@ -78,7 +88,8 @@ class Evidence:
 
     def lowest_certified(self, allowed: float) -> float | None:
         """The lowest level, going down from the top, whose upper rate keeps the budget; None where none does."""
-        if not self.upper_rate(np.array([0]))[0] <= allowed:
+        fewest = 0 if self.effective_sample_size * allowed >= _PLENTY_OF_SPANS else _LEAST_EPISODES
+        if not self.upper_rate(np.array([fewest]))[0] <= allowed:
             return None
         most = min(int(allowed * self.counts.frames) + 1, self.counts.frames)
         levels = self.counts.highest_levels(most)
@@ -94,7 +105,13 @@ class Evidence:
         if levels.size < 3:
             # A statistic that hardly moves has no episodes to speak of: its highest values stand in for them.
             levels = np.sort(self.statistic)[: -max(many, 2) - 2 : -1]
-        return fit_tail(levels, frames=self.counts.frames, dispersion=self.dispersion.estimate)
+        spread = self.dispersion
+        return fit_tail(
+            levels,
+            frames=self.counts.frames,
+            dispersion=spread.estimate,
+            most_dispersion=min(spread.upper, _MOST_DOUBT * spread.estimate),
+        )
 
     def frames_needed(self, allowed: float) -> int:
         """Frames of window that would certify the budget, rounded up to two digits."""
@@ -102,7 +119,10 @@ class Evidence:
         blocks = max(spread.blocks, 50)
         # By as much as the upper limit lies above the estimate, and what the estimate itself may be short of.
         inflated = spread.estimate * (1 + 7 / math.sqrt(blocks))
-        least = max(-math.log(self.miss) * inflated / allowed, 2 * LEAST_BLOCKS * spread.block_frames)
+        by_episodes = float(gammaincinv(_LEAST_EPISODES / inflated + 1, 1 - self.miss)) * inflated / allowed
+        time = self.frames / self.effective_sample_size
+        by_sample = max(-math.log(self.miss) * inflated, _PLENTY_OF_SPANS * time) / allowed
+        least = max(min(by_episodes, by_sample), 2 * LEAST_BLOCKS * spread.block_frames)
         return _round_up(max(least, self.counts.frames + 1))
 
 

@@ -12,6 +12,7 @@ windows reach covers gamma, Weibull, normal, moderately lognormal and Student t 
 
 Widest stretch first: those above it are set aside and the rest is judged anew, so that one group of suspects casts no
 suspicion on the next.
+Frames between or beside suspects that lie nearer to them than to the good ones go with them.
 A single odd frame must lie far out to be suspected; many, or sudden ones, need not.
 """
 
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import label
 from scipy.special import gammainc
 
 from calibration.dependence import autocorrelation_time
@@ -104,7 +106,16 @@ def suspected_frames(scores: Values) -> tuple[Mask, float]:
         if found is None:
             break
         level = found
-    return scores > level, level
+    return _with_neighbours(scores, scores > level), level
+
+
+def _with_neighbours(scores: Values, suspected: Mask) -> Mask:
+    """Suspected frames, and the unbroken runs of frames around them that lie nearer to them than to the good ones."""
+    if not suspected.any() or suspected.all():
+        return suspected
+    good = float(np.quantile(scores[~suspected], _SCORE_QUANTILES[1]))
+    runs, _ = label(scores > 0.5 * (good + float(scores[suspected].min())))
+    return suspected | np.isin(runs, np.unique(runs[suspected & (runs > 0)]))
 
 
 def _suspicious_level(scores: Values) -> float | None:

@@ -5,9 +5,12 @@ Excesses over a high level follow a generalised Pareto distribution, whatever th
 other appears (`EpisodeCounts.highest_levels`), so that clusters count once and the fitted tail is that of the rate of
 episodes, the thing that a budget counts.
 
-A small window says little about the tail's shape, and everything far out hangs on it. So the posterior over shape and
-scale is carried along on a grid, twice: once with a prior that leans to exponential tails (after Coles & Dixon 1999),
-for the best guess; once without one, for the limit that is promised.
+That theorem speaks of the limit, which a window does not reach, so the shape may still move
+(`calibration.penultimate`).
+
+A window says little about three numbers, and everything far out hangs on them. So their posterior is carried along on a
+grid, twice: once with a prior that leans to what scores of networks look like, for the level that is set; once without,
+and with all the doubt about the dependence, for the limit that is promised.
 """
 
 from __future__ import annotations
@@ -19,48 +22,62 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from calibration.penultimate import BENDS, SHAPES, Family, Tails
+
 Values = NDArray[np.float64]
 
-# Bounded below: a tail that ends at once would promise silence. Bounded above: beyond 0.5 the variance is infinite,
-# which no latent distance of a finite network has shown.
-_LEAST_SHAPE, _MOST_SHAPE = -0.3, 0.5
+# What a level is set by. Scores end like exponential ones mostly, and data may say otherwise: a Cauchy prior of this
+# width on the final shape. Bends are those of normal-like tails or of a second mode, give or take: a normal prior.
+_SHAPE_PRIOR, _BEND_PRIOR = 0.08, (-0.8, 0.6)
 
-# The promise is given for no lighter tail than this: normal tails bend down near the window and straighten out beyond
-# it.
-_LEAST_CAUTIOUS_SHAPE = -0.1
+# The promise is given for no lighter tails than these: exponential and normal ones.
+_CAUTIOUS_SHAPE, _CAUTIOUS_BEND = 0.0, -0.6
 
-# Over the levels that windows reach, gamma, Weibull and normal scores bend like -0.1 to 0, lognormal and Student t
-# (4 degrees) ones like 0.1 to 0.25.
-_PRIOR_SHAPE, _PRIOR_SPREAD = -0.05, 0.1
+# More independent excesses than this do not narrow the posterior: the model is no truer than that.
+_MOST_WORTH = 400.0
 
-# Scales from 0.25 to 4 times the mean excess: outside it the likelihood of five excesses is nil.
-_LOG_SCALE = 1.4
-
-_GRID_SHAPES, _GRID_SCALES = 13, 15
-
-# Points this far below the best in log likelihood weigh nothing.
-_DEPTH = 6.0
+# Where levels and rates are looked for first, coarsely: in units of the mean excess, and of the highest rate.
+_EXCESSES = np.concatenate(([0.0], np.geomspace(0.03, 1e4, 30)))
+_RATES = np.geomspace(1e-14, 1.0, 40)
 
 # So many order statistics, evenly spaced, stand for any larger number.
-_MOST_TERMS = 500
+_MOST_TERMS = 120
 
 
 @dataclass(frozen=True, slots=True)
-class Posterior:
-    """Generalised Pareto tails, weighted by how well they explain the excesses."""
+class Belief:
+    """Tails, and how much the rate of episodes at the base is known to be."""
 
-    shapes: Values
-    """Shape of each tail [n]; above 0 is heavier than exponential."""
-    scales: Values
-    """Scale of each tail [n], in units of the scores."""
-    weights: Values
-    """Weight of each tail [n], summing to 1."""
+    tails: Tails
+    worth: float
+    """Independent excesses that the others are worth."""
+    frames: float
+    """Independent frames: `worth` over them is the rate of episodes at the base."""
 
-    def survival(self, excesses: Values) -> Values:
-        """Share of the tail beyond each excess [m]: float64 [m, n]."""
-        inside = np.maximum(1 + self.shapes * excesses[:, None] / self.scales, 0.0)
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.exp(-np.log(inside) / self.shapes))
+    def chance(self, rarities: Values, rates: Values) -> Values:
+        """Chance that episodes come at these rates [m or m, 1], per frame, or less: [m]; rarities are [m or 1, n]."""
+        with np.errstate(over="ignore"):
+            at_base = rates * self.frames * np.exp(rarities)
+        return np.asarray(_gamma_cdf(at_base, self.worth) @ self.tails.weights)
+
+    def excess(self, rate: float, *, quantile: float) -> float:
+        """The excess, in units of the mean, at which the rate is at most `rate` with this chance."""
+        excesses = _EXCESSES
+        for _ in range(3):
+            likely = self.chance(self.tails.rarities(excesses), np.array([[rate]]))
+            at = max(1, int(np.argmax(likely >= quantile)))
+            excesses = np.linspace(excesses[at - 1], excesses[at], 10)
+        return float(np.interp(quantile, likely[at - 1 : at + 1], excesses[[0, -1]]))
+
+    def rate(self, excess: float, *, quantile: float) -> float:
+        """This quantile of the rate of episodes at an excess, in units of the mean, per frame."""
+        rarities = self.tails.rarities(np.array([excess]))
+        rates = 10 * (self.worth + 1) / self.frames * _RATES
+        for _ in range(3):
+            reached = self.chance(rarities, rates[:, None])
+            at = max(1, int(np.argmax(reached >= quantile)))
+            rates = np.geomspace(rates[at - 1], rates[at], 12)
+        return float(rates[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,122 +88,73 @@ class Tail:
     >>> levels = np.sort(rng.exponential(size=20_000))[::-1][:1001]
     >>> tail = fit_tail(levels, frames=20_000, dispersion=1.0)
     >>> round(tail.level(1e-4), 2)  # the 1 - 1e-4 quantile of Exp(1) is 9.21
-    8.95
+    8.74
     """
 
     base: float
     """Level above which the tail holds."""
-    excesses: int
-    """Episode levels that it was fitted to."""
-    guess: Posterior
-    """With the prior on the shape: for the best guess."""
-    cautious: Posterior
-    """Without it, and without light tails: for the limit."""
-    effective_excesses: float
-    """Independent excesses that the others are worth."""
-    effective_frames: float
-    """Frames over dispersion: effective_excesses over it is the rate of episodes at the base."""
+    mean_excess: float
+    """Mean of the episode levels' excess over it."""
+    guess: Belief
+    """With the prior: for the level."""
+    cautious: Belief
+    """Without it, without light tails, and with all the doubt about the dependence: for the promise."""
 
-    @property
-    def shape(self) -> float:
-        """Best guess at the generalised Pareto's shape."""
-        return float(self.guess.shapes @ self.guess.weights)
-
-    @property
-    def scale(self) -> float:
-        """Best guess at its scale, in units of the scores."""
-        return float(self.guess.scales @ self.guess.weights)
-
-    def level(self, rate: float) -> float:
-        """Return the return level: where the rate, per frame, is as likely below `rate` as above."""
-        excesses = np.concatenate(([0.0], self.scale * np.geomspace(0.03, 1e5, 40)))
-        for _ in range(2):
-            likely = self._chance(self.guess, self.guess.survival(excesses), np.array([[rate]]))
-            at = max(1, int(np.argmax(likely >= 0.5)))
-            excesses = np.linspace(excesses[at - 1], excesses[at], 13)
-        return self.base + float(np.interp(0.5, likely[at - 1 : at + 1], excesses[[0, -1]]))
+    def level(self, rate: float, *, quantile: float = 0.5) -> float:
+        """Return the level at which the rate of episodes, per frame, is at most `rate` with this chance."""
+        return self.base + self.mean_excess * self.guess.excess(rate, quantile=quantile)
 
     def rate(self, level: float, *, quantile: float = 0.5) -> float:
         """Return this quantile of the best guess at the rate of episodes at a level ≥ base, per frame."""
-        return self._rate(self.guess, level, quantile)
+        return self.guess.rate(self._excess(level), quantile=quantile)
 
     def upper_rate(self, level: float, *, confidence: float) -> float:
         """Return the upper limit on the rate of episodes at a level ≥ base, per frame."""
-        return self._rate(self.cautious, level, confidence)
+        return self.cautious.rate(self._excess(level), quantile=confidence)
 
-    def _rate(self, posterior: Posterior, level: float, quantile: float) -> float:
-        survival = posterior.survival(np.array([max(level - self.base, 0.0)]))
-        highest = 10 * (self.effective_excesses + 1) / self.effective_frames
-        rates = highest * np.geomspace(1e-14, 1.0, 57)
-        for _ in range(2):
-            reached = self._chance(posterior, survival, rates[:, None])
-            at = max(1, int(np.argmax(reached >= quantile)))
-            rates = np.geomspace(rates[at - 1], rates[at], 15)
-        return float(rates[-1])
-
-    def _chance(self, posterior: Posterior, survival: Values, rates: Values) -> Values:
-        """Chance that episodes come at these rates, per frame, or less: [m]; survival is [m or 1, n]."""
-        with np.errstate(divide="ignore", over="ignore"):
-            at_base = rates * self.effective_frames / survival
-        return np.asarray(_gamma_cdf(at_base, self.effective_excesses) @ posterior.weights)
+    def _excess(self, level: float) -> float:
+        return max(level - self.base, 0.0) / self.mean_excess
 
 
-def fit_tail(levels: Values, *, frames: int, dispersion: float) -> Tail:
+def fit_tail(levels: Values, *, frames: int, dispersion: float, most_dispersion: float | None = None) -> Tail:
     """Fit the tail to the highest episode levels.
 
     Args:
         levels: falling [k + 1]; the last one is the base, the k before it are the excesses, k ≥ 1.
         frames: length of the statistic that the levels come from.
         dispersion: variance of the counts over a Poisson's: the likelihood is that of so many times fewer excesses.
+        most_dispersion: upper limit on it, for the promise; the same where not given.
     """
-    base, excesses = float(levels[-1]), levels[:-1] - levels[-1]
-    worth = excesses.size / dispersion
-    return Tail(
-        base=base,
-        excesses=excesses.size,
-        guess=_posterior(excesses, worth, least_shape=_LEAST_SHAPE, spread=_PRIOR_SPREAD),
-        cautious=_posterior(excesses, worth, least_shape=_LEAST_CAUTIOUS_SHAPE, spread=math.inf),
-        effective_excesses=worth,
-        effective_frames=frames / dispersion,
-    )
-
-
-def _posterior(excesses: Values, worth: float, *, least_shape: float, spread: float) -> Posterior:
-    """Weigh the tails that matter: a coarse grid first, then finer ones around the best."""
+    excesses = levels[:-1] - levels[-1]
     mean = max(float(excesses.mean()), 1e-300)
-    sample = excesses[:: max(1, excesses.size // _MOST_TERMS)] / mean
-    shapes = np.linspace(least_shape, _MOST_SHAPE, _GRID_SHAPES)
-    log_scales = np.linspace(-_LOG_SCALE, _LOG_SCALE, _GRID_SCALES)
-    for last in (False, False, True):
-        logs = _log_likelihood(sample, shapes, np.exp(log_scales)) * worth
-        logs -= 0.5 * ((shapes[:, None] - _PRIOR_SHAPE) / spread) ** 2
-        matter = logs > logs.max() - (_DEPTH if last else 2 * _DEPTH)
-        if not last:
-            shapes = _zoomed(shapes, matter.any(axis=1))
-            log_scales = _zoomed(log_scales, matter.any(axis=0))
-    rows, columns = np.nonzero(matter)
-    weights = np.exp(logs[matter] - logs.max())
-    return Posterior(_off_zero(shapes)[rows], np.exp(log_scales)[columns] * mean, weights / weights.sum())
+    start = -math.log(min(excesses.size / frames, 0.9))
+    doubt = dispersion if most_dispersion is None else most_dispersion
+    family, sample = Family.above(start), _spaced(excesses / mean)
+    beliefs = []
+    for spread, log_prior in ((dispersion, _log_prior()), (doubt, _cautious_log_prior())):
+        worth = excesses.size / spread
+        tails = family.posterior(sample, min(worth, _MOST_WORTH), log_prior)
+        beliefs.append(Belief(tails, worth, frames / spread))
+    return Tail(float(levels[-1]), mean, *beliefs)
 
 
-def _zoomed(grid: Values, matter: NDArray[np.bool_]) -> Values:
-    """As many values, from one step before the first that matters to one step after the last."""
-    first, last = int(np.argmax(matter)), grid.size - 1 - int(np.argmax(matter[::-1]))
-    return np.linspace(grid[max(first - 1, 0)], grid[min(last + 1, grid.size - 1)], grid.size)
+def _log_prior() -> Values:
+    """Of each shape and bend, for the best guess."""
+    middle, width = _BEND_PRIOR
+    return np.asarray(-np.log1p((SHAPES / _SHAPE_PRIOR) ** 2) - 0.5 * ((BENDS - middle) / width) ** 2)
 
 
-def _log_likelihood(sample: Values, shapes: Values, scales: Values) -> Values:
-    """Mean log likelihood of the excesses [n] at every shape and scale: float64 [shapes, scales]."""
-    shape = _off_zero(shapes)[:, None, None]
-    inside = 1 + shape * sample / scales[:, None]
-    possible = (inside > 0).all(axis=2)
-    mean_logs = np.log(np.maximum(inside, 1e-300)).mean(axis=2)
-    return np.asarray(np.where(possible, -(1 + 1 / shape[:, :, 0]) * mean_logs - np.log(scales), -np.inf))
+def _cautious_log_prior() -> Values:
+    """Of each shape and bend, for the promise: all alike, but for the lighter ones, which are left out."""
+    heavy = (SHAPES >= _CAUTIOUS_SHAPE - 1e-9) & (BENDS >= _CAUTIOUS_BEND - 1e-9)
+    return np.asarray(np.where(heavy, 0.0, -np.inf))
 
 
-def _off_zero(shapes: Values) -> Values:
-    """Shape 0, the exponential tail, as the limit that it is."""
-    return np.asarray(np.where(np.abs(shapes) < 1e-6, 1e-6, shapes))
+def _spaced(falling: Values) -> Values:
+    """Evenly spaced order statistics, at most `_MOST_TERMS` of them."""
+    if falling.size <= _MOST_TERMS:
+        return falling
+    return falling[((np.arange(_MOST_TERMS) + 0.5) / _MOST_TERMS * falling.size).astype(int)]
 
 
 def _gamma_cdf(values: Values, shape: float) -> Values:

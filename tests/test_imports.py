@@ -104,3 +104,10 @@ def test_the_agent_loads_nothing_heavy() -> None:
     code = f"import sys, agent.service, agent.cli; print([name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_calibration_does_not_load_scipy_stats() -> None:
+    """It takes a second, of every command's start; `scipy.special` has what is needed of it."""
+    code = "import sys, calibration; print('scipy.stats' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

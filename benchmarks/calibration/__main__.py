@@ -51,11 +51,16 @@ def _run(work: Path, windows: tuple[int, ...], *, lines: int, seed: int) -> None
             if path.exists():
                 continue
             if correlation not in truths:
-                truths[correlation] = {rule: Truth(correlation, rule, frames=20_000_000, seed=17) for rule in RULES}
+                truths[correlation] = {rule: _truth(work.parent, correlation, rule) for rule in RULES}
             start = time.monotonic()
             cells = run_cells(correlation, frames, truths[correlation], lines=lines, seed=seed)
             path.write_text(json.dumps([tables.row(cell) for cell in cells]))
             print(f"{frames} frames, correlation {correlation}: {time.monotonic() - start:.0f} s", file=sys.stderr)
+
+
+def _truth(folder: Path, correlation: float, rule: Rule) -> Truth:
+    path = folder / f"truth-{correlation:.2f}-{rule.k}-of-{rule.n}.npz"
+    return Truth.kept(path, correlation, rule, frames=20_000_000, seed=17)
 
 
 def _speed() -> dict[str, float]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,7 +94,7 @@ class Truth:
     def __init__(self, correlation: float, rule: Rule, *, frames: int, seed: int) -> None:
         """Simulate so many frames, in stretches of a million."""
         generator = np.random.default_rng(seed)
-        self.levels = np.linspace(-1.0, 7.0, 801)
+        self.levels = np.linspace(-5.0, 7.0, 1201)
         counts, above, total = np.zeros(self.levels.size), np.zeros(self.levels.size), 0
         for _ in range(max(1, frames // 1_000_000)):
             statistic = rule.statistic(gaussian_ar1(generator, correlation, (1, 1_000_000))[0])
@@ -102,6 +103,18 @@ class Truth:
             total += statistic.size
         self._log_rate = self._smooth(counts, total, rule)
         self._above = above / total
+
+    @classmethod
+    def kept(cls, path: Path, correlation: float, rule: Rule, *, frames: int, seed: int) -> Truth:
+        """Take it from a file, or simulate it and write the file."""
+        if not path.exists():
+            simulated = cls(correlation, rule, frames=frames, seed=seed)
+            np.savez(path, levels=simulated.levels, log_rate=simulated._log_rate, above=simulated._above)
+            return simulated
+        truth = cls.__new__(cls)
+        with np.load(path) as file:
+            truth.levels, truth._log_rate, truth._above = file["levels"], file["log_rate"], file["above"]
+        return truth
 
     def _smooth(self, counts: Values, total: int, rule: Rule) -> Values:
         """Log rate; beyond 400 episodes by a parabola in the level, which Gaussian tails follow."""

@@ -190,3 +190,10 @@ def test_window_too_short_for_its_rule_is_refused() -> None:
 def test_finish_before_anything_came_is_refused() -> None:
     with pytest.raises(CalibrationError):
         window().finish(**FINISH)
+
+
+def test_suspected_frames_take_the_frames_between_them_along() -> None:
+    """A defect in sight for three frames is left out whole, though the middle one scores a little less."""
+    values = scores(300, correlation=0.7, seed=4)
+    values[100:103] += 25.0
+    assert np.flatnonzero(suspected_frames(values)[0]).tolist() == [100, 101, 102]
