@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import os
 from dataclasses import dataclass
@@ -34,12 +35,15 @@ class Images:
     bad: tuple[Path, ...]
     masks: Path | None
     """Folder with a mask for each bad image, under the same stem."""
+    whole: bool = False
+    """At the images' own size, as `train --size` has it, also where that is above what is chosen by itself."""
 
     @property
     def size(self) -> int:
         """Side of the model's input, pixels."""
         longest = int(max(read_image(self.train[0]).shape[:2]))
-        return min(_LARGEST, -(-longest // _STEP) * _STEP)
+        own = -(-longest // _STEP) * _STEP
+        return own if self.whole else min(_LARGEST, own)
 
 
 def data_folder() -> Path:
@@ -57,7 +61,11 @@ def find_set(name: str, work: Path) -> list[Images]:
     """The tasks of a set, of `set_names()`; pictures that have to be made first go to `work`."""
     if name == "mnist":
         return [_digit(digit, work / "mnist", data_folder() / "mnist") for digit in range(_DIGITS)]
-    return [_simulated(name, work) if name in ("camera", "xray") else _folder(name, data_folder() / name)]
+    images = _simulated(name, work) if name in ("camera", "xray") else _folder(name, data_folder() / name)
+    if name != "deeppcb":
+        return [images]
+    # Its defects are of ten pixels in 640: shrunk to what is chosen by itself, of four.
+    return [images, dataclasses.replace(images, name=f"{name}-640", whole=True)]
 
 
 def _folder(name: str, root: Path) -> Images:

@@ -46,14 +46,15 @@ def _main_table(runs: Sequence[dict[str, Any]]) -> list[str]:
     groups = defaultdict(list)
     for run in runs:
         if run["ablation"] == "as it is":
-            groups[run["set"], run["minutes"]].append(run)
+            name = run["set"] if run["set"] == "mnist" else run["images"]
+            groups[name, run["minutes"]].append(run)
     lines = [
         "| set | minutes | runs | AUROC | pixel AUROC | PRO | hit | ms a frame | steps | wanted |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for (name, minutes), group in sorted(groups.items()):
         cells = " | ".join(_spread([run["figures"][column] for run in group], column) for column in _COLUMNS)
-        lines.append(f"| {name} | {minutes:g} | {len(group)} | {cells} | {_WANTED.get(name, '')} |")
+        lines.append(f"| {name} | {minutes:g} | {len(group)} | {cells} | {_WANTED.get(name.split('-')[0], '')} |")
     return [*lines, ""]
 
 
