@@ -154,7 +154,7 @@ def _spaced(falling: Values) -> Values:
     """Evenly spaced order statistics, at most `_MOST_TERMS` of them."""
     if falling.size <= _MOST_TERMS:
         return falling
-    return falling[((np.arange(_MOST_TERMS) + 0.5) / _MOST_TERMS * falling.size).astype(int)]
+    return np.asarray(falling[((np.arange(_MOST_TERMS) + 0.5) / _MOST_TERMS * falling.size).astype(int)])
 
 
 def _gamma_cdf(values: Values, shape: float) -> Values:
