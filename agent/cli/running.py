@@ -69,7 +69,7 @@ def recalibrate(
     false_alarms: Annotated[str | None, typer.Option(help='Budget, such as "1 per shift".')] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would do, and go on as before.")] = False,
     cancel: Annotated[bool, typer.Option("--cancel", help="Give up the recalibration under way.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Use it without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Use it without asking, as without a terminal.")] = False,
     socket: Socket = None,
     config: MaybeConfig = None,
 ) -> None:

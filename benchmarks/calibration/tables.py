@@ -175,8 +175,9 @@ def _certified(rows: list[Row]) -> str:
     lines = [
         "## What it takes to certify",
         "Share of lines certified / share of the certified lines that keep the budget (worst of five distributions and "
-        "three rules). Budgets per hour, shift and day need more than 100,000 frames: a window four to six spans "
-        "long, that is 4 hours for one an hour, 1.5 days for one a shift, 4 days for one a day.",
+        "three rules). Budgets per hour, shift and day need more than 100,000 frames: a window five to nine spans "
+        "long, the more the longer the frames depend on each other, that is 5 to 9 hours for one an hour, 2 to 3 days "
+        "for one a shift, 5 to 9 days for one a day.",
         "",
     ]
     for budget in map(str, BUDGETS[:2]):
