@@ -107,6 +107,11 @@ class Mosquitto:
             self._signal(signal.SIGTERM)
             self._wait()
 
+    def end(self) -> None:
+        """However it is, it is gone: for the end of a test, which wants nothing kept."""
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+
     def _wait(self) -> None:
         assert self._process is not None
         self._process.wait(10)

@@ -55,4 +55,4 @@ def mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
 
     yield start
     for broker in brokers:
-        broker.stop()
+        broker.end()
