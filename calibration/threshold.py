@@ -32,7 +32,7 @@ PEAKS_OVER_THRESHOLD = "peaks over threshold"
 
 # Chance, by the best guess, that an extrapolated level is higher than the budget needs. At 1/4 short windows would hide
 # fewer defects (next to no cell of benchmarks/calibration under 90 % of what the right level finds), for ten times the
-# false alarms: on the simulator's X-ray line, 0.6 a minute from windows of 75 parts instead of 0.1.
+# false alarms: on the simulator's X-ray line, with an earlier model, 0.6 a minute from windows of 75 parts, not 0.1.
 _TOO_HIGH = 1 / 2
 
 # Under this many frames neither a dependence nor a tail can be told from noise.

@@ -249,7 +249,7 @@ class DefaultRecipe(Recipe):
 
 
 def _part(frames: Tensor, progress: float, rng: np.random.Generator) -> tuple[Tensor, Window]:
-    """What a step learns from: frames [N, C, H, W] halved until half of the time is over, and a window of large ones.
+    """What a step learns from: frames [N, C, H, W] halved for `_SMALL_UNTIL` of the time, and a window of large ones.
 
     What damage looks like is learned sooner from many small frames; what it looks like at full size, from large ones.
     Every frame is taken as often as makes up for the pixels that it lost.

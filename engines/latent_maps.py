@@ -1,4 +1,4 @@
-"""The default networks: encoder → decoder → encoder, fully convolutional, with latents at three scales and a whole one.
+"""The default networks: encoder → decoder → encoder, fully convolutional, with latents at four scales and a whole one.
 
 Departures from GANomaly's networks (Akcay et al. 2018, section 3.1), each for a reason that was measured:
 

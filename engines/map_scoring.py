@@ -43,8 +43,8 @@ from engines.scoring import Scorer, gaussian_kernel, smooth
 # Good frames that are remembered at most: 64 values each, 64 kB in the graph.
 _REMEMBERED = 512
 
-# Weight of the whole frame beside the hottest place. On short trainings 0.3 to 0.5 kept MNIST's hardest digit at 0.90
-# to 0.93 (alone 0.94) and cost DeepPCB and the simulator up to 0.02; 1 cost them 0.05 to 0.08.
+# Weight of the whole frame beside the hottest place. With an earlier recipe 0.3 to 0.5 cost DeepPCB and the simulator
+# up to 0.02, 1 cost them 0.05 to 0.08. For MNIST it is too low: digit 9, 3,000 steps, 0.76; the whole alone, 0.86.
 _WHOLE_WEIGHT = 0.4
 # A smaller difference between descriptions than 1 − cos = 0.01 says nothing: on parts that are all the same it is
 # rounding.
@@ -61,12 +61,14 @@ _LEVEL_FRAMES = 1_000_000
 _CLOSE = 4
 
 # Parts never lie still: distances by place are taken together over so many places a side. On the simulated plate the
-# hottest place then lay on the defect for 95 % of the bad parts, for 88 % without; in the X-ray mode for 97 and 90 %.
+# hottest place then lay on the defect for 95 % of the bad parts, for 88 % without; in the X-ray mode for 97 and 90 %
+# (masks at the heatmap's resolution, as are places; one model each).
 _TOGETHER = 3
 
 # Frames up to 256 pixels have 64 places a side. More of them see more than is asked for: they are smoothed with a
 # standard deviation of 1/80 of the side. On DeepPCB at 640 pixels (1,500 steps, one run) this took pixel AUROC from
-# 0.930 to 0.951 and PRO from 0.83 to 0.87; twice as much, or at 256 pixels any, changed both for the worse.
+# 0.930 to 0.951 and PRO from 0.83 to 0.87, twice as much to 0.943 and 0.84. At 256 pixels one place of it changed next
+# to nothing, two made both worse.
 _FINE_SIDE, _SMOOTHED_SHARE = 64, 1.0 / 80.0
 
 # Where the place explains less than this, it has no say.

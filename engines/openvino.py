@@ -67,8 +67,8 @@ class OpenVinoEngine(Engine):
                 self._requests[count] = core.compile_model(each, "CPU", options).create_infer_request()
         except RuntimeError as error:
             # The sandbox of the service, MemoryDenyWriteExecute=, says it in these words.
-            hint = "; the service needs the drop-in openvino.conf" if "can't protect" in str(error) else ""
-            raise EngineError(f"openvino engine: the model cannot be compiled ({_line(error)}){hint}") from error
+            advice = "; the service needs the drop-in openvino.conf" if "can't protect" in str(error) else ""
+            raise EngineError(f"openvino engine: the model cannot be compiled ({_line(error)}){advice}") from error
         self.detail = f"OpenVINO {_version()}, {hint}"
 
     def _score(self, frames: Frames) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -12,7 +12,7 @@ from agent.doctor.machine import output
 from agent.errors import InspectdError
 from agent.places import SERVICE_SETTINGS
 from agent.settings import Settings, load
-from agent.site import places_of
+from agent.site import place_of
 
 # The unit has ProtectHome=yes and PrivateTmp=yes: whatever lies there is not there for the service.
 HIDDEN = tuple(Path(path) for path in ("/home", "/root", "/run/user", "/tmp", "/var/tmp"))
@@ -84,7 +84,7 @@ def check_neighbours(settings: Settings, config: Path) -> Iterator[Finding]:
 
 
 def _in_the_way(settings: Settings, config: Path, neighbour: Settings, other: Path) -> Iterator[Finding]:
-    if set(places_of(settings)) & set(places_of(neighbour)):
+    if place_of(settings) == place_of(neighbour):
         text = f"{other.stem} has the same site {settings.site!r} on the same broker"
         yield problem("site", text, f'another name, such as site = "{settings.site}-{config.stem}"')
     port = settings.metrics.port
