@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -24,9 +25,9 @@ from agent.payloads import LatencyPayload
 from agent.places import default_state_directory
 from agent.plan import Identity, Plan
 from agent.preparation import Preparation
-from agent.records import Image
+from agent.records import Image, Phase
 from agent.settings import load
-from agent.sources.source import Captured, EndOfStream, FrameSource
+from agent.sources.source import Captured, FrameSource
 from agent.station import Station
 from calibration import Budget, Rule, Store
 from engines.bundle import Bundle, read_bundle
@@ -36,10 +37,12 @@ from engines.selection import Choice, choose, remember
 # Frames that are shown over and over: enough that no cache holds them all at 256 px and above.
 DISTINCT_FRAMES = 64
 
-WARM_UP_FRAMES = 20
+# Engine and loop take turns of this length, and of so many frames at least where the machine is slow.
+TURN_SECONDS = 0.5
+LEAST_FRAMES = 10
 
-# The station settles for 20 frames and calibrates on 50: a machine that is too busy for that in the time takes longer.
-LEAST_FRAMES = 100
+# What a turn begins with is not counted: threads wake, caches fill.
+WARM_UP_FRAMES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,33 +82,37 @@ class BenchResult:
         return "\n".join([head, *lines, f"{'loop / engine':<14}{self.loop_over_engine:8.3f}"])
 
 
-def bench(bundle_path: Path, *, engine_name: str, seconds: float, rounds: int = 3) -> BenchResult:
-    """Run both in turns, `rounds` times, for `seconds` each in all; the medians are compared.
+def bench(bundle_path: Path, *, engine_name: str, seconds: float) -> BenchResult:
+    """Run both in turns for `seconds` each in all, half a second at a time; the medians are compared.
 
-    In turns, because a machine that is shared is faster at one moment than at the next.
+    In short turns, because a machine that is shared is faster at one moment than at the next.
     """
     bundle = read_bundle(bundle_path)
     frames = noise_frames(bundle)
-    engine_durations, loop_durations = Durations(), Durations()
-    with open_engine(bundle, engine_name, directory=default_state_directory()) as engine:
-        engine_rates, loop_rates = [], []
-        for _ in range(rounds):
-            engine_rates.append(_engine_rate(engine, frames, seconds / rounds, engine_durations.add))
-            loop_rates.append(_loop_rate(engine, frames, seconds / rounds, loop_durations.add))
-        ratio = float(np.median(np.array(loop_rates) / np.array(engine_rates)))
-        engine_ms, loop_ms = engine_durations.payload(), loop_durations.payload()
-        assert engine_ms is not None
-        assert loop_ms is not None
-        return BenchResult(
-            bundle=bundle.manifest.name,
-            engine=engine.name,
-            input=str(bundle.geometry),
-            engine_frames_per_second=round(float(np.median(engine_rates)), 2),
-            loop_frames_per_second=round(float(np.median(loop_rates)), 2),
-            loop_over_engine=round(ratio, 4),
-            engine_ms=engine_ms,
-            capture_to_verdict_ms=loop_ms,
-        )
+    durations = Durations()
+    with (
+        open_engine(bundle, engine_name, directory=default_state_directory()) as engine,
+        tempfile.TemporaryDirectory() as directory,
+        _Loop(engine, frames, Path(directory)) as loop,
+    ):
+        turns = [
+            (_engine_rate(engine, frames, TURN_SECONDS, durations.add), loop.rate(TURN_SECONDS))
+            for _ in range(max(1, round(seconds / TURN_SECONDS)))
+        ]
+        engine_ms, loop_ms = durations.payload(), loop.durations.payload()
+    assert engine_ms is not None
+    assert loop_ms is not None
+    engine_rates, loop_rates = np.array(turns).T
+    return BenchResult(
+        bundle=bundle.manifest.name,
+        engine=engine.name,
+        input=str(bundle.geometry),
+        engine_frames_per_second=round(float(np.median(engine_rates)), 2),
+        loop_frames_per_second=round(float(np.median(loop_rates)), 2),
+        loop_over_engine=round(float(np.median(loop_rates / engine_rates)), 4),
+        engine_ms=engine_ms,
+        capture_to_verdict_ms=loop_ms,
+    )
 
 
 def compare_engines(bundle_path: Path, config: Path | None, *, seconds: float) -> Choice:
@@ -139,35 +146,62 @@ def _engine_rate(engine: Engine, frames: list[Image], seconds: float, note: Call
     for frame in frames[:WARM_UP_FRAMES]:
         engine.score(frame[np.newaxis])
     count, start = 0, time.perf_counter()
-    while (now := time.perf_counter()) - start < seconds:
+    while (now := time.perf_counter()) - start < seconds or count < LEAST_FRAMES:
         engine.score(frames[count % len(frames)][np.newaxis])
         note(time.perf_counter() - now)
         count += 1
     return count / (time.perf_counter() - start)
 
 
-def _loop_rate(engine: Engine, frames: list[Image], seconds: float, note: Callable[[float], None]) -> float:
-    """Capture thread, intake, inspection thread, station: as in the service, armed, without alarms."""
-    done: list[float] = []
+class _Loop:
+    """Capture thread, intake, inspection thread, station: as in the service, armed, no alarms; it can be halted."""
 
-    def take(outcome: Outcome) -> None:
-        done.append(time.perf_counter())
+    def __init__(self, engine: Engine, frames: list[Image], directory: Path) -> None:
+        self.durations = Durations()
+        """From capture to verdict."""
+        self._done: list[float] = []
+        self._station = _station(engine, directory)
+        self._intake = Intake()
+        self._intake.add_camera("bench", live=False)
+        self._source = _Repeated(frames)
+        self._capture = Capture("bench", self._source, self._intake, Preparation(engine.bundle.geometry))
+        self._inspection = Inspection("bench", self._intake, Inspector(engine, {"bench": self._station}), self._take)
+
+    def __enter__(self) -> _Loop:
+        self._inspection.start()
+        self._capture.start()
+        while self._station.phase is not Phase.ARMED:
+            self._let_run(TURN_SECONDS, least_frames=1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._capture.stop()
+        self._source.go.set()
+        self._intake.close()
+        self._capture.join()
+        self._inspection.join()
+
+    def rate(self, seconds: float) -> float:
+        """Frames a second that were judged while it ran for so long."""
+        done = self._let_run(seconds, least_frames=WARM_UP_FRAMES + LEAST_FRAMES)[WARM_UP_FRAMES:]
+        return (len(done) - 1) / (done[-1] - done[0])
+
+    def _let_run(self, seconds: float, *, least_frames: int) -> list[float]:
+        """Let frames through for so long, and for so many; when each was judged, seconds of `perf_counter`."""
+        first, end = len(self._done), time.perf_counter() + seconds
+        self._source.go.set()
+        while time.perf_counter() < end or len(self._done) < first + least_frames:
+            time.sleep(0.01)
+        self._source.go.clear()
+        judged = self._done[first:]
+        while self._source.reads > len(self._done):
+            time.sleep(0.01)
+        return judged
+
+    def _take(self, outcome: Outcome) -> None:
+        self._done.append(time.perf_counter())
         if outcome.verdict is not None:
-            note(time.monotonic() - outcome.frame.captured_monotonic)
-
-    with tempfile.TemporaryDirectory() as directory:
-        station = _station(engine, Path(directory))
-        intake = Intake()
-        intake.add_camera("bench", live=False)
-        source = _Repeated(frames, seconds)
-        capture = Capture("bench", source, intake, Preparation(engine.bundle.geometry))
-        inspection = Inspection("bench", intake, Inspector(engine, {"bench": station}), take)
-        inspection.start()
-        capture.start()
-        capture.join()
-        intake.close()
-        inspection.join()
-    return (len(done) - WARM_UP_FRAMES) / (done[-1] - done[WARM_UP_FRAMES - 1])
+            self.durations.add(time.monotonic() - outcome.frame.captured_monotonic)
 
 
 def _station(engine: Engine, directory: Path) -> Station:
@@ -193,28 +227,28 @@ def _station(engine: Engine, directory: Path) -> Station:
 
 
 class _Repeated(FrameSource):
-    """The same frames over and over, as fast as they are taken, for some seconds; enough of them on a slow machine."""
+    """The same frames over and over, as fast as they are taken, while it is let go."""
 
     live = False
 
-    def __init__(self, frames: list[Image], seconds: float) -> None:
+    def __init__(self, frames: list[Image]) -> None:
         super().__init__()
+        self.go = threading.Event()
+        self.reads = 0
+        """Frames that were handed out."""
         self._frames = frames
-        self._seconds = seconds
-        self._count = 0
 
     def describe(self) -> str:
         return "bench"
 
     def _open(self) -> None:
-        self._end = time.monotonic() + self._seconds
+        return
 
     def _read(self) -> Captured:
-        now = time.monotonic()
-        if now > self._end and self._count >= LEAST_FRAMES:
-            raise EndOfStream
-        self._count += 1
-        return Captured(self._frames[self._count % len(self._frames)], datetime.now(timezone.utc), now)
+        self.go.wait()
+        self.reads += 1
+        image = self._frames[self.reads % len(self._frames)]
+        return Captured(image, datetime.now(timezone.utc), time.monotonic())
 
     def _close(self) -> None:
         return

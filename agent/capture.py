@@ -13,6 +13,7 @@ from agent.errors import Permanent, Temporary
 from agent.intake import Intake, Prepared
 from agent.records import Frame, Image
 from agent.sources.source import Captured, EndOfStream, FrameSource
+from calibration import glance
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +138,7 @@ class Capture(threading.Thread):
             image=inspected,
             origin=captured.origin,
         )
-        return Prepared(frame, pixels)
+        return Prepared(frame, pixels, glance(pixels))
 
     def _set_status(self, status: CameraStatus) -> None:
         if status == self._status:

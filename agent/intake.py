@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from agent.records import Frame, Image
+from calibration import Glance
 
 # Enough to ride out the scheduler; more would only add latency, since inspection is never far behind.
 DEFAULT_DEPTH = 4
@@ -20,6 +21,8 @@ class Prepared:
     """The frame as captured."""
     pixels: Image
     """The frame fitted to the model's input, [h, w, c]."""
+    glance: Glance
+    """The same at a glance: what the camera's health is told by."""
 
 
 @dataclass(slots=True)

@@ -69,7 +69,7 @@ class Sight:
     def look(self, prepared: Prepared, score: float, heatmap: NDArray[np.float32], threshold: float) -> Look:
         """Take in the next frame, its score and raw heatmap [h, w]: whether it may be judged."""
         frame = prepared.frame
-        finding = None if self._monitor is None else self._monitor.look(prepared.pixels)
+        finding = None if self._monitor is None else self._monitor.look(prepared.glance)
         moment = Moment(frame.captured_at, frame.captured_monotonic, frame.index, score, threshold)
         alarm = self._health.update(moment, finding)
         if self.sick:

@@ -19,6 +19,7 @@ from calibration.rule import AlarmRule, Rule
 from calibration.score_log import ScoreLog
 from calibration.store import Store, Switch
 from calibration.threshold import Threshold, calibrate
+from calibration.view import Glance, glance
 from calibration.window import Window
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Drift",
     "DriftMonitor",
     "Finding",
+    "Glance",
     "LeftOut",
     "PictureMeasures",
     "Range",
@@ -44,6 +46,7 @@ __all__ = [
     "ViewReference",
     "Window",
     "calibrate",
+    "glance",
     "measure",
     "report_html",
     "score_reference",

@@ -8,9 +8,9 @@ from enum import Enum
 import numpy as np
 
 from calibration.camera import BLACK_LEVEL_8, BLACK_LEVEL_16, LEAST_MOVED_SHARE
-from calibration.pictures import Pixels, sampled_pixels, saturation_level
+from calibration.pictures import Pixels, saturation_level
 from calibration.record import CameraReference, ViewReference
-from calibration.view import Aligner, Alignment, Glance, glance
+from calibration.view import Aligner, Alignment, Glance
 
 # Black is below a tenth of what the good pictures reach: a sensor's dark level is 1 to 3 % of its range, while an empty
 # belt still sent back a fifth of the part's light.
@@ -69,7 +69,7 @@ class Finding:
 
 
 class CameraMonitor:
-    """Looks at every picture of one camera; a third of a millisecond each. Make a new one for a new calibration.
+    """Looks at every picture of one camera, given at a glance. Make a new one for a new calibration.
 
     A shift, a blur and a change of light are only found where the picture shows the usual scene: a missing part or a
     stain that covers half of it is no finding, and left to the score.
@@ -83,11 +83,10 @@ class CameraMonitor:
         self._last: Pixels | None = None
         self._repeats = 0
 
-    def look(self, picture: Pixels) -> Finding | None:
-        """Take in the next picture, uint8 or uint16 [H, W, C], as the calibration saw it; None where all is well."""
-        sample = sampled_pixels(picture)
-        frozen = self._frozen(sample)
-        return self._black(sample) or self._saturated(sample) or frozen or self._unlike(picture)
+    def look(self, seen: Glance) -> Finding | None:
+        """Take in the next picture, prepared like those of the calibration; None where all is well."""
+        frozen = self._frozen(seen.sample)
+        return self._black(seen.sample) or self._saturated(seen.sample) or frozen or self._unlike(seen)
 
     def _black(self, sample: Pixels) -> Finding | None:
         full, usual = float(np.iinfo(sample.dtype).max), self._reference.high_level
@@ -116,10 +115,9 @@ class CameraMonitor:
             return None
         return Finding(Symptom.FROZEN, f"frozen: the same picture again and again, wanted at most {usual} repeats")
 
-    def _unlike(self, picture: Pixels) -> Finding | None:
+    def _unlike(self, seen: Glance) -> Finding | None:
         if self._view is None or self._aligner is None:
             return None
-        seen = glance(picture)
         if seen.view.shape != self._view.picture.shape:
             return None
         aligned = self._aligner.align(seen.view, enough=self._view.match.low)

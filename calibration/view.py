@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from calibration.pictures import Pixels
+from calibration.pictures import Pixels, sampled_pixels
 from calibration.record import Range, ViewReference
 
 Gray = NDArray[np.float32]
@@ -42,6 +42,8 @@ class Glance:
     """The part of `detail` that stands out from noise and even texture, which noise does not hide; may fall below 0."""
     structure: float
     """Energy of coarse structure, squared levels; an empty place has little."""
+    sample: Pixels
+    """About 4,096 pixels as they came, always the same ones: to tell whether anything moved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Alignment:
 
 
 def glance(picture: Pixels) -> Glance:
-    """Take a glance at a picture [H, W, C], uint8 or uint16; 0.15 ms at 512 × 512."""
+    """Take a glance at a picture [H, W, C], uint8 or uint16: a third of a millisecond at 256 × 256. Pure."""
     fine = _reduced(picture)
     view = _halved(fine)
     curvature, coarse = _curvature(fine), _energy(_curvature(_halved(view)))
@@ -70,6 +72,7 @@ def glance(picture: Pixels) -> Glance:
         detail=energy / scale,
         edges=(energy - _even_energy(curvature)) / scale,
         structure=coarse,
+        sample=sampled_pixels(picture),
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from agent.intake import Prepared
 from agent.records import Frame, Image, Verdict
+from calibration import glance
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
 INTERVAL_SECONDS = 0.05
@@ -33,7 +34,7 @@ def frame(index: int, camera: str = "line1", image: Image | None = None) -> Fram
 def prepared(index: int, camera: str = "line1") -> Prepared:
     """A frame that is its own model input."""
     made = frame(index, camera)
-    return Prepared(made, made.image)
+    return Prepared(made, made.image, glance(made.image))
 
 
 def verdict(index: int, statistic: float, threshold: float = 1.0) -> Verdict:

@@ -26,7 +26,7 @@ from agent.sources.simulation.faults import Fault, FaultKind
 from agent.sources.simulation.line import Line
 from agent.sources.simulator import SimulatorSource
 from agent.station import SETTLING_FRAMES, Station
-from calibration import Budget, CameraMonitor, Rule, Store
+from calibration import Budget, CameraMonitor, Rule, Store, glance
 from calibration.camera import CameraHistory
 from engines.bundle import read_bundle
 from engines.engine import Engine, open_engine
@@ -70,7 +70,7 @@ class Bench:
     def judge(self, station: Station, index: int, seconds: float, image: Image) -> Outcome:
         inspected, pixels = Preparation(self.engine.bundle.geometry)(image)
         frame = Frame("line1", index, START, seconds, inspected)
-        return Inspector(self.engine, {"line1": station}).inspect([Prepared(frame, pixels)])[0]
+        return Inspector(self.engine, {"line1": station}).inspect([Prepared(frame, pixels, glance(pixels))])[0]
 
     def play(self, station: Station, line: Line, *faults: Fault, seconds: float = WATCHED) -> list[Outcome]:
         """Let the simulated camera run from now on."""
@@ -282,6 +282,6 @@ def test_a_well_camera_is_never_doubted(mode: str, seed: int, frames: int) -> No
     for index in range(WINDOW_FRAMES):
         history.add(prepare(calibrated_on.image(index))[1])
     monitor = CameraMonitor(history.reference())
-    found = {index: monitor.look(prepare(line.image(index))[1]) for index in range(frames)}
+    found = {index: monitor.look(glance(prepare(line.image(index))[1])) for index in range(frames)}
     assert {index: finding for index, finding in found.items() if finding} == {}
     assert sum(line.part(part).kind is not None for part in range(frames // line.frames_per_part)) > frames // 40

@@ -18,7 +18,7 @@ from agent.plan import Identity, Plan
 from agent.rate import RateMeter
 from agent.records import Event, Kind, Phase
 from agent.station import SETTLING_FRAMES, Station
-from calibration import Budget, CalibrationError, Rule, Store
+from calibration import Budget, CalibrationError, Rule, Store, glance
 from tests.agent.frames import START, frame, picture, prepared
 
 PLAN = Plan(
@@ -123,7 +123,7 @@ def test_a_frozen_camera_is_refused_by_name_and_the_next_window_arms(tmp_path: P
     station = make(tmp_path)
     still = picture(0)
     for i in range(SETTLING_FRAMES + PLAN.frames):
-        station.judge(Prepared(frame(i, image=still), still), 1.0 + 1e-3 * (i % 7), heat(0.0))
+        station.judge(Prepared(frame(i, image=still), still, glance(still)), 1.0 + 1e-3 * (i % 7), heat(0.0))
     assert station.phase is Phase.CALIBRATING
     assert station.reason is not None
     assert "camera frozen?" in station.reason
