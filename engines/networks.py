@@ -18,7 +18,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from engines.errors import EngineError, TrainingError
+from engines.errors import TrainingError
 
 # Section 4.3 and the published options: 100 latent values; 64 filters in the first layer.
 LATENT = 100
@@ -164,20 +164,3 @@ def refresh_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
     network.eval()
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
-
-
-def load_published(generator: Generator, path: str) -> int:
-    """Fill a generator from the authors' `netG.pth`, tensors only; returns the epoch it was saved at.
-
-    Raises EngineError where the file holds anything else, or weights of another size.
-    """
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        state = {name.removeprefix("module."): value for name, value in saved["state_dict"].items()}
-        generator.load_state_dict(state)
-        return int(saved.get("epoch", 0))
-    except FileNotFoundError:
-        raise EngineError(f"{path}: no such file") from None
-    except Exception as error:  # the unpickler, a missing key, a wrong shape: all mean the same to the caller
-        reason = " ".join(str(error).split())[:200]
-        raise EngineError(f"{path}: not a netG.pth for this size and these channels ({reason})") from None

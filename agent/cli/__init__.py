@@ -46,6 +46,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 for command in COMMANDS:
     app.command()(command)
 bundle_app.command("lean")(model.bundle_lean)
+bundle_app.command("import")(model.bundle_import)
 bundle_app.command("keygen")(signing.keygen)
 bundle_app.command("sign")(signing.sign)
 bundle_app.command("verify")(signing.verify)

@@ -72,6 +72,22 @@ def bundle_lean(
     say(f"{out}: {sum(file.stat().st_size for file in lean.path.iterdir()) / 1e6:.1f} MB")
 
 
+def bundle_import(
+    weights: Annotated[Path, typer.Argument(help="netG.pth, as the authors of GANomaly save it.")],
+    normal: Annotated[Path, typer.Option(help="Folder with pictures of good parts; nothing is learned from them.")],
+    out: Annotated[Path, typer.Option(help="The bundle to write.")],
+) -> None:
+    """Make a bundle of weights that the original repository of GANomaly has trained: its scores, on every engine."""
+    _need_training()
+    from engines.published import bundle_published
+
+    with progress_bar("import") as report:
+        bundle = bundle_published(weights, normal, out, report)
+    for warning in bundle.manifest.training.warnings:
+        complain(f"note: {warning}")
+    say(f"{out}: {bundle.geometry}")
+
+
 def score(
     bundle: Annotated[Path, typer.Argument(help="A model bundle.")],
     paths: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.")],

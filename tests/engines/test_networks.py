@@ -1,16 +1,13 @@
-"""The published networks: names, shapes, initialisation; and weights from the authors' files, never code."""
+"""The published networks: names, shapes, initialisation, statistics."""
 
 from __future__ import annotations
-
-import os
-from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch", reason="networks need the train extra")
 
-from engines.errors import EngineError, TrainingError  # noqa: E402
-from engines.networks import Discriminator, Generator, load_published, refresh_statistics  # noqa: E402
+from engines.errors import TrainingError  # noqa: E402
+from engines.networks import Discriminator, Generator, refresh_statistics  # noqa: E402
 
 # Shapes of the authors' generator at 32 pixels, 3 channels (their options' defaults), read from their code.
 PUBLISHED_ENCODER = {
@@ -84,55 +81,6 @@ def test_weights_start_as_the_paper_has_them() -> None:
     assert normalisation.weight.mean().item() == pytest.approx(1, abs=0.01)
     assert normalisation.weight.std().item() == pytest.approx(0.02, rel=0.2)
     assert (normalisation.bias == 0).all()
-
-
-def test_published_weights_load_and_give_the_same_scores(tmp_path: Path) -> None:
-    torch.manual_seed(1)
-    author, ours = Generator(32, 32, 1, latent=20, filters=8).eval(), Generator(32, 32, 1, latent=20, filters=8).eval()
-    torch.save({"epoch": 7, "state_dict": author.state_dict()}, tmp_path / "netG.pth")
-    frames = torch.rand(3, 1, 32, 32)
-    assert not torch.equal(author(frames)[2], ours(frames)[2])
-    assert load_published(ours, str(tmp_path / "netG.pth")) == 7
-    for got, wanted in zip(ours(frames), author(frames), strict=True):
-        assert torch.equal(got, wanted)
-
-
-def test_published_weights_from_several_gpus_load(tmp_path: Path) -> None:
-    """Saved from inside a data-parallel wrapper, every name starts with `module.`."""
-    generator = Generator(16, 16, 1, latent=4, filters=4)
-    state = {f"module.{name}": value for name, value in generator.state_dict().items()}
-    torch.save({"epoch": 1, "state_dict": state}, tmp_path / "netG.pth")
-    assert load_published(Generator(16, 16, 1, latent=4, filters=4), str(tmp_path / "netG.pth")) == 1
-
-
-def test_published_weights_of_another_size_are_refused(tmp_path: Path) -> None:
-    state = Generator(32, 32, 1, latent=4, filters=4).state_dict()
-    torch.save({"epoch": 1, "state_dict": state}, tmp_path / "netG.pth")
-    with pytest.raises(EngineError, match=r"netG.pth: not a netG.pth for this size") as caught:
-        load_published(Generator(64, 64, 1, latent=4, filters=4), str(tmp_path / "netG.pth"))
-    assert "\n" not in str(caught.value)
-
-
-class Intruder:
-    """Pickles to a call of mkdir."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
-
-
-def test_published_weights_cannot_run_code(tmp_path: Path) -> None:
-    torch.save({"epoch": 1, "state_dict": Intruder(tmp_path / "intruded")}, tmp_path / "netG.pth")
-    with pytest.raises(EngineError, match="not a netG"):
-        load_published(Generator(16, 16, 1), str(tmp_path / "netG.pth"))
-    assert not (tmp_path / "intruded").exists()
-
-
-def test_published_weights_that_are_missing_are_named(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="no such file"):
-        load_published(Generator(16, 16, 1), str(tmp_path / "nowhere.pth"))
 
 
 def test_refreshed_statistics_are_those_of_the_frames() -> None:
