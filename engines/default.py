@@ -227,7 +227,7 @@ class DefaultRecipe(Recipe):
     """GANomaly with latent maps and synthetic damage."""
 
     name: ClassVar[str] = "default"
-    score_kind: ClassVar[str] = "latent distance: hottest place of the two encoders' maps, and nearest good frame"
+    score_kind: ClassVar[str] = "latent distance: hottest place of the two encoders' maps, or nearest good frame"
 
     def batch_size(self, geometry: Geometry) -> int:
         return min(64, max(8, _PIXELS_A_STEP // (geometry.height * geometry.width)))

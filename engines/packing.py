@@ -55,7 +55,7 @@ _REFERENCE_FRAMES = 8
 EXPECTED_AGREEMENT = {MODEL: 1e-4, MODEL_FP16: 1e-2}
 
 # Good frames that a recipe's statistics are taken from at most, and that the report looks for strange ones among.
-_SETTLE_FRAMES, _REPORT_FRAMES = 1024, 512
+_SETTLE_FRAMES, _REPORT_FRAMES = 8192, 512
 # Pixels of the former at most: statistics of every place are taken of all of them at once, in about 1 GB.
 _SETTLE_PIXELS = 1024 * 256 * 256
 

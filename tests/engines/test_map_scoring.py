@@ -35,7 +35,7 @@ def test_distance_of_equal_latents_is_zero_and_grows_with_the_difference() -> No
     torch.testing.assert_close(distances[2], torch.full((2, 4, 4), 17.0**0.5 - 1), rtol=1e-4, atol=1e-5)
 
 
-def test_score_is_the_sum_of_its_two_parts_squared() -> None:
+def test_score_is_the_square_of_the_larger_of_its_two_parts() -> None:
     scorer = settled()
     frames = torch.from_numpy(np.random.default_rng(0).integers(0, 255, (3, 64, 48, 1)).astype(np.uint8))
     with torch.no_grad():
@@ -43,12 +43,12 @@ def test_score_is_the_sum_of_its_two_parts_squared() -> None:
         latents = scorer.networks(scorer.normalise(frames))
     whole = (1 - (latents.identity @ scorer.remembered.float().T).amax(1)) / scorer.usual[1]
     hot = heat.amax((1, 2)) / scorer.usual[0]
-    torch.testing.assert_close(score, hot.square() + whole.square(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(score, torch.maximum(hot, whole).square(), rtol=1e-4, atol=1e-5)
     assert heat.shape == (3, 16, 12)
     assert float(heat.min()) >= 0.0
 
 
-def test_common_good_frame_scores_a_little_more_than_1() -> None:
+def test_common_good_frame_scores_about_1() -> None:
     scorer = settled()
     with torch.no_grad():
         score, _ = scorer.distances(torch.rand(64, 1, 64, 48) * 2 - 1)
@@ -146,6 +146,19 @@ def test_reconstruction_is_in_the_units_of_normalised_frames() -> None:
         drawn = scorer.reconstruction(frames)
         standardised = scorer.networks(frames).reconstruction
     torch.testing.assert_close((drawn + 0.3) / 0.5, standardised)
+
+
+@pytest.mark.parametrize("kin", [1.0, 0.25])
+def test_the_whole_frame_has_as_much_say_as_kinship(monkeypatch: pytest.MonkeyPatch, kin: float) -> None:
+    """A frame that is so many times as far from the good ones as they are scores the square of it, times K²."""
+    monkeypatch.setattr("engines.map_scoring.kinship", lambda *_: torch.tensor(kin))
+    scorer = settled()
+    frames = torch.rand(4, 1, 64, 48) * 2 - 1
+    with torch.no_grad():
+        usually = float(scorer.usual[1]) * kin
+        monkeypatch.setattr(scorer, "_whole", lambda identity: torch.full((len(identity),), 100.0 * usually))
+        score, _ = scorer.distances(frames)
+    torch.testing.assert_close(score, torch.full((4,), (100.0 * kin) ** 2), rtol=1e-4, atol=0)
 
 
 def test_remembered_frame_is_no_distance_from_itself() -> None:
