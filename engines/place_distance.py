@@ -20,8 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# Common modes taken out at most, and the frames that each must at least be learned from.
-_MODES, _FRAMES_A_MODE = 8, 16
+# Common modes taken out at most, the frames that each must at least be learned from, and those that all are learned
+# from at most: their products are taken two by two.
+_MODES, _FRAMES_A_MODE, _MODE_FRAMES = 8, 16, 1024
 
 # A place's covariance counts as if so many more frames had shown the average covariance of all places.
 _PRIOR_FRAMES = 12.0
@@ -74,7 +75,8 @@ class PlaceDistance(nn.Module):
         centred = maps - self.mean.float()
         self.whitening = _inverse_root(torch.einsum("nchw,ndhw->cd", centred, centred) / (count * height * width))
         white = self._white(maps)
-        self.modes, self.mode_scale = _common_modes(white, min(_MODES, count // _FRAMES_A_MODE))
+        some = white[:: -(-count // _MODE_FRAMES)]
+        self.modes, self.mode_scale = _common_modes(some, min(_MODES, len(some) // _FRAMES_A_MODE))
         rest = self._without_modes(white)
         places = rest.permute(2, 3, 1, 0).reshape(height * width, channels, count)
         covariances = (places @ places.transpose(1, 2) / count).reshape(height, width, channels * channels)
