@@ -24,7 +24,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.broker import Broker
-from agent.outbox import Message, Outbox
+from agent.outbox import MAX_TOGETHER, Entry, Message, Outbox
 from agent.publisher import Publisher
 from tests.agent.delivery import TOPICS, document
 from tests.broker import Mosquitto, Subscriber, wait_until
@@ -59,15 +59,19 @@ def agent(broker: Mosquitto, directory: Path) -> Any:
         outbox.close()
 
 
-def rate_of_ours(broker: Mosquitto, directory: Path, alarms: int, shots: dict[str, bytes]) -> float:
-    """Alarms a second, from the first `accept` to the last PUBACK."""
+def rate_of_ours(
+    broker: Mosquitto, directory: Path, alarms: int, shots: dict[str, bytes], together: int = MAX_TOGETHER
+) -> float:
+    """Alarms a second, from the first `accept` to the last PUBACK; `together`: how many share a commit."""
     with agent(broker, directory) as (outbox, publisher):
         publisher.start()
         wait_until(lambda: publisher.connected)
         begin = time.perf_counter()
-        for number in range(alarms):
-            camera = f"cam{number % 2}"
-            outbox.accept(camera, lambda sequence, c=camera: messages(f"a{sequence}", sequence, shots, c))
+        for start in range(0, alarms, together):
+            cameras = [f"cam{number % 2}" for number in range(start, min(start + together, alarms))]
+            outbox.accept_together(
+                [Entry(c, lambda sequence, c=c: messages(f"a{sequence}", sequence, shots, c)) for c in cameras]
+            )
         assert publisher.wait_until_delivered(600)
         return alarms / (time.perf_counter() - begin)
 
