@@ -173,7 +173,7 @@ class Session:
         now = self._clock()
         if now < self._outbox_rests_until or not (self._settled or self._outbox.leaving):
             return
-        few = self._settled and len(self._settled) < DELETED_TOGETHER and now - self._settled_since < DELETE_AFTER_SECONDS
+        few = 0 < len(self._settled) < DELETED_TOGETHER and now - self._settled_since < DELETE_AFTER_SECONDS
         if few and self._in_flight and not all_of_it:
             return
         try:

@@ -47,15 +47,15 @@ class Change:
     def insert(self, sequence: int, camera: str, message: Message, captured: float | None) -> None:
         """Adds a row; a picture goes to the segments."""
         m, cost = message, cost_of(message)
+        about = (sequence, camera, m.alarm, m.part, m.picture, m.topic, m.media_type, cost, captured)
         place = self._segments.put(m.payload) if m.picture else None
-        where = (None,) * 4 if place is None else (place.segment, place.offset, place.length, place.checksum)
-        kept = m.payload if place is None else b""
-        values = (sequence, camera, m.alarm, m.part, m.picture, m.topic, m.media_type, cost, captured, kept, *where)
-        identity = self.db.execute(_INSERT, values).lastrowid
+        if place is None:
+            where: tuple[object, ...] = (m.payload, None, None, None, None)
+        else:
+            where = (b"", place.segment, place.offset, place.length, place.checksum)
+        identity = self.db.execute(_INSERT, (*about, *where)).lastrowid
         assert identity is not None
-        self.added[identity] = Row(
-            identity, sequence, camera, m.alarm, m.part, m.picture, m.topic, m.media_type, cost, captured, m.payload, place
-        )
+        self.added[identity] = Row(identity, *about, m.payload, place)
         self.bytes += cost
 
     def delete(self, rows: Iterable[int], *, missing: bool = False) -> int:

@@ -23,13 +23,12 @@ T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
 # The log is moved into the database from this size on. It keeps that much on disk: a commit then overwrites the log
-# from its start instead of growing it, which matters when the disk is full. Alarms of 265 kB accepted a second, on a
-# disk with 5 ms a sync: 69 with 1 MB and pages of 4 kB, 96 with 4 MB, 94 to 110 with larger pages.
+# from its start instead of growing it, which matters when the disk is full.
 LOG_BYTES = 4 * 1024 * 1024
-PAGE_BYTES = 8192
+PAGE_BYTES = 4096
 
 # Free pages kept for the next alarms, and given back at a time: 4 MB.
-FREE_PAGES = 512
+FREE_PAGES = 1024
 
 _CORRUPT = ("file is not a database", "malformed", "file is encrypted")
 _FULL = ("database or disk is full",)

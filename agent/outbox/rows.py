@@ -19,8 +19,8 @@ ROW_BYTES = 256
 KEPT_MISSING = 100
 KEPT_DEAD_LETTERS = 1000
 
-# A picture lies in a segment (`segment`, `start`, `length`, `checksum`) and its payload here is empty. Alarms, notes and
-# the pictures that an older version left have theirs in the row, and no segment.
+# A picture lies in a segment (`segment`, `start`, `length`, `checksum`), and its payload here is empty. Alarms, notes
+# and the pictures that an older version left have theirs in the row, and no segment.
 _INDEXES = """
 CREATE INDEX alarm_order ON message (camera, id) WHERE picture = 0;
 CREATE INDEX alarm_parts ON message (alarm, part) WHERE picture = 0;
@@ -118,11 +118,9 @@ class Counts:
 
 def row_of(columns: Sequence[Any]) -> Row:
     """What `COLUMNS` selected."""
-    identity, sequence, camera, alarm, part, picture, topic, media_type, cost, captured, payload, *place = columns
-    lies = None if place[0] is None else Place(*place)
-    return Row(
-        identity, sequence, camera, alarm, part, bool(picture), topic, media_type, cost, captured, bytes(payload), lies
-    )
+    identity, sequence, camera, alarm, part, picture, topic, media_type, cost, captured, payload, *where = columns
+    about = (identity, sequence, camera, alarm, part, bool(picture), topic, media_type, cost, captured)
+    return Row(*about, bytes(payload), None if where[0] is None else Place(*where))
 
 
 def cost_of(message: Message) -> int:

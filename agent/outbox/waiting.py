@@ -124,9 +124,7 @@ class Waiting:
                         unknown.append(camera)
         return sorted(found, key=lambda row: row.id), unknown
 
-    def next_pictures(
-        self, limit: int, excluding: Collection[int], max_bytes: int | None
-    ) -> tuple[list[Row], bool]:
+    def next_pictures(self, limit: int, excluding: Collection[int], max_bytes: int | None) -> tuple[list[Row], bool]:
         """Those of the newest alarm first; and whether more would have to be read from the disk."""
         chosen: list[Row] = []
         total = 0
