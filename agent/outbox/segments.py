@@ -127,7 +127,11 @@ class Segments:
                 number = max([0, *self._sizes, *self._rows]) + 1
                 self._sizes[number] = 0
                 self._spares.append(number)
-                self._path(number).write_bytes(bytes(self._segment_bytes))
+                with self._path(number).open("wb") as file:
+                    file.write(bytes(self._segment_bytes))
+                    file.flush()
+                    # Now, or the first alarm would wait for it.
+                    os.fdatasync(file.fileno())
                 self._sizes[number] = self._segment_bytes
             self._sync_directory()
 
