@@ -9,7 +9,7 @@
 """
 
 from agent.outbox.remains import SEQUENCE_JUMP
-from agent.outbox.rows import ROW_BYTES, Counts, Message, Row
-from agent.outbox.store import MAX_TOGETHER, Entry, Outbox
+from agent.outbox.rows import ROW_BYTES, Counts, Entry, Message, Row
+from agent.outbox.store import MAX_TOGETHER, Outbox
 
 __all__ = ["MAX_TOGETHER", "ROW_BYTES", "SEQUENCE_JUMP", "Counts", "Entry", "Message", "Outbox", "Row"]

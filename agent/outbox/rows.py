@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,19 @@ class Message:
     """`raised` or `cleared` for the document; `heatmap`, `overlay`, `frame` for a picture."""
     picture: bool = False
     media_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An alarm to be accepted."""
+
+    camera: str
+    build: Callable[[int], Sequence[Message]]
+    """Makes the messages from the sequence number; may be called again with another one."""
+    state: Mapping[str, bytes] = field(default_factory=dict)
+    """The agent's state that becomes durable with the alarm."""
+    captured_monotonic: float | None = None
+    """Monotonic time of capture, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
