@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from agent.alarm import OpenAlarm
 from agent.backoff import Backoff
 from agent.errors import Temporary
 from agent.evidence import Evidence, EvidencePicture, regions
-from agent.outbox import Message, Outbox
+from agent.outbox import MAX_TOGETHER, Entry, Message, Outbox
 from agent.payloads import AlarmPayload, ModelPayload, PicturePayload, RulePayload
 from agent.records import Alarm, Event, Frame, Kind, Region, Verdict
 from agent.settings import Crop
@@ -55,9 +56,17 @@ def state_key(camera: str, kind: Kind = Kind.DEFECT) -> str:
 
 
 class Acceptance(threading.Thread):
-    """Takes alarms in order and has them accepted by the outbox, one by one."""
+    """Takes alarms in order and has them accepted by the outbox; those that wait at the same time share a commit."""
 
-    def __init__(self, site: str, topics: Topics, outbox: Outbox, evidence: Evidence) -> None:
+    def __init__(
+        self,
+        site: str,
+        topics: Topics,
+        outbox: Outbox,
+        evidence: Evidence,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__(name="acceptance", daemon=True)
         self._site = site
         self._topics = topics
@@ -65,6 +74,9 @@ class Acceptance(threading.Thread):
         self._evidence = evidence
         self._waiting: queue.Queue[Judged | None] = queue.Queue(MAX_WAITING)
         self._giving_up = threading.Event()
+        self._clock = clock
+        self._commit_seconds = 0.0
+        """What the last commit took."""
 
     def put(self, judged: Judged) -> None:
         """Hand over an alarm; waits while too many wait already."""
@@ -82,27 +94,57 @@ class Acceptance(threading.Thread):
 
     def run(self) -> None:
         """Until `finish`."""
-        while (judged := self._waiting.get()) is not None:
-            self._accept(judged)
+        last = False
+        while not last:
+            group, last = self._next_group()
+            if group:
+                self._accept(group)
 
-    def _accept(self, judged: Judged) -> None:
-        """Until it is accepted: an alarm is not given up because a disk is full for a while."""
-        alarm, backoff = judged.alarm, Backoff(0.1, 5.0)
-        frame = judged.frame if judged.verdict is None else judged.verdict.frame
-        pictures, hot = self._look(judged)
-        while not self._giving_up.is_set():
+    def _next_group(self) -> tuple[list[Entry], bool]:
+        """The next alarm and others that wait already; and whether `finish` came behind them.
+
+        Drawing the pictures of the others keeps the first one waiting. So they are taken along only as long as that
+        takes no longer than a commit does: on a slow disk they save each other one, on a fast one nobody waits.
+        """
+        group: list[Entry] = []
+        begun = self._clock()
+        while len(group) < MAX_TOGETHER:
             try:
-                self._outbox.accept(
-                    alarm.camera,
-                    lambda sequence: self._messages(judged, pictures, hot, sequence),
-                    state={state_key(alarm.camera, alarm.kind): _open_alarm(alarm)},
-                    captured_monotonic=None if frame is None else frame.captured_monotonic,
-                )
+                judged = self._waiting.get(block=not group)
+            except queue.Empty:
+                break
+            if judged is None:
+                return group, True
+            begun = begun if group else self._clock()
+            group.append(self._entry(judged))
+            if self._clock() - begun >= self._commit_seconds:
+                break
+        return group, False
+
+    def _accept(self, group: list[Entry]) -> None:
+        """Until they are accepted: an alarm is not given up because a disk is full for a while."""
+        backoff = Backoff(0.1, 5.0)
+        while not self._giving_up.is_set():
+            begun = self._clock()
+            try:
+                self._outbox.accept_together(group)
             except Temporary as error:
-                log.warning("alarm %s waits: %s", alarm.id, error)
+                log.warning("%d alarms wait: %s", len(group), error)
                 self._giving_up.wait(backoff.next_seconds())
             else:
+                self._commit_seconds = self._clock() - begun
                 return
+
+    def _entry(self, judged: Judged) -> Entry:
+        alarm = judged.alarm
+        frame = judged.frame if judged.verdict is None else judged.verdict.frame
+        pictures, hot = self._look(judged)
+        return Entry(
+            alarm.camera,
+            lambda sequence: self._messages(judged, pictures, hot, sequence),
+            state={state_key(alarm.camera, alarm.kind): _open_alarm(alarm)},
+            captured_monotonic=None if frame is None else frame.captured_monotonic,
+        )
 
     def _look(self, judged: Judged) -> tuple[Sequence[EvidencePicture], list[Region]]:
         """The pictures and hot regions of an alarm that was raised; a cleared one has none."""

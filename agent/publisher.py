@@ -23,10 +23,12 @@ from agent.flow import Board, Notices, Suspicions
 from agent.outbox import Outbox, Row
 from agent.packets import Acknowledged, Connected, Event, Outgoing, Received, Subscribed
 from agent.payloads import DeliveryPayload, Presence, StatePayload
+from agent.protocol_choice import ProtocolChoice
 from agent.reporting import Reporter
 from agent.requests import Execute, Requests
 from agent.session import BACKLOG_PICTURES_PER_SECOND, Session
 from agent.subscriptions import CommandMessage, MessageHandler, Subscriptions, may_answer_on
+from agent.telemetry import Telemetry
 from agent.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -40,14 +42,8 @@ TURN_SECONDS = 0.25
 STATUS_CHECK_SECONDS = 1.0
 FILES_CHECK_SECONDS = 10.0
 
-# Telemetry of one topic is sent this often at most; only the latest counts.
-TELEMETRY_INTERVAL_SECONDS = 0.05
-
 # A connection that lasts this long was worth having: after it, failures are told of again, and waits begin anew.
 LASTING_SECONDS = 5.0
-
-# Brokers from before MQTT 5 may close the connection on a CONNECT of version 5 instead of naming the reason.
-SILENT_REFUSALS = 2
 
 
 class Publisher:
@@ -78,7 +74,7 @@ class Publisher:
         self._client_id = client_id or topics.client_id
         self._delivered_hook = delivered
         self._backlog_pictures_per_second = backlog_pictures_per_second
-        self._wanted_protocol = self._protocol = protocol
+        self._protocol = ProtocolChoice(protocol)
         self._clock = clock
         self.reporter = Reporter(topics.site, version("inspectd"), outbox, clock)
         """Problems and latencies of this agent, as `status` tells them."""
@@ -94,12 +90,10 @@ class Publisher:
         self._stop_deadline = 0.0
         self._said_goodbye = False
         self._answers: deque[Outgoing] = deque(maxlen=100)
-        self._telemetry: dict[str, bytes] = {}
-        self._telemetry_sent: dict[str, float] = {}
+        self._telemetry = Telemetry(clock)
         self._last_turn = self._status_checked_at = self._files_checked_at = clock()
         self._was_down = False
         self._greeted_at = clock()
-        self._silent_refusals = 0
         self.max_packet_bytes: int | None = None
         """What the broker of the last connection takes in a packet; None: no limit known."""
         self._wake_in, self._wake_out = socket.socketpair()
@@ -163,8 +157,7 @@ class Publisher:
     def publish_telemetry(self, topic: str, payload: bytes) -> None:
         """Publishes at QoS 0: the latest of each topic, 20 a second at most, dropped while there is no broker."""
         if self.connected:
-            with self._lock:
-                self._telemetry[topic] = payload
+            self._telemetry.put(topic, payload)
 
     def problem(self, what: str, text: str | None) -> None:
         """Something is wrong with the agent (or no more: None); `what` identifies it. Published in `status`."""
@@ -231,12 +224,11 @@ class Publisher:
                 self._stopping.wait(self._backoff.next_seconds())
 
     def _fall_back(self, error: UnsupportedVersion) -> None:
-        if self._protocol is Protocol.MQTT_3_1_1:
+        if self._protocol.fall_back():
+            log.info("broker %s does not speak MQTT 5: going on with MQTT 3.1.1", self._broker.name)
+            self._backoff.reset()
+        else:
             self._report_down(str(error))
-            return
-        log.info("broker %s does not speak MQTT 5: going on with MQTT 3.1.1", self._broker.name)
-        self._protocol = Protocol.MQTT_3_1_1
-        self._backoff.reset()
 
     def _report_down(self, text: str) -> None:
         """First failure WARNING, repeats DEBUG."""
@@ -265,7 +257,7 @@ class Publisher:
             connection.close()
             if session is not None:
                 self._judge_connection(session)
-                self._protocol = self._wanted_protocol
+                self._protocol.ended()
                 session.settle(all_of_it=True)
 
     def _judge_connection(self, session: Session) -> None:
@@ -281,13 +273,13 @@ class Publisher:
         return Connection(
             self._broker,
             client_id=self._client_id,
-            protocol=self._protocol,
+            protocol=self._protocol.version,
             will=Outgoing(self._topics.status(), will, retain=True, media_type="application/json"),
             wake=self._wake_in,
             # The session has to live as long as the will is delayed, and a connection that does not take the session
             # up again would let the will go (MQTT 5, 3.1.3.2.2 and 3.1.4).
             session_expiry_seconds=self._broker.will_delay_seconds,
-            clean_start=self._protocol is not Protocol.MQTT_5,
+            clean_start=self._protocol.version is not Protocol.MQTT_5,
         )
 
     def _await_connack(self, connection: Connection) -> Connected:
@@ -296,19 +288,13 @@ class Publisher:
             while self._clock() < end and not self._stopping.is_set():
                 for event in connection.turn(TURN_SECONDS):
                     if isinstance(event, Connected):
-                        self._silent_refusals = 0
+                        self._protocol.answered()
                         return event
         except ConnectionLost as lost:
             if lost.closed_by_broker and not lost.explained:
-                self._silently_refused()
+                self._protocol.refused_silently()
             raise
         raise ConnectionLost(f"broker {self._broker.name}: no answer to CONNECT")
-
-    def _silently_refused(self) -> None:
-        """Closed without a word: perhaps for the version. Tries both in turn until the broker says something."""
-        self._silent_refusals += 1
-        older = self._silent_refusals % (2 * SILENT_REFUSALS) >= SILENT_REFUSALS
-        self._protocol = Protocol.MQTT_3_1_1 if older else self._wanted_protocol
 
     def _new_session(self, connection: Connection, connected: Connected) -> Session:
         self.max_packet_bytes = connected.maximum_packet_bytes
@@ -326,9 +312,8 @@ class Publisher:
         )
 
     def _greet(self, connection: Connection) -> None:
-        log.info(
-            "broker %s: connected (%s)", self._broker.name, self._protocol.name.replace("_", " ", 1).replace("_", ".")
-        )
+        spoken = self._protocol.version.name.replace("_", " ", 1).replace("_", ".")
+        log.info("broker %s: connected (%s)", self._broker.name, spoken)
         self._greeted_at = self._clock()
         for topic_filter in self._subscriptions.all_filters():
             connection.subscribe(topic_filter)
@@ -354,17 +339,10 @@ class Publisher:
         with self._lock:
             answers = list(self._answers)
             self._answers.clear()
-            telemetry = self._due_telemetry()
         for message in answers:
             session.answer(message)
-        for topic, payload in telemetry.items():
+        for topic, payload in self._telemetry.take_due().items():
             session.telemetry(Outgoing(topic, payload, qos=0, media_type="application/json"))
-
-    def _due_telemetry(self) -> dict[str, bytes]:
-        now = self._clock()
-        due = [t for t in self._telemetry if now - self._telemetry_sent.get(t, -1.0) >= TELEMETRY_INTERVAL_SECONDS]
-        self._telemetry_sent.update(dict.fromkeys(due, now))
-        return {topic: self._telemetry.pop(topic) for topic in due}
 
     def _handle(self, events: list[Event], session: Session) -> None:
         for event in events:

@@ -171,9 +171,9 @@ class Session:
         A few rows wait for others while something is in flight, unless it has to be `all_of_it`.
         """
         now = self._clock()
-        if not self._settled or now < self._outbox_rests_until:
+        if now < self._outbox_rests_until or not (self._settled or self._outbox.leaving):
             return
-        few = len(self._settled) < DELETED_TOGETHER and now - self._settled_since < DELETE_AFTER_SECONDS
+        few = 0 < len(self._settled) < DELETED_TOGETHER and now - self._settled_since < DELETE_AFTER_SECONDS
         if few and self._in_flight and not all_of_it:
             return
         try:
@@ -181,7 +181,8 @@ class Session:
         except Temporary as error:
             self._rest(error)
             return
-        self._settled.clear()
+        finally:
+            self._settled.clear()  # the outbox offers them no more, whether or not it could delete them
         self.problem = None if not self._suspicions.refusals else self.problem
 
     def stalled(self) -> bool:

@@ -15,10 +15,22 @@ from typing import Any
 
 from agent import session as session_module
 from agent.outbox import Outbox
+from agent.outbox import change as change_module
+from agent.outbox import segments as segments_module
 from agent.records import Event
 from tests.agent.delivery import accept, delivering, noise_png
 
-STEPS = ("before accept", "after accept", "before publish", "after publish", "after puback", "after delete")
+STEPS = (
+    "before accept",
+    "pictures written",
+    "pictures synced",
+    "after commit",
+    "after accept",
+    "before publish",
+    "after publish",
+    "after puback",
+    "after delete",
+)
 
 
 def kill_at(step: str, count: int) -> Callable[[str], None]:
@@ -51,6 +63,9 @@ def main(url: str, directory: Path, step: str, count: int, alarms: int) -> None:
     nothing: Callable[[], None] = lambda: None  # noqa: E731
     wrap(session_module.Session, "_send", lambda: reached("before publish"), lambda: reached("after publish"))
     wrap(session_module.Session, "acknowledged", nothing, lambda: reached("after puback"))
+    wrap(segments_module, "_write_all", nothing, lambda: reached("pictures written"))
+    wrap(segments_module.Segments, "sync", nothing, lambda: reached("pictures synced"))
+    wrap(change_module.Change, "committed", lambda: reached("after commit"), nothing)
     wrap(Outbox, "acknowledge", nothing, lambda: reached("after delete"))
     with delivering(url, directory) as (outbox, publisher), (directory / "accepted").open("ab", buffering=0) as log:
         first = outbox.counts().sequence

@@ -17,7 +17,7 @@ from tests.agent.killed_agent import STEPS
 from tests.broker import Mosquitto, Subscriber, wait_until
 
 
-@pytest.mark.parametrize("cycles", [18, pytest.param(200, marks=[pytest.mark.faults, pytest.mark.timeout(2400)])])
+@pytest.mark.parametrize("cycles", [27, pytest.param(200, marks=[pytest.mark.faults, pytest.mark.timeout(2400)])])
 def test_killed_agent_delivers_all_that_it_accepted(
     mosquitto: Callable[..., Mosquitto], tmp_path: Path, cycles: int
 ) -> None:

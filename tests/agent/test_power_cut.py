@@ -23,14 +23,16 @@ def alarms_in(line: str) -> set[int]:
 
 
 def test_alarm_is_synced_before_its_publish_leaves(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
-    """For each alarm: its document is written to the log, the log is synced, and only then does a socket see it."""
+    """For each alarm, in this order: its picture is written to a segment, the segment is synced, the document and the
+    row that names the picture are written to the log, the log is synced, and only then does a socket see the document.
+    """
     strace = shutil.which("strace")
     if strace is None:
         pytest.skip("strace is not installed: apt install strace")
     broker = mosquitto()
     subscriber = Subscriber(broker, "inspectd/+/+/alarm", client_id="plc")
     trace = tmp_path / "trace"
-    calls = "trace=pwrite64,pwritev,write,fsync,fdatasync,sendto,sendmsg"
+    calls = "trace=pwrite64,pwritev,pwritev2,write,fsync,fdatasync,sendto,sendmsg"
     agent = [sys.executable, "-m", "tests.agent.traced_agent", broker.url, str(tmp_path), str(ALARMS)]
     result = subprocess.run(
         [strace, "-f", "-y", "-s", "20000", "-e", calls, "-o", str(trace), *agent],
@@ -50,16 +52,25 @@ def test_alarm_is_synced_before_its_publish_leaves(mosquitto: Callable[..., Mosq
         sent = [index for index in mine if "sendto(" in lines[index] or "sendmsg(" in lines[index]]
         assert written, f"alarm {number} was never written to the log"
         assert sent, f"alarm {number} was never sent"
-        between = lines[written[0] : sent[0]]
-        assert any(is_sync_of_log(line, between) for line in between), "\n".join(line[:200] for line in between)
+        assert synced(r"outbox\.sqlite-wal", lines[written[0] : sent[0]]), (
+            f"alarm {number} was sent before it was durable"
+        )
+        picture = [i for i, line in enumerate(lines) if f'"picture-of-{number}.' in line and "/segment-" in line]
+        assert picture, f"the picture of alarm {number} was never written"
+        assert synced(r"segment-\d+", lines[picture[0] : written[0]]), f"alarm {number} names a picture not yet durable"
 
 
-def is_sync_of_log(line: str, lines: list[str]) -> bool:
-    """A sync of the log that has returned; where another thread came in between, strace tells of it in two lines."""
-    if re.search(r"\bf(data)?sync\(\d+<[^>]*outbox\.sqlite-wal>\)\s*= 0", line):
+def synced(file: str, lines: list[str]) -> bool:
+    """A sync of a file of that name has returned within these lines."""
+    return any(is_sync_of(file, line, lines) for line in lines)
+
+
+def is_sync_of(file: str, line: str, lines: list[str]) -> bool:
+    """Where another thread came in between, strace tells of a call in two lines."""
+    if re.search(rf"\bf(data)?sync\(\d+<[^>]*{file}>\)\s*= 0", line):
         return True
     ended = re.match(r"(\d+) +<\.\.\. f(data)?sync resumed>.*= 0", line)
     if ended is None:
         return False
-    begun = re.compile(rf"{ended[1]} +f(data)?sync\(\d+<[^>]*outbox\.sqlite-wal>.*unfinished")
+    begun = re.compile(rf"{ended[1]} +f(data)?sync\(\d+<[^>]*{file}>.*unfinished")
     return any(begun.match(earlier) for earlier in lines)

@@ -14,7 +14,8 @@ from tests.agent.delivery import accept, delivering
 def main(url: str, directory: Path, alarms: int) -> None:
     with delivering(url, directory) as (outbox, publisher):
         for number in range(alarms):
-            accept(outbox, f"power-cut-{number}", f"cam{number % 2}")
+            picture = {"heatmap": f"picture-of-{number}.".encode()}
+            accept(outbox, f"power-cut-{number}", f"cam{number % 2}", pictures=picture)
         if not publisher.wait_until_delivered(60):
             raise SystemExit("not delivered in 60 s")
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from agent.outbox.segments import Place
 
 # What a row costs beside its payload: its key, topic and index entries. Measured 210 bytes with 40-byte topics.
 ROW_BYTES = 256
@@ -16,14 +19,20 @@ ROW_BYTES = 256
 KEPT_MISSING = 100
 KEPT_DEAD_LETTERS = 1000
 
-SCHEMA = """
+# A picture lies in a segment (`segment`, `start`, `length`, `checksum`), and its payload here is empty. Alarms, notes
+# and the pictures that an older version left have theirs in the row, and no segment.
+_INDEXES = """
+CREATE INDEX alarm_order ON message (camera, id) WHERE picture = 0;
+CREATE INDEX alarm_parts ON message (alarm, part) WHERE picture = 0;
+CREATE INDEX picture_order ON message (sequence, id) WHERE picture = 1;
+"""
+SCHEMA = f"""
 CREATE TABLE message (
     id INTEGER PRIMARY KEY AUTOINCREMENT, sequence INTEGER NOT NULL, camera TEXT NOT NULL, alarm TEXT NOT NULL,
     part TEXT NOT NULL, picture INTEGER NOT NULL, topic TEXT NOT NULL, media_type TEXT NOT NULL,
-    cost INTEGER NOT NULL, captured REAL, payload BLOB NOT NULL);
-CREATE INDEX message_order ON message (picture, camera, id);
-CREATE INDEX message_age ON message (picture, sequence, id);
-CREATE INDEX message_alarm ON message (alarm, part);
+    cost INTEGER NOT NULL, captured REAL, payload BLOB NOT NULL,
+    segment INTEGER, start INTEGER, length INTEGER, checksum INTEGER);
+{_INDEXES}
 CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE agent_state (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE missing (sequence INTEGER PRIMARY KEY);
@@ -32,16 +41,26 @@ CREATE TABLE dead_letter (
     payload BLOB);
 """
 
-# What may be dropped, in groups that go together, oldest first.
-OLDEST_PICTURES = "SELECT id FROM message WHERE picture = 1 ORDER BY sequence, id LIMIT 64"
-OLDEST_WHOLE_ALARMS = (
-    "SELECT r.id, c.id FROM message c JOIN message r ON r.alarm = c.alarm AND r.part = 'raised' AND r.picture = 0 "
-    "WHERE c.picture = 0 AND c.part = 'cleared' ORDER BY c.id LIMIT 64"
+# From one version of the tables to the next. 1: pictures lie in segments; 0 had all of them in their rows.
+UPGRADES = (
+    f"""
+ALTER TABLE message ADD COLUMN segment INTEGER;
+ALTER TABLE message ADD COLUMN start INTEGER;
+ALTER TABLE message ADD COLUMN length INTEGER;
+ALTER TABLE message ADD COLUMN checksum INTEGER;
+DROP INDEX message_order;
+DROP INDEX message_age;
+DROP INDEX message_alarm;
+{_INDEXES}
+""",
 )
-OLDEST_LONE_ENDS = "SELECT id FROM message WHERE picture = 0 AND part = 'cleared' ORDER BY id LIMIT 64"
 
-COLUMNS_BUT_PAYLOAD = "id, sequence, camera, alarm, part, picture, topic, media_type, cost, captured"
-COLUMNS = f"{COLUMNS_BUT_PAYLOAD}, payload"
+COLUMNS = (
+    "id, sequence, camera, alarm, part, picture, topic, media_type, cost, captured, payload, "
+    "segment, start, length, checksum"
+)
+# The same for rows whose payload is not wanted yet.
+COLUMNS_BUT_PAYLOAD = COLUMNS.replace("payload", "x''")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +75,19 @@ class Message:
     """`raised` or `cleared` for the document; `heatmap`, `overlay`, `frame` for a picture."""
     picture: bool = False
     media_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An alarm to be accepted."""
+
+    camera: str
+    build: Callable[[int], Sequence[Message]]
+    """Makes the messages from the sequence number; may be called again with another one."""
+    state: Mapping[str, bytes] = field(default_factory=dict)
+    """The agent's state that becomes durable with the alarm."""
+    captured_monotonic: float | None = None
+    """Monotonic time of capture, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +107,8 @@ class Row:
     captured_monotonic: float | None
     """Monotonic time of capture, seconds; None for rows of an earlier run, whose clock is not ours."""
     payload: bytes
+    place: Place | None = None
+    """Where a picture lies whose payload is not in the row; None for all else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +129,13 @@ class Counts:
     """The latest sequence numbers that will never arrive."""
 
 
+def row_of(columns: Sequence[Any]) -> Row:
+    """What `COLUMNS` selected."""
+    identity, sequence, camera, alarm, part, picture, topic, media_type, cost, captured, payload, *where = columns
+    about = (identity, sequence, camera, alarm, part, bool(picture), topic, media_type, cost, captured)
+    return Row(*about, bytes(payload), None if where[0] is None else Place(*where))
+
+
 def cost_of(message: Message) -> int:
     return len(message.payload) + ROW_BYTES
 
@@ -110,6 +151,18 @@ def counters(db: sqlite3.Connection) -> tuple[Counter[str], tuple[int, ...]]:
     values = Counter(dict(db.execute("SELECT name, value FROM counter").fetchall()))
     missing = tuple(sequence for (sequence,) in db.execute("SELECT sequence FROM missing ORDER BY sequence"))
     return values, missing
+
+
+def named_segments(db: sqlite3.Connection) -> dict[int, tuple[int, int]]:
+    """By segment: how many rows name it, and where the last of their pictures ends, bytes."""
+    query = "SELECT segment, count(*), max(start + length) FROM message WHERE segment IS NOT NULL GROUP BY segment"
+    return {segment: (rows, end) for segment, rows, end in db.execute(query)}
+
+
+def payload_of(db: sqlite3.Connection, identity: int) -> bytes | None:
+    """The payload in a row; None where the row is gone."""
+    found = db.execute("SELECT payload FROM message WHERE id = ?", (identity,)).fetchone()
+    return None if found is None else bytes(found[0])
 
 
 def trim_missing(db: sqlite3.Connection) -> None:

@@ -10,7 +10,7 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar
@@ -23,13 +23,12 @@ T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
 # The log is moved into the database from this size on. It keeps that much on disk: a commit then overwrites the log
-# from its start instead of growing it, which matters when the disk is full. Alarms of 265 kB accepted a second, on a
-# disk with 5 ms a sync: 69 with 1 MB and pages of 4 kB, 96 with 4 MB, 94 to 110 with larger pages.
+# from its start instead of growing it, which matters when the disk is full.
 LOG_BYTES = 4 * 1024 * 1024
-PAGE_BYTES = 8192
+PAGE_BYTES = 4096
 
 # Free pages kept for the next alarms, and given back at a time: 4 MB.
-FREE_PAGES = 512
+FREE_PAGES = 1024
 
 _CORRUPT = ("file is not a database", "malformed", "file is encrypted")
 _FULL = ("database or disk is full",)
@@ -42,6 +41,12 @@ def _says(error: sqlite3.Error, phrases: tuple[str, ...]) -> bool:
     return any(phrase in text for phrase in phrases)
 
 
+def _run(connection: sqlite3.Connection, statements: str) -> None:
+    """Not `executescript`, which would commit first."""
+    for statement in filter(str.strip, statements.split(";")):
+        connection.execute(statement)
+
+
 class DiskFull(Temporary):
     """There is no room for a commit."""
 
@@ -50,11 +55,21 @@ class Database:
     """Runs one transaction after the other on a file; any thread may call. Raises `Temporary` and `Permanent` only."""
 
     def __init__(
-        self, path: Path, schema: str, *, on_new_file: Callable[[sqlite3.Connection, Path | None], None]
+        self,
+        path: Path,
+        schema: str,
+        *,
+        on_new_file: Callable[[sqlite3.Connection, Path | None], None],
+        upgrades: Sequence[str] = (),
     ) -> None:
-        """`on_new_file(connection, aside)` fills a new file; `aside` is the corrupt one that it replaces, if any."""
+        """Args:
+        schema: the statements that make the tables of a new file.
+        on_new_file: `on_new_file(connection, aside)` fills it; `aside` is the corrupt one that it replaces, if any.
+        upgrades: the statements that lead from each version of the schema to the next, beginning with version 0.
+        """
         self._path = path
         self._schema = schema
+        self._upgrades = upgrades
         self._on_new_file = on_new_file
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
@@ -191,14 +206,27 @@ class Database:
         connection.execute("BEGIN IMMEDIATE")
         try:
             if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-                for statement in filter(str.strip, self._schema.split(";")):
-                    connection.execute(statement)
+                _run(connection, self._schema)
+                connection.execute(f"PRAGMA user_version = {len(self._upgrades)}")
                 self._on_new_file(connection, aside)
+            else:
+                self._upgrade(connection)
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+    def _upgrade(self, connection: sqlite3.Connection) -> None:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > len(self._upgrades):
+            known = len(self._upgrades)
+            raise Permanent(f"{self._path} is of version {version}, this inspectd knows {known}: install the newer one")
+        for statements in self._upgrades[version:]:
+            _run(connection, statements)
+        if version < len(self._upgrades):
+            connection.execute(f"PRAGMA user_version = {len(self._upgrades)}")
+            log.info("%s: brought from version %d to %d", self._path, version, len(self._upgrades))
 
     def _renew(self, error: sqlite3.DatabaseError) -> None:
         self.close()

@@ -1,0 +1,31 @@
+"""Figures that nobody misses: the latest of each topic, a few times a second, and only while somebody listens."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+# Telemetry of one topic is sent this often at most; only the latest counts.
+TELEMETRY_INTERVAL_SECONDS = 0.05
+
+
+class Telemetry:
+    """What is to be sent at QoS 0. Any thread may put, one takes."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._latest: dict[str, bytes] = {}
+        self._sent_at: dict[str, float] = {}
+
+    def put(self, topic: str, payload: bytes) -> None:
+        with self._lock:
+            self._latest[topic] = payload
+
+    def take_due(self) -> dict[str, bytes]:
+        """By topic, what may be sent now."""
+        now = self._clock()
+        with self._lock:
+            due = [t for t in self._latest if now - self._sent_at.get(t, -1.0) >= TELEMETRY_INTERVAL_SECONDS]
+            self._sent_at.update(dict.fromkeys(due, now))
+            return {topic: self._latest.pop(topic) for topic in due}
