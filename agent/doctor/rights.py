@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from grp import getgrnam
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -86,6 +87,7 @@ def check_rights(settings: Settings, config: Path) -> Iterator[Finding]:
         return
     rights = rights_of(found)
     closed = [*_closed_hosts(settings, unit, rights), *_closed_devices(settings, unit, rights)]
+    closed += _missing_groups(rights)
     yield from closed or [ok("rights", "the unit lets the service reach what its settings name")]
 
 
@@ -144,6 +146,16 @@ def _closed_devices(settings: Settings, unit: str, rights: Rights) -> Iterator[F
             if not rights.may_open("video4linux", path):
                 text = f"the unit does not let the service open {path} (camera {name})"
                 yield problem("rights", text, install_drop_in("camera", unit))
+
+
+def _missing_groups(rights: Rights) -> Iterator[Finding]:
+    """systemd starts no service whose unit names a group that is not there (216/GROUP)."""
+    for group in rights.groups:
+        try:
+            getgrnam(group)
+        except KeyError:
+            text = f"the unit names the group {group}, which is not there: the service does not start"
+            yield problem("rights", text, f"sudo groupadd --system {group}")
 
 
 def install_drop_in(name: str, unit: str) -> str:

@@ -66,6 +66,14 @@ def test_a_camera_that_the_unit_keeps_the_service_from_is_a_problem(configure: C
     assert only(shown(private="no", devices=devices)(config)).level is Level.OK
 
 
+def test_a_group_that_is_not_there_is_a_problem(configure: Configure, shown: Any) -> None:
+    """A unit that names one does not start."""
+    found = only(shown(devices="SupplementaryGroups=root inspectd-none")(configure()))
+    assert found.level is Level.PROBLEM
+    assert "the group inspectd-none, which is not there" in found.text
+    assert found.mend == "sudo groupadd --system inspectd-none"
+
+
 def test_a_drop_in_that_systemd_has_not_read_is_a_problem(configure: Configure, shown: Any) -> None:
     found = only(shown("LoadState=loaded\nNeedDaemonReload=yes\n")(configure()))
     assert "systemctl daemon-reload" in str(found.mend)
