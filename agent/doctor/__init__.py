@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.doctor import broker, camera, credentials, disk, machine, model, rights, unit
+from agent.doctor import broker, camera, credentials, disk, gpu, machine, model, rights, unit
 from agent.doctor.finding import Finding, Level, ok, problem
 from agent.errors import InspectdError
 from agent.settings import load
@@ -26,7 +26,6 @@ def examine(config: Path) -> Iterator[Finding]:
     yield ok("settings", f"{config}: site {settings.site}, {len(settings.cameras)} camera(s)")
     for check in (
         machine.check_python,
-        machine.check_gpu,
         machine.check_clock,
         disk.check_disk,
         model.check_bundles,
@@ -38,6 +37,7 @@ def examine(config: Path) -> Iterator[Finding]:
         broker.check_broker,
         credentials.check_credentials,
         rights.check_rights,
+        gpu.check_gpu,
         unit.check_sight,
         unit.check_neighbours,
         unit.check_unit,

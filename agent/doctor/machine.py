@@ -1,15 +1,13 @@
-"""Checks of the computer itself: interpreter, GPU, clock."""
+"""Checks of the computer itself: interpreter, clock."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
-from pathlib import Path
 
 from agent.doctor.finding import Finding, ok, problem, warning
 from agent.settings import Settings
@@ -18,9 +16,6 @@ SUPPORTED_PYTHON = ((3, 10), (3, 13))
 
 # A clock before this has lost its battery: the first line of this file is younger.
 EARLIEST = datetime(2025, 1, 1, tzinfo=timezone.utc)
-
-# Device files of NVIDIA's GPUs, in a Jetson and in a PC.
-GPU_DEVICES = ("/dev/nvhost-gpu", "/dev/nvgpu/igpu0/ctrl", "/dev/nvidia0")
 
 COMMAND_TIMEOUT_SECONDS = 5.0
 
@@ -35,20 +30,6 @@ def check_python(settings: Settings, version: tuple[int, int] = sys.version_info
         wanted = f"{oldest[0]}.{oldest[1]} to {newest[0]}.{newest[1]}"
         mend = f"python{newest[0]}.{newest[1]} -m venv /opt/inspectd, then install again"
         yield warning("python", f"{text}; this release was tested on {wanted}", mend)
-
-
-def check_gpu(settings: Settings, devices: Sequence[str] = GPU_DEVICES) -> Iterator[Finding]:
-    """Where there is a GPU, this user may open it; the engines of this release that run without one need none."""
-    present = [device for device in devices if Path(device).exists()]
-    closed = [device for device in present if not os.access(device, os.R_OK | os.W_OK)]
-    if closed:
-        drop_in = "jetson" if "nvidia" not in closed[0] else "nvidia"
-        mend = f"usermod -aG video,render $USER; for the service, the drop-in {drop_in}.conf (docs/device.md)"
-        yield warning("gpu", f"{closed[0]} is there, but this user may not open it", mend)
-    elif present:
-        yield ok("gpu", f"{present[0]} can be opened")
-    else:
-        yield ok("gpu", "none here; the model runs on the CPU")
 
 
 def check_clock(

@@ -10,6 +10,8 @@ import ipaddress
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
+from grp import getgrnam
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,7 +23,10 @@ from agent.settings import CameraSourceSettings, Settings
 DROP_INS = Path("/usr/share/doc/inspectd/drop-ins")
 RESOLV_CONF = Path("/etc/resolv.conf")
 
-PROPERTIES = ("LoadState", "NeedDaemonReload", "IPAddressAllow", "IPAddressDeny", "DeviceAllow", "PrivateDevices")
+PROPERTIES = (
+    *("LoadState", "NeedDaemonReload", "IPAddressAllow", "IPAddressDeny"),
+    *("PrivateDevices", "DevicePolicy", "DeviceAllow", "User", "SupplementaryGroups"),
+)
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -38,6 +43,12 @@ class Rights:
     """DeviceAllow=."""
     private_devices: bool
     """PrivateDevices=: /dev has no device of the machine."""
+    device_policy: str = "closed"
+    """DevicePolicy=: closed, strict or auto; with the last, no DeviceAllow= is none that is kept from the service."""
+    user: str = ""
+    """User=; one of systemd's dynamic users is nobody while the service does not run."""
+    groups: tuple[str, ...] = ()
+    """SupplementaryGroups=."""
 
     def may_reach(self, address: Address) -> bool:
         """As systemd decides: what is allowed is open, else what is denied is closed.
@@ -48,9 +59,18 @@ class Rights:
         """
         return _inside(address, self.allow) or not _inside(address, self.deny)
 
-    def may_open(self, kind: str, device: str) -> bool:
-        """A device of a kind of /proc/devices, such as video4linux."""
-        return not self.private_devices and (f"char-{kind}" in self.devices or device in self.devices)
+    def may_open(self, driver: str | None, path: str) -> bool:
+        """A device by its file, or by its driver's name in /proc/devices, such as video4linux; None: it has none.
+
+        >>> rights = Rights("", "", "/dev/nvmap rw char-nvhost* rw", False)
+        >>> devices = (None, "/dev/nvmap"), ("nvhost-gpu", "/dev/nvhost-gpu"), ("drm", "/dev/dri/renderD128")
+        >>> [rights.may_open(driver, path) for driver, path in devices]
+        [True, True, False]
+        """
+        allowed = self.devices.split()
+        if self.private_devices or not allowed:
+            return not self.private_devices and self.device_policy == "auto"
+        return path in allowed or (driver is not None and any(fnmatch(f"char-{driver}", entry) for entry in allowed))
 
 
 def check_rights(settings: Settings, config: Path) -> Iterator[Finding]:
@@ -58,19 +78,23 @@ def check_rights(settings: Settings, config: Path) -> Iterator[Finding]:
     if config.absolute().parent != SERVICE_SETTINGS:
         return
     unit = f"inspectd@{config.stem}.service"
-    shown = output("systemctl", "show", unit, f"--property={','.join(PROPERTIES)}")
-    if shown is None:
-        return  # told of by check_unit, as is a unit that is not installed
-    found = parse(shown)
-    if found.get("LoadState") != "loaded":
-        return
+    found = shown(unit)
+    if not found:
+        return  # told of by check_unit
     if found.get("NeedDaemonReload") == "yes":
         mend = f"sudo systemctl daemon-reload && sudo systemctl restart {unit}"
         yield problem("rights", "the unit or a drop-in was changed, and systemd has not read it yet", mend)
         return
     rights = rights_of(found)
     closed = [*_closed_hosts(settings, unit, rights), *_closed_devices(settings, unit, rights)]
+    closed += _missing_groups(rights)
     yield from closed or [ok("rights", "the unit lets the service reach what its settings name")]
+
+
+def shown(unit: str) -> Mapping[str, str]:
+    """What systemd says of a unit; nothing where it does not answer, or does not know the unit."""
+    found = parse(output("systemctl", "show", unit, f"--property={','.join(PROPERTIES)}") or "")
+    return found if found.get("LoadState") == "loaded" else {}
 
 
 def parse(shown: str) -> dict[str, str]:
@@ -90,6 +114,9 @@ def rights_of(found: Mapping[str, str]) -> Rights:
         deny=found.get("IPAddressDeny", ""),
         devices=found.get("DeviceAllow", ""),
         private_devices=found.get("PrivateDevices") == "yes",
+        device_policy=found.get("DevicePolicy", "closed"),
+        user=found.get("User", ""),
+        groups=tuple(found.get("SupplementaryGroups", "").split()),
     )
 
 
@@ -103,12 +130,12 @@ def _closed_hosts(settings: Settings, unit: str, rights: Rights) -> Iterator[Fin
         known = addresses(host)
         if known and not any(rights.may_reach(address) for address in known):
             text = f"the unit does not let the service reach {host} ({what})"
-            yield problem("rights", text, _open_address(known[0], unit))
+            yield problem("rights", text, add_to_unit(f"IPAddressAllow={known[0]}", "network", unit))
     named = [host for host in hosts.values() if not _is_address(host) and host != "localhost"]
     servers = name_servers()
     if named and servers and not any(rights.may_reach(server) for server in servers):
         text = f"the unit does not let the service reach a name server, and {named[0]} is a name"
-        yield problem("rights", text, _open_address(servers[0], unit))
+        yield problem("rights", text, add_to_unit(f"IPAddressAllow={servers[0]}", "network", unit))
 
 
 def _closed_devices(settings: Settings, unit: str, rights: Rights) -> Iterator[Finding]:
@@ -117,15 +144,31 @@ def _closed_devices(settings: Settings, unit: str, rights: Rights) -> Iterator[F
             device = camera.source.device
             path = f"/dev/video{device}" if isinstance(device, int) else device
             if not rights.may_open("video4linux", path):
-                folder = f"/etc/systemd/system/{unit}.d"
-                mend = f"sudo install -D -m 644 -t {folder} {DROP_INS}/camera.conf && sudo systemctl daemon-reload"
-                yield problem("rights", f"the unit does not let the service open {path} (camera {name})", mend)
+                text = f"the unit does not let the service open {path} (camera {name})"
+                yield problem("rights", text, install_drop_in("camera", unit))
 
 
-def _open_address(address: Address, unit: str) -> str:
+def _missing_groups(rights: Rights) -> Iterator[Finding]:
+    """systemd starts no service whose unit names a group that is not there (216/GROUP)."""
+    for group in rights.groups:
+        try:
+            getgrnam(group)
+        except KeyError:
+            text = f"the unit names the group {group}, which is not there: the service does not start"
+            yield problem("rights", text, f"sudo groupadd --system {group}")
+
+
+def install_drop_in(name: str, unit: str) -> str:
+    """The command that gives a unit what one of our drop-ins opens."""
     folder = f"/etc/systemd/system/{unit}.d"
-    line = f"printf '[Service]\\nIPAddressAllow={address}\\n' | sudo tee -a {folder}/network.conf"
-    return f"sudo mkdir -p {folder} && {line} && sudo systemctl daemon-reload"
+    return f"sudo install -D -m 644 -t {folder} {DROP_INS}/{name}.conf && sudo systemctl daemon-reload"
+
+
+def add_to_unit(line: str, name: str, unit: str) -> str:
+    """The command that adds one line of [Service] to a unit, in the drop-in of this name."""
+    folder = f"/etc/systemd/system/{unit}.d"
+    written = f"printf '[Service]\\n{line}\\n' | sudo tee -a {folder}/{name}.conf"
+    return f"sudo mkdir -p {folder} && {written} && sudo systemctl daemon-reload"
 
 
 def addresses(host: str) -> Sequence[Address]:

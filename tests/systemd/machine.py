@@ -1,8 +1,7 @@
-"""A Debian with a real systemd, booted in a container; the agent in it is installed from this working tree.
+"""A Debian with a real systemd, booted in a container.
 
-The tree is built once (debootstrap, then the wheels that the agent needs) and kept outside the repository; a machine
-gets an overlay of its own over it. Root, systemd-nspawn and debootstrap are needed; a network for the first
-build alone.
+The tree is built once by debootstrap and kept outside the repository; a machine gets an overlay of its own over it.
+Root, systemd-nspawn and debootstrap are needed, and a network for the first build.
 """
 
 from __future__ import annotations
@@ -11,13 +10,12 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("INSPECTD_TEST_CACHE", Path.home() / ".cache" / "inspectd-tests"))
 SUITE = "bookworm"
 PACKAGES = "systemd,systemd-sysv,dbus,mosquitto,mosquitto-clients,python3,python3-venv,iproute2"
@@ -28,9 +26,6 @@ MISSING = [
     for name in ("debootstrap", "systemd-nspawn", "nsenter")
     if shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin") is None
 ]
-
-# What a wheel is made of; copied first, since setuptools leaves things where it builds.
-SOURCES = ("agent", "engines", "calibration", "pyproject.toml", "README.md", "LICENSE")
 
 # IPAddressDeny= is a BPF program on a control group of version 2, and nspawn takes over the version it finds here:
 # so it finds version 2 alone. It keeps its process id, since everything here is `exec`.
@@ -62,38 +57,6 @@ def base_tree() -> Path:
     return tree
 
 
-def agent_layer(base: Path) -> Path:
-    """An upper directory for overlayfs: /opt/inspectd with the agent's base install. Wheels inside, no network."""
-    wheels = _wheels()
-    layer = CACHE / f"agent-{_digest(base.name, *sorted(wheel.name for wheel in wheels.iterdir()))}"
-    if not layer.exists():
-        building = layer.with_suffix(".building")
-        shutil.rmtree(building, ignore_errors=True)
-        with Overlay([base], building) as tree:
-            shutil.copytree(wheels, tree / "opt/wheels")
-            inside(tree, "python3", "-m", "venv", "/opt/inspectd")
-            install = ["/opt/inspectd/bin/pip", "install", "--quiet", "--no-index", "--find-links=/opt/wheels"]
-            inside(tree, *install, *(f"/opt/wheels/{wheel.name}" for wheel in wheels.iterdir()))
-            shutil.rmtree(tree / "opt/wheels")
-        building.rename(layer)
-    return layer / "upper"
-
-
-def install_agent(tree: Path, scratch: Path) -> None:
-    """The agent of this working tree, its units and its drop-ins."""
-    sources = scratch / "sources"
-    sources.mkdir(parents=True)
-    for name in SOURCES:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, sources / name)
-    call(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", scratch, sources)
-    (wheel,) = scratch.glob("inspectd-*.whl")
-    shutil.copy(wheel, tree / "opt")
-    inside(tree, "/opt/inspectd/bin/pip", "install", "--quiet", "--no-index", "--no-deps", f"/opt/{wheel.name}")
-    shutil.copy(ROOT / "systemd/inspectd@.service", tree / "etc/systemd/system")
-    (tree / "etc/inspectd").mkdir(exist_ok=True)
-
-
 def inside(tree: Path, *command: str) -> str:
     """Run one command in a tree that is not booted, without a network."""
     nspawn = [
@@ -107,31 +70,6 @@ def inside(tree: Path, *command: str) -> str:
         str(tree),
     ]
     return call(*nspawn, *command)
-
-
-def _wheels() -> Path:
-    """Wheels of what the agent needs, at the versions of constraints.txt."""
-    inputs = [(ROOT / name).read_text() for name in ("constraints.txt", "pyproject.toml")]
-    wheels = CACHE / f"wheels-{_digest(*inputs)}"
-    if not wheels.exists():
-        building = wheels.with_suffix(".building")
-        shutil.rmtree(building, ignore_errors=True)
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "wheel",
-            "--quiet",
-            "-c",
-            ROOT / "constraints.txt",
-            "--wheel-dir",
-            building,
-        ]
-        call(*command, ROOT)
-        for own in building.glob("inspectd-*.whl"):
-            own.unlink()
-        building.rename(wheels)
-    return wheels
 
 
 def _digest(*texts: str) -> str:
@@ -210,8 +148,8 @@ class Machine:
         return subprocess.run([*self._enter(), *command], capture_output=True, text=True, check=False).stdout.strip()
 
     def start(self, *command: str, output: Path) -> None:
-        """In the background, until the machine goes down; its output goes to a file of this side."""
-        with output.open("wb") as file:
+        """In the background, until the machine goes down; its output is added to a file of this side."""
+        with output.open("ab") as file:
             self._visitors.append(subprocess.Popen([*self._enter(), *command], stdout=file))
 
     def _end_visitors(self) -> None:
@@ -244,7 +182,7 @@ class Machine:
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, f"{what}: not within {seconds:g} s\n{facts()}"
-            time.sleep(0.05)
+            time.sleep(0.1)
 
     def _enter(self) -> list[str]:
         return ["nsenter", "--all", "--target", str(self._leader())]
@@ -256,3 +194,13 @@ class Machine:
             return None
         children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children").read_text().split()
         return int(children[0]) if children else None
+
+
+@contextmanager
+def booted(tree: Path, directory: Path) -> Iterator[Machine]:
+    """A machine that runs, and is switched off in the end; what it says on its console goes to the directory."""
+    machine = Machine(tree, directory / "console.log")
+    try:
+        yield machine.boot()
+    finally:
+        machine.power_off()

@@ -2,49 +2,41 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.systemd.machine import MISSING, ROOT, Machine, Overlay, base_tree
-from tests.systemd.test_booted import await_armed, configure, status, unit
+from tests.systemd.line import (
+    BOOTED,
+    BUNDLE,
+    NEW,
+    OLD,
+    Subscriber,
+    await_armed,
+    calibration,
+    configure,
+    main_pid,
+    make_bad_parts,
+    report,
+    status,
+    unit,
+)
+from tests.systemd.machine import Machine, Overlay, base_tree, booted
 
-pytestmark = [
-    pytest.mark.systemd,
-    pytest.mark.timeout(900),
-    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
-    pytest.mark.skipif(os.geteuid() != 0, reason="booting a container needs root"),
-]
-
-OLD, NEW = "0.1.0-1", "0.1.0-2"
-BUNDLE = "/opt/inspectd/releases/{version}/lib/python3.11/site-packages/engines/bundles/simulator-camera.bundle"
+pytestmark = BOOTED
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """Booted, with two releases of the package in /opt/packages, and neither installed."""
+def machine(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Booted, with Mosquitto, two releases of the package in /opt/packages, and neither installed."""
     directory = tmp_path_factory.mktemp("package")
     with Overlay([base_tree()], directory / "overlay") as tree:
-        for version in (OLD, NEW):
-            build(tree / "opt/packages", version)
-        machine = Machine(tree, directory / "console.log")
-        try:
-            yield machine.boot()
-        finally:
-            machine.power_off()
-
-
-def build(out: Path, version: str) -> None:
-    """A package for the machine's Python, Debian 12's."""
-    tools = Path(sys.executable).parent
-    variables = {"VERSION": version, "PYTHON": "3.11", "PIP": str(tools / "pip"), "BIN": str(tools)}
-    command = [ROOT / "packaging" / "build-deb", out]
-    done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+        shutil.copytree(packages, tree / "opt/packages")
+        with booted(tree, directory) as machine:
+            yield machine
 
 
 def install(machine: Machine, version: str, *options: str) -> None:
@@ -58,50 +50,66 @@ def in_force(machine: Machine) -> str:
     return machine.run("readlink", "--canonicalize", "/usr/bin/inspectd").split("/")[4]
 
 
-def test_it_installs_without_a_network_and_runs(machine: Machine) -> None:
+def test_it_installs_without_a_network_and_inspects(machine: Machine, plc: Subscriber) -> None:
+    asked = time.monotonic()
     install(machine, OLD)
+    report("apt install", time.monotonic() - asked)
     assert in_force(machine) == OLD
     assert "inspectd" in machine.run("inspectd", "--help")
     assert machine.run("getent", "passwd", "inspectd").endswith(":/var/lib/inspectd:/usr/sbin/nologin")
     # The bundle of a release goes with the release: a line's own lies beside its settings.
-    machine.run("cp", "-r", BUNDLE.format(version=OLD), "/etc/inspectd/line1.bundle")
+    machine.run("cp", "-r", BUNDLE, "/etc/inspectd/line1.bundle")
     configure(machine, "line1", bundle="line1.bundle")
     machine.run("systemctl", "enable", "--now", unit("line1"))
     await_armed(machine, "line1")
+    make_bad_parts(machine, "line1")
+    plc.await_alarms("line1", 2)
     assert machine.run("env", "_INSPECTD_COMPLETE=complete_bash", "COMP_WORDS=inspectd sta", "COMP_CWORD=1", "inspectd")
 
 
 def test_the_doctor_finds_nothing_wrong(machine: Machine) -> None:
-    report = machine.run("inspectd", "doctor", "--config", "/etc/inspectd/line1.toml")
-    assert "problem" not in report
-    assert "in use by the running agent: armed" in report
-    assert "inspectd@line1.service: line1 armed" in report
-    print(f"\n{report}")
+    findings = machine.run("inspectd", "doctor", "--config", "/etc/inspectd/line1.toml")
+    assert "problem" not in findings
+    assert "in use by the running agent: armed" in findings
+    assert "inspectd@line1.service: line1 armed" in findings
+    print(f"\n{findings}")
 
 
-def test_an_upgrade_and_a_downgrade_keep_calibration_and_sequence(machine: Machine) -> None:
-    before = status(machine, "line1")
-    calibration = before["cameras"]["line1"]["calibration"]
+def test_an_upgrade_and_a_downgrade_keep_settings_calibration_and_waiting_alarms(
+    machine: Machine, plc: Subscriber
+) -> None:
+    """The broker is away meanwhile, so that all alarms wait in the outbox."""
+    settings = (machine.tree / "etc/inspectd/line1.toml").read_text()
+    before = calibration(machine, "line1")
+    machine.run("systemctl", "stop", "mosquitto")
+    machine.wait_until(
+        lambda: status(machine, "line1")["delivery"]["outbox"]["waiting"] >= 3, what="alarms that wait for the broker"
+    )
     for version, options in ((NEW, ()), (OLD, ("--allow-downgrades",))):
-        process = machine.show(unit("line1"), "MainPID")["MainPID"]
+        process, outbox = main_pid(machine, "line1"), status(machine, "line1")["delivery"]["outbox"]
         install(machine, version, *options)
         assert in_force(machine) == version
         await_armed(machine, "line1", other_than=process)
-        after = status(machine, "line1")
-        assert after["cameras"]["line1"]["calibration"] == calibration
-        assert after["delivery"]["outbox"]["sequence"] >= before["delivery"]["outbox"]["sequence"]
+        after = status(machine, "line1")["delivery"]["outbox"]
+        assert calibration(machine, "line1") == before
+        assert after["sequence"] >= outbox["sequence"]
+        assert after["waiting"] >= outbox["waiting"]
         assert machine.run("ls", "/opt/inspectd/releases") == version
+    assert (machine.tree / "etc/inspectd/line1.toml").read_text() == settings
+    machine.run("systemctl", "start", "mosquitto")
+    plc.await_sequence("line1", after["sequence"])
+    assert plc.missing("line1") == set()
 
 
 def test_an_upgrade_that_fails_leaves_the_old_release_at_work(machine: Machine) -> None:
     """A package that is damaged inside; then the older one again, which mends it."""
-    process = machine.show(unit("line1"), "MainPID")["MainPID"]
+    process = main_pid(machine, "line1")
     machine.run("dpkg-deb", "-R", f"/opt/packages/inspectd_{NEW}_amd64.deb", "/opt/broken")
     machine.run("sh", "-c", "truncate -s 1000 /opt/broken/usr/lib/inspectd/wheels/numpy-*.whl")
     machine.run("dpkg-deb", "-Znone", "-b", "/opt/broken", "/opt/packages/broken.deb")
     machine.attempt("dpkg", "--install", "/opt/packages/broken.deb")
     assert in_force(machine) == OLD
-    assert machine.show(unit("line1"), "MainPID")["MainPID"] == process, "it went on inspecting"
+    assert main_pid(machine, "line1") == process, "it went on inspecting"
     install(machine, OLD, "--allow-downgrades")
     await_armed(machine, "line1", other_than=process)
 

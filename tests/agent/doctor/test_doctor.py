@@ -9,57 +9,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from agent.doctor import Finding, Level, broker, camera, credentials, disk, examine, lines, machine, model, rights, unit
-from agent.settings import Settings, load
+from agent.doctor import Finding, Level, broker, camera, credentials, disk, examine, lines, machine, model
+from agent.settings import load
 from engines.bundle import Bundle
 from engines.signing import generate_keys, sign
+from tests.agent.doctor.findings import Configure, levels, only
 from tests.broker import Mosquitto, Subscriber, wait_until
-
-SETTINGS = """\
-site = "plant"
-state_directory = "{state}"
-max_evidence_size = "10 MiB"
-max_outbox_size = "10 MiB"
-[mqtt]
-url = "{url}"
-{mqtt}
-[cameras.line1]
-bundle = "{bundle}"
-source = {source}
-"""
-SIMULATOR = '{ kind = "simulator", frames_per_second = 50.0 }'
-
-Configure = Callable[..., Path]
-
-
-@pytest.fixture
-def configure(tmp_path: Path, tiny_bundle: Bundle) -> Configure:
-    """Writes settings; whatever is not given works, but for the broker, which is not there."""
-
-    def write(source: str = SIMULATOR, url: str = "mqtt://127.0.0.1:1", mqtt: str = "", bundle: object = None) -> Path:
-        config = tmp_path / "line1.toml"
-        text = SETTINGS.format(
-            state=tmp_path / "state", url=url, mqtt=mqtt, bundle=bundle or tiny_bundle.path, source=source
-        )
-        config.write_text(text)
-        return config
-
-    return write
-
-
-def levels(findings: list[Finding]) -> list[Level]:
-    return [finding.level for finding in findings]
-
-
-def only(findings: object) -> Finding:
-    (finding,) = list(findings)  # type: ignore[call-overload]
-    return finding
 
 
 def test_a_device_that_is_fit_has_no_problem(
@@ -147,18 +106,6 @@ def test_a_clock_has_to_be_set_and_kept(
 ) -> None:
     found = only(machine.check_clock(load(configure()), lambda: seconds, lambda: synchronised))
     assert found.level is level
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may open everything")
-def test_a_gpu_that_this_user_may_not_open_is_said(configure: Configure, tmp_path: Path) -> None:
-    (tmp_path / "nvidia0").touch(mode=0)
-    assert "video,render" in str(only(machine.check_gpu(load(configure()), [str(tmp_path / "nvidia0")])).mend)
-
-
-def test_a_gpu_is_found_by_its_device(configure: Configure, tmp_path: Path) -> None:
-    (tmp_path / "nvidia0").touch()
-    assert "can be opened" in only(machine.check_gpu(load(configure()), [str(tmp_path / "nvidia0")])).text
-    assert "none here" in only(machine.check_gpu(load(configure()), [str(tmp_path / "nvidia1")])).text
 
 
 # The model
@@ -331,166 +278,3 @@ def test_the_file_system_of_a_place_is_the_innermost_mount(tmp_path: Path) -> No
     mounts.write_text(f"/dev/sda / ext4 rw 0 0\ntmpfs {inner} tmpfs rw 0 0\n")
     assert disk.file_system(inner / "state", mounts) == "tmpfs"
     assert disk.file_system(tmp_path, mounts) == "ext4"
-
-
-# The service
-
-
-def service_settings(configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Settings, Path]:
-    """The settings lie where those of services do."""
-    monkeypatch.setattr(unit, "SERVICE_SETTINGS", tmp_path)
-    config = configure()
-    return load(config), config
-
-
-def test_settings_of_no_service_are_told_how_to_become_one(configure: Configure) -> None:
-    config = configure()
-    found = only(unit.check_unit(load(config), config))
-    assert found.level is Level.WARNING
-    assert "systemctl enable --now inspectd@line1.service" in str(found.mend)
-
-
-def test_what_the_service_cannot_see_is_a_problem(
-    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """pytest's own folder is below /tmp, which the unit hides."""
-    settings, config = service_settings(configure, tmp_path, monkeypatch)
-    assert {found.level for found in unit.check_sight(settings, config)} == {Level.PROBLEM}
-    monkeypatch.setattr(unit, "HIDDEN", ())
-    for folder in (
-        config,
-        *config.parents,
-        settings.cameras["line1"].bundle,
-        *settings.cameras["line1"].bundle.parents,
-    ):
-        if str(folder).startswith("/tmp/pytest"):
-            folder.chmod(0o755)
-    config.chmod(0o600)
-    assert any("may not be read by the service" in found.text for found in unit.check_sight(settings, config))
-
-
-def test_two_services_of_one_site_are_a_problem(
-    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings, config = service_settings(configure, tmp_path, monkeypatch)
-    assert list(unit.check_neighbours(settings, config)) == []
-    shutil.copy(config, tmp_path / "line2.toml")
-    assert "line2 has the same site 'plant'" in only(unit.check_neighbours(settings, config)).text
-    other = (tmp_path / "line2.toml").read_text().replace('"plant"', '"plant-line2"')
-    (tmp_path / "line2.toml").write_text(other)
-    assert list(unit.check_neighbours(settings, config)) == []
-
-
-def test_two_services_on_one_metrics_port_are_a_problem(
-    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _, config = service_settings(configure, tmp_path, monkeypatch)
-    config.write_text(config.read_text() + "[metrics]\nport = 9464\n")
-    (tmp_path / "line2.toml").write_text(config.read_text().replace('"plant"', '"plant-line2"'))
-    found = only(unit.check_neighbours(load(config), config))
-    assert "line2 has the same metrics.port 9464" in found.text
-    assert "9465" in str(found.mend)
-
-
-# What the unit lets the service do, in the words of `systemctl show`
-
-SHOWN = """\
-LoadState=loaded
-NeedDaemonReload=no
-IPAddressAllow=127.0.0.0/8 ::1/128{allowed}
-IPAddressDeny=0.0.0.0/0 ::/0
-PrivateDevices={private}
-{devices}
-"""
-
-
-@pytest.fixture
-def shown(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, configure: Configure
-) -> Callable[..., Callable[[Path], list[Finding]]]:
-    """What the doctor finds where systemd says this of the unit."""
-    monkeypatch.setattr(rights, "SERVICE_SETTINGS", tmp_path)
-
-    def say(text: str = SHOWN, *, allowed: str = "", private: str = "yes", devices: str = "") -> Any:
-        said = text.format(allowed=allowed, private=private, devices=devices)
-        monkeypatch.setattr(rights, "output", lambda *command: said)
-        return lambda config: list(rights.check_rights(load(config), config))
-
-    return say
-
-
-def test_a_broker_that_the_unit_keeps_the_service_from_is_a_problem(configure: Configure, shown: Any) -> None:
-    config = configure(url="mqtt://192.0.2.10:1883")
-    found = only(shown()(config))
-    assert found.level is Level.PROBLEM
-    assert "does not let the service reach 192.0.2.10 (broker)" in found.text
-    assert "IPAddressAllow=192.0.2.10" in str(found.mend)
-    assert "/etc/systemd/system/inspectd@line1.service.d/network.conf" in str(found.mend)
-    assert only(shown(allowed=" 192.0.2.0/24")(config)).level is Level.OK
-
-
-def test_a_name_needs_a_name_server(configure: Configure, shown: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rights, "addresses", lambda host: [ip_address("192.0.2.10")])
-    monkeypatch.setattr(rights, "name_servers", lambda: [ip_address("192.0.2.53")])
-    config = configure(url="mqtt://broker.plant:1883")
-    found = only(shown(allowed=" 192.0.2.10/32")(config))
-    assert "name server, and broker.plant is a name" in found.text
-    assert only(shown(allowed=" 192.0.2.10/32 192.0.2.53/32")(config)).level is Level.OK
-
-
-def test_a_camera_that_the_unit_keeps_the_service_from_is_a_problem(configure: Configure, shown: Any) -> None:
-    config = configure(source='{ kind = "camera", device = "/dev/video0" }')
-    found = only(shown()(config))
-    assert "does not let the service open /dev/video0 (camera line1)" in found.text
-    assert "drop-ins/camera.conf" in str(found.mend)
-    devices = "DeviceAllow=char-nvmap rw\nDeviceAllow=char-video4linux rw"
-    assert only(shown(private="no", devices=devices)(config)).level is Level.OK
-
-
-def test_a_drop_in_that_systemd_has_not_read_is_a_problem(configure: Configure, shown: Any) -> None:
-    found = only(shown("LoadState=loaded\nNeedDaemonReload=yes\n")(configure()))
-    assert "systemctl daemon-reload" in str(found.mend)
-
-
-def test_name_servers_are_those_of_resolv_conf(tmp_path: Path) -> None:
-    (tmp_path / "resolv.conf").write_text("search plant\nnameserver 127.0.0.53\nnameserver fe80::1%eth0\n")
-    assert rights.name_servers(tmp_path / "resolv.conf") == (ip_address("127.0.0.53"), ip_address("fe80::1"))
-    assert rights.name_servers(tmp_path / "none") == ()
-
-
-@pytest.mark.parametrize(
-    ("found", "level", "mend"),
-    [
-        ({"LoadState": "not-found"}, Level.PROBLEM, "daemon-reload"),
-        ({"LoadState": "loaded", "ActiveState": "failed", "Result": "watchdog"}, Level.PROBLEM, "journalctl"),
-        ({"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "disabled"}, Level.WARNING, "enable"),
-        ({"LoadState": "loaded", "ActiveState": "inactive", "UnitFileState": "enabled"}, Level.WARNING, "start"),
-        ({"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled"}, Level.OK, None),
-    ],
-)
-def test_the_unit_is_judged_by_what_systemd_says(found: dict[str, str], level: Level, mend: str | None) -> None:
-    judged = unit._unit("inspectd@line1.service", found)
-    assert judged.level is level
-    assert (judged.mend is None) if mend is None else (mend in str(judged.mend))
-
-
-def test_a_password_for_everybody_is_a_warning(configure: Configure, tmp_path: Path) -> None:
-    secret = tmp_path / "password"
-    secret.write_text("geheim")
-    config = configure(mqtt=f'username = "inspectd"\npassword_file = "{secret}"')
-    secret.chmod(0o644)
-    assert only(credentials.check_credentials(load(config), config)).level is Level.WARNING
-    secret.chmod(0o640)
-    assert only(credentials.check_credentials(load(config), config)).level is Level.OK
-    secret.unlink()
-    assert only(credentials.check_credentials(load(config), config)).level is Level.PROBLEM
-
-
-def test_a_credential_is_looked_for_where_the_unit_takes_it_from(configure: Configure, tmp_path: Path) -> None:
-    config = configure(mqtt='username = "inspectd"')
-    missing = only(credentials.check_credentials(load(config), config, (tmp_path, tmp_path)))
-    assert missing.level is Level.WARNING
-    assert str(tmp_path / "inspectd.line1.mqtt-password") in missing.text
-    (tmp_path / "inspectd.line1.mqtt-password").write_text("geheim")
-    (tmp_path / "inspectd.line1.mqtt-password").chmod(0o600)
-    assert only(credentials.check_credentials(load(config), config, (tmp_path, tmp_path))).level is Level.OK

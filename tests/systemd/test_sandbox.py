@@ -1,0 +1,113 @@
+"""What the service may not do on a real systemd, and the commands of the doctor that let it do more."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.systemd.line import BOOTED, configure, status, unit
+from tests.systemd.machine import Machine
+
+pytestmark = BOOTED
+
+PLANT = "192.0.2.1"
+
+ALLOWED = {"own state", "own runtime", "own log", "own tmp", "loopback"}
+
+# A device that any machine has, under the name of a Jetson's: /dev/fuse can be opened by whoever may open its file.
+JETSON_MEMORY = ("mknod", "--mode=0660", "/dev/nvmap", "c", "10", "229")
+
+
+@pytest.fixture(scope="module")
+def sandbox(machine: Machine) -> Machine:
+    """A network beside the loopback, a GPU, somebody's home, another line's files, and a unit that tries things."""
+    machine.run("ip", "address", "add", f"{PLANT}/32", "dev", "lo")
+    machine.run("systemd-run", "--collect", "--unit=listener", "python3", "-m", "http.server", "8099")
+    machine.wait_until(lambda: "8099" in machine.attempt("ss", "-ltn"), what="a listener")
+    machine.run(*JETSON_MEMORY)
+    machine.run("chgrp", "video", "/dev/nvmap")
+    machine.write("/home/anna/letter", "dear")
+    (machine.tree / "home/anna").chmod(0o755)
+    configure(machine, "line1")
+    machine.run("systemctl", "start", unit("line1"))
+    machine.write("/etc/credstore/inspectd.line2.mqtt-password", "geheim\n", mode=0o600)
+    configure(machine, "probe")
+    machine.write("/opt/inspectd/probe.py", Path(__file__).with_name("probe.py").read_text())
+    machine.write(
+        "/etc/systemd/system/inspectd@probe.service.d/probe.conf",
+        "[Service]\nType=oneshot\nWatchdogSec=0\nRestart=no\nExecReload=\nExecStart=\n"
+        "ExecStart=/opt/inspectd/bin/python /opt/inspectd/probe.py\n",
+    )
+    return machine
+
+
+def probe(machine: Machine) -> dict[str, Any]:
+    """What a program may do in the sandbox of `inspectd@probe`: the unit as it is, with another command."""
+    machine.run("systemctl", "daemon-reload")
+    told = len(_attempts(machine))
+    machine.run("systemctl", "start", unit("probe"))
+    machine.wait_until(lambda: len(_attempts(machine)) > told, what="what the probe found, in the journal")
+    found: dict[str, Any] = json.loads(_attempts(machine)[-1].partition("PROBE ")[2])
+    return found
+
+
+def _attempts(machine: Machine) -> list[str]:
+    return [line for line in machine.journal(unit("probe")).splitlines() if "PROBE" in line]
+
+
+def doctor(machine: Machine, name: str) -> dict[str, Any]:
+    """Its findings, by subject."""
+    command = ["inspectd", "doctor", "--json", "--config", f"/etc/inspectd/{name}.toml"]
+    return {finding["subject"]: finding for finding in json.loads(machine.attempt(*command))}
+
+
+def mend(machine: Machine, finding: dict[str, Any]) -> None:
+    """Run the command that a finding names."""
+    machine.run("sh", "-c", finding["mend"].replace("sudo ", ""))
+
+
+def test_it_may_do_no_more_than_it_needs(sandbox: Machine) -> None:
+    """What fails, fails for the unit: all of it is there, and root may do it."""
+    sandbox.run("ls", "/var/lib/inspectd/line1/outbox.sqlite", "/home/anna/letter")
+    sandbox.run("python3", "-c", f"import socket; socket.create_connection(('{PLANT}', 8099), 2)")
+    sandbox.run("python3", "-c", "open('/dev/nvmap', 'r+b', 0)")
+    found = probe(sandbox)
+    print(json.dumps(found, indent=1))
+    assert found.pop("user") > 60000
+    assert {what for what, how in found.items() if how == "done"} == ALLOWED
+    assert found["plant network"] in ("Operation not permitted", "timed out")
+
+
+def test_an_address_that_the_administrator_allows_is_reached(sandbox: Machine) -> None:
+    sandbox.write(
+        "/etc/systemd/system/inspectd@probe.service.d/network.conf", "[Service]\nIPAddressAllow=192.0.2.0/24\n"
+    )
+    found = probe(sandbox)
+    assert {what for what, how in found.items() if how == "done"} == {*ALLOWED, "plant network"}
+
+
+def test_the_doctor_names_the_drop_in_that_opens_the_gpu_and_it_does(sandbox: Machine) -> None:
+    """Root may open it, the service may not: until its command has been run."""
+    closed = doctor(sandbox, "probe")["gpu"]
+    assert closed["text"].startswith("the unit does not let the service open /dev/nvmap")
+    mend(sandbox, closed)
+    assert doctor(sandbox, "probe")["gpu"]["text"] == "the service may open /dev/nvmap"
+    assert probe(sandbox)["gpu"] == "done"
+
+
+def test_the_doctor_names_what_the_unit_keeps_from_the_service_and_its_command_opens_it(sandbox: Machine) -> None:
+    """The doctor, as root, reaches the broker; the service does not until the command has been run."""
+    configure(sandbox, "line3", url=f"mqtt://{PLANT}:1885")
+    sandbox.write("/etc/mosquitto/conf.d/plant.conf", f"listener 1885 {PLANT}\nallow_anonymous true\n")
+    sandbox.run("systemctl", "restart", "mosquitto")
+    closed = doctor(sandbox, "line3")
+    assert closed["broker"]["level"] == "ok"
+    assert closed["rights"]["text"] == f"the unit does not let the service reach {PLANT} (broker)"
+    mend(sandbox, closed["rights"])
+    assert doctor(sandbox, "line3")["rights"]["level"] == "ok"
+    sandbox.run("systemctl", "start", unit("line3"))
+    sandbox.wait_until(lambda: status(sandbox, "line3")["delivery"]["connected"], what="line3 at its broker")
+    sandbox.run("systemctl", "stop", unit("line3"))
