@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timezone
+from errno import ENOENT
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +29,13 @@ def load_published(path: Path | str) -> tuple[Generator, int]:
     The generator takes colour as BGR, as all of inspectd does; the authors' takes RGB. Size, channels and widths follow
     from the weights. Raises EngineError where the file holds anything else.
     """
+    saved = _tensors(path)
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
         state: dict[str, Tensor] = {name.removeprefix("module."): value for name, value in saved["state_dict"].items()}
         generator = _generator_for(state)
         generator.load_state_dict(_colours_turned(state))
         return generator.eval(), int(saved.get("epoch", 0))
-    except FileNotFoundError:
-        raise EngineError(f"{path}: no such file") from None
-    except Exception as error:  # the unpickler, a missing key, a wrong shape: all mean the same to the caller
+    except Exception as error:  # a missing key, a wrong shape: all mean the same to the caller
         reason = " ".join(str(error).split())[:200]
         raise EngineError(f"{path}: not a netG.pth of GANomaly ({reason})") from None
 
@@ -80,6 +79,16 @@ def bundle_published(weights: Path | str, normal: Path | str, out: Path | str, t
         ),
         tell,
     )
+
+
+def _tensors(path: Path | str) -> Any:
+    """What PyTorch saved there, where it is made of tensors and plain values: nothing else is unpickled."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise EngineError(f"{path}: {'no such file' if error.errno == ENOENT else error.strerror or error}") from None
+    except Exception:  # whatever the unpickler comes upon
+        raise EngineError(f"{path}: not a netG.pth of GANomaly (no file of tensors that PyTorch saved)") from None
 
 
 def _shape_of(state: dict[str, Any]) -> tuple[int, int, int, int]:

@@ -107,6 +107,12 @@ def test_published_weights_cannot_run_code(tmp_path: Path) -> None:
     assert not (tmp_path / "intruded").exists()
 
 
+def test_a_text_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "netG.pth").write_text("root:x:0:0\n" * 40)
+    with pytest.raises(EngineError, match=r"netG\.pth: not a netG\.pth of GANomaly \(no file of tensors"):
+        load_published(tmp_path / "netG.pth")
+
+
 def test_published_weights_that_are_missing_are_named(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="no such file"):
         load_published(tmp_path / "nowhere.pth")
