@@ -16,6 +16,7 @@ import numpy as np
 from agent.alarm import AlarmTracker
 from agent.camera_health import CameraHealth
 from agent.capture import Capture
+from agent.errors import Permanent
 from agent.inspection import Inspection
 from agent.inspector import Inspector
 from agent.intake import Intake
@@ -40,6 +41,9 @@ DISTINCT_FRAMES = 64
 # Engine and loop take turns of this length, and of so many frames at least where the machine is slow.
 TURN_SECONDS = 0.5
 LEAST_FRAMES = 10
+
+# The window takes 70 frames; one that is refused is followed by another.
+MOST_FRAMES_TO_ARM = 2_000
 
 # What a turn begins with is not counted: threads wake, caches fill.
 WARM_UP_FRAMES = 10
@@ -172,6 +176,9 @@ class _Loop:
         self._capture.start()
         while self._station.phase is not Phase.ARMED:
             self._let_run(TURN_SECONDS, least_frames=1)
+            if len(self._done) > MOST_FRAMES_TO_ARM:
+                self.__exit__()
+                raise Permanent(f"the loop does not arm on the bundle's reference frames: {self._station.reason}")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -191,12 +198,17 @@ class _Loop:
         first, end = len(self._done), time.perf_counter() + seconds
         self._source.go.set()
         while time.perf_counter() < end or len(self._done) < first + least_frames:
-            time.sleep(0.01)
+            self._wait()
         self._source.go.clear()
         judged = self._done[first:]
         while self._source.reads > len(self._done):
-            time.sleep(0.01)
+            self._wait()
         return judged
+
+    def _wait(self) -> None:
+        if not (self._capture.is_alive() and self._inspection.is_alive()):
+            raise Permanent("the loop ended before its time; see the log")
+        time.sleep(0.01)
 
     def _take(self, outcome: Outcome) -> None:
         self._done.append(time.perf_counter())
