@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 from agent.subscriptions import CommandMessage
 
@@ -107,8 +106,6 @@ class Outgoing:
         return 13 + len(self.topic.encode()) + extra + len(self.payload)
 
 
-# Names, media types, and what the messages of one alarm say alike.
-@lru_cache(1024)
 def _text(value: str) -> bytes:
     return _counted(value.encode())
 

@@ -46,9 +46,8 @@ from engines.scoring import Scorer, gaussian_kernel, smooth
 # whole frame alone 0.870 with 480 of them, 0.883 with 7,192.
 _REMEMBERED = 8192
 
-# With one model each (MNIST 3,000 steps, DeepPCB 800 at 256 pixels, fishbones 900), test AUROC for digits 9, 4, 1 as
-# the anomaly, DeepPCB, fishbones: 0.87, 0.76, 0.96, 0.82, 0.94 with the larger of the two; 0.88, 0.77, 0.96, 0.75,
-# 0.94 with the sum of squares, whole times 2·K; 0.81, 0.76, 0.87, 0.82, 0.95 with whole times 0.4 on every set.
+# K counts as this at least: the whole frame's distance is divided by its median / K. How hottest place and whole frame
+# were put together, and what else was tried: DECISIONS.md.
 _LEAST_KINSHIP = 1e-3
 
 # A smaller difference between descriptions than 1 − cos = 0.01 says nothing: on parts that are all the same it is

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from grp import getgrgid
@@ -41,30 +41,30 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One kind of GPU of this machine."""
+    """The GPU of this machine; several cards of one driver are one."""
 
     drop_in: str
     """What opens it to a service."""
     devices: tuple[Device, ...]
 
 
-def check_gpu(settings: Settings, config: Path, found: Sequence[Gpu] | None = None) -> Iterator[Finding]:
+def check_gpu(settings: Settings, config: Path, find: Callable[[], Gpu | None] | None = None) -> Iterator[Finding]:
     """Where there is a GPU, the service may open it; where the settings are no service's, whoever asks."""
-    gpus = find_gpus() if found is None else found
-    if not gpus:
+    gpu = (find or find_gpu)()
+    if gpu is None:
         yield ok("gpu", "none here; the model runs on the CPU")
     elif config.absolute().parent != SERVICE_SETTINGS:
-        yield from (_for_this_user(gpu) for gpu in gpus)
+        yield _for_this_user(gpu)
     elif properties := shown(unit := f"inspectd@{config.stem}.service"):
-        yield from (_for_service(gpu, unit, rights_of(properties)) for gpu in gpus)
+        yield _for_service(gpu, unit, rights_of(properties))
 
 
-def find_gpus(directory: Path = Path("/dev"), drivers: Path = Path("/proc/devices")) -> Sequence[Gpu]:
-    """Those whose device files are here."""
+def find_gpu(directory: Path = Path("/dev"), drivers: Path = Path("/proc/devices")) -> Gpu | None:
+    """The one whose device files are here: a Jetson's own, or the cards of a PC, which count as one."""
     known = _character_drivers(drivers)
     name, patterns = ("jetson", (*JETSON, *CARD)) if (directory / "nvmap").exists() else ("nvidia", CARD)
     devices = tuple(_device(path, known) for path in _needed(directory, patterns))
-    return [Gpu(name, devices)] if devices else []
+    return Gpu(name, devices) if devices else None
 
 
 def _needed(directory: Path, patterns: Sequence[str]) -> Iterator[Path]:

@@ -67,9 +67,11 @@ class Rights:
         >>> [rights.may_open(driver, path) for driver, path in devices]
         [True, True, False]
         """
+        if self.private_devices:
+            return False
         allowed = self.devices.split()
-        if self.private_devices or not allowed:
-            return not self.private_devices and self.device_policy == "auto"
+        if not allowed:
+            return self.device_policy == "auto"
         return path in allowed or (driver is not None and any(fnmatch(f"char-{driver}", entry) for entry in allowed))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timezone
 
 from agent.outbox.rows import (
@@ -19,12 +19,7 @@ from agent.outbox.rows import (
 )
 from agent.outbox.segments import Place, Segments
 
-_INSERT = f"INSERT INTO message ({COLUMNS}) VALUES "
-_VALUES = f"(?{', ?' * 14})"
-
-# In one statement: SQLite takes 999 values in its older versions.
-MOST_ROWS = 64
-
+_INSERT = f"INSERT INTO message ({COLUMNS}) VALUES (NULL{', ?' * 14})"
 _DELETE = f"DELETE FROM message WHERE id = ? RETURNING {COLUMNS_BUT_PAYLOAD}"
 _SWAP = (
     "UPDATE message SET part = ?, topic = ?, media_type = ?, cost = ?, payload = ?, "
@@ -35,11 +30,10 @@ _SWAP = (
 class Change:
     """Writes to the tables, puts pictures into segments, and notes what it did for those who keep count."""
 
-    def __init__(self, db: sqlite3.Connection, segments: Segments, waiting_bytes: int, last_id: int) -> None:
-        """`waiting_bytes`: what all rows count against the quota before this change; `last_id`: the highest id ever."""
+    def __init__(self, db: sqlite3.Connection, segments: Segments, waiting_bytes: int) -> None:
+        """`waiting_bytes`: what all rows count against the quota before this change."""
         self.db = db
         self._segments = segments
-        self._last_id = last_id
         self.bytes = waiting_bytes
         """What all rows count against the quota after it."""
         self.added: dict[int, Row] = {}
@@ -50,26 +44,19 @@ class Change:
         """By id; notes that took the place of a picture."""
         self._freed: list[Place] = []
 
-    def insert(self, sequence: int, camera: str, messages: Sequence[Message], captured: float | None) -> None:
-        """Adds the rows of an alarm; its pictures go to the segments.
-
-        One statement: with each, SQLite lets the interpreter go, and the thread that feeds the broker takes it.
-        """
-        values: list[object] = []
-        for m in messages:
-            self._last_id += 1
-            cost = cost_of(m)
-            about = (self._last_id, sequence, camera, m.alarm, m.part, m.picture, m.topic, m.media_type, cost, captured)
-            place = self._segments.put(m.payload) if m.picture else None
-            if place is None:
-                values += (*about, m.payload, None, None, None, None)
-            else:
-                values += (*about, b"", place.segment, place.offset, place.length, place.checksum)
-            self.added[self._last_id] = Row(*about, m.payload, place)
-            self.bytes += cost
-        for first in range(0, len(values), MOST_ROWS * 15):
-            some = values[first : first + MOST_ROWS * 15]
-            self.db.execute(_INSERT + ", ".join([_VALUES] * (len(some) // 15)), some)
+    def insert(self, sequence: int, camera: str, message: Message, captured: float | None) -> None:
+        """Adds a row; a picture goes to the segments."""
+        m, cost = message, cost_of(message)
+        about = (sequence, camera, m.alarm, m.part, m.picture, m.topic, m.media_type, cost, captured)
+        place = self._segments.put(m.payload) if m.picture else None
+        if place is None:
+            where: tuple[object, ...] = (m.payload, None, None, None, None)
+        else:
+            where = (b"", place.segment, place.offset, place.length, place.checksum)
+        identity = self.db.execute(_INSERT, (*about, *where)).lastrowid
+        assert identity is not None
+        self.added[identity] = Row(identity, *about, m.payload, place)
+        self.bytes += cost
 
     def delete(self, rows: Iterable[int], *, missing: bool = False) -> int:
         """Deletes rows, returns how many there were; `missing` notes the sequence numbers of alarms among them."""

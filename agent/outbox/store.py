@@ -134,7 +134,8 @@ class Outbox:
         if dropped:
             what = f"{dropped.pictures} pictures and {dropped.alarms} messages of cleared alarms"
             self._warn_once("the outbox is full", f"{self._quota.max_bytes} bytes; dropped {what}")
-        change.insert(sequence, entry.camera, kept, entry.captured_monotonic)
+        for message in kept:
+            change.insert(sequence, entry.camera, message, entry.captured_monotonic)
         store_state(change.db, entry.state)
 
     def _change(self, work: Callable[[Change], T], *, durable: bool = True) -> T:
@@ -143,7 +144,7 @@ class Outbox:
 
         def transaction(db: sqlite3.Connection) -> tuple[T, Change]:
             self._segments.undo()
-            change = Change(db, self._segments, self._waiting.bytes, self._waiting.last_id)
+            change = Change(db, self._segments, self._waiting.bytes)
             change.delete(leaving)
             result = work(change)
             # Durable before the commit, and so before the rows that say where they lie.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.doctor import Finding, Level, gpu
-from agent.doctor.gpu import Device, Gpu, find_gpus
+from agent.doctor.gpu import Device, Gpu, find_gpu
 from agent.settings import load
 from tests.agent.doctor.findings import Configure, only
 
@@ -40,7 +40,7 @@ def ask(configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     def found(said: str, here: Gpu) -> Finding:
         monkeypatch.setattr("agent.doctor.rights.output", lambda *command: said)
-        return only(gpu.check_gpu(load(config), config, [here]))
+        return only(gpu.check_gpu(load(config), config, lambda: here))
 
     return found
 
@@ -76,7 +76,7 @@ def test_where_systemd_says_nothing_of_the_unit_another_check_does(configure: Co
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gpu, "SERVICE_SETTINGS", tmp_path)
         patch.setattr("agent.doctor.rights.output", lambda *command: "LoadState=not-found\n")
-        assert list(gpu.check_gpu(load(config), config, [CARD])) == []
+        assert list(gpu.check_gpu(load(config), config, lambda: CARD)) == []
 
 
 def device_files(directory: Path, *names: str) -> Path:
@@ -87,10 +87,17 @@ def device_files(directory: Path, *names: str) -> Path:
     return directory
 
 
+def found_in(directory: Path, drivers: Path) -> tuple[Device, ...]:
+    found = find_gpu(directory, drivers)
+    assert found is not None
+    return found.devices
+
+
 def test_a_jetson_is_known_by_its_memory_allocator(tmp_path: Path) -> None:
     """Devices for debuggers are not asked for: JetPack gives them to a group of their own."""
     names = ("nvmap", "nvhost-gpu", "nvhost-dbg-gpu", "nvhost-prof-gpu", "nvgpu/igpu0/ctrl", "dri/renderD128")
-    (found,) = find_gpus(device_files(tmp_path, *names, "dri/card0"))
+    found = find_gpu(device_files(tmp_path, *names, "dri/card0"))
+    assert found is not None
     assert found.drop_in == "jetson"
     here = {device.path.removeprefix(f"{tmp_path}/") for device in found.devices}
     assert here == {"nvmap", "nvhost-gpu", "nvgpu/igpu0/ctrl", "dri/renderD128"}
@@ -98,8 +105,9 @@ def test_a_jetson_is_known_by_its_memory_allocator(tmp_path: Path) -> None:
 
 def test_a_card_in_a_pc_is_known_by_the_files_of_its_driver(tmp_path: Path) -> None:
     """A render node alone belongs to a GPU that no engine here uses."""
-    assert find_gpus(device_files(tmp_path, "dri/renderD128")) == []
-    (found,) = find_gpus(device_files(tmp_path, "nvidiactl", "nvidia0", "nvidia-uvm", "nvidia-modeset"))
+    assert find_gpu(device_files(tmp_path, "dri/renderD128")) is None
+    found = find_gpu(device_files(tmp_path, "nvidiactl", "nvidia0", "nvidia-uvm", "nvidia-modeset"))
+    assert found is not None
     assert found.drop_in == "nvidia"
     assert [Path(device.path).name for device in found.devices] == ["nvidiactl", "nvidia0", "nvidia-uvm"]
 
@@ -107,17 +115,17 @@ def test_a_card_in_a_pc_is_known_by_the_files_of_its_driver(tmp_path: Path) -> N
 def test_a_device_has_its_driver_and_its_group(tmp_path: Path) -> None:
     devices = device_files(tmp_path / "dev", "nvidiactl")
     (tmp_path / "devices").write_text("Character devices:\n  0 nvidia\n195 other\n\nBlock devices:\n  0 loop\n")
-    (found,) = find_gpus(devices, tmp_path / "devices")[0].devices
+    (found,) = found_in(devices, tmp_path / "devices")
     assert (found.driver, found.group) == ("nvidia", None), "a plain file has the device number 0"
     (devices / "nvidiactl").chmod(0o660)
-    assert find_gpus(devices)[0].devices[0].group is not None
+    assert found_in(devices, tmp_path / "devices")[0].group is not None
 
 
 def test_without_a_service_it_is_this_user_who_is_asked_for(configure: Configure, tmp_path: Path) -> None:
     config = configure()
     devices = device_files(tmp_path / "dev", "nvidiactl", "nvidia0")
-    assert "this user may open" in only(gpu.check_gpu(load(config), config, find_gpus(devices))).text
-    assert "none here" in only(gpu.check_gpu(load(config), config, [])).text
+    assert "this user may open" in only(gpu.check_gpu(load(config), config, lambda: find_gpu(devices))).text
+    assert "none here" in only(gpu.check_gpu(load(config), config, lambda: None)).text
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may open everything")
@@ -125,4 +133,4 @@ def test_a_gpu_that_this_user_may_not_open_is_said(configure: Configure, tmp_pat
     config = configure()
     devices = device_files(tmp_path / "dev", "nvidiactl")
     (devices / "nvidiactl").chmod(0)
-    assert "video,render" in str(only(gpu.check_gpu(load(config), config, find_gpus(devices))).mend)
+    assert "video,render" in str(only(gpu.check_gpu(load(config), config, lambda: find_gpu(devices))).mend)
