@@ -121,9 +121,9 @@ def test_views_leave_the_running_statistics_alone() -> None:
     made = learner()
     frames = normalised(parts(8))
     made.step(frames, progress=0.0)
-    palette = made._measured(frames)
     before = {name: value.clone() for name, value in made._trained.state_dict().items() if "running" in name}
-    made._identity_losses(frames, palette, WHOLE)
+    made._identity_losses(frames, WHOLE)
+    made._encoder_losses((frames, frames, torch.zeros_like(frames)), WHOLE, len(frames))
     after = made._trained.state_dict()
     assert before
     for name, value in before.items():
