@@ -12,7 +12,7 @@ import copy
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
@@ -23,6 +23,7 @@ from torch import nn
 
 from engines.bundle import Frames, Geometry, Reference
 from engines.engine import relative_error
+from engines.onnx_rewrite import RULES, Rule, rewrite
 from engines.onnxruntime import open_session
 from engines.scoring import Scorer
 
@@ -95,7 +96,8 @@ def export_onnx(scorer: Scorer, geometry: Geometry, *, half: bool = False) -> by
             verbose=False,
         )
     assert program is not None
-    return _finished(program.model_proto)
+    # The FP16-typed graph is TensorRT's, which rewrites it as it likes.
+    return _finished(program.model_proto, () if half else RULES)
 
 
 @torch.inference_mode()
@@ -119,9 +121,10 @@ def weights_archive(scorer: Scorer) -> bytes:
     return buffer.getvalue()
 
 
-def _finished(proto: Any) -> bytes:
+def _finished(proto: Any, rules: Iterable[Rule]) -> bytes:
     import onnx
 
+    rewrite(proto, rules)
     _store_as_half(proto.graph)
     _remove_notes(proto)
     onnx.checker.check_model(proto, full_check=True)
