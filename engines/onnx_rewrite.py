@@ -25,7 +25,7 @@ class Graph:
         from onnx import numpy_helper
 
         self._proto = proto
-        self._shapes = _static_shapes(proto)
+        self._shapes, self._single = _static_shapes(proto)
         self._outputs: list[str] = [output.name for output in proto.graph.output]
         self.nodes: list[Any] = [_copy(node) for node in proto.graph.node]
         """In an order in which they can be computed."""
@@ -38,8 +38,12 @@ class Graph:
         return [node for node in self.nodes if node.op_type == kind]
 
     def shape(self, name: str) -> list[int | None]:
-        """Sizes of a float32 value, None for the batch; empty where nothing is known, and of all other types."""
+        """Sizes of a value, None for the batch; empty where nothing is known."""
         return self._shapes.get(name, [])
+
+    def is_single(self, name: str) -> bool:
+        """Whether a value is known to be float32."""
+        return name in self._single
 
     def uses(self, name: str) -> int:
         """How many inputs of nodes, and outputs of the graph, a value is."""
@@ -85,7 +89,8 @@ def rewrite(proto: Any, rules: Iterable[Rule]) -> None:
 def resize_by_factors(graph: Graph) -> None:
     """Sizes that were worked out from other sizes → whole-numbered factors; ×1 does nothing.
 
-    ONNX Runtime keeps its blocked layout across a Resize by constant factors only.
+    ONNX Runtime keeps its blocked layout across a Resize by constant factors only, and whoever is to know the size of
+    what comes out, as TensorRT's check of a plan is, need not follow what is computed with sizes.
     """
     from onnx import helper
 
@@ -154,7 +159,7 @@ def sum_channels_by_weights(graph: Graph) -> None:
     for node in graph.of_kind("ReduceSum"):
         shape = graph.shape(node.input[0])
         axes = graph.constants.get(node.input[1]) if len(node.input) > 1 else None
-        flat = _attribute(node, "keepdims", 1) == 0
+        flat = _attribute(node, "keepdims", 1) == 0 and graph.is_single(node.input[0])
         if len(shape) != 4 or shape[1] is None or axes is None or axes.tolist() != [1] or not flat:
             continue
         name = node.output[0]
@@ -166,7 +171,10 @@ def sum_channels_by_weights(graph: Graph) -> None:
 
 
 RULES: tuple[Rule, ...] = (resize_by_factors, add_constants_once, subtract_by_weights, sum_channels_by_weights)
-"""Those that are worth their lines; the order is that of the measurements in DECISIONS.md."""
+"""For the FP32 graph."""
+
+RULES_OF_HALF: tuple[Rule, ...] = (resize_by_factors,)
+"""For the FP16-typed one, which TensorRT rewrites as it likes."""
 
 
 def set_inputs(node: Any, *names: str) -> None:
@@ -181,17 +189,14 @@ def _attribute(node: Any, name: str, default: Any) -> Any:
     return next((helper.get_attribute_value(each) for each in node.attribute if each.name == name), default)
 
 
-def _static_shapes(proto: Any) -> dict[str, list[int | None]]:
+def _static_shapes(proto: Any) -> tuple[dict[str, list[int | None]], set[str]]:
+    """Sizes of all values by name, and the names of those that are float32."""
     from onnx import TensorProto, shape_inference
 
     graph = shape_inference.infer_shapes(proto, data_prop=True).graph
-    values = (*graph.value_info, *graph.input, *graph.output)
-    types = {value.name: value.type.tensor_type for value in values}
-    return {
-        name: [_size(dim) for dim in said.shape.dim]
-        for name, said in types.items()
-        if said.elem_type == TensorProto.FLOAT
-    }
+    types = {value.name: value.type.tensor_type for value in (*graph.value_info, *graph.input, *graph.output)}
+    sizes = {name: [_size(dim) for dim in said.shape.dim] for name, said in types.items()}
+    return sizes, {name for name, said in types.items() if said.elem_type == TensorProto.FLOAT}
 
 
 def _size(dim: Any) -> int | None:

@@ -144,8 +144,9 @@ def test_whole_numbers_are_left_alone() -> None:
     assert kinds == {"Cast": 2, "ReduceSum": 1}
 
 
-def test_rules_find_their_patterns_in_what_the_default_recipe_exports() -> None:
-    """Exporters change what they write; a rule that no longer finds anything would go unnoticed."""
+@pytest.fixture(scope="module")
+def default_graphs() -> dict[bool, Any]:
+    """Both graphs of the default recipe, by whether they are FP16-typed; what is in the weights is no matter."""
     torch = pytest.importorskip("torch", reason="export needs the train extra")
     from engines.export import export_onnx
 
@@ -153,10 +154,29 @@ def test_rules_find_their_patterns_in_what_the_default_recipe_exports() -> None:
     scorer = recipe.scorer(recipe.networks(geometry), Normalisation(low=0, high=255)).eval()
     frames = torch.rand(24, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     scorer.settle([frames], [frames])
-    nodes = list(onnx.load_from_string(export_onnx(scorer, geometry)).graph.node)
-    resizes = [node for node in nodes if node.op_type == "Resize"]
-    assert resizes
-    assert all(len(node.input) == 3 for node in resizes)
-    names = {name for node in nodes for name in node.input}
+    return {half: onnx.load_from_string(export_onnx(scorer, geometry, half=half)).graph for half in (False, True)}
+
+
+def test_rules_find_their_patterns_in_what_the_default_recipe_exports(default_graphs: dict[bool, Any]) -> None:
+    """Exporters change what they write; a rule that no longer finds anything would go unnoticed."""
+    names = {name for node in default_graphs[False].node for name in node.input}
     for ending in (".constant", ".negative", ".ones"):
         assert any(name.endswith(ending) for name in names), ending
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["fp32", "fp16"])
+def test_no_size_is_computed_and_every_size_is_known_but_the_batch(half: bool, default_graphs: dict[bool, Any]) -> None:
+    """A plan whose heatmap has no known size would be refused."""
+    graph = default_graphs[half]
+    assert not [node.name for node in graph.node if node.op_type == "Shape"]
+    assert all(len(node.input) == 3 for node in graph.node if node.op_type == "Resize")
+    (heatmap,) = (output for output in graph.output if output.name == "heatmap")
+    assert [dim.dim_value for dim in heatmap.type.tensor_type.shape.dim[1:]] == [16, 16]
+
+
+def test_kernels_of_the_fp16_graph_are_there_from_the_start(default_graphs: dict[bool, Any]) -> None:
+    graph = default_graphs[True]
+    constants = {tensor.name for tensor in graph.initializer}
+    kernels = [name for node in graph.node if node.op_type in ("Conv", "ConvTranspose") for name in node.input[1:]]
+    assert kernels
+    assert set(kernels) <= constants
