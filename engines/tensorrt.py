@@ -23,6 +23,7 @@ from engines.engine import Engine, Progress
 from engines.errors import EngineError
 from engines.gpu_resize import GpuResizer
 from engines.preprocessing import Image, check_image
+from engines.selection import shows_gpu
 from engines.tensorrt_build import BuildOptions, build_plan
 from engines.tensorrt_plan import PlanKey, PlanStore, device_identity
 from engines.tensorrt_runtime import HEATMAP, INPUT, SCORE, Runtime, load_tensorrt
@@ -62,8 +63,11 @@ class TensorRtEngine(Engine):
         Raises EngineError where TensorRT, PyCUDA or a GPU is missing, or the plan cannot be built or loaded.
         """
         super().__init__(bundle)
-        version = load_tensorrt()
-        self._gpu = open_gpu()
+        try:
+            version = load_tensorrt()
+            self._gpu = open_gpu()
+        except EngineError as error:
+            raise error if shows_gpu() else EngineError(f"{error}; and this machine shows no NVIDIA GPU") from None
         self._busy = threading.Lock()
         self._runner: _Runner | None = None
         self._resizer: GpuResizer | None = None
