@@ -205,6 +205,8 @@ class _Runner:
         The recording is played once as well: the driver takes memory for it the first time.
         """
         context = self._context(count)
+        # TensorRT brings weights to the device on the default stream, for which ours does not wait.
+        self._gpu.driver.Context.synchronize()
         self._queue(context, count)
         self._stream.synchronize()
         graph = Graph(self._stream, lambda: self._queue(context, count))
