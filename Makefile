@@ -24,11 +24,11 @@ $(VENV)/.dev: $(VENV)/.base
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,openvino,dicom,dev]'
 	touch $@
 
-# What a GPU needs. PyCUDA is built from its source, for which CUDA's compiler and headers have to be there; on a Jetson
-# TensorRT comes with JetPack, and the environment is to see it: python3 -m venv --system-site-packages .venv
-$(VENV)/.gpu: $(VENV)/.dev
-	$(BIN)/python -c 'import tensorrt' 2>/dev/null || $(BIN)/pip install --disable-pip-version-check -c constraints.txt tensorrt
-	$(BIN)/pip install --disable-pip-version-check -c constraints.txt pycuda
+# What a GPU needs. On a Jetson TensorRT comes with JetPack, and the environment is to see it:
+# python3 -m venv --system-site-packages .venv
+$(VENV)/.gpu: $(VENV)/.dev scripts/install-gpu
+	@scripts/need-packages g++:g++
+	$(BIN)/python scripts/install-gpu
 	touch $@
 
 # Parts of TensorRT to hold our code against where there is no GPU; what cannot be had is left out.
@@ -66,6 +66,7 @@ test-systemd: $(VENV)/.dev  ## the service on a real systemd, booted in a contai
 	$(BIN)/python -m pytest -m systemd -s tests/systemd
 
 test-gpu: $(VENV)/.gpu  ## TensorRT, PyCUDA and the kernels, on an NVIDIA GPU
+	$(BIN)/python -m pytest -rs tests/engines/test_pycuda_api.py tests/engines/test_cuda.py
 	$(BIN)/python -m pytest -m gpu -rs tests/gpu tests/contracts
 
 lint: $(VENV)/.dev  ## ruff and mypy

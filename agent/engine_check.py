@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -33,6 +34,8 @@ class Checked:
     """The manifest's limit for both."""
     milliseconds: float
     """A call with one frame, median."""
+    reason: str
+    """Why it is this one, in words."""
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
@@ -41,8 +44,9 @@ class Checked:
     def __str__(self) -> str:
         """For people."""
         return (
-            f"{self.engine} ({self.detail}) reproduces the reference: score off by {self.score_error:.2g}, heatmap by "
-            f"{self.heatmap_error:.2g}, at most {self.tolerance:g} allowed; {self.milliseconds:.2f} ms a frame"
+            f"{self.engine} ({self.detail}; {self.reason}) reproduces the reference: score off by "
+            f"{self.score_error:.2g}, heatmap by {self.heatmap_error:.2g}, at most {self.tolerance:g} allowed; "
+            f"{self.milliseconds:.2f} ms a frame"
         )
 
 
@@ -104,7 +108,8 @@ def check_engine(bundle_path: Path, name: str, directory: Path, *, progress: Rep
     with open_engine(bundle, name, directory=directory, progress=progress) as engine:
         score, heatmap = reference_errors(engine)
         tolerance = float(getattr(bundle.manifest.tolerance, engine.precision))
-        return Checked(engine.name, engine.detail, score, heatmap, tolerance, _milliseconds(engine))
+        reason = f"auto: {engine.reason}" if name == "auto" else "as asked for"
+        return Checked(engine.name, engine.detail, score, heatmap, tolerance, _milliseconds(engine), reason)
 
 
 def compare_engines(
@@ -117,6 +122,8 @@ def compare_engines(
     progress: Report,
 ) -> Comparison:
     """Score the same pictures on two engines; each brings them to the model's input in its own way."""
+    if threshold is not None and not math.isfinite(threshold):
+        raise Permanent(f"threshold is {threshold:g}, wanted a finite number")
     bundle = read_bundle(bundle_path)
     pictures = _pictures(folder, bundle.reference().frames)
     with (

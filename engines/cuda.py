@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 # cuda.h: CU_STREAM_CAPTURE_MODE_THREAD_LOCAL. What other threads allocate meanwhile is none of this capture's business.
 _CAPTURE_THIS_THREAD = 1
 
+# cuda.h: CU_STREAM_NON_BLOCKING, which PyCUDA has no name for. While an ordinary stream is recorded, whatever another
+# thread does on the default stream, PyTorch's and ONNX Runtime's, fails with CUDA_ERROR_STREAM_CAPTURE_IMPLICIT.
+_NON_BLOCKING = 1
+
 BLOCK = 256
 """Threads of a block: full occupancy for kernels as small as ours, from Turing on."""
 
@@ -57,14 +61,20 @@ class Gpu:
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        """Bind the context to this thread; the driver's errors become EngineErrors."""
-        self._context.push()
+        """Bind the context to this thread; the driver's errors, those of binding too, become EngineErrors."""
         try:
-            yield
+            self._context.push()
+            try:
+                yield
+            finally:
+                self.driver.Context.pop()
         except self.driver.Error as error:
             raise EngineError(f"tensorrt engine: the GPU reports {_line(error)}") from error
-        finally:
-            self.driver.Context.pop()
+
+    def stream(self) -> driver.Stream:
+        """A stream of its own. To be dropped with the context current: PyCUDA leaks it on another thread otherwise."""
+        opened: driver.Stream = self.driver.Stream(_NON_BLOCKING)
+        return opened
 
     def kernel(self, name: str, argument_types: str) -> Kernel:
         """One of `kernels/frames.cu`; the types are those of `struct`: P pointer, i integer."""
@@ -144,14 +154,19 @@ class Graph:
         graph = ctypes.c_void_p()
         self._call("cuStreamBeginCapture_v2", self._stream, ctypes.c_int(_CAPTURE_THIS_THREAD))
         try:
+            self._record(work, graph)
+            self._call("cuGraphInstantiateWithFlags", ctypes.byref(self._executable), graph, ctypes.c_ulonglong(0))
+        finally:
+            if graph.value is not None:
+                self._call("cuGraphDestroy", graph)
+
+    def _record(self, work: Callable[[], None], graph: ctypes.c_void_p) -> None:
+        """Do the work and end the recording, whatever happened: a stream that still records is of no use."""
+        try:
             work()
         finally:
             ended = self._library.cuStreamEndCapture(self._stream, ctypes.byref(graph))
         _check("cuStreamEndCapture", ended)
-        try:
-            self._call("cuGraphInstantiateWithFlags", ctypes.byref(self._executable), graph, ctypes.c_ulonglong(0))
-        finally:
-            self._call("cuGraphDestroy", graph)
 
     def launch(self) -> None:
         """Queue it on its stream."""

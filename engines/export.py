@@ -12,7 +12,7 @@ import copy
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
@@ -23,6 +23,7 @@ from torch import nn
 
 from engines.bundle import Frames, Geometry, Reference
 from engines.engine import relative_error
+from engines.onnx_rewrite import RULES, RULES_OF_HALF, rewrite
 from engines.onnxruntime import open_session
 from engines.scoring import Scorer
 
@@ -31,6 +32,9 @@ OPSET = 18
 
 # Smaller ones are not worth a node.
 _LEAST_WEIGHTS_STORED_AS_HALF = 256
+
+# Nodes whose weights TensorRT wants to know when it builds.
+_KERNEL_OWNERS = ("Conv", "ConvTranspose")
 
 _LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
@@ -95,7 +99,11 @@ def export_onnx(scorer: Scorer, geometry: Geometry, *, half: bool = False) -> by
             verbose=False,
         )
     assert program is not None
-    return _finished(program.model_proto)
+    proto = program.model_proto
+    rewrite(proto, RULES_OF_HALF if half else RULES)
+    # Of the FP16-typed graph's convolutions the few that stay float32 keep their weights as they are: TensorRT takes
+    # what a Cast gives for weights that are known at run time only.
+    return _finished(proto, whole=_KERNEL_OWNERS if half else ())
 
 
 @torch.inference_mode()
@@ -119,25 +127,26 @@ def weights_archive(scorer: Scorer) -> bytes:
     return buffer.getvalue()
 
 
-def _finished(proto: Any) -> bytes:
+def _finished(proto: Any, whole: Collection[str]) -> bytes:
     import onnx
 
-    _store_as_half(proto.graph)
+    _store_as_half(proto.graph, whole)
     _remove_notes(proto)
     onnx.checker.check_model(proto, full_check=True)
     return bytes(proto.SerializeToString(deterministic=True))
 
 
-def _store_as_half(graph: Any) -> None:
+def _store_as_half(graph: Any, whole: Collection[str]) -> None:
     """Keep float32 weights that are float16 numbers as such, cast where they are used: half the size, same values.
 
-    Engines cast them once, when they load the graph.
+    Engines cast them once, when they load the graph. Weights of the kinds of nodes in `whole` are left alone.
     """
     from onnx import TensorProto, helper, numpy_helper
 
     casts = []
+    spared = {name for node in graph.node if node.op_type in whole for name in node.input}
     for stored in graph.initializer:
-        if stored.data_type != TensorProto.FLOAT:
+        if stored.data_type != TensorProto.FLOAT or stored.name in spared:
             continue
         values = numpy_helper.to_array(stored)
         with np.errstate(over="ignore"):

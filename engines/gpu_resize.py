@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from engines.area import spans
 from engines.bundle import Geometry
 from engines.cuda import Buffer, Gpu
 from engines.errors import EngineError
 from engines.preprocessing import Image
+
+if TYPE_CHECKING:
+    import pycuda.driver as driver
+
+# Sizes of pictures whose buffers are kept: a camera has one. Pictures of a folder may all be of different sizes.
+MOST_SIZES = 4
 
 # Below this the picture is shrunk on the CPU in less time than the way to the GPU and back takes.
 LEAST_SAMPLES = 1024 * 1024
@@ -27,8 +36,9 @@ class _Plan:
     strides: tuple[int, int]
 
     def free(self) -> None:
-        for buffer in (self.source, self.target, *self.tables):
-            buffer.free()
+        with ExitStack() as stack:  # all of them, also where one cannot be freed
+            for buffer in (self.source, self.target, *self.tables):
+                stack.callback(buffer.free)
 
 
 class GpuResizer:
@@ -38,8 +48,7 @@ class GpuResizer:
         """Args: gpu: open, current on this thread. geometry: the model's input."""
         self._gpu, self._geometry = gpu, geometry
         self._busy = threading.Lock()
-        self._closed = False
-        self._stream = gpu.driver.Stream()
+        self._stream: driver.Stream | None = gpu.stream()
         self._kernel = gpu.kernel(f"shrink_{geometry.bit_depth}", "PiiPiiPPPiPPPi")
         self._plans: dict[tuple[int, ...], _Plan] = {}
 
@@ -59,15 +68,16 @@ class GpuResizer:
         """A picture that it `wants`, [H, W, C], as the model's input [h, w, c], the caller's to keep."""
         geometry = self._geometry
         with self._busy, self._gpu.current():
-            if self._closed:
+            stream = self._stream
+            if stream is None:
                 raise EngineError("tensorrt engine: already closed")
-            plan = self._plan(image.shape)
+            plan = self._plan(image.shape, stream)
             np.copyto(plan.source.host, image)
-            plan.source.upload(self._stream, len(image))
+            plan.source.upload(stream, len(image))
             columns = geometry.width * geometry.channels
             rows_first, rows_count, rows_weight, *across = (table.address for table in plan.tables)
             self._kernel.launch(
-                self._stream,
+                stream,
                 columns,
                 geometry.height,
                 plan.source.address,
@@ -83,32 +93,45 @@ class GpuResizer:
                 *across,
                 plan.strides[1],
             )
-            plan.target.download(self._stream, geometry.height)
-            self._stream.synchronize()
+            plan.target.download(stream, geometry.height)
+            stream.synchronize()
             shrunk: Image = plan.target.host.copy()
             return shrunk
 
     def close(self) -> None:
         """Give all buffers back; closing twice is fine."""
-        with self._busy, self._gpu.current():
-            self._closed = True
+        with self._busy, self._gpu.current(), ExitStack() as stack:
+            self._stream = None
             for plan in self._plans.values():
-                plan.free()
+                stack.callback(plan.free)
             self._plans.clear()
 
-    def _plan(self, shape: tuple[int, ...]) -> _Plan:
-        """Made once for each size of picture; a camera has one."""
-        if shape not in self._plans:
-            geometry = self._geometry
-            rows, columns = spans(shape[0], geometry.height), spans(shape[1], geometry.width)
-            source = Buffer(self._gpu, shape, geometry.dtype)
-            target = Buffer(self._gpu, geometry.shape, geometry.dtype)
+    def _plan(self, shape: tuple[int, ...], stream: driver.Stream) -> _Plan:
+        """Made once for each size of picture, of which the latest few are kept."""
+        plan = self._plans.pop(shape, None)
+        if plan is None:
+            while len(self._plans) >= MOST_SIZES:
+                self._plans.pop(next(iter(self._plans))).free()
+            plan = self._make(shape, stream)
+        self._plans[shape] = plan
+        return plan
+
+    def _make(self, shape: tuple[int, ...], stream: driver.Stream) -> _Plan:
+        """Buffers and tables for one size; where there is no memory for all of them, none is kept."""
+        geometry = self._geometry
+        rows, columns = spans(shape[0], geometry.height), spans(shape[1], geometry.width)
+        with ExitStack() as made:
+
+            def buffer(shape: tuple[int, ...], dtype: DTypeLike) -> Buffer:
+                new = Buffer(self._gpu, shape, dtype)
+                made.callback(new.free)
+                return new
+
+            source, target = buffer(shape, geometry.dtype), buffer(geometry.shape, geometry.dtype)
             tables = []
             for table in (rows.first, rows.count, rows.weight, columns.first, columns.count, columns.weight):
-                buffer = Buffer(self._gpu, table.shape, table.dtype)
-                np.copyto(buffer.host, table)
-                buffer.upload(self._stream, len(table))
-                tables.append(buffer)
-            strides = rows.weight.shape[1], columns.weight.shape[1]
-            self._plans[shape] = _Plan(source, target, tuple(tables), strides)
-        return self._plans[shape]
+                tables.append(buffer(table.shape, table.dtype))
+                np.copyto(tables[-1].host, table)
+                tables[-1].upload(stream, len(table))
+            made.pop_all()
+        return _Plan(source, target, tuple(tables), (rows.weight.shape[1], columns.weight.shape[1]))

@@ -65,7 +65,12 @@ class Choice:
 def installed() -> list[str]:
     """The engines that `auto` may take on this machine; nothing is imported to find out."""
     names = [name for name, packages in _PACKAGES.items() if all(find_spec(package) for package in packages)]
-    return [name for name in names if name != "tensorrt" or any(Path(node).exists() for node in _GPU_NODES)]
+    return [name for name in names if name != "tensorrt" or shows_gpu()]
+
+
+def shows_gpu() -> bool:
+    """Whether there is a device node of NVIDIA's drivers."""
+    return any(Path(node).exists() for node in _GPU_NODES)
 
 
 def candidates(bundle: Bundle, directory: Path | None) -> dict[str, str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from engines.engine import Engine, Progress
 from engines.errors import EngineError
 from engines.gpu_resize import GpuResizer
 from engines.preprocessing import Image, check_image
+from engines.selection import shows_gpu
 from engines.tensorrt_build import BuildOptions, build_plan
 from engines.tensorrt_plan import PlanKey, PlanStore, device_identity
 from engines.tensorrt_runtime import HEATMAP, INPUT, SCORE, Runtime, load_tensorrt
@@ -61,8 +63,11 @@ class TensorRtEngine(Engine):
         Raises EngineError where TensorRT, PyCUDA or a GPU is missing, or the plan cannot be built or loaded.
         """
         super().__init__(bundle)
-        version = load_tensorrt()
-        self._gpu = open_gpu()
+        try:
+            version = load_tensorrt()
+            self._gpu = open_gpu()
+        except EngineError as error:
+            raise error if shows_gpu() else EngineError(f"{error}; and this machine shows no NVIDIA GPU") from None
         self._busy = threading.Lock()
         self._runner: _Runner | None = None
         self._resizer: GpuResizer | None = None
@@ -72,7 +77,8 @@ class TensorRtEngine(Engine):
             try:
                 self._resizer = GpuResizer(self._gpu, bundle.geometry)
             except BaseException:
-                self._runner.close()
+                runner, self._runner = self._runner, None
+                runner.close()
                 raise
         self.detail = f"TensorRT {version}, FP16, {self._gpu.name}"
 
@@ -97,12 +103,16 @@ class TensorRtEngine(Engine):
         return np.concatenate(score), np.concatenate(heatmap)
 
     def _close(self) -> None:
-        with self._busy, self._gpu.current():
-            if self._runner is not None:
-                self._runner.close()
-                self._runner = None
-        if self._resizer is not None:
-            self._resizer.close()
+        with ExitStack() as stack:
+            if self._resizer is not None:
+                stack.callback(self._resizer.close)
+            stack.enter_context(self._busy)
+            stack.enter_context(self._gpu.current())
+            runner, self._runner = self._runner, None
+            if runner is not None:
+                runner.close()
+                # What it still holds, its stream, goes while the context is current.
+                del runner
 
 
 def load_plan(
@@ -136,7 +146,7 @@ class _Runner:
     def __init__(self, gpu: Gpu, plan: tensorrt.ICudaEngine, bundle: Bundle, max_batch: int) -> None:
         self.max_batch = max_batch
         self._gpu, self._plan = gpu, plan
-        self._stream: driver.Stream = gpu.driver.Stream()
+        self._stream: driver.Stream = gpu.stream()
         self._buffers: dict[str, Buffer] = {}
         self._memory: list[driver.DeviceAllocation] = []
         self._batches: dict[int, tuple[tensorrt.IExecutionContext, Graph]] = {}
@@ -151,7 +161,7 @@ class _Runner:
             scratch_bytes = max(int(plan.device_memory_size_v2), 1)
             self._scratch = self._allocate(scratch_bytes), scratch_bytes
             for count in range(1, max_batch + 1):
-                self._batches[count] = self._prepare(count)
+                self._prepare(count)
         except BaseException:
             self.close()
             raise
@@ -166,17 +176,20 @@ class _Runner:
         return score, heatmap
 
     def close(self) -> None:
-        """Give back everything, in the order in which one thing needs another."""
-        for _, graph in self._batches.values():
-            graph.free()
+        """Give back everything, in the order in which one thing needs another, also where one cannot be freed."""
+        with ExitStack() as stack:  # the last one goes first
+            for allocation in self._memory:
+                stack.callback(allocation.free)
+            for buffer in self._buffers.values():
+                stack.callback(buffer.free)
+            stack.callback(self._forget)
+            for _, graph in self._batches.values():
+                stack.callback(graph.free)
+
+    def _forget(self) -> None:
+        """Let go of TensorRT's contexts, then of the plan that they are of."""
         self._batches.clear()
         del self._plan
-        for buffer in self._buffers.values():
-            buffer.free()
-        self._buffers.clear()
-        for allocation in self._memory:
-            allocation.free()
-        self._memory.clear()
 
     def _add_buffer(self, name: str, shape: tuple[int, ...], dtype: Any) -> None:
         self._buffers[name] = Buffer(self._gpu, (self.max_batch, *shape), dtype)
@@ -186,12 +199,20 @@ class _Runner:
         self._memory.append(self._gpu.driver.mem_alloc(size_bytes))
         return int(self._memory[-1])
 
-    def _prepare(self, count: int) -> tuple[tensorrt.IExecutionContext, Graph]:
-        """A context for one batch size, run once so that everything is loaded, and the recording of that run."""
+    def _prepare(self, count: int) -> None:
+        """A context for one batch size, run once so that everything is loaded, and the recording of that run.
+
+        The recording is played once as well: the driver takes memory for it the first time.
+        """
         context = self._context(count)
+        # TensorRT brings weights to the device on the default stream, for which ours does not wait.
+        self._gpu.driver.Context.synchronize()
         self._queue(context, count)
         self._stream.synchronize()
-        return context, Graph(self._stream, lambda: self._queue(context, count))
+        graph = Graph(self._stream, lambda: self._queue(context, count))
+        self._batches[count] = context, graph
+        graph.launch()
+        self._stream.synchronize()
 
     def _context(self, count: int) -> tensorrt.IExecutionContext:
         """TensorRT wants a context for each graph; their scratch memory may be the same, as they take turns."""

@@ -17,7 +17,7 @@ from engines.errors import EngineError
 from engines.keeping import keep
 from engines.onnx_float import with_float_edges
 from engines.tensorrt_progress import Phases
-from engines.tensorrt_runtime import INPUT, Diary, load_tensorrt, make_logger
+from engines.tensorrt_runtime import INPUT, Diary, load_tensorrt, make_logger, start
 
 if TYPE_CHECKING:
     import tensorrt
@@ -52,9 +52,7 @@ def build_plan(bundle: Bundle, options: BuildOptions, progress: Progress | None 
 
     diary = Diary()
     logger = make_logger(diary)
-    builder = trt.Builder(logger)
-    if diary.errors:
-        raise EngineError(f"tensorrt engine: TensorRT {version} cannot start{diary.why()}")
+    builder = start(trt.Builder, logger, diary)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     _parse(bundle, network, logger, diary)
     config = builder.create_builder_config()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from engines.bundle import Bundle
 from engines.errors import EngineError
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     import tensorrt
 
 log = logging.getLogger(__name__)
+
+Started = TypeVar("Started")
 
 INPUT, SCORE, HEATMAP = "frames", "score", "heatmap"
 """Tensors of a plan, as the bundle's graph names them."""
@@ -54,22 +57,35 @@ def make_logger(diary: Diary) -> tensorrt.ILogger:
     return Logger()
 
 
+def start(kind: Callable[[tensorrt.ILogger], Started], logger: tensorrt.ILogger, diary: Diary) -> Started:
+    """TensorRT's Builder or Runtime, whichever `kind` is; EngineError where it cannot be used.
+
+    Where the driver is older than this TensorRT wants, its bindings turn the null pointer that they get into a
+    TypeError. Without any driver 10.16 and 11.4 hand out an object all the same, which takes the process with it at
+    first use, and when it is freed: so it never is.
+    """
+    started = None
+    try:
+        started = kind(logger)
+    except TypeError as error:
+        diary.take(str(error), error=True)
+    if started is None or diary.errors:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(started))
+        raise EngineError(f"tensorrt engine: TensorRT {load_tensorrt()} cannot start{diary.why()}")
+    return started
+
+
 class Runtime:
     """Brings plans to life. The context of the GPU has to be current."""
 
     def __init__(self) -> None:
         """Raises EngineError where TensorRT is missing or cannot use a GPU."""
-        version = load_tensorrt()
+        load_tensorrt()
         import tensorrt as trt
 
         self.diary = Diary()
         self._logger = make_logger(self.diary)
-        self._runtime = trt.Runtime(self._logger)
-        # Without a driver TensorRT 10.16 and 11.4 hand out a runtime all the same, which takes the process with it at
-        # first use, and when it is freed: so it never is.
-        if self.diary.errors:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._runtime))
-            raise EngineError(f"tensorrt engine: TensorRT {version} cannot start{self.diary.why()}")
+        self._runtime = start(trt.Runtime, self._logger, self.diary)
 
     def deserialize(self, plan: bytes, bundle: Bundle) -> tensorrt.ICudaEngine:
         """A plan that this device built, ready to make contexts of.

@@ -58,10 +58,11 @@ def load_scorer(bundle: Bundle) -> Scorer:
     recipe = find_recipe(manifest.recipe.name)
     networks = recipe.networks(manifest.geometry, **manifest.recipe.options)
     scorer = recipe.scorer(networks, manifest.normalisation)
+    path = bundle.file(WEIGHTS)
     try:
-        with np.load(bundle.file(WEIGHTS), allow_pickle=False) as archive:
+        with np.load(path, allow_pickle=False) as archive:
             state = {name: torch.from_numpy(archive[name]) for name in archive.files}
         scorer.load_state_dict(state)
     except (OSError, ValueError, RuntimeError) as error:
-        raise BundleError(f"{bundle.path / WEIGHTS}: {' '.join(str(error).split())[:200]}") from None
+        raise BundleError(f"{path}: {' '.join(str(error).split())[:200]}") from None
     return scorer.eval()

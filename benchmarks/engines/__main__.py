@@ -2,9 +2,8 @@
 
     python -m benchmarks.engines [--seconds 10] [--sizes 64 256]
 
-Every engine and a float32 GEMM take turns, so that what else the machine does falls on all of them; ratios are taken
-within a turn. The bundles are trained for a few steps only: what a model knows does not change how long it takes.
-The last result is in benchmarks/engines/README.md.
+The bundles are trained for a few steps only: what a model knows does not change how long it takes. The last result is
+in benchmarks/engines/README.md.
 """
 
 from __future__ import annotations
@@ -12,27 +11,23 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from agent.bench import noise_frames
 from agent.sources.simulation.export import write_folder
-from benchmarks.engines.flops import gemm_gflops, operations_per_frame
+from benchmarks.engines.alone import measure_alone
+from benchmarks.engines.flops import operations_per_frame
+from benchmarks.engines.measure import ROUNDS, Row, measure
+from benchmarks.engines.nodes import node_table
+from benchmarks.engines.published import published_line
 from benchmarks.engines.settings import arena_megabytes, relative_rates
 from benchmarks.machine import describe_machine
-from engines.bundle import MODEL, Bundle, Frames, read_bundle
-from engines.engine import Engine, open_engine
-from engines.errors import EngineError
+from engines.bundle import MODEL, Bundle, read_bundle
 
 RESULT = Path(__file__).with_name("README.md")
 WORK = Path("build/bench-engines")
-ENGINES = ("onnxruntime", "openvino", "torch")
-BATCHES = (1, 8)
-ROUNDS = 9
 STEPS = 20
 
 HEAD = """\
@@ -40,30 +35,13 @@ HEAD = """\
 
 `python -m benchmarks.engines`; {machine}, {load:.1f} other processes that wanted to run on average.
 
-All cores, float32 where no other precision is named. GFLOP/s count the convolutions and matrix products; the GEMM is
-the float32 product of two 1536×1536 matrices in the same turn, by NumPy or PyTorch, whichever is faster. Medians over
-{rounds} turns. On a machine that does other things at the time only what stands in one table can be compared, and
-PyTorch, whose threads wait for each other in a loop, looks worse than it is. What a GPU does, `make bench-gpu` writes
-to `gpu.md`; it has not been run yet.
+Float32 where no other precision is named. GFLOP/s count the convolutions and matrix products; the GEMM is the float32
+product of two 1536×1536 matrices in the same turn, by NumPy or PyTorch, whichever is faster. Medians over {rounds}
+turns. On a machine that does other things at the time only what stands in one table can be compared, and on all cores
+PyTorch, whose threads wait for each other in a loop, looks worse than it is, as does the GEMM. One thread, in the
+processor's time instead of the clock's, is what such a machine can say most truly. What a GPU does, `make bench-gpu`
+writes to `gpu.md`; it has not been run yet.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One engine with one batch size."""
-
-    engine: str
-    detail: str
-    batch: int
-    frames_per_second: float
-    p50_milliseconds: float
-    """Of a call."""
-    p99_milliseconds: float
-    gflops: float
-    of_gemm: float
-    """Share of the GEMM's rate, within a turn."""
-    of_best: float
-    """Rate over that of the fastest engine, within a turn."""
 
 
 def bundle_of(size: int) -> Bundle:
@@ -79,69 +57,16 @@ def bundle_of(size: int) -> Bundle:
     return read_bundle(path)
 
 
-def measure(bundle: Bundle, seconds: float) -> list[Row]:
-    """Every engine with every batch size, in turns, `seconds` each in all."""
-    frames = np.stack(noise_frames(bundle))
-    work = operations_per_frame(bundle.file(MODEL)) / 1e9
-    with ExitStack() as stack:
-        engines = [stack.enter_context(engine) for engine in _open(bundle)]
-        return [row for batch in BATCHES for row in _measure(engines, frames, batch, work, seconds)]
-
-
-def _open(bundle: Bundle) -> list[Engine]:
-    engines = []
-    for name in ENGINES:
-        try:
-            engines.append(open_engine(bundle, name))
-        except EngineError as error:
-            sys.stderr.write(f"left out: {error}\n")
-    return engines
-
-
-def _measure(engines: list[Engine], frames: Frames, batch: int, work: float, seconds: float) -> list[Row]:
-    durations: dict[str, list[float]] = {engine.name: [] for engine in engines}
-    rates, gemm = {engine.name: np.zeros(ROUNDS) for engine in engines}, np.zeros(ROUNDS)
-    for turn in range(ROUNDS):
-        gemm[turn] = gemm_gflops(0.5)
-        for engine in engines:
-            taken = _calls(engine, frames, batch, seconds / ROUNDS)
-            durations[engine.name] += taken
-            rates[engine.name][turn] = batch * len(taken) / sum(taken)
-    best = np.max(list(rates.values()), axis=0)
-    return [
-        Row(
-            engine.name,
-            engine.detail,
-            batch,
-            float(np.median(rates[engine.name])),
-            *(float(1e3 * np.percentile(durations[engine.name], percent)) for percent in (50, 99)),
-            gflops=float(np.median(rates[engine.name]) * work),
-            of_gemm=float(np.median(rates[engine.name] * work / gemm)),
-            of_best=float(np.median(rates[engine.name] / best)),
-        )
-        for engine in engines
-    ]
-
-
-def _calls(engine: Engine, frames: Frames, batch: int, seconds: float) -> list[float]:
-    """Durations of calls, seconds, after two that warm up."""
-    for _ in range(2):
-        engine.score(frames[:batch])
-    taken, end, at = [], time.perf_counter() + seconds, 0
-    while (start := time.perf_counter()) < end:
-        engine.score(frames[at : at + batch])
-        taken.append(time.perf_counter() - start)
-        at = (at + batch) % (len(frames) - batch + 1)
-    return taken
-
-
 def tables(sizes: list[int], seconds: float) -> list[str]:
     """The whole report, line by line."""
     lines = HEAD.format(machine=describe_machine(), rounds=ROUNDS, load=os.getloadavg()[0]).splitlines()
     for size in sizes:
         bundle = bundle_of(size)
         work = operations_per_frame(bundle.file(MODEL)) / 1e9
-        lines += ["", f"## {size}×{size}, {work:.2f} GFLOP a frame", "", *_engine_table(measure(bundle, seconds))]
+        lines += ["", f"## {size}×{size}, {work:.2f} GFLOP a frame"]
+        lines += ["", "All cores, by the clock:", "", *_engine_table(measure(bundle, seconds))]
+        lines += ["", "One thread, processor time:", "", *_engine_table(measure_alone(bundle, seconds))]
+        lines += ["", *node_table(bundle), "", published_line(bundle, seconds)]
     lines += ["", "## Settings of ONNX Runtime's session", "", *_settings_table(bundle_of(sizes[-1]), seconds)]
     return lines
 

@@ -24,6 +24,7 @@ from agent.bench import noise_frames
 from benchmarks.engines.__main__ import bundle_of
 from benchmarks.machine import describe_machine
 from engines.bundle import Bundle, Frames
+from engines.errors import EngineError
 from engines.onnxruntime import OnnxRuntimeEngine
 from engines.tensorrt import TensorRtEngine
 from engines.torch import load_scorer
@@ -160,11 +161,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="time of each engine with each batch size")
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
+    if not torch.cuda.is_available():
+        raise SystemExit(f"PyTorch {torch.__version__} sees no GPU here, and the table is beside it")
     bandwidth = copy_bandwidth()
     head = HEAD.format(machine=describe_machine(), gpu=torch.cuda.get_device_name(), bandwidth=bandwidth / 1e9)
     lines = [*head.splitlines(), ""]
     for size in SIZES:
-        lines += section(size, options.seconds, bandwidth, Path("build/bench-engines"))
+        try:
+            lines += section(size, options.seconds, bandwidth, Path("build/bench-engines"))
+        except EngineError as error:
+            raise SystemExit(str(error)) from None
     text = "\n".join(lines).rstrip() + "\n"
     options.out.write_text(text, encoding="utf-8")
     sys.stdout.write(text)

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from agent.engine_check import Comparison, Pair
-from engines.bundle import Bundle
-from engines.selection import Choice, describe_processor, recall, remember
+from engines.bundle import Bundle, write_lean_copy
+from engines.selection import Choice, describe_processor, recall, remember, shows_gpu
 from tests.broker import Mosquitto, Subscriber, wait_until
 from tests.support.parts import write_parts
 
@@ -55,6 +55,39 @@ def test_engine_compare_shows_two_engines_on_the_same_pictures(tiny_bundle: Bund
     assert all(pair["score_difference"] < 1e-3 for pair in result["pairs"])
     assert len({pair["a"] for pair in result["pairs"]}) == 24
     assert result["flipped"] == []
+
+
+def test_engine_build_with_auto_says_which_and_why(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "agent.toml").write_text(SETTINGS.format(url="mqtt://localhost", bundle=tiny_bundle.path))
+    command = ("engine", "build", tiny_bundle.path, "--engine", "auto", "--config", tmp_path / "agent.toml", "--json")
+    done = inspectd(*command)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert (result["engine"], result["reason"]) == ("onnxruntime", "auto: runs on every CPU")
+
+
+def test_engine_build_without_tensorrt_and_gpu_is_one_line(tiny_bundle: Bundle) -> None:
+    if shows_gpu():
+        pytest.skip("this machine has a GPU; tests/gpu looks at it")
+    done = inspectd("engine", "build", tiny_bundle.path, "--engine", "tensorrt")
+    assert done.returncode == 1
+    assert done.stderr.startswith("inspectd: tensorrt engine: ")
+    assert done.stderr.endswith("; and this machine shows no NVIDIA GPU\n")
+    assert done.stderr.count("\n") == 1
+
+
+def test_engine_compare_with_a_threshold_that_is_no_number_is_refused(tiny_bundle: Bundle) -> None:
+    """Nothing is above it or below, so that every picture would be judged alike."""
+    done = inspectd("engine", "compare", tiny_bundle.path, "--b", "onnxruntime", "--threshold", "nan")
+    assert (done.returncode, done.stderr) == (1, "inspectd: threshold is nan, wanted a finite number\n")
+
+
+def test_engine_without_its_weights_names_the_bundle_once(tmp_path: Path, tiny_bundle: Bundle) -> None:
+    lean = write_lean_copy(tiny_bundle, tmp_path / "lean.bundle")
+    done = inspectd("engine", "compare", lean.path, "--b", "torch")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"inspectd: {lean.path}: no weights.npz in this bundle")
+    assert done.stderr.count(str(lean.path)) == done.stderr.count("\n") == 1
 
 
 def test_comparison_names_pictures_that_are_judged_differently() -> None:

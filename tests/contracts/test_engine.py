@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,15 +24,21 @@ EXACT = {"fp32": 1e-4, "fp16": 2e-2}
 STEADY = {"fp32": 1e-5, "fp16": 2e-3}
 
 
+@pytest.fixture(scope="session")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state directory: where an engine has to be built first, it is built once for all tests."""
+    return tmp_path_factory.mktemp("state")
+
+
 @pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest, tiny_bundle: Bundle) -> Iterator[Engine]:
+def engine(request: pytest.FixtureRequest, tiny_bundle: Bundle, state: Path) -> Iterator[Engine]:
     """Each engine in turn, open on the tiny bundle."""
     package = {"torch": "PyTorch", "openvino": "OpenVINO"}
     if request.param == "tensorrt" and request.param not in installed():
         pytest.skip("no GPU, or TensorRT and PyCUDA are not installed")
     if request.param in package:
         pytest.importorskip(request.param, reason=f"{package[request.param]} is not installed")
-    with open_engine(tiny_bundle, request.param, threads=1) as opened:
+    with open_engine(tiny_bundle, request.param, threads=1, directory=state) as opened:
         yield opened
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,26 @@ except EngineError as error:
 print("alive")
 """
 
+# The bindings of a release whose library gives null pointers, as it does where the driver is too old for it.
+_NO_BUILDER = """\
+import os
+import sys
+from pathlib import Path
+from tests.engines.tensorrt_bindings import load_bindings
+sys.modules["tensorrt"] = load_bindings(Path(sys.argv[1]))
+from engines.bundle import read_bundle
+from engines.errors import EngineError
+from engines.tensorrt_build import BuildOptions, build_plan
+from engines.tensorrt_runtime import Runtime
+for begin in (Runtime, lambda: build_plan(read_bundle(sys.argv[2]), BuildOptions(1, 2**32))):
+    try:
+        begin()
+    except EngineError as error:
+        print(error)
+sys.stdout.flush()
+os._exit(0)
+"""
+
 # The part of the interface that a plan is run with.
 _RUNTIME_HALF = ("ILogger", "Runtime", "ICudaEngine", "IExecutionContext", "TensorIOMode", "DataType")
 
@@ -64,6 +85,23 @@ def test_runtime_says_what_is_wrong_and_lives(lean: Path, tiny_bundle: Bundle) -
     else:
         assert len(said) == 3
         assert all(line.startswith("tensorrt engine: the plan is refused (") for line in said)
+
+
+@pytest.mark.parametrize("release", ["10.3", "10.13", "11.4"])
+def test_library_that_gives_no_builder_and_no_runtime_is_a_line(release: str, tiny_bundle: Bundle) -> None:
+    """The bindings raise TypeError then, at which `auto` would not have gone on to the next engine."""
+    folder = ROOT / "build" / "tensorrt" / release
+    if not folder.exists() or not all(map(shutil.which, ("cc", "nm", "readelf"))):
+        pytest.skip(
+            f"the bindings of TensorRT {release} are not here: make tensorrt; or no C compiler: apt install gcc"
+        )
+    command = [sys.executable, "-c", _NO_BUILDER, str(folder), str(tiny_bundle.path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert len(said) == 2
+    assert all(line.startswith(f"tensorrt engine: TensorRT {release}.") for line in said)
+    assert all(line.endswith("cannot start (pybind11::init(): factory function returned nullptr)") for line in said)
 
 
 def test_real_runtime_has_all_that_a_plan_is_run_with(lean: Path) -> None:

@@ -28,6 +28,9 @@ pytestmark = [
     pytest.mark.skipif("tensorrt" not in installed(), reason="no GPU, or TensorRT and PyCUDA are not installed"),
 ]
 
+# Building takes most of the time, and all of this is to fit in ten minutes: what both bundles would show alike is shown
+# with one of them.
+
 # An engine and what belongs to it; the driver's own bookkeeping moves by a page or two.
 LEAK_BYTES = 4 * 1024**2
 
@@ -74,6 +77,7 @@ def test_agrees_with_onnx_runtime_picture_by_picture(bundle: Bundle, directory: 
     assert max(pair.score_difference for pair in result.pairs) < bundle.manifest.tolerance.fp16
 
 
+@pytest.mark.parametrize("bundle", ["camera"], indirect=True)
 def test_building_tells_how_far_it_is(bundle: Bundle, tmp_path: Path) -> None:
     told: list[float] = []
     checked = check_engine(bundle.path, "tensorrt", tmp_path, progress=lambda fraction, message: told.append(fraction))
@@ -83,6 +87,7 @@ def test_building_tells_how_far_it_is(bundle: Bundle, tmp_path: Path) -> None:
     assert told[-1] > 0.5
 
 
+@pytest.mark.parametrize("bundle", ["camera"], indirect=True)
 def test_building_that_is_interrupted_ends(bundle: Bundle, tmp_path: Path) -> None:
     def interrupt(fraction: float, message: str) -> None:
         raise KeyboardInterrupt
@@ -92,6 +97,7 @@ def test_building_that_is_interrupted_ends(bundle: Bundle, tmp_path: Path) -> No
     assert not list(tmp_path.rglob("*.plan"))
 
 
+@pytest.mark.parametrize("bundle", ["camera"], indirect=True)
 def test_plan_is_kept_and_one_that_is_broken_is_built_again(
     bundle: Bundle, directory: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -130,6 +136,7 @@ def test_scoring_takes_no_memory_of_the_device(engine: TensorRtEngine) -> None:
     assert open_gpu().free_bytes() == before
 
 
+@pytest.mark.parametrize("bundle", ["camera"], indirect=True)
 def test_opening_and_closing_leaves_memory_where_it_was(bundle: Bundle, directory: Path) -> None:
     def once() -> None:
         with TensorRtEngine(bundle, directory=directory) as opened:
