@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.errors import Permanent
 from agent.events import drift_sentence
+from calibration.threshold import LEAST_FRAMES
 
 if TYPE_CHECKING:
     from engines.evaluation import Evaluation
@@ -122,6 +123,8 @@ def evaluation_lines(result: Evaluation) -> Iterator[str]:
         at = result.at_threshold
         false = f"false alarms on {at.false_alarm_rate:.1%} of {at.normal} normal images"
         yield f"  at threshold {at.threshold:<8.4g} finds {at.recall:.1%}, {false}"
+    else:
+        yield f"  no threshold       half of the normal images calibrate one, wanted {LEAST_FRAMES} that differ in it"
     if result.pixels is not None:
         within = f"within abnormal images {result.pixels.auroc_within:.3f}"
         yield f"  pixel AUROC        {result.pixels.auroc:.3f}, {within}"

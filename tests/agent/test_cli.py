@@ -89,6 +89,7 @@ def test_evaluate_prints_figures_and_writes_pictures(
     assert cv2.imread(str(tmp_path / "e" / "histogram.png")) is not None
     people = inspectd(*arguments)
     assert "AUROC" in people.stdout
+    assert "no threshold       half of the normal images calibrate one, wanted 50" in people.stdout
 
 
 def test_bench_prints_both_rates_and_their_ratio(tiny_bundle: Bundle) -> None:
