@@ -14,6 +14,7 @@ import numpy as np
 
 from benchmarks.detection.sets import Images
 from engines import default
+from engines.bundle import Bundle, read_bundle
 from engines.engine import open_engine
 from engines.evaluation import ScoredImages, score_images
 from engines.metrics import PixelFigures, PixelTally, auroc
@@ -28,6 +29,18 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "no restoration (contextual loss)": {"_RESTORATION_WEIGHT": 0.0},
     "no averaging of weights": {"_AVERAGED_STEPS": 1},
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How long a run trains."""
+
+    minutes: float
+    """Export included; counts where `steps` is None."""
+    steps: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.minutes:g} min" if self.steps is None else f"{self.steps} steps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +59,12 @@ class Figures:
     train_seconds: float
 
 
-def run(images: Images, seed: int, minutes: float, out: Path, ablation: str = "as it is") -> Figures:
-    """Train for `minutes` and measure; the bundle stays at `out`."""
-    started = time.monotonic()
-    with _changed(ABLATIONS[ablation]):
-        result = train(images.train, out=out, recipe="default", size=images.size, minutes=minutes, seed=seed)
-    seconds = time.monotonic() - started
-    with open_engine(result.bundle, "onnxruntime") as engine:
+def run(images: Images, seed: int, length: Length, out: Path, ablation: str = "as it is") -> Figures:
+    """Train, unless `out` is there from a run that was stopped, and measure; the bundle stays at `out`."""
+    bundle = read_bundle(out) if out.exists() else _train(images, seed, length, out, ablation)
+    with open_engine(bundle, "onnxruntime") as engine:
         good, bad = score_images(engine, images.good), score_images(engine, images.bad)
-        milliseconds = _milliseconds(engine, result.bundle.geometry.shape, result.bundle.geometry.dtype)
+        milliseconds = _milliseconds(engine, bundle.geometry.shape, bundle.geometry.dtype)
     pixels = _pixels(good, bad, images.masks)
     return Figures(
         auroc=float(auroc(good.score, bad.score)),
@@ -62,9 +72,17 @@ def run(images: Images, seed: int, minutes: float, out: Path, ablation: str = "a
         pro=pixels.pro if pixels else None,
         hit=pixels.peak_hits if pixels else None,
         milliseconds=milliseconds,
-        steps=result.record.steps,
-        train_seconds=seconds,
+        steps=bundle.manifest.training.steps,
+        train_seconds=bundle.manifest.training.seconds,
     )
+
+
+def _train(images: Images, seed: int, length: Length, out: Path, ablation: str) -> Bundle:
+    minutes = length.minutes if length.steps is None else None
+    with _changed(ABLATIONS[ablation]):
+        return train(
+            images.train, out=out, recipe="default", size=images.size, minutes=minutes, steps=length.steps, seed=seed
+        ).bundle
 
 
 def _pixels(good: ScoredImages, bad: ScoredImages, masks: Path | None) -> PixelFigures | None:

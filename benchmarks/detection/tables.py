@@ -47,14 +47,14 @@ def _main_table(runs: Sequence[dict[str, Any]]) -> list[str]:
     for run in runs:
         if run["ablation"] == "as it is":
             name = run["set"] if run["set"] == "mnist" else run["images"]
-            groups[name, run["minutes"]].append(run)
+            groups[name, run["length"]].append(run)
     lines = [
-        "| set | minutes | runs | AUROC | pixel AUROC | PRO | hit | ms a frame | steps | wanted |",
+        "| set | training | runs | AUROC | pixel AUROC | PRO | hit | ms a frame | steps | wanted |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for (name, minutes), group in sorted(groups.items()):
+    for (name, length), group in sorted(groups.items()):
         cells = " | ".join(_spread([run["figures"][column] for run in group], column) for column in _COLUMNS)
-        lines.append(f"| {name} | {minutes:g} | {len(group)} | {cells} | {_WANTED.get(name.split('-')[0], '')} |")
+        lines.append(f"| {name} | {length} | {len(group)} | {cells} | {_WANTED.get(name.split('-')[0], '')} |")
     return [*lines, ""]
 
 
@@ -73,15 +73,15 @@ def _digits(runs: Sequence[dict[str, Any]]) -> list[str]:
 def _ablation_table(runs: Sequence[dict[str, Any]]) -> list[str]:
     groups = defaultdict(list)
     for run in runs:
-        groups[run["ablation"], run["images"], run["minutes"]].append(run)
-    changed = {(images, minutes) for name, images, minutes in groups if name != "as it is"}
+        groups[run["ablation"], run["images"], run["length"]].append(run)
+    changed = {(images, length) for name, images, length in groups if name != "as it is"}
     if not changed:
         return []
-    lines = ["Ablation:", "", "| recipe | set | minutes | runs | AUROC | pixel AUROC | PRO | hit |", "|---" * 8 + "|"]
-    for (name, images, minutes), group in sorted(groups.items(), key=lambda item: (item[0][1], item[0][2], item[0][0])):
-        if (images, minutes) in changed:
+    lines = ["Ablation:", "", "| recipe | set | training | runs | AUROC | pixel AUROC | PRO | hit |", "|---" * 8 + "|"]
+    for (name, images, length), group in sorted(groups.items(), key=lambda item: (item[0][1], item[0][2], item[0][0])):
+        if (images, length) in changed:
             cells = " | ".join(_spread([run["figures"][column] for run in group], column) for column in _COLUMNS[:4])
-            lines.append(f"| {name} | {images} | {minutes:g} | {len(group)} | {cells} |")
+            lines.append(f"| {name} | {images} | {length} | {len(group)} | {cells} |")
     return [*lines, ""]
 
 
