@@ -27,7 +27,7 @@ _TAIL_POWER = 2 / 3
 _MOST_DOUBT = 4.0
 
 # A limit from the window takes this part of the chance of being wrong, since counts of a real window are neither quite
-# Poisson nor their blocks quite normal. With all of it, levels for 95 % kept the budget in 94.5 to 98.5 % of 400 lines
+# Poisson nor their blocks quite normal. With all of it, levels for 95 % kept the budget in 94.5 to 99.6 % of 400 lines
 # (windows of 1,000 to 30,000, budgets 1 per 100 and 1 per 1000, correlations 0 to 0.98); with this, in 96 % or more.
 _SHARE_OF_MISS = 0.6
 
