@@ -32,9 +32,6 @@ LEAST_BLOCKS = 8
 # independent, isolated episodes as a level rises (measured on Gaussian AR(1) series: 4.2 at 1.5 sigma, 2.4 at 3.5).
 _EPISODES_PER_BLOCK = (1.0, 2.0, 4.0)
 
-# So many quantiles stand for what a dispersion may be.
-_QUANTILES = 25
-
 
 def autocorrelation_time(values: ArrayLike) -> float:
     """Estimate the integrated autocorrelation time: how many frames are worth one independent frame, 1 to N.
@@ -111,13 +108,12 @@ class Dispersion:
     block_frames: int
     """Length of a block, frames."""
 
-    @property
-    def likely(self) -> NDArray[np.float64]:
+    def likely(self, many: int) -> NDArray[np.float64]:
         """What it may truly be: evenly spaced quantiles of the spread of a variance from so many normal block counts.
 
-        Never under 1; float64 [25].
+        Never under 1; float64 [many].
         """
-        shares = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
+        shares = (np.arange(many) + 0.5) / many
         freedom = self.blocks - 1
         return np.asarray(np.maximum(self.estimate * freedom / chdtri(freedom, shares), 1.0))
 

@@ -31,6 +31,9 @@ _MOST_DOUBT = 4.0
 # (windows of 1,000 to 30,000, budgets 1 per 100 and 1 per 1000, correlations 0 to 0.98); with this, in 96 % or more.
 _SHARE_OF_MISS = 0.6
 
+# So many dispersions stand for all that may be; more where so little chance is left that those would miss the rest.
+_LEAST_DISPERSIONS, _DISPERSIONS_PER_MISS = 25, 0.35
+
 # A certificate rests on at least so many episodes ...
 _LEAST_EPISODES = 2
 # ... unless the independent frames alone are worth so many alarms of the budget. With fewer of both it would rest on
@@ -90,7 +93,32 @@ class Evidence:
         """Chance that each of two limits may be wrong where the lower one counts (Bonferroni)."""
         return (1 - self.confidence) / 2
 
-    def chance(self, episodes: NDArray[np.int64], rate: float) -> NDArray[np.float64]:
+    def sure(self, episodes: NDArray[np.int64], rate: float, *, miss: float | None = None) -> NDArray[np.bool_]:
+        """Tell which counts of episodes in the window [n] make sure of fewer than `rate` a frame: bool [n].
+
+        Wrong with a chance of at most `miss`, 1 - confidence where not given.
+        """
+        wanted = self._certainty(miss)
+        return np.asarray(self._chance(episodes, rate, wanted) >= wanted)
+
+    def upper_rate_at(self, level: float, *, miss: float | None = None) -> float:
+        """Upper limit on episodes per frame at one level, wrong with a chance of at most `miss`, 1 - confidence."""
+        if self.dispersion.blocks < LEAST_BLOCKS:
+            return math.inf
+        wanted, episodes = self._certainty(miss), np.array([self.counts.at(level)])
+
+        def lacking(rate: float) -> float:
+            return wanted - float(self._chance(episodes, rate, wanted)[0])
+
+        highest = 2 / self.counts.frames
+        while lacking(highest) > 0:
+            highest *= 2
+        return float(brentq(lacking, highest / 2, highest, rtol=1e-9))
+
+    def _certainty(self, miss: float | None) -> float:
+        return 1 - _SHARE_OF_MISS * (1 - self.confidence if miss is None else miss)
+
+    def _chance(self, episodes: NDArray[np.int64], rate: float, wanted: float) -> NDArray[np.float64]:
         """Chance that a level with so many episodes in the window [n] has fewer than `rate` a frame: float64 [n].
 
         That of a Poisson count stretched by the dispersion, averaged over what the dispersion may be: to a count what
@@ -98,32 +126,19 @@ class Evidence:
         """
         if self.dispersion.blocks < LEAST_BLOCKS:
             return np.zeros(np.shape(episodes))
-        stretched = self.dispersion.likely
-        return np.asarray(
-            gammainc(episodes[..., None] / stretched + 1, rate * self.counts.frames / stretched).mean(axis=-1)
-        )
-
-    def upper_rate_at(self, level: float, *, miss: float | None = None) -> float:
-        """Upper limit on episodes per frame at one level, wrong with a chance of at most `miss`, 1 - confidence."""
-        if self.dispersion.blocks < LEAST_BLOCKS:
-            return math.inf
-        wanted, episodes = self._certainty(miss), np.array([self.counts.at(level)])
-        highest = 2 / self.counts.frames
-        while self.chance(episodes, highest)[0] < wanted:
-            highest *= 2
-        return float(brentq(lambda rate: self.chance(episodes, rate)[0] - wanted, highest / 2, highest, rtol=1e-9))
-
-    def _certainty(self, miss: float | None = None) -> float:
-        return 1 - _SHARE_OF_MISS * (1 - self.confidence if miss is None else miss)
+        many = max(_LEAST_DISPERSIONS, math.ceil(_DISPERSIONS_PER_MISS / (1 - wanted)))
+        stretched = self.dispersion.likely(many)
+        worth = rate * self.counts.frames / stretched
+        return np.asarray(gammainc(episodes[..., None] / stretched + 1, worth).mean(axis=-1))
 
     def lowest_certified(self, allowed: float) -> float | None:
         """The lowest level, going down from the top, whose upper rate keeps the budget; None where none does."""
         fewest = 0 if self.effective_sample_size * allowed >= _PLENTY_OF_SPANS else _LEAST_EPISODES
-        if not self.chance(np.array([fewest]), allowed)[0] >= self._certainty():
+        if not self.sure(np.array([fewest]), allowed)[0]:
             return None
         most = min(int(allowed * self.counts.frames) + 1, self.counts.frames)
         levels = self.counts.highest_levels(most)
-        kept = self.chance(np.arange(levels.size), allowed) >= self._certainty()
+        kept = self.sure(np.arange(levels.size), allowed)
         return float(levels[: int(np.argmin(kept)) or kept.size][-1])
 
     @cached_property

@@ -45,8 +45,8 @@ def test_dispersion_of_a_window_of_few_blocks_has_no_limit() -> None:
 
 
 def test_dispersion_may_be_nearly_anything_after_few_blocks() -> None:
-    few = Dispersion(estimate=2.0, upper=8.0, blocks=10, block_frames=100).likely
-    many = Dispersion(estimate=2.0, upper=2.5, blocks=200, block_frames=100).likely
+    few = Dispersion(estimate=2.0, upper=8.0, blocks=10, block_frames=100).likely(25)
+    many = Dispersion(estimate=2.0, upper=2.5, blocks=200, block_frames=100).likely(25)
     assert few.min() >= 1.0
     assert few.max() > 4.0
     assert many.max() < 2.6
