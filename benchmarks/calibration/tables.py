@@ -164,7 +164,7 @@ def _detection_claims(rows: list[Row]) -> list[Claim]:
         ("... and not certified", wanted, [each for each in seen if each["certified"] < 0.5], ours, 0.9),
         ("... and certified", wanted, sure, ours, 0.9),
         ("... and certified, where the sharpest certificate keeps it", wanted, could, ours, 0.9),
-        ("the sharpest certificate itself, of the cells before", wanted, sure, sharpest, 0.9),
+        ("the sharpest certificate itself, in the certified cells", wanted, sure, sharpest, 0.9),
     ]
 
 
