@@ -85,7 +85,7 @@ bench-engines: $(VENV)/.dev  ## the engines beside each other on this CPU, and w
 bench-gpu: $(VENV)/.gpu  ## TensorRT beside PyTorch and ONNX Runtime on an NVIDIA GPU
 	$(BIN)/python -m benchmarks.engines.gpu
 
-bench-calibration: $(VENV)/.dev  ## is the false-alarm budget kept? (an hour; QUICK=1 for minutes)
+bench-calibration: $(VENV)/.dev  ## is the false-alarm budget kept? (half an hour; QUICK=1 for minutes)
 	$(BIN)/python -m benchmarks.calibration $(if $(QUICK),--quick)
 
 # NVRTC compiles without a GPU. Its release decides how old a driver may be: 12.2 is JetPack 6's.

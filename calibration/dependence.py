@@ -108,6 +108,15 @@ class Dispersion:
     block_frames: int
     """Length of a block, frames."""
 
+    def likely(self, many: int) -> NDArray[np.float64]:
+        """What it may truly be: evenly spaced quantiles of the spread of a variance from so many normal block counts.
+
+        Never under 1; float64 [many].
+        """
+        shares = (np.arange(many) + 0.5) / many
+        freedom = self.blocks - 1
+        return np.asarray(np.maximum(self.estimate * freedom / chdtri(freedom, shares), 1.0))
+
 
 def dispersion(
     statistic: NDArray[np.float64],

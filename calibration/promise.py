@@ -19,7 +19,7 @@ def promise(threshold: Threshold, *, budget: Budget, confidence: float) -> str:
     >>> budget = Budget(alarms=1, per_frames=100)
     >>> threshold = calibrate(scores, frames_per_second=0.1, budget=budget)
     >>> promise(threshold, budget=budget, confidence=0.95)[:77]
-    'On good parts this line will raise at most 3.5 alarms per hour (budget: 1 per'
+    'On good parts this line will raise at most 3.6 alarms per hour (budget: 1 per'
     """
     most = rate_in_words(threshold.promised_alarms_per_day)
     if threshold.certified:

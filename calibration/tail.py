@@ -33,8 +33,10 @@ _SHAPE_PRIOR, _BEND_PRIOR = 0.08, (-0.8, 0.6)
 # The promise is given for no lighter tails than these: exponential and normal ones.
 _CAUTIOUS_SHAPE, _CAUTIOUS_BEND = 0.0, -0.6
 
-# More independent excesses than this do not narrow the posterior: the model is no truer than that.
-_MOST_WORTH = 400.0
+# More independent excesses than this do not narrow the posterior: the model is no truer than that. For the promise it
+# is believed less. With 400 there too, promises from 10,000 frames at correlation 0.5 were kept in 75 % of Student t (5
+# degrees) and in 85 % of Burr lines, with 150 in 95 % or more, at the price of promises higher by 60 %.
+_MOST_WORTH, _CAUTIOUS_WORTH = 400.0, 150.0
 
 # Where levels and rates are looked for first, coarsely: in units of the mean excess, and of the highest rate.
 _EXCESSES = np.concatenate(([0.0], np.geomspace(0.03, 1e4, 30)))
@@ -53,12 +55,14 @@ class Belief:
     """Independent excesses that the others are worth."""
     frames: float
     """Independent frames: `worth` over them is the rate of episodes at the base."""
+    more: float = 0.0
+    """Excesses that may have been missed by chance: 1 for an upper limit, as with a Poisson count (Garwood 1936)."""
 
     def chance(self, rarities: Values, rates: Values) -> Values:
         """Chance that episodes come at these rates [m or m, 1], per frame, or less: [m]; rarities are [m or 1, n]."""
         with np.errstate(over="ignore"):
             at_base = rates * self.frames * np.exp(rarities)
-        return np.asarray(_gamma_cdf(at_base, self.worth) @ self.tails.weights)
+        return np.asarray(_gamma_cdf(at_base, self.worth + self.more) @ self.tails.weights)
 
     def excess(self, rate: float, *, quantile: float) -> float:
         """The excess, in units of the mean, at which the rate is at most `rate` with this chance."""
@@ -130,12 +134,11 @@ def fit_tail(levels: Values, *, frames: int, dispersion: float, most_dispersion:
     start = -math.log(min(excesses.size / frames, 0.9))
     doubt = dispersion if most_dispersion is None else most_dispersion
     family, sample = Family.above(start), _spaced(excesses / mean)
-    beliefs = []
-    for spread, log_prior in ((dispersion, _log_prior()), (doubt, _cautious_log_prior())):
-        worth = excesses.size / spread
-        tails = family.posterior(sample, min(worth, _MOST_WORTH), log_prior)
-        beliefs.append(Belief(tails, worth, frames / spread))
-    return Tail(float(levels[-1]), mean, *beliefs)
+    worth, doubted = excesses.size / dispersion, excesses.size / doubt
+    likely = family.posterior(sample, min(worth, _MOST_WORTH), _log_prior())
+    possible = family.posterior(sample, min(doubted, _CAUTIOUS_WORTH), _cautious_log_prior())
+    guess = Belief(likely, worth, frames / dispersion)
+    return Tail(float(levels[-1]), mean, guess, Belief(possible, doubted, frames / doubt, more=1.0))
 
 
 def _log_prior() -> Values:

@@ -17,7 +17,7 @@ from calibration.pictures import Pixels, png, thumbnail
 from calibration.promise import cost_of_leaving_out, promise
 from calibration.record import Calibration, LeftOut, score_reference
 from calibration.rule import Rule
-from calibration.suspects import MOST_SUSPECTED, suspected_frames
+from calibration.suspects import MOST_BAD, MOST_SUSPECTED, suspected_frames
 from calibration.threshold import LEAST_FRAMES, Threshold, calibrate
 
 # Thumbnails of the highest-scored frames that a window keeps: 2 MB, and more than anybody looks at.
@@ -198,7 +198,7 @@ class Window:
         if suspected.sum() > MOST_SUSPECTED * scores.size:
             raise CalibrationError(
                 f"window: {suspected.sum()} of {scores.size} frames look unlike the rest, wanted at most "
-                f"{MOST_SUSPECTED:.0%}; take a window of good parts only",
+                f"{MOST_BAD:.0%}; take a window of good parts only",
                 pictures=self._pictures(suspected),
             )
         return suspected

