@@ -28,6 +28,8 @@ $(VENV)/.dev: $(VENV)/.base
 # python3 -m venv --system-site-packages .venv
 $(VENV)/.gpu: $(VENV)/.dev scripts/install-gpu
 	@scripts/need-packages g++:g++
+	@test -e "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" || \
+	    scripts/need-packages python3-dev:/usr/include/python3*/Python.h
 	$(BIN)/python scripts/install-gpu
 	touch $@
 

@@ -133,7 +133,13 @@ def load_plan(
     def build() -> bytes:
         log.info("building the TensorRT plan of %s for %s; this takes minutes on a Jetson", bundle.path.name, gpu.name)
         started = time.monotonic()
-        plan = build_plan(bundle, BuildOptions(max_batch, gpu.total_bytes, store.timing_cache(key)), progress)
+        options = BuildOptions(max_batch, gpu.total_bytes, store.timing_cache(key))
+        try:
+            plan = build_plan(bundle, options, progress)
+        except EngineError:
+            raise
+        except RuntimeError as error:  # what TensorRT's bindings raise where its library only says false
+            raise EngineError(f"tensorrt engine: no plan was built ({' '.join(str(error).split())[:200]})") from error
         log.info("built in %.0f s, %.1f MB", time.monotonic() - started, len(plan) / 1e6)
         return plan
 

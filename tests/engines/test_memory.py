@@ -39,7 +39,6 @@ for _ in range(200):
 print(resident() - before)
 """
 
-# An engine that is not let go of takes MEGABYTES_OPEN MB, see below; 200 of them would be a hundred times this.
 LEAK_BYTES = 8 * 1024**2
 
 

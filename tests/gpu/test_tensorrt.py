@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import shutil
+import threading
+import warnings
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -150,6 +153,46 @@ def test_opening_and_closing_leaves_memory_where_it_was(bundle: Bundle, director
     assert device - open_gpu().free_bytes() <= LEAK_BYTES
     # Python's and the driver's own pools grow for a while; a leak of buffers would be 200 times 2 MB and more.
     assert resident_bytes() - host <= 64 * 1024**2
+
+
+@pytest.mark.parametrize("bundle", ["camera"], indirect=True)
+def test_engine_may_be_closed_on_another_thread(bundle: Bundle, directory: Path) -> None:
+    """PyCUDA warns of what it cannot free there, and leaks it."""
+    opened = open_engine(bundle, "tensorrt", directory=directory)
+    opened.fit(np.zeros((1100, 1100, 1), bundle.geometry.dtype))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        closing = threading.Thread(target=opened.close)
+        closing.start()
+        closing.join()
+        del opened
+        gc.collect()
+    assert [str(warning.message) for warning in said] == []
+
+
+@pytest.mark.parametrize("bundle", ["camera"], indirect=True)
+def test_opening_disturbs_nobody_on_the_default_stream(bundle: Bundle, directory: Path) -> None:
+    """While an ordinary stream is recorded, work on the default one fails, whichever thread it is on."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    if not torch.cuda.is_available():
+        pytest.skip("this PyTorch has no CUDA")
+    ended, failed = threading.Event(), []
+
+    def work() -> None:
+        try:
+            while not ended.is_set():
+                torch.ones(1000, device="cuda").sum().item()
+        except RuntimeError as error:
+            failed.append(str(error))
+
+    beside = threading.Thread(target=work)
+    beside.start()
+    try:
+        open_engine(bundle, "tensorrt", directory=directory).close()
+    finally:
+        ended.set()
+        beside.join()
+    assert failed == []
 
 
 def resident_bytes() -> int:
