@@ -61,9 +61,9 @@ def publish_head(message: Outgoing, packet_id: int, *, five: bool) -> bytes:
 
 
 def subscribe(topic_filter: str, qos: int, packet_id: int, *, five: bool) -> bytes:
-    """SUBSCRIBE (3.8)."""
-    properties = b"\x00" if five else b""
-    return _packet(0x82, packet_id.to_bytes(2, "big"), properties, text(topic_filter), bytes((qos,)))
+    """SUBSCRIBE (3.8). With MQTT 5, Retain As Published: a message says that it is retained also while it is new."""
+    properties, options = (b"\x00", qos | 0x08) if five else (b"", qos)
+    return _packet(0x82, packet_id.to_bytes(2, "big"), properties, text(topic_filter), bytes((options,)))
 
 
 def acknowledge(packet_id: int) -> bytes:
