@@ -15,7 +15,8 @@ MIN_PICTURE_WINDOW_BYTES = 128 * 1024
 MAX_PICTURE_WINDOW_BYTES = 4 * 1024 * 1024
 
 # The broker closed the connection this often with a picture in flight, at last with this one alone: it is the picture.
-# (Mosquitto answers to a payload above its `message_size_limit` with PUBACK 0x95; MQTT 3.1.1 brokers just close.)
+# (Mosquitto answers to a payload above its `message_size_limit` with PUBACK 0x95, which MQTT 5 does not allow there and
+# paho takes for a broken protocol; MQTT 3.1.1 brokers just close.)
 SUSPECT_LOSSES = 2
 POISON_LOSSES = 4
 

@@ -17,7 +17,6 @@ from agent.connection import Connection, ConnectionLost
 from agent.errors import Temporary
 from agent.fitting import Fitting
 from agent.flow import Board, Notices, PictureWindow, Refusal, Suspicions
-from agent.mqtt.reasons import PACKET_TOO_LARGE, REFUSED
 from agent.outbox import Outbox, Row
 from agent.packets import Acknowledged, Connected, Outgoing
 
@@ -40,6 +39,9 @@ DELETE_AFTER_SECONDS = 0.05
 
 # PUBACK reason codes (MQTT 5, 3.4.2.1) that no second attempt changes: topic name invalid, payload format invalid.
 _HOPELESS = {0x90, 0x99}
+# Packet too large, as Mosquitto answers to a payload above its `message_size_limit`.
+_TOO_LARGE = 0x95
+
 RETRY_FIRST_SECONDS = 1.0
 RETRY_MAX_SECONDS = 60.0
 
@@ -148,7 +150,7 @@ class Session:
             self._board_acknowledged(entry, event)
         elif entry.notice is not None:
             self._notice_acknowledged(entry.notice, event)
-        elif entry.row is not None and event.code < REFUSED:
+        elif entry.row is not None and event.code < 0x80:
             self._settled_since = self._settled_since if self._settled else self._clock()
             self._settled[entry.row.id] = entry.row
             if entry.row.picture:
@@ -276,13 +278,13 @@ class Session:
     def _board_acknowledged(self, entry: _InFlight, event: Acknowledged) -> None:
         assert entry.topic is not None
         self._sent_versions[entry.topic] = entry.version
-        if event.code >= REFUSED:
+        if event.code >= 0x80:
             self.problem = f"the broker refuses {entry.topic}: {event.reason}"
             log.warning("%s", self.problem)
 
     def _notice_acknowledged(self, number: int, event: Acknowledged) -> None:
         self._notices.settle(number)
-        if event.code >= REFUSED:
+        if event.code >= 0x80:
             log.warning("the broker refuses a notice: %s", event.reason)
 
     def _refused(self, row: Row, event: Acknowledged) -> None:
@@ -290,7 +292,7 @@ class Session:
         hopeless = event.code in _HOPELESS or (row.picture and attempts >= PICTURE_ATTEMPTS)
         self.problem = f"the broker refuses {row.topic}: {event.reason}"
         log.log(logging.WARNING if attempts == 1 else logging.DEBUG, "%s (attempt %d)", self.problem, attempts)
-        if event.code == PACKET_TOO_LARGE and row.picture:
+        if event.code == _TOO_LARGE and row.picture:
             self._suspicions.condemn(row)
         elif hopeless:
             self._suspicions.refusals.pop(row.id, None)
@@ -298,7 +300,7 @@ class Session:
             return
         wait = min(RETRY_FIRST_SECONDS * 2.0 ** (attempts - 1), RETRY_MAX_SECONDS)
         self._suspicions.refusals[row.id] = Refusal(
-            attempts, self._clock() + (0.0 if event.code == PACKET_TOO_LARGE else wait)
+            attempts, self._clock() + (0.0 if event.code == _TOO_LARGE else wait)
         )
 
     def _bury(self, row: Row, reason: str) -> None:
