@@ -32,6 +32,17 @@ _CERTIFICATE_FAULTS = {
     64: "the broker's certificate is for another address",
 }
 
+# What a broker says of our certificate, in a TLS alert (RFC 8446, 6.2) as OpenSSL names it, and what to do about it.
+_CERTIFICATE_ALERTS = {
+    "certificate required": "the broker wants a client certificate: give it in certificate_file",
+    "unknown ca": "the broker does not trust the CA of the client certificate: certificate_file is from another one",
+    "certificate expired": "the client certificate has expired: renew certificate_file",
+    "certificate revoked": "the client certificate is revoked: renew certificate_file",
+    "bad certificate": "the broker refuses the client certificate: check certificate_file",
+    "certificate unknown": "the broker refuses the client certificate: check certificate_file",
+    "handshake failure": "the broker refuses the handshake: it may want a client certificate (certificate_file)",
+}
+
 
 @dataclass(frozen=True)
 class Broker:
@@ -120,6 +131,9 @@ def explain(error: BaseException) -> str:
         )
     if isinstance(error, ssl.SSLError):
         reason = (error.reason or str(error)).lower().replace("_", " ")
+        _, is_alert, alert = reason.partition(" alert ")
+        if is_alert and alert in _CERTIFICATE_ALERTS:
+            return _CERTIFICATE_ALERTS[alert]
         return f"TLS failed: {reason} (does the broker speak TLS on this port?)"
     if isinstance(error, ConnectionResetError):
         return "the other side closed the connection at once (TLS on a port without, or the other way round?)"

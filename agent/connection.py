@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import selectors
 import socket
+import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import IntEnum
@@ -19,6 +20,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.broker import Broker, explain
 from agent.errors import Temporary
@@ -134,7 +136,12 @@ class Connection:
         return info.mid
 
     def subscribe(self, topic_filter: str, qos: int = 1) -> None:
-        result, mid = self._client.subscribe(topic_filter, qos)
+        """Its `Subscribed` will say whether the broker agrees. A retained message says so also while it is new."""
+        if self._protocol is Protocol.MQTT_5:
+            options = SubscribeOptions(qos, retainAsPublished=True)
+            result, mid = self._client.subscribe(topic_filter, options=options)
+        else:
+            result, mid = self._client.subscribe(topic_filter, qos)
         if result != paho.MQTT_ERR_SUCCESS or mid is None:
             raise ConnectionLost(f"broker {self._broker.name}: cannot subscribe: {paho.error_string(result)}")
         self._filters[mid] = topic_filter
@@ -162,6 +169,8 @@ class Connection:
             reconnect_on_failure=False,
         )
         client.connect_timeout = CONNECT_TIMEOUT_SECONDS
+        client.on_socket_open = _at_once
+        client.on_socket_close = self._on_socket_close
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
@@ -280,6 +289,20 @@ class Connection:
             )
         )
 
+    def _on_socket_close(self, client: Any, userdata: Any, sock: Any) -> None:
+        """Reads a TLS alert that has not been read: TLS 1.3 tells what is wrong with a certificate after the handshake.
+
+        A write that fails because of it only says that the connection is closed.
+        """
+        try:
+            sock.recv(1)
+        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            pass
+        except ssl.SSLError as error:
+            self._last_error = explain(error)
+        except OSError:
+            pass
+
     def _note_error(self, text: str) -> None:
         self._last_error = text
 
@@ -294,12 +317,19 @@ class _Packed:
         return self._packed
 
 
+def _at_once(client: Any, userdata: Any, sock: Any) -> None:
+    """Has small packets sent without waiting for the acknowledgement of what was sent before (TCP_NODELAY)."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
 def _errors_to(note: Callable[[str], None]) -> logging.Logger:
-    """A logger beside all others, which hands the text of each error to `note` and ignores the rest."""
+    """A logger beside all others, which hands each error, in words, to `note` and ignores the rest."""
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            note(record.getMessage())
+            parts = record.args if isinstance(record.args, tuple) else ()
+            error = next((part for part in parts if isinstance(part, OSError)), None)
+            note(record.getMessage() if error is None else explain(error))
 
     logger = logging.Logger("paho", logging.ERROR)
     logger.addHandler(Handler())

@@ -13,14 +13,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from agent.command_payloads import CommandResponse
 from agent.connection import Connection, ConnectionLost
 from agent.errors import Temporary
+from agent.fitting import Fitting
 from agent.flow import Board, Notices, PictureWindow, Refusal, Suspicions
-from agent.outbox import Message, Outbox, Row
+from agent.outbox import Outbox, Row
 from agent.packets import Acknowledged, Connected, Outgoing
-from agent.payloads import AlarmPayload, OmittedPayload
-from agent.pictures import shrink
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +77,7 @@ class Session:
         backlog_pictures_per_second: float = BACKLOG_PICTURES_PER_SECOND,
     ) -> None:
         self._connection = connection
-        self._limit = connected.maximum_packet_bytes
+        self._fitting = Fitting(connected.maximum_packet_bytes, outbox, suspicions, omitted_topic)
         self._retain = connected.retain_available
         self._window = max(1, min(WINDOW, connected.receive_maximum))
         self._outbox = outbox
@@ -88,7 +86,6 @@ class Session:
         self._suspicions = suspicions
         self._clock = clock
         self._delivered = delivered
-        self._omitted_topic = omitted_topic
         self._sent_versions: dict[str, int] = {}
         self._in_flight: dict[int, _InFlight] = {}
         self._settled: dict[int, Row] = {}
@@ -115,16 +112,15 @@ class Session:
 
     def answer(self, message: Outgoing) -> None:
         """An answer to a command; goes when there is room, and is lost with the connection."""
-        if not self._fits(message):
-            message = replace(message, payload=_too_long(message.payload, self._limit))
-        if len(self._answers) < 100 and self._fits(message):
-            self._answers.append(message)
+        fitting = self._fitting.answer(message)
+        if len(self._answers) < 100 and fitting is not None:
+            self._answers.append(fitting)
         else:
             log.warning("answer on %s given up: the broker takes no more or nothing that long", message.topic)
 
     def telemetry(self, message: Outgoing) -> None:
         """QoS 0: sent now or never."""
-        if self._fits(message):
+        if self._fitting.fits(message):
             self._connection.publish(message)
 
     def pump(self, *, pictures: bool = True) -> None:
@@ -207,9 +203,9 @@ class Session:
         for topic, version, payload in self._board.newer_than(self._sent_versions):
             if self._room > 0 and topic not in on_the_way:
                 message = Outgoing(topic, payload, retain=self._retain, media_type="application/json")
-                if not self._fits(message):
+                if not self._fitting.fits(message):
                     self._sent_versions[topic] = version
-                    self.problem = f"{topic}: {len(payload)} bytes, the broker takes {self._limit} in a packet"
+                    self.problem = f"{topic}: {len(payload)} bytes, the broker takes {self._fitting.limit} in a packet"
                     continue
                 self._send(message, topic=topic, version=version)
 
@@ -219,8 +215,10 @@ class Session:
         if waiting is None or self._room <= 0 or any(entry.notice is not None for entry in self._in_flight.values()):
             return
         number, message = waiting
-        if not self._fits(message):
-            log.warning("%s given up: %d bytes, the broker takes %s", message.topic, len(message.payload), self._limit)
+        if not self._fitting.fits(message):
+            log.warning(
+                "%s given up: %d bytes, the broker takes %s", message.topic, len(message.payload), self._fitting.limit
+            )
             self._notices.settle(number)
         elif not self._notices.may_be_sent(number):
             log.warning("%s given up: %d bytes, the connection ended each time", message.topic, len(message.payload))
@@ -236,7 +234,7 @@ class Session:
         arrived = {row.camera: row.id for row in self._settled.values() if not row.picture}
         for row in self._outbox.next_alarms(self._room, busy=busy, after=arrived):
             if row.id not in waiting:
-                message = self._fitting_alarm(row)
+                message = self._fitting.alarm(row)
                 if message is not None:
                     self._send(message, row=row)
 
@@ -252,7 +250,7 @@ class Session:
             alone = self._suspicions.suspected(row)
             if (alone and self.pictures_in_flight) or not self._rate_allows(row, now):
                 return
-            message = self._fitting_picture(row)
+            message = self._fitting.picture(row)
             if message is not None:
                 self._send(message, row=row)
             if alone:
@@ -274,50 +272,6 @@ class Session:
             return False
         self._tokens -= 1.0
         return True
-
-    # Fitting the broker's packet limit
-
-    def _fitting_alarm(self, row: Row) -> Outgoing | None:
-        message = _outgoing(row, row.payload)
-        if self._fits(message):
-            return message
-        bare = AlarmPayload.model_validate_json(row.payload).model_copy(update={"regions": [], "evidence": {}})
-        message = _outgoing(row, bare.to_bytes())
-        if self._fits(message):
-            return message
-        self._outbox.reject(row, f"{message.packet_bytes()} bytes, the broker takes {self._limit} in a packet")
-        return None
-
-    def _fitting_picture(self, row: Row) -> Outgoing | None:
-        message = _outgoing(row, row.payload)
-        if self._suspicions.guilty(row):
-            self._leave_out(row, len(row.payload), "the broker ends the connection, or refuses it as too large")
-            return None
-        if self._fits(message):
-            return message
-        assert self._limit is not None
-        # 32: the property that tells the scale.
-        room = self._limit - (message.packet_bytes() - len(row.payload)) - 32
-        small = shrink(row.payload, row.media_type, room) if row.part == "heatmap" else None
-        if small is None:
-            self._leave_out(row, self._limit, f"the broker takes {self._limit} bytes in a packet")
-            return None
-        return _outgoing(row, small.payload, ("scale", f"{small.scale:.4f}"))
-
-    def _fits(self, message: Outgoing) -> bool:
-        return self._limit is None or message.packet_bytes() <= self._limit
-
-    def _leave_out(self, row: Row, limit: int, reason: str) -> None:
-        if row.part == "omitted":
-            self._outbox.reject(row, f"not even the note about a picture is taken: {reason}")
-            return
-        note = OmittedPayload(
-            id=row.alarm, camera=row.camera, picture=row.part, reason=reason, bytes=len(row.payload), limit_bytes=limit
-        )
-        log.warning("%s of alarm %s left out: %d bytes, %s", row.part, row.alarm, len(row.payload), reason)
-        message = Message(self._omitted_topic(row), note.to_bytes(), row.alarm, "omitted", picture=True)
-        self._outbox.replace(row, message)
-        self._suspicions.forget(row)
 
     # What comes back
 
@@ -361,15 +315,3 @@ class Session:
             log.warning("%s", error)
         self.problem = str(error)
         self._outbox_rests_until = self._clock() + 1.0
-
-
-def _too_long(payload: bytes, limit: int | None) -> bytes:
-    """The answer that says so instead of an answer that the broker has no room for; only reading ones are long."""
-    response = CommandResponse.model_validate_json(payload)
-    error = f"the answer has {len(payload)} bytes, the broker takes {limit} in a packet"
-    return response.model_copy(update={"ok": False, "error": error, "result": {}}).to_bytes()
-
-
-def _outgoing(row: Row, payload: bytes, *more: tuple[str, str]) -> Outgoing:
-    about = (("alarm", row.alarm), ("sequence", str(row.sequence)), ("part", row.part))
-    return Outgoing(row.topic, payload, media_type=row.media_type, user_properties=(*about, *more))

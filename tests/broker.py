@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,8 +105,17 @@ class Mosquitto:
         """A clean end: with persistence, everything is kept."""
         if self._process is not None and self._process.poll() is None:
             self._signal(signal.SIGCONT)
+            self._terminate()
+
+    def _terminate(self) -> None:
+        """Mosquitto forgets a SIGTERM that comes between its opening the port and its main loop: it is told again."""
+        assert self._process is not None
+        for _ in range(5):
             self._signal(signal.SIGTERM)
-            self._wait()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(2)
+                return
+        raise AssertionError("mosquitto does not end on SIGTERM")
 
     def end(self) -> None:
         """However it is, it is gone: for the end of a test, which wants nothing kept."""

@@ -19,8 +19,14 @@ from agent.outbox.rows import (
 )
 from agent.outbox.segments import Place, Segments
 
-_INSERT = f"INSERT INTO message ({COLUMNS}) VALUES (NULL{', ?' * 14})"
-_DELETE = f"DELETE FROM message WHERE id = ? RETURNING {COLUMNS_BUT_PAYLOAD}"
+# Rows that one statement inserts or deletes at most. Each statement gives up the interpreter and wants it back, which
+# the thread that feeds the broker does not give at once: 64 rows one by one waited for it 64 times.
+ROWS_TOGETHER = 32
+
+_VALUES = f"(?{', ?' * 14})"
+_INSERT = f"INSERT INTO message ({COLUMNS}) VALUES "
+# No row has the id 0, which fills the places that are left over.
+_DELETE = f"DELETE FROM message WHERE id IN (?{', ?' * (ROWS_TOGETHER - 1)}) RETURNING {COLUMNS_BUT_PAYLOAD}"
 _SWAP = (
     "UPDATE message SET part = ?, topic = ?, media_type = ?, cost = ?, payload = ?, "
     "segment = NULL, start = NULL, length = NULL, checksum = NULL WHERE id = ?"
@@ -30,10 +36,12 @@ _SWAP = (
 class Change:
     """Writes to the tables, puts pictures into segments, and notes what it did for those who keep count."""
 
-    def __init__(self, db: sqlite3.Connection, segments: Segments, waiting_bytes: int) -> None:
-        """`waiting_bytes`: what all rows count against the quota before this change."""
+    def __init__(self, db: sqlite3.Connection, segments: Segments, waiting_bytes: int, last_id: int) -> None:
+        """`waiting_bytes`: what all rows count against the quota before this change; `last_id`: the highest so far."""
         self.db = db
         self._segments = segments
+        self._last_id = last_id
+        self._uninserted: list[tuple[object, ...]] = []
         self.bytes = waiting_bytes
         """What all rows count against the quota after it."""
         self.added: dict[int, Row] = {}
@@ -45,7 +53,7 @@ class Change:
         self._freed: list[Place] = []
 
     def insert(self, sequence: int, camera: str, message: Message, captured: float | None) -> None:
-        """Adds a row; a picture goes to the segments."""
+        """Adds a row, which is in the table after `flush`; a picture goes to the segments."""
         m, cost = message, cost_of(message)
         about = (sequence, camera, m.alarm, m.part, m.picture, m.topic, m.media_type, cost, captured)
         place = self._segments.put(m.payload) if m.picture else None
@@ -53,26 +61,38 @@ class Change:
             where: tuple[object, ...] = (m.payload, None, None, None, None)
         else:
             where = (b"", place.segment, place.offset, place.length, place.checksum)
-        identity = self.db.execute(_INSERT, (*about, *where)).lastrowid
-        assert identity is not None
-        self.added[identity] = Row(identity, *about, m.payload, place)
+        self._last_id += 1
+        self._uninserted.append((self._last_id, *about, *where))
+        self.added[self._last_id] = Row(self._last_id, *about, m.payload, place)
         self.bytes += cost
+
+    def flush(self) -> None:
+        """Inserts what waits for it: before anything looks for it in the table, and before the commit."""
+        for begin in range(0, len(self._uninserted), ROWS_TOGETHER):
+            rows = self._uninserted[begin : begin + ROWS_TOGETHER]
+            statement = _INSERT + ", ".join([_VALUES] * len(rows))
+            self.db.execute(statement, [value for row in rows for value in row])
+        self._uninserted.clear()
 
     def delete(self, rows: Iterable[int], *, missing: bool = False) -> int:
         """Deletes rows, returns how many there were; `missing` notes the sequence numbers of alarms among them."""
-        deleted = 0
-        for identity in rows:
-            found = self.db.execute(_DELETE, (identity,)).fetchone()
-            if found is not None:
-                row = row_of(found)
-                deleted += 1
-                self.bytes -= row.cost
-                if self.added.pop(identity, None) is None:
-                    self.removed[identity] = row
-                    self._free(row.place)
+        self.flush()
+        wanted, deleted = list(rows), 0
+        for begin in range(0, len(wanted), ROWS_TOGETHER):
+            some = wanted[begin : begin + ROWS_TOGETHER]
+            found = self.db.execute(_DELETE, some + [0] * (ROWS_TOGETHER - len(some))).fetchall()
+            deleted += len(found)
+            for row in map(row_of, found):
+                self._deleted(row)
                 if missing and not row.picture:
                     self.db.execute("INSERT OR IGNORE INTO missing VALUES (?)", (row.sequence,))
         return deleted
+
+    def _deleted(self, row: Row) -> None:
+        self.bytes -= row.cost
+        if self.added.pop(row.id, None) is None:
+            self.removed[row.id] = row
+            self._free(row.place)
 
     def bury(self, row: Row, reason: str) -> None:
         """Moves a row to the dead letters, and counts it; of a picture the payload is not kept."""

@@ -50,9 +50,15 @@ class Quota:
                 kept.append(message)
         return kept
 
+    @property
+    def _segments_are_many(self) -> bool:
+        return self._segments.bytes_in_use > self.max_bytes + PARTIAL_SEGMENTS * self._segments.segment_bytes
+
     def make_room(self, change: Change, needed: int) -> Dropped:
         """Drops and counts what has to give way, so that `needed` bytes fit."""
         dropped = Dropped()
+        if change.bytes + needed > self.max_bytes or self._segments_are_many:
+            change.flush()
         if change.bytes + needed > self.max_bytes:
             # A little more than needed, so that a full outbox does not do this for every alarm.
             limit = self.max_bytes - needed - self.max_bytes // 100
@@ -60,7 +66,7 @@ class Quota:
             # An alarm whose raised message waits too was never heard of: nobody misses its end. Those go first.
             dropped.alarms = _drop(change, limit, OLDEST_WHOLE_ALARMS)
             dropped.alarms += _drop(change, limit, OLDEST_LONE_ENDS)
-        elif self._segments.bytes_in_use > self.max_bytes + PARTIAL_SEGMENTS * self._segments.segment_bytes:
+        elif self._segments_are_many:
             # Few pictures hold many segments. The room is there after the commit: one group at a time.
             oldest = [identity for (identity,) in change.db.execute(OLDEST_PICTURES).fetchall()]
             dropped.pictures = change.delete(oldest)

@@ -144,9 +144,11 @@ class Outbox:
 
         def transaction(db: sqlite3.Connection) -> tuple[T, Change]:
             self._segments.undo()
-            change = Change(db, self._segments, self._waiting.bytes)
+            change = Change(db, self._segments, self._waiting.bytes, self._waiting.last_id)
             change.delete(leaving)
             result = work(change)
+            self._segments.begin_sync()
+            change.flush()
             # Durable before the commit, and so before the rows that say where they lie.
             self._segments.sync()
             return result, change

@@ -97,6 +97,36 @@ def test_certificate_that_is_wrong_is_one_clear_line(
     assert "\n" not in record.getMessage()
 
 
+@pytest.mark.parametrize(
+    ("fault", "line"),
+    [
+        ("none", "wants a client certificate"),
+        ("other ca", "does not trust the CA of the client certificate"),
+        ("expired", "the client certificate has expired: renew certificate_file"),
+    ],
+)
+def test_client_certificate_that_is_wrong_is_one_clear_line(
+    mosquitto: StartBroker,
+    authority: Authority,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    fault: str,
+    line: str,
+) -> None:
+    """TLS 1.3 tells of it after the handshake only."""
+    broker = mosquitto(lines=tls_lines(authority, *authority.issue("server"), "require_certificate true"))
+    signer = Authority(tmp_path / "other") if fault == "other ca" else authority
+    certificate, key = (None, None) if fault == "none" else signer.issue("client", expired=fault == "expired")
+    options = tls_broker(broker.port, ca_file=authority.certificate, certificate_file=certificate, key_file=key)
+    with delivering("", tmp_path, broker=options) as (outbox, publisher):
+        accept(outbox, "a1")
+        wait_until(lambda: line in caplog.text)
+        assert not publisher.connected
+        assert outbox.waiting() == 1
+    (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "\n" not in record.getMessage()
+
+
 def test_client_certificate_is_rotated_without_a_restart(
     mosquitto: StartBroker, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from agent.errors import InspectdError, Permanent, Temporary
-from agent.outbox import ROW_BYTES, SEQUENCE_JUMP, Message, Outbox
-from agent.outbox.segments import KEPT_SPARES, WORTH_A_SYNC
+from agent.outbox import ROW_BYTES, SEQUENCE_JUMP, Entry, Message, Outbox
+from agent.outbox.segments import KEPT_SPARES, WORTH_A_SYNC, WORTH_A_THREAD
 from agent.records import Event
 from tests.agent.delivery import accept
 
@@ -226,6 +226,24 @@ def test_disk_that_others_filled_is_temporary_and_numbers_stay_whole(small_disk:
     (small_disk / "filler").unlink()
     assert accept(outbox, "after") == accepted + 1
     assert outbox.alarms_waiting() == accepted + 1
+    outbox.close()
+
+
+def test_group_whose_pictures_find_the_disk_full_is_accepted_without_them(small_disk: Path) -> None:
+    """They are written on a thread of their own: what it runs into is told to who waits for it."""
+    outbox = Outbox(small_disk / "outbox.sqlite")
+    pictures = [Message("t", bytes(WORTH_A_THREAD), f"a{n}", "frame", picture=True) for n in range(16)]
+    documents = [Message("t", b"{}", f"a{n}", "raised") for n in range(16)]
+    accepted = 0
+    while outbox.counts().dropped_pictures == 0:
+        entries = [Entry("cam", lambda _, n=n: [documents[n], pictures[n]]) for n in range(16)]  # type: ignore[misc]
+        accepted += len(outbox.accept_together(entries))
+        assert accepted < 400, "the disk was never full"
+    assert outbox.alarms_waiting() == accepted
+    assert outbox.waiting() == 2 * accepted - outbox.counts().dropped_pictures
+    kept = outbox.next_pictures(1000)
+    assert all(row.payload == bytes(WORTH_A_THREAD) for row in kept)
+    assert len(kept) == outbox.waiting() - accepted
     outbox.close()
 
 

@@ -22,7 +22,10 @@ def alarms_in(line: str) -> set[int]:
     return {int(number) for number in re.findall(r"power-cut-(\d+)", line)}
 
 
-def test_alarm_is_synced_before_its_publish_leaves(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
+@pytest.mark.parametrize("together", [1, 10])
+def test_alarm_is_synced_before_its_publish_leaves(
+    mosquitto: Callable[..., Mosquitto], tmp_path: Path, together: int
+) -> None:
     """For each alarm, in this order: its picture is written to a segment, the segment is synced, the document and the
     row that names the picture are written to the log, the log is synced, and only then does a socket see the document.
     """
@@ -33,7 +36,7 @@ def test_alarm_is_synced_before_its_publish_leaves(mosquitto: Callable[..., Mosq
     subscriber = Subscriber(broker, "inspectd/+/+/alarm", client_id="plc")
     trace = tmp_path / "trace"
     calls = "trace=pwrite64,pwritev,pwritev2,write,fsync,fdatasync,sendto,sendmsg"
-    agent = [sys.executable, "-m", "tests.agent.traced_agent", broker.url, str(tmp_path), str(ALARMS)]
+    agent = [sys.executable, "-m", "tests.agent.traced_agent", broker.url, str(tmp_path), str(ALARMS), str(together)]
     result = subprocess.run(
         [strace, "-f", "-y", "-s", "20000", "-e", calls, "-o", str(trace), *agent],
         cwd=ROOT,

@@ -155,6 +155,15 @@ def test_retained_command_is_refused(mosquitto: Callable[..., Mosquitto], tmp_pa
     assert agent.calls == []
 
 
+def test_command_that_is_retained_while_the_agent_listens_is_refused_at_once(requester: Requester) -> None:
+    """Not only when it comes again: whoever left the flag set by mistake is told now."""
+    agent, _, subscriber = requester
+    subscriber.publish("inspectd/plant/cam/command/pause", b"{}", retain=True)
+    wait_until(lambda: subscriber.messages)
+    assert "retained" in json.loads(subscriber.messages[0].payload)["error"]
+    assert agent.calls == []
+
+
 @pytest.mark.parametrize(("options", "said"), [({"allowed": ["status"]}, "allow"), ({"trusted": False}, "TLS")])
 def test_command_that_the_settings_do_not_allow_is_refused(
     mosquitto: Callable[..., Mosquitto], tmp_path: Path, options: dict[str, Any], said: str

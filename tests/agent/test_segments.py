@@ -11,7 +11,15 @@ import pytest
 
 from agent.errors import Permanent
 from agent.outbox import Entry, Message, Outbox
-from agent.outbox.segments import KEPT_SPARES, MIN_SEGMENT_BYTES, PAGE_BYTES, Damaged, Place, Segments
+from agent.outbox.segments import (
+    KEPT_SPARES,
+    MIN_SEGMENT_BYTES,
+    PAGE_BYTES,
+    WORTH_A_THREAD,
+    Damaged,
+    Place,
+    Segments,
+)
 from agent.records import Event
 from tests.agent.delivery import accept
 
@@ -53,6 +61,30 @@ def test_pictures_read_back_also_after_a_restart(segments: Segments) -> None:
     segments.open(named(*places))
     (more,) = commit(segments, [b"more"])
     assert [segments.read(place) for place in (*places, more)] == [*payloads, b"more"]
+
+
+@pytest.mark.parametrize("size", [1000, WORTH_A_THREAD])
+def test_pictures_that_were_written_meanwhile_read_back(segments: Segments, size: int) -> None:
+    """Little of it waits for `sync`, much is written on a thread of its own."""
+    payloads = [bytes([number]) * size for number in range(1, 4)]
+    places = [segments.put(payload) for payload in payloads]
+    segments.begin_sync()
+    segments.sync()
+    segments.committed(places, [], durable=True)
+    assert [segments.read(place) for place in places] == payloads
+    segments.close()
+
+
+def test_undone_write_on_the_other_thread_leaves_no_room_taken(segments: Segments) -> None:
+    """It is waited for: the next write goes to the same place, and the file is not longer than it is known to be."""
+    segments.put(bytes(3 * WORTH_A_THREAD))
+    segments.begin_sync()
+    segments.undo()
+    assert segments.bytes_on_disk == sum(file.stat().st_size for file in segments.directory.iterdir())
+    (place,) = commit(segments, [b"next"])
+    assert place.offset == 0
+    assert segments.read(place) == b"next"
+    segments.close()
 
 
 def test_write_begins_on_a_page_of_its_own(segments: Segments) -> None:

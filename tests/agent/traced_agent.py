@@ -1,6 +1,8 @@
-"""The delivery end of an agent, to be watched by strace: `python -m tests.agent.traced_agent URL DIRECTORY ALARMS`.
+"""The delivery end of an agent, to be watched by strace:
+`python -m tests.agent.traced_agent URL DIRECTORY ALARMS TOGETHER`.
 
-Alarms come while others are on their way. The ids of the alarms are what to look for in the trace.
+Alarms come while others are on their way, TOGETHER of them in a commit. The ids of the alarms are what to look for in
+the trace. Those of a group have pictures so large that they are written on a thread of their own.
 """
 
 from __future__ import annotations
@@ -8,17 +10,26 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.agent.delivery import accept, delivering
+from agent.outbox import Entry
+from agent.outbox.segments import WORTH_A_THREAD
+from tests.agent.delivery import delivering, document
+from tests.agent.delivery import picture as picture_of
 
 
-def main(url: str, directory: Path, alarms: int) -> None:
-    with delivering(url, directory) as (outbox, publisher):
-        for number in range(alarms):
-            picture = {"heatmap": f"picture-of-{number}.".encode()}
-            accept(outbox, f"power-cut-{number}", f"cam{number % 2}", pictures=picture)
+def entry(number: int, picture: bytes) -> Entry:
+    identity, camera = f"power-cut-{number}", f"cam{number % 2}"
+    return Entry(camera, lambda n: [document(identity, n, camera), picture_of(identity, picture, camera=camera)])
+
+
+def main(url: str, directory: Path, alarms: int, together: int) -> None:
+    size = 0 if together == 1 else 2 * WORTH_A_THREAD // together
+    with delivering(url, directory, max_bytes=1024**3) as (outbox, publisher):
+        for first in range(0, alarms, together):
+            numbers = range(first, first + together)
+            outbox.accept_together([entry(n, f"picture-of-{n}.".encode().ljust(size, b"#")) for n in numbers])
         if not publisher.wait_until_delivered(60):
             raise SystemExit("not delivered in 60 s")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
