@@ -18,7 +18,7 @@ the promise is the upper limit on the rate *at that level*, above the budget, an
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -75,6 +75,15 @@ class Threshold:
     """Episodes above the threshold within the window itself."""
     frames: int
     """Length of the window, frames."""
+
+    def raised_to(self, level: float, *, episodes: int, why: str) -> Threshold:
+        """The same with a higher level, above which the window has `episodes`; itself where the level is not higher.
+
+        The rates stay those of the lower level, so the promise holds all the more.
+        """
+        if level <= self.value:
+            return self
+        return replace(self, value=level, episodes=episodes, reason=f"{self.reason}; raised {why}")
 
 
 def calibrate(

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from calibration.budget import Budget
 from calibration.camera import CameraHistory
+from calibration.episodes import EpisodeCounts
 from calibration.errors import CalibrationError, Picture
 from calibration.heat import HeatLevels
 from calibration.pictures import Pixels, png, thumbnail
 from calibration.promise import cost_of_leaving_out, promise
 from calibration.record import Calibration, LeftOut, score_reference
 from calibration.rule import Rule
-from calibration.suspects import MOST_BAD, MOST_SUSPECTED, suspected_frames
+from calibration.suspects import MOST_BAD, MOST_SUSPECTED, doubtful_level, suspected_frames
 from calibration.threshold import LEAST_FRAMES, Threshold, calibrate
 
 # Thumbnails of the highest-scored frames that a window keeps: 2 MB, and more than anybody looks at.
@@ -130,7 +131,7 @@ class Window:
         scores = np.array(self._scores)
         suspected = self._suspected(scores)
         kept = scores[~suspected]
-        threshold = self._calibrate(kept)
+        threshold = self._not_below_good_frames(self._calibrate(kept), scores, suspected)
         return Calibration(
             camera=camera,
             bundle_sha256=bundle_sha256,
@@ -165,6 +166,17 @@ class Window:
             confidence=self.confidence,
             quiet_frames=self.quiet_frames,
         )
+
+    def _not_below_good_frames(
+        self, threshold: Threshold, scores: NDArray[np.float64], suspected: NDArray[np.bool_]
+    ) -> Threshold:
+        """A threshold from what is left, not nearer to it than to frames that were left out and may have been good."""
+        level = doubtful_level(scores, suspected, self.budget.per_frame(frames_per_second=self.frames_per_second))
+        if level is None:
+            return threshold
+        counts = EpisodeCounts(self.rule.statistic(scores[~suspected]), quiet_frames=self.quiet_frames)
+        why = "to halfway to the frames that were left out, which may have been good"
+        return threshold.raised_to(level, episodes=counts.at(level), why=why)
 
     def _extend(self) -> None:
         """Ask for more frames where these do not suffice and more would.

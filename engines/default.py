@@ -143,12 +143,7 @@ class MapLearner(Learner):
         """The first encoder keeps good places at the origin and puts damaged ones far from it."""
         clean, damaged, where = lesson
         losses = _damage_losses(lengths(self._trained.encode(damaged, window)), where)
-        if self._always_identity:
-            pair = torch.cat(self._two_views(clean[:distinct]))
-            with _statistics_kept(self._trained):
-                first, second = self._trained.identify(pair, window).chunk(2)
-            losses["identity"] = self._identity_weight * identity_loss(first, second)
-        return losses
+        return losses | self._view_losses(clean[:distinct], window) if self._always_identity else losses
 
     def _whole_losses(self, lesson: tuple[Tensor, Tensor, Tensor], window: Window, distinct: int) -> dict[str, Tensor]:
         """All three networks; every so often identities too, of the `distinct` frames among them."""
@@ -176,6 +171,12 @@ class MapLearner(Learner):
         losses = _damage_losses(map_distances(latents), where)
         losses["contextual"] = _RESTORATION_WEIGHT * restoration_loss(target, latents.reconstruction.float(), where)
         return losses
+
+    def _view_losses(self, clean: Tensor, window: Window) -> dict[str, Tensor]:
+        """Two views of every frame through the first encoder alone, which must recognise one by the other."""
+        with _statistics_kept(self._trained):
+            first, second = self._trained.identify(torch.cat(self._two_views(clean)), window).chunk(2)
+        return {"identity": self._identity_weight * identity_loss(first, second)}
 
     def _identity_losses(self, clean: Tensor, window: Window) -> dict[str, Tensor]:
         """Two views of every frame: one through the first encoder alone, one drawn by the decoder for the second."""

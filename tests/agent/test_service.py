@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -385,7 +386,9 @@ def test_hang_up_of_the_terminal_ends_the_agent(tmp_path: Path, tiny_bundle: Bun
     configure(tmp_path, tiny_bundle, 'kind = "simulator"\nframes_per_second = 50.0')
     keyboard, terminal = pty.openpty()
     command = [sys.executable, "-m", "agent.cli", "run", "--config", str(tmp_path / "inspectd.toml")]
-    process = subprocess.Popen(command, stdin=terminal, stderr=subprocess.DEVNULL)
+    # Under nohup it would be deaf to the signal.
+    as_usual = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)
+    process = subprocess.Popen(command, stdin=terminal, stderr=subprocess.DEVNULL, preexec_fn=as_usual)
     try:
         await_state(tmp_path, lambda state: state["frames"] > 0)
         process.send_signal(signal.SIGHUP)

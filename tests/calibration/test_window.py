@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration import CalibrationError, Rule
+from calibration import Budget, CalibrationError, Rule, calibrate
 from calibration.suspects import suspected_frames
 from tests.calibration.lines import NOON, TIED_TO, filled, heat, picture, scores, window
 
@@ -204,6 +204,26 @@ def test_window_impossible_lengths_are_refused(frames: int, most: int) -> None:
         window(frames=frames, max_frames=most)
 
 
+def test_threshold_is_not_below_what_frames_left_out_may_say_of_good_ones() -> None:
+    """Fifty good parts, four frames each, one of them odd: without it the rest hardly has a tail."""
+    rng = np.random.default_rng(8)
+    values = np.repeat(1.0 + 0.3 * rng.standard_normal(50), 4) + 0.1 * rng.standard_normal(200)
+    values[100:104] += 4.0
+    calibration = filled(values, budget="1 per shift").finish(**FINISH)
+    assert {out.index for out in calibration.left_out} == set(range(100, 104))
+    rest = calibrate(
+        np.delete(values, range(100, 104)),
+        frames_per_second=20.0,
+        budget=Budget.parse("1 per shift"),
+        rule=calibration.rule,
+    )
+    assert rest.value < calibration.threshold.value < values[100:104].min()
+    assert "left out" in calibration.threshold.reason
+    assert calibration.threshold.promised_alarms_per_day == rest.promised_alarms_per_day
+    far = np.where(values > 4.0, values + 100.0, values)
+    assert filled(far, budget="1 per shift").finish(**FINISH).threshold.value == rest.value
+
+
 def test_window_too_short_for_its_rule_is_refused() -> None:
     with pytest.raises(CalibrationError, match="at least 100"):
         window(frames=60, rule=Rule(k=3, n=10))
@@ -217,5 +237,5 @@ def test_finish_before_anything_came_is_refused() -> None:
 def test_suspected_frames_take_the_frames_between_them_along() -> None:
     """A defect in sight for three frames is left out whole, though the middle one scores a little less."""
     values = scores(300, correlation=0.7, seed=4)
-    values[100:103] += 25.0
+    values[100:103] += 40.0
     assert np.flatnonzero(suspected_frames(values)[0]).tolist() == [100, 101, 102]
