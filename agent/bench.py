@@ -175,10 +175,11 @@ class _Loop:
         self._inspection.start()
         self._capture.start()
         while self._station.phase is not Phase.ARMED:
-            self._let_run(TURN_SECONDS, least_frames=1)
+            # Looked at before a turn: a fast machine is past this number, and armed, after the first one.
             if len(self._done) > MOST_FRAMES_TO_ARM:
                 self.__exit__()
                 raise Permanent(f"the loop does not arm on the bundle's reference frames: {self._station.reason}")
+            self._let_run(TURN_SECONDS, least_frames=1)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -40,3 +40,11 @@ def test_a_window_that_is_refused_again_and_again_ends_it(
     with pytest.raises(Permanent, match="does not arm on the bundle's reference frames: camera frozen"):
         loop.__enter__()
     assert not loop._inspection.is_alive()
+
+
+def test_a_fast_machine_arms_with_many_frames_in_its_first_turn(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "MOST_FRAMES_TO_ARM", 50)
+    with bench._Loop(engine, bench.noise_frames(engine.bundle), tmp_path) as loop:
+        assert loop.rate(0.1) > 0.0
