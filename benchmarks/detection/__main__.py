@@ -1,9 +1,9 @@
 """Measure detection on every set and write RESULTS.md: `python -m benchmarks.detection [--sets NAME…] [--minutes M]`.
 
 Every run of a set and a seed is a bundle and a JSON file in the work folder as soon as it is done; a benchmark that was
-stopped goes on where it stopped. A full run, three seeds of everything at ten minutes, takes about seven hours on two
-cores. With `--steps` a run is as long on any machine, and on one core (OMP_NUM_THREADS=1) two of them go side by side:
-give each its own seed, by `--first-seed`.
+stopped goes on where it stopped. A full run, three seeds of everything at ten minutes, takes seven and a half hours on
+two cores. With `--steps` a run is as long on any machine, and on one core (OMP_NUM_THREADS=1) two of them go side by
+side: give each its own seed, by `--first-seed`.
 """
 
 from __future__ import annotations
