@@ -145,7 +145,9 @@ class Outbox:
         def transaction(db: sqlite3.Connection) -> tuple[T, Change]:
             self._segments.undo()
             change = Change(db, self._segments, self._waiting.bytes, self._waiting.last_id)
-            change.delete(leaving)
+            known = self._waiting.known(leaving)
+            change.delete_known(known)
+            change.delete(identity for identity in leaving if identity not in known)
             result = work(change)
             self._segments.begin_sync()
             change.flush()

@@ -103,6 +103,14 @@ class Waiting:
         with self._lock:
             return list(self._leaving)
 
+    def known(self, rows: Iterable[int]) -> dict[int, Row]:
+        """By id, those of `rows` that are in memory, and so in the table."""
+        wanted, found = set(rows), {}
+        with self._lock:
+            for group in (*self._oldest.values(), *self._newest.values()):
+                found.update({identity: group[identity] for identity in wanted & group.keys()})
+        return found
+
     def gone(self, rows: Iterable[int]) -> None:
         """These were leaving, and are deleted."""
         with self._lock:
