@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from agent.subscriptions import CommandMessage
 
@@ -106,6 +107,8 @@ class Outgoing:
         return 13 + len(self.topic.encode()) + extra + len(self.payload)
 
 
+# An alarm's messages say the same things: its id, its number, and what a picture is.
+@lru_cache(maxsize=64)
 def _text(value: str) -> bytes:
     return _counted(value.encode())
 

@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from string import Formatter
 
 from agent.errors import Permanent
@@ -21,6 +22,8 @@ RESERVED_CAMERAS = frozenset({"command", "response", "status"})
 MAX_LEVEL_BYTES = 200
 
 
+# The topics of an alarm name its camera four times and its id three times.
+@lru_cache(maxsize=256)
 def check_level(what: str, text: str) -> str:
     """`text`, where it can be one level of a topic; raises `Permanent` with one line otherwise (MQTT 5, 4.7)."""
     if not text:
