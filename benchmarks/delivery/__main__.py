@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -27,7 +28,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.broker import Broker
-from agent.outbox import MAX_TOGETHER, Entry, Message, Outbox
+from agent.outbox import MAX_TOGETHER, Entry, Message, Outbox, Row
 from agent.publisher import Publisher
 from benchmarks.machine import describe_machine
 from tests.agent.delivery import TOPICS, document
@@ -53,9 +54,9 @@ def messages(identity: str, sequence: int, shots: dict[str, bytes], camera: str)
 
 
 @contextmanager
-def agent(broker: Mosquitto, directory: Path) -> Any:
+def agent(broker: Mosquitto, directory: Path, delivered: Callable[[Row, float], None] | None = None) -> Any:
     outbox = Outbox(directory / f"outbox-{time.monotonic_ns()}.sqlite", max_bytes=8 * 1024**3)
-    publisher = Publisher(Broker(broker.url), TOPICS, outbox)
+    publisher = Publisher(Broker(broker.url), TOPICS, outbox, delivered=delivered)
     try:
         yield outbox, publisher
     finally:
@@ -65,7 +66,14 @@ def agent(broker: Mosquitto, directory: Path) -> Any:
 
 def rate_of_ours(broker: Mosquitto, directory: Path, alarms: int, shots: dict[str, bytes], together: int) -> float:
     """Alarms a second, from the first `accept` to the last PUBACK; `together`: how many share a commit."""
-    with agent(broker, directory) as (outbox, publisher):
+    acknowledged, done = [0], threading.Event()
+
+    def delivered(*_: Any) -> None:
+        acknowledged[0] += 1
+        if acknowledged[0] == 4 * alarms:
+            done.set()
+
+    with agent(broker, directory, delivered) as (outbox, publisher):
         publisher.start()
         wait_until(lambda: publisher.connected)
         begin = time.perf_counter()
@@ -74,8 +82,10 @@ def rate_of_ours(broker: Mosquitto, directory: Path, alarms: int, shots: dict[st
             outbox.accept_together(
                 [Entry(c, lambda sequence, c=c: messages(f"a{sequence}", sequence, shots, c)) for c in cameras]
             )
-        assert publisher.wait_until_delivered(600)
-        return alarms / (time.perf_counter() - begin)
+        assert done.wait(600)
+        took = time.perf_counter() - begin
+        assert publisher.wait_until_delivered(60)
+        return alarms / took
 
 
 def rate_of_bare_paho(broker: Mosquitto, alarms: int, shots: dict[str, bytes]) -> float:
