@@ -89,6 +89,8 @@ class Segments:
         """Made with the first write that is worth a thread."""
         self._writing: list[Future[None]] = []
         """What the thread was given since the last `sync`."""
+        self._syncing = False
+        """It was also told to make all of that durable."""
         self._reset()
 
     def _reset(self) -> None:
@@ -155,6 +157,7 @@ class Segments:
             self._begin = self._written = self._end
         place = Place(self._current or 0, self._end, len(payload), zlib.crc32(payload))
         self._unwritten.append(payload)
+        self._syncing = False
         self._end += len(payload)
         if self._end - self._written >= WORTH_A_THREAD:
             self._hand_over(durable=False)
@@ -162,13 +165,15 @@ class Segments:
 
     def begin_sync(self) -> None:
         """Begins to make much of it durable, beside what the caller does until `sync`; a little waits for `sync`."""
-        if self._writing:
+        if self._writing and not self._syncing:
             self._hand_over(durable=True)
+            self._syncing = True
 
     def sync(self) -> None:
         """Writes what was `put`; it is durable when this returns."""
         if self._end == self._begin or self._current is None:
             return
+        self.begin_sync()
         try:
             if not self._writing:
                 self._write(self._take(), durable=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
@@ -63,13 +64,23 @@ def test_pictures_read_back_also_after_a_restart(segments: Segments) -> None:
     assert [segments.read(place) for place in (*places, more)] == [*payloads, b"more"]
 
 
-@pytest.mark.parametrize("size", [1000, WORTH_A_THREAD])
-def test_pictures_that_were_written_meanwhile_read_back(segments: Segments, size: int) -> None:
-    """Little of it waits for `sync`, much is written on a thread of its own."""
+@pytest.mark.parametrize("begun", [True, False])
+@pytest.mark.parametrize("size", [1000, WORTH_A_THREAD // 2 + 1, WORTH_A_THREAD])
+def test_pictures_that_were_written_meanwhile_read_back(
+    segments: Segments, size: int, begun: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Little of it waits for `sync`, much is written on a thread of its own; at last all of it is durable."""
+    done: list[str] = []
+    for name in ("pwritev", "fdatasync"):
+        call = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *a, name=name, call=call: (call(*a), done.append(name))[0])
     payloads = [bytes([number]) * size for number in range(1, 4)]
     places = [segments.put(payload) for payload in payloads]
-    segments.begin_sync()
+    if begun:
+        segments.begin_sync()
     segments.sync()
+    assert done.count("fdatasync") == 1
+    assert done[-1] == "fdatasync"
     segments.committed(places, [], durable=True)
     assert [segments.read(place) for place in places] == payloads
     segments.close()
