@@ -38,6 +38,17 @@ def tls_broker(port: int, **options: Path | None) -> Broker:
     return Broker(f"mqtts://127.0.0.1:{port}", **options)  # type: ignore[arg-type]
 
 
+def assert_kept_out(broker: Broker, directory: Path, caplog: pytest.LogCaptureFixture, line: str) -> None:
+    """The agent does not get in, says why in one line, which holds `line`, and keeps its alarm."""
+    with delivering("", directory, broker=broker) as (outbox, publisher):
+        accept(outbox, "a1")
+        wait_until(lambda: line in caplog.text)
+        assert not publisher.connected
+        assert outbox.waiting() == 1
+    (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "\n" not in record.getMessage()
+
+
 @pytest.mark.parametrize(
     "url",
     ["", "broker", "http://broker", "mqtt://", "mqtt://b:0x", "mqtt://b:99999", "mqtt://user:secret@b", "mqtt://b/x"],
@@ -88,13 +99,7 @@ def test_certificate_that_is_wrong_is_one_clear_line(
     broker = mosquitto(lines=[] if fault == "no tls" else tls_lines(authority, certificate, key))
     ca = Authority(tmp_path / "other").certificate if fault == "wrong ca" else authority.certificate
     options = tls_broker(broker.port, ca_file=None if fault == "system cas" else ca)
-    with delivering("", tmp_path, broker=options) as (outbox, publisher):
-        accept(outbox, "a1")
-        wait_until(lambda: line in caplog.text)
-        assert not publisher.connected
-        assert outbox.waiting() == 1
-    (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert "\n" not in record.getMessage()
+    assert_kept_out(options, tmp_path, caplog, line)
 
 
 @pytest.mark.parametrize(
@@ -118,13 +123,7 @@ def test_client_certificate_that_is_wrong_is_one_clear_line(
     signer = Authority(tmp_path / "other") if fault == "other ca" else authority
     certificate, key = (None, None) if fault == "none" else signer.issue("client", expired=fault == "expired")
     options = tls_broker(broker.port, ca_file=authority.certificate, certificate_file=certificate, key_file=key)
-    with delivering("", tmp_path, broker=options) as (outbox, publisher):
-        accept(outbox, "a1")
-        wait_until(lambda: line in caplog.text)
-        assert not publisher.connected
-        assert outbox.waiting() == 1
-    (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert "\n" not in record.getMessage()
+    assert_kept_out(options, tmp_path, caplog, line)
 
 
 def test_client_certificate_is_rotated_without_a_restart(
