@@ -25,6 +25,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from agent.broker import Broker, explain
 from agent.errors import Temporary
 from agent.packets import Acknowledged, Connected, Event, Outgoing, Received, Subscribed
+from agent.read_ahead import ReadAhead
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 
@@ -161,7 +162,7 @@ class Connection:
 
     def _new_client(self, client_id: str) -> paho.Client:
         five = self._protocol is Protocol.MQTT_5
-        client = paho.Client(
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             protocol=paho.MQTTv5 if five else paho.MQTTv311,
@@ -268,7 +269,7 @@ class Connection:
         self._lost(why, closed_by_broker=reason.value != KEEP_ALIVE_TIMEOUT, explained=said)
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason: Any, properties: Any) -> None:
-        self._events.append(Acknowledged(mid, reason.value, str(reason)))
+        self._events.append(Acknowledged(mid, reason.value, str(reason) if reason.is_failure else "success"))
 
     def _on_subscribe(self, client: Any, userdata: Any, mid: int, reasons: Sequence[Any], properties: Any) -> None:
         topic_filter = self._filters.pop(mid, "?")
@@ -305,6 +306,13 @@ class Connection:
 
     def _note_error(self, text: str) -> None:
         self._last_error = text
+
+
+class _Client(paho.Client):
+    """paho's client with a socket that reads ahead; a paho that makes its socket by another name reads in pieces."""
+
+    def _create_socket(self) -> Any:
+        return ReadAhead(super()._create_socket())
 
 
 class _Packed:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from agent.broker import Broker
 from agent.connection import Connection, ConnectionLost
 from agent.packets import Connected, Outgoing
+from agent.read_ahead import ReadAhead
 from tests.broker import Mosquitto, Subscriber, wait_until
 
 StartBroker = Callable[..., Mosquitto]
@@ -92,3 +93,10 @@ def test_packet_size_is_never_underestimated() -> None:
                 properties = len(connection._properties(message).pack())
                 least = 2 + 2 + len(topic.encode()) + 2 + properties + len(payload)
                 assert least <= message.packet_bytes() <= least + 40
+
+
+def test_paho_reads_through_a_socket_that_reads_ahead(mosquitto: StartBroker) -> None:
+    """It is put in where paho makes its socket, by a name that a later paho may change."""
+    connection = connect(mosquitto())
+    assert isinstance(connection._client.socket(), ReadAhead)
+    connection.close()
