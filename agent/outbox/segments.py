@@ -284,6 +284,9 @@ class Segments:
             self._writer = None
 
     def _let_go(self) -> None:
+        # A descriptor that is closed under a write would let it go to whatever file is opened next.
+        wait(self._writing)
+        self._writing.clear()
         if self._descriptor is not None:
             os.close(self._descriptor)
         self._descriptor = self._current = None

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,6 +97,27 @@ def test_undone_write_on_the_other_thread_leaves_no_room_taken(segments: Segment
     (place,) = commit(segments, [b"next"])
     assert place.offset == 0
     assert segments.read(place) == b"next"
+    segments.close()
+
+
+def test_write_on_the_other_thread_is_waited_for_before_its_file_is_set_aside(
+    segments: Segments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database turns out to be corrupt while pictures are written: none of them gets into another file."""
+    pwritev = os.pwritev
+
+    def slow(*arguments: Any) -> int:
+        time.sleep(0.1)
+        return pwritev(*arguments)
+
+    monkeypatch.setattr(os, "pwritev", slow)
+    old = segments.put(b"old" * WORTH_A_THREAD)
+    written = file_of(segments, old)
+    segments.set_aside(".aside")
+    (place,) = commit(segments, [b"new" * 1000])
+    aside = segments.directory.with_name(segments.directory.name + ".aside") / written.name
+    assert aside.read_bytes()[: old.length] == b"old" * WORTH_A_THREAD
+    assert segments.read(place) == b"new" * 1000
     segments.close()
 
 
