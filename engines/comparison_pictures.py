@@ -64,7 +64,7 @@ def write_comparison(out: Path, comparison: Comparison, sets: Sets, looks: Seque
 
 def draw_roc(comparison: Comparison, looks: Sequence[Looks]) -> bytes:
     """ROC curves as PNG, best first in the legend: the mean over the seeds, and their range as a shade."""
-    figure, axes = chart(8.4, 5.6)
+    figure, axes = chart(9.4, 5.6)
     axes.plot((0, 1), (0, 1), color="#adb5bd", linewidth=1, linestyle="--", zorder=1)
     ranked = sorted(zip(comparison.systems, looks, strict=True), key=lambda pair: -pair[0].auroc.mean)
     for system, look in ranked:

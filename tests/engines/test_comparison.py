@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,8 @@ from tests.support.parts import draw_part, write_parts
 pytest.importorskip("torch", reason="the comparison needs the train extra")
 
 from engines.comparison import compare
-from engines.comparison_records import Comparison
+from engines.comparison_pictures import draw_roc
+from engines.comparison_records import Comparison, Looks
 from engines.errors import EngineError
 
 
@@ -83,6 +85,18 @@ def test_results_are_written_as_table_json_and_pictures(compared: tuple[Comparis
         picture = cv2.imread(str(out / name))
         assert min(picture.shape[:2]) > 300
         assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 100
+
+
+def test_curves_have_room_for_the_longest_names(compared: tuple[Comparison, Path]) -> None:
+    """Nothing is cut off at the edge of the picture."""
+    result, _ = compared
+    titles = ["GANomaly (inspectd)", "GANomaly (paper)"]
+    systems = tuple(replace(result.systems[0], title=title) for title in titles)
+    scores = np.arange(12.0), np.arange(6.0, 18.0)
+    looks = [Looks(scores=[scores, scores]) for _ in titles]
+    picture = cv2.imdecode(np.frombuffer(draw_roc(replace(result, systems=systems), looks), np.uint8), cv2.IMREAD_COLOR)
+    picture[2:-2, 2:-2] = 255
+    assert (picture == 255).all()
 
 
 def test_fewer_images_are_taken_at_even_distances(folders: dict[str, Path]) -> None:
