@@ -46,6 +46,24 @@ def test_files_that_cannot_be_used_are_skipped_counted_and_named(tmp_path: Path)
     assert any(line.startswith("4 files could not be used; the first: ") for line in good.warnings)
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "size", "line"),
+    [
+        (480, 640, None, "images of 640×480 are shrunk to 256×192: a defect of 10 pixels has 4 then"),
+        (480, 640, (192, 256), None),
+        (512, 512, None, None),
+    ],
+)
+def test_size_that_loses_small_defects_by_itself_is_told(
+    tmp_path: Path, height: int, width: int, size: tuple[int, int] | None, line: str | None
+) -> None:
+    for index in range(2):
+        picture = np.random.default_rng(index).integers(0, 255, (height, width)).astype(np.uint8)
+        cv2.imwrite(str(tmp_path / f"{index}.png"), picture)
+    told = [warning for warning in load_good_frames(tmp_path, size).warnings if "shrunk" in warning]
+    assert [warning.startswith(line or "") for warning in told] == ([] if line is None else [True])
+
+
 def test_mixed_sizes_come_out_alike(tmp_path: Path) -> None:
     folder = write_parts(tmp_path / "good", 3)
     cv2.imwrite(str(folder / "wide.png"), np.zeros((50, 200), np.uint8))
