@@ -269,6 +269,7 @@ class Connection:
         self._lost(why, closed_by_broker=reason.value != KEEP_ALIVE_TIMEOUT, explained=said)
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason: Any, properties: Any) -> None:
+        # In words only where somebody reads them: paho looks them up anew for every PUBACK.
         self._events.append(Acknowledged(mid, reason.value, str(reason) if reason.is_failure else "success"))
 
     def _on_subscribe(self, client: Any, userdata: Any, mid: int, reasons: Sequence[Any], properties: Any) -> None:

@@ -118,10 +118,10 @@ class Suspicions:
         self.refusals.pop(row.id, None)
 
     def suspected(self, row: Row) -> bool:
-        return self.losses.get(row.id, 0) >= SUSPECT_LOSSES
+        return self.losses[row.id] >= SUSPECT_LOSSES
 
     def guilty(self, row: Row) -> bool:
-        return self.losses.get(row.id, 0) >= POISON_LOSSES
+        return self.losses[row.id] >= POISON_LOSSES
 
 
 @dataclass(slots=True)

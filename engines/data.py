@@ -93,7 +93,7 @@ def load_good_frames(
     paths = _paths(images)
     lost: tuple[str, ...] = ()
     if size is None:
-        own = _size_of_first(paths)
+        own = _shape_of_first(paths)
         size = automatic_size(*own)
         lost = _shrinking(own, size)
     check_size(*size)
@@ -166,7 +166,7 @@ def _paths(images: Path | str | Sequence[Path]) -> list[Path]:
     return paths
 
 
-def _size_of_first(paths: Sequence[Path]) -> tuple[int, int]:
+def _shape_of_first(paths: Sequence[Path]) -> tuple[int, int]:
     """Height and width of the first image that can be read, so that nothing is read twice but this one."""
     for path in paths:
         with suppress(ImageError):

@@ -79,7 +79,7 @@ class Change:
         """Deletes rows, returns how many there were; `missing` notes the sequence numbers of alarms among them."""
         self.flush()
         deleted = 0
-        for some in _places(list(rows)):
+        for some in _batches(list(rows)):
             found = self.db.execute(_DELETE_AND_TELL, some).fetchall()
             deleted += len(found)
             for row in map(row_of, found):
@@ -93,7 +93,7 @@ class Change:
 
         Each row that a statement tells gives up the interpreter, too: 64 of them cost an alarm's commit 1 to 3 ms.
         """
-        for some in _places(list(rows)):
+        for some in _batches(list(rows)):
             self.db.execute(_DELETE, some)
         for row in rows.values():
             self._deleted(row)
@@ -141,7 +141,7 @@ class Change:
             self._freed.append(place)
 
 
-def _places(ids: list[int]) -> Iterator[list[int]]:
+def _batches(ids: list[int]) -> Iterator[list[int]]:
     """The ids in as many as a statement takes, the last filled up with the id that no row has."""
     for begin in range(0, len(ids), ROWS_TOGETHER):
         some = ids[begin : begin + ROWS_TOGETHER]

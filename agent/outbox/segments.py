@@ -46,8 +46,8 @@ WORTH_A_SYNC = 2
 # Every write begins on a page of its own: one that is torn damages no page that was promised before.
 PAGE_BYTES = 4096
 
-# Bytes that are handed at a time to a thread that writes them while the rest of a group is put together: 200 alarms
-# in groups of sixteen were on the disk after 44 ms, and after 80 where the thread had to wait for the whole group.
+# Bytes that are handed at a time to a thread that writes them while the rest of a group is put together: of alarms in
+# groups of sixteen 4,400 a second were durable, and 2,500 and 3,600 where the thread had to wait for the whole group.
 # Handing over 265 kB, one alarm, and waiting for it took as long as writing them beside.
 WORTH_A_THREAD = 1024 * 1024
 

@@ -105,7 +105,9 @@ class Waiting:
 
     def known(self, rows: Iterable[int]) -> dict[int, Row]:
         """By id, those of `rows` that are in memory, and so in the table."""
-        wanted, found = set(rows), {}
+        wanted, found = set(rows), dict[int, Row]()
+        if not wanted:
+            return found
         with self._lock:
             for group in (*self._oldest.values(), *self._newest.values()):
                 found.update({identity: group[identity] for identity in wanted & group.keys()})

@@ -3,7 +3,8 @@
 - rate: alarms with three pictures a second through outbox (fsync included) and publisher, beside bare paho at QoS 1
   with the same bytes to the same broker, in turn, so that both see the same machine. All alarms of a round wait from
   the start, for paho in its queue, for us in groups that share a commit, as the agent accepts what waits while the disk
-  is busy; once more with a commit for each alarm, as if each came when the one before was durable;
+  is busy; once more with a commit for each alarm, as if each came when the one before was durable; and how many a
+  second are durable where nobody publishes;
 - latency: from the call of `accept` to the subscriber, alarms at five a second;
 - live: the same for an alarm that comes while 10,000 pictures of an outage wait.
 """
@@ -64,6 +65,23 @@ def agent(broker: Mosquitto, directory: Path, delivered: Callable[[Row, float], 
         outbox.close()
 
 
+def accept_all(outbox: Outbox, alarms: int, shots: dict[str, bytes], together: int) -> None:
+    """Alarms of two cameras in turn; `together`: how many share a commit."""
+    for start in range(0, alarms, together):
+        cameras = [f"cam{number % 2}" for number in range(start, min(start + together, alarms))]
+        outbox.accept_together(
+            [Entry(c, lambda sequence, c=c: messages(f"a{sequence}", sequence, shots, c)) for c in cameras]
+        )
+
+
+def rate_of_accepting(broker: Mosquitto, directory: Path, alarms: int, shots: dict[str, bytes]) -> float:
+    """Alarms a second that are durable, with nobody publishing."""
+    with agent(broker, directory) as (outbox, _):
+        begin = time.perf_counter()
+        accept_all(outbox, alarms, shots, MAX_TOGETHER)
+        return alarms / (time.perf_counter() - begin)
+
+
 def rate_of_ours(broker: Mosquitto, directory: Path, alarms: int, shots: dict[str, bytes], together: int) -> float:
     """Alarms a second, from the first `accept` to the last PUBACK; `together`: how many share a commit."""
     acknowledged, done = [0], threading.Event()
@@ -77,11 +95,7 @@ def rate_of_ours(broker: Mosquitto, directory: Path, alarms: int, shots: dict[st
         publisher.start()
         wait_until(lambda: publisher.connected)
         begin = time.perf_counter()
-        for start in range(0, alarms, together):
-            cameras = [f"cam{number % 2}" for number in range(start, min(start + together, alarms))]
-            outbox.accept_together(
-                [Entry(c, lambda sequence, c=c: messages(f"a{sequence}", sequence, shots, c)) for c in cameras]
-            )
+        accept_all(outbox, alarms, shots, together)
         assert done.wait(600)
         took = time.perf_counter() - begin
         assert publisher.wait_until_delivered(60)
@@ -163,11 +177,12 @@ def measure(alarms: int, directory: Path) -> dict[str, Any]:
     broker = Mosquitto(directory / "broker").start()
     try:
         shots = pictures()
-        ours, single, bare = [], [], []
+        ours, single, bare, durable = [], [], [], []
         for _ in range(ROUNDS):
             ours.append(rate_of_ours(broker, directory, alarms, shots, MAX_TOGETHER))
             bare.append(rate_of_bare_paho(broker, alarms, shots))
             single.append(rate_of_ours(broker, directory, alarms, shots, 1))
+            durable.append(rate_of_accepting(broker, directory, alarms, shots))
         waits = latencies(broker, directory, min(alarms, 100), shots)
         return {
             "machine": describe_machine(),
@@ -178,6 +193,7 @@ def measure(alarms: int, directory: Path) -> dict[str, Any]:
             "bare_paho_alarms_per_second": round(median(bare), 1),
             "ratio": ratio(ours, bare),
             "one_commit_each": {"alarms_per_second": round(median(single), 1), "ratio": ratio(single, bare)},
+            "durable_per_second_with_nobody_publishing": round(median(durable), 1),
             "latency_ms": {f"p{p}": round(float(np.percentile(waits, p)), 1) for p in (50, 99)},
             "live_behind_10000_seconds": round(live_behind_backlog(broker, directory, 10_000), 3),
         }

@@ -1,3 +1,5 @@
+"""A socket that reads ahead gives out what came, as it came."""
+
 from __future__ import annotations
 
 import socket
