@@ -24,8 +24,10 @@ class Phases:
     0.000 tactics
     >>> goes_on = phases.step("tactics", 0)
     0.125 tactics
-    >>> phases.finish("tactics"); goes_on = phases.step("build", 0)
+    >>> phases.finish("tactics"); goes_on = phases.step("build", 0); phases.finish("build")
+    0.250 tactics
     0.250 build
+    1.000 build
     """
 
     def __init__(self, progress: Progress) -> None:
@@ -53,9 +55,16 @@ class Phases:
     def finish(self, name: str) -> None:
         """A phase is over, perhaps before its last step."""
         with self._lock:
+            if name not in self._phases:
+                return
+            self._phases[name].done = self._phases[name].steps
+        self._tell(name)
+        with self._lock:
             self._phases.pop(name, None)
 
     def _tell(self, name: str) -> None:
+        if self.failure is not None:
+            return  # TensorRT goes on to the end of its phases; nobody wants to hear of it
         with self._lock:
             self._fraction = max([self._fraction, *(self._value(root) for root in self._inside(None))])
             fraction = self._fraction
