@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from agent.console import Report
 from agent.errors import Permanent
-from engines.bundle import read_bundle
+from engines.bundle import Bundle
 from engines.engine import Engine, Scores, open_engine, reference_errors, relative_error
 from engines.preprocessing import Image, list_images, read_image
 
@@ -62,6 +62,10 @@ class Pair:
     heatmap_difference: float
     """Of the hottest difference to the first engine's hottest place."""
 
+    def is_flipped_at(self, threshold: float) -> bool:
+        """Whether the two engines are judged differently at this threshold."""
+        return (self.a > threshold) != (self.b > threshold)
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -71,14 +75,13 @@ class Comparison:
     milliseconds: tuple[float, float]
     """A call with one frame, medians."""
     pairs: list[Pair]
-    threshold: float | None
+    thresholds: tuple[float, ...] = ()
+    """Scores above which a frame is judged anomalous: the one that was asked about, or those in force."""
 
     @property
     def flipped(self) -> list[str]:
-        """Pictures on different sides of the threshold."""
-        if self.threshold is None:
-            return []
-        return [pair.picture for pair in self.pairs if (pair.a > self.threshold) != (pair.b > self.threshold)]
+        """Pictures that lie on different sides of one of the thresholds."""
+        return [pair.picture for pair in self.pairs if any(pair.is_flipped_at(value) for value in self.thresholds)]
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
@@ -97,15 +100,16 @@ class Comparison:
         heatmap = max(pair.heatmap_difference for pair in self.pairs)
         yield f"largest relative difference: score {score:.2g}, heatmap {heatmap:.2g}"
         yield f"a frame: {a} {self.milliseconds[0]:.2f} ms, {b} {self.milliseconds[1]:.2f} ms"
-        if self.threshold is not None:
-            flipped = ", ".join(self.flipped) or "none"
-            yield f"at threshold {self.threshold:g} judged differently: {flipped}"
+        for threshold in self.thresholds:
+            flipped = ", ".join(pair.picture for pair in self.pairs if pair.is_flipped_at(threshold)) or "none"
+            yield f"at threshold {threshold:g} judged differently: {flipped}"
 
 
-def check_engine(bundle_path: Path, name: str, directory: Path, *, progress: Report) -> Checked:
-    """Open an engine, built first where need be; EngineError where it cannot be used here."""
-    bundle = read_bundle(bundle_path)
-    with open_engine(bundle, name, directory=directory, progress=progress) as engine:
+def check_engine(
+    bundle: Bundle, name: str, directory: Path, *, thresholds: Sequence[float] = (), progress: Report
+) -> Checked:
+    """Open an engine as an agent does, built first where need be; EngineError where it cannot be used here."""
+    with open_engine(bundle, name, directory=directory, progress=progress, thresholds=thresholds) as engine:
         score, heatmap = reference_errors(engine)
         tolerance = float(getattr(bundle.manifest.tolerance, engine.precision))
         reason = f"auto: {engine.reason}" if name == "auto" else "as asked for"
@@ -113,18 +117,18 @@ def check_engine(bundle_path: Path, name: str, directory: Path, *, progress: Rep
 
 
 def compare_engines(
-    bundle_path: Path,
+    bundle: Bundle,
     names: tuple[str, str],
     directory: Path,
     *,
-    folder: Path | None,
-    threshold: float | None,
+    folder: Path | None = None,
+    thresholds: tuple[float, ...] = (),
     progress: Report,
 ) -> Comparison:
     """Score the same pictures on two engines; each brings them to the model's input in its own way."""
-    if threshold is not None and not math.isfinite(threshold):
-        raise Permanent(f"threshold is {threshold:g}, wanted a finite number")
-    bundle = read_bundle(bundle_path)
+    for threshold in thresholds:
+        if not math.isfinite(threshold):
+            raise Permanent(f"threshold is {threshold:g}, wanted a finite number")
     pictures = _pictures(folder, bundle.reference().frames)
     with (
         open_engine(bundle, names[0], directory=directory, progress=progress) as a,
@@ -135,7 +139,7 @@ def compare_engines(
             image = read_image(picture) if isinstance(picture, Path) else picture
             pairs.append(_pair(name, _score(a, image), _score(b, image)))
             progress((index + 1) / len(pictures), name)
-        return Comparison((a.name, b.name), (_milliseconds(a), _milliseconds(b)), pairs, threshold)
+        return Comparison((a.name, b.name), (_milliseconds(a), _milliseconds(b)), pairs, thresholds)
 
 
 def _pictures(folder: Path | None, reference: Image) -> list[tuple[str, Path | Image]]:

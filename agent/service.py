@@ -47,6 +47,7 @@ from agent.state import Counters
 from agent.states import States
 from agent.station import Station
 from agent.supervision import Pulse, Supervision
+from agent.thresholds import calibrations_of, thresholds_in_force
 from calibration import CalibrationError, ScoreLog, Store
 from engines.bundle import Bundle, read_bundle
 from engines.engine import Engine, open_engine
@@ -135,7 +136,9 @@ class Service:
         identity = Identity(name, bundle.sha256, engine.name)
         tracker = AlarmTracker(name, camera.alarm.clear_after_seconds, new_id, self._open_alarm(name, Kind.DEFECT))
         health = CameraHealth(name, new_id, self._open_alarm(name, Kind.CAMERA))
-        station = Station(identity, plan_of(camera), Store(directory / "calibrations"), tracker, health, now=utc_now)
+        station = Station(
+            identity, plan_of(camera), Store(calibrations_of(self.settings, name)), tracker, health, now=utc_now
+        )
         source = build_source(camera.source, quarantine_directory=directory / "quarantine")
         intake.add_camera(name, live=source.live)
         capture = Capture(name, source, intake, Preparation(bundle.geometry, camera.crop, fit=engine.fit))
@@ -157,6 +160,7 @@ class Service:
                 threads=self.settings.inference_threads,
                 directory=self.settings.state_directory,
                 progress=lambda fraction, step: self.supervision.engine_builds(camera, fraction, step),
+                thresholds=thresholds_in_force(self.settings, bundle.sha256),
             )
             log.info("engine %s (%s): %s", engine.name, engine.detail, engine.reason)
         return self._engines[key]

@@ -1,6 +1,7 @@
 """The engine: frames in, latent distances and heatmaps out. Backends fill in `_score`; the checks are here, once.
 
-An engine that does not reproduce the bundle's reference frames within the manifest's tolerance is never handed out.
+An engine that does not reproduce the bundle's reference frames within the manifest's tolerance is never handed out, nor
+one that would judge one of them differently at a threshold that is in force.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,7 @@ from typing import ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.bundle import Bundle, Frames
+from engines.bundle import Bundle, Frames, Reference
 from engines.errors import EngineError
 from engines.preprocessing import Image, fit
 
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 
 NAMES = ("auto", "onnxruntime", "openvino", "tensorrt", "torch")
 """What `open_engine` takes; `engines.selection` says what `auto` is."""
+
+DEFAULT = "onnxruntime"
+"""The engine that every machine has, and that takes over from one that is refused."""
 
 Progress = Callable[[float, str], None]
 """Takes how far the opening of an engine is, 0 to 1, and what it is doing."""
@@ -115,6 +119,7 @@ def open_engine(
     threads: int | None = None,
     directory: Path | None = None,
     progress: Progress | None = None,
+    thresholds: Sequence[float] = (),
 ) -> Engine:
     """Open an engine on a bundle and check it against the reference frames.
 
@@ -124,27 +129,37 @@ def open_engine(
         threads: limit of the CPU threads of one call to `score`; None leaves it to the backend.
         directory: the agent's state directory, where choices and built engines are kept; None: nothing is kept.
         progress: told how far the building of an engine is, where one has to be built first.
+        thresholds: scores above which frames are judged anomalous on this device at present.
 
-    Raises EngineError where the name is unknown, the backend is not installed, or the reference is not reproduced.
+    Raises EngineError where the name is unknown, the backend is not installed, the reference is not reproduced, or one
+    of its frames would be judged differently; the last does not count for DEFAULT, behind which there is no other.
     """
     if name == "auto":
-        return _open_best(bundle, threads, directory, progress)
+        return _open_best(bundle, threads, directory, progress, thresholds)
     engine = _construct(bundle, name, threads, directory, progress)
     try:
-        check_reference(engine)
+        check_reference(engine, () if name == DEFAULT else thresholds)
     except BaseException:
         engine.close()
         raise
     return engine
 
 
-def _open_best(bundle: Bundle, threads: int | None, directory: Path | None, progress: Progress | None) -> Engine:
-    from engines.selection import DEFAULT, candidates
+def _open_best(
+    bundle: Bundle,
+    threads: int | None,
+    directory: Path | None,
+    progress: Progress | None,
+    thresholds: Sequence[float],
+) -> Engine:
+    from engines.selection import candidates
 
     refused: list[str] = []
     for name, reason in candidates(bundle, directory).items():
         try:
-            engine = open_engine(bundle, name, threads=threads, directory=directory, progress=progress)
+            engine = open_engine(
+                bundle, name, threads=threads, directory=directory, progress=progress, thresholds=thresholds
+            )
         except EngineError as error:
             if name == DEFAULT:
                 raise
@@ -156,21 +171,37 @@ def _open_best(bundle: Bundle, threads: int | None, directory: Path | None, prog
     raise AssertionError("the last candidate is opened, or raises")
 
 
-def check_reference(engine: Engine) -> None:
-    """Raise EngineError where the engine is further from the reference frames than the manifest allows."""
+def check_reference(engine: Engine, thresholds: Sequence[float] = ()) -> None:
+    """Raise EngineError where the engine is further from the reference frames than the manifest allows.
+
+    So it does where it has one of them on the other side of one of the thresholds than the reference has.
+    """
     tolerance = float(getattr(engine.bundle.manifest.tolerance, engine.precision))
-    for error, what in zip(reference_errors(engine), ("score", "heatmap"), strict=True):
+    reference = engine.bundle.reference()
+    scores = engine.score(reference.frames)
+    for error, what in zip(_errors(scores, reference), ("score", "heatmap"), strict=True):
         if not error <= tolerance:
             raise EngineError(
                 f"{engine.name} engine: {what} of the reference frames is off by {error:.2g}, "
                 f"wanted at most {tolerance:g} ({engine.bundle.path})"
+            )
+    for threshold in thresholds:
+        flipped = np.flatnonzero((scores.score > threshold) != (reference.score > threshold))
+        if flipped.size > 0:
+            first = int(flipped[0])
+            raise EngineError(
+                f"{engine.name} engine: reference frame {first} scores {scores.score[first]:.6g}, wanted the side of "
+                f"the threshold {threshold:.6g} on which {reference.score[first]:.6g} is ({engine.bundle.path})"
             )
 
 
 def reference_errors(engine: Engine) -> tuple[float, float]:
     """How far the engine is from the reference frames, relative, as `relative_error` says: score, heatmap."""
     reference = engine.bundle.reference()
-    scores = engine.score(reference.frames)
+    return _errors(engine.score(reference.frames), reference)
+
+
+def _errors(scores: Scores, reference: Reference) -> tuple[float, float]:
     return relative_error(scores.score, reference.score), relative_error(scores.heatmap, reference.heatmap)
 
 

@@ -20,11 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from engines.bundle import Bundle
-from engines.engine import Engine, open_engine
+from engines.engine import DEFAULT, Engine, open_engine
 from engines.errors import EngineError
 from engines.keeping import FOLDER, keep
-
-DEFAULT = "onnxruntime"
 
 # Two runs of the same engine on a machine that does other things differ by less than this; below it the default stays.
 WORTH_A_CHANGE = 1.1

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agent.console import progress_bar, say, say_json
+
+if TYPE_CHECKING:
+    from engines.bundle import Bundle
 
 engine_app = typer.Typer(help="The engines that run a model.", no_args_is_help=True)
 
 BundlePath = Annotated[Path, typer.Argument(help="A model bundle.")]
 Config = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="Settings of the agent that it is for; its state directory counts."),
+    typer.Option(
+        "--config", "-c", help="Settings of the agent that it is for: its state directory and thresholds count."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
 
@@ -29,8 +34,9 @@ def build(
     """Build an engine on this very device, and check it against the bundle's reference. Minutes on a Jetson."""
     from agent.engine_check import check_engine
 
+    opened, directory, thresholds = _of_agent(bundle, config)
     with progress_bar("build") as report:
-        result = check_engine(bundle, engine, _state_directory(config), progress=report)
+        result = check_engine(opened, engine, directory, thresholds=thresholds, progress=report)
     if json_document:
         say_json(result.document())
     else:
@@ -46,7 +52,8 @@ def compare(
     a: Annotated[str, typer.Option("--a", help="An engine.")] = "onnxruntime",
     b: Annotated[str, typer.Option("--b", help="The other one.")] = "tensorrt",
     threshold: Annotated[
-        float | None, typer.Option(help="Say also which pictures would be judged differently at this score.")
+        float | None,
+        typer.Option(help="Say which pictures would be judged differently at this score, not at those in force."),
     ] = None,
     config: Config = None,
     json_document: Json = False,
@@ -54,10 +61,10 @@ def compare(
     """Two engines side by side: scores, heatmaps and time on the same pictures."""
     from agent.engine_check import compare_engines
 
+    opened, directory, in_force = _of_agent(bundle, config)
+    thresholds = in_force if threshold is None else (threshold,)
     with progress_bar("compare") as report:
-        result = compare_engines(
-            bundle, (a, b), _state_directory(config), folder=folder, threshold=threshold, progress=report
-        )
+        result = compare_engines(opened, (a, b), directory, folder=folder, thresholds=thresholds, progress=report)
     if json_document:
         say_json(result.document())
         return
@@ -65,8 +72,15 @@ def compare(
         say(line)
 
 
-def _state_directory(config: Path | None) -> Path:
+def _of_agent(path: Path, config: Path | None) -> tuple[Bundle, Path, tuple[float, ...]]:
+    """The bundle, with the state directory and the thresholds in force of the agent with these settings."""
     from agent.places import default_state_directory
     from agent.settings import load
+    from agent.thresholds import thresholds_in_force
+    from engines.bundle import read_bundle
 
-    return default_state_directory() if config is None else load(config).state_directory
+    bundle = read_bundle(path)
+    if config is None:
+        return bundle, default_state_directory(), ()
+    settings = load(config)
+    return bundle, settings.state_directory, thresholds_in_force(settings, bundle.sha256)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agent.doctor.finding import Finding, ok, problem, warning
 from agent.settings import CameraSettings, Settings
+from agent.thresholds import thresholds_in_force
 from engines.bundle import Bundle, read_bundle
 from engines.engine import Engine, open_engine
 from engines.errors import EngineError, SigningError
@@ -57,8 +58,9 @@ def check_engines(settings: Settings) -> Iterator[Finding]:
 def _engine(bundle: Bundle, name: str, frames_per_second: float, settings: Settings) -> Finding:
     subject = f"engine {name}"
     threads, directory = settings.inference_threads, settings.state_directory
+    thresholds = thresholds_in_force(settings, bundle.sha256)
     try:
-        with open_engine(bundle, name, threads=threads, directory=directory) as engine:
+        with open_engine(bundle, name, threads=threads, directory=directory, thresholds=thresholds) as engine:
             seconds = _seconds_per_frame(engine)
             subject = f"engine {engine.name}"
     except EngineError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -10,12 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from agent.engine_check import Comparison, Pair
-from engines.bundle import Bundle, write_lean_copy
+from calibration import Store
+from engines.bundle import Bundle, reference_archive, write_bundle, write_lean_copy
 from engines.selection import Choice, describe_processor, recall, remember, shows_gpu
 from tests.broker import Mosquitto, Subscriber, wait_until
+from tests.calibration.lines import NOON, heat, picture, scores, window
 from tests.support.parts import write_parts
 
 SETTINGS = """\
@@ -92,9 +96,12 @@ def test_engine_without_its_weights_names_the_bundle_once(tmp_path: Path, tiny_b
 
 def test_comparison_names_pictures_that_are_judged_differently() -> None:
     pairs = [Pair("good.png", 1.0, 1.01, 0.01, 0.0), Pair("edge.png", 1.99, 2.02, 0.015, 0.1)]
-    lines = list(Comparison(("onnxruntime", "tensorrt"), (9.0, 1.0), pairs, threshold=2.0).lines())
-    assert lines[-1] == "at threshold 2 judged differently: edge.png"
-    assert lines[-3] == "largest relative difference: score 0.015, heatmap 0.1"
+    lines = list(Comparison(("onnxruntime", "tensorrt"), (9.0, 1.0), pairs, thresholds=(1.5, 2.0)).lines())
+    assert lines[-2:] == [
+        "at threshold 1.5 judged differently: none",
+        "at threshold 2 judged differently: edge.png",
+    ]
+    assert lines[-4] == "largest relative difference: score 0.015, heatmap 0.1"
 
 
 def test_engine_build_checks_against_the_reference(tiny_bundle: Bundle) -> None:
@@ -128,32 +135,92 @@ def documents(subscriber: Subscriber, ending: str) -> list[dict[str, Any]]:
     return [json.loads(message.payload) for message in subscriber.on(ending)]
 
 
+@pytest.fixture
+def run_agent(tmp_path: Path, mosquitto: Callable[..., Mosquitto]) -> Callable[..., tuple[dict[str, Any], str]]:
+    """Runs an agent that would take OpenVINO until it has seen three frames; its one event, and what it logged."""
+
+    def run(bundle: Bundle, path: Path | None = None) -> tuple[dict[str, Any], str]:
+        broker = mosquitto()
+        (tmp_path / "inspectd.toml").write_text(SETTINGS.format(url=broker.url, bundle=bundle.path))
+        write_parts(tmp_path / "pictures", 3, seed=1)
+        rates = {"onnxruntime": 50.0, "openvino": 80.0}
+        measured = Choice("openvino", rates, bundle.sha256, describe_processor(), "2026-05-01T10:00:00Z")
+        remember(tmp_path / "state", measured)
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, filter(None, (path, *sys.path))))}
+        command = [sys.executable, "-m", "agent.cli", "run", "--config", str(tmp_path / "inspectd.toml")]
+        subscriber = Subscriber(broker, "inspectd/plant/line1/event", "inspectd/plant/line1/state")
+        agent = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        try:
+            wait_until(lambda: any(state["frames"] >= 3 for state in documents(subscriber, "/state")), seconds=60)
+        finally:
+            agent.terminate()
+            _, log = agent.communicate(timeout=30)
+        subscriber.close()
+        last = documents(subscriber, "/state")[-1]
+        assert (last["engine"], last["engine_reason"]) == ("onnxruntime", "runs on every CPU")
+        (event,) = documents(subscriber, "/event")
+        return event, log
+
+    return run
+
+
 def test_refused_engine_is_one_event_and_another_one_runs(
-    tmp_path: Path, tiny_bundle: Bundle, mosquitto: Callable[..., Mosquitto]
+    run_agent: Callable[..., tuple[dict[str, Any], str]], tmp_path: Path, tiny_bundle: Bundle
 ) -> None:
     """OpenVINO was measured to be faster, and its libraries are gone."""
-    broker = mosquitto()
-    (tmp_path / "inspectd.toml").write_text(SETTINGS.format(url=broker.url, bundle=tiny_bundle.path))
-    write_parts(tmp_path / "pictures", 3, seed=1)
     (tmp_path / "broken" / "openvino").mkdir(parents=True)
     (tmp_path / "broken" / "openvino" / "__init__.py").write_text("raise ImportError('libopenvino.so: no such file')")
-    rates = {"onnxruntime": 50.0, "openvino": 80.0}
-    measured = Choice("openvino", rates, tiny_bundle.sha256, describe_processor(), "2026-05-01T10:00:00Z")
-    remember(tmp_path / "state", measured)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "broken"), *sys.path])}
-    command = [sys.executable, "-m", "agent.cli", "run", "--config", str(tmp_path / "inspectd.toml")]
-    subscriber = Subscriber(broker, "inspectd/plant/line1/event", "inspectd/plant/line1/state")
-    agent = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    try:
-        wait_until(lambda: any(state["frames"] >= 3 for state in documents(subscriber, "/state")), seconds=60)
-    finally:
-        agent.terminate()
-        _, log = agent.communicate(timeout=30)
-    subscriber.close()
-    (event,) = documents(subscriber, "/event")
+    event, log = run_agent(tiny_bundle, tmp_path / "broken")
     assert (event["event"], event["camera"], event["shift"]) == ("engine", "line1", None)
     assert event["text"].startswith("runs on onnxruntime: openvino engine: OpenVINO is not installed")
-    last = documents(subscriber, "/state")[-1]
-    assert (last["engine"], last["engine_reason"]) == ("onnxruntime", "runs on every CPU")
     assert "engine onnxruntime (ONNX Runtime" in log
     assert "Traceback" not in log
+
+
+def near_its_threshold(bundle: Bundle, folder: Path) -> tuple[Bundle, float]:
+    """The bundle with a reference that is off by half of the tolerance, and a threshold between it and engines."""
+    reference = bundle.reference()
+    moved = dataclasses.replace(reference, score=reference.score * np.float32(1.0005))
+    contents = {name: bundle.file(name).read_bytes() for name in bundle.manifest.files}
+    contents["reference.npz"] = reference_archive(moved)
+    return write_bundle(folder / "near.bundle", bundle.manifest, contents), float(moved.score[2]) / 1.00025
+
+
+def put_in_force(state: Path, bundle: Bundle, threshold: float) -> None:
+    """A calibration of line1 with this threshold, made on ONNX Runtime."""
+    collected = window(frames=300)
+    for index, score in enumerate(scores(300)):
+        collected.add(float(score), heat(index, shape=bundle.heatmap_shape), picture(index))
+    tied_to = {"camera": "line1", "bundle_sha256": bundle.sha256, "engine": "onnxruntime"}
+    found = collected.finish(**tied_to, created_at=NOON, who="anna")
+    made = dataclasses.replace(found, threshold=dataclasses.replace(found.threshold, value=threshold), id="")
+    store = Store(state / "cameras" / "line1" / "calibrations")
+    store.save(made)
+    store.activate(made.id, who="anna", at=NOON)
+
+
+@pytest.mark.usefixtures("openvino")
+def test_engine_that_would_judge_differently_is_an_event_and_the_one_in_force_goes_on(
+    run_agent: Callable[..., tuple[dict[str, Any], str]], tmp_path: Path, tiny_bundle: Bundle
+) -> None:
+    bundle, threshold = near_its_threshold(tiny_bundle, tmp_path)
+    put_in_force(tmp_path / "state", bundle, threshold)
+    event, log = run_agent(bundle)
+    assert event["text"].startswith("runs on onnxruntime: openvino engine: reference frame 2 scores ")
+    assert f"wanted the side of the threshold {threshold:.6g} on which" in event["text"]
+    assert "Traceback" not in log
+
+
+@pytest.mark.usefixtures("openvino")
+def test_engine_commands_go_by_the_thresholds_of_the_agent(tmp_path: Path, tiny_bundle: Bundle) -> None:
+    bundle, threshold = near_its_threshold(tiny_bundle, tmp_path)
+    put_in_force(tmp_path / "state", bundle, threshold)
+    config = tmp_path / "inspectd.toml"
+    config.write_text(SETTINGS.format(url="mqtt://127.0.0.1:1", bundle=bundle.path))
+    done = inspectd("engine", "build", bundle.path, "--engine", "openvino", "--config", config)
+    assert done.returncode == 1
+    assert done.stderr.startswith("inspectd: openvino engine: reference frame 2 scores ")
+    assert done.stderr.count("\n") == 1
+    done = inspectd("engine", "compare", bundle.path, "--b", "openvino", "--config", config)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"at threshold {threshold:g} judged differently: none"

@@ -13,6 +13,7 @@ import pytest
 from engines.bundle import Bundle, Reference, reference_archive, write_bundle
 from engines.engine import open_engine, relative_error
 from engines.errors import EngineError
+from engines.selection import Choice, describe_processor, remember
 
 
 def test_auto_opens_onnx_runtime_on_a_cpu(tiny_bundle: Bundle) -> None:
@@ -53,11 +54,50 @@ def test_engine_that_misses_the_reference_is_not_handed_out(
         open_engine(other, name)
 
 
-def test_reference_within_the_tolerance_is_fine(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_reference_within_the_tolerance_is_fine(near: Bundle) -> None:
+    open_engine(near).close()
+
+
+@pytest.fixture
+def near(tiny_bundle: Bundle, tmp_path: Path) -> Bundle:
+    """A bundle whose reference is off by half of what the manifest allows."""
+
     def off_by_little(reference: Reference) -> Reference:
         return dataclasses.replace(reference, score=reference.score * np.float32(1.0005))
 
-    open_engine(with_reference(tiny_bundle, tmp_path / "near.bundle", off_by_little)).close()
+    return with_reference(tiny_bundle, tmp_path / "near.bundle", off_by_little)
+
+
+def between(bundle: Bundle, frame: int) -> float:
+    """A threshold between the reference's score of a frame and what engines give."""
+    return float(bundle.reference().score[frame]) / 1.00025
+
+
+@pytest.mark.parametrize("name", ["openvino", "torch"])
+def test_engine_that_flips_a_verdict_is_not_handed_out(near: Bundle, name: str) -> None:
+    pytest.importorskip(name, reason=f"{name} is not installed")
+    said = rf"{name} engine: reference frame 3 scores [\d.e-]+, wanted the side of the threshold [\d.e-]+ on which"
+    for thresholds in ([between(near, 3)], [1e9, between(near, 3)]):
+        with pytest.raises(EngineError, match=said):
+            open_engine(near, name, thresholds=thresholds)
+    open_engine(near, name, thresholds=[1e9, 0.0, between(near, 3) * 1.01]).close()
+
+
+def test_auto_leaves_an_engine_that_flips_a_verdict_to_onnx_runtime(near: Bundle, tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    rates = {"onnxruntime": 50.0, "openvino": 80.0}
+    remember(tmp_path, Choice("openvino", rates, near.sha256, describe_processor(), "2026-05-01T10:00:00Z"))
+    with open_engine(near, directory=tmp_path) as engine:
+        assert (engine.name, engine.refused) == ("openvino", ())
+    with open_engine(near, directory=tmp_path, thresholds=[between(near, 0)]) as engine:
+        assert engine.name == "onnxruntime"
+        (refused,) = engine.refused
+        assert refused.startswith("openvino engine: reference frame 0 scores ")
+
+
+def test_onnx_runtime_is_held_to_the_tolerance_alone(near: Bundle) -> None:
+    """Behind it there is no other, and a line that is not inspected helps nobody."""
+    open_engine(near, "onnxruntime", thresholds=[between(near, 3)]).close()
 
 
 def test_relative_error_of_something_that_is_not_finite_is_infinite() -> None:
