@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DEMO_OUT ?= demo-out
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-faults test-systemd test-gpu check lint bench bench-calibration bench-engines bench-gpu tensorrt kernels \
+.PHONY: help demo test test-slow test-faults test-systemd test-gpu test-cuda-on-cpu check lint bench bench-calibration bench-engines bench-gpu tensorrt kernels \
     bundles deb docs constraints sbom clean
 
 help:  ## this list
@@ -71,6 +71,18 @@ test-gpu: $(VENV)/.gpu  ## TensorRT, PyCUDA and the kernels, on an NVIDIA GPU
 	$(BIN)/python -m pytest -rs tests/engines/test_pycuda_api.py tests/engines/test_cuda.py
 	$(BIN)/python -m pytest -m gpu -rs tests/gpu tests/contracts
 
+# The environment's own PyCUDA, and a driver that runs on the CPU.
+ON_CPU := build/cuda-on-cpu
+$(ON_CPU)/.built: tests/gpu/on_cpu/build.py tests/gpu/on_cpu/driver.cpp engines/kernels/frames.cu $(VENV)/.dev
+	@scripts/need-packages g++:g++ binutils:nm
+	$(BIN)/python tests/gpu/on_cpu/build.py $(ON_CPU)
+	touch $@
+
+test-cuda-on-cpu: $(ON_CPU)/.built  ## PyCUDA, kernels, buffers and graphs without a GPU (the first run builds PyCUDA: four minutes)
+	for kind in '' ON_CPU_INTEGRATED=1; do \
+	    env $$kind LD_LIBRARY_PATH=$(ON_CPU) PYTHONPATH=$(ON_CPU)/pycuda \
+	    $(BIN)/python -m pytest -rs tests/gpu/test_cuda.py tests/engines/test_pycuda_api.py || exit; done
+
 lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -114,6 +126,8 @@ docs: $(VENV)/.dev  ## write the generated part of docs/ again
 constraints: $(VENV)/.dev  ## resolve constraints.txt again for every Python that we support
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 --all-extras --no-annotate --no-header pyproject.toml -o constraints.txt
+	# A local build that this machine may have, torch's for the CPU, is not on PyPI: its release is what is pinned.
+	sed -i -e '/^torch==[^ ]*+/d' -e 's/^\(torch==[^ ;]*\).*/\1/' constraints.txt
 
 # The tool stays outside of our environment, of which it would otherwise become a part.
 SBOM_TOOL := cyclonedx-bom==7.5.0

@@ -297,11 +297,18 @@ class Service:
             line.score_log.close()
         self.outbox.close()
         if all(not inspection.is_alive() for inspection in self.inspections):
-            for engine in self._engines.values():
-                engine.close()
+            self._close_engines()
         if self._claim is not None:
             self._claim.release()
         log.info("inspectd stopped")
+
+    def _close_engines(self) -> None:
+        """One that cannot let go, after an error of the GPU, keeps neither the others nor the agent's last words."""
+        for engine in self._engines.values():
+            try:
+                engine.close()
+            except EngineError as error:
+                log.warning("%s", error)
 
     def _on_crash(self, crash: threading.ExceptHookArgs) -> None:
         """A thread that cannot go on takes the agent with it: systemd starts a whole one again."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
 from types import ModuleType
@@ -62,12 +62,23 @@ class Gpu:
     @contextmanager
     def current(self) -> Iterator[None]:
         """Bind the context to this thread; the driver's errors, those of binding too, become EngineErrors."""
-        try:
+        with self._errors_as_lines():
             self._context.push()
-            try:
+        try:
+            with self._errors_as_lines():
                 yield
-            finally:
+        except BaseException:
+            # After some errors of the GPU this fails as well, and would hide what went wrong.
+            with suppress(self.driver.Error):
                 self.driver.Context.pop()
+            raise
+        with self._errors_as_lines():
+            self.driver.Context.pop()
+
+    @contextmanager
+    def _errors_as_lines(self) -> Iterator[None]:
+        try:
+            yield
         except self.driver.Error as error:
             raise EngineError(f"tensorrt engine: the GPU reports {_line(error)}") from error
 
@@ -103,18 +114,25 @@ class Kernel:
 class Buffer:
     """An array that both sides see: page-locked on the host, with its place on the device.
 
-    Where both have the same memory the two are one and nothing is copied. To be made and freed with the context
-    current.
+    Where both have the same memory the two are one and nothing is copied, unless it is `cached`. To be made and freed
+    with the context current.
     """
 
-    def __init__(self, gpu: Gpu, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+    def __init__(self, gpu: Gpu, shape: tuple[int, ...], dtype: DTypeLike, *, cached: bool = False) -> None:
+        """Args:
+        gpu: open, current on this thread.
+        shape: of the host's array.
+        dtype: of the host's array.
+        cached: the GPU reads it over and over: a Jetson's does not cache what the host can see ("CUDA for Tegra").
+        """
         self._gpu = gpu
-        flags = gpu.driver.host_alloc_flags.DEVICEMAP if gpu.shares_memory else 0
+        shared = gpu.shares_memory and not cached
+        flags = gpu.driver.host_alloc_flags.DEVICEMAP if shared else 0
         self.host: NDArray[Any] = gpu.driver.pagelocked_empty(shape, dtype, mem_flags=flags)
         """The host's side."""
         self._device: driver.DeviceAllocation | None = None
         try:
-            if gpu.shares_memory:
+            if shared:
                 self.address = int(self.host.base.get_device_pointer())
             else:
                 self._device = gpu.driver.mem_alloc(self.host.nbytes)
@@ -193,7 +211,10 @@ def open_gpu() -> Gpu:
 
 @cache
 def _open_gpu() -> Gpu:
-    return Gpu()
+    """It lives as long as the process: at the end PyCUDA would detach a context that it has only borrowed."""
+    gpu = Gpu()
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(gpu))
+    return gpu
 
 
 def _load_pycuda() -> ModuleType:

@@ -122,15 +122,16 @@ class GpuResizer:
         rows, columns = spans(shape[0], geometry.height), spans(shape[1], geometry.width)
         with ExitStack() as made:
 
-            def buffer(shape: tuple[int, ...], dtype: DTypeLike) -> Buffer:
-                new = Buffer(self._gpu, shape, dtype)
+            def buffer(shape: tuple[int, ...], dtype: DTypeLike, *, cached: bool) -> Buffer:
+                new = Buffer(self._gpu, shape, dtype, cached=cached)
                 made.callback(new.free)
                 return new
 
-            source, target = buffer(shape, geometry.dtype), buffer(geometry.shape, geometry.dtype)
+            source = buffer(shape, geometry.dtype, cached=True)
+            target = buffer(geometry.shape, geometry.dtype, cached=False)
             tables = []
             for table in (rows.first, rows.count, rows.weight, columns.first, columns.count, columns.weight):
-                tables.append(buffer(table.shape, table.dtype))
+                tables.append(buffer(table.shape, table.dtype, cached=True))
                 np.copyto(tables[-1].host, table)
                 tables[-1].upload(stream, len(table))
             made.pop_all()

@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 # As many cameras as share a bundle on one device; larger batches are scored in parts.
 MAX_BATCH = 8
 
+# While one engine records, another that is opened would wait for the whole device, which ends the recording.
+_opening = threading.Lock()
+
 
 class TensorRtEngine(Engine):
     """Runs the plan of `model-fp16.onnx`, which it builds where this device has none yet."""
@@ -71,9 +74,11 @@ class TensorRtEngine(Engine):
         self._busy = threading.Lock()
         self._runner: _Runner | None = None
         self._resizer: GpuResizer | None = None
-        with self._gpu.current():
-            plan = load_plan(bundle, self._gpu, directory, progress, max_batch)
-            self._runner = _Runner(self._gpu, plan, bundle, max_batch)
+        self._unfitted = False
+        with _opening, self._gpu.current():
+            runtime = Runtime()
+            plan = load_plan(bundle, self._gpu, runtime, directory, progress, max_batch)
+            self._runner = _Runner(self._gpu, plan, runtime, bundle, max_batch)
             try:
                 self._resizer = GpuResizer(self._gpu, bundle.geometry)
             except BaseException:
@@ -83,12 +88,22 @@ class TensorRtEngine(Engine):
         self.detail = f"TensorRT {version}, FP16, {self._gpu.name}"
 
     def fit(self, image: Image) -> Image:
-        """As every engine does; a large picture is shrunk on the GPU."""
-        resizer = self._resizer
+        """As every engine does; a large picture is shrunk on the GPU, where that has the memory for it."""
         check_image(image)
+        resizer = self._resizer
         if resizer is not None and resizer.wants(image):
-            return resizer.shrink(image)
+            try:
+                return resizer.shrink(image)
+            except EngineError as error:
+                self._log_unfitted(error)
         return super().fit(image)
+
+    def _log_unfitted(self, error: EngineError) -> None:
+        """Once; and not at all where the engine was closed while a camera still gave pictures."""
+        log.log(
+            logging.DEBUG if self._unfitted or self._closed else logging.WARNING, "%s; shrunk on the CPU instead", error
+        )
+        self._unfitted = True
 
     def _score(self, frames: Frames) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         with self._busy, self._gpu.current():
@@ -116,10 +131,10 @@ class TensorRtEngine(Engine):
 
 
 def load_plan(
-    bundle: Bundle, gpu: Gpu, directory: Path | None, progress: Progress | None, max_batch: int
+    bundle: Bundle, gpu: Gpu, runtime: Runtime, directory: Path | None, progress: Progress | None, max_batch: int
 ) -> tensorrt.ICudaEngine:
     """The bundle's plan for this device, built where none is kept; the context is current."""
-    runtime, store = Runtime(), PlanStore(directory)
+    store = PlanStore(directory)
     key = PlanKey(
         bundle=bundle.sha256,
         tensorrt=load_tensorrt(),
@@ -149,9 +164,9 @@ def load_plan(
 class _Runner:
     """A plan with all that it needs to run. Every method wants the context current, and one thread at a time."""
 
-    def __init__(self, gpu: Gpu, plan: tensorrt.ICudaEngine, bundle: Bundle, max_batch: int) -> None:
+    def __init__(self, gpu: Gpu, plan: tensorrt.ICudaEngine, runtime: Runtime, bundle: Bundle, max_batch: int) -> None:
         self.max_batch = max_batch
-        self._gpu, self._plan = gpu, plan
+        self._gpu, self._plan, self._runtime = gpu, plan, runtime
         self._stream: driver.Stream = gpu.stream()
         self._buffers: dict[str, Buffer] = {}
         self._memory: list[driver.DeviceAllocation] = []
@@ -226,7 +241,8 @@ class _Runner:
 
         context = self._plan.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
         if context is None:
-            raise EngineError("tensorrt engine: TensorRT made no context, wanted one (is the GPU's memory full?)")
+            why = self._runtime.diary.why() or " (is the GPU's memory full?)"
+            raise EngineError(f"tensorrt engine: TensorRT made no context, wanted one{why}")
         context.set_device_memory(*self._scratch)
         shape = (count, *self._buffers[INPUT].host.shape[1:])
         taken = [
@@ -235,7 +251,7 @@ class _Runner:
             *(context.set_tensor_address(name, self._buffers[name].address) for name in (SCORE, HEATMAP)),
         ]
         if not all(taken):
-            raise EngineError(f"tensorrt engine: the plan does not take a batch of {count}")
+            raise EngineError(f"tensorrt engine: the plan does not take a batch of {count}{self._runtime.diary.why()}")
         return context
 
     def _queue(self, context: tensorrt.IExecutionContext, count: int) -> None:
@@ -244,6 +260,6 @@ class _Runner:
         samples = count * self._samples
         self._widen.launch(self._stream, samples, 1, self._buffers[INPUT].address, self._input, samples)
         if not context.execute_async_v3(self._stream.handle):
-            raise EngineError(f"tensorrt engine: a batch of {count} was not started")
+            raise EngineError(f"tensorrt engine: a batch of {count} was not started{self._runtime.diary.why()}")
         for name in (SCORE, HEATMAP):
             self._buffers[name].download(self._stream, count)

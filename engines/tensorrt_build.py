@@ -7,6 +7,10 @@ flag any more, and it leaves nothing of the precision to the builder's taste.
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,7 +49,8 @@ class BuildOptions:
 def build_plan(bundle: Bundle, options: BuildOptions, progress: Progress | None = None) -> bytes:
     """Build the plan of a bundle; the context of the GPU has to be current. Seconds on a PC, minutes on a Jetson.
 
-    Raises EngineError where TensorRT is missing, does not take the graph, or fails; what `progress` raises ends it.
+    Raises EngineError where TensorRT is missing, does not take the graph, or fails; what `progress` raises ends it, and
+    so does Ctrl-C.
     """
     version = load_tensorrt()
     import tensorrt as trt
@@ -59,11 +64,13 @@ def build_plan(bundle: Bundle, options: BuildOptions, progress: Progress | None 
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_bytes(options.device_bytes))
     # What the graph has as float32 needs it; TF32 would compute it with ten bits of mantissa.
     config.clear_flag(trt.BuilderFlag.TF32)
+    _load_timings(config, options.timing_cache)
+    diary.why()  # a cache that is of no use is an error to TensorRT, and would explain all that comes after
     config.add_optimization_profile(_profile(builder, bundle, options.max_batch))
     phases = Phases(progress or (lambda fraction, message: None))
     config.progress_monitor = monitor = _make_monitor(phases)
-    _load_timings(config, options.timing_cache)
-    plan = builder.build_serialized_network(network, config)
+    with _interruptible(phases):
+        plan = builder.build_serialized_network(network, config)
     del monitor
     if phases.failure is not None:
         raise phases.failure
@@ -105,6 +112,20 @@ def _profile(builder: tensorrt.Builder, bundle: Bundle, max_batch: int) -> tenso
     shape = bundle.geometry.shape
     profile.set_shape(INPUT, (1, *shape), (1, *shape), (max_batch, *shape))
     return profile
+
+
+@contextmanager
+def _interruptible(phases: Phases) -> Iterator[None]:
+    """Have Ctrl-C end the building. What it raises by default lands in one of TensorRT's calls, which swallow it."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda number, frame: phases.fail(KeyboardInterrupt()))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _make_monitor(phases: Phases) -> tensorrt.IProgressMonitor:

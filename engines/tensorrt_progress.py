@@ -36,7 +36,7 @@ class Phases:
         self._phases: dict[str, _Phase] = {}
         self._fraction = 0.0
         self.failure: BaseException | None = None
-        """What the one who is told raised: the building is to end."""
+        """Why the building is to end; None where it is not."""
 
     def start(self, name: str, parent: str | None, steps: int) -> None:
         """A phase begins, inside another or on its own."""
@@ -62,6 +62,11 @@ class Phases:
         with self._lock:
             self._phases.pop(name, None)
 
+    def fail(self, failure: BaseException) -> None:
+        """Have the building end, and this raised afterwards; the first reason counts."""
+        if self.failure is None:
+            self.failure = failure
+
     def _tell(self, name: str) -> None:
         if self.failure is not None:
             return  # TensorRT goes on to the end of its phases; nobody wants to hear of it
@@ -71,7 +76,7 @@ class Phases:
         try:
             self._progress(fraction, name)
         except BaseException as error:  # Python's exceptions do not pass through TensorRT: raised again by the builder
-            self.failure = error
+            self.fail(error)
 
     def _value(self, name: str) -> float:
         """How far one phase is, 0 to 1: its steps, and the one under way by what runs inside."""

@@ -40,8 +40,12 @@ class Diary:
         return f" ({errors[0]})" if errors else ""
 
 
+# TensorRT keeps the first logger for as long as any builder or runtime lives, whoever made those; 300 bytes each.
+_LOGGERS: list[tensorrt.ILogger] = []
+
+
 def make_logger(diary: Diary) -> tensorrt.ILogger:
-    """A logger of TensorRT's own kind that writes to the diary."""
+    """A logger of TensorRT's own kind that writes to the diary; it lives as long as the process."""
     import tensorrt as trt
 
     severe = (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR)
@@ -54,7 +58,8 @@ def make_logger(diary: Diary) -> tensorrt.ILogger:
         def log(self, severity: tensorrt.ILogger.Severity, msg: str) -> None:
             diary.take(msg, error=severity in severe)
 
-    return Logger()
+    _LOGGERS.append(Logger())
+    return _LOGGERS[-1]
 
 
 def start(kind: Callable[[tensorrt.ILogger], Started], logger: tensorrt.ILogger, diary: Diary) -> Started:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,8 +22,12 @@ import numpy as np
 import pytest
 
 from agent.door import ask
-from agent.errors import InspectdError
+from agent.errors import InspectdError, Permanent
+from agent.service import Service
+from agent.settings import load
 from engines.bundle import Bundle
+from engines.errors import EngineError
+from engines.onnxruntime import OnnxRuntimeEngine
 from engines.signing import generate_keys, sign
 from tests.broker import Mosquitto, Subscriber, wait_until
 from tests.support.agent_settings import NO_BROKER, settings_text
@@ -463,6 +468,33 @@ def test_a_state_directory_that_cannot_be_written_is_a_line(
     assert process.returncode == 1
     assert "wanted a directory that this user can write to" in log
     assert "Traceback" not in log
+
+
+def test_an_engine_that_fails_is_what_the_agent_ends_with_though_it_cannot_be_closed_either(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU that is gone: each call after the first one fails as well, and is not the reason."""
+
+    def fail(call: str) -> Callable[..., None]:
+        def failing(*arguments: Any) -> None:
+            raise EngineError(f"tensorrt engine: {call} says CUDA_ERROR_LAUNCH_FAILED (719)")
+
+        return failing
+
+    write_parts(tmp_path / "parts", 3)
+    configure(tmp_path, tiny_bundle, 'kind = "folder"\npath = "parts"\nfollow = true')
+    service = Service(load(tmp_path / "inspectd.toml"))
+    monkeypatch.setattr(OnnxRuntimeEngine, "_score", fail("cuGraphLaunch"))
+    monkeypatch.setattr(OnnxRuntimeEngine, "_close", fail("cuGraphExecDestroy"))
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    hook = threading.excepthook
+    try:
+        with pytest.raises(Permanent, match="cuGraphLaunch says CUDA_ERROR_LAUNCH_FAILED"):
+            service.run()
+    finally:
+        threading.excepthook = hook
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_two_cameras_share_an_engine(tmp_path: Path, tiny_bundle: Bundle, start: Starter) -> None:

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from engines import cuda
-from engines.bundle import Geometry
+from engines.bundle import Bundle, Geometry
 from engines.cuda import Gpu, Graph
 from engines.errors import EngineError
 from engines.gpu_resize import MOST_SIZES, GpuResizer
-from engines.tensorrt import _Runner
+from engines.preprocessing import fit
+from engines.tensorrt import TensorRtEngine, _Runner
 
 
 class DriverError(Exception):
@@ -135,6 +136,36 @@ def test_error_of_the_driver_is_a_line_and_the_context_is_released(gpu: Gpu, boo
     with pytest.raises(EngineError, match="the GPU reports out of memory"), gpu.current():
         raise DriverError("out of memory")
     assert books.current == 0
+
+
+def test_what_went_wrong_is_not_hidden_by_a_context_that_cannot_be_released(
+    gpu: Gpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise DriverError("cuCtxPopCurrent failed: unspecified launch failure")
+
+    monkeypatch.setattr(type(gpu._context), "pop", staticmethod(fail))
+    with pytest.raises(EngineError, match="the GPU reports out of memory"), gpu.current():
+        raise DriverError("out of memory")
+    with pytest.raises(EngineError, match="no such kernel"), gpu.current():
+        raise EngineError("no such kernel")
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_picture_that_the_gpu_cannot_shrink_is_shrunk_on_the_cpu(
+    resizer: GpuResizer, books: Books, tiny_bundle: Bundle, caplog: pytest.LogCaptureFixture, closed: bool
+) -> None:
+    """Where its memory is full, or a camera still gives pictures while the agent stops; told once, or not at all."""
+    engine = TensorRtEngine.__new__(TensorRtEngine)
+    engine.bundle, engine._resizer, engine._closed, engine._unfitted = tiny_bundle, resizer, closed, False
+    if closed:
+        resizer.close()
+    books.left = 0
+    image = np.random.default_rng(0).integers(0, 255, (1200, 1000, 1)).astype(np.uint8)
+    for _ in range(3):
+        np.testing.assert_array_equal(engine.fit(image), fit(image, tiny_bundle.geometry))
+    told = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert [("out of memory; shrunk on the CPU" in record.message) for record in told] == ([] if closed else [True])
 
 
 def test_resizer_gives_everything_back(resizer: GpuResizer, books: Books) -> None:

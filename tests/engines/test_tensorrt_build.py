@@ -7,8 +7,12 @@ runs here; what a plan computes is for tests/gpu.
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -170,6 +174,30 @@ def test_building_that_is_interrupted_ends_with_that(tiny_bundle: Bundle, interr
     with pytest.raises(type(interrupt) if isinstance(interrupt, Exception) else interrupt):
         build_plan(tiny_bundle, OPTIONS, stop)
     assert told[-1] < 0.5
+
+
+def test_ctrl_c_ends_the_building(tiny_bundle: Bundle) -> None:
+    """It comes while TensorRT's own code runs, which swallows what a signal raises inside one of its calls."""
+    due = threading.Event()
+
+    def tell(fraction: float, message: str) -> None:
+        due.set()
+
+    def press() -> None:
+        due.wait(30)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    pressing = threading.Thread(target=press)
+    pressing.start()
+    with pytest.raises(KeyboardInterrupt):
+        build_plan(tiny_bundle, OPTIONS, tell)
+    pressing.join()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_building_beside_the_main_thread_leaves_signals_alone(tiny_bundle: Bundle) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(build_plan, tiny_bundle, OPTIONS).result()
 
 
 @pytest.mark.parametrize("kept", [b"", b"garbage" * 100], ids=["empty", "garbage"])

@@ -15,11 +15,10 @@ import numpy as np
 import pytest
 
 from agent.engine_check import check_engine, compare_engines
-from engines.bundle import Bundle, Geometry, read_bundle
+from engines.bundle import Bundle, read_bundle
 from engines.cuda import open_gpu
 from engines.engine import open_engine, reference_errors
 from engines.errors import EngineError
-from engines.gpu_resize import GpuResizer
 from engines.preprocessing import fit
 from engines.selection import installed
 from engines.tensorrt import TensorRtEngine
@@ -129,7 +128,8 @@ def test_scoring_takes_no_memory_of_the_device(engine: TensorRtEngine) -> None:
     for count in range(1, 9):
         for _ in range(50):
             engine.score(frames[:count])
-    assert open_gpu().free_bytes() == before
+    # 400 calls; the device's memory is also other programs'.
+    assert before - open_gpu().free_bytes() <= LEAK_BYTES
 
 
 @pytest.mark.parametrize("bundle", ["camera"], indirect=True)
@@ -191,27 +191,6 @@ def test_opening_disturbs_nobody_on_the_default_stream(bundle: Bundle, directory
 def resident_bytes() -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
-
-
-@pytest.mark.parametrize("bit_depth", [8, 16])
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("size", [(2160, 3840), (1080, 1920), (1025, 1025)], ids=str)
-def test_large_pictures_are_shrunk_as_on_the_cpu_within_a_grey_level(
-    size: tuple[int, int], channels: int, bit_depth: int
-) -> None:
-    geometry = Geometry(256, 256, channels, bit_depth, "GRAY" if channels == 1 else "BGR")  # type: ignore[arg-type]
-    top = 2**bit_depth - 1
-    image = np.random.default_rng(5).integers(0, top, (*size, channels), geometry.dtype, endpoint=True)
-    gpu = open_gpu()
-    with gpu.current():
-        resizer = GpuResizer(gpu, geometry)
-    assert resizer.wants(image)
-    for _ in range(2):
-        shrunk = resizer.shrink(image)
-        assert np.abs(shrunk.astype(np.int64) - fit(image, geometry)).max() <= 1
-    resizer.close()
-    with pytest.raises(EngineError, match="already closed"):
-        resizer.shrink(image)
 
 
 def test_small_and_odd_pictures_stay_on_the_cpu(engine: TensorRtEngine) -> None:

@@ -1,0 +1,223 @@
+"""PyCUDA, our kernels, buffers and graphs, without TensorRT.
+
+On a GPU (`make test-gpu`), or on a driver that runs on the CPU and is as strict as can be (`make test-cuda-on-cpu`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engines.bundle import Geometry
+from engines.cuda import Buffer, Gpu, Graph, open_gpu
+from engines.errors import EngineError
+from engines.gpu_resize import MOST_SIZES, GpuResizer
+from engines.preprocessing import fit
+
+
+def why_not() -> str:
+    """Why there is nothing to test here; nothing where there is."""
+    try:
+        open_gpu()
+    except EngineError as error:
+        return str(error)
+    return ""
+
+
+pytestmark = [pytest.mark.gpu, pytest.mark.timeout(300), pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")]
+
+# The driver's own bookkeeping moves by a page or two.
+LEAK_BYTES = 4 * 1024**2
+
+
+@pytest.fixture(scope="module")
+def gpu() -> Gpu:
+    return open_gpu()
+
+
+@pytest.fixture(autouse=True)
+def current(gpu: Gpu) -> Iterator[None]:
+    """The context bound to this thread, as engines have it."""
+    with gpu.current():
+        yield
+
+
+def counts_of(dtype: Any) -> np.ndarray:
+    """Every value that a sample may have, once."""
+    return np.arange(np.iinfo(dtype).max + 1).astype(dtype)
+
+
+class Widening:
+    """Up, through the kernel, down: what an engine does around its network, recorded as one graph."""
+
+    def __init__(self, gpu: Gpu, size: int, dtype: Any, stream: Any = None) -> None:
+        self.stream = gpu.stream() if stream is None else stream
+        self.source, self.target = Buffer(gpu, (size,), dtype), Buffer(gpu, (size,), np.float32)
+        kernel = gpu.kernel(f"widen_{8 * np.dtype(dtype).itemsize}", "PPi")
+
+        def work() -> None:
+            self.source.upload(self.stream, size)
+            kernel.launch(self.stream, size, 1, self.source.address, self.target.address, size)
+            self.target.download(self.stream, size)
+
+        work()
+        self.stream.synchronize()
+        self.graph = Graph(self.stream, work)
+
+    def __call__(self, counts: np.ndarray) -> np.ndarray:
+        np.copyto(self.source.host, counts)
+        self.graph.launch()
+        self.stream.synchronize()
+        return self.target.host.copy()
+
+    def free(self) -> None:
+        self.graph.free()
+        self.source.free()
+        self.target.free()
+
+
+def test_gpu_tells_what_it_is(gpu: Gpu) -> None:
+    assert gpu is open_gpu()
+    assert gpu.name
+    assert float(gpu.compute_capability) >= 7.5
+    assert 0 < gpu.free_bytes() <= gpu.total_bytes
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_recorded_work_takes_what_the_host_has_each_time(gpu: Gpu, dtype: Any) -> None:
+    counts = counts_of(dtype)
+    widening = Widening(gpu, len(counts), dtype)
+    for turn in range(3):
+        rolled = np.roll(counts, turn)
+        np.testing.assert_array_equal(widening(rolled), rolled.astype(np.float32))
+    widening.free()
+
+
+def test_work_of_several_threads_at_once_stays_apart(gpu: Gpu) -> None:
+    """Recording too: it is bound to the thread that does it."""
+    wrong: list[int] = []
+
+    def work(seed: int) -> None:
+        counts = np.random.default_rng(seed).integers(0, 256, 100_000).astype(np.uint8)
+        with gpu.current():
+            widening = Widening(gpu, len(counts), np.uint8)
+            for _ in range(200):
+                if not np.array_equal(widening(counts), counts):
+                    wrong.append(seed)
+            widening.free()
+            del widening
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_work_that_cannot_be_recorded_is_a_line_and_the_stream_goes_on(gpu: Gpu) -> None:
+    stream, buffer = gpu.stream(), Buffer(gpu, (1000,), np.uint8)
+
+    def wait_inside() -> None:
+        buffer.upload(stream, 1000)
+        stream.synchronize()
+
+    with pytest.raises(EngineError, match="tensorrt engine: "), gpu.current():
+        Graph(stream, wait_inside)
+    widened = Widening(gpu, 1000, np.uint8, stream)
+    assert (widened(np.full(1000, 7, np.uint8)) == 7.0).all()
+    widened.free()
+    buffer.free()
+
+
+def test_more_than_the_memory_is_a_line_and_nothing_is_held(gpu: Gpu) -> None:
+    before = gpu.free_bytes()
+    with pytest.raises(EngineError, match=r"the GPU reports .*out of memory"), gpu.current():
+        gpu.driver.mem_alloc(2 * gpu.total_bytes)
+    assert before - gpu.free_bytes() <= LEAK_BYTES
+
+
+def test_program_that_used_the_gpu_ends_without_a_word() -> None:
+    """PyCUDA would detach the context as if it were its own; whichever thread opened it."""
+    program = (
+        "import threading; from engines.cuda import open_gpu\n"
+        "opening = threading.Thread(target=open_gpu); opening.start(); opening.join()\n"
+        "with open_gpu().current(): stream = open_gpu().stream(); del stream\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_device_that_is_broken_is_a_line_each_time(gpu: Gpu) -> None:
+    """As after an unspecified launch failure: every call says so; PyCUDA complains of what it cannot free."""
+    break_device = getattr(ctypes.CDLL("libcuda.so.1"), "on_cpu_break", None)
+    if break_device is None:
+        pytest.skip("a real GPU is not to be broken")
+    resizer = resizer_of(gpu)
+    picture = np.zeros((1200, 1600, 1), np.uint8)
+    resizer.shrink(picture)
+    break_device(719)
+    try:
+        for _ in range(2):
+            with pytest.raises(EngineError, match=r"the GPU reports .*unspecified launch failure"):
+                resizer.shrink(picture)
+        resizer.close()
+    finally:
+        break_device(0)
+
+
+def test_buffers_and_graphs_give_all_memory_back(gpu: Gpu) -> None:
+    def once() -> None:
+        widening = Widening(gpu, 1024**2, np.uint16)
+        widening(np.zeros(1024**2, np.uint16))
+        widening.free()
+
+    for _ in range(5):
+        once()
+    before = gpu.free_bytes()
+    for _ in range(200):
+        once()
+    assert before - gpu.free_bytes() <= LEAK_BYTES
+
+
+def resizer_of(gpu: Gpu, channels: int = 1, bit_depth: int = 8) -> GpuResizer:
+    colour = "GRAY" if channels == 1 else "BGR"
+    return GpuResizer(gpu, Geometry(256, 256, channels, bit_depth, colour))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bit_depth", [8, 16])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(2160, 3840), (1080, 1920), (1025, 1025)], ids=str)
+def test_large_pictures_are_shrunk_as_on_the_cpu_within_a_grey_level(
+    gpu: Gpu, size: tuple[int, int], channels: int, bit_depth: int
+) -> None:
+    resizer = resizer_of(gpu, channels, bit_depth)
+    geometry = Geometry(256, 256, channels, bit_depth, "GRAY" if channels == 1 else "BGR")  # type: ignore[arg-type]
+    image = np.random.default_rng(5).integers(0, 2**bit_depth - 1, (*size, channels), geometry.dtype, endpoint=True)
+    assert resizer.wants(image)
+    for _ in range(2):
+        assert np.abs(resizer.shrink(image).astype(np.int64) - fit(image, geometry)).max() <= 1
+    resizer.close()
+    with pytest.raises(EngineError, match="already closed"):
+        resizer.shrink(image)
+
+
+def test_pictures_of_many_sizes_keep_the_memory_of_a_few(gpu: Gpu) -> None:
+    resizer = resizer_of(gpu)
+
+    def shrink(sizes: range) -> None:
+        for size in sizes:
+            resizer.shrink(np.zeros((size, 2000, 1), np.uint8))
+
+    shrink(range(2000, 2000 + MOST_SIZES))
+    before = gpu.free_bytes()
+    shrink(range(1900, 2000))
+    assert before - gpu.free_bytes() <= LEAK_BYTES
+    resizer.close()
