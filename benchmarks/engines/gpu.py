@@ -4,7 +4,8 @@
 
 Latency of a call from frames in the host's memory to scores and heatmaps there, for 64 and 256 pixels and batches of 1,
 8 and 32, in FP16. Beside it the floor that no engine can go below: the weights have to be read once, at
-the rate at which the device copies. The result is in benchmarks/engines/gpu.md.
+the rate at which the device copies. Then pictures of 4 K, shrunk to the model's input on the GPU and on the CPU. What
+is not installed is a line that says so. The result is in benchmarks/engines/gpu.md.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,12 @@ import numpy as np
 from agent.bench import noise_frames
 from benchmarks.engines.__main__ import bundle_of
 from benchmarks.machine import describe_machine
-from engines.bundle import Bundle, Frames
+from engines.bundle import Bundle, Frames, Geometry
+from engines.cuda import open_gpu
 from engines.errors import EngineError
+from engines.gpu_resize import GpuResizer
 from engines.onnxruntime import OnnxRuntimeEngine
+from engines.preprocessing import fit
 from engines.tensorrt import TensorRtEngine
 from engines.torch import load_scorer
 
@@ -45,13 +50,17 @@ A call: frames in the host's memory to scores and heatmaps there, p50 / p99, ms.
 """
 
 
-def calls(bundle: Bundle, directory: Path, stack: ExitStack) -> dict[str, Call]:
-    """Every way to score, by name."""
-    tensorrt = stack.enter_context(TensorRtEngine(bundle, directory=directory, max_batch=max(BATCHES)))
+def calls(bundle: Bundle, directory: Path, stack: ExitStack) -> dict[str, Call | None]:
+    """Every way to score, by name; None where it cannot be had here, and the name says why."""
+    ways: dict[str, Call | None] = {}
+    try:
+        tensorrt = stack.enter_context(TensorRtEngine(bundle, directory=directory, max_batch=max(BATCHES)))
+        ways[tensorrt.detail] = tensorrt.score
+    except EngineError as error:
+        ways[str(error)] = None
     onnxruntime = stack.enter_context(OnnxRuntimeEngine(bundle))
     scorer = half_scorer(bundle)
-    return {
-        tensorrt.detail: tensorrt.score,
+    return ways | {
         "PyTorch eager, FP16": lambda frames: eager(scorer, frames),
         "PyTorch with CUDA graphs, FP16": GraphedScorer(scorer),
         f"{onnxruntime.detail}, FP32": onnxruntime.score,
@@ -107,13 +116,13 @@ class GraphedScorer:
         return graph, given, answers
 
 
-def percentiles(call: Call, frames: Frames, batch: int, seconds: float) -> tuple[float, float]:
+def percentiles(call: Callable[[], Any], seconds: float) -> tuple[float, float]:
     """p50 and p99 of a call, milliseconds."""
     for _ in range(10):
-        call(frames[:batch])
+        call()
     taken, end = [], time.perf_counter() + seconds
     while (start := time.perf_counter()) < end:
-        call(frames[:batch])
+        call()
         taken.append(1e3 * (time.perf_counter() - start))
     return float(np.percentile(taken, 50)), float(np.percentile(taken, 99))
 
@@ -146,11 +155,37 @@ def section(size: int, seconds: float, bandwidth: float, directory: Path) -> lis
     lines.append("|---|" + "---|" * len(BATCHES))
     with ExitStack() as stack:
         for name, call in calls(bundle, directory, stack).items():
-            cells = [percentiles(call, frames, batch, seconds) for batch in BATCHES]
-            lines.append(f"| {name} | " + " | ".join(f"{p50:.2f} / {p99:.2f}" for p50, p99 in cells) + " |")
+            lines.append(f"| {name} | " + " | ".join(cells(call, frames, seconds)) + " |")
     weights = f"{weight_bytes(bundle) / 1e6:.1f} MB of weights read once"
     lines.append(f"| floor: {weights} | " + f"{floor:.4f} | " * len(BATCHES))
     return [*(line.rstrip() for line in lines), ""]
+
+
+def cells(call: Call | None, frames: Frames, seconds: float) -> list[str]:
+    """Of one engine, a text for each batch size."""
+    if call is None:
+        return ["–" for _ in BATCHES]
+    measured = (percentiles(partial(call, frames[:batch]), seconds) for batch in BATCHES)
+    return [f"{p50:.2f} / {p99:.2f}" for p50, p99 in measured]
+
+
+def shrinking(seconds: float) -> list[str]:
+    """A table of pictures that are brought to 256×256, both ways, the picture's way to the GPU and back included."""
+    lines = ["## A picture of 3840×2160 to 256×256, p50 / p99, ms", "", "| picture | GPU | CPU |", "|---|---|---|"]
+    try:
+        gpu = open_gpu()
+    except EngineError as error:
+        return [*lines, f"| {error} | – | – |", ""]
+    for geometry in (Geometry(256, 256, 1, 8), Geometry(256, 256, 1, 16), Geometry(256, 256, 3, 8, "BGR")):
+        with gpu.current():
+            resizer = GpuResizer(gpu, geometry)
+        image = np.random.default_rng(0).integers(0, 255, (2160, 3840, geometry.channels)).astype(geometry.dtype)
+        ways = (partial(resizer.shrink, image), partial(fit, image, geometry))
+        measured = [percentiles(way, seconds) for way in ways]
+        resizer.close()
+        row = " | ".join(f"{p50:.2f} / {p99:.2f}" for p50, p99 in measured)
+        lines.append(f"| {geometry.channels} × {geometry.bit_depth} bit | {row} |")
+    return [*lines, ""]
 
 
 def main() -> None:
@@ -167,10 +202,8 @@ def main() -> None:
     head = HEAD.format(machine=describe_machine(), gpu=torch.cuda.get_device_name(), bandwidth=bandwidth / 1e9)
     lines = [*head.splitlines(), ""]
     for size in SIZES:
-        try:
-            lines += section(size, options.seconds, bandwidth, Path("build/bench-engines"))
-        except EngineError as error:
-            raise SystemExit(str(error)) from None
+        lines += section(size, options.seconds, bandwidth, Path("build/bench-engines"))
+    lines += shrinking(options.seconds)
     text = "\n".join(lines).rstrip() + "\n"
     options.out.write_text(text, encoding="utf-8")
     sys.stdout.write(text)

@@ -127,3 +127,16 @@ def test_compiled_kernels_suit_the_oldest_driver_and_gpu() -> None:
     assert ".target sm_75" in lines
     for name in ("shrink_8", "shrink_16", "widen_8", "widen_16"):
         assert any(line.startswith(f".visible .entry {name}(") for line in lines)
+
+
+@pytest.mark.parametrize("target", ["sm_75", "sm_80", "sm_87", "sm_90", "sm_120"])
+def test_compiled_kernels_assemble_for_every_gpu(target: str, tmp_path: Path) -> None:
+    """From Turing over Orin to Blackwell: by NVIDIA's assembler, which the driver has inside."""
+    assembler = shutil.which("ptxas") or shutil.which("ptxas", path="/usr/local/cuda/bin")
+    if assembler is None:
+        pytest.skip("no CUDA toolkit is installed, whose ptxas this takes")
+    command = [assembler, "--gpu-name", target, str(KERNELS / "frames.ptx"), "-o", str(tmp_path / "frames.cubin")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "is not defined for option" in done.stderr:
+        pytest.skip(f"this toolkit does not know {target}")
+    assert done.returncode == 0, done.stderr
