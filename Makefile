@@ -78,7 +78,7 @@ $(ON_CPU)/.built: tests/gpu/on_cpu/build.py tests/gpu/on_cpu/driver.cpp engines/
 	$(BIN)/python tests/gpu/on_cpu/build.py $(ON_CPU)
 	touch $@
 
-test-cuda-on-cpu: $(ON_CPU)/.built  ## PyCUDA, kernels, buffers and graphs without a GPU (the first run builds PyCUDA: four minutes)
+test-cuda-on-cpu: $(ON_CPU)/.built build/tensorrt/.fetched  ## PyCUDA, kernels, buffers and graphs without a GPU (the first run builds PyCUDA: four minutes)
 	for kind in '' ON_CPU_INTEGRATED=1; do \
 	    env $$kind LD_LIBRARY_PATH=$(ON_CPU) PYTHONPATH=$(ON_CPU)/pycuda \
 	    $(BIN)/python -m pytest -rs tests/gpu/test_cuda.py tests/engines/test_pycuda_api.py || exit; done

@@ -6,20 +6,26 @@ On a GPU (`make test-gpu`), or on a driver that runs on the CPU and is as strict
 from __future__ import annotations
 
 import ctypes
+import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from engines.bundle import Geometry
+from engines.bundle import Bundle, Geometry
 from engines.cuda import Buffer, Gpu, Graph, open_gpu
 from engines.errors import EngineError
 from engines.gpu_resize import MOST_SIZES, GpuResizer
 from engines.preprocessing import fit
+from engines.tensorrt import TensorRtEngine
+
+RTX = Path(__file__).parents[2] / "build" / "tensorrt" / "rtx"
 
 
 def why_not() -> str:
@@ -47,6 +53,15 @@ def current(gpu: Gpu) -> Iterator[None]:
     """The context bound to this thread, as engines have it."""
     with gpu.current():
         yield
+
+
+@pytest.fixture
+def break_device() -> Callable[[int], None]:
+    """Has each call to the driver on the CPU say this code from now on; 0 mends it."""
+    found: Callable[[int], None] | None = getattr(ctypes.CDLL("libcuda.so.1"), "on_cpu_break", None)
+    if found is None:
+        pytest.skip("this is a real GPU")
+    return found
 
 
 def counts_of(dtype: Any) -> np.ndarray:
@@ -155,11 +170,8 @@ def test_program_that_used_the_gpu_ends_without_a_word() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_device_that_is_broken_is_a_line_each_time(gpu: Gpu) -> None:
+def test_device_that_is_broken_is_a_line_each_time(gpu: Gpu, break_device: Callable[[int], None]) -> None:
     """As after an unspecified launch failure: every call says so; PyCUDA complains of what it cannot free."""
-    break_device = getattr(ctypes.CDLL("libcuda.so.1"), "on_cpu_break", None)
-    if break_device is None:
-        pytest.skip("a real GPU is not to be broken")
     resizer = resizer_of(gpu)
     picture = np.zeros((1200, 1600, 1), np.uint8)
     resizer.shrink(picture)
@@ -185,6 +197,30 @@ def test_buffers_and_graphs_give_all_memory_back(gpu: Gpu) -> None:
     for _ in range(200):
         once()
     assert before - gpu.free_bytes() <= LEAK_BYTES
+
+
+@pytest.mark.usefixtures("break_device")
+@pytest.mark.filterwarnings("ignore:Use Deprecated in TensorRT-RTX:DeprecationWarning")
+def test_plan_that_is_refused_is_set_aside_and_built_again_once(
+    gpu: Gpu,
+    tiny_bundle: Bundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """TensorRT for RTX builds the plans, and its runtime does not take our driver for one."""
+    if not RTX.exists():
+        pytest.skip("TensorRT for RTX is not here: make tensorrt")
+    monkeypatch.syspath_prepend(str(RTX))
+    monkeypatch.setitem(sys.modules, "tensorrt", import_module("tensorrt_rtx_bindings"))
+    caplog.set_level(logging.INFO)
+    free_before = gpu.free_bytes()
+    for built in (1, 2):
+        with pytest.raises(EngineError, match=r"the plan is refused \(.*CUDA"):
+            TensorRtEngine(tiny_bundle, directory=tmp_path)
+        assert len([record for record in caplog.records if record.message.startswith("built in")]) == built
+        assert len(list((tmp_path / "engines").glob("*.broken"))) == built - 1
+    assert gpu.free_bytes() == free_before
 
 
 def resizer_of(gpu: Gpu, channels: int = 1, bit_depth: int = 8) -> GpuResizer:
