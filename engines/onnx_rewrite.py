@@ -100,18 +100,21 @@ def sum_channels_by_weights(graph: Graph) -> None:
     for node in graph.of_kind("ReduceSum"):
         shape = graph.shape(node.input[0])
         axes = graph.constants.get(node.input[1]) if len(node.input) > 1 else None
-        flat = attribute(node, "keepdims", 1) == 0 and graph.is_single(node.input[0])
-        if len(shape) != 4 or shape[1] is None or axes is None or axes.tolist() != [1] or not flat:
+        kept = attribute(node, "keepdims", 1) == 1 and graph.is_single(node.input[0])
+        if len(shape) != 4 or shape[1] is None or axes is None or axes.tolist() != [1] or not kept:
             continue
-        name = node.output[0]
-        graph.constants[f"{name}.ones"] = np.ones((1, shape[1], 1, 1), np.float32)
-        inputs = [node.input[0], f"{name}.ones"]
-        total = helper.make_node("Conv", inputs, [f"{name}.sum"], f"{name}.sum", kernel_shape=[1, 1])
-        node.CopyFrom(helper.make_node("Squeeze", [f"{name}.sum", node.input[1]], [name], node.name))
-        graph.insert_before(node, total)
+        ones = f"{node.output[0]}.ones"
+        graph.constants[ones] = np.ones((1, shape[1], 1, 1), np.float32)
+        inputs = [node.input[0], ones]
+        node.CopyFrom(helper.make_node("Conv", inputs, list(node.output), node.name, kernel_shape=[1, 1]))
 
 
-RULES: tuple[Rule, ...] = (resize_by_factors, add_constants_once, subtract_by_weights, sum_channels_by_weights)
+RULES: tuple[Rule, ...] = (
+    resize_by_factors,
+    add_constants_once,
+    subtract_by_weights,
+    sum_channels_by_weights,
+)
 """For the FP32 graph."""
 
 RULES_OF_HALF: tuple[Rule, ...] = (resize_by_factors,)
