@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from numpy.typing import NDArray
@@ -39,15 +40,20 @@ class Graph:
         everything = [*(each for node in self.nodes for each in node.input), *self._outputs]
         return everything.count(name)
 
-    def made_by(self, name: str, kind: str) -> Any | None:
-        """The node that makes a value, where it is of this kind and nobody else uses that value."""
-        maker = next((node for node in self.of_kind(kind) if name in node.output), None)
+    def made_by(self, name: str, *kinds: str) -> Any | None:
+        """The node that makes a value, where it is of one of these kinds and nobody else uses that value."""
+        maker = next((node for node in self.nodes if node.op_type in kinds and name in node.output), None)
         return maker if self.uses(name) == 1 else None
 
     def insert_before(self, node: Any, new: Any) -> None:
         """Put a node in front of one that needs it."""
         at = next(index for index, each in enumerate(self.nodes) if each is node)
         self.nodes.insert(at, new)
+
+    def remove(self, nodes: Iterable[Any]) -> None:
+        """Take nodes out that nothing needs any more."""
+        gone = {id(node) for node in nodes}
+        self.nodes = [node for node in self.nodes if id(node) not in gone]
 
     def write_back(self) -> None:
         """Into the model, without what leads to no output."""
@@ -73,11 +79,16 @@ def set_inputs(node: Any, *names: str) -> None:
     node.input.extend(names)
 
 
-def attribute(node: Any, name: str, default: Any) -> Any:
-    """Value of a node's attribute, or the default."""
+def attributes(node: Any) -> dict[str, Any]:
+    """Values of all attributes that a node has, by name."""
     from onnx import helper
 
-    return next((helper.get_attribute_value(each) for each in node.attribute if each.name == name), default)
+    return {each.name: helper.get_attribute_value(each) for each in node.attribute}
+
+
+def attribute(node: Any, name: str, default: Any) -> Any:
+    """Value of a node's attribute, or the default."""
+    return attributes(node).get(name, default)
 
 
 def _static_shapes(proto: Any) -> tuple[dict[str, list[int | None]], set[str]]:

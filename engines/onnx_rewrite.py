@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from engines.onnx_graph import Graph, attribute, set_inputs
+from engines.onnx_scaling import scale_and_shift_once
 
 Rule = Callable[[Graph], None]
 
@@ -114,6 +115,7 @@ RULES: tuple[Rule, ...] = (
     add_constants_once,
     subtract_by_weights,
     sum_channels_by_weights,
+    scale_and_shift_once,
 )
 """For the FP32 graph."""
 

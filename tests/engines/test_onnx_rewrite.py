@@ -134,8 +134,14 @@ def default_graphs() -> dict[bool, Any]:
 def test_rules_find_their_patterns_in_what_the_default_recipe_exports(default_graphs: dict[bool, Any]) -> None:
     """Exporters change what they write; a rule that no longer finds anything would go unnoticed."""
     names = {name for node in default_graphs[False].node for name in node.input}
-    for ending in (".constant", ".negative", ".ones"):
+    for ending in (".constant", ".negative", ".offsets", ".scale"):
         assert any(name.endswith(ending) for name in names), ending
+
+
+def test_frames_of_8_bits_reach_the_first_layer_in_few_steps(default_graphs: dict[bool, Any]) -> None:
+    """They are in range, so that nothing is cut off; normalising and standardising are one product and one sum."""
+    kinds = [node.op_type for node in default_graphs[False].node if node.op_type != "Cast"]
+    assert sorted(kinds[: kinds.index("Conv")]) == ["Add", "Mul", "Transpose"]
 
 
 @pytest.mark.parametrize("half", [False, True], ids=["fp32", "fp16"])
