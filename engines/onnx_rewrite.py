@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from engines.onnx_blocks import draw_in_blocks
 from engines.onnx_graph import Graph, attribute, set_inputs
 from engines.onnx_scaling import scale_and_shift_once
 
@@ -116,6 +117,7 @@ RULES: tuple[Rule, ...] = (
     subtract_by_weights,
     sum_channels_by_weights,
     scale_and_shift_once,
+    draw_in_blocks,
 )
 """For the FP32 graph."""
 

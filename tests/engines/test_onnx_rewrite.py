@@ -134,7 +134,7 @@ def default_graphs() -> dict[bool, Any]:
 def test_rules_find_their_patterns_in_what_the_default_recipe_exports(default_graphs: dict[bool, Any]) -> None:
     """Exporters change what they write; a rule that no longer finds anything would go unnoticed."""
     names = {name for node in default_graphs[False].node for name in node.input}
-    for ending in (".constant", ".negative", ".offsets", ".scale"):
+    for ending in (".constant", ".negative", ".offsets", ".scale", ".blocks"):
         assert any(name.endswith(ending) for name in names), ending
 
 
