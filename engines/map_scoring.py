@@ -93,18 +93,23 @@ def map_distances(latents: Latents) -> list[Tensor]:
     |difference|² is divided by the square root of the number of channels, which keeps the distances of untrained
     networks near 1.
     """
-    return [_distance(first.float(), again.float()) for first, again in zip(latents.first, latents.again, strict=True)]
+    return [distance.squeeze(1) for distance in _distances(latents)]
 
 
 def lengths(maps: list[Tensor]) -> list[Tensor]:
     """Distances of latent maps from the origin, where good frames lie: as `map_distances` with a perfect second map."""
-    return [_distance(first.float()) for first in maps]
+    return [_distance(first.float()).squeeze(1) for first in maps]
+
+
+def _distances(latents: Latents) -> list[Tensor]:
+    """As `map_distances`, each [N, 1, h, w]."""
+    return [_distance(first.float(), again.float()) for first, again in zip(latents.first, latents.again, strict=True)]
 
 
 def _distance(first: Tensor, again: Tensor | float = 0.0) -> Tensor:
     difference = first - again
     # A product, since `square` becomes a general power in ONNX, ten times as slow.
-    squares = (difference * difference).sum(1) / first.shape[1] ** 0.5
+    squares = (difference * difference).sum(1, keepdim=True) / first.shape[1] ** 0.5
     distance: Tensor = (1.0 + squares).sqrt() - 1.0
     return distance
 
@@ -132,9 +137,9 @@ class MapScorer(Scorer):
     def distances(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         latents = self.networks(frames)
         heat = self._heat(latents)
-        parts = torch.stack([heat.amax((1, 2)), self._whole(latents.identity)], dim=1) / self.usual
-        larger = parts.amax(1)
-        return larger * larger, heat
+        hot, whole = heat.amax((1, 2, 3)) / self.usual[0], self._whole(latents.identity) / self.usual[1]
+        larger = torch.maximum(hot, whole)
+        return larger * larger, heat.squeeze(1)
 
     @torch.no_grad()
     def settle(self, learned: Iterable[Tensor], held_out: Iterable[Tensor]) -> None:
@@ -169,11 +174,11 @@ class MapScorer(Scorer):
         both, each_identity = [], []
         for frames in held_out:
             latents = self.networks(frames)
-            both.append(self._heats(latents))
+            both.append(self._squared_heats(latents))
             each_identity.append(latents.identity)
-        hottest = [torch.cat([heat.amax((1, 2)) for heat in some]) for some in zip(*both, strict=True)]
+        hottest = [torch.cat([square.amax((1, 2, 3)) for square in some]).sqrt() for some in zip(*both, strict=True)]
         self.levels = torch.stack([tail_level(some) for some in hottest])
-        hot = torch.cat([self._joint(*heats).amax((1, 2)) for heats in both])
+        hot = torch.cat([self._joint(*squares).amax((1, 2, 3)) for squares in both])
         identities = torch.cat(each_identity)
         whole = self._whole(identities).median().clamp(min=_LEAST_WHOLE)
         kin = kinship(identities, self.remembered.float()).clamp(min=_LEAST_KINSHIP)
@@ -184,26 +189,30 @@ class MapScorer(Scorer):
         self.remembered = torch.zeros_like(state_dict.get(f"{prefix}remembered", self.remembered))
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
-    def _heats(self, latents: Latents) -> tuple[Tensor, Tensor]:
-        """The heatmap that was taught by damage, and the one of places that are unlike themselves: each [N, h, w]."""
-        by_place = self.places(latents.shallow)
-        around = functional.avg_pool2d(
-            (by_place * by_place)[:, None], _TOGETHER, 1, _TOGETHER // 2, count_include_pad=False
+    def _squared_heats(self, latents: Latents) -> tuple[Tensor, Tensor]:
+        """Squares of two heatmaps: what was taught by damage, and places that are unlike themselves; each [N, 1, h, w].
+
+        In small frames every step of the graph counts, and a root that is squared again would be two for nothing.
+        """
+        taught = _taught_heat(latents)
+        by_place = functional.avg_pool2d(
+            self.places.squares(latents.shallow), _TOGETHER, 1, _TOGETHER // 2, count_include_pad=False
         )
-        return _taught_heat(latents), around[:, 0].sqrt()
+        return taught * taught, by_place
 
     def _heat(self, latents: Latents) -> Tensor:
-        return self._joint(*self._heats(latents))
+        return self._joint(*self._squared_heats(latents))
 
     def _joint(self, taught: Tensor, by_place: Tensor) -> Tensor:
-        taught, by_place = taught / self.levels[0], by_place / self.levels[1]
-        close_by = functional.max_pool2d(by_place[:, None], 2 * _CLOSE + 1, 1, _CLOSE)[:, 0]
-        believed = torch.minimum(taught, close_by / self.explained)
-        said = self.explained * by_place
-        return _smoothed((said * said + believed * believed).sqrt())
+        """Heatmaps [N, 1, h, w] from the squares of the two."""
+        said = by_place * (self.explained / self.levels[1]).square()
+        # said is (R · by place)², this is (by place / R)².
+        close_by = functional.max_pool2d(said, 2 * _CLOSE + 1, 1, _CLOSE) / self.explained**4
+        believed = torch.minimum(taught / self.levels[0].square(), close_by)
+        return _smoothed((said + believed).sqrt())
 
     def _whole(self, identity: Tensor) -> Tensor:
-        return _nearest(1.0 - identity @ self.remembered.float().T).clamp(min=0.0)
+        return _nearest(1.0 - identity @ self.remembered.float().T)
 
 
 def kinship(identities: Tensor, remembered: Tensor) -> Tensor:
@@ -227,20 +236,20 @@ def _nearest(distances: Tensor) -> Tensor:
 def _taught_heat(latents: Latents) -> Tensor:
     finest = latents.first[0].shape[-2:]
     levels = [
-        functional.interpolate(distance[:, None], size=finest, mode="bilinear", align_corners=False)
-        for distance in map_distances(latents)[:_HEAT_LEVELS]
+        functional.interpolate(distance, size=finest, mode="bilinear", align_corners=False)
+        for distance in _distances(latents)[:_HEAT_LEVELS]
     ]
-    return torch.stack(levels).mean(0)[:, 0]
+    return sum(levels[1:], levels[0]) / len(levels)
 
 
 def _smoothed(heat: Tensor) -> Tensor:
-    """Heatmaps [N, h, w] without what is finer than anybody asks for."""
-    side = max(heat.shape[1:])
+    """Heatmaps [N, 1, h, w] without what is finer than anybody asks for."""
+    side = max(heat.shape[2:])
     if side <= _FINE_SIDE:
         return heat
     sigma = side * _SMOOTHED_SHARE
     kernel = gaussian_kernel(radius=math.ceil(3.0 * sigma), sigma=sigma).to(heat)
-    return smooth(heat[:, None], kernel)[:, 0]
+    return smooth(heat, kernel)
 
 
 def tail_level(hottest: Tensor) -> Tensor:

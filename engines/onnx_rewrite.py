@@ -10,72 +10,15 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Rule = Callable[["Graph"], None]
+from engines.onnx_blocks import draw_in_blocks
+from engines.onnx_graph import Graph, attribute, set_inputs
+from engines.onnx_scaling import scale_and_shift_once
+
+Rule = Callable[[Graph], None]
 
 # Ways of Resize to place new pixels that say the same by a factor as by a size, where the factor is a whole number.
 _SAME_BY_FACTOR = ("asymmetric", "half_pixel")
-
-
-class Graph:
-    """An ONNX graph with its names looked up: constants, makers and users of values, and what shapes are known."""
-
-    def __init__(self, proto: Any) -> None:
-        from onnx import numpy_helper
-
-        self._proto = proto
-        self._shapes, self._single = _static_shapes(proto)
-        self._outputs: list[str] = [output.name for output in proto.graph.output]
-        self.nodes: list[Any] = [_copy(node) for node in proto.graph.node]
-        """In an order in which they can be computed."""
-        self.constants: dict[str, NDArray[Any]] = {
-            tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer
-        }
-
-    def of_kind(self, kind: str) -> list[Any]:
-        """All nodes of a kind, in order."""
-        return [node for node in self.nodes if node.op_type == kind]
-
-    def shape(self, name: str) -> list[int | None]:
-        """Sizes of a value, None for the batch; empty where nothing is known."""
-        return self._shapes.get(name, [])
-
-    def is_single(self, name: str) -> bool:
-        """Whether a value is known to be float32."""
-        return name in self._single
-
-    def uses(self, name: str) -> int:
-        """How many inputs of nodes, and outputs of the graph, a value is."""
-        everything = [*(each for node in self.nodes for each in node.input), *self._outputs]
-        return everything.count(name)
-
-    def made_by(self, name: str, kind: str) -> Any | None:
-        """The node that makes a value, where it is of this kind and nobody else uses that value."""
-        maker = next((node for node in self.of_kind(kind) if name in node.output), None)
-        return maker if self.uses(name) == 1 else None
-
-    def insert_before(self, node: Any, new: Any) -> None:
-        """Put a node in front of one that needs it."""
-        at = next(index for index, each in enumerate(self.nodes) if each is node)
-        self.nodes.insert(at, new)
-
-    def write_back(self) -> None:
-        """Into the model, without what leads to no output."""
-        from onnx import numpy_helper
-
-        graph = self._proto.graph
-        wanted, kept = set(self._outputs), []
-        for node in reversed(self.nodes):
-            if wanted.intersection(node.output):
-                kept.append(node)
-                wanted.update(node.input)
-        constants = [numpy_helper.from_array(value, name) for name, value in self.constants.items() if name in wanted]
-        made = {name for node in kept for name in node.output}
-        shapes = [_copy(value) for value in graph.value_info if value.name in made]
-        for field, messages in ((graph.node, kept[::-1]), (graph.initializer, constants), (graph.value_info, shapes)):
-            del field[:]
-            field.extend(messages)
 
 
 def rewrite(proto: Any, rules: Iterable[Rule]) -> None:
@@ -107,7 +50,7 @@ def resize_by_factors(graph: Graph) -> None:
 def _factors(graph: Graph, node: Any) -> tuple[int, int] | None:
     """By how much a Resize enlarges height and width, where both are known and whole numbers."""
     before, after = graph.shape(node.input[0])[2:], graph.shape(node.output[0])[2:]
-    sized = len(node.input) == 4 and _attribute(node, "coordinate_transformation_mode", b"").decode() in _SAME_BY_FACTOR
+    sized = len(node.input) == 4 and attribute(node, "coordinate_transformation_mode", b"").decode() in _SAME_BY_FACTOR
     if not sized or len(before) != 2 or len(after) != 2:
         return None
     factors = [new // old if old and new and new % old == 0 else 0 for old, new in zip(before, after, strict=True)]
@@ -159,51 +102,24 @@ def sum_channels_by_weights(graph: Graph) -> None:
     for node in graph.of_kind("ReduceSum"):
         shape = graph.shape(node.input[0])
         axes = graph.constants.get(node.input[1]) if len(node.input) > 1 else None
-        flat = _attribute(node, "keepdims", 1) == 0 and graph.is_single(node.input[0])
-        if len(shape) != 4 or shape[1] is None or axes is None or axes.tolist() != [1] or not flat:
+        kept = attribute(node, "keepdims", 1) == 1 and graph.is_single(node.input[0])
+        if len(shape) != 4 or shape[1] is None or axes is None or axes.tolist() != [1] or not kept:
             continue
-        name = node.output[0]
-        graph.constants[f"{name}.ones"] = np.ones((1, shape[1], 1, 1), np.float32)
-        inputs = [node.input[0], f"{name}.ones"]
-        total = helper.make_node("Conv", inputs, [f"{name}.sum"], f"{name}.sum", kernel_shape=[1, 1])
-        node.CopyFrom(helper.make_node("Squeeze", [f"{name}.sum", node.input[1]], [name], node.name))
-        graph.insert_before(node, total)
+        ones = f"{node.output[0]}.ones"
+        graph.constants[ones] = np.ones((1, shape[1], 1, 1), np.float32)
+        inputs = [node.input[0], ones]
+        node.CopyFrom(helper.make_node("Conv", inputs, list(node.output), node.name, kernel_shape=[1, 1]))
 
 
-RULES: tuple[Rule, ...] = (resize_by_factors, add_constants_once, subtract_by_weights, sum_channels_by_weights)
+RULES: tuple[Rule, ...] = (
+    resize_by_factors,
+    add_constants_once,
+    subtract_by_weights,
+    sum_channels_by_weights,
+    scale_and_shift_once,
+    draw_in_blocks,
+)
 """For the FP32 graph."""
 
 RULES_OF_HALF: tuple[Rule, ...] = (resize_by_factors,)
 """For the FP16-typed one, which TensorRT rewrites as it likes."""
-
-
-def set_inputs(node: Any, *names: str) -> None:
-    """Give a node other inputs."""
-    del node.input[:]
-    node.input.extend(names)
-
-
-def _attribute(node: Any, name: str, default: Any) -> Any:
-    from onnx import helper
-
-    return next((helper.get_attribute_value(each) for each in node.attribute if each.name == name), default)
-
-
-def _static_shapes(proto: Any) -> tuple[dict[str, list[int | None]], set[str]]:
-    """Sizes of all values by name, and the names of those that are float32."""
-    from onnx import TensorProto, shape_inference
-
-    graph = shape_inference.infer_shapes(proto, data_prop=True).graph
-    types = {value.name: value.type.tensor_type for value in (*graph.value_info, *graph.input, *graph.output)}
-    sizes = {name: [_size(dim) for dim in said.shape.dim] for name, said in types.items()}
-    return sizes, {name for name, said in types.items() if said.elem_type == TensorProto.FLOAT}
-
-
-def _size(dim: Any) -> int | None:
-    return int(dim.dim_value) if dim.HasField("dim_value") else None
-
-
-def _copy(message: Any) -> Any:
-    copied = type(message)()
-    copied.CopyFrom(message)
-    return copied

@@ -67,6 +67,9 @@ def open_session(model: bytes, *, threads: int | None = None, arena: bool | None
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.intra_op_num_threads = 0 if threads is None else threads
     options.inter_op_num_threads = 1
+    # Memory is planned by how long each value is needed either way. Left to take over each other's as well, values made
+    # a frame of 64×64 pixels 3 % slower, one of 256×256 1 %, and a process that scores eight of these 12 % larger.
+    options.enable_mem_reuse = False
     options.enable_cpu_mem_arena = not _short_of_memory() if arena is None else arena
     # Spinning threads burn the cores that capture and delivery need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

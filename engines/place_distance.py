@@ -61,12 +61,16 @@ class PlaceDistance(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Distances of maps [N, C, h, w], float32 [N, h, w], ≥ 0."""
+        return self.squares(maps).sqrt().squeeze(1)
+
+    def squares(self, maps: Tensor) -> Tensor:
+        """Squared distances of maps [N, C, h, w], float32 [N, 1, h, w], ≥ 0."""
         block = -(-max(maps.shape[2:]) // max(self.mean.shape[1:]))
-        distances = self._local_distance(self._without_modes(self._white(_blocks(maps, block))))
+        squares = self._local_squares(self._without_modes(self._white(_blocks(maps, block))))
         if block == 1:
-            return distances
-        spread = functional.interpolate(distances[:, None], scale_factor=float(block), mode="nearest")
-        return spread[:, 0, : maps.shape[2], : maps.shape[3]]
+            return squares
+        spread = functional.interpolate(squares, scale_factor=float(block), mode="nearest")
+        return spread[:, :, : maps.shape[2], : maps.shape[3]]
 
     @torch.no_grad()
     def fit(self, maps: Tensor) -> None:
@@ -100,35 +104,34 @@ class PlaceDistance(nn.Module):
         modes = self.modes.float() * self.mode_scale
         flat = white.flatten(1)
         # Modes on the left: ONNX Runtime reads them row by row then, in a quarter of the time.
-        shares = (modes @ flat[:, :, None])[:, :, 0]
+        shares = (modes @ flat[:, :, None]).squeeze(2)
         return torch.addmm(flat, shares, modes, alpha=-1.0).reshape(white.shape)
 
-    def _local_distance(self, maps: Tensor) -> Tensor:
+    def _local_squares(self, maps: Tensor) -> Tensor:
         """The products of a place's weights and features, some rows at a time, summed by a product with ones.
 
         A small matrix a place is what engines are slow with, and all products at once do not fit their caches: 16
         channels of 64×64 places took ONNX Runtime 0.46 ms that way, 8 frames 5.4 ms; so, 0.24 and 2.3 ms (one thread).
         """
-        height, width = maps.shape[2:]
-        places, channels = maps.flatten(2), maps.shape[1]
-        weights = self._square()
+        channels, height, width = maps.shape[1:]
+        places, weights = maps.reshape(-1, 1, channels, height * width), self._square()
         whitened = []
         for first in range(0, channels, _ROWS):
             last = min(first + _ROWS, channels)
-            products = weights[first:last, :last] * places[:, None, :last]
-            whitened.append((torch.ones(1, last) @ products)[:, :, 0])
-        rows = torch.cat(whitened, 1)
+            products = weights[first:last, :last] * places[:, :, :last]
+            whitened.append(torch.ones(1, last) @ products)
+        rows = torch.cat(whitened, 1).squeeze(2)
         mean = torch.full((1, channels), 1.0 / channels) @ (rows * rows)
-        return (mean[:, 0].sqrt() * self.local_scale).reshape(-1, height, width)
+        return mean.reshape(-1, 1, height, width)
 
     def _square(self) -> Tensor:
-        """Whitening of each place with its zeros, [C, C, h·w], without its scale; engines do this when they load."""
+        """Whitening of each place with its zeros, [C, C, h·w]; engines do this when they load."""
         channels = self.whitening.shape[0]
         rows, columns = _triangle(channels)
         at = torch.zeros((channels, channels), dtype=torch.long)
         at[rows, columns] = torch.arange(len(rows))
         square = self.local.float().index_select(0, at.flatten()) * torch.ones(channels, channels).tril().reshape(-1, 1)
-        return square.reshape(channels, channels, -1)
+        return (square * self.local_scale).reshape(channels, channels, -1)
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
         """Take over the sizes of what was fitted."""

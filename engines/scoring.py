@@ -51,8 +51,12 @@ class Normalise(nn.Module):
         self.scale = 2.0 / (normalisation.high - normalisation.low)
 
     def forward(self, frames: Tensor) -> Tensor:
-        values = frames.to(torch.float32).permute(0, 3, 1, 2)
-        return ((values - self.low) * self.scale - 1.0).clamp(-_FAR_OUTSIDE, _FAR_OUTSIDE)
+        values = (frames.permute(0, 3, 1, 2).to(torch.float32) - self.low) * self.scale - 1.0
+        darkest, brightest = ((level - self.low) * self.scale - 1.0 for level in (0, torch.iinfo(frames.dtype).max))
+        # Frames of 8 bits never get there, and every step of the graph takes its time.
+        if max(-darkest, brightest) <= _FAR_OUTSIDE:
+            return values
+        return values.clamp(-_FAR_OUTSIDE, _FAR_OUTSIDE)
 
 
 class Scorer(nn.Module):

@@ -44,6 +44,7 @@ def variants(bundle: Bundle) -> dict[str, Call]:
         "as it is": _plain(usual),
         "one thread": _plain(open_session(model, threads=1)),
         "arena off": _plain(open_session(model, arena=False)),
+        "values reuse each other's memory": _plain(_session(model, reuse=True)),
         "spinning threads": _plain(_session(model, spinning=True)),
         "graph optimisation: extended": _plain(_session(model, level=level.ORT_ENABLE_EXTENDED)),
         "graph optimisation: basic": _plain(_session(model, level=level.ORT_ENABLE_BASIC)),
@@ -73,10 +74,11 @@ def arena_megabytes(bundle: Path) -> dict[str, tuple[float, float]]:
     return found
 
 
-def _session(model: bytes, *, level: Any = None, spinning: bool = False) -> Any:
+def _session(model: bytes, *, level: Any = None, spinning: bool = False, reuse: bool = False) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.inter_op_num_threads = 1
+    options.enable_mem_reuse = reuse
     if level is not None:
         options.graph_optimization_level = level
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")

@@ -124,6 +124,12 @@ def test_normalise_maps_the_range_to_minus_one_and_one() -> None:
     assert Normalise(RANGE_16)(frames).flatten().tolist() == pytest.approx([-1, 0, 1])
 
 
+def test_normalise_cuts_off_what_is_far_outside() -> None:
+    narrow = Normalise(Normalisation(low=30000, high=30100))
+    frames = torch.tensor([0, 30000, 65535], dtype=torch.uint16).reshape(1, 1, 3, 1)
+    assert narrow(frames).flatten().tolist() == pytest.approx([-16, -1, 16])
+
+
 def test_normalisation_of_16_bits_ignores_dead_and_hot_pixels() -> None:
     frames = np.random.default_rng(0).normal(20000, 1000, (4, 100, 100, 1)).astype(np.uint16)
     frames[0, :2, :10] = 65535

@@ -79,35 +79,36 @@ def test_level_of_one_or_of_equal_frames_is_finite_and_above_0(hottest: torch.Te
 def test_what_was_taught_is_believed_as_far_as_places_agree() -> None:
     scorer = settled()
     scorer.levels, scorer.explained = torch.tensor([2.0, 3.0]), torch.tensor(1.0)
-    taught, by_place = torch.zeros(1, 32, 32), torch.zeros(1, 32, 32)
-    taught[0, 8, 8], taught[0, 24, 24] = 8.0, 8.0
-    by_place[0, 9, 10] = 3.0
-    heat = scorer._joint(taught, by_place)
-    assert float(heat[0, 8, 8]) == pytest.approx(1.0)
-    assert float(heat[0, 9, 10]) == pytest.approx(1.0)
-    assert float(heat[0, 24, 24]) == 0.0
-    by_place[0, 8, 8] = 30.0
-    assert float(scorer._joint(taught, by_place)[0, 8, 8]) == pytest.approx((10.0**2 + 4.0**2) ** 0.5)
+    taught, by_place = torch.zeros(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)
+    taught[..., 8, 8], taught[..., 24, 24] = 8.0, 8.0
+    by_place[..., 9, 10] = 3.0
+    heat = scorer._joint(taught.square(), by_place.square())
+    assert float(heat[..., 8, 8]) == pytest.approx(1.0)
+    assert float(heat[..., 9, 10]) == pytest.approx(1.0)
+    assert float(heat[..., 24, 24]) == 0.0
+    by_place[..., 8, 8] = 30.0
+    hotter = scorer._joint(taught.square(), by_place.square())
+    assert float(hotter[..., 8, 8]) == pytest.approx((10.0**2 + 4.0**2) ** 0.5)
 
 
 def test_where_the_place_explains_little_what_was_taught_counts_alone() -> None:
     scorer = settled()
     scorer.levels, scorer.explained = torch.ones(2), torch.tensor(0.01)
-    taught, by_place = torch.zeros(1, 32, 32), torch.full((1, 32, 32), 0.5)
-    taught[0, 8, 8], by_place[0, 24, 24] = 8.0, 8.0
-    heat = scorer._joint(taught, by_place)
-    assert float(heat[0, 8, 8]) == pytest.approx(8.0, rel=1e-3)
-    assert float(heat[0, 24, 24]) == pytest.approx(0.08)
+    taught, by_place = torch.zeros(1, 1, 32, 32), torch.full((1, 1, 32, 32), 0.5)
+    taught[..., 8, 8], by_place[..., 24, 24] = 8.0, 8.0
+    heat = scorer._joint(taught.square(), by_place.square())
+    assert float(heat[..., 8, 8]) == pytest.approx(8.0, rel=1e-3)
+    assert float(heat[..., 24, 24]) == pytest.approx(0.08)
 
 
 def test_heatmaps_of_large_frames_are_smoothed_and_others_left_as_they_are() -> None:
     scorer = settled()
     scorer.levels, scorer.explained = torch.ones(2), torch.tensor(1.0)
     for side, peak in ((64, 1.0), (160, 1.0 / (2.0 * np.pi * 2.0**2))):
-        by_place = torch.zeros(1, side, side)
-        by_place[0, 20, 30] = 1.0
-        heat = scorer._joint(torch.zeros(1, side, side), by_place)
-        assert float(heat[0, 20, 30]) == pytest.approx(peak, rel=0.01)
+        by_place = torch.zeros(1, 1, side, side)
+        by_place[..., 20, 30] = 1.0
+        heat = scorer._joint(torch.zeros(1, 1, side, side), by_place)
+        assert float(heat[..., 20, 30]) == pytest.approx(peak, rel=0.01)
         assert int(heat.argmax()) == 20 * side + 30
 
 
