@@ -47,8 +47,8 @@ def learner(seed: int = 0) -> MapLearner:
 def trained() -> MapLearner:
     made = learner()
     frames = normalised(parts(128))
-    for step in range(80):
-        made.step(frames[torch.randint(0, 128, (24,))], progress=step / 80)
+    for step in range(160):
+        made.step(frames[torch.randint(0, 128, (24,))], progress=step / 160)
     return made
 
 
