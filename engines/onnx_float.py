@@ -15,19 +15,19 @@ import numpy as np
 from engines.errors import EngineError
 from engines.onnx_scan import OnnxFormatError, raw_fields
 
-# onnx.proto: ModelProto.graph; GraphProto.initializer and .input; TensorProto.data_type and .raw_data;
-# ValueInfoProto.type, TypeProto.tensor_type, TypeProto.Tensor.elem_type; TensorProto.DataType FLOAT and INT8.
-_GRAPH, _INITIALIZER, _INPUT = 7, 5, 11
+# onnx.proto: ModelProto.graph; GraphProto.initializer, .input and .value_info; TensorProto.data_type and .raw_data;
+# ValueInfoProto.type, TypeProto.tensor_type, TypeProto.Tensor.elem_type; TensorProto.DataType.
+_GRAPH, _INITIALIZER, _INPUT, _VALUE_INFO = 7, 5, 11, 13
 _DATA_TYPE, _RAW_DATA = 2, 9
 _TYPE, _TENSOR_TYPE, _ELEM_TYPE = 2, 1, 1
-_FLOAT, _INT8 = 1, 3
+_FLOAT, _UINT8, _INT8, _UINT16 = 1, 2, 3, 4
 
 _Edit = Callable[[memoryview], bytes]
 
 
 def with_float_edges(model: bytes) -> bytes:
     """The same ONNX model with its inputs and its 8-bit weights as float32; EngineError where it is no ONNX model."""
-    graph = {_INITIALIZER: _float_weights, _INPUT: _float_input}
+    graph = {_INITIALIZER: _float_weights, _INPUT: _float_value, _VALUE_INFO: _float_value}
     try:
         return _edited(memoryview(model), {_GRAPH: lambda message: _edited(message, graph)})
     except OnnxFormatError as error:
@@ -43,8 +43,13 @@ def _edited(message: memoryview, edits: Mapping[int, _Edit]) -> bytes:
     return b"".join(parts)
 
 
-def _float_input(value_info: memoryview) -> bytes:
+def _float_value(value_info: memoryview) -> bytes:
+    """What a graph says of a value; of the frames too on their way to the Cast, which only turn their axes."""
+
     def tensor(message: memoryview) -> bytes:
+        kinds = [value for number, value, _ in raw_fields(message) if number == _ELEM_TYPE]
+        if not {_UINT8, _INT8, _UINT16}.intersection(kinds):
+            return bytes(message)
         others = [raw for number, _, raw in raw_fields(message) if number != _ELEM_TYPE]
         return b"".join([_integer_field(_ELEM_TYPE, _FLOAT), *others])
 
