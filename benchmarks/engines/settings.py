@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ import numpy as np
 import onnxruntime
 
 from engines.bundle import MODEL, Bundle, Frames
-from engines.onnxruntime import open_session
+from engines.onnxruntime import open_session, waiting
 
 Call = Callable[[Frames], Any]
 
 _OUTPUTS = ("score", "heatmap")
+_SPINNING = "session.intra_op.allow_spinning"
 
 # A process of its own, since memory that was once taken is not given back.
 _MEMORY = """\
@@ -45,7 +46,8 @@ def variants(bundle: Bundle) -> dict[str, Call]:
         "one thread": _plain(open_session(model, threads=1)),
         "arena off": _plain(open_session(model, arena=False)),
         "values reuse each other's memory": _plain(_session(model, reuse=True)),
-        "spinning threads": _plain(_session(model, spinning=True)),
+        "threads sleep at once": _plain(_session(model, waits={_SPINNING: "0"})),
+        "threads stay awake, between calls too": _plain(_session(model, waits={_SPINNING: "1"})),
         "graph optimisation: extended": _plain(_session(model, level=level.ORT_ENABLE_EXTENDED)),
         "graph optimisation: basic": _plain(_session(model, level=level.ORT_ENABLE_BASIC)),
         "graph optimisation: none": _plain(_session(model, level=level.ORT_DISABLE_ALL)),
@@ -74,14 +76,16 @@ def arena_megabytes(bundle: Path) -> dict[str, tuple[float, float]]:
     return found
 
 
-def _session(model: bytes, *, level: Any = None, spinning: bool = False, reuse: bool = False) -> Any:
+def _session(model: bytes, *, level: Any = None, reuse: bool = False, waits: Mapping[str, str] | None = None) -> Any:
+    """A session as the engine's but for what is named."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.inter_op_num_threads = 1
     options.enable_mem_reuse = reuse
     if level is not None:
         options.graph_optimization_level = level
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
+    for key, value in (waits or waiting(onnxruntime.__version__)).items():
+        options.add_session_config_entry(key, value)
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
