@@ -24,8 +24,8 @@ _QUIET = 3
 _SHORT_OF_MEMORY_BYTES = 1024**3
 
 # Steps of a frame take 1 to 50 µs each, and to be woken takes as long. Awake for so long, two threads score a frame of
-# 64 or 256 pixels 1.2 to 1.5 times as fast as when they sleep at once, and the whole loop runs 1.4 to 1.7 times as fast,
-# for no more of the processor's time. Awake for longer they are no faster, and slower where others want the cores.
+# 64 or 256 pixels 1.2 to 1.5 times as fast as when they sleep at once, and the whole loop runs 1.4 to 1.7 times as
+# fast, for no more of the processor's time. Longer is no faster, and slower where others want the cores.
 _AWAKE_MICROSECONDS = 30
 
 # Full float32, as the tolerance of `model.onnx` asks for: TF32 has ten bits of mantissa. The default search tries every
