@@ -24,12 +24,15 @@ $(VENV)/.dev: $(VENV)/.base
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,openvino,dicom,dev]'
 	touch $@
 
+# What PyCUDA is built with: a Python that is not the system's has its own headers.
+NEED_COMPILER := scripts/need-packages g++:g++ binutils:nm && \
+    { test -e "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" || \
+    scripts/need-packages python3-dev:/usr/include/python3*/Python.h; }
+
 # What a GPU needs. On a Jetson TensorRT comes with JetPack, and the environment is to see it:
 # python3 -m venv --system-site-packages .venv
 $(VENV)/.gpu: $(VENV)/.dev scripts/install-gpu
-	@scripts/need-packages g++:g++
-	@test -e "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" || \
-	    scripts/need-packages python3-dev:/usr/include/python3*/Python.h
+	@$(NEED_COMPILER)
 	$(BIN)/python scripts/install-gpu
 	touch $@
 
@@ -74,7 +77,7 @@ test-gpu: $(VENV)/.gpu  ## TensorRT, PyCUDA and the kernels, on an NVIDIA GPU
 # The environment's own PyCUDA, and a driver that runs on the CPU.
 ON_CPU := build/cuda-on-cpu
 $(ON_CPU)/.built: tests/gpu/on_cpu/build.py tests/gpu/on_cpu/driver.cpp engines/kernels/frames.cu $(VENV)/.dev
-	@scripts/need-packages g++:g++ binutils:nm
+	@$(NEED_COMPILER)
 	$(BIN)/python tests/gpu/on_cpu/build.py $(ON_CPU)
 	touch $@
 
