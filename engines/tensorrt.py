@@ -74,7 +74,7 @@ class TensorRtEngine(Engine):
         self._busy = threading.Lock()
         self._runner: _Runner | None = None
         self._resizer: GpuResizer | None = None
-        self._unfitted = False
+        self._resizer_fails = False
         with _opening, self._gpu.current():
             runtime = Runtime()
             plan = load_plan(bundle, self._gpu, runtime, directory, progress, max_batch)
@@ -90,20 +90,17 @@ class TensorRtEngine(Engine):
     def fit(self, image: Image) -> Image:
         """As every engine does; a large picture is shrunk on the GPU, where that has the memory for it."""
         check_image(image)
-        resizer = self._resizer
+        resizer = None if self._resizer_fails else self._resizer
         if resizer is not None and resizer.wants(image):
             try:
                 return resizer.shrink(image)
             except EngineError as error:
-                self._log_unfitted(error)
+                # Not tried again: to ask for memory that is not there would cost time with every picture.
+                self._resizer_fails = True
+                # A camera may still give pictures while the agent stops; that is no trouble to tell of.
+                if not self._closed:
+                    log.warning("%s; pictures are shrunk on the CPU from now on", error)
         return super().fit(image)
-
-    def _log_unfitted(self, error: EngineError) -> None:
-        """Once; and not at all where the engine was closed while a camera still gave pictures."""
-        log.log(
-            logging.DEBUG if self._unfitted or self._closed else logging.WARNING, "%s; shrunk on the CPU instead", error
-        )
-        self._unfitted = True
 
     def _score(self, frames: Frames) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         with self._busy, self._gpu.current():

@@ -157,7 +157,7 @@ def test_picture_that_the_gpu_cannot_shrink_is_shrunk_on_the_cpu(
 ) -> None:
     """Where its memory is full, or a camera still gives pictures while the agent stops; told once, or not at all."""
     engine = TensorRtEngine.__new__(TensorRtEngine)
-    engine.bundle, engine._resizer, engine._closed, engine._unfitted = tiny_bundle, resizer, closed, False
+    engine.bundle, engine._resizer, engine._closed, engine._resizer_fails = tiny_bundle, resizer, closed, False
     if closed:
         resizer.close()
     books.left = 0
@@ -165,7 +165,10 @@ def test_picture_that_the_gpu_cannot_shrink_is_shrunk_on_the_cpu(
     for _ in range(3):
         np.testing.assert_array_equal(engine.fit(image), fit(image, tiny_bundle.geometry))
     told = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert [("out of memory; shrunk on the CPU" in record.message) for record in told] == ([] if closed else [True])
+    assert [("out of memory; pictures are shrunk on the CPU" in record.message) for record in told] == [True] * (
+        not closed
+    )
+    assert books.left == (0 if closed else -1), "asked for memory once"
 
 
 def test_resizer_gives_everything_back(resizer: GpuResizer, books: Books) -> None:
