@@ -64,19 +64,19 @@ test-slow: $(VENV)/.dev  ## the tests that take minutes each
 test-faults: $(VENV)/.dev  ## what may happen to alarms on their way, each of it many times over (half an hour; root for all of it)
 	@scripts/need-packages mosquitto:mosquitto iproute2:ip strace:strace gcc:cc
 	$(BIN)/python -m pytest -m faults
-	INSPECTD_TEST_EXAMPLES=10000 $(BIN)/python -m pytest --timeout 1800 tests/agent/test_requests.py -k test_any
+	INSPECTD_TEST_EXAMPLES=10000 $(BIN)/python -m pytest --timeout 1800 tests/agent/commands/test_mqtt_requests.py -k test_any
 
 test-systemd: $(VENV)/.dev  ## the service on a real systemd, booted in a container (root; the first run builds a Debian)
 	@scripts/need-packages debootstrap:debootstrap systemd-container:systemd-nspawn
 	$(BIN)/python -m pytest -m systemd -s tests/systemd
 
 test-gpu: $(VENV)/.gpu  ## TensorRT, PyCUDA and the kernels, on an NVIDIA GPU
-	$(BIN)/python -m pytest -rs tests/engines/test_pycuda_api.py tests/engines/test_cuda.py
+	$(BIN)/python -m pytest -rs tests/engines/runtime/tensorrt/test_pycuda_api.py tests/engines/runtime/tensorrt/test_cuda.py
 	$(BIN)/python -m pytest -m gpu -rs tests/gpu tests/contracts
 
 # The environment's own PyCUDA, and a driver that runs on the CPU.
 ON_CPU := build/cuda-on-cpu
-$(ON_CPU)/.built: tests/gpu/on_cpu/build.py tests/gpu/on_cpu/driver.cpp engines/kernels/frames.cu $(VENV)/.dev
+$(ON_CPU)/.built: tests/gpu/on_cpu/build.py tests/gpu/on_cpu/driver.cpp engines/runtime/tensorrt/kernels/frames.cu $(VENV)/.dev
 	@$(NEED_COMPILER)
 	$(BIN)/python tests/gpu/on_cpu/build.py $(ON_CPU)
 	touch $@
@@ -84,7 +84,7 @@ $(ON_CPU)/.built: tests/gpu/on_cpu/build.py tests/gpu/on_cpu/driver.cpp engines/
 test-cuda-on-cpu: $(ON_CPU)/.built build/tensorrt/.fetched  ## PyCUDA, kernels, buffers and graphs without a GPU (the first run builds PyCUDA: four minutes)
 	for kind in '' ON_CPU_INTEGRATED=1; do \
 	    env $$kind LD_LIBRARY_PATH=$(ON_CPU) PYTHONPATH=$(ON_CPU)/pycuda \
-	    $(BIN)/python -m pytest -rs tests/gpu/test_cuda.py tests/engines/test_pycuda_api.py || exit; done
+	    $(BIN)/python -m pytest -rs tests/gpu/test_cuda.py tests/engines/runtime/tensorrt/test_pycuda_api.py || exit; done
 
 lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -124,7 +124,7 @@ bundle-%:
 	$(BIN)/inspectd bundle lean build/simulator-$*.bundle engines/bundles/simulator-$*.bundle
 
 docs: $(VENV)/.dev  ## write the generated part of docs/ again
-	$(BIN)/python -m agent.documents
+	$(BIN)/python -m agent.tools.message_docs
 
 constraints: $(VENV)/.dev  ## resolve constraints.txt again for every Python that we support
 	$(BIN)/pip install --quiet uv

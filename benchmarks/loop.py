@@ -17,9 +17,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from agent.bench import BenchResult, bench
-from agent.door import ask
-from agent.errors import Temporary
+from agent.commands.socket_server import ask
+from agent.core.errors import Temporary
+from agent.tools.bench import BenchResult, bench
 from benchmarks.machine import describe_machine
 from tests.support.agent_settings import settings_text
 
@@ -43,7 +43,7 @@ class Memory:
 
 def bundle_of(mode: str) -> Path:
     """The bundle that ships for this mode of the simulator."""
-    return Path(str(files("engines.bundles"))) / f"simulator-{mode}.bundle"
+    return Path(str(files("engines.bundles.shipped"))) / f"simulator-{mode}.bundle"
 
 
 def latency_at_20(mode: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import time
 
 import cv2
 
-from agent.sources.simulation.line import SCENES, Line
+from agent.sources.simulator.schedule import SCENES, Line
 
 RUNS, FRAMES = 6, 80
 

@@ -3,8 +3,8 @@
 from calibration.budget import Budget
 from calibration.drift import Drift, DriftMonitor
 from calibration.errors import CalibrationError
+from calibration.image_measures import PictureMeasures, measure
 from calibration.monitor import CameraMonitor, Finding, Symptom
-from calibration.pictures import PictureMeasures, measure
 from calibration.record import (
     Calibration,
     CameraReference,

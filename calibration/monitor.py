@@ -7,8 +7,8 @@ from enum import Enum
 
 import numpy as np
 
-from calibration.camera import BLACK_LEVEL_8, BLACK_LEVEL_16, LEAST_MOVED_SHARE
-from calibration.pictures import Pixels, saturation_level
+from calibration.camera_history import BLACK_LEVEL_8, BLACK_LEVEL_16, LEAST_MOVED_SHARE
+from calibration.image_measures import Pixels, saturation_level
 from calibration.record import CameraReference, ViewReference
 from calibration.view import Aligner, Alignment, Glance
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 from html import escape
 
-from calibration.charts import score_trace, tail_chart
 from calibration.promise import rate_in_words
 from calibration.record import Calibration, LeftOut
+from calibration.report_charts import score_trace, tail_chart
 
 # Pictures shown; the record counts the rest.
 _MOST_PICTURES = 24

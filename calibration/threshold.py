@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from calibration.budget import SECONDS_PER_DAY, Budget
 from calibration.errors import CalibrationError
-from calibration.evidence import Evidence
+from calibration.exceedances import Evidence
 from calibration.rule import Rule
 
 CONFORMAL = "conformal"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from calibration.pictures import Pixels, sampled_pixels
+from calibration.image_measures import Pixels, sampled_pixels
 from calibration.record import Range, ViewReference
 
 Gray = NDArray[np.float32]

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.budget import Budget
-from calibration.camera import CameraHistory
+from calibration.camera_history import CameraHistory
 from calibration.episodes import EpisodeCounts
 from calibration.errors import CalibrationError, Picture
 from calibration.heat import HeatLevels
-from calibration.pictures import Pixels, png, thumbnail
+from calibration.image_measures import Pixels, png, thumbnail
 from calibration.promise import cost_of_leaving_out, promise
 from calibration.record import Calibration, LeftOut, score_reference
 from calibration.rule import Rule

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.broker import MOSQUITTO, Mosquitto
+from tests.support.broker import MOSQUITTO, Mosquitto
 from tests.support.parts import write_parts
 
 if TYPE_CHECKING:
-    from engines.bundle import Bundle
+    from engines.bundles.bundle import Bundle
 
 
 # Programs that tests start, not tests; one of them runs on the system's Python with its GStreamer.
@@ -31,7 +31,7 @@ def tiny_bundle(good_parts: Path, tmp_path_factory: pytest.TempPathFactory) -> B
     pytest.importorskip("torch", reason="training needs the train extra")
     import torch
 
-    from engines.training import train
+    from engines.training.train import train
 
     # Rounding depends on the number of threads, and other tests change it.
     torch.set_num_threads(1)

@@ -8,9 +8,9 @@ from typing import NoReturn
 
 import typer
 
-from agent.cli import calibrations, device, engines, model, running, signing, trial
-from agent.console import complain
-from agent.errors import InspectdError
+from agent.cli import calibrations, demo, device, engines, model, running_agent, signing
+from agent.cli.console import complain
+from agent.core.errors import InspectdError
 
 app = typer.Typer(
     name="inspectd",
@@ -28,8 +28,8 @@ app.add_typer(engines.engine_app, name="engine")
 
 # In the order in which `inspectd --help` shows them.
 COMMANDS: tuple[Callable[..., None], ...] = (
-    trial.demo,
-    trial.simulate,
+    demo.demo,
+    demo.simulate,
     model.train,
     model.score,
     model.evaluate,
@@ -37,10 +37,10 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     model.bench,
     device.run,
     device.doctor,
-    running.status,
-    running.snapshot,
-    running.reload,
-    running.recalibrate,
+    running_agent.status,
+    running_agent.snapshot,
+    running_agent.reload,
+    running_agent.recalibrate,
     device.watch,
 )
 for command in COMMANDS:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from agent.cli.console import say, say_json
 from agent.cli.options import Json, MaybeConfig, Socket, door_path
-from agent.console import say, say_json
 
 
 def calibration_list(
@@ -18,8 +18,8 @@ def calibration_list(
     json_document: Json = False,
 ) -> None:
     """Every calibration, oldest first; the one in force has a star."""
-    from agent.door import ask
-    from agent.reports import calibration_lines
+    from agent.cli.text import calibration_lines
+    from agent.commands.socket_server import ask
 
     result = ask(door_path(socket, config), "calibration/list", camera)
     if json_document:
@@ -38,8 +38,8 @@ def calibration_show(
     json_document: Json = False,
 ) -> None:
     """One calibration: threshold, promise, what it rests on."""
-    from agent.door import ask
-    from agent.reports import show_lines, write_report
+    from agent.cli.text import show_lines, write_report
+    from agent.commands.socket_server import ask
 
     result = ask(door_path(socket, config), "calibration/show", camera, of=of)
     if html is not None:
@@ -58,7 +58,7 @@ def calibration_rollback(
     config: MaybeConfig = None,
 ) -> None:
     """Put the calibration before this one, or the one of an id, in force again."""
-    from agent.door import ask
+    from agent.commands.socket_server import ask
 
     result = ask(door_path(socket, config), "calibration/rollback", camera, to=to)
     say(f"in force: threshold {result['threshold']:.6g}, calibration {result['id']}")

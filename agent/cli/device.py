@@ -11,9 +11,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from agent.cli.console import say, say_json, set_up_logging
 from agent.cli.options import Config, Json
-from agent.console import say, say_json, set_up_logging
-from agent.errors import Permanent
+from agent.core.errors import Permanent
 
 
 def run(
@@ -21,9 +21,9 @@ def run(
     overrides: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE over the settings file.")] = None,
 ) -> None:
     """Inspect, until SIGTERM or Ctrl-C."""
-    from agent.service import Service
-    from agent.settings import load
-    from agent.supervision import Supervision
+    from agent.service.service import Service
+    from agent.service.watchdog import Supervision
+    from agent.settings.settings import load
 
     settings = load(config, overrides or ())
     set_up_logging(settings.log.level)
@@ -63,10 +63,10 @@ def watch(
     ] = None,
 ) -> None:
     """Show alarms as they come, and save their pictures."""
-    from agent.watch import watch as watch_broker
+    from agent.tools.watch import watch as watch_broker
 
     if config is not None:
-        from agent.settings import load
+        from agent.settings.settings import load
 
         settings = load(config)
         mqtt = settings.mqtt

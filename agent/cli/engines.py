@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.console import progress_bar, say, say_json
+from agent.cli.console import progress_bar, say, say_json
 
 if TYPE_CHECKING:
-    from engines.bundle import Bundle
+    from engines.bundles.bundle import Bundle
 
 engine_app = typer.Typer(help="The engines that run a model.", no_args_is_help=True)
 
@@ -32,7 +32,7 @@ def build(
     json_document: Json = False,
 ) -> None:
     """Build an engine on this very device, and check it against the bundle's reference. Minutes on a Jetson."""
-    from agent.engine_check import check_engine
+    from agent.tools.engine_check import check_engine
 
     opened, directory, thresholds = _of_agent(bundle, config)
     with progress_bar("build") as report:
@@ -59,7 +59,7 @@ def compare(
     json_document: Json = False,
 ) -> None:
     """Two engines side by side: scores, heatmaps and time on the same pictures."""
-    from agent.engine_check import compare_engines
+    from agent.tools.engine_check import compare_engines
 
     opened, directory, in_force = _of_agent(bundle, config)
     thresholds = in_force if threshold is None else (threshold,)
@@ -74,10 +74,10 @@ def compare(
 
 def _of_agent(path: Path, config: Path | None) -> tuple[Bundle, Path, tuple[float, ...]]:
     """The bundle, with the state directory and the thresholds in force of the agent with these settings."""
-    from agent.places import default_state_directory
-    from agent.settings import load
-    from agent.thresholds import thresholds_in_force
-    from engines.bundle import read_bundle
+    from agent.inspection.thresholds import thresholds_in_force
+    from agent.settings.paths import default_state_directory
+    from agent.settings.settings import load
+    from engines.bundles.bundle import read_bundle
 
     bundle = read_bundle(path)
     if config is None:

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from agent.cli.console import complain, progress_bar, say, say_json
 from agent.cli.options import EngineName, Json, Seed
-from agent.console import complain, progress_bar, say, say_json
-from agent.errors import Permanent
+from agent.core.errors import Permanent
 
 
 def train(
@@ -31,7 +31,7 @@ def train(
     if (test_normal is None) != (test_abnormal is None):
         raise typer.BadParameter("--test-normal and --test-abnormal go together")
     _need_training()
-    from engines.training import train as train_model
+    from engines.training.train import train as train_model
 
     with progress_bar("train") as report:
         result = train_model(
@@ -66,7 +66,7 @@ def bundle_lean(
     out: Annotated[Path, typer.Argument(help="The copy to write.")],
 ) -> None:
     """Copy what a device needs of a bundle: without the weights for PyTorch and the training report."""
-    from engines.bundle import read_bundle, write_lean_copy
+    from engines.bundles.bundle import read_bundle, write_lean_copy
 
     lean = write_lean_copy(read_bundle(bundle), out)
     say(f"{out}: {sum(file.stat().st_size for file in lean.path.iterdir()) / 1e6:.1f} MB")
@@ -79,7 +79,7 @@ def bundle_import(
 ) -> None:
     """Make a bundle of weights that the original repository of GANomaly has trained: its scores, on every engine."""
     _need_training()
-    from engines.published import bundle_published
+    from engines.foreign.published import bundle_published
 
     with progress_bar("import") as report:
         bundle = bundle_published(weights, normal, out, report)
@@ -96,7 +96,7 @@ def score(
     engine: EngineName = "auto",
 ) -> None:
     """Score pictures: the higher, the less it looks like a good part."""
-    from agent.scoring import score_paths
+    from agent.tools.score_files import score_paths
 
     failed = 0
     for result in score_paths(bundle, paths, engine_name=engine, heatmaps=heatmaps):
@@ -124,12 +124,12 @@ def evaluate(
     json_document: Json = False,
 ) -> None:
     """How well a bundle tells bad parts from good ones it has never seen."""
-    from agent.part_threshold import part_calibrator
-    from agent.places import default_state_directory
-    from agent.reports import evaluation_lines
-    from engines.bundle import read_bundle
-    from engines.engine import open_engine
-    from engines.evaluation import evaluate as evaluate_engine
+    from agent.cli.text import evaluation_lines
+    from agent.settings.paths import default_state_directory
+    from agent.tools.part_threshold import part_calibrator
+    from engines.bundles.bundle import read_bundle
+    from engines.evaluation.evaluate import evaluate as evaluate_engine
+    from engines.runtime.engine import open_engine
 
     folder = out or bundle.with_name(f"{bundle.stem}-evaluation")
     kept, calibrator = default_state_directory(), part_calibrator(false_alarms)
@@ -162,7 +162,7 @@ def compare(
 ) -> None:
     """GANomaly beside the other systems of the literature, on the same pictures."""
     _need_training()
-    from engines.comparison import compare as compare_systems
+    from engines.comparison.compare import compare as compare_systems
 
     with progress_bar("compare") as report:
         result = compare_systems(
@@ -196,8 +196,8 @@ def bench(
     json_document: Json = False,
 ) -> None:
     """Engine alone, and the whole loop, on the same frames; with auto, which of the installed engines is fastest."""
-    from agent.bench import bench as run_bench
-    from agent.bench import compare_engines
+    from agent.tools.bench import bench as run_bench
+    from agent.tools.bench import compare_engines
 
     result = run_bench(bundle, engine_name=engine, seconds=seconds)
     choice = compare_engines(bundle, config, seconds=seconds) if engine == "auto" else None

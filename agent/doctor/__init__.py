@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from agent.core.errors import InspectdError
 from agent.doctor import broker, camera, credentials, disk, gpu, machine, model, rights, unit
 from agent.doctor.finding import Finding, Level, ok, problem
-from agent.errors import InspectdError
-from agent.settings import load
+from agent.settings.settings import load
 
 # Where the Debian package has it.
 EXAMPLE = Path("/usr/share/doc/inspectd/inspectd.example.toml")

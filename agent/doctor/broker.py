@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from agent.broker import Broker
-from agent.connection import Connection, ConnectionLost, Protocol, UnsupportedVersion
+from agent.core.errors import InspectdError, Temporary
 from agent.doctor.credentials import as_the_service_sees, install_password
 from agent.doctor.finding import Finding, ok, problem, warning
-from agent.errors import InspectdError, Temporary
-from agent.packets import Acknowledged, Connected, Outgoing, Subscribed
-from agent.service import broker_of
-from agent.settings import Settings
-from agent.topics import Topics
+from agent.outputs.mqtt.broker import Broker
+from agent.outputs.mqtt.connection import Connection, ConnectionLost, Protocol, UnsupportedVersion
+from agent.outputs.mqtt.packets import Acknowledged, Connected, Outgoing, Subscribed
+from agent.outputs.mqtt.topics import Topics
+from agent.service.service import broker_of
+from agent.settings.settings import Settings
 
 EventT = TypeVar("EventT", Connected, Acknowledged, Subscribed)
 

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from agent.commands.socket_server import ask
+from agent.core.errors import InspectdError
+from agent.core.records import Image
 from agent.doctor.finding import Finding, ok, problem, warning
-from agent.door import ask
-from agent.errors import InspectdError
-from agent.preparation import Preparation
-from agent.records import Image
-from agent.settings import CameraSettings, CameraSourceSettings, Settings
+from agent.inspection.preparation import Preparation
+from agent.settings.settings import CameraSettings, CameraSourceSettings, Settings
 from agent.sources.factory import build_source
 from agent.sources.source import EndOfStream, FrameSource
-from engines.bundle import read_bundle
+from engines.bundles.bundle import read_bundle
 from engines.errors import EngineError
 
 # How long frames are counted, and how many are enough.

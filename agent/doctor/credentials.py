@@ -6,10 +6,10 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from agent.broker import CREDENTIAL_NAME, KEY_CREDENTIAL_NAME
 from agent.doctor.finding import Finding, ok, problem, warning
-from agent.places import SERVICE_SETTINGS
-from agent.settings import MqttSettings, Settings
+from agent.outputs.mqtt.broker import CREDENTIAL_NAME, KEY_CREDENTIAL_NAME
+from agent.settings.paths import SERVICE_SETTINGS
+from agent.settings.settings import MqttSettings, Settings
 
 # Where the unit takes credentials from, and where drop-ins/credentials.conf does.
 CREDENTIAL_STORE = Path("/etc/credstore")

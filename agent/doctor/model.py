@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.doctor.finding import Finding, ok, problem, warning
-from agent.settings import CameraSettings, Settings
-from agent.thresholds import thresholds_in_force
-from engines.bundle import Bundle, read_bundle
-from engines.engine import Engine, open_engine
+from agent.inspection.thresholds import thresholds_in_force
+from agent.settings.settings import CameraSettings, Settings
+from engines.bundles.bundle import Bundle, read_bundle
+from engines.bundles.signing import load_trusted_keys
 from engines.errors import EngineError, SigningError
-from engines.signing import load_trusted_keys
+from engines.runtime.engine import Engine, open_engine
 
 # Frames scored to time an engine, after the reference frames have warmed it up.
 TIMED_FRAMES = 5

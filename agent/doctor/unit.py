@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from agent.core.errors import InspectdError
 from agent.doctor.finding import Finding, ok, problem, warning
 from agent.doctor.machine import output
-from agent.errors import InspectdError
-from agent.places import SERVICE_SETTINGS
-from agent.settings import Settings, load
-from agent.site import place_of
+from agent.service.single_instance import place_of
+from agent.settings.paths import SERVICE_SETTINGS
+from agent.settings.settings import Settings, load
 
 # The unit has ProtectHome=yes and PrivateTmp=yes: whatever lies there is not there for the service.
 HIDDEN = tuple(Path(path) for path in ("/home", "/root", "/run/user", "/tmp", "/var/tmp"))

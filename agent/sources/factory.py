@@ -1,10 +1,16 @@
-"""From the settings of a source to the source. A new kind of camera is added here and in `agent.settings`."""
+"""From the settings of a source to the source. A new kind of camera is added here and in `agent.settings.settings`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from agent.settings import CameraSourceSettings, FolderSettings, SimulatorSettings, SourceSettings, VideoSettings
+from agent.settings.settings import (
+    CameraSourceSettings,
+    FolderSettings,
+    SimulatorSettings,
+    SourceSettings,
+    VideoSettings,
+)
 from agent.sources.source import FrameSource
 
 
@@ -25,16 +31,16 @@ def build_source(settings: SourceSettings, *, quarantine_directory: Path) -> Fra
             quarantine_directory=quarantine_directory,
         )
     if isinstance(settings, VideoSettings):
-        from agent.sources.video import VideoSource
+        from agent.sources.opencv.video import VideoSource
 
         return VideoSource(settings.path, frames_per_second=settings.frames_per_second)
     return _camera(settings)
 
 
 def _simulator(settings: SimulatorSettings) -> FrameSource:
-    from agent.sources.simulation.faults import Fault, FaultKind
-    from agent.sources.simulation.line import Line
-    from agent.sources.simulator import SimulatorSource
+    from agent.sources.simulator.faults import Fault, FaultKind
+    from agent.sources.simulator.schedule import Line
+    from agent.sources.simulator.source import SimulatorSource
 
     line = Line(
         settings.mode,
@@ -53,7 +59,7 @@ def _simulator(settings: SimulatorSettings) -> FrameSource:
 
 
 def _camera(settings: CameraSourceSettings) -> FrameSource:
-    from agent.sources.camera import CameraSource
+    from agent.sources.opencv.camera import CameraSource
 
     address = settings.url if settings.url is not None else settings.device
     assert address is not None, "the settings have exactly one of the two"

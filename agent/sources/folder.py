@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from agent.errors import Permanent, Temporary
-from agent.records import Image
-from agent.sources.clock import Pace, utc_now
+from agent.core.clock import Pace, utc_now
+from agent.core.errors import Permanent, Temporary
+from agent.core.records import Image
 from agent.sources.quarantine import DEFAULT_MAX_BYTES, Quarantine
 from agent.sources.source import Captured, EndOfStream, FrameSource
 from engines.errors import ImageError
-from engines.preprocessing import SUFFIXES, read_image
+from engines.images.preprocessing import SUFFIXES, read_image
 
 # A writer that pauses longer than this in the middle of a picture is taken to have failed.
 GIVE_UP_SECONDS = 30.0

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from agent.sources.clock import utc_now
+from agent.core.clock import utc_now
 
 log = logging.getLogger(__name__)
 

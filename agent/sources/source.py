@@ -8,8 +8,8 @@ from datetime import datetime
 from types import TracebackType
 from typing import TypeVar
 
-from agent.errors import Permanent
-from agent.records import Image
+from agent.core.errors import Permanent
+from agent.core.records import Image
 
 SourceT = TypeVar("SourceT", bound="FrameSource")
 

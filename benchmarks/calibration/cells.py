@@ -13,7 +13,7 @@ from scipy.special import gammainc, gammaincinv
 from benchmarks.calibration.lines import DISTRIBUTIONS, Distribution, Truth, Values, gaussian_ar1, gaussian_levels
 from benchmarks.calibration.rivals import RIVALS
 from calibration import Budget, Rule, calibrate
-from calibration.evidence import Evidence
+from calibration.exceedances import Evidence
 from calibration.threshold import threshold_for
 
 FRAMES_PER_SECOND = 20.0

@@ -28,12 +28,12 @@ import numpy as np
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from agent.broker import Broker
-from agent.outbox import MAX_TOGETHER, Entry, Message, Outbox, Row
-from agent.publisher import Publisher
+from agent.outputs.mqtt.broker import Broker
+from agent.outputs.mqtt.publisher import Publisher
+from agent.outputs.outbox import MAX_TOGETHER, Entry, Message, Outbox, Row
 from benchmarks.machine import describe_machine
-from tests.agent.delivery import TOPICS, document
-from tests.broker import Mosquitto, Subscriber, wait_until
+from tests.support.broker import Mosquitto, Subscriber, wait_until
+from tests.support.delivery import TOPICS, document
 
 # Sizes as the simulator's alarms have them at 512 pixels: heatmap 150 kB, overlay 50 kB, frame 65 kB.
 PICTURE_BYTES = {"heatmap": 150_000, "overlay": 50_000, "frame": 65_000}

@@ -13,13 +13,13 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.detection.sets import Images
-from engines import default
-from engines.bundle import Bundle, read_bundle
-from engines.engine import open_engine
-from engines.evaluation import ScoredImages, score_images
-from engines.metrics import PixelFigures, PixelTally, auroc
-from engines.preprocessing import read_image
-from engines.training import train
+from engines.bundles.bundle import Bundle, read_bundle
+from engines.evaluation.evaluate import ScoredImages, score_images
+from engines.evaluation.metrics import PixelFigures, PixelTally, auroc
+from engines.images.preprocessing import read_image
+from engines.recipes import default
+from engines.runtime.engine import open_engine
+from engines.training.train import train
 
 # What is left out or changed for the ablation table: constants of the recipe, and what they are then.
 ABLATIONS: Mapping[str, Mapping[str, Any]] = {

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.bench import noise_frames
-from agent.sources.simulation.export import write_folder
+from agent.sources.simulator.export import write_folder
+from agent.tools.bench import noise_frames
 from benchmarks.engines.alone import measure_alone
 from benchmarks.engines.flops import operations_per_frame
 from benchmarks.engines.measure import ROUNDS, Row, measure
@@ -24,7 +24,7 @@ from benchmarks.engines.nodes import node_table
 from benchmarks.engines.published import published_line
 from benchmarks.engines.settings import arena_megabytes, relative_rates
 from benchmarks.machine import describe_machine
-from engines.bundle import MODEL, Bundle, read_bundle
+from engines.bundles.bundle import MODEL, Bundle, read_bundle
 
 RESULT = Path(__file__).with_name("README.md")
 WORK = Path("build/bench-engines")
@@ -46,7 +46,7 @@ writes to `gpu.md`; it has not been run yet.
 
 def bundle_of(size: int) -> Bundle:
     """A bundle with weights for PyTorch, trained for a few steps; made once."""
-    from engines.training import train
+    from engines.training.train import train
 
     path = WORK / f"{size}.bundle"
     if not path.exists():

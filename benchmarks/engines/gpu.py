@@ -22,17 +22,17 @@ from typing import Any
 
 import numpy as np
 
-from agent.bench import noise_frames
+from agent.tools.bench import noise_frames
 from benchmarks.engines.__main__ import bundle_of
 from benchmarks.machine import describe_machine
-from engines.bundle import Bundle, Frames, Geometry
-from engines.cuda import open_gpu
+from engines.bundles.bundle import Bundle, Frames, Geometry
 from engines.errors import EngineError
-from engines.gpu_resize import GpuResizer
-from engines.onnxruntime import OnnxRuntimeEngine
-from engines.preprocessing import fit
-from engines.tensorrt import TensorRtEngine
-from engines.torch import load_scorer
+from engines.images.preprocessing import fit
+from engines.runtime.onnxruntime import OnnxRuntimeEngine
+from engines.runtime.tensorrt.cuda import open_gpu
+from engines.runtime.tensorrt.engine import TensorRtEngine
+from engines.runtime.tensorrt.gpu_resize import GpuResizer
+from engines.runtime.torch import load_scorer
 
 RESULT = Path(__file__).with_suffix(".md")
 SIZES = (64, 256)

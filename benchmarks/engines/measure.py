@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.bench import noise_frames
+from agent.tools.bench import noise_frames
 from benchmarks.engines.flops import gemm_gflops, operations_per_frame
-from engines.bundle import MODEL, Bundle, Frames
-from engines.engine import Engine, open_engine
+from engines.bundles.bundle import MODEL, Bundle, Frames
 from engines.errors import EngineError
+from engines.runtime.engine import Engine, open_engine
 
 ENGINES = ("onnxruntime", "openvino", "torch")
 BATCHES = (1, 8)

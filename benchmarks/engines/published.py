@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from agent.bench import noise_frames
+from agent.tools.bench import noise_frames
 from benchmarks.engines.measure import ROUNDS
-from engines.bundle import MODEL, Bundle
-from engines.export import export_onnx
-from engines.onnxruntime import open_session
-from engines.recipes import find_recipe
+from engines.bundles.bundle import MODEL, Bundle
+from engines.export.to_onnx import export_onnx
+from engines.recipes.recipe import find_recipe
+from engines.runtime.onnxruntime import open_session
 
 
 def published_line(bundle: Bundle, seconds: float) -> str:

@@ -16,7 +16,7 @@ Departures:
   on the frames it is batched with;
 - batch normalisation gets the statistics of the final weights before inference, which is in `eval()` mode;
 - batches of 64, and as many steps as the budget allows, where the paper takes 20 epochs of a million patches;
-- at other sizes than 64 px the pyramid of `engines.networks` is as many levels higher or lower.
+- at other sizes than 64 px the pyramid of `engines.networks.ganomaly` is as many levels higher or lower.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from torch.nn import functional
 
 from engines.baselines.baseline import Baseline, Limits, Progress
 from engines.baselines.steps import device, learn, ready, some_batches
-from engines.bundle import Frames
-from engines.losses import discriminator_loss
-from engines.networks import FILTERS, LATENT, Decoder, Discriminator, initialise, refresh_statistics
+from engines.bundles.bundle import Frames
+from engines.networks.ganomaly import FILTERS, LATENT, Decoder, Discriminator, initialise, refresh_statistics
+from engines.networks.losses import discriminator_loss
 
 STEPS = 500
 """Gradient steps for one frame (section 3)."""

@@ -24,8 +24,8 @@ from torch.nn import functional
 
 from engines.baselines.baseline import Baseline, Limits, Progress
 from engines.baselines.steps import device, learn, ready
-from engines.bundle import Frames
-from engines.networks import check_size
+from engines.bundles.bundle import Frames
+from engines.networks.ganomaly import check_size
 
 _LATENT = 100
 _SLOPE = 0.2

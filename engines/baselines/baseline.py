@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engines.bundle import Frames, Normalisation
-from engines.engine import Scores
+from engines.bundles.bundle import Frames, Normalisation
 from engines.errors import EngineError, TrainingError
-from engines.scoring import Normalise, normalisation_of
+from engines.recipes.scorer import Normalise, normalisation_of
+from engines.runtime.engine import Scores
 
 Progress = Callable[[float, str], None]
 """Called with the share that is done, 0 … 1, and what is going on."""
@@ -56,7 +56,8 @@ class Baseline(ABC):
 
     def __init__(self) -> None:
         self.normalisation = Normalisation(low=0.0, high=255.0)
-        """Range of grey values that becomes -1 … 1, the same for every system: `engines.scoring.normalisation_of`."""
+        """Range of grey values that becomes -1 … 1, the same for every system:
+        `engines.recipes.scorer.normalisation_of`."""
         self._shape: tuple[int, ...] | None = None
         self._dtype: np.dtype[np.uint8] | np.dtype[np.uint16] | None = None
 

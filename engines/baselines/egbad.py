@@ -31,8 +31,8 @@ from torch.nn import functional
 
 from engines.baselines.baseline import Baseline, Limits, Progress
 from engines.baselines.steps import device, learn, ready, some_batches
-from engines.bundle import Frames
-from engines.networks import check_size, refresh_statistics
+from engines.bundles.bundle import Frames
+from engines.networks.ganomaly import check_size, refresh_statistics
 
 WEIGHT = 0.9
 """α, share of the residual in the score."""

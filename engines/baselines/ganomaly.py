@@ -1,6 +1,6 @@
 """GANomaly, as this product trains and runs it, in the same table: the recipe `default` and the recipe `reference`.
 
-Both go the whole way that a user's model goes: `engines.training.train` to a bundle, `open_engine` to scores. The
+Both go the whole way that a user's model goes: `engines.training.train.train` to a bundle, `open_engine` to scores. The
 minutes include export and verification, and a share of the frames is held out to choose the state that is kept; the
 other systems learn from all frames and need neither.
 """
@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 
 from engines.baselines.baseline import Baseline, Limits, Progress
-from engines.bundle import Frames
-from engines.engine import Engine, open_engine
-from engines.training import train
+from engines.bundles.bundle import Frames
+from engines.runtime.engine import Engine, open_engine
+from engines.training.train import train
 
 
 class _Ganomaly(Baseline):

@@ -27,7 +27,7 @@ from sklearn.svm import OneClassSVM
 
 from engines.baselines.baseline import Baseline, Limits, Progress
 from engines.baselines.pca import spread
-from engines.bundle import Frames
+from engines.bundles.bundle import Frames
 from engines.errors import EngineError
 
 _NU = 0.1

@@ -17,7 +17,7 @@ import numpy as np
 
 from engines.baselines.baseline import Baseline, Limits, Progress
 from engines.baselines.principal import Axes, Rows, principal_axes
-from engines.bundle import Frames
+from engines.bundles.bundle import Frames
 
 # Of the variance that is kept.
 _SHARE = 0.95

@@ -35,7 +35,7 @@ from engines.baselines.baseline import Limits, Progress
 from engines.baselines.pca import spread
 from engines.baselines.principal import Axes, Rows, principal_axes
 from engines.baselines.steps import device
-from engines.bundle import Frames
+from engines.bundles.bundle import Frames
 
 _MOST_FRAMES = 1000
 _MOST_BYTES = 2**30

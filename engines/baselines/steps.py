@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from engines.baselines.baseline import Limits, Progress
-from engines.budget import Budget
-from engines.bundle import Frames, Normalisation
-from engines.data import NormalisedFrames, in_batches
+from engines.bundles.bundle import Frames, Normalisation
+from engines.training.good_frames import NormalisedFrames, in_batches
+from engines.training.time_budget import Budget
 
 # Frames that batch normalisation takes its final statistics from; means over 256 are good to 6 % of a deviation.
 _STATISTICS_FRAMES = 256

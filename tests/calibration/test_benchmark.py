@@ -8,7 +8,7 @@ import pytest
 from benchmarks.calibration.cells import BUDGETS, FRAMES_PER_SECOND, mapped, sharpest_certificate
 from benchmarks.calibration.lines import DISTRIBUTIONS, Truth, gaussian_ar1
 from calibration import Budget, Rule, calibrate
-from calibration.evidence import Evidence
+from calibration.exceedances import Evidence
 from calibration.threshold import threshold_for
 
 

@@ -10,7 +10,7 @@ import pytest
 from scipy.ndimage import gaussian_filter, shift
 
 from calibration import CameraMonitor, CameraReference, Finding, Symptom, glance
-from calibration.camera import CameraHistory
+from calibration.camera_history import CameraHistory
 
 BITS = (8, 16)
 

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from calibration import Calibration, report_html
-from calibration.pictures import png
+from calibration.image_measures import png
 from tests.calibration.lines import NOON, TIED_TO, calibration, filled, picture, scores
 
 

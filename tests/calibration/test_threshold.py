@@ -8,7 +8,7 @@ from scipy.special import ndtr, stdtr, stdtrit
 
 from calibration import Budget, CalibrationError, Rule, Threshold, calibrate
 from calibration.episodes import EpisodeCounts
-from calibration.evidence import Evidence
+from calibration.exceedances import Evidence
 from tests.calibration.lines import gaussian as lines
 from tests.calibration.lines import scores
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.bundle import Bundle
-from engines.engine import NAMES, Engine, Scores, open_engine
+from engines.bundles.bundle import Bundle
 from engines.errors import EngineError, ImageError
-from engines.preprocessing import fit
-from engines.selection import installed
+from engines.images.preprocessing import fit
+from engines.runtime.choice import installed
+from engines.runtime.engine import NAMES, Engine, Scores, open_engine
 
 ENGINES = ("onnxruntime", "openvino", "torch", pytest.param("tensorrt", marks=pytest.mark.gpu))
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.outbox import Message, Outbox
+from agent.outputs.outbox import Message, Outbox
 
 Open = Callable[[], Outbox]
 

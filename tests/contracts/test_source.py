@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.errors import Permanent
+from agent.core.errors import Permanent
 from agent.sources import EndOfStream, FrameSource
-from agent.sources.camera import CameraSource
 from agent.sources.folder import FolderSource
-from agent.sources.simulation.line import Line
-from agent.sources.simulator import SimulatorSource
-from agent.sources.video import VideoSource
+from agent.sources.opencv.camera import CameraSource
+from agent.sources.opencv.video import VideoSource
+from agent.sources.simulator.schedule import Line
+from agent.sources.simulator.source import SimulatorSource
 from tests.support.rtsp_camera import RtspCamera, missing
 
 Build = Callable[[], FrameSource]

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engines.bundle import Bundle, Geometry
-from engines.cuda import Buffer, Gpu, Graph, open_gpu
+from engines.bundles.bundle import Bundle, Geometry
 from engines.errors import EngineError
-from engines.gpu_resize import MOST_SIZES, GpuResizer
-from engines.preprocessing import fit
-from engines.tensorrt import TensorRtEngine
+from engines.images.preprocessing import fit
+from engines.runtime.tensorrt.cuda import Buffer, Gpu, Graph, open_gpu
+from engines.runtime.tensorrt.engine import TensorRtEngine
+from engines.runtime.tensorrt.gpu_resize import MOST_SIZES, GpuResizer
 
 RTX = Path(__file__).parents[2] / "build" / "tensorrt" / "rtx"
 
@@ -156,7 +156,7 @@ def test_more_than_the_memory_is_a_line_and_nothing_is_held(gpu: Gpu) -> None:
 def test_program_that_used_the_gpu_ends_without_a_word() -> None:
     """PyCUDA would detach the context as if it were its own; whichever thread opened it."""
     program = (
-        "import threading; from engines.cuda import open_gpu\n"
+        "import threading; from engines.runtime.tensorrt.cuda import open_gpu\n"
         "opening = threading.Thread(target=open_gpu); opening.start(); opening.join()\n"
         "with open_gpu().current(): stream = open_gpu().stream(); del stream\n"
     )

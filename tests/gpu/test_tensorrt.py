@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.engine_check import check_engine, compare_engines
-from engines.bundle import Bundle, read_bundle
-from engines.cuda import open_gpu
-from engines.engine import open_engine, reference_errors
+from agent.tools.engine_check import check_engine, compare_engines
+from engines.bundles.bundle import Bundle, read_bundle
 from engines.errors import EngineError
-from engines.preprocessing import fit
-from engines.selection import installed
-from engines.tensorrt import TensorRtEngine
-from engines.tensorrt_runtime import Runtime
+from engines.images.preprocessing import fit
+from engines.runtime.choice import installed
+from engines.runtime.engine import open_engine, reference_errors
+from engines.runtime.tensorrt.cuda import open_gpu
+from engines.runtime.tensorrt.engine import TensorRtEngine
+from engines.runtime.tensorrt.runtime import Runtime
 
 pytestmark = [
     pytest.mark.gpu,
@@ -40,7 +40,7 @@ LEAK_BYTES = 4 * 1024**2
 @pytest.fixture(scope="module", params=["camera", "xray"])
 def bundle(request: pytest.FixtureRequest) -> Bundle:
     """8 and 16 bits, 256×256."""
-    return read_bundle(Path(str(files("engines.bundles"))) / f"simulator-{request.param}.bundle")
+    return read_bundle(Path(str(files("engines.bundles.shipped"))) / f"simulator-{request.param}.bundle")
 
 
 @pytest.fixture(scope="module")

@@ -116,4 +116,4 @@ def test_it_brings_the_unit_the_documents_and_the_models(package: Package) -> No
     assert [place for place in places if not (package.tree / place).is_file()] == []
     (own,) = (wheel for wheel in package.wheels if wheel.name.startswith("inspectd-"))
     with zipfile.ZipFile(own) as archive:
-        assert "engines/bundles/simulator-camera.bundle/model.onnx" in archive.namelist()
+        assert "engines/bundles/shipped/simulator-camera.bundle/model.onnx" in archive.namelist()

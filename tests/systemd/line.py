@@ -22,7 +22,7 @@ BOOTED = [
 
 # Two releases of the package; a booted machine has the old one.
 OLD, NEW = "0.1.0-1", "0.1.0-2"
-BUNDLE = f"/opt/inspectd/releases/{OLD}/lib/python3.11/site-packages/engines/bundles/simulator-camera.bundle"
+BUNDLE = f"/opt/inspectd/releases/{OLD}/lib/python3.11/site-packages/engines/bundles/shipped/simulator-camera.bundle"
 
 SETTINGS = """\
 site = "{name}"

@@ -30,7 +30,7 @@ pytestmark = BOOTED
 STOP_SECONDS = 2.0
 
 # What a thread dump has of a working agent: the threads that wait for signals, for the camera and for frames.
-THREADS = ("agent/service.py", "agent/capture.py", "agent/inspection.py")
+THREADS = ("agent/service/service.py", "agent/inspection/capture.py", "agent/inspection/thread.py")
 
 
 def test_it_starts_calibrates_and_delivers_alarms(machine: Machine, plc: Subscriber) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.bundle import Bundle
+from engines.bundles.bundle import Bundle
 from tests.agent.doctor.findings import Configure
 
 SETTINGS = """\

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from agent.doctor import Finding, Level, broker, camera, credentials, disk, examine, lines, machine, model
-from agent.settings import load
-from engines.bundle import Bundle
-from engines.signing import generate_keys, sign
+from agent.settings.settings import load
+from engines.bundles.bundle import Bundle
+from engines.bundles.signing import generate_keys, sign
 from tests.agent.doctor.findings import Configure, levels, only
-from tests.broker import Mosquitto, Subscriber, wait_until
+from tests.support.broker import Mosquitto, Subscriber, wait_until
 
 
 def test_a_device_that_is_fit_has_no_problem(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.doctor import Level, credentials, unit
-from agent.settings import Settings, load
+from agent.settings.settings import Settings, load
 from tests.agent.doctor.findings import Configure, only
 
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.errors import Permanent, Temporary
+from agent.core.errors import Permanent, Temporary
 from agent.sources.folder import GIVE_UP_SECONDS, FolderSource
 from agent.sources.source import Captured, EndOfStream
 

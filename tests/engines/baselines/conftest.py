@@ -9,7 +9,7 @@ from tests.support.parts import draw_part
 
 pytest.importorskip("torch", reason="baselines need the train extra")
 
-from engines.bundle import Frames
+from engines.bundles.bundle import Frames
 
 
 def parts(count: int, *, seed: int, scratch: bool = False, depth: int = 8) -> Frames:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engines.baselines.anogan import STEPS, WEIGHT, AnoGan, latent
-from engines.bundle import Frames
+from engines.bundles.bundle import Frames
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ import torch
 from engines.baselines import baseline_names, find_baseline
 from engines.baselines.anogan import AnoGan
 from engines.baselines.baseline import Baseline
-from engines.bundle import Frames
+from engines.bundles.bundle import Frames
 from engines.errors import EngineError, TrainingError
-from engines.metrics import auroc
+from engines.evaluation.metrics import auroc
 from tests.engines.baselines.conftest import parts
 
 # Enough for a scratch to stand out, on the 32 px frames of this suite.

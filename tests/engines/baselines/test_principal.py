@@ -10,8 +10,8 @@ from engines.baselines.ocsvm import OneClassSvm
 from engines.baselines.pca import Pca, spread
 from engines.baselines.principal import principal_axes
 from engines.baselines.rapp import RappNap, RappSap, whitened
-from engines.bundle import Frames
-from engines.metrics import auroc
+from engines.bundles.bundle import Frames
+from engines.evaluation.metrics import auroc
 
 
 def rows(count: int, length: int, seed: int = 0) -> NDArray[np.float32]:

@@ -50,7 +50,7 @@ def fetch_headers(folder: Path) -> Path:
 
 def compile_driver(library: Path, include: Path, others: Path) -> None:
     """Build our driver, and the kernels into it."""
-    kernels = f'-DKERNELS_SOURCE="{ROOT / "engines" / "kernels" / "frames.cu"}"'
+    kernels = f'-DKERNELS_SOURCE="{ROOT / "engines" / "runtime" / "tensorrt" / "kernels" / "frames.cu"}"'
     options = ["-std=c++17", "-O2", "-Wall", "-Werror", "-shared", "-fPIC", f"-I{include}", kernels]
     subprocess.run(["g++", *options, f"-Wl,-soname,{library.name}", "-o", library, SOURCE, others], check=True)
 

@@ -1,0 +1,69 @@
+"""Log lines for journald: the priority in front, where `journalctl -p warning` finds it, and key=value fields behind.
+
+`log.info("camera %s: lost", name, extra={"camera": name})` becomes
+`<6>camera line1: lost camera=line1 logger=agent.inspection.capture`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from typing import TextIO
+
+# syslog's levels, as sd-daemon(3) reads them at the start of a line.
+_PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.DEBUG, 7))
+
+# What every record has; anything else was given by `extra=`.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class JournalFormatter(logging.Formatter):
+    """One line a message; each line of a traceback has its priority too, since journald takes a line for an entry."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        priority = f"<{priority_of(record.levelno)}>"
+        text = " ".join((" ".join(record.getMessage().split()), *fields_of(record)))
+        if record.exc_info:
+            text = f"{text}\n{self.formatException(record.exc_info)}"
+        return "\n".join(priority + line for line in text.splitlines())
+
+
+def priority_of(level: int) -> int:
+    """syslog's priority of a logging level.
+
+    >>> [priority_of(level) for level in (logging.CRITICAL, logging.WARNING, 25, logging.DEBUG, 1)]
+    [2, 4, 6, 7, 7]
+    """
+    return next((priority for least, priority in _PRIORITIES if level >= least), 7)
+
+
+def fields_of(record: logging.LogRecord) -> list[str]:
+    """`key=value`: what the message was given by `extra=`, then where it comes from."""
+    given = {key: value for key, value in vars(record).items() if key not in _STANDARD and value is not None}
+    return [f"{key}={quoted(value)}" for key, value in {**given, "logger": record.name}.items()]
+
+
+def quoted(value: object) -> str:
+    """As it is where that is one word, else a JSON string; never more than one line.
+
+    >>> quoted("line1"), quoted(0.25), quoted('is it "in"?'), quoted("")
+    ('line1', '0.25', '"is it \\\\"in\\\\"?"', '""')
+    """
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    plain = text and text.isprintable() and not any(mark in text for mark in ' "=')
+    return text if plain else json.dumps(text)
+
+
+def is_journal(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether journald reads this stream: systemd says by JOURNAL_STREAM, `device:inode`, which one it reads.
+
+    The variable alone says nothing: a shell that a service started inherits it, with another stream.
+    """
+    device, _, inode = environment.get("JOURNAL_STREAM", "").partition(":")
+    try:
+        status = os.fstat(stream.fileno())
+        return (int(device), int(inode)) == (status.st_dev, status.st_ino)
+    except (OSError, ValueError):  # a stream without a file, such as a test's, is none either
+        return False

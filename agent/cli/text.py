@@ -1,0 +1,146 @@
+"""What the agent's answers look like to a person: lines of text, and the HTML report of a calibration."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.core.errors import Permanent
+from agent.messages.event import drift_sentence
+from calibration.threshold import LEAST_FRAMES
+
+if TYPE_CHECKING:
+    from engines.evaluation.evaluate import Evaluation
+
+
+def status_lines(result: dict[str, Any]) -> Iterator[str]:
+    """The agent, then a block for each camera."""
+    delivery = result["delivery"]
+    broker = "connected" if delivery["connected"] else "not connected"
+    yield f"site {result['site']}, broker {result['broker']} {broker}, {delivery['outbox']['waiting']} messages waiting"
+    if delivery["latency_ms"]:
+        yield f"  capture to PUBACK: {_percentiles(delivery['latency_ms'])}"
+    yield from (f"  problem: {problem}" for problem in delivery["problems"])
+    for name, state in result["cameras"].items():
+        yield f"{name}: {state['phase']}{_because(state['reason'])}"
+        yield from (f"  {line}" for line in _camera_lines(state))
+
+
+def _camera_lines(state: dict[str, Any]) -> Iterator[str]:
+    rate = f"{state['frames_per_second']:.1f} frames/s"
+    model = f"model {state['model']['name']} on {state['engine']}{_because(state.get('engine_reason'))}"
+    yield f"{state['frames']} frames at {rate}, {state['dropped']} dropped, {model}"
+    if state["latency_ms"]:
+        yield f"capture to verdict: {_percentiles(state['latency_ms'])}"
+    if state["progress"]:
+        yield f"calibrating: {state['progress']['frames']} of {state['progress']['wanted']} good frames"
+    if state["threshold"] is not None:
+        rule = state["rule"]
+        of_frames = f"{rule['k']} of {rule['n']} frames"
+        yield f"threshold {state['threshold']:.6g}, {of_frames}, calibration {state['calibration']}"
+        yield str(state["promise"])
+    if state["drift"]:
+        yield f"DRIFT: {drift_sentence(state['shift'])}"
+    if state["alarm"]:
+        yield f"ALARM {state['alarm']}"
+
+
+def snapshot_lines(result: dict[str, Any]) -> Iterator[str]:
+    """One frame: what it scored, and how old it is."""
+    if result["threshold"] is None:
+        limit = "no threshold yet"
+    else:
+        side = "above" if result["score"] > result["threshold"] else "below"
+        limit = f"{side} the threshold {result['threshold']:.6g}"
+    yield f"{result['camera']}: score {result['score']:.6g}, {limit}; {result['phase']}{_because(result['reason'])}"
+    name = f" ({result['origin']})" if result["origin"] else ""
+    yield f"frame {result['frame']}{name}, captured {result['captured_at']}, {result['age_seconds']:.1f} s ago"
+    if result["heat"] == "reference":
+        yield "not calibrated: heat 1.0 is the hottest spot of the bundle's own good frames"
+
+
+def save_pictures(result: dict[str, Any], folder: Path) -> Iterator[Path]:
+    """Write the pictures of a snapshot that holds them; file names begin with camera and time of capture."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp = result["captured_at"].replace(":", "").replace("-", "")
+    for name, picture in result["pictures"].items():
+        ending = "png" if picture["media_type"] == "image/png" else "jpg"
+        path = folder / f"{result['camera']}-{stamp}-{name}.{ending}"
+        path.write_bytes(base64.b64decode(picture["base64"]))
+        yield path
+
+
+def reload_lines(result: dict[str, Any]) -> Iterator[str]:
+    """What became of changed settings."""
+    heads = {
+        "changed": "in force",
+        "at_next_calibration": "from the next calibration on",
+        "needs_restart": "needs a restart",
+    }
+    found = [f"{head}: {', '.join(result[name])}" for name, head in heads.items() if result[name]]
+    yield from found or ["nothing has changed"]
+
+
+def _because(reason: str | None) -> str:
+    return f" ({reason})" if reason else ""
+
+
+def _percentiles(latency: dict[str, float]) -> str:
+    return ", ".join(f"{name} {latency[name]:.1f} ms" for name in ("p50", "p95", "p99"))
+
+
+def calibration_lines(result: dict[str, Any]) -> Iterator[str]:
+    """A line for each calibration; the one in force has a star."""
+    if not result["calibrations"]:
+        yield "no calibration yet"
+    for entry in result["calibrations"]:
+        star = "*" if entry["id"] == result["active"] else " "
+        kind = "certified" if entry["certified"] else "extrapolated"
+        asked = f"{entry['budget']}, {entry['rule']}, {kind}, by {entry['by']}"
+        yield f"{star} {entry['id']}  threshold {entry['threshold']:.6g}  {asked}"
+
+
+def show_lines(result: dict[str, Any]) -> Iterator[str]:
+    """Everything about one calibration that fits on a screen."""
+    yield f"calibration {result['id']}, {result['created_at']}, by {result['by']}"
+    yield result["promise"]
+    yield f"  threshold       {result['threshold']:.6g} ({result['method']})"
+    yield f"  budget, rule    {result['budget']}; {result['rule']} frames"
+    worth = f"worth {result['effective_sample_size']:.0f} independent ones"
+    yield f"  window          {result['frames']} frames, {result['left_out']} left out, {worth}"
+    yield f"  engine, bundle  {result['engine']}, {result['bundle'][:12]}"
+    yield f"  file            {result['file']}"
+
+
+def evaluation_lines(result: Evaluation) -> Iterator[str]:
+    """The figures of an evaluation, with their 95 % bootstrap intervals."""
+    yield f"{result.normal} normal and {result.abnormal} abnormal images on {result.engine}"
+    yield f"  image AUROC        {result.auroc}"
+    yield f"  average precision  {result.average_precision}, chance {result.chance_precision:.3f}"
+    if result.at_threshold is not None:
+        at = result.at_threshold
+        false = f"false alarms on {at.false_alarm_rate:.1%} of {at.normal} normal images"
+        yield f"  at threshold {at.threshold:<8.4g} finds {at.recall:.1%}, {false}"
+    else:
+        yield f"  no threshold       half of the normal images calibrate one, wanted {LEAST_FRAMES} that differ in it"
+    if result.pixels is not None:
+        within = f"within abnormal images {result.pixels.auroc_within:.3f}"
+        yield f"  pixel AUROC        {result.pixels.auroc:.3f}, {within}"
+        yield f"  PRO                {result.pixels.pro:.3f}; hottest pixel on a defect {result.pixels.peak_hits:.0%}"
+    yield from (f"  skipped: {line}" for line in result.skipped)
+
+
+def write_report(record: Path, html: Path) -> None:
+    """Write the self-contained HTML report of a calibration's file. Raises Permanent where it cannot be read."""
+    from calibration import Calibration
+    from calibration.report import report_html
+
+    try:
+        text = record.read_text(encoding="utf-8")
+    except OSError as error:
+        raise Permanent(
+            f"{record}: {error.strerror}; wanted to read the calibration (same user as the agent?)"
+        ) from None
+    html.write_text(report_html(Calibration.from_json(text)), encoding="utf-8")

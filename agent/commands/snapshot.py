@@ -1,0 +1,99 @@
+"""What a camera saw last and what the model made of it, for somebody who asks: score, threshold and three pictures.
+
+Before there is a calibration nobody knows how hot good parts get at each place. The heat is then measured against the
+hottest spot of the bundle's own good reference frames, and picture and answer say so.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.alarms.evidence import Evidence, EvidencePicture, regions
+from agent.core.image_bytes import shrink
+from agent.core.records import Phase
+from agent.inspection.outcome import Seen
+from agent.messages.command import SnapshotPicture, SnapshotResult
+from agent.outputs.mqtt.packets import Outgoing
+
+
+def take_snapshot(camera: str, seen: Seen, *, phase: Phase, reason: str | None, now_monotonic: float) -> SnapshotResult:
+    """The answer, still without pictures; `now_monotonic` seconds is on the clock of the frames."""
+    frame, calibration = seen.frame, seen.calibration
+    return SnapshotResult(
+        camera=camera,
+        captured_at=frame.captured_at,
+        age_seconds=round(max(0.0, now_monotonic - frame.captured_monotonic), 3),
+        frame=frame.index,
+        origin=frame.origin,
+        phase=phase,
+        reason=reason,
+        score=seen.score,
+        statistic=seen.statistic,
+        threshold=None if calibration is None else calibration.threshold.value,
+        calibration=None if calibration is None else calibration.id,
+        heat="reference" if calibration is None else "calibration",
+    )
+
+
+def draw_seen(seen: Seen, evidence: Evidence, reference_peak: Callable[[], float]) -> list[EvidencePicture]:
+    """Heatmap, overlay and frame; `reference_peak`: highest raw heat of the bundle's good reference frames."""
+    frame, calibration = seen.frame, seen.calibration
+    heat = _heat(seen, reference_peak)
+    hot = [region for region in regions(heat, frame.image.shape) if region.peak > 1.0]
+    limit = "not calibrated yet" if calibration is None else f"threshold {calibration.threshold.value:.3g}"
+    captions = (
+        f"{frame.camera}   score {seen.score:.3g}   {limit}",
+        f"{frame.captured_at:%Y-%m-%d %H:%M:%S} UTC   frame {frame.index}   snapshot",
+    )
+    return evidence.pictures(frame, heat, hot, captions)
+
+
+def _heat(seen: Seen, reference_peak: Callable[[], float]) -> NDArray[np.float32]:
+    if seen.calibration is not None:
+        return seen.calibration.heat(seen.heatmap)
+    return np.asarray(seen.heatmap / max(reference_peak(), float(np.finfo(np.float32).tiny)), np.float32)
+
+
+def inlined(pictures: Sequence[EvidencePicture]) -> dict[str, SnapshotPicture]:
+    """Pictures for the answer itself, by name."""
+    return {
+        picture.name: _described(picture, base64=base64.b64encode(picture.payload).decode()) for picture in pictures
+    }
+
+
+def published(
+    pictures: Sequence[EvidencePicture],
+    topic_of: Callable[[str], str],
+    publish: Callable[[Outgoing], None],
+    max_packet_bytes: int | None,
+) -> tuple[dict[str, SnapshotPicture], list[str]]:
+    """Hand pictures to the publisher, smaller where the broker's packet limit asks for it.
+
+    Returns what was sent, by name, and a line for each picture that no size would fit.
+    """
+    sent: dict[str, SnapshotPicture] = {}
+    left_out: list[str] = []
+    for picture in pictures:
+        topic = topic_of(picture.name)
+        message = Outgoing(topic, picture.payload, retain=True, media_type=picture.media_type)
+        excess = 0 if max_packet_bytes is None else message.packet_bytes() - max_packet_bytes
+        small = shrink(picture.payload, picture.media_type, len(picture.payload) - excess) if excess > 0 else None
+        if excess > 0 and small is None:
+            left_out.append(f"{picture.name}: the broker takes {max_packet_bytes} bytes in a packet")
+            continue
+        if small is not None:
+            picture = EvidencePicture(picture.name, small.payload, picture.media_type)
+        publish(replace(message, payload=picture.payload))
+        sent[picture.name] = _described(picture, topic=topic, scale=small.scale if small is not None else 1.0)
+    return sent, left_out
+
+
+def _described(picture: EvidencePicture, **more: object) -> SnapshotPicture:
+    return SnapshotPicture.model_validate(
+        {"sha256": picture.sha256, "media_type": picture.media_type, "bytes": len(picture.payload), **more}
+    )

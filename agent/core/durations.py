@@ -1,0 +1,45 @@
+"""Durations that were measured lately, and their percentiles."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from agent.messages.base import LatencyPayload
+
+KEPT = 10_000
+
+
+class Durations:
+    """The last 10,000 durations; any thread may add and ask.
+
+    >>> durations = Durations()
+    >>> for i in range(1, 101): durations.add(i / 1000)
+    >>> durations.payload().p50
+    50.5
+    """
+
+    def __init__(self) -> None:
+        self._seconds: deque[float] = deque(maxlen=KEPT)
+        self._lock = threading.Lock()
+        self.on_add: Callable[[float], None] | None = None
+        """Called with every duration as it is added, seconds."""
+
+    def add(self, seconds: float) -> None:
+        """Take in one more."""
+        with self._lock:
+            self._seconds.append(seconds)
+        if self.on_add is not None:
+            self.on_add(seconds)
+
+    def payload(self) -> LatencyPayload | None:
+        """p50, p95 and p99 in milliseconds; None before the first."""
+        with self._lock:
+            seconds = np.array(self._seconds)
+        if not seconds.size:
+            return None
+        p50, p95, p99 = (round(float(ms), 3) for ms in np.percentile(seconds * 1000.0, (50, 95, 99)))
+        return LatencyPayload(p50=p50, p95=p95, p99=p99)

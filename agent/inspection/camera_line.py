@@ -1,0 +1,43 @@
+"""One camera with all that belongs to it, as the service and its helpers hand it round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from agent.inspection.capture import Capture
+from agent.inspection.frame_queue import Intake
+from agent.inspection.station import Station
+from agent.inspection.thread import Inspection
+from agent.messages.base import ModelPayload
+from agent.monitoring.camera_state import Counters
+from agent.settings.settings import CameraSettings
+from calibration import ScoreLog
+from engines.bundles.bundle import Bundle
+from engines.runtime.engine import Engine
+
+
+@dataclass(slots=True)
+class Line:
+    """One camera with all that belongs to it."""
+
+    name: str
+    settings: CameraSettings
+    bundle: Bundle
+    engine: Engine
+    station: Station
+    capture: Capture
+    intake: Intake
+    counters: Counters
+    score_log: ScoreLog
+    inspection: Inspection | None = None
+    next_score_monotonic: float = 0.0
+    lost_monotonic: float | None = None
+    """Since when the camera gives no frames, seconds; None while it does."""
+    preview: dict[str, Any] | None = None
+    """What the last recalibration found, once it is finished."""
+
+    @property
+    def model(self) -> ModelPayload:
+        """For the payloads."""
+        return ModelPayload(name=self.bundle.manifest.name, sha256=self.bundle.sha256)

@@ -1,0 +1,60 @@
+"""The loop's one pass through the stages: frames → engine → station. No I/O of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from agent.inspection.frame_queue import Prepared
+from agent.inspection.outcome import Outcome
+from agent.inspection.station import Station
+from engines.runtime.engine import Engine
+
+OnTiming = Callable[[str, str, float], None]
+"""Takes camera, stage and how long it took, seconds."""
+
+
+class Inspector:
+    """Scores frames with one engine, for all the cameras that share it."""
+
+    def __init__(self, engine: Engine, stations: Mapping[str, Station], *, on_timing: OnTiming | None = None) -> None:
+        """Args:
+        engine: open and checked.
+        stations: by camera; each has this engine and its bundle.
+        on_timing: told what each frame spent waiting, in the engine and in its station.
+        """
+        self._engine = engine
+        self._stations = stations
+        self._on_timing = on_timing
+
+    def inspect(self, batch: Sequence[Prepared]) -> list[Outcome]:
+        """Score a batch (at least one frame, of any of the cameras) and judge each frame, in the given order."""
+        started = time.monotonic()
+        scores = self._engine.score(_stack(batch))
+        scored = time.monotonic()
+        outcomes = [
+            self._stations[prepared.frame.camera].judge(prepared, float(scores.score[i]), scores.heatmap[i])
+            for i, prepared in enumerate(batch)
+        ]
+        if self._on_timing is not None:
+            self._tell(batch, started, scored, time.monotonic())
+        return outcomes
+
+    def _tell(self, batch: Sequence[Prepared], started: float, scored: float, judged: float) -> None:
+        """The frames of a batch are scored together, and each of them takes as long as all of them."""
+        assert self._on_timing is not None
+        for prepared in batch:
+            camera = prepared.frame.camera
+            self._on_timing(camera, "queue", started - prepared.frame.captured_monotonic)
+            self._on_timing(camera, "engine", scored - started)
+            self._on_timing(camera, "station", judged - scored)
+            self._on_timing(camera, "verdict", judged - prepared.frame.captured_monotonic)
+
+
+def _stack(batch: Sequence[Prepared]) -> np.ndarray:
+    """[N, h, w, c]; a single frame, by far the most frequent case, is not copied."""
+    if len(batch) == 1:
+        return batch[0].pixels[np.newaxis]
+    return np.stack([prepared.pixels for prepared in batch])

@@ -1,0 +1,45 @@
+"""What is worth a message of its own though it is no alarm: scores that drifted, an engine that was refused."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from agent.messages.base import EventPayload
+from calibration import Drift
+from engines.runtime.engine import Engine
+
+
+def drift_sentence(shift: float) -> str:
+    """What a drift by `shift` standard deviations means to somebody at the line.
+
+    >>> drift_sentence(1.25)[:71]
+    'good parts score 1.2 standard deviations higher than when calibrated on'
+    """
+    higher = shift > 0
+    consequence = "false alarms will come more often" if higher else "faint defects may be missed"
+    return (
+        f"good parts score {abs(shift):.1f} standard deviations {'higher' if higher else 'lower'} than when calibrated "
+        f"on: {consequence}; look at lens, light and product, then recalibrate"
+    )
+
+
+def drift_event(identity: str, site: str, camera: str, drift: Drift, calibration: str, at: datetime) -> EventPayload:
+    """The document of a drift flag that has been raised; `identity` is a UUIDv7, `at` is UTC."""
+    shift = round(drift.shift, 3)
+    return EventPayload(
+        id=identity,
+        event="drift",
+        site=site,
+        camera=camera,
+        at=at,
+        shift=shift,
+        calibration=calibration,
+        text=drift_sentence(shift),
+    )
+
+
+def engine_event(identity: str, site: str, camera: str, engine: Engine, at: datetime) -> EventPayload:
+    """The document of a start on another engine than `auto` wanted; `identity` is a UUIDv7, `at` is UTC."""
+    why = "; ".join(engine.refused)
+    text = f"runs on {engine.name}: {why}; a calibration made on another engine is not used"
+    return EventPayload(id=identity, event="engine", site=site, camera=camera, at=at, text=text)

@@ -1,0 +1,64 @@
+"""How a camera is, as `status` and the retained `state` topic tell it: one view for both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from agent.core.durations import Durations
+from agent.core.records import Phase
+from agent.inspection.capture import CameraState, CameraStatus, Capture
+from agent.inspection.frame_queue import Intake
+from agent.inspection.station import Station
+from agent.messages.base import ModelPayload, ProgressPayload, RulePayload, StatePayload
+
+
+@dataclass(slots=True)
+class Counters:
+    """What is counted of one camera's frames."""
+
+    frames: int = 0
+    """Frames scored since start."""
+    verdict_durations: Durations = None  # type: ignore[assignment]
+    """Capture to verdict."""
+
+    def __post_init__(self) -> None:
+        self.verdict_durations = Durations()
+
+
+def phase_of(station: Station, camera: CameraStatus) -> Phase:
+    """What matters most to somebody who looks: a camera that is gone before anything the station does."""
+    if camera.state in (CameraState.LOST, CameraState.FAILED):
+        return Phase.CAMERA_LOST
+    if camera.state is CameraState.ENDED:
+        return Phase.STOPPED
+    return station.phase
+
+
+def state_payload(
+    site: str, station: Station, capture: Capture, intake: Intake, counters: Counters, model: ModelPayload, at: datetime
+) -> StatePayload:
+    """The whole of what is known of one camera now."""
+    calibration, progress = station.calibration, station.progress
+    rule = station.plan.rule if calibration is None else calibration.rule
+    return StatePayload(
+        site=site,
+        camera=station.identity.camera,
+        at=at,
+        phase=phase_of(station, capture.status),
+        reason=capture.status.reason or station.blindness or station.reason,
+        threshold=None if calibration is None else calibration.threshold.value,
+        rule=RulePayload(k=rule.k, n=rule.n),
+        calibration=None if calibration is None else calibration.id,
+        promise=None if calibration is None else calibration.promise,
+        model=model,
+        engine=station.identity.engine,
+        frames=counters.frames,
+        dropped=intake.dropped(station.identity.camera),
+        frames_per_second=round(station.frames_per_second or 0.0, 2),
+        latency_ms=counters.verdict_durations.payload(),
+        progress=None if progress is None else ProgressPayload(frames=progress.frames, wanted=progress.target),
+        drift=station.drifted,
+        shift=round(station.drift_shift, 3) if station.drifted else None,
+        alarm=station.open_alarm,
+    )

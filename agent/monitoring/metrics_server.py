@@ -1,0 +1,78 @@
+"""Serves metrics as Prometheus text, on a port of the loopback interface or on a Unix socket."""
+
+from __future__ import annotations
+
+import os
+import socketserver
+import threading
+from contextlib import suppress
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, MetricsHandler
+
+from agent.commands.socket_server import MAX_SOCKET_PATH_BYTES
+from agent.core.errors import Permanent
+
+# Nobody outside the machine has any business with them; a scraper elsewhere goes through one that guards access.
+HOST = "127.0.0.1"
+
+# A scraper that connects and says nothing must not hold a thread for ever.
+CLIENT_TIMEOUT_SECONDS = 10.0
+
+
+class _TcpServer(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+
+class _UnixServer(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+    block_on_close = False
+
+
+class MetricsServer:
+    """Answers every GET with the metrics, from its start until it is closed."""
+
+    def __init__(self, registry: CollectorRegistry, *, port: int | None = None, socket: Path | None = None) -> None:
+        """Serve at once, on `port` or on `socket`; one of the two. Raises Permanent where it cannot be had."""
+        handler = MetricsHandler.factory(registry)
+        handler.timeout = CLIENT_TIMEOUT_SECONDS  # type: ignore[attr-defined]
+        self._socket = socket
+        self._server: _TcpServer | _UnixServer
+        if socket is not None:
+            self._server = _on_socket(socket, handler)
+        else:
+            assert port is not None
+            self._server = _on_port(port, handler)
+        threading.Thread(target=self._server.serve_forever, args=(0.1,), name="metrics", daemon=True).start()
+
+    def close(self) -> None:
+        """Answer nobody any more."""
+        self._server.shutdown()
+        self._server.server_close()
+        if self._socket is not None:
+            self._socket.unlink(missing_ok=True)
+
+
+def _on_port(port: int, handler: type) -> _TcpServer:
+    try:
+        return _TcpServer((HOST, port), handler)
+    except OSError as error:
+        raise Permanent(f"metrics port {port}: {error.strerror}; wanted a free port on {HOST}") from None
+
+
+def _on_socket(path: Path, handler: type) -> _UnixServer:
+    if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
+        raise Permanent(f"metrics socket {path}: longer than {MAX_SOCKET_PATH_BYTES} bytes; set metrics.socket shorter")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # What a killed agent left; a file that is no socket is somebody's, and binding says so.
+        if path.is_socket():
+            with suppress(FileNotFoundError):
+                path.unlink()
+        server = _UnixServer(str(path), handler)
+    except OSError as error:
+        raise Permanent(f"metrics socket {path}: {error.strerror}; wanted a path that can be written") from None
+    path.chmod(0o660)
+    return server

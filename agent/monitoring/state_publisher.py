@@ -1,0 +1,56 @@
+"""The retained state of each camera: published at once where it changed, else every few seconds."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from agent.core.clock import utc_now
+from agent.inspection.camera_line import Line
+from agent.messages.base import StatePayload
+from agent.monitoring.camera_state import state_payload
+from agent.outputs.mqtt.publisher import Publisher
+
+# How often a state is published though nothing but counters changed.
+REPEAT_SECONDS = 5.0
+
+# Fields of the state that change with every frame: alone they are no reason to publish before the repeat.
+COUNTING_FIELDS = frozenset({"at", "frames", "dropped", "frames_per_second", "latency_ms"})
+
+
+class States:
+    """Knows how the cameras are, and tells the broker. For any thread."""
+
+    def __init__(self, site: str, lines: Mapping[str, Line], publisher: Publisher) -> None:
+        """`lines`: by camera."""
+        self._site = site
+        self._lines = lines
+        self._publisher = publisher
+        self._published: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._publishing = threading.Lock()
+
+    def now(self) -> dict[str, StatePayload]:
+        """The state of each camera, by name."""
+        return {line.name: self._state(line) for line in self._lines.values()}
+
+    def publish_all(self, *, final: bool = False) -> None:
+        """Of each camera, as `publish`."""
+        for line in self._lines.values():
+            self.publish(line, final=final)
+
+    def publish(self, line: Line, *, final: bool = False) -> None:
+        """At once where it changed or is the `final` one, else every few seconds."""
+        # Two threads come here: without the lock, the one that looked first could publish last.
+        with self._publishing:
+            payload, now = self._state(line), time.monotonic()
+            document = payload.model_dump(exclude=set(COUNTING_FIELDS))
+            since, known = self._published.get(line.name, (0.0, {}))
+            if final or document != known or now - since >= REPEAT_SECONDS:
+                self._published[line.name] = (now, document)
+                self._publisher.publish_state(line.name, payload)
+
+    def _state(self, line: Line) -> StatePayload:
+        state = state_payload(self._site, line.station, line.capture, line.intake, line.counters, line.model, utc_now())
+        return state.model_copy(update={"engine_reason": line.engine.reason})

@@ -1,0 +1,192 @@
+"""The topic tree: one place that knows how a topic is spelled.
+
+The default is `inspectd/<site>/…`. A plant with a Unified Namespace gives its own template, for instance
+`{enterprise}/{site}/{area}/{line}/inspectd` for the agent, with its cameras below.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from string import Formatter
+
+from agent.core.errors import Permanent
+
+# A camera of this name would make its topics collide with, or look like, those of the agent itself.
+RESERVED_CAMERAS = frozenset({"command", "response", "status"})
+
+# MQTT 5, 4.7.3: a topic is at most 65,535 bytes; a level far longer than a name is a mistake.
+MAX_LEVEL_BYTES = 200
+
+
+# The topics of an alarm name its camera four times and its id three times.
+@lru_cache(maxsize=256)
+def check_level(what: str, text: str) -> str:
+    """`text`, where it can be one level of a topic; raises `Permanent` with one line otherwise (MQTT 5, 4.7)."""
+    if not text:
+        raise Permanent(f"{what}: got an empty name, wanted at least one character")
+    bad = next((c for c in text if c in "+#/\0" or not c.isprintable()), None)
+    if bad is not None:
+        raise Permanent(f"{what}: got {text!a}, wanted a name without {bad!a}")
+    if text.startswith("$"):
+        raise Permanent(f"{what}: got {text!a}, wanted a name that does not begin with '$'")
+    if len(text.encode()) > MAX_LEVEL_BYTES:
+        raise Permanent(f"{what}: got a name of {len(text.encode())} bytes, wanted at most {MAX_LEVEL_BYTES}")
+    return text
+
+
+def _fields_of(template: str) -> list[str]:
+    try:
+        parts = [part for part in Formatter().parse(template) if part[1] is not None]
+    except ValueError as error:
+        raise Permanent(f"topic template: got {template!r}: {error}") from None
+    for _, name, formatting, conversion in parts:
+        if not str(name).isidentifier() or formatting or conversion:
+            raise Permanent(f"topic template: got {template!r}, wanted plain names such as {{site}} in the braces")
+    return [str(name) for _, name, _, _ in parts]
+
+
+@dataclass(frozen=True, slots=True)
+class CommandTopic:
+    """What the topic of a command says."""
+
+    camera: str | None
+    """Name of the camera; None for a command to the agent."""
+    name: str
+    """Name of the command, such as `recalibrate` or `calibration/rollback`."""
+
+
+@dataclass(frozen=True)
+class Topics:
+    """Spells and reads the topics of one agent. Raises `Permanent` for what MQTT does not allow."""
+
+    site: str
+    agent_template: str = "inspectd/{site}"
+    """Where the agent's own topics are; every field but `site` is taken from `levels`."""
+    camera_template: str | None = None
+    """Where a camera's topics are; holds `{camera}` once. None: `<agent_template>/{camera}`."""
+    levels: Mapping[str, str] = field(default_factory=dict)
+    """Fields of the templates beyond `site` and `camera`: enterprise, area, line …"""
+    home_assistant: str | None = None
+    """Where Home Assistant looks for its discovery documents; None: there are none."""
+
+    def __post_init__(self) -> None:
+        check_level("site", self.site)
+        for name, value in self.levels.items():
+            check_level(f"topic level {name}", value)
+        self._check_fields()
+        for level in (self.home_assistant or "homeassistant").split("/"):
+            check_level("Home Assistant's prefix", level)
+        if _fields_of(self._camera_template).count("camera") != 1:
+            raise Permanent(f"topic template of a camera: got {self._camera_template!r}, wanted {{camera}} in it once")
+        for level in (*self.base.split("/"), *self.camera("camera").split("/")):
+            check_level("topic template", level)
+        if self.camera("camera") == self.base:
+            raise Permanent(f"topic templates: got {self.base!r} for the agent and its cameras, wanted two places")
+
+    def _check_fields(self) -> None:
+        """Every level is asked for, and none of them stands for what the agent itself puts in."""
+        asked = {*_fields_of(self.agent_template), *_fields_of(self._camera_template)}
+        for name in self.levels:
+            if name in ("site", "camera"):
+                raise Permanent(f"topic level {name}: got a value for it, wanted it left to the names in the settings")
+            if name not in asked:
+                raise Permanent(f"topic level {name}: no template asks for it; wanted {{{name}}} in one")
+
+    @property
+    def _camera_template(self) -> str:
+        return f"{self.agent_template}/{{camera}}" if self.camera_template is None else self.camera_template
+
+    @property
+    def base(self) -> str:
+        """Where the agent's own topics are."""
+        return self._fill(self.agent_template)
+
+    @property
+    def client_id(self) -> str:
+        """One for each place in the tree: two agents may be of one site, but not at one place.
+
+        >>> Topics("plant").client_id
+        'inspectd-plant'
+        >>> Topics("plant", "{site}/{line}/inspectd", levels={"line": "l4"}).client_id
+        'inspectd-plant-7d66c205'
+        """
+        name = f"inspectd-{self.site}"
+        if self.base == f"inspectd/{self.site}":
+            return name
+        return f"{name}-{hashlib.sha256(self.base.encode()).hexdigest()[:8]}"
+
+    def camera(self, camera: str) -> str:
+        """Where the topics of a camera are."""
+        if camera in RESERVED_CAMERAS:
+            raise Permanent(f"camera: got {camera!r}, wanted a name other than {', '.join(sorted(RESERVED_CAMERAS))}")
+        return self._fill(self._camera_template, camera=check_level("camera", camera))
+
+    def _fill(self, template: str, **more: str) -> str:
+        try:
+            return template.format_map({**self.levels, "site": self.site, **more})
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            raise Permanent(f"topic template: got {template!r}, which asks for {error}, not among the levels") from None
+
+    def status(self) -> str:
+        return f"{self.base}/status"
+
+    def state(self, camera: str) -> str:
+        return f"{self.camera(camera)}/state"
+
+    def alarm(self, camera: str) -> str:
+        return f"{self.camera(camera)}/alarm"
+
+    def picture(self, camera: str, alarm_id: str, name: str) -> str:
+        """Topic of a picture of an alarm: `name` is heatmap, frame, overlay, or omitted (a note instead)."""
+        return f"{self.alarm(camera)}/{check_level('alarm id', alarm_id)}/{check_level('picture', name)}"
+
+    def score(self, camera: str) -> str:
+        return f"{self.camera(camera)}/score"
+
+    def event(self, camera: str) -> str:
+        return f"{self.camera(camera)}/event"
+
+    def snapshot(self, camera: str, name: str) -> str:
+        """Topic of a picture that somebody asked for: heatmap, frame or overlay."""
+        return f"{self.camera(camera)}/snapshot/{check_level('picture', name)}"
+
+    def command(self, camera: str | None, name: str) -> str:
+        return f"{self._place(camera)}/command/{name}"
+
+    def response(self, camera: str | None, name: str) -> str:
+        """Where an answer goes when the request named no response topic."""
+        return f"{self._place(camera)}/response/{name}"
+
+    def _place(self, camera: str | None) -> str:
+        return self.base if camera is None else self.camera(camera)
+
+    def command_filters(self) -> tuple[str, str]:
+        """Subscriptions that together hold every command to this agent."""
+        return f"{self.base}/command/#", f"{self._fill(self._camera_template, camera='+')}/command/#"
+
+    def owned_filters(self) -> tuple[str, ...]:
+        """Filters that together hold every topic that only the agent may write to."""
+        places = (self.base, self._fill(self._camera_template, camera="+"), self.home_assistant)
+        return tuple(f"{place}/#" for place in places if place is not None)
+
+    def discovery(self, object_id: str) -> str:
+        """Where Home Assistant reads of a device."""
+        return f"{self.home_assistant or 'homeassistant'}/device/{check_level('object id', object_id)}/config"
+
+    def every_camera(self, rest: str) -> str:
+        """A filter for one topic of all cameras: `every_camera("alarm")`."""
+        return f"{self._fill(self._camera_template, camera='+')}/{rest}"
+
+    def read_command(self, topic: str) -> CommandTopic | None:
+        """What a topic asks, None where it is no command topic of this agent."""
+        prefix = f"{self.base}/command/"
+        if topic.startswith(prefix) and len(topic) > len(prefix):
+            return CommandTopic(None, topic[len(prefix) :])
+        marked = re.escape(self._fill(self._camera_template, camera="\0"))
+        pattern = marked.replace(re.escape("\0"), "([^/]+)") + "/command/(.+)"
+        match = re.fullmatch(pattern, topic, re.DOTALL)
+        return None if match is None else CommandTopic(match[1], match[2])

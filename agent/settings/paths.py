@@ -1,0 +1,69 @@
+"""Where an agent's files are, unless its settings say otherwise."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from agent.core.errors import Permanent
+
+SettingsT = TypeVar("SettingsT", bound=BaseModel)
+
+# Settings in this directory are those of `inspectd@<name>`, and the unit says where its directories are.
+SERVICE_SETTINGS = Path("/etc/inspectd")
+
+
+def default_state_directory() -> Path:
+    """Where systemd says, else the user's own place."""
+    given = os.environ.get("STATE_DIRECTORY")
+    if given:
+        return Path(given.split(":")[0])
+    home = os.environ.get("XDG_STATE_HOME")
+    return (Path(home) if home else Path.home() / ".local" / "state") / "inspectd"
+
+
+def service_paths(config: Path) -> dict[str, Path]:
+    """Where state and socket of the service with these settings are; empty where they are no service's.
+
+    >>> {key: str(path) for key, path in service_paths(Path("/etc/inspectd/line1.toml")).items()}
+    {'state_directory': '/var/lib/inspectd/line1', 'control_socket': '/run/inspectd/line1/control.sock'}
+    """
+    if config.absolute().parent != SERVICE_SETTINGS:
+        return {}
+    return {
+        "state_directory": Path("/var/lib/inspectd") / config.stem,
+        "control_socket": Path("/run/inspectd") / config.stem / "control.sock",
+    }
+
+
+def with_absolute_paths(settings: SettingsT, folder: Path) -> SettingsT:
+    """Relative paths are taken from the folder of the settings file, wherever the agent is started from."""
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, Path):
+            return folder / value.expanduser()
+        if isinstance(value, BaseModel):
+            return value.model_copy(update={name: walk(getattr(value, name)) for name in type(value).model_fields})
+        if isinstance(value, dict):
+            return {key: walk(item) for key, item in value.items()}
+        if isinstance(value, tuple):
+            return tuple(map(walk, value))
+        return value
+
+    resolved: SettingsT = walk(settings)
+    return resolved
+
+
+def writable(directory: Path) -> Path:
+    """The directory, made where it was missing. Raises Permanent where nothing can be written to it."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe = directory / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise Permanent(f"{directory}: {error.strerror}; wanted a directory that this user can write to") from None
+    return directory

@@ -1,0 +1,85 @@
+"""A video file, frame by frame to its end."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import cv2
+
+from agent.core.clock import Pace, utc_now
+from agent.core.errors import Permanent
+from agent.sources.opencv.images import silence, to_image
+from agent.sources.source import Captured, EndOfStream, FrameSource
+
+log = logging.getLogger(__name__)
+
+
+class VideoSource(FrameSource):
+    """The frames of a video file; nothing is lost.
+
+    path: the file, in any format that OpenCV's FFmpeg reads.
+    frames_per_second: pace; None reads as fast as asked, whatever rate the film itself has.
+    """
+
+    live = False
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        frames_per_second: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        super().__init__()
+        self._path = Path(path)
+        self._pace = Pace(frames_per_second, clock, sleep)
+        self._clock, self._now = clock, now
+        self._capture: cv2.VideoCapture | None = None
+        self._frames_read = 0
+
+    def describe(self) -> str:
+        """Name the source."""
+        return f"video {self._path}"
+
+    def _open(self) -> None:
+        """Open the film at its first frame."""
+        silence()
+        if not self._path.is_file():
+            raise Permanent(f"{self.describe()} {'is not a file' if self._path.exists() else 'does not exist'}")
+        capture = cv2.VideoCapture(str(self._path.absolute()), cv2.CAP_FFMPEG)
+        if not capture.isOpened():
+            capture.release()
+            raise Permanent(f"{self.describe()} cannot be opened: not a video, or damaged")
+        self._capture = capture
+        self._frames_read = 0
+        self._pace.restart()
+
+    def _read(self) -> Captured:
+        assert self._capture is not None
+        decoded, pixels = self._capture.read()
+        if not decoded:
+            self._end(self._capture)
+        self._frames_read += 1
+        self._pace.wait()
+        return Captured(to_image(pixels, self.describe()), self._now(), self._clock(), self._path.name)
+
+    def _end(self, capture: cv2.VideoCapture) -> None:
+        """Raise `EndOfStream`; a film without a single frame is `Permanent`, one that breaks off is logged."""
+        promised = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        if self._frames_read == 0:
+            raise Permanent(f"{self.describe()} holds no frame that can be read")
+        # Containers give the count from duration and rate, which can be one off.
+        if promised - self._frames_read > 1:
+            log.warning("%s breaks off: %d frames of %d could be read", self.describe(), self._frames_read, promised)
+        raise EndOfStream
+
+    def _close(self) -> None:
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None

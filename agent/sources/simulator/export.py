@@ -1,0 +1,73 @@
+"""Simulated pictures as a folder of files, laid out as training and evaluation want them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.core.errors import Permanent
+from agent.core.records import Image
+from agent.sources.simulator.schedule import Line
+
+# Of the good parts, so many go to training; the rest is for testing.
+TRAIN_SHARE = 0.8
+
+
+def write_folder(
+    out_dir: Path,
+    mode: str,
+    count: int,
+    defect_rate: float = 0.2,
+    seed: int = 0,
+    *,
+    size: int = 512,
+    train_share: float = TRAIN_SHARE,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, int]:
+    """Write `count` pictures, one a part, as PNG (8-bit camera, 16-bit xray) and return how many went where.
+
+    Good parts go to `train/good` and `test/good` (of every ten the first eight to training, or as `train_share` says),
+    bad ones to `test/defect` with their masks (uint8, 0 and 255) under the same name in `test/masks`. The kind of a
+    defect is in the name: `000012-scratch.png`. `progress(done, total)` is called after every picture.
+
+    Raises `Permanent` where the folder cannot be written.
+    """
+    line = Line(mode, seed=seed, size=size, defect_rate=defect_rate, frames_per_part=1, min_gap_parts=0)
+    written = {"train/good": 0, "test/good": 0, "test/defect": 0, "test/masks": 0}
+    for folder in written:
+        _make_folder(out_dir / folder)
+    good = 0
+    for index in range(count):
+        image, truth = line.render(index)
+        if truth.kind is None:
+            folder, name = ("train/good" if good % 10 < 10 * train_share else "test/good"), f"{index:06d}.png"
+            good += 1
+        else:
+            folder, name = "test/defect", f"{index:06d}-{truth.kind}.png"
+            _write(out_dir / "test/masks" / name, line.mask(index))
+            written["test/masks"] += 1
+        _write(out_dir / folder / name, image)
+        written[folder] += 1
+        progress(index + 1, count)
+    return written
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Permanent(f"cannot make folder {path}: {error.strerror}") from error
+
+
+def _write(path: Path, image: Image | NDArray[np.uint8]) -> None:
+    encoded, data = cv2.imencode(".png", image)
+    if not encoded:
+        raise Permanent(f"cannot encode {image.shape} {image.dtype} as PNG for {path}")
+    try:
+        path.write_bytes(data.tobytes())
+    except OSError as error:
+        raise Permanent(f"cannot write {path}: {error.strerror}") from error

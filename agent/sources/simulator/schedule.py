@@ -1,0 +1,187 @@
+"""The plan of the simulated line: which part lies under the camera, whether it is bad, and the picture of it.
+
+Everything is a function of seed, mode and index alone. Who knows these can work out what a frame shows without having
+seen it, so the truth never has to travel with a frame, where scoring might reach it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.core.records import Image
+from agent.sources.simulator.casting import Casting
+from agent.sources.simulator.plate import Plate
+from agent.sources.simulator.scene import Defect, Float, Pose, Scene
+
+SCENES: dict[str, type[Scene]] = {"camera": Plate, "xray": Casting}
+
+# Purposes that random numbers are drawn for; each has a stream of its own, so that a change in one leaves the others.
+PLAN, PLACE, DEFECT, VIBRATION, NOISE = range(5)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part on the line."""
+
+    index: int
+    """Counts the parts, from 0."""
+    kind: str | None
+    """What is wrong with it; None for a good part."""
+    pose: Pose
+    """Where it lies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What a frame really shows."""
+
+    part: int
+    """Index of the part in view."""
+    kind: str | None = None
+    """What is wrong with the part; None for a good one."""
+    x: int = 0
+    """Left edge of the box around the defect, pixels."""
+    y: int = 0
+    """Top edge, pixels."""
+    width: int = 0
+    """Width of the box, pixels; 0 for a good part."""
+    height: int = 0
+    """Height of the box, pixels; 0 for a good part."""
+    contrast: float = 0.0
+    """Median relative change of the signal over the defect, > 0; 0.0 for a good part."""
+
+
+class Line:
+    """Parts that pass under a camera, one after the other.
+
+    mode: "camera" (8-bit gray, a milled plate on a belt) or "xray" (16-bit, a casting before a flat detector).
+    size: width and height of a frame, pixels.
+    defect_rate: share of the parts that are bad, 0..1/(2 · min_gap_parts + 1).
+    frames_per_part: successive frames that show the same part, with vibration and fresh noise.
+    good_frames: the parts in these first frames are all good, for calibration.
+    min_gap_parts: at least so many good parts lie between two bad ones.
+    """
+
+    def __init__(
+        self,
+        mode: str = "camera",
+        *,
+        seed: int = 0,
+        size: int = 512,
+        defect_rate: float = 0.05,
+        frames_per_part: int = 4,
+        good_frames: int = 0,
+        min_gap_parts: int = 2,
+    ) -> None:
+        if mode not in SCENES:
+            raise ValueError(f"simulator mode is {mode!r}, wanted one of {', '.join(SCENES)}")
+        if size < 64 or frames_per_part < 1 or good_frames < 0 or min_gap_parts < 0 or seed < 0:
+            raise ValueError(
+                f"simulator got size {size}, frames_per_part {frames_per_part}, good_frames {good_frames}, "
+                f"min_gap_parts {min_gap_parts}, seed {seed}; wanted size ≥ 64, frames_per_part ≥ 1 and none below 0"
+            )
+        self.mode = mode
+        self.seed = seed
+        self.frames_per_part = frames_per_part
+        self.good_parts = -(-good_frames // frames_per_part)
+        self._min_gap_parts = min_gap_parts
+        self._candidate_share = _candidate_share(defect_rate, min_gap_parts)
+        self._scene = SCENES[mode](size)
+        self._composed: tuple[int, Float] | None = None
+        self._defect: tuple[int, Defect, float] | None = None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The defects that this line knows."""
+        return self._scene.kinds
+
+    @property
+    def size(self) -> int:
+        """Width and height of a frame, pixels."""
+        return self._scene.size
+
+    def part(self, index: int) -> Part:
+        """Work out part `index`: good or bad, and where it lies."""
+        rng = self._rng(PLACE, index)
+        pose = self._scene.draw_pose(rng)
+        kind = self.kinds[int(rng.integers(len(self.kinds)))] if self._is_defective(index) else None
+        return Part(index, kind, pose)
+
+    def truth(self, frame_index: int) -> Truth:
+        """Work out what frame `frame_index` shows, without drawing it."""
+        part = self.part(frame_index // self.frames_per_part)
+        if part.kind is None:
+            return Truth(part.index)
+        x, y, width, height = cv2.boundingRect(self.mask(frame_index)[:, :, 0])
+        return Truth(part.index, part.kind, x, y, width, height, self._defect_of(part)[1])
+
+    def mask(self, frame_index: int) -> NDArray[np.uint8]:
+        """Mark the defect of frame `frame_index`: uint8 [H, W, 1], 255 on the defect and 0 elsewhere."""
+        part = self.part(frame_index // self.frames_per_part)
+        if part.kind is None:
+            return np.zeros((self.size, self.size, 1), np.uint8)
+        placed = self._scene.place(self._defect_of(part)[0].mask, part.pose)
+        return (self._vibrate(placed, frame_index) > 0.5).astype(np.uint8)[:, :, None] * 255
+
+    def render(self, frame_index: int) -> tuple[Image, Truth]:
+        """Draw frame `frame_index`: image [H, W, 1], uint8 (camera) or uint16 (xray), and what it really shows."""
+        return self.image(frame_index), self.truth(frame_index)
+
+    def image(self, frame_index: int) -> Image:
+        """Draw frame `frame_index`: [H, W, 1], uint8 (camera) or uint16 (xray)."""
+        scene = self._compose(frame_index // self.frames_per_part)
+        return self._scene.expose(self._vibrate(scene, frame_index), self._rng(NOISE, frame_index))
+
+    def _compose(self, index: int) -> Float:
+        if self._composed is None or self._composed[0] != index:
+            part = self.part(index)
+            defect = None if part.kind is None else self._defect_of(part)[0]
+            self._composed = index, self._scene.compose(part.pose, defect)
+        return self._composed[1]
+
+    def _defect_of(self, part: Part) -> tuple[Defect, float]:
+        if self._defect is None or self._defect[0] != part.index:
+            assert part.kind is not None
+            defect = self._scene.draw_defect(part.kind, self._rng(DEFECT, part.index))
+            self._defect = part.index, defect, self._scene.contrast(defect)
+        return self._defect[1], self._defect[2]
+
+    def _vibrate(self, scene: Float, frame_index: int) -> Float:
+        shift_x, shift_y = self._rng(VIBRATION, frame_index).normal(0.0, self._scene.vibration_pixels, 2)
+        return self._scene.shake(scene, float(shift_x), float(shift_y))
+
+    def _is_defective(self, index: int) -> bool:
+        """Thin the candidates to those that come first in their neighbourhood (a Matérn hard-core process, type II)."""
+        if index < self.good_parts:
+            return False
+        mine = self._lot(index)
+        neighbours = range(max(0, index - self._min_gap_parts), index + self._min_gap_parts + 1)
+        return mine < self._candidate_share and all(self._lot(other) > mine for other in neighbours if other != index)
+
+    def _lot(self, index: int) -> float:
+        return float(self._rng(PLAN, index).random())
+
+    def _rng(self, purpose: int, index: int) -> np.random.Generator:
+        return np.random.default_rng((self.seed, list(SCENES).index(self.mode), purpose, index))
+
+
+def _candidate_share(defect_rate: float, min_gap_parts: int) -> float:
+    """Find the share of candidates that leaves `defect_rate` after the thinning in `_is_defective`.
+
+    A candidate at lot u stays where its K − 1 neighbours drew more: ∫₀ᵖ (1 − u)^(K−1) du = (1 − (1 − p)^K) / K.
+
+    >>> _candidate_share(0.25, 0)
+    0.25
+    >>> round(_candidate_share(0.1, 2), 6)
+    0.129449
+    """
+    parts = 2 * min_gap_parts + 1
+    if not 0.0 <= defect_rate <= 1.0 / parts:
+        raise ValueError(
+            f"defect rate is {defect_rate}, wanted 0 to {1.0 / parts:.3f} with {min_gap_parts} good parts between bad"
+        )
+    return float(1.0 - (1.0 - parts * defect_rate) ** (1.0 / parts))

@@ -1,0 +1,34 @@
+"""A threshold from pictures of single parts, as `inspectd evaluate` needs it: the agent's own calibration, no clock."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.core.errors import Permanent
+from calibration import Budget, CalibrationError, Rule, calibrate
+from calibration.threshold import LEAST_FRAMES
+from engines.evaluation.evaluate import Calibrator
+
+
+def part_calibrator(false_alarms: str) -> Calibrator:
+    """Calibrate to a budget such as "1 per 1000 parts"; finds none from fewer scores than a calibration takes.
+
+    Raises Permanent for a budget per time: pictures have no clock.
+    """
+    try:
+        budget = Budget.parse(false_alarms)
+    except CalibrationError as error:
+        raise Permanent(str(error)) from None
+    if budget.per_frames is None:
+        raise Permanent(f"false-alarm budget: got {false_alarms!r}, wanted one in parts, such as '1 per 1000 parts'")
+
+    def calibrated(scores: NDArray[np.float32]) -> float | None:
+        if len(scores) < LEAST_FRAMES:
+            return None
+        try:
+            return calibrate(scores, frames_per_second=1.0, budget=budget, rule=Rule(k=1, n=1)).value
+        except CalibrationError:
+            return None
+
+    return calibrated

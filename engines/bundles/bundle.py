@@ -1,0 +1,308 @@
+"""The model bundle on disk: a directory whose manifest names every other file with its sha256.
+
+A bundle is data, never code: JSON, ONNX, NumPy archives without pickle, a picture. `read_bundle` trusts nothing that
+it has not checked, because a bundle may come over a network or on a stick: every file is hashed, nothing may be
+missing, added or linked from elsewhere, and an ONNX graph may not point at a file of its own choosing
+(`engines.bundles.external_data`). Who wants to know where it comes from has it signed (`engines.bundles.signing`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import shutil
+import stat
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from engines.bundles.external_data import OnnxFormatError, external_data
+from engines.bundles.manifest import (
+    SCHEMA,
+    Geometry,
+    Manifest,
+    Normalisation,
+    RecipeRecord,
+    ScoreSummary,
+    Tolerance,
+    TrainingRecord,
+)
+from engines.bundles.signing import SIGNATURE, TrustedKey, verify
+from engines.errors import BundleError
+
+__all__ = [
+    "MANIFEST",
+    "MODEL",
+    "MODEL_FP16",
+    "REFERENCE",
+    "REPORT",
+    "SCHEMA",
+    "WEIGHTS",
+    "Bundle",
+    "Frames",
+    "Geometry",
+    "Manifest",
+    "Normalisation",
+    "RecipeRecord",
+    "Reference",
+    "ScoreSummary",
+    "Tolerance",
+    "TrainingRecord",
+    "check_replaceable",
+    "read_bundle",
+    "write_bundle",
+]
+
+MANIFEST = "manifest.json"
+MODEL = "model.onnx"
+MODEL_FP16 = "model-fp16.onnx"
+REFERENCE = "reference.npz"
+WEIGHTS = "weights.npz"
+REPORT = "report.png"
+
+REQUIRED = (MODEL, MODEL_FP16, REFERENCE)
+OPTIONAL = (WEIGHTS, REPORT)
+
+# A manifest of ours is about 2 kB; whatever is a thousand times that is not one, and is not worth parsing.
+MAX_MANIFEST_BYTES = 2_000_000
+
+Frames = NDArray[np.uint8] | NDArray[np.uint16]
+"""Pictures of one geometry, [N, H, W, C]."""
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A few good frames with the answers that an engine must give."""
+
+    frames: Frames
+    """[N, H, W, C]."""
+    score: NDArray[np.float32]
+    """[N]."""
+    heatmap: NDArray[np.float32]
+    """[N, h, w]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle that has been verified."""
+
+    path: Path
+    """Its directory."""
+    manifest: Manifest
+    sha256: str
+    """sha256, hex, of `manifest.json`, which names every other file by its hash: the identity of the bundle."""
+    signed_by: str | None = None
+    """Fingerprint of the trusted key that signed it; None where nobody asked."""
+
+    @property
+    def geometry(self) -> Geometry:
+        """Size and kind of the frames that the model takes."""
+        return self.manifest.geometry
+
+    @property
+    def heatmap_shape(self) -> tuple[int, int]:
+        """Rows and columns of a heatmap."""
+        return self.manifest.heatmap_shape
+
+    def file(self, name: str) -> Path:
+        """Path of one of the bundle's files; BundleError where the manifest does not list it."""
+        if name not in self.manifest.files:
+            raise BundleError(
+                f"{self.path}: no {name} in this bundle (it has {', '.join(sorted(self.manifest.files))})"
+            )
+        return self.path / name
+
+    def reference(self) -> Reference:
+        """Load the reference frames and their answers."""
+        return _read_reference(self)
+
+
+def read_bundle(path: Path | str, *, trusted: Sequence[TrustedKey] | None = None) -> Bundle:
+    """Read a bundle and verify every file of it; BundleError, one line, where anything is not as the manifest says.
+
+    With `trusted`, nothing of it is believed, the manifest first, unless one of these keys has signed it.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing"
+        raise BundleError(f"{folder}: found {found}, wanted a bundle directory with {MANIFEST}")
+    raw = _read_manifest_bytes(folder)
+    signed_by = None if trusted is None else verify(folder, raw, trusted).fingerprint
+    manifest = _parse_manifest(folder, raw)
+    _check_names(folder, manifest)
+    for name, wanted in manifest.files.items():
+        _check_file(folder / name, wanted)
+    bundle = Bundle(folder, manifest, hashlib.sha256(raw).hexdigest(), signed_by)
+    _read_reference(bundle)
+    return bundle
+
+
+def write_bundle(path: Path | str, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
+    """Write a bundle in one go: it is complete at `path`, or what was there before still is.
+
+    Takes the manifest without hashes and the content of every other file by name. Replaces a bundle that is already
+    there and refuses to replace anything else. Returns the bundle, read back and verified. It is not signed, whatever
+    was there before: its manifest is new.
+    """
+    target = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a link that is to be refused
+    check_replaceable(target)
+    for name in files:
+        if not _FILE_NAME.match(name) or name in (MANIFEST, SIGNATURE):
+            raise BundleError(f"{name!r} cannot be a file of a bundle")
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
+    sealed = manifest.model_copy(update={"files": hashes})
+    content = {**files, MANIFEST: (sealed.model_dump_json(by_alias=True, indent=2) + "\n").encode()}
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _write_and_swap(target, content)
+    except OSError as error:
+        raise BundleError(f"{target}: cannot write the bundle ({error.strerror or error})") from error
+    return read_bundle(target)
+
+
+def write_lean_copy(bundle: Bundle, out: Path | str) -> Bundle:
+    """Write what a device needs of a bundle to `out`: the graphs, and two reference frames of those that there are.
+
+    No weights for PyTorch and no training report, which is half the size. The two frames are the first and the last,
+    which training sorts from the quietest to the busiest.
+    """
+    reference = bundle.reference()
+    ends = [0, len(reference.score) - 1]
+    few = Reference(reference.frames[ends], reference.score[ends], reference.heatmap[ends])
+    files = {name: (bundle.path / name).read_bytes() for name in REQUIRED}
+    return write_bundle(out, bundle.manifest, {**files, REFERENCE: reference_archive(few)})
+
+
+def reference_archive(reference: Reference) -> bytes:
+    """Reference frames as the bytes of a compressed `.npz`."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, frames=reference.frames, score=reference.score, heatmap=reference.heatmap)
+    return buffer.getvalue()
+
+
+def check_replaceable(target: Path) -> None:
+    """Raise BundleError where something stands at `target` that is neither a bundle nor an empty directory."""
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise BundleError(f"{target}: exists and is not a bundle; it stays as it is")
+    if target.is_dir() and any(target.iterdir()):
+        try:
+            _parse_manifest(target, _read_manifest_bytes(target))
+        except BundleError:
+            raise BundleError(f"{target}: exists and is not a bundle; it stays as it is") from None
+
+
+def _read_manifest_bytes(folder: Path) -> bytes:
+    path = folder / MANIFEST
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        raise BundleError(f"{folder}: no {MANIFEST}, so this is not a bundle") from None
+    if not stat.S_ISREG(mode):
+        raise BundleError(f"{path}: a link or special file, wanted a plain file")
+    if path.stat().st_size > MAX_MANIFEST_BYTES:
+        raise BundleError(f"{path}: {path.stat().st_size} bytes, wanted at most {MAX_MANIFEST_BYTES}")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _parse_manifest(folder: Path, raw: bytes) -> Manifest:
+    try:
+        return Manifest.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        if place == "schema":
+            raise BundleError(f"{folder}: schema {first['input']!r}, this version reads {SCHEMA!r}") from None
+        raise BundleError(f"{folder / MANIFEST}: {place}: {first['msg']}".replace("\n", " ")) from None
+
+
+def _check_names(folder: Path, manifest: Manifest) -> None:
+    listed = set(manifest.files)
+    for name in sorted(listed):
+        if not _FILE_NAME.match(name):
+            raise BundleError(f"{folder}: file name {name!r} in the manifest, wanted a plain name inside the bundle")
+    for name in REQUIRED:
+        if name not in listed:
+            raise BundleError(f"{folder}: the manifest lists no {name}")
+    unknown = listed - set(REQUIRED) - set(OPTIONAL)
+    if unknown:
+        raise BundleError(f"{folder}: the manifest lists {min(unknown)!r}, which no bundle has")
+    present = {entry.name for entry in folder.iterdir()} - {MANIFEST, SIGNATURE}
+    if present - listed:
+        raise BundleError(f"{folder}: {min(present - listed)!r} is not in the manifest")
+    if listed - present:
+        raise BundleError(f"{folder}: {min(listed - present)} is missing")
+
+
+def _check_file(path: Path, wanted: str) -> None:
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise BundleError(f"{path}: a link or special file, wanted a plain file")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror or error})") from None
+    got = hashlib.sha256(content).hexdigest()
+    if got != wanted:
+        raise BundleError(f"{path}: altered (sha256 {got[:12]}…, the manifest says {wanted[:12]}…)")
+    if path.suffix == ".onnx":
+        _check_onnx(path, content)
+
+
+def _check_onnx(path: Path, content: bytes) -> None:
+    try:
+        location = external_data(content)
+    except OnnxFormatError as error:
+        raise BundleError(f"{path}: not an ONNX model ({error})") from None
+    if location is not None:
+        raise BundleError(f"{path}: keeps weights in another file ({location!r}), wanted all of them inside")
+
+
+def _read_reference(bundle: Bundle) -> Reference:
+    path = bundle.path / REFERENCE
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            reference = Reference(archive["frames"], archive["score"], archive["heatmap"])
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise BundleError(f"{path}: not a set of reference frames ({' '.join(str(error).split())})") from None
+    count = len(reference.frames)
+    got = (reference.frames.shape, reference.frames.dtype, reference.score.shape, reference.heatmap.shape)
+    geometry = bundle.geometry
+    wanted = ((count, *geometry.shape), geometry.dtype, (count,), (count, *bundle.heatmap_shape))
+    if got != wanted or count == 0:
+        raise BundleError(f"{path}: holds {got}, wanted {wanted} with at least one frame")
+    return reference
+
+
+def _write_and_swap(target: Path, content: Mapping[str, bytes]) -> None:
+    """Write beside the target, then rename: only between two renames of directories is there no bundle."""
+    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        new = staging / "new"
+        new.mkdir(mode=0o755)
+        for name, data in content.items():
+            _write_durably(new / name, data)
+        if target.exists():
+            target.rename(staging / "old")
+        new.rename(target)
+    finally:
+        if (staging / "old").exists() and not target.exists():
+            (staging / "old").rename(target)
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,68 @@
+"""PyTorch on the CPU: slow, and the yardstick for every other engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.bundles.bundle import WEIGHTS, Bundle, Frames
+from engines.errors import BundleError, EngineError
+from engines.runtime.engine import Engine
+
+if TYPE_CHECKING:
+    from engines.recipes.scorer import Scorer
+
+
+class TorchEngine(Engine):
+    """Runs the networks themselves, built by the bundle's recipe and filled from `weights.npz`.
+
+    PyTorch knows the number of threads per process only, so `threads` holds for everything else in it too.
+    """
+
+    name = "torch"
+
+    def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
+        super().__init__(bundle)
+        try:
+            import torch
+        except ImportError as error:
+            raise EngineError("torch engine: PyTorch is not installed (pip install 'inspectd[train]')") from error
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self._scorer: Scorer | None = load_scorer(bundle)
+        self.detail = f"PyTorch {torch.__version__}, CPU"
+
+    def _score(self, frames: Frames) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        import torch
+
+        scorer = self._scorer
+        if scorer is None:
+            raise EngineError(f"{self.name} engine: already closed")
+        with torch.inference_mode():
+            score, heatmap = scorer(torch.from_numpy(frames.copy()))
+        return score.numpy(), heatmap.numpy()
+
+    def _close(self) -> None:
+        self._scorer = None
+
+
+def load_scorer(bundle: Bundle) -> Scorer:
+    """Build the bundle's scoring module and fill it with its weights; BundleError where they do not belong together."""
+    import torch
+
+    from engines.recipes.recipe import find_recipe
+
+    manifest = bundle.manifest
+    recipe = find_recipe(manifest.recipe.name)
+    networks = recipe.networks(manifest.geometry, **manifest.recipe.options)
+    scorer = recipe.scorer(networks, manifest.normalisation)
+    path = bundle.file(WEIGHTS)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            state = {name: torch.from_numpy(archive[name]) for name in archive.files}
+        scorer.load_state_dict(state)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise BundleError(f"{path}: {' '.join(str(error).split())[:200]}") from None
+    return scorer.eval()

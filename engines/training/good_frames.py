@@ -1,0 +1,271 @@
+"""Good images, read once and held in memory at the model's size; what cannot be used is counted and named."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from engines.bundles.bundle import Frames, Geometry, Normalisation
+from engines.errors import ImageError, TrainingError
+from engines.images.preprocessing import Image, fit, list_images, read_image
+from engines.networks.ganomaly import check_size
+from engines.recipes.scorer import Normalise
+
+Progress = Callable[[float, str], None]
+"""Called with the share that is done, 0 … 1, and what is going on."""
+
+# 4 GiB: room for 65,000 frames of 256×256 in 8 bits beside everything else on an 8 GiB machine.
+DEFAULT_MAX_BYTES = 4 * 2**30
+
+# Fewer good images than this cannot show how good parts differ; said as a warning, training goes on.
+FEW_IMAGES = 50
+
+# Held-out frames need not be more than this to tell which state is better.
+_MAX_HELD_OUT = 512
+_HELD_OUT_SHARE = 0.15
+
+# The automatic size. Steps of 16 are what every recipe takes; 256 is what two cores score 50 times a second.
+_MULTIPLE = 16
+_LONGEST_SIDE = 256
+_SHORTEST_SIDE = 32
+
+# Pictures that the automatic size shrinks by more than this may lose their smallest defects; said as a warning.
+# Circuit boards of 640 pixels with defects of ten: overlap of heat and defect (PRO) 0.75 at 256, 0.89 at 640.
+_MUCH_SMALLER = 2.0
+
+# Two images count as the same when they differ less than this share of the usual difference between two of the set.
+_DUPLICATE_SHARE = 0.02
+_THUMBNAIL = 24
+
+
+@dataclass(frozen=True, slots=True)
+class GoodFrames:
+    """The good images of one training."""
+
+    geometry: Geometry
+    frames: Frames
+    """[N, H, W, C] in the geometry's dtype."""
+    paths: tuple[Path, ...]
+    """The file of each frame."""
+    skipped: tuple[str, ...]
+    """One line for each file that was not used."""
+    warnings: tuple[str, ...]
+    """What a technician should know of these images, a line each."""
+
+
+def automatic_size(height: int, width: int) -> tuple[int, int]:
+    """Choose the model's input for pictures of this size: (height, width), multiples of 16.
+
+    The longest side is rounded up to a multiple of 16, 256 at most; the shape of the picture is kept.
+
+    >>> automatic_size(28, 28), automatic_size(100, 100), automatic_size(480, 640)
+    ((32, 32), (112, 112), (192, 256))
+    """
+    longest = max(height, width)
+    scale = min(_MULTIPLE * -(-longest // _MULTIPLE), _LONGEST_SIDE) / longest
+    high, wide = (max(_SHORTEST_SIDE, _MULTIPLE * round(side * scale / _MULTIPLE)) for side in (height, width))
+    return high, wide
+
+
+def load_good_frames(
+    images: Path | str | Sequence[Path],
+    size: tuple[int, int] | None,
+    *,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    progress: Progress | None = None,
+) -> GoodFrames:
+    """Read the images of a folder, or those of a list, at `size` (height, width); None: as `automatic_size` has it.
+
+    Bit depth and colour are those of most files; files of another depth are skipped, as are unreadable ones. Raises
+    TrainingError, one line, where fewer than two images are left or they need more than `max_bytes` of memory.
+    """
+    paths = _paths(images)
+    lost: tuple[str, ...] = ()
+    if size is None:
+        own = _shape_of_first(paths)
+        size = automatic_size(*own)
+        lost = _shrinking(own, size)
+    check_size(*size)
+    shrunk, skipped = _read_all(paths, size, max_bytes, progress)
+    if len(shrunk) < 2:
+        reason = f"; {skipped[0]}" if skipped else ""
+        raise TrainingError(f"{_where(images)}: {len(shrunk)} usable of {len(paths)} images, wanted at least 2{reason}")
+    geometry = _geometry([image for _, image in shrunk], size)
+    kept = [(path, image) for path, image in shrunk if image.dtype == geometry.dtype]
+    skipped += [
+        f"{path}: {image.dtype.itemsize * 8} bits per sample, most images here have {geometry.bit_depth}"
+        for path, image in shrunk
+        if image.dtype != geometry.dtype
+    ]
+    frames: Any = np.stack([fit(image, geometry) for _, image in kept])
+    if len(kept) < 2:
+        raise TrainingError(f"{_where(images)}: 1 usable image of {geometry.bit_depth} bits, wanted at least 2")
+    warnings = (*lost, *_warnings(frames, skipped))
+    return GoodFrames(geometry, frames, tuple(path for path, _ in kept), tuple(skipped), warnings)
+
+
+def split(count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Divide `count` ≥ 2 frames into (trained on, held out), both sorted; 15 % are held out, at least one, at most 512.
+
+    >>> [part.tolist() for part in split(8, seed=0)]
+    [[0, 1, 3, 4, 5, 6, 7], [2]]
+    """
+    held_out = min(max(1, round(count * _HELD_OUT_SHARE)), _MAX_HELD_OUT)
+    order = np.random.default_rng(seed).permutation(count)
+    return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+
+class NormalisedFrames(Dataset[Tensor]):
+    """Frames as the networks take them; whole batches are fetched and normalised at once."""
+
+    def __init__(self, frames: Frames, normalisation: Normalisation) -> None:
+        self._frames = frames
+        self._normalise = Normalise(normalisation)
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """One frame [C, H, W], float32."""
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> Tensor:
+        """Frames [B, C, H, W], float32: what `DataLoader` asks for where it is offered."""
+        batch: Tensor = self._normalise(torch.from_numpy(self._frames[np.asarray(indices)]))
+        return batch
+
+
+def in_batches(frames: NormalisedFrames, size: int) -> Iterator[Tensor]:
+    """Yield all frames in order, [B, C, H, W] float32 with B ≤ `size`."""
+    for start in range(0, len(frames), size):
+        yield frames.__getitems__(range(start, min(start + size, len(frames))))
+
+
+def _paths(images: Path | str | Sequence[Path]) -> list[Path]:
+    if not isinstance(images, (str, Path)):
+        return [Path(path) for path in images]
+    try:
+        paths = list_images(images)
+    except ImageError as error:
+        raise TrainingError(str(error)) from None
+    if not paths:
+        raise TrainingError(
+            f"{images}: no images in this folder, wanted PNG, JPEG, TIFF, BMP or DICOM files of good parts"
+        )
+    return paths
+
+
+def _shape_of_first(paths: Sequence[Path]) -> tuple[int, int]:
+    """Height and width of the first image that can be read, so that nothing is read twice but this one."""
+    for path in paths:
+        with suppress(ImageError):
+            height, width = read_image(path).shape[:2]
+            return height, width
+    return _SHORTEST_SIDE, _SHORTEST_SIDE
+
+
+def _where(images: Path | str | Sequence[Path]) -> str:
+    return str(images) if isinstance(images, (str, Path)) else "the list of images"
+
+
+def _read_all(
+    paths: Sequence[Path], size: tuple[int, int], max_bytes: int, progress: Progress | None
+) -> tuple[list[tuple[Path, Image]], list[str]]:
+    """Read every file and shrink it to `size` at once, channels and depth as the file has them."""
+    shrunk: list[tuple[Path, Image]] = []
+    skipped: list[str] = []
+    held_bytes = 0
+    for index, path in enumerate(paths):
+        try:
+            image = _shrink(read_image(path), size)
+        except ImageError as error:
+            skipped.append(str(error))
+            continue
+        held_bytes += image.nbytes
+        if held_bytes > max_bytes:
+            raise TrainingError(
+                f"{len(paths)} images of {size[1]}×{size[0]} need more than {max_bytes / 2**30:.1f} GiB of memory, "
+                f"wanted at most about {max(1, len(shrunk))} images, or a smaller size"
+            )
+        shrunk.append((path, image))
+        if progress is not None:
+            progress((index + 1) / len(paths), "reading images")
+    return shrunk, skipped
+
+
+def _shrink(image: Image, size: tuple[int, int]) -> Image:
+    gray = image.shape[2] == 1
+    own = Geometry(*size, 1 if gray else 3, 8 if image.dtype == np.uint8 else 16, "GRAY" if gray else "BGR")
+    return fit(image, own)
+
+
+def _geometry(images: Sequence[Image], size: tuple[int, int]) -> Geometry:
+    """Bit depth of most images; colour where most are, and gray where colour files hold gray pictures."""
+    depth = Counter(image.dtype.itemsize * 8 for image in images).most_common(1)[0][0]
+    coloured = sum(image.shape[2] == 3 and bool(np.ptp(image, axis=2).any()) for image in images)
+    colour = coloured > len(images) / 2
+    return Geometry(*size, 3 if colour else 1, 16 if depth == 16 else 8, "BGR" if colour else "GRAY")
+
+
+def _shrinking(own: tuple[int, int], size: tuple[int, int]) -> tuple[str, ...]:
+    (high, wide), (height, width) = own, size
+    times = max(own) / max(size)
+    if times <= _MUCH_SMALLER:
+        return ()
+    return (
+        f"images of {wide}×{high} are shrunk to {width}×{height}: a defect of 10 pixels has {10 / times:.0f} then; "
+        "a larger --size keeps more of it, and takes longer to score",
+    )
+
+
+def _warnings(frames: Frames, skipped: Sequence[str]) -> tuple[str, ...]:
+    found = []
+    if skipped:
+        found.append(f"{len(skipped)} files could not be used; the first: {skipped[0]}")
+    if len(frames) < FEW_IMAGES:
+        found.append(
+            f"{len(frames)} good images are few, wanted at least {FEW_IMAGES}: the model will know little of good parts"
+        )
+    duplicates = count_near_duplicates(frames)
+    if duplicates:
+        found.append(f"{duplicates} of {len(frames)} images nearly equal another one and teach nothing new")
+    return tuple(found)
+
+
+def count_near_duplicates(frames: Frames) -> int:
+    """Count frames that equal an earlier one, or all but equal it measured by how frames of this set usually differ.
+
+    Compared as 24×24 thumbnails, root mean square; frames that are alike because the line is steady are not duplicates.
+
+    >>> noise = np.random.default_rng(0).integers(0, 255, (4, 32, 32, 1)).astype(np.uint8)
+    >>> count_near_duplicates(np.concatenate([noise, noise[:1] + 1]))
+    1
+    """
+    import cv2
+
+    hashes = Counter(hashlib.sha256(frame.tobytes()).digest() for frame in frames)
+    exact = sum(count - 1 for count in hashes.values())
+    size = (_THUMBNAIL, _THUMBNAIL)
+    means = [cv2.resize(frame.mean(axis=2, dtype=np.float32), size, interpolation=cv2.INTER_AREA) for frame in frames]
+    thumbnails = np.stack(means).reshape(len(frames), -1).astype(np.float64)
+    thumbnails -= thumbnails.mean(axis=0)
+    sample = thumbnails[:: max(1, len(thumbnails) // 500)]
+    usual = np.sqrt(2 * np.mean(np.square(sample - sample.mean(axis=0))))
+    limit = (usual * _DUPLICATE_SHARE) ** 2 * thumbnails.shape[1]
+    squares = np.square(thumbnails).sum(axis=1)
+    near = 0
+    for index in range(1, len(thumbnails)):
+        distances = squares[:index] + squares[index] - 2 * thumbnails[:index] @ thumbnails[index]
+        near += bool(distances.min() < limit)
+    return max(exact, near)

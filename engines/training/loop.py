@@ -1,0 +1,185 @@
+"""One training: good frames in, the best state out. The loop and what is kept; `engines.training.train` is the way
+in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from engines.errors import TrainingError
+from engines.recipes.recipe import Option, Recipe
+from engines.recipes.scorer import normalisation_of
+from engines.training.good_frames import GoodFrames, NormalisedFrames, Progress, in_batches, split
+from engines.training.packing import History, Stopped, Trained, frames_to_score
+from engines.training.time_budget import Budget
+
+# The held-out frames are looked at once an epoch, which costs 5 % of it (15 % of the frames, forward only), but not
+# more often than this: keeping a state copies all weights.
+_LEAST_STEPS_BETWEEN_CHECKS = 10
+
+# Training frames that running statistics are brought up to date with before each look.
+_REFRESH_FRAMES = 256
+
+
+class Job:
+    """One training: frames, learner, and the best state so far."""
+
+    def __init__(
+        self,
+        fabric: Any,
+        recipe: Recipe,
+        good: GoodFrames,
+        *,
+        seed: int,
+        options: dict[str, Option],
+        clock: Callable[[], float],
+    ) -> None:
+        self._fabric, self._recipe, self._good = fabric, recipe, good
+        self._seed, self._options, self._clock = seed, options, clock
+        trained_on, held_out = split(len(good.frames), seed)
+        self._train_frames, self._held_out_frames = good.frames[trained_on], good.frames[held_out]
+        self._train_paths = tuple(good.paths[index] for index in trained_on)
+        self._normalisation = normalisation_of(self._train_frames)
+        self._networks = recipe.networks(good.geometry, **options)
+        self._learner = recipe.learner(self._networks, good.geometry)
+        self._learner.setup(fabric)
+        self._batch_size = recipe.batch_size(good.geometry)
+        self._loader = self._training_loader()
+        self._check_every = max(_LEAST_STEPS_BETWEEN_CHECKS, len(self._loader))
+        self._history = History()
+        self._best_loss = float("inf")
+        self._best_step = 0
+        self._best_state: dict[str, Tensor] | None = None
+        self._steps = 0
+        self._refreshed_with = 0
+
+    def run(self, budget: Budget, tell: Progress) -> Stopped:
+        """Train until the budget is used up, or somebody presses Ctrl-C; TrainingError where nothing came of it."""
+        stopped: Stopped = "finished"
+        try:
+            self._loop(budget, tell)
+        except KeyboardInterrupt:
+            stopped = "interrupted"
+        if self._best_state is None:
+            self._look_at_what_there_is(budget.step)
+        self._steps = budget.step
+        return stopped
+
+    def trained(self, name: str, date: str, stopped: Stopped, elapsed: Callable[[], float]) -> Trained:
+        """Hand over the best state with everything that the bundle is made of."""
+        assert self._best_state is not None
+        self._networks.load_state_dict(self._best_state)
+        return Trained(
+            name=name,
+            recipe=self._recipe,
+            options=self._options,
+            geometry=self._good.geometry,
+            normalisation=self._normalisation,
+            networks=self._networks.cpu(),
+            train_frames=self._train_frames,
+            train_paths=self._train_paths,
+            held_out_frames=self._held_out_frames,
+            history=self._history,
+            date=date,
+            seed=self._seed,
+            steps=self._steps,
+            kept_step=self._best_step,
+            epochs=self._steps / max(1, len(self._loader)),
+            skipped=len(self._good.skipped),
+            stopped=stopped,
+            warnings=self._good.warnings,
+            elapsed=elapsed,
+        )
+
+    def _loop(self, budget: Budget, tell: Progress) -> None:
+        batches = self._endless_batches()
+        while True:
+            used_up, progress = self._agreed(budget)
+            if used_up:
+                break
+            self._history.note(self._learner.step(next(batches), progress))
+            budget.advance()
+            if budget.step % self._check_every == 0:
+                self._timed_check(budget)
+            tell(budget.share_done, f"training, step {budget.step}")
+        if budget.step % self._check_every:
+            self._check(budget.step)
+
+    def _agreed(self, budget: Budget) -> tuple[bool, float]:
+        """Whether to end, and the progress: every process goes by the first one's clock."""
+        mine = budget.used_up and budget.step > 0, budget.progress
+        if self._fabric.world_size == 1:
+            return mine
+        agreed: tuple[bool, float] = self._fabric.broadcast(mine)
+        return agreed
+
+    def _timed_check(self, budget: Budget) -> None:
+        """Check; the first check also tells how long the last one and scoring for the bundle will take."""
+        started = self._clock()
+        self._refreshed_with = 0
+        self._check(budget.step)
+        if budget.step == self._check_every:
+            seconds = self._clock() - started
+            seconds_a_frame = seconds / (len(self._held_out_frames) + self._refreshed_with)
+            later = frames_to_score(len(self._train_frames), len(self._held_out_frames))
+            budget.set_aside(seconds + later * seconds_a_frame)
+
+    def _check(self, step: int) -> None:
+        """Look at the held-out frames and keep the state where it is the best so far."""
+        self._learner.refresh(self._refresh_batches())
+        frames = NormalisedFrames(self._held_out_frames, self._normalisation)
+        total = 0.0
+        for batch in in_batches(frames, self._batch_size):
+            total += self._learner.held_out_loss(batch.to(self._fabric.device)) * len(batch)
+        loss = total / len(frames)
+        self._history.check(step, loss)
+        if loss < self._best_loss:
+            self._best_loss = loss
+            self._keep(step)
+
+    def _keep(self, step: int) -> None:
+        # Copied first, assigned in one go: Ctrl-C in between leaves the state before.
+        state = {name: value.detach().cpu().clone() for name, value in self._networks.state_dict().items()}
+        self._best_state, self._best_step = state, step
+
+    def _look_at_what_there_is(self, step: int) -> None:
+        """Stopped before a state could be kept: the state as it is, if it is any good."""
+        if step == 0:
+            raise TrainingError("stopped before the first step, nothing was learned and nothing written")
+        self._check(step)
+        if self._best_state is None:
+            raise TrainingError(f"the losses are not finite after {step} steps: training diverged, nothing was written")
+
+    def _training_loader(self) -> Any:
+        processes = self._fabric.world_size
+        batch_size = min(max(1, self._batch_size // processes), -(-len(self._train_frames) // processes))
+        loader: DataLoader[Tensor] = DataLoader(
+            NormalisedFrames(self._train_frames, self._normalisation),
+            batch_size=batch_size,
+            shuffle=True,
+            drop_last=True,
+            generator=torch.Generator().manual_seed(self._seed),
+            collate_fn=_as_it_is,
+        )
+        return self._fabric.setup_dataloaders(loader)
+
+    def _refresh_batches(self) -> Iterator[Tensor]:
+        """A few training frames, the same every time, spread over all of them."""
+        every = -(-len(self._train_frames) // _REFRESH_FRAMES)
+        frames = NormalisedFrames(self._train_frames[::every], self._normalisation)
+        for batch in in_batches(frames, self._batch_size):
+            self._refreshed_with += len(batch)
+            yield batch.to(self._fabric.device)
+
+    def _endless_batches(self) -> Iterator[Tensor]:
+        while True:
+            yield from self._loader
+
+
+def _as_it_is(batch: Any) -> Any:
+    """Keep what `__getitems__` made: a whole batch."""
+    return batch

@@ -1,0 +1,233 @@
+"""From a trained state to a bundle: score the good frames, export both graphs, draw the report, write it all."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from engines.bundles.bundle import (
+    MODEL,
+    MODEL_FP16,
+    REFERENCE,
+    REPORT,
+    WEIGHTS,
+    Bundle,
+    Frames,
+    Geometry,
+    Manifest,
+    Normalisation,
+    RecipeRecord,
+    Reference,
+    ScoreSummary,
+    TrainingRecord,
+    reference_archive,
+    write_bundle,
+)
+from engines.export.to_onnx import (
+    absorb_normalisation,
+    agreement,
+    export_onnx,
+    reference_answers,
+    round_to_half,
+    weights_archive,
+)
+from engines.recipes.recipe import Option, Recipe
+from engines.recipes.scorer import Scorer
+from engines.runtime.engine import Scores
+from engines.training.good_frames import NormalisedFrames, Progress, in_batches
+
+Stopped = Literal["finished", "interrupted"]
+
+# Enough to notice a wrong engine on quiet and on busy frames, and small beside the model: eight of 256×256 are 0.5 MB.
+_REFERENCE_FRAMES = 8
+
+# The agreement that a bundle is expected to show, relative; a bundle that falls short is still written, with a warning.
+EXPECTED_AGREEMENT = {MODEL: 1e-4, MODEL_FP16: 1e-2}
+
+# Good frames that a recipe's statistics are taken from at most, and that the report looks for strange ones among.
+_SETTLE_FRAMES, _REPORT_FRAMES = 8192, 512
+# Pixels of the former at most: statistics of every place are taken of all of them at once, in about 1 GB.
+_SETTLE_PIXELS = 1024 * 256 * 256
+
+_BATCH = 32
+
+
+@dataclass(slots=True)
+class History:
+    """Losses as training went."""
+
+    steps: list[int] = field(default_factory=list)
+    """Step of each check."""
+    losses: dict[str, list[float]] = field(default_factory=dict)
+    """Mean training losses since the check before, by name."""
+    held_out: list[float] = field(default_factory=list)
+    """Loss on the held-out good frames at each check."""
+    _sums: dict[str, list[float]] = field(default_factory=dict)
+
+    def note(self, losses: dict[str, float]) -> None:
+        """Take in the losses of one step; a step need not have all of them."""
+        for name, value in losses.items():
+            self._sums.setdefault(name, []).append(value)
+
+    def check(self, step: int, held_out: float) -> None:
+        """Take in the held-out loss and close the interval; a loss that no step of it had is nan there."""
+        self.steps.append(step)
+        self.held_out.append(held_out)
+        before = len(self.steps) - 1
+        for name in {**self.losses, **self._sums}:
+            values = self._sums.get(name, [])
+            series = self.losses.setdefault(name, [math.nan] * before)
+            series.append(sum(values) / len(values) if values else math.nan)
+        self._sums = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A finished training, before it is a bundle."""
+
+    name: str
+    recipe: Recipe
+    options: dict[str, Option]
+    geometry: Geometry
+    normalisation: Normalisation
+    networks: nn.Module
+    """On the CPU, filled with the state that was kept."""
+    train_frames: Frames
+    train_paths: tuple[Path, ...]
+    held_out_frames: Frames
+    history: History
+    date: str
+    seed: int
+    steps: int
+    kept_step: int
+    epochs: float
+    skipped: int
+    stopped: Stopped
+    warnings: tuple[str, ...]
+    elapsed: Callable[[], float]
+    """Seconds since training was asked for."""
+
+
+def pack(out: Path, trained: Trained, tell: Progress) -> Bundle:
+    """Write the bundle of a training to `out`, verified; BundleError where it cannot be written."""
+    from engines.training.report import draw_report
+
+    tell(0.0, "scoring the good images")
+    scorer = _settled(trained)
+    held_out = score_all(scorer, trained.held_out_frames)
+    reference = reference_answers(scorer, _reference_frames(trained, held_out.score))
+    tell(0.2, "exporting FP32")
+    models = {MODEL: export_onnx(scorer, trained.geometry)}
+    tell(0.5, "exporting FP16")
+    models[MODEL_FP16] = export_onnx(scorer, trained.geometry, half=True)
+    agreements = {name: agreement(model, reference) for name, model in models.items()}
+    tell(0.8, "drawing the report")
+    every = -(-len(trained.train_frames) // _REPORT_FRAMES)
+    report = draw_report(trained, scorer, held_out, score_all(scorer, trained.train_frames[::every]), every)
+    files = {
+        **models,
+        REFERENCE: reference_archive(reference),
+        WEIGHTS: weights_archive(scorer),
+        REPORT: report,
+    }
+    bundle = write_bundle(out, _manifest(trained, reference, held_out, agreements), files)
+    tell(1.0, "done")
+    return bundle
+
+
+def frames_to_score(trained_on: int, held_out: int) -> int:
+    """How many frames `pack` sends through the networks, about: what its time grows with."""
+    return min(trained_on, _SETTLE_FRAMES) + min(trained_on, _REPORT_FRAMES) + 2 * held_out
+
+
+def score_all(scorer: Scorer, frames: Frames) -> Scores:
+    """Score frames [N, H, W, C] with the module itself."""
+    parts = [reference_answers(scorer, frames[start : start + _BATCH]) for start in range(0, len(frames), _BATCH)]
+    return Scores(np.concatenate([part.score for part in parts]), np.concatenate([part.heatmap for part in parts]))
+
+
+def _settled(trained: Trained) -> Scorer:
+    """The scoring module, its weights rounded to half precision, so that both graphs hold the very same ones."""
+    absorb_normalisation(trained.networks)
+    round_to_half(trained.networks)
+    scorer = trained.recipe.scorer(trained.networks, trained.normalisation).cpu().eval()
+    count, pixels = len(trained.train_frames), trained.geometry.height * trained.geometry.width
+    frames = trained.train_frames[:: max(-(-count // _SETTLE_FRAMES), -(-count * pixels // _SETTLE_PIXELS))]
+    learned, held_out = (NormalisedFrames(some, trained.normalisation) for some in (frames, trained.held_out_frames))
+    with torch.no_grad():
+        trained.recipe.settle(scorer, in_batches(learned, _BATCH), in_batches(held_out, _BATCH))
+    return scorer
+
+
+def _reference_frames(trained: Trained, scores: NDArray[np.float32]) -> Frames:
+    """Held-out frames from the quietest to the busiest; training frames fill up where few were held out."""
+    count = min(_REFERENCE_FRAMES, len(scores))
+    chosen = np.argsort(scores)[np.linspace(0, len(scores) - 1, count).round().astype(int)]
+    frames = trained.held_out_frames[chosen], trained.train_frames[: _REFERENCE_FRAMES - count]
+    return np.concatenate(frames)
+
+
+def _manifest(trained: Trained, reference: Reference, held_out: Scores, agreements: dict[str, float]) -> Manifest:
+    return Manifest(
+        name=trained.name,
+        geometry=trained.geometry,
+        normalisation=trained.normalisation,
+        heatmap_shape=reference.heatmap.shape[1:],
+        score_kind=trained.recipe.score_kind,
+        recipe=RecipeRecord(name=trained.recipe.name, options=trained.options),
+        training=_record(trained, held_out.score, agreements),
+    )
+
+
+def _record(trained: Trained, scores: NDArray[np.float32], agreements: dict[str, float]) -> TrainingRecord:
+    short = [
+        f"{name} differs from PyTorch by {value:.2g}, wanted at most {EXPECTED_AGREEMENT[name]:g}"
+        for name, value in agreements.items()
+        if not value <= EXPECTED_AGREEMENT[name]
+    ]
+    return TrainingRecord(
+        date=trained.date,
+        seed=trained.seed,
+        seconds=round(trained.elapsed(), 1),
+        steps=trained.steps,
+        kept_step=trained.kept_step,
+        epochs=round(trained.epochs, 2),
+        images_used=len(trained.train_frames),
+        images_held_out=len(trained.held_out_frames),
+        images_skipped=trained.skipped,
+        stopped=trained.stopped,
+        held_out=_summary(scores),
+        warnings=[*trained.warnings, *short],
+        agreement=agreements,
+        versions=_versions(),
+    )
+
+
+def _summary(scores: NDArray[np.float32]) -> ScoreSummary:
+    return ScoreSummary(
+        count=len(scores),
+        minimum=float(scores.min()),
+        median=float(np.median(scores)),
+        p95=float(np.quantile(scores, 0.95)),
+        maximum=float(scores.max()),
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for package in ("inspectd", "torch", "lightning-fabric", "onnx", "onnxruntime", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

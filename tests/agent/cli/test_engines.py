@@ -1,0 +1,226 @@
+"""`inspectd engine …` and `inspectd bench`, and an agent whose wanted engine is refused: as people start them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agent.tools.engine_check import Comparison, Pair
+from calibration import Store
+from engines.bundles.bundle import Bundle, reference_archive, write_bundle, write_lean_copy
+from engines.runtime.choice import Choice, describe_processor, recall, remember, shows_gpu
+from tests.calibration.lines import NOON, heat, picture, scores, window
+from tests.support.broker import Mosquitto, Subscriber, wait_until
+from tests.support.parts import write_parts
+
+SETTINGS = """\
+site = "plant"
+state_directory = "state"
+inference_threads = 1
+[mqtt]
+url = "{url}"
+[cameras.line1]
+bundle = "{bundle}"
+[cameras.line1.source]
+kind = "folder"
+path = "pictures"
+follow = true
+"""
+
+
+def inspectd(*arguments: str | Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, filter(None, (path, *sys.path))))}
+    command = [sys.executable, "-m", "agent.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+
+
+@pytest.fixture
+def openvino() -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+
+
+@pytest.mark.usefixtures("openvino")
+def test_engine_compare_shows_two_engines_on_the_same_pictures(tiny_bundle: Bundle, good_parts: Path) -> None:
+    command = ("engine", "compare", tiny_bundle.path, good_parts, "--b", "openvino", "--threshold", "1e9", "--json")
+    done = inspectd(*command)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["engines"] == ["onnxruntime", "openvino"]
+    assert [pair["picture"] for pair in result["pairs"]] == [f"{index:03}.png" for index in range(24)]
+    assert all(pair["score_difference"] < 1e-3 for pair in result["pairs"])
+    assert len({pair["a"] for pair in result["pairs"]}) == 24
+    assert result["flipped"] == []
+
+
+def test_engine_build_with_auto_says_which_and_why(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "agent.toml").write_text(SETTINGS.format(url="mqtt://localhost", bundle=tiny_bundle.path))
+    command = ("engine", "build", tiny_bundle.path, "--engine", "auto", "--config", tmp_path / "agent.toml", "--json")
+    done = inspectd(*command)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert (result["engine"], result["reason"]) == ("onnxruntime", "auto: runs on every CPU")
+
+
+def test_engine_build_without_tensorrt_and_gpu_is_one_line(tiny_bundle: Bundle) -> None:
+    if shows_gpu():
+        pytest.skip("this machine has a GPU; tests/gpu looks at it")
+    done = inspectd("engine", "build", tiny_bundle.path, "--engine", "tensorrt")
+    assert done.returncode == 1
+    assert done.stderr.startswith("inspectd: tensorrt engine: ")
+    assert done.stderr.endswith("; and this machine shows no NVIDIA GPU\n")
+    assert done.stderr.count("\n") == 1
+
+
+def test_engine_compare_with_a_threshold_that_is_no_number_is_refused(tiny_bundle: Bundle) -> None:
+    """Nothing is above it or below, so that every picture would be judged alike."""
+    done = inspectd("engine", "compare", tiny_bundle.path, "--b", "onnxruntime", "--threshold", "nan")
+    assert (done.returncode, done.stderr) == (1, "inspectd: threshold is nan, wanted a finite number\n")
+
+
+def test_engine_without_its_weights_names_the_bundle_once(tmp_path: Path, tiny_bundle: Bundle) -> None:
+    lean = write_lean_copy(tiny_bundle, tmp_path / "lean.bundle")
+    done = inspectd("engine", "compare", lean.path, "--b", "torch")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"inspectd: {lean.path}: no weights.npz in this bundle")
+    assert done.stderr.count(str(lean.path)) == done.stderr.count("\n") == 1
+
+
+def test_comparison_names_pictures_that_are_judged_differently() -> None:
+    pairs = [Pair("good.png", 1.0, 1.01, 0.01, 0.0), Pair("edge.png", 1.99, 2.02, 0.015, 0.1)]
+    lines = list(Comparison(("onnxruntime", "tensorrt"), (9.0, 1.0), pairs, thresholds=(1.5, 2.0)).lines())
+    assert lines[-2:] == [
+        "at threshold 1.5 judged differently: none",
+        "at threshold 2 judged differently: edge.png",
+    ]
+    assert lines[-4] == "largest relative difference: score 0.015, heatmap 0.1"
+
+
+def test_engine_build_checks_against_the_reference(tiny_bundle: Bundle) -> None:
+    done = inspectd("engine", "build", tiny_bundle.path, "--engine", "onnxruntime", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["score_error"] < result["tolerance"] == tiny_bundle.manifest.tolerance.fp32
+    assert result["milliseconds"] > 0
+
+
+def test_engine_build_of_nothing_is_a_line(tmp_path: Path) -> None:
+    done = inspectd("engine", "build", tmp_path / "none.bundle")
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("none.bundle: found nothing, wanted a bundle directory with manifest.json")
+
+
+@pytest.mark.usefixtures("openvino")
+def test_bench_measures_every_engine_and_keeps_the_choice_for_an_agent(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "inspectd.toml").write_text(SETTINGS.format(url="mqtt://127.0.0.1:1", bundle=tiny_bundle.path))
+    done = inspectd("bench", tiny_bundle.path, "--seconds", "1", "--config", tmp_path / "inspectd.toml", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert {"onnxruntime", "openvino"} <= set(result["engines"])
+    choice = recall(tmp_path / "state", tiny_bundle)
+    assert choice is not None
+    assert (choice.engine, dict(choice.frames_per_second)) == (result["fastest"], result["engines"])
+
+
+def documents(subscriber: Subscriber, ending: str) -> list[dict[str, Any]]:
+    """The payloads on topics that end so."""
+    return [json.loads(message.payload) for message in subscriber.on(ending)]
+
+
+@pytest.fixture
+def run_agent(tmp_path: Path, mosquitto: Callable[..., Mosquitto]) -> Callable[..., tuple[dict[str, Any], str]]:
+    """Runs an agent that would take OpenVINO until it has seen three frames; its one event, and what it logged."""
+
+    def run(bundle: Bundle, path: Path | None = None) -> tuple[dict[str, Any], str]:
+        broker = mosquitto()
+        (tmp_path / "inspectd.toml").write_text(SETTINGS.format(url=broker.url, bundle=bundle.path))
+        write_parts(tmp_path / "pictures", 3, seed=1)
+        rates = {"onnxruntime": 50.0, "openvino": 80.0}
+        measured = Choice("openvino", rates, bundle.sha256, describe_processor(), "2026-05-01T10:00:00Z")
+        remember(tmp_path / "state", measured)
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, filter(None, (path, *sys.path))))}
+        command = [sys.executable, "-m", "agent.cli", "run", "--config", str(tmp_path / "inspectd.toml")]
+        subscriber = Subscriber(broker, "inspectd/plant/line1/event", "inspectd/plant/line1/state")
+        agent = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        try:
+            wait_until(lambda: any(state["frames"] >= 3 for state in documents(subscriber, "/state")), seconds=60)
+        finally:
+            agent.terminate()
+            _, log = agent.communicate(timeout=30)
+        subscriber.close()
+        last = documents(subscriber, "/state")[-1]
+        assert (last["engine"], last["engine_reason"]) == ("onnxruntime", "runs on every CPU")
+        (event,) = documents(subscriber, "/event")
+        return event, log
+
+    return run
+
+
+def test_refused_engine_is_one_event_and_another_one_runs(
+    run_agent: Callable[..., tuple[dict[str, Any], str]], tmp_path: Path, tiny_bundle: Bundle
+) -> None:
+    """OpenVINO was measured to be faster, and its libraries are gone."""
+    (tmp_path / "broken" / "openvino").mkdir(parents=True)
+    (tmp_path / "broken" / "openvino" / "__init__.py").write_text("raise ImportError('libopenvino.so: no such file')")
+    event, log = run_agent(tiny_bundle, tmp_path / "broken")
+    assert (event["event"], event["camera"], event["shift"]) == ("engine", "line1", None)
+    assert event["text"].startswith("runs on onnxruntime: openvino engine: OpenVINO is not installed")
+    assert "engine onnxruntime (ONNX Runtime" in log
+    assert "Traceback" not in log
+
+
+def near_its_threshold(bundle: Bundle, folder: Path) -> tuple[Bundle, float]:
+    """The bundle with a reference that is off by half of the tolerance, and a threshold between it and engines."""
+    reference = bundle.reference()
+    moved = dataclasses.replace(reference, score=reference.score * np.float32(1.0005))
+    contents = {name: bundle.file(name).read_bytes() for name in bundle.manifest.files}
+    contents["reference.npz"] = reference_archive(moved)
+    return write_bundle(folder / "near.bundle", bundle.manifest, contents), float(moved.score[2]) / 1.00025
+
+
+def put_in_force(state: Path, bundle: Bundle, threshold: float) -> None:
+    """A calibration of line1 with this threshold, made on ONNX Runtime."""
+    collected = window(frames=300)
+    for index, score in enumerate(scores(300)):
+        collected.add(float(score), heat(index, shape=bundle.heatmap_shape), picture(index))
+    tied_to = {"camera": "line1", "bundle_sha256": bundle.sha256, "engine": "onnxruntime"}
+    found = collected.finish(**tied_to, created_at=NOON, who="anna")
+    made = dataclasses.replace(found, threshold=dataclasses.replace(found.threshold, value=threshold), id="")
+    store = Store(state / "cameras" / "line1" / "calibrations")
+    store.save(made)
+    store.activate(made.id, who="anna", at=NOON)
+
+
+@pytest.mark.usefixtures("openvino")
+def test_engine_that_would_judge_differently_is_an_event_and_the_one_in_force_goes_on(
+    run_agent: Callable[..., tuple[dict[str, Any], str]], tmp_path: Path, tiny_bundle: Bundle
+) -> None:
+    bundle, threshold = near_its_threshold(tiny_bundle, tmp_path)
+    put_in_force(tmp_path / "state", bundle, threshold)
+    event, log = run_agent(bundle)
+    assert event["text"].startswith("runs on onnxruntime: openvino engine: reference frame 2 scores ")
+    assert f"wanted the side of the threshold {threshold:.6g} on which" in event["text"]
+    assert "Traceback" not in log
+
+
+@pytest.mark.usefixtures("openvino")
+def test_engine_commands_go_by_the_thresholds_of_the_agent(tmp_path: Path, tiny_bundle: Bundle) -> None:
+    bundle, threshold = near_its_threshold(tiny_bundle, tmp_path)
+    put_in_force(tmp_path / "state", bundle, threshold)
+    config = tmp_path / "inspectd.toml"
+    config.write_text(SETTINGS.format(url="mqtt://127.0.0.1:1", bundle=bundle.path))
+    done = inspectd("engine", "build", bundle.path, "--engine", "openvino", "--config", config)
+    assert done.returncode == 1
+    assert done.stderr.startswith("inspectd: openvino engine: reference frame 2 scores ")
+    assert done.stderr.count("\n") == 1
+    done = inspectd("engine", "compare", bundle.path, "--b", "openvino", "--config", config)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"at threshold {threshold:g} judged differently: none"

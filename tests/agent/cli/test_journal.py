@@ -1,0 +1,67 @@
+"""Log lines as journald reads them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from agent.cli.journal import JournalFormatter, is_journal
+
+
+def formatted(level: int, message: str, *arguments: object, **fields: object) -> str:
+    record = logging.getLogger("agent.inspection.capture").makeRecord(
+        "agent.inspection.capture", level, __file__, 1, message, arguments, None, extra=fields or None
+    )
+    return JournalFormatter().format(record)
+
+
+def test_a_line_has_priority_message_and_fields() -> None:
+    line = formatted(logging.WARNING, "camera %s: %s", "line1", "is it plugged in?", camera="line1", reason="is it in?")
+    assert line == '<4>camera line1: is it plugged in? camera=line1 reason="is it in?" logger=agent.inspection.capture'
+
+
+def test_a_message_is_one_entry_whatever_is_in_it() -> None:
+    assert (
+        formatted(logging.INFO, "first\nsecond", text="a\nb")
+        == '<6>first second text="a\\nb" logger=agent.inspection.capture'
+    )
+
+
+def test_a_field_that_is_none_is_left_out() -> None:
+    assert formatted(logging.INFO, "done", camera=None) == "<6>done logger=agent.inspection.capture"
+
+
+def test_every_line_of_a_traceback_has_the_priority() -> None:
+    try:
+        int("bad")
+    except ValueError:
+        record = logging.makeLogRecord({"levelno": logging.ERROR, "msg": "died", "exc_info": sys.exc_info()})
+    lines = JournalFormatter().format(record).splitlines()
+    assert len(lines) > 3
+    assert all(line.startswith("<3>") for line in lines)
+
+
+def test_journald_is_known_by_its_stream(tmp_path: Path) -> None:
+    with (tmp_path / "stream").open("w") as stream:
+        status = os.fstat(stream.fileno())
+        assert is_journal(stream, {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"})
+        assert not is_journal(stream, {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino + 1}"})
+        assert not is_journal(stream, {"JOURNAL_STREAM": "journal"})
+        assert not is_journal(stream, {})
+
+
+def test_a_terminal_gets_a_persons_format(tmp_path: Path) -> None:
+    """The same program with and without journald behind its standard error."""
+    program = (
+        "import logging; from agent.cli.console import set_up_logging as up; up('info'); logging.warning('drifted')"
+    )
+    people = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stderr
+    assert people.rstrip().endswith("WARNING drifted")
+    with (tmp_path / "journal").open("w+") as stream:
+        status = os.fstat(stream.fileno())
+        environment = {**os.environ, "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+        subprocess.run([sys.executable, "-c", program], stderr=stream, env=environment, check=True)
+    assert (tmp_path / "journal").read_text() == "<4>drifted logger=root\n"

@@ -1,0 +1,287 @@
+"""The simulated camera falls sick in every way it knows: named in time, never a defect, back in time.
+
+A real model, its real calibration and the real simulator, at 20 frames a second on a clock of the tests' own.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.alarms.camera_alarm import CameraHealth
+from agent.alarms.defect_alarm import AlarmTracker, OpenAlarm
+from agent.core.records import Alarm, Event, Frame, Image, Kind, Phase
+from agent.inspection.calibration_plan import Identity, Plan
+from agent.inspection.frame_queue import Prepared
+from agent.inspection.inspector import Inspector
+from agent.inspection.outcome import Outcome
+from agent.inspection.preparation import Preparation
+from agent.inspection.station import SETTLING_FRAMES, Station
+from agent.sources.simulator.faults import Fault, FaultKind
+from agent.sources.simulator.schedule import Line
+from agent.sources.simulator.source import SimulatorSource
+from calibration import Budget, CameraMonitor, Rule, Store, glance
+from calibration.camera_history import CameraHistory
+from engines.bundles.bundle import read_bundle
+from engines.runtime.engine import Engine, open_engine
+from tests.agent.sources.simulator.test_source import FakeTime
+from tests.support.frames import START
+
+BUNDLES = Path(str(files("engines.bundles.shipped")))
+MODES = ("camera", "xray")
+FRAMES_PER_SECOND = 20.0
+WINDOW_FRAMES = 150
+PLAN = Plan(
+    frames=WINDOW_FRAMES,
+    max_frames=WINDOW_FRAMES,
+    budget=Budget.parse("1 per shift"),
+    rule=Rule(2, 3),
+    confidence=0.95,
+    require_certificate=False,
+    clear_after_seconds=0.2,
+    frames_per_second=FRAMES_PER_SECOND,
+)
+
+# A fault of two seconds from the second second on: time to be named, and then time to recover.
+BEGINS, LASTS, WATCHED = 1.0, 2.0, 5.5
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A camera with its engine, calibrated."""
+
+    mode: str
+    engine: Engine
+    store: Path
+
+    def station(self, plan: Plan = PLAN, open_camera_alarm: OpenAlarm | None = None) -> Station:
+        ids = itertools.count(1)
+        tracker = AlarmTracker("line1", plan.clear_after_seconds, lambda: f"defect-{next(ids)}")
+        health = CameraHealth("line1", lambda: f"camera-{next(ids)}", open_camera_alarm)
+        identity = Identity("line1", self.engine.bundle.sha256, self.engine.name)
+        return Station(identity, plan, Store(self.store), tracker, health, now=lambda: START)
+
+    def judge(self, station: Station, index: int, seconds: float, image: Image) -> Outcome:
+        inspected, pixels = Preparation(self.engine.bundle.geometry)(image)
+        frame = Frame("line1", index, START, seconds, inspected)
+        return Inspector(self.engine, {"line1": station}).inspect([Prepared(frame, pixels, glance(pixels))])[0]
+
+    def play(self, station: Station, line: Line, *faults: Fault, seconds: float = WATCHED) -> list[Outcome]:
+        """Let the simulated camera run from now on."""
+        time = FakeTime()
+        source = SimulatorSource(line, frames_per_second=20.0, faults=faults, clock=time.clock, sleep=time.sleep)
+        outcomes = []
+        with source:
+            for index in range(round(seconds * FRAMES_PER_SECOND)):
+                captured = source.read()
+                outcomes.append(self.judge(station, index, captured.captured_monotonic, captured.image))
+        return outcomes
+
+
+@pytest.fixture(scope="module", params=MODES)
+def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Calibrated on another line of the same kind than the one that is inspected."""
+    mode = request.param
+    bundle = read_bundle(BUNDLES / f"simulator-{mode}.bundle")
+    with open_engine(bundle, "onnxruntime") as engine:
+        made = Bench(mode, engine, tmp_path_factory.mktemp(mode))
+        station = made.station()
+        made.play(station, Line(mode, seed=11, defect_rate=0.0), seconds=(SETTLING_FRAMES + WINDOW_FRAMES) / 20.0)
+        assert station.phase is Phase.ARMED
+        yield made
+
+
+def alarms(outcomes: list[Outcome]) -> list[Alarm]:
+    both = (each.alarm for outcome in outcomes for each in (outcome.late, outcome) if each is not None)
+    return [alarm for alarm in both if alarm is not None]
+
+
+def good_line(mode: str) -> Line:
+    return Line(mode, seed=12, defect_rate=0.0)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FaultKind if kind is not FaultKind.LOST])
+def test_a_fault_is_named_and_over_within_two_seconds_without_a_defect(bench: Bench, kind: FaultKind) -> None:
+    station = bench.station()
+    outcomes = bench.play(station, good_line(bench.mode), Fault(kind, LASTS, start_seconds=BEGINS))
+    raised, cleared = alarms(outcomes)
+    assert (raised.kind, raised.event, cleared.kind, cleared.event) == (
+        Kind.CAMERA,
+        Event.RAISED,
+        Kind.CAMERA,
+        Event.CLEARED,
+    )
+    assert raised.id == cleared.id
+    assert raised.reason is not None
+    assert raised.reason.startswith(f"{kind.value}: ")
+    assert BEGINS < raised.frame / FRAMES_PER_SECOND < BEGINS + 2.0
+    assert BEGINS + LASTS < cleared.frame / FRAMES_PER_SECOND < BEGINS + LASTS + 2.0
+    judged = [outcome.frame.index for outcome in outcomes if outcome.verdict is not None]
+    assert not [index for index in judged if raised.frame <= index <= cleared.frame], "nothing is judged blind"
+    assert station.phase is Phase.ARMED
+    assert judged[-1] == outcomes[-1].frame.index, "inspecting again"
+
+
+def test_while_the_camera_is_sick_the_state_says_blind_and_why(bench: Bench) -> None:
+    station = bench.station()
+    bench.play(station, good_line(bench.mode), Fault(FaultKind.BLACK, 9.0, start_seconds=0.5), seconds=2.0)
+    assert station.phase is Phase.BLIND
+    assert station.blindness is not None
+    assert station.blindness.startswith("black: ")
+    assert station.open_alarm is not None
+    assert station.open_alarm.startswith("camera-")
+
+
+@pytest.mark.parametrize("kind", [FaultKind.BLACK, FaultKind.SATURATED, FaultKind.FROZEN])
+@pytest.mark.parametrize("frames", [1, 3])
+def test_a_few_blank_frames_are_neither_a_defect_nor_a_sick_camera(bench: Bench, kind: FaultKind, frames: int) -> None:
+    station = bench.station()
+    fault = Fault(kind, frames / FRAMES_PER_SECOND - 0.001, start_seconds=0.999)
+    outcomes = bench.play(station, good_line(bench.mode), fault, seconds=3.0)
+    assert sum(outcome.verdict is None for outcome in outcomes) == frames
+    assert alarms(outcomes) == []
+
+
+def test_a_loose_cable_is_named_though_every_second_frame_is_fine(bench: Bench) -> None:
+    station, line = bench.station(), good_line(bench.mode)
+    found = []
+    for index in range(80):
+        image = line.image(index)
+        image = image if index % 2 else np.zeros_like(image)
+        found.append(bench.judge(station, index, index / FRAMES_PER_SECOND, image))
+    raised = alarms(found)
+    assert [alarm.kind for alarm in raised] == [Kind.CAMERA]
+    assert raised[0].frame <= 2.0 * FRAMES_PER_SECOND + 1
+
+
+def test_a_defect_stays_a_defect(bench: Bench) -> None:
+    """Among many bad parts no frame is held back, and what is raised is about parts."""
+    station = bench.station()
+    line = Line(bench.mode, seed=13, defect_rate=0.2)
+    outcomes = bench.play(station, line, seconds=12.0)
+    assert any(line.truth(outcome.frame.index).kind for outcome in outcomes)
+    assert all(outcome.verdict is not None for outcome in outcomes)
+    kinds = {alarm.kind for alarm in alarms(outcomes)}
+    assert kinds == {Kind.DEFECT}
+
+
+@pytest.mark.parametrize("strange", ["no part", "covered", "misplaced"])
+def test_a_strange_part_is_a_defect_and_no_sick_camera(bench: Bench, strange: str) -> None:
+    """One part of four frames that could be taken for a sick camera: empty, hidden, or far from where it belongs."""
+    station, line = bench.station(), good_line(bench.mode)
+    outcomes = []
+    for index in range(60):
+        image = spoil_part(line, index, strange) if 20 <= index < 24 else line.image(index)
+        outcomes.append(bench.judge(station, index, index / FRAMES_PER_SECOND, image))
+    assert [(alarm.kind, alarm.event) for alarm in alarms(outcomes)] == [
+        (Kind.DEFECT, Event.RAISED),
+        (Kind.DEFECT, Event.CLEARED),
+    ]
+    assert 20 <= alarms(outcomes)[0].frame < 24
+
+
+def spoil_part(line: Line, index: int, strange: str) -> Image:
+    image = line.image(index)
+    if strange == "misplaced":
+        return np.roll(image, line.size // 10, axis=0)
+    background = np.median(image[:16].astype(np.float64))
+    noise = np.random.default_rng(index).normal(0.0, 0.01 * np.iinfo(image.dtype).max, image.shape)
+    empty = np.clip(background + noise, 0, np.iinfo(image.dtype).max).astype(image.dtype)
+    if strange == "covered":
+        rows, columns, _ = np.indices(image.shape)
+        hidden = (rows - line.size // 2) ** 2 + (columns - line.size // 2) ** 2 < (line.size // 3) ** 2
+        return np.where(hidden, empty, image)
+    return empty
+
+
+def test_a_line_without_parts_is_no_sick_camera(bench: Bench) -> None:
+    """For as long as it likes: the empty place is strange, but it is in focus and well lit."""
+    station, line = bench.station(), good_line(bench.mode)
+    outcomes = [
+        bench.judge(station, index, index / FRAMES_PER_SECOND, spoil_part(line, index, "no part"))
+        for index in range(60)
+    ]
+    assert Kind.CAMERA not in {alarm.kind for alarm in alarms(outcomes)}
+
+
+def test_a_standing_defect_outlasts_a_blind_spell(bench: Bench) -> None:
+    """Nothing was seen meanwhile, so its quiet time begins when the camera is well."""
+    station, line = bench.station(), good_line(bench.mode)
+    outcomes = []
+    for index in range(70):
+        image = spoil_part(line, index, "no part") if index < 4 else line.image(index)
+        image = np.zeros_like(image) if 4 <= index < 40 else image
+        outcomes.append(bench.judge(station, index, index / FRAMES_PER_SECOND, image))
+    defect_raised, camera_raised, camera_cleared, defect_cleared = alarms(outcomes)
+    assert (defect_raised.kind, camera_raised.kind) == (Kind.DEFECT, Kind.CAMERA)
+    assert (camera_cleared.kind, defect_cleared.kind) == (Kind.CAMERA, Kind.DEFECT)
+    assert defect_cleared.id == defect_raised.id
+    assert defect_cleared.frame >= camera_cleared.frame + PLAN.clear_after_seconds * FRAMES_PER_SECOND
+
+
+def test_a_lost_camera_is_named_once_and_cleared_by_its_frames(bench: Bench) -> None:
+    station, line = bench.station(), good_line(bench.mode)
+    for index in range(10):
+        bench.judge(station, index, index / FRAMES_PER_SECOND, line.image(index))
+    raised = station.lose_camera("no cable", 1.5)
+    assert raised is not None
+    assert (raised.kind, raised.event, raised.frame, raised.reason) == (Kind.CAMERA, Event.RAISED, 9, "lost: no cable")
+    assert station.lose_camera("no cable", 2.0) is None
+    assert station.phase is Phase.BLIND
+    back = [bench.judge(station, index, index / FRAMES_PER_SECOND, line.image(index)) for index in range(60, 90)]
+    (cleared,) = alarms(back)
+    assert (cleared.id, cleared.event) == (raised.id, Event.CLEARED)
+    assert (cleared.frame - 60) / FRAMES_PER_SECOND <= 0.6
+    assert station.phase is Phase.ARMED
+
+
+def test_an_alarm_about_the_camera_survives_a_restart(bench: Bench) -> None:
+    before = OpenAlarm("camera-7", 3.0, "black: it was dark")
+    station = bench.station(open_camera_alarm=OpenAlarm.from_json(before.to_json()))
+    assert station.phase is Phase.BLIND
+    (cleared,) = alarms(bench.play(station, good_line(bench.mode), seconds=1.0))
+    assert (cleared.id, cleared.event, cleared.reason) == ("camera-7", Event.CLEARED, "black: it was dark")
+
+
+def test_a_camera_that_was_moved_for_good_is_calibrated_anew_while_blind(bench: Bench, tmp_path: Path) -> None:
+    """Whoever moved it on purpose recalibrates: the new pictures are the good ones then."""
+    for record in bench.store.glob("*.json"):
+        (tmp_path / record.name).write_bytes(record.read_bytes())
+    (tmp_path / "active").symlink_to((bench.store / "active").readlink())
+    moved = Bench(bench.mode, bench.engine, tmp_path)
+    station = moved.station()
+    line, fault = good_line(bench.mode), Fault(FaultKind.SHIFTED, 999.0, start_seconds=0.0)
+    moved.play(station, line, fault, seconds=2.0)
+    assert station.phase is Phase.BLIND
+    station.recalibrate(PLAN)
+    outcomes = moved.play(station, line, fault, seconds=(WINDOW_FRAMES + 5) / 20.0)
+    (candidate,) = [outcome.candidate for outcome in outcomes if outcome.candidate]
+    station.activate(candidate.calibration, "anna")
+    (cleared,) = alarms(moved.play(station, line, fault, seconds=1.5))
+    assert cleared.event is Event.CLEARED
+    assert station.phase is Phase.ARMED
+
+
+@pytest.mark.parametrize(
+    ("seed", "frames"), [(14, 300), *(pytest.param(seed, 1500, marks=pytest.mark.slow) for seed in (15, 16, 17))]
+)
+@pytest.mark.parametrize("mode", MODES)
+def test_a_well_camera_is_never_doubted(mode: str, seed: int, frames: int) -> None:
+    """One part in five is bad. Not a single frame is held back, let alone an alarm raised."""
+    line = Line(mode, seed=seed, defect_rate=0.2)
+    bundle = read_bundle(BUNDLES / f"simulator-{mode}.bundle")
+    prepare = Preparation(bundle.geometry)
+    history = CameraHistory()
+    calibrated_on = Line(mode, seed=seed + 100, defect_rate=0.0)
+    for index in range(WINDOW_FRAMES):
+        history.add(prepare(calibrated_on.image(index))[1])
+    monitor = CameraMonitor(history.reference())
+    found = {index: monitor.look(glance(prepare(line.image(index))[1])) for index in range(frames)}
+    assert {index: finding for index, finding in found.items() if finding} == {}
+    assert sum(line.part(part).kind is not None for part in range(frames // line.frames_per_part)) > frames // 40

@@ -1,0 +1,269 @@
+"""Getting in: addresses, TLS, passwords, versions of the protocol; each refusal is one clear line."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from agent.core.errors import Permanent, Temporary
+from agent.outputs.mqtt import publisher as publisher_module
+from agent.outputs.mqtt.broker import Broker
+from tests.support.broker import MOSQUITTO, Mosquitto, Subscriber, wait_until
+from tests.support.certificates import OPENSSL, Authority
+from tests.support.delivery import accept, delivering
+
+StartBroker = Callable[..., Mosquitto]
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    if OPENSSL is None:
+        pytest.skip("the openssl command is not installed")
+    return Authority(tmp_path / "authority")
+
+
+def tls_lines(authority: Authority, certificate: Path, key: Path, *more: str) -> list[str]:
+    return [f"cafile {authority.certificate}", f"certfile {certificate}", f"keyfile {key}", *more]
+
+
+def tls_broker(port: int, **options: Path | None) -> Broker:
+    return Broker(f"mqtts://127.0.0.1:{port}", **options)  # type: ignore[arg-type]
+
+
+def assert_kept_out(broker: Broker, directory: Path, caplog: pytest.LogCaptureFixture, line: str) -> None:
+    """The agent does not get in, says why in one line, which holds `line`, and keeps its alarm."""
+    with delivering("", directory, broker=broker) as (outbox, publisher):
+        accept(outbox, "a1")
+        wait_until(lambda: line in caplog.text)
+        assert not publisher.connected
+        assert outbox.waiting() == 1
+    (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "\n" not in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "broker", "http://broker", "mqtt://", "mqtt://b:0x", "mqtt://b:99999", "mqtt://user:secret@b", "mqtt://b/x"],
+)
+def test_impossible_address_is_one_line_without_secrets(url: str) -> None:
+    with pytest.raises(Permanent) as caught:
+        Broker(url)
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_certificates_without_tls_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(Permanent, match="mqtts"):
+        Broker("mqtt://broker", ca_file=tmp_path / "ca.pem")
+
+
+def test_ports_have_their_defaults() -> None:
+    assert (Broker("mqtt://b").port, Broker("mqtts://b").port, Broker("mqtt://[::1]:7").port) == (1883, 8883, 7)
+
+
+def test_tls_with_the_right_ca_delivers(mosquitto: StartBroker, authority: Authority, tmp_path: Path) -> None:
+    broker = mosquitto(lines=tls_lines(authority, *authority.issue("server")))
+    with delivering("", tmp_path, broker=tls_broker(broker.port, ca_file=authority.certificate)) as (outbox, publisher):
+        accept(outbox, "a1")
+        assert publisher.wait_until_delivered(20)
+
+
+@pytest.mark.parametrize(
+    ("fault", "line"),
+    [
+        ("wrong ca", "from a CA that is not trusted: give that CA in ca_file"),
+        ("system cas", "not trusted: give"),
+        ("wrong host", "is for another"),
+        ("expired", "has expired: renew it on the broker"),
+        ("no tls", "TLS"),
+    ],
+)
+def test_certificate_that_is_wrong_is_one_clear_line(
+    mosquitto: StartBroker,
+    authority: Authority,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    fault: str,
+    line: str,
+) -> None:
+    host = "IP:192.0.2.1" if fault == "wrong host" else "IP:127.0.0.1"
+    certificate, key = authority.issue("server", host=host, expired=fault == "expired")
+    broker = mosquitto(lines=[] if fault == "no tls" else tls_lines(authority, certificate, key))
+    ca = Authority(tmp_path / "other").certificate if fault == "wrong ca" else authority.certificate
+    options = tls_broker(broker.port, ca_file=None if fault == "system cas" else ca)
+    assert_kept_out(options, tmp_path, caplog, line)
+
+
+@pytest.mark.parametrize(
+    ("fault", "line"),
+    [
+        ("none", "wants a client certificate"),
+        ("other ca", "does not trust the CA of the client certificate"),
+        ("expired", "the client certificate has expired: renew certificate_file"),
+    ],
+)
+def test_client_certificate_that_is_wrong_is_one_clear_line(
+    mosquitto: StartBroker,
+    authority: Authority,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    fault: str,
+    line: str,
+) -> None:
+    """TLS 1.3 tells of it after the handshake only."""
+    broker = mosquitto(lines=tls_lines(authority, *authority.issue("server"), "require_certificate true"))
+    signer = Authority(tmp_path / "other") if fault == "other ca" else authority
+    certificate, key = (None, None) if fault == "none" else signer.issue("client", expired=fault == "expired")
+    options = tls_broker(broker.port, ca_file=authority.certificate, certificate_file=certificate, key_file=key)
+    assert_kept_out(options, tmp_path, caplog, line)
+
+
+def test_client_certificate_is_rotated_without_a_restart(
+    mosquitto: StartBroker, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old one has expired; the new one is put in its place, and the agent comes in."""
+    monkeypatch.setattr(publisher_module, "RECONNECT_MAX_SECONDS", 0.5)
+    lines = tls_lines(
+        authority, *authority.issue("server"), "require_certificate true", "use_identity_as_username true"
+    )
+    broker = mosquitto(lines=lines)
+    certificate, key = tmp_path / "client.pem", tmp_path / "client.key"
+    for source, target in zip(authority.issue("old", expired=True), (certificate, key), strict=True):
+        shutil.copy(source, target)
+    options = tls_broker(broker.port, ca_file=authority.certificate, certificate_file=certificate, key_file=key)
+    with delivering("", tmp_path, broker=options) as (outbox, publisher):
+        accept(outbox, "a1")
+        assert not publisher.wait_until_delivered(1.0)
+        for source, target in zip(authority.issue("new"), (certificate, key), strict=True):
+            shutil.copy(source, target)
+        assert publisher.wait_until_delivered(20)
+
+
+def test_rotated_file_makes_a_standing_connection_new(
+    mosquitto: StartBroker, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher_module, "FILES_CHECK_SECONDS", 0.1)
+    broker = mosquitto(lines=tls_lines(authority, *authority.issue("server")))
+    log = broker.directory / "mosquitto.log"
+    ca = tmp_path / "ca.pem"
+    shutil.copy(authority.certificate, ca)
+    with delivering("", tmp_path, broker=tls_broker(broker.port, ca_file=ca)) as (_, publisher):
+        wait_until(lambda: publisher.connected)
+        os.utime(ca, (1, 1))
+        wait_until(lambda: log.read_text().count("New client connected") == 2)
+
+
+def test_the_key_of_a_client_certificate_may_be_a_credential(
+    mosquitto: StartBroker, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd hands the key to this service alone; the certificate is no secret."""
+    broker = mosquitto(lines=tls_lines(authority, *authority.issue("server"), "require_certificate true"))
+    certificate, key = authority.issue("client")
+    (tmp_path / "credentials").mkdir()
+    shutil.move(key, tmp_path / "credentials" / "mqtt-key")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
+    options = tls_broker(broker.port, ca_file=authority.certificate, certificate_file=certificate)
+    with delivering("", tmp_path, broker=options) as (outbox, publisher):
+        accept(outbox, "a1")
+        assert publisher.wait_until_delivered(20)
+
+
+@pytest.mark.parametrize("content", [None, "not a certificate"])
+def test_unusable_ca_file_is_one_line(tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(Temporary, match=r"ca_file .*ca\.pem") as caught:
+        Broker("mqtts://broker", ca_file=file).tls_context()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def guarded(mosquitto: StartBroker, tmp_path: Path) -> Mosquitto:
+    """A broker with one user, `agent`, password `s3cret-phrase`."""
+    assert MOSQUITTO is not None
+    tool = shutil.which("mosquitto_passwd")
+    if tool is None:
+        pytest.skip("mosquitto_passwd is not installed")
+    passwords = tmp_path / "passwords"
+    passwords.write_text("agent:s3cret-phrase\n")
+    assert os.spawnl(os.P_WAIT, tool, tool, "-U", str(passwords)) == 0
+    return mosquitto(lines=["allow_anonymous false", f"password_file {passwords}"])
+
+
+@pytest.mark.parametrize("place", ["file", "credential"])
+def test_password_lets_us_in_and_is_never_logged(
+    guarded: Mosquitto,
+    tmp_path: Path,
+    place: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = tmp_path / "mqtt-password"
+    file.write_text("wrong\n")
+    if place == "credential":
+        monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(publisher_module, "RECONNECT_MAX_SECONDS", 0.5)
+    options = Broker(guarded.url, username="agent", password_file=file if place == "file" else None)
+    with caplog.at_level(logging.DEBUG), delivering("", tmp_path, broker=options) as (outbox, publisher):
+        accept(outbox, "a1")
+        wait_until(lambda: "refuses the connection: Not authorized" in caplog.text)
+        file.write_text("s3cret-phrase\n")
+        assert publisher.wait_until_delivered(20)
+    assert "s3cret" not in caplog.text
+    assert "s3cret" not in repr(options)
+
+
+class OldBroker:
+    """Stands before a real broker and knows no MQTT 5: it refuses version 5 as brokers of that time do."""
+
+    def __init__(self, port: int, *, answer: bytes) -> None:
+        self._broker_port = port
+        self._answer = answer
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"mqtt://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            client, _ = self._listener.accept()
+            connect = client.recv(4096)
+            level = connect[connect.index(b"MQTT") + 4]
+            if level == 5:
+                client.sendall(self._answer)
+                client.close()
+                continue
+            broker = socket.create_connection(("127.0.0.1", self._broker_port))
+            broker.sendall(connect)
+            for source, target in ((client, broker), (broker, client)):
+                threading.Thread(target=self._pass, args=(source, target), daemon=True).start()
+
+    @staticmethod
+    def _pass(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):  # the other direction has closed both
+            while data := source.recv(65_536):
+                target.sendall(data)
+        target.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"\x20\x03\x00\x84\x00", b"\x20\x02\x00\x01", b""],
+    ids=["CONNACK 0x84", "CONNACK of 3.1.1 with code 1", "closed without a word"],
+)
+def test_broker_without_mqtt_5_is_served_in_3_1_1(mosquitto: StartBroker, tmp_path: Path, answer: bytes) -> None:
+    broker = mosquitto()
+    subscriber = Subscriber(broker, "inspectd/#")
+    with delivering(OldBroker(broker.port, answer=answer).url, tmp_path) as (outbox, publisher):
+        accept(outbox, "a1")
+        assert publisher.wait_until_delivered(20)
+        wait_until(lambda: subscriber.on("/alarm"))
+    assert not hasattr(subscriber.on("/alarm")[0].properties, "UserProperty")

@@ -1,0 +1,113 @@
+"""What Home Assistant finds, read the way it does: the retained document, its topics, its templates."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.core.records import Phase
+from agent.messages.base import ScorePayload, StatePayload
+from agent.outputs.mqtt.home_assistant import discovery, object_id
+from agent.outputs.mqtt.topics import Topics
+from tests.support.broker import Mosquitto, Subscriber, wait_until
+from tests.support.delivery import AT, delivering
+
+TOPICS = Topics("plant", home_assistant="homeassistant")
+
+# Options of the two platforms, from home-assistant.io/integrations/sensor.mqtt and binary_sensor.mqtt.
+SHARED = {"platform", "unique_id", "name", "device_class", "entity_category", "state_topic", "value_template"}
+OPTIONS = {"sensor": SHARED | {"state_class", "options"}, "binary_sensor": SHARED}
+
+
+def rendered(template: str, payload: bytes) -> str:
+    """As Home Assistant renders a value template."""
+    jinja2 = pytest.importorskip("jinja2")
+    return str(jinja2.Environment().from_string(template).render(value_json=json.loads(payload)))
+
+
+def entity_states(document: dict[str, Any], messages: dict[str, bytes]) -> dict[str, str]:
+    """What each entity shows after these messages, by topic."""
+    return {
+        name: rendered(component["value_template"], messages[component["state_topic"]])
+        for name, component in document["components"].items()
+    }
+
+
+def state(**more: object) -> bytes:
+    fields = {"site": "plant", "camera": "cam", "at": AT, "phase": Phase.ARMED, **more}
+    return StatePayload.model_validate(fields).to_bytes()
+
+
+SCORE = ScorePayload(camera="cam", captured_at=AT, frame=1, score=1.25, statistic=1.0, threshold=2.0).to_bytes()
+
+
+def test_home_assistant_finds_a_camera_and_reads_its_entities(
+    mosquitto: Callable[..., Mosquitto], tmp_path: Path
+) -> None:
+    broker = mosquitto()
+    with delivering(broker.url, tmp_path, topics=TOPICS) as (_, publisher):
+        publisher.publish_document(*discovery(TOPICS, "cam", version="1.0", model="parts"))
+        publisher.publish_state("cam", StatePayload.model_validate_json(state(threshold=2.0, alarm="a1")))
+        wait_until(lambda: publisher.connected)
+        home = Subscriber(broker, "homeassistant/#")
+        wait_until(lambda: home.on("/config"))
+        (found,) = home.on("/config")
+        assert found.topic == "homeassistant/device/inspectd_plant_cam/config"
+        document = json.loads(found.payload)
+        topics = {component["state_topic"] for component in document["components"].values()}
+        reader = Subscriber(broker, *topics, document["availability"][0]["topic"])
+        wait_until(lambda: reader.on("/state") and reader.on("/status"))
+        publisher.publish_telemetry(TOPICS.score("cam"), SCORE)
+        wait_until(lambda: reader.on("/score"))
+    wait_until(lambda: b"stopped" in reader.on("/status")[-1].payload)
+    later = Subscriber(broker, "homeassistant/#")
+    wait_until(lambda: later.messages)
+    assert later.messages[0].retained, "so that Home Assistant finds the camera after its own restart, too"
+    assert entity_states(document, {message.topic: message.payload for message in reader.messages}) == {
+        "alarm": "ON",
+        "phase": "armed",
+        "score": "1.25",
+        "threshold": "2.0",
+        "drift": "OFF",
+    }
+    availability = document["availability"][0]["value_template"]
+    assert [rendered(availability, message.payload) for message in reader.on("/status")][-1] == "offline"
+    assert "online" in {rendered(availability, message.payload) for message in reader.on("/status")}
+
+
+@pytest.mark.parametrize(
+    ("more", "alarm"),
+    [
+        ({}, "OFF"),
+        ({"alarm": "a1"}, "ON"),
+        ({"phase": Phase.CALIBRATING}, "None"),
+        ({"phase": Phase.CAMERA_LOST}, "None"),
+    ],
+)
+def test_alarm_is_unknown_while_nobody_looks(more: dict[str, object], alarm: str) -> None:
+    document = json.loads(discovery(TOPICS, "cam", version="1.0", model="parts")[1])
+    messages = {TOPICS.state("cam"): state(**more), TOPICS.score("cam"): SCORE}
+    assert entity_states(document, messages)["alarm"] == alarm
+
+
+def test_document_holds_what_device_discovery_asks_for() -> None:
+    document = json.loads(discovery(TOPICS, "cam", version="1.0", model="parts")[1])
+    assert document["device"]["identifiers"]
+    assert document["origin"]["name"] == "inspectd"
+    identities = [component["unique_id"] for component in document["components"].values()]
+    assert len(set(identities)) == len(identities)
+    for component in document["components"].values():
+        assert component.keys() <= OPTIONS[component["platform"]]
+    options = document["components"]["phase"]["options"]
+    assert set(options) == {phase.value for phase in Phase}, "a state that is no option is an error there"
+
+
+@pytest.mark.parametrize("name", ["plant_line.1", "größe", "a b/c", "plain-1_x"])
+def test_object_id_has_the_characters_that_home_assistant_takes(name: str) -> None:
+    assert re.fullmatch("[a-zA-Z0-9_-]+", object_id(name))
+    assert object_id(name) != object_id(f"{name}.")

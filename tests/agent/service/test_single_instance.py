@@ -1,0 +1,62 @@
+"""Two services of one machine are two agents."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.core.errors import Permanent
+from agent.service.single_instance import SiteClaim
+from agent.settings.settings import load
+from tests.support.agent_settings import settings_text
+from tests.support.broker import free_port
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from agent.settings.settings import load
+from agent.service.single_instance import SiteClaim
+claim = SiteClaim(load(Path(sys.argv[1])))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Settings of a site that no other test has."""
+    source = 'kind = "simulator"'
+    (tmp_path / "line1.toml").write_text(settings_text(tmp_path, source, url=f"mqtt://127.0.0.1:{free_port()}"))
+    return tmp_path / "line1.toml"
+
+
+def test_a_site_is_taken_while_its_holder_lives_and_free_when_it_was_killed(config: Path) -> None:
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(config)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(Permanent, match="site 'plant': another inspectd service of this machine has it"):
+            SiteClaim(load(config))
+    finally:
+        holder.kill()
+        holder.communicate()
+    SiteClaim(load(config)).release()
+
+
+@pytest.mark.parametrize("change", [["site=annex", "mqtt.topic_template=inspectd/plant"], ["mqtt.url={localhost}"]])
+def test_the_same_topics_are_the_same_site(config: Path, change: list[str]) -> None:
+    first = SiteClaim(load(config))
+    localhost = load(config).mqtt.url.replace("127.0.0.1", "localhost")
+    with pytest.raises(Permanent, match="a site of its own"):
+        SiteClaim(load(config, [override.format(localhost=localhost) for override in change]))
+    first.release()
+
+
+@pytest.mark.parametrize("change", ["site=plant-2", "mqtt.prefix=other", "mqtt.url=mqtt://192.0.2.10"])
+def test_another_site_or_another_broker_is_free(config: Path, change: str) -> None:
+    first, second = SiteClaim(load(config)), SiteClaim(load(config, [change]))
+    first.release()
+    second.release()

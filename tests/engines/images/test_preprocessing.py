@@ -1,0 +1,222 @@
+"""Every picture is read whole and in its own bit depth, or refused in one line."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from engines.bundles.bundle import Geometry
+from engines.errors import ImageError
+from engines.images.preprocessing import fit, list_images, read_image
+
+
+def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape).astype(dtype)
+
+
+def write(path: Path, pixels: np.ndarray) -> Path:
+    assert cv2.imwrite(str(path), pixels)
+    return path
+
+
+def complaint(path: Path) -> str:
+    with pytest.raises(ImageError) as caught:
+        read_image(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "bmp"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_read_gives_8_bit_pictures_back_exactly(tmp_path: Path, suffix: str, channels: int) -> None:
+    pixels = noise(20, 30, channels)
+    image = read_image(write(tmp_path / f"picture.{suffix}", pixels))
+    np.testing.assert_array_equal(image, pixels)
+    assert image.dtype == np.uint8
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_read_keeps_16_bits(tmp_path: Path, suffix: str, channels: int) -> None:
+    pixels = noise(20, 30, channels, dtype=np.uint16)
+    image = read_image(write(tmp_path / f"picture.{suffix}", pixels))
+    np.testing.assert_array_equal(image, pixels)
+    assert image.dtype == np.uint16
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_read_of_a_jpeg_keeps_its_channels(tmp_path: Path, channels: int) -> None:
+    image = read_image(write(tmp_path / "picture.jpg", np.full((16, 24, channels), 120, np.uint8)))
+    assert image.shape == (16, 24, channels)
+    assert abs(int(image.mean()) - 120) <= 1
+
+
+def test_read_drops_alpha(tmp_path: Path) -> None:
+    pixels = noise(20, 30, 4)
+    np.testing.assert_array_equal(read_image(write(tmp_path / "picture.png", pixels)), pixels[:, :, :3])
+
+
+def test_read_takes_a_name_that_is_not_ascii(tmp_path: Path) -> None:
+    write(tmp_path / "plain.png", noise(8, 8))
+    (tmp_path / "plain.png").rename(tmp_path / "gräte 1.png")
+    assert read_image(tmp_path / "gräte 1.png").shape == (8, 8, 1)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "bmp"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.98])
+def test_read_of_a_truncated_file_is_refused(tmp_path: Path, suffix: str, share: float) -> None:
+    """Decoders gladly fill the missing half with gray."""
+    path = write(tmp_path / f"picture.{suffix}", noise(64, 64, 3))
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    assert "truncated" in complaint(path)
+
+
+def test_read_of_a_jpeg_whose_thumbnail_alone_is_whole_is_refused(tmp_path: Path) -> None:
+    thumbnail = write(tmp_path / "small.jpg", noise(8, 8)).read_bytes()
+    large = write(tmp_path / "large.jpg", noise(64, 64)).read_bytes()
+    segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
+    whole = large[:2] + segment + large[2:]
+    (tmp_path / "whole.jpg").write_bytes(whole)
+    (tmp_path / "half.jpg").write_bytes(whole[:-200])
+    assert read_image(tmp_path / "whole.jpg").shape == (64, 64, 1)
+    assert "truncated" in complaint(tmp_path / "half.jpg")
+
+
+def test_read_of_a_png_with_a_flipped_bit_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "picture.png", noise(64, 64))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+    assert "damaged" in complaint(path)
+
+
+def test_read_of_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.png").write_text("shift 2, line 4")
+    assert "not a PNG, JPEG, TIFF, BMP or DICOM picture" in complaint(tmp_path / "notes.png")
+
+
+def test_read_of_an_empty_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty.png").touch()
+    assert "empty file" in complaint(tmp_path / "empty.png")
+
+
+def test_read_of_nothing_and_of_a_folder_is_refused(tmp_path: Path) -> None:
+    assert "cannot be read" in complaint(tmp_path / "nowhere.png")
+    assert "cannot be read" in complaint(tmp_path)
+
+
+def test_read_of_a_float_tiff_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "depth.tif", np.ones((8, 8), np.float32))
+    assert "samples are float32, wanted 8 or 16 bits" in complaint(path)
+
+
+def write_dicom(
+    path: Path, pixels: np.ndarray, *, bits: int, photometric: str = "MONOCHROME2", frames: int = 1
+) -> Path:
+    pydicom = pytest.importorskip("pydicom", reason="pydicom is not installed")
+    from pydicom.dataset import FileDataset, FileMetaDataset
+
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
+    meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    dataset = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    dataset.Rows, dataset.Columns = pixels.shape[-2:]
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, photometric
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = pixels.dtype.itemsize * 8, bits, bits - 1
+    dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
+    dataset.NumberOfFrames = frames
+    dataset.PixelData = pixels.tobytes()
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def test_read_of_dicom_keeps_stored_values(tmp_path: Path) -> None:
+    pixels = noise(16, 20, dtype=np.uint16) % 4096
+    image = read_image(write_dicom(tmp_path / "xray.dcm", pixels, bits=12))
+    np.testing.assert_array_equal(image[:, :, 0], pixels)
+    assert image.dtype == np.uint16
+
+
+def test_read_of_dicom_where_0_is_white_is_turned_round(tmp_path: Path) -> None:
+    pixels = noise(16, 20, dtype=np.uint16) % 4096
+    image = read_image(write_dicom(tmp_path / "xray.dcm", pixels, bits=12, photometric="MONOCHROME1"))
+    np.testing.assert_array_equal(image[:, :, 0], 4095 - pixels)
+
+
+def test_read_of_signed_dicom_is_shifted(tmp_path: Path) -> None:
+    pixels = np.array([[-2048, 0], [5, 2047]], np.int16)
+    image = read_image(write_dicom(tmp_path / "xray.dcm", pixels, bits=12))
+    assert image[:, :, 0].tolist() == [[0, 2048], [2053, 4095]]
+
+
+def test_read_of_dicom_with_several_frames_or_half_a_frame_is_refused(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "film.dcm", noise(2, 16, 16, dtype=np.uint16), bits=16, frames=2)
+    assert "2 frames in one DICOM file" in complaint(path)
+    path = write_dicom(tmp_path / "half.dcm", noise(64, 64, dtype=np.uint16), bits=16)
+    path.write_bytes(path.read_bytes()[:-2000])
+    assert "DICOM" in complaint(path)
+
+
+def test_list_is_sorted_and_takes_pictures_only(tmp_path: Path) -> None:
+    for name in ("b.PNG", "a.jpg", "notes.txt", ".hidden.png", "c.tiff"):
+        (tmp_path / name).touch()
+    assert [path.name for path in list_images(tmp_path)] == ["a.jpg", "b.PNG", "c.tiff"]
+
+
+def test_list_of_a_missing_folder_or_a_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="no such folder, wanted a folder of images"):
+        list_images(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(ImageError, match="not a folder"):
+        list_images(tmp_path / "file")
+
+
+def test_fit_shrinks_by_area() -> None:
+    """Each output pixel is the mean of its block: a line of one pixel never vanishes between samples."""
+    pixels = noise(64, 64, 1)
+    blocks = pixels.reshape(16, 4, 16, 4).mean(axis=(1, 3))
+    shrunk = fit(pixels, Geometry(16, 16, 1))
+    assert np.abs(shrunk[:, :, 0] - blocks).max() <= 0.5001
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_fit_keeps_the_bit_depth_and_reaches_the_size(dtype: type) -> None:
+    geometry = Geometry(32, 48, 1, 8 if dtype is np.uint8 else 16)
+    for shape in ((64, 64, 1), (16, 16, 1), (10, 100, 1)):
+        fitted = fit(noise(*shape, dtype=dtype), geometry)
+        assert fitted.shape == (32, 48, 1)
+        assert fitted.dtype == dtype
+
+
+def test_fit_of_the_right_size_changes_nothing() -> None:
+    pixels = noise(32, 32, 3)
+    assert fit(pixels, Geometry(32, 32, 3, 8, "BGR")) is pixels
+
+
+def test_fit_turns_gray_into_bgr_and_back() -> None:
+    gray = noise(32, 32, 1, dtype=np.uint16)
+    colour = fit(gray, Geometry(32, 32, 3, 16, "BGR"))
+    assert colour.shape == (32, 32, 3)
+    assert (colour == gray).all()
+    np.testing.assert_array_equal(fit(colour, Geometry(32, 32, 1, 16)), gray)
+
+
+def test_fit_of_another_bit_depth_is_refused() -> None:
+    with pytest.raises(ImageError, match="the picture has 16 bits per sample, the model wants 8"):
+        fit(noise(32, 32, 1, dtype=np.uint16), Geometry(32, 32, 1, 8))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 2), np.uint8), np.zeros((0, 8, 1), np.uint8), np.zeros((8, 8, 1))],
+)
+def test_fit_of_something_else_is_refused(wrong: np.ndarray) -> None:
+    with pytest.raises(ImageError, match="wanted"):
+        fit(wrong, Geometry(32, 32, 1))

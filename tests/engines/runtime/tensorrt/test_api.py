@@ -1,0 +1,115 @@
+"""What our code uses of TensorRT is there, under that name and with those parameters, in every release that counts.
+
+mypy holds our code against `tests/stubs/tensorrt`; here the stubs are held against the real bindings: each class, enum
+value, attribute, method and parameter. `make tensorrt` fetches those; where it could not, this is skipped.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[4]
+STUBS = ROOT / "tests" / "stubs" / "tensorrt" / "__init__.pyi"
+
+# Its constructor is the base class's own in C++ and says nothing of itself in some releases.
+UNSAID = {"ILogger.__init__", "IProgressMonitor.__init__"}
+
+
+@pytest.fixture(scope="module", params=["10.3", "10.13", "11.4"])
+def api(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What the bindings of one release offer."""
+    folder = ROOT / "build" / "tensorrt" / request.param
+    if not folder.exists():
+        pytest.skip(f"the bindings of TensorRT {request.param} are not here: make tensorrt")
+    if not all(map(shutil.which, ("cc", "nm", "readelf"))):
+        pytest.skip("no C compiler and binutils are installed: apt install gcc")
+    command = [sys.executable, str(Path(__file__).parents[3] / "support" / "tensorrt_bindings.py"), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["version"].startswith(f"{request.param}.")
+    return found["classes"]
+
+
+def stub_classes(body: list[ast.stmt], prefix: str = "") -> Iterator[tuple[str, ast.ClassDef]]:
+    """Every class of the stubs, those inside others too, by its dotted name."""
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            yield prefix + node.name, node
+            yield from stub_classes(node.body, f"{prefix}{node.name}.")
+
+
+CLASSES = dict(stub_classes(ast.parse(STUBS.read_text()).body))
+
+
+def real_class(api: dict[str, Any], name: str) -> dict[str, Any]:
+    first, *rest = name.split(".")
+    found = api[first]
+    for part in rest:
+        found = found["classes"][part]
+    return found
+
+
+def parameters(signature: str) -> list[str]:
+    """Names of the parameters of a pybind11 signature, without self.
+
+    >>> parameters("f(self: trt.Runtime, size: typing.SupportsInt = 0, flags: Tuple[int, int]) -> None")
+    ['size', 'flags']
+    """
+    return re.findall(r"[(,] ?(\w+): ", signature.split(") -> ")[0])[1:]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_class_is_as_our_stubs_say(api: dict[str, Any], name: str) -> None:
+    real = real_class(api, name)
+    for node in CLASSES[name].body:
+        if isinstance(node, ast.Assign):
+            assert next(target.id for target in node.targets if isinstance(target, ast.Name)) in real["values"]
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            assert node.target.id in real["members"]
+        elif isinstance(node, ast.FunctionDef):
+            check_method(name, node, real)
+
+
+def check_method(name: str, node: ast.FunctionDef, real: dict[str, Any]) -> None:
+    if node.name in ("__buffer__", "__iter__"):
+        return  # the buffer protocol and old-style iteration show under no name of their own
+    assert node.name in real["members"], f"{name}.{node.name}"
+    wanted = [argument.arg for argument in node.args.args[1:]]
+    said = [parameters(signature) for signature in real["members"][node.name]]
+    if f"{name}.{node.name}" in UNSAID or node.name in ("__len__", "__getitem__", "__int__"):
+        return
+    assert any(names[: len(wanted)] == wanted for names in said), f"{name}.{node.name}: wanted {wanted}, it has {said}"
+
+
+def test_stubs_name_nothing_that_our_code_leaves_unused() -> None:
+    """Exactly what we use: a name that no file of ours has says that the stubs were not kept in step."""
+    code = "\n".join(path.read_text() for path in sorted((ROOT / "engines").glob("tensorrt*.py")))
+    used = set(re.findall(r"\w+", code))
+    returned = {"ICudaEngine", "IExecutionContext", "IHostMemory", "Dims", "ITimingCache"}
+    members = {
+        member
+        for node in CLASSES.values()
+        for each in node.body
+        for member in ([each.name] if isinstance(each, ast.FunctionDef) else [])
+        if not member.startswith("__")
+    }
+    assert {name.split(".")[-1] for name in CLASSES} - returned <= used
+    assert members <= used
+
+
+def test_no_release_is_asked_for_half_precision_by_flag() -> None:
+    """TensorRT 11 has none of these; the graph's own types say it."""
+    code = "\n".join(path.read_text() for path in (ROOT / "engines").glob("tensorrt*.py"))
+    assert not re.search(r"BuilderFlag\.(FP16|BF16|INT8|OBEY_PRECISION_CONSTRAINTS)", code)
+    assert "NetworkDefinitionCreationFlag.STRONGLY_TYPED" in code

@@ -1,0 +1,156 @@
+"""What a folder of good images turns into, however it was filled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="training needs the train extra")
+
+from engines.bundles.bundle import Geometry, Normalisation
+from engines.errors import TrainingError
+from engines.training.good_frames import NormalisedFrames, count_near_duplicates, in_batches, load_good_frames, split
+from tests.support.parts import draw_part, write_parts
+
+
+def test_folder_of_good_images_is_read_at_the_size_of_the_model(good_parts: Path) -> None:
+    good = load_good_frames(good_parts, (32, 48))
+    assert good.geometry == Geometry(32, 48, 1, 8, "GRAY")
+    assert good.frames.shape == (24, 32, 48, 1)
+    assert good.frames.dtype == np.uint8
+    assert [path.name for path in good.paths] == sorted(path.name for path in good_parts.iterdir())
+    assert good.skipped == ()
+
+
+def test_files_that_cannot_be_used_are_skipped_counted_and_named(tmp_path: Path) -> None:
+    folder = write_parts(tmp_path / "good", 6)
+    (folder / "notes.txt").write_text("not an image, and not called one")
+    (folder / "readme.png").write_text("not an image, but called one")
+    (folder / "half.png").write_bytes((folder / "000.png").read_bytes()[:300])
+    (folder / "empty.jpg").touch()
+    cv2.imwrite(str(folder / "deep.png"), draw_part(np.random.default_rng(0), depth=16))
+    good = load_good_frames(folder, (32, 32))
+    assert len(good.frames) == 6
+    assert len(good.skipped) == 4
+    text = "\n".join(good.skipped)
+    for name in (
+        "readme.png: not a PNG",
+        "half.png: truncated",
+        "empty.jpg: empty",
+        "deep.png: 16 bits per sample, most",
+    ):
+        assert name in text
+    assert any(line.startswith("4 files could not be used; the first: ") for line in good.warnings)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size", "line"),
+    [
+        (480, 640, None, "images of 640×480 are shrunk to 256×192: a defect of 10 pixels has 4 then"),
+        (480, 640, (192, 256), None),
+        (512, 512, None, None),
+    ],
+)
+def test_size_that_loses_small_defects_by_itself_is_told(
+    tmp_path: Path, height: int, width: int, size: tuple[int, int] | None, line: str | None
+) -> None:
+    for index in range(2):
+        picture = np.random.default_rng(index).integers(0, 255, (height, width)).astype(np.uint8)
+        cv2.imwrite(str(tmp_path / f"{index}.png"), picture)
+    told = [warning for warning in load_good_frames(tmp_path, size).warnings if "shrunk" in warning]
+    assert [warning.startswith(line or "") for warning in told] == ([] if line is None else [True])
+
+
+def test_mixed_sizes_come_out_alike(tmp_path: Path) -> None:
+    folder = write_parts(tmp_path / "good", 3)
+    cv2.imwrite(str(folder / "wide.png"), np.zeros((50, 200), np.uint8))
+    cv2.imwrite(str(folder / "tiny.png"), np.zeros((5, 5), np.uint8))
+    assert load_good_frames(folder, (16, 16)).frames.shape == (5, 16, 16, 1)
+
+
+def test_sixteen_bits_stay_sixteen_bits(tmp_path: Path) -> None:
+    good = load_good_frames(write_parts(tmp_path / "good", 4, depth=16), (32, 32))
+    assert good.geometry.bit_depth == 16
+    assert good.frames.dtype == np.uint16
+    assert good.frames.max() > 20000
+
+
+def test_colour_stays_colour_and_gray_in_colour_files_becomes_gray(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("colour", "gray"):
+        (tmp_path / name).mkdir()
+    for index in range(4):
+        cv2.imwrite(str(tmp_path / "colour" / f"{index}.png"), rng.integers(0, 255, (32, 32, 3)).astype(np.uint8))
+        gray = np.repeat(rng.integers(0, 255, (32, 32, 1)), 3, axis=2).astype(np.uint8)
+        cv2.imwrite(str(tmp_path / "gray" / f"{index}.png"), gray)
+    colour = load_good_frames(tmp_path / "colour", (32, 32)).geometry
+    assert (colour.channels, colour.colour_order) == (3, "BGR")
+    gray = load_good_frames(tmp_path / "gray", (32, 32)).geometry
+    assert (gray.channels, gray.colour_order) == (1, "GRAY")
+
+
+def complaint(*arguments, **keywords) -> str:
+    with pytest.raises(TrainingError) as caught:
+        load_good_frames(*arguments, **keywords)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_folder_that_is_missing_or_empty_is_one_line(tmp_path: Path) -> None:
+    assert "no such folder, wanted a folder of images" in complaint(tmp_path / "nowhere", (32, 32))
+    (tmp_path / "empty").mkdir()
+    assert "no images in this folder, wanted PNG, JPEG" in complaint(tmp_path / "empty", (32, 32))
+
+
+def test_folder_with_nothing_usable_says_why(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("text")
+    text = complaint(tmp_path, (32, 32))
+    assert "0 usable of 1 images, wanted at least 2" in text
+    assert "a.png: not a PNG" in text
+
+
+def test_more_images_than_memory_allows_are_refused_before_it_is_full(good_parts: Path) -> None:
+    assert "24 images of 64×64 need more than" in complaint(good_parts, (64, 64), max_bytes=20 * 64 * 64)
+
+
+def test_list_of_files_is_as_good_as_a_folder(good_parts: Path) -> None:
+    paths = sorted(good_parts.iterdir())[:5]
+    assert load_good_frames(paths, (32, 32)).paths == tuple(paths)
+
+
+def test_copies_are_counted_and_a_steady_line_is_not(good_parts: Path) -> None:
+    frames = load_good_frames(good_parts, (32, 32)).frames
+    assert count_near_duplicates(frames) == 0
+    assert count_near_duplicates(np.concatenate([frames, frames[:5]])) == 5
+    rng = np.random.default_rng(0)
+    steady = np.full((60, 32, 32, 1), 90.0) + rng.normal(0, 3, (60, 32, 32, 1))
+    assert count_near_duplicates(steady.astype(np.uint8)) == 0
+
+
+def test_frozen_camera_is_all_duplicates() -> None:
+    assert count_near_duplicates(np.full((10, 32, 32, 1), 7, np.uint8)) == 9
+
+
+@pytest.mark.parametrize("count", [2, 3, 10, 240, 10000])
+def test_split_loses_nothing_and_holds_out_at_most_its_share(count: int) -> None:
+    trained_on, held_out = split(count, seed=3)
+    assert sorted([*trained_on, *held_out]) == list(range(count))
+    assert 1 <= len(held_out) <= min(512, max(1, round(0.15 * count)))
+
+
+def test_split_goes_by_the_seed() -> None:
+    assert split(100, 1)[1].tolist() == split(100, 1)[1].tolist()
+    assert split(100, 1)[1].tolist() != split(100, 2)[1].tolist()
+
+
+def test_batches_are_normalised_and_complete() -> None:
+    frames = np.arange(7 * 4, dtype=np.uint8).reshape(7, 2, 2, 1)
+    data = NormalisedFrames(frames, Normalisation(low=0, high=255))
+    batches = list(in_batches(data, 3))
+    assert [len(batch) for batch in batches] == [3, 3, 1]
+    assert batches[0].shape == (3, 1, 2, 2)
+    assert float(batches[0][0, 0, 0, 0]) == -1.0
+    assert float(batches[2][0, 0, 1, 1]) == pytest.approx(27 / 127.5 - 1)

@@ -1,0 +1,87 @@
+"""The delivery end of an agent that kills itself: `python -m tests.support.killed_agent URL DIRECTORY STEP COUNT
+ALARMS`.
+
+STEP is where SIGKILL comes, COUNT at which time; `never` delivers everything and ends. What was accepted is written to
+`accepted` before anything else happens: one line a sequence number.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agent.core.records import Event
+from agent.outputs.mqtt import session as session_module
+from agent.outputs.outbox import Outbox
+from agent.outputs.outbox import change as change_module
+from agent.outputs.outbox import segments as segments_module
+from tests.support.delivery import accept, delivering, noise_png
+
+STEPS = (
+    "before accept",
+    "pictures written",
+    "pictures synced",
+    "after commit",
+    "after accept",
+    "before publish",
+    "after publish",
+    "after puback",
+    "after delete",
+)
+
+
+def kill_at(step: str, count: int) -> Callable[[str], None]:
+    """A function that is told of every step, and kills the process at the wanted one."""
+    left = [count]
+
+    def reached(name: str) -> None:
+        if name == step:
+            left[0] -= 1
+            if left[0] <= 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return reached
+
+
+def wrap(owner: Any, name: str, before: Callable[[], None], after: Callable[[], None]) -> None:
+    original = getattr(owner, name)
+
+    def wrapped(*args: Any, **options: Any) -> Any:
+        before()
+        result = original(*args, **options)
+        after()
+        return result
+
+    setattr(owner, name, wrapped)
+
+
+def main(url: str, directory: Path, step: str, count: int, alarms: int) -> None:
+    reached = kill_at(step, count)
+    nothing: Callable[[], None] = lambda: None  # noqa: E731
+    wrap(session_module.Session, "_send", lambda: reached("before publish"), lambda: reached("after publish"))
+    wrap(session_module.Session, "acknowledged", nothing, lambda: reached("after puback"))
+    wrap(segments_module, "_write_all", nothing, lambda: reached("pictures written"))
+    wrap(segments_module.Segments, "sync", nothing, lambda: reached("pictures synced"))
+    wrap(change_module.Change, "committed", lambda: reached("after commit"), nothing)
+    wrap(Outbox, "acknowledge", nothing, lambda: reached("after delete"))
+    with delivering(url, directory) as (outbox, publisher), (directory / "accepted").open("ab", buffering=0) as log:
+        first = outbox.counts().sequence
+        for number in range(first, first + alarms):
+            reached("before accept")
+            event = Event.RAISED if number % 2 == 0 else Event.CLEARED
+            sequence = accept(
+                outbox, f"alarm-{number // 2}", f"cam{number // 2 % 2}", event, {"heatmap": noise_png(12)}
+            )
+            reached("after accept")
+            log.write(f"{sequence}\n".encode())
+        if step == "never" and not publisher.wait_until_delivered(30):
+            raise SystemExit("not delivered in 30 s")
+        publisher.wait_until_delivered(5)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))
