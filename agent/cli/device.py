@@ -23,7 +23,7 @@ def run(
     """Inspect, until SIGTERM or Ctrl-C."""
     from agent.service.service import Service
     from agent.service.watchdog import Supervision
-    from agent.settings.settings import load
+    from agent.settings.load import load
 
     settings = load(config, overrides or ())
     set_up_logging(settings.log.level)
@@ -66,7 +66,7 @@ def watch(
     from agent.tools.watch import watch as watch_broker
 
     if config is not None:
-        from agent.settings.settings import load
+        from agent.settings.load import load
 
         settings = load(config)
         mqtt = settings.mqtt

@@ -75,8 +75,8 @@ def compare(
 def _of_agent(path: Path, config: Path | None) -> tuple[Bundle, Path, tuple[float, ...]]:
     """The bundle, with the state directory and the thresholds in force of the agent with these settings."""
     from agent.inspection.thresholds import thresholds_in_force
+    from agent.settings.load import load
     from agent.settings.paths import default_state_directory
-    from agent.settings.settings import load
     from engines.bundles.bundle import read_bundle
 
     bundle = read_bundle(path)

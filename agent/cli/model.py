@@ -129,7 +129,7 @@ def evaluate(
     from agent.tools.part_threshold import part_calibrator
     from engines.bundles.bundle import read_bundle
     from engines.evaluation.evaluate import evaluate as evaluate_engine
-    from engines.runtime.engine import open_engine
+    from engines.runtime.opening import open_engine
 
     folder = out or bundle.with_name(f"{bundle.stem}-evaluation")
     kept, calibrator = default_state_directory(), part_calibrator(false_alarms)

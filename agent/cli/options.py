@@ -17,8 +17,8 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives th
 
 def door_path(socket: Path | None, config: Path | None) -> Path:
     """Where the agent's door is: as told, as in its settings, or where it is by default."""
+    from agent.settings.load import load
     from agent.settings.paths import default_state_directory
-    from agent.settings.settings import load
 
     if socket is not None:
         return socket

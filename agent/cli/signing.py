@@ -39,7 +39,7 @@ def verify(
     config: Annotated[Path | None, typer.Option("--config", "-c", help="Settings with trusted_keys.")] = None,
 ) -> None:
     """Verify every file of a bundle, and that one of the trusted keys has signed it."""
-    from agent.settings.settings import load
+    from agent.settings.load import load
     from engines.bundles.bundle import read_bundle
     from engines.bundles.signing import load_trusted_keys
 

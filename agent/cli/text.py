@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.commands.reload import _because
 from agent.core.errors import Permanent
 from agent.messages.event import drift_sentence
 from calibration.threshold import LEAST_FRAMES
 
 if TYPE_CHECKING:
-    from engines.evaluation.evaluate import Evaluation
+    from engines.evaluation.records import Evaluation
 
 
 def status_lines(result: dict[str, Any]) -> Iterator[str]:
@@ -70,21 +71,6 @@ def save_pictures(result: dict[str, Any], folder: Path) -> Iterator[Path]:
         path = folder / f"{result['camera']}-{stamp}-{name}.{ending}"
         path.write_bytes(base64.b64decode(picture["base64"]))
         yield path
-
-
-def reload_lines(result: dict[str, Any]) -> Iterator[str]:
-    """What became of changed settings."""
-    heads = {
-        "changed": "in force",
-        "at_next_calibration": "from the next calibration on",
-        "needs_restart": "needs a restart",
-    }
-    found = [f"{head}: {', '.join(result[name])}" for name, head in heads.items() if result[name]]
-    yield from found or ["nothing has changed"]
-
-
-def _because(reason: str | None) -> str:
-    return f" ({reason})" if reason else ""
 
 
 def _percentiles(latency: dict[str, float]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.cli.console import Report
-from agent.commands.socket_server import ask
+from agent.commands.socket_client import ask
 from agent.core.errors import Permanent
 
 LOOK_SECONDS = 0.2

@@ -10,8 +10,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from agent.cli.text import reload_lines
 from agent.commands.control import Call, Handler
+from agent.commands.reload import reload_lines
 from agent.commands.snapshot import draw_seen, inlined, published, take_snapshot
 from agent.core.errors import Permanent, Temporary
 from agent.messages.base import utc_text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
@@ -99,3 +99,18 @@ def _merged(old: T, new: Any, key: Key, found: dict[Effect, list[str]]) -> T:
 
 def _same_fields(old: BaseModel, new: Any) -> bool:
     return isinstance(new, BaseModel) and type(old).model_fields.keys() == type(new).model_fields.keys()
+
+
+def reload_lines(result: dict[str, Any]) -> Iterator[str]:
+    """What became of changed settings."""
+    heads = {
+        "changed": "in force",
+        "at_next_calibration": "from the next calibration on",
+        "needs_restart": "needs a restart",
+    }
+    found = [f"{head}: {', '.join(result[name])}" for name, head in heads.items() if result[name]]
+    yield from found or ["nothing has changed"]
+
+
+def _because(reason: str | None) -> str:
+    return f" ({reason})" if reason else ""

@@ -13,7 +13,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.alarms.evidence import Evidence, EvidencePicture, regions
+from agent.alarms.evidence import Evidence, EvidencePicture
+from agent.alarms.heat_regions import regions
 from agent.core.image_bytes import shrink
 from agent.core.records import Phase
 from agent.inspection.outcome import Seen

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
-import socket
 import socketserver
 import threading
 from pathlib import Path
-from typing import Any
 
 from agent.commands.control import Control
+from agent.commands.socket_client import ask
 from agent.core.errors import Permanent, Temporary
+from agent.core.unix_socket import MAX_SOCKET_PATH_BYTES
 from agent.messages.command import MAX_COMMAND_BYTES
-
-# sun_path of Linux holds 108 bytes with its end mark; a longer path fails with a message that nobody understands.
-MAX_SOCKET_PATH_BYTES = 107
 
 # A command and what the line around it takes.
 MAX_LINE_BYTES = 2 * MAX_COMMAND_BYTES
@@ -91,28 +87,3 @@ def _make_room(path: Path) -> None:
         path.unlink(missing_ok=True)
         return
     raise Permanent(f"control socket {path}: another agent answers there; stop it, or set another state_directory")
-
-
-def ask(
-    path: Path, command: str, camera: str | None = None, timeout_seconds: float = 10.0, **request: Any
-) -> dict[str, Any]:
-    """Ask a running agent and return its result.
-
-    Raises:
-        Temporary: nobody answers at this socket.
-        Permanent: the agent refused; its reason.
-    """
-    message = {"command": command, "camera": camera, "by": getpass.getuser(), "request": request}
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-            client.settimeout(timeout_seconds)
-            client.connect(str(path))
-            client.sendall(json.dumps(message).encode() + b"\n")
-            answer = json.loads(client.makefile("rb").readline())
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise Temporary(f"no agent answers at {path} ({reason}); is it running?") from None
-    if not answer["ok"]:
-        raise Permanent(answer["error"])
-    result: dict[str, Any] = answer["result"]
-    return result

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from agent.messages.base import LatencyPayload
+from agent.messages.status import LatencyPayload
 
 KEPT = 10_000
 

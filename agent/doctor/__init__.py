@@ -8,7 +8,7 @@ from pathlib import Path
 from agent.core.errors import InspectdError
 from agent.doctor import broker, camera, credentials, disk, gpu, machine, model, rights, unit
 from agent.doctor.finding import Finding, Level, ok, problem
-from agent.settings.settings import load
+from agent.settings.load import load
 
 # Where the Debian package has it.
 EXAMPLE = Path("/usr/share/doc/inspectd/inspectd.example.toml")

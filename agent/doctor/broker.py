@@ -14,8 +14,8 @@ from agent.doctor.finding import Finding, ok, problem, warning
 from agent.outputs.mqtt.broker import Broker
 from agent.outputs.mqtt.connection import Connection, ConnectionLost, Protocol, UnsupportedVersion
 from agent.outputs.mqtt.packets import Acknowledged, Connected, Outgoing, Subscribed
+from agent.outputs.mqtt.settings import broker_of
 from agent.outputs.mqtt.topics import Topics
-from agent.service.service import broker_of
 from agent.settings.settings import Settings
 
 EventT = TypeVar("EventT", Connected, Acknowledged, Subscribed)

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from agent.commands.socket_server import ask
+from agent.commands.socket_client import ask
 from agent.core.errors import InspectdError
 from agent.core.records import Image
 from agent.doctor.finding import Finding, ok, problem, warning
 from agent.inspection.preparation import Preparation
-from agent.settings.settings import CameraSettings, CameraSourceSettings, Settings
+from agent.settings.settings import CameraSettings, Settings
 from agent.sources.factory import build_source
+from agent.sources.settings import CameraSourceSettings
 from agent.sources.source import EndOfStream, FrameSource
 from engines.bundles.bundle import read_bundle
 from engines.errors import EngineError

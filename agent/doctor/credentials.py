@@ -8,8 +8,9 @@ from pathlib import Path
 
 from agent.doctor.finding import Finding, ok, problem, warning
 from agent.outputs.mqtt.broker import CREDENTIAL_NAME, KEY_CREDENTIAL_NAME
+from agent.outputs.mqtt.settings import MqttSettings
 from agent.settings.paths import SERVICE_SETTINGS
-from agent.settings.settings import MqttSettings, Settings
+from agent.settings.settings import Settings
 
 # Where the unit takes credentials from, and where drop-ins/credentials.conf does.
 CREDENTIAL_STORE = Path("/etc/credstore")

@@ -12,7 +12,8 @@ from agent.settings.settings import CameraSettings, Settings
 from engines.bundles.bundle import Bundle, read_bundle
 from engines.bundles.signing import load_trusted_keys
 from engines.errors import EngineError, SigningError
-from engines.runtime.engine import Engine, open_engine
+from engines.runtime.engine import Engine
+from engines.runtime.opening import open_engine
 
 # Frames scored to time an engine, after the reference frames have warmed it up.
 TIMED_FRAMES = 5

@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 from agent.doctor.finding import Finding, ok, problem
 from agent.doctor.machine import output
 from agent.settings.paths import SERVICE_SETTINGS
-from agent.settings.settings import CameraSourceSettings, Settings
+from agent.settings.settings import Settings
+from agent.sources.settings import CameraSourceSettings
 
 DROP_INS = Path("/usr/share/doc/inspectd/drop-ins")
 RESOLV_CONF = Path("/etc/resolv.conf")

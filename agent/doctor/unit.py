@@ -11,8 +11,9 @@ from agent.core.errors import InspectdError
 from agent.doctor.finding import Finding, ok, problem, warning
 from agent.doctor.machine import output
 from agent.service.single_instance import place_of
+from agent.settings.load import load
 from agent.settings.paths import SERVICE_SETTINGS
-from agent.settings.settings import Settings, load
+from agent.settings.settings import Settings
 
 # The unit has ProtectHome=yes and PrivateTmp=yes: whatever lies there is not there for the service.
 HIDDEN = tuple(Path(path) for path in ("/home", "/root", "/run/user", "/tmp", "/var/tmp"))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from agent.core.durations import Durations
 from agent.inspection.capture import Capture
 from agent.inspection.frame_queue import Intake
 from agent.inspection.station import Station
 from agent.inspection.thread import Inspection
-from agent.messages.base import ModelPayload
-from agent.monitoring.camera_state import Counters
+from agent.messages.state import ModelPayload
 from agent.settings.settings import CameraSettings
 from calibration import ScoreLog
 from engines.bundles.bundle import Bundle
@@ -41,3 +41,16 @@ class Line:
     def model(self) -> ModelPayload:
         """For the payloads."""
         return ModelPayload(name=self.bundle.manifest.name, sha256=self.bundle.sha256)
+
+
+@dataclass(slots=True)
+class Counters:
+    """What is counted of one camera's frames."""
+
+    frames: int = 0
+    """Frames scored since start."""
+    verdict_durations: Durations = None  # type: ignore[assignment]
+    """Capture to verdict."""
+
+    def __post_init__(self) -> None:
+        self.verdict_durations = Durations()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from agent.core.crop import Crop
 from agent.core.errors import Permanent
 from agent.core.records import Image
-from agent.settings.settings import Crop
 from engines.bundles.bundle import Geometry
 from engines.errors import ImageError
 from engines.images.preprocessing import fit as fit_on_cpu

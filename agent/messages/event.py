@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
-from agent.messages.base import EventPayload
+from pydantic import (
+    Field,
+    FiniteFloat,
+)
+
+from agent.messages.base import Instant, Payload
 from calibration import Drift
 from engines.runtime.engine import Engine
 
@@ -43,3 +49,24 @@ def engine_event(identity: str, site: str, camera: str, engine: Engine, at: date
     why = "; ".join(engine.refused)
     text = f"runs on {engine.name}: {why}; a calibration made on another engine is not used"
     return EventPayload(id=identity, event="engine", site=site, camera=camera, at=at, text=text)
+
+
+class EventPayload(Payload):
+    """Something about a camera that somebody should look after; never a reason to stop the line."""
+
+    schema_id: Literal["inspectd.event/1"] = Field(default="inspectd.event/1", alias="schema")
+    id: str = Field(description="UUIDv7; a repeated delivery has the same.")
+    event: Literal["drift", "engine"] = Field(
+        description="drift: the good scores have moved, `state` says so until they are back. "
+        "engine: the one that `auto` would take was refused, and another one runs."
+    )
+    site: str
+    camera: str
+    at: Instant = Field(description="Capture of the frame that showed it; of an engine, when it was refused.")
+    shift: FiniteFloat | None = Field(
+        default=None,
+        description="Of drift: how far the mean of the latest good scores lies off the calibration's, in standard "
+        "deviations.",
+    )
+    calibration: str | None = Field(default=None, description="Of drift: id of the calibration in force.")
+    text: str = Field(description="The same for a person.")

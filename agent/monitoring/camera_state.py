@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
-from agent.core.durations import Durations
 from agent.core.records import Phase
+from agent.inspection.camera_line import Counters
 from agent.inspection.capture import CameraState, CameraStatus, Capture
 from agent.inspection.frame_queue import Intake
 from agent.inspection.station import Station
-from agent.messages.base import ModelPayload, ProgressPayload, RulePayload, StatePayload
-
-
-@dataclass(slots=True)
-class Counters:
-    """What is counted of one camera's frames."""
-
-    frames: int = 0
-    """Frames scored since start."""
-    verdict_durations: Durations = None  # type: ignore[assignment]
-    """Capture to verdict."""
-
-    def __post_init__(self) -> None:
-        self.verdict_durations = Durations()
+from agent.messages.state import ModelPayload, ProgressPayload, RulePayload, StatePayload
 
 
 def phase_of(station: Station, camera: CameraStatus) -> Phase:

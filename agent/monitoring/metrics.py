@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 
 from agent.core.errors import Temporary
 from agent.core.records import Alarm, Event, Kind, Phase
-from agent.messages.base import DeliveryPayload
+from agent.messages.status import DeliveryPayload
 from agent.monitoring.camera_state import phase_of
 from agent.monitoring.metrics_server import MetricsServer
 from agent.monitoring.temperature import THERMAL_DIRECTORY, temperatures

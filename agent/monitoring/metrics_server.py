@@ -11,8 +11,8 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, MetricsHandler
 
-from agent.commands.socket_server import MAX_SOCKET_PATH_BYTES
 from agent.core.errors import Permanent
+from agent.core.unix_socket import MAX_SOCKET_PATH_BYTES
 
 # Nobody outside the machine has any business with them; a scraper elsewhere goes through one that guards access.
 HOST = "127.0.0.1"

@@ -9,7 +9,7 @@ from typing import Any
 
 from agent.core.clock import utc_now
 from agent.inspection.camera_line import Line
-from agent.messages.base import StatePayload
+from agent.messages.state import StatePayload
 from agent.monitoring.camera_state import state_payload
 from agent.outputs.mqtt.publisher import Publisher
 

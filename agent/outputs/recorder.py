@@ -10,14 +10,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from agent.alarms.defect_alarm import OpenAlarm
-from agent.alarms.evidence import Evidence, EvidencePicture, regions
+from agent.alarms.evidence import Evidence, EvidencePicture
+from agent.alarms.heat_regions import regions
 from agent.core.backoff import Backoff
+from agent.core.crop import Crop
 from agent.core.errors import Temporary
 from agent.core.records import Alarm, Event, Frame, Kind, Region, Verdict
-from agent.messages.base import AlarmPayload, ModelPayload, PicturePayload, RulePayload
+from agent.messages.alarm import AlarmPayload, PicturePayload
+from agent.messages.state import ModelPayload, RulePayload
 from agent.outputs.mqtt.topics import Topics
 from agent.outputs.outbox import MAX_TOGETHER, Entry, Message, Outbox
-from agent.settings.settings import Crop
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from agent.core.records import Alarm, Frame, Verdict
 from agent.inspection.camera_line import Line
 from agent.inspection.outcome import Candidate, Outcome
 from agent.inspection.preview import preview
-from agent.messages.base import RulePayload, ScorePayload
 from agent.messages.event import drift_event
+from agent.messages.state import RulePayload, ScorePayload
 from agent.monitoring.state_publisher import States
 from agent.outputs.mqtt.packets import Outgoing
 from agent.outputs.mqtt.publisher import Publisher

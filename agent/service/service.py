@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING
 from agent.alarms.camera_alarm import CameraHealth
 from agent.alarms.defect_alarm import AlarmTracker, OpenAlarm
 from agent.alarms.evidence import Evidence
-from agent.cli.text import reload_lines
 from agent.commands.control import Control
 from agent.commands.handlers import Commands
-from agent.commands.reload import Reload, plan_reload
+from agent.commands.reload import Reload, plan_reload, reload_lines
 from agent.commands.socket_server import Door
 from agent.core.clock import utc_now
 from agent.core.errors import InspectdError, Permanent, Temporary
 from agent.core.ids import new_id
 from agent.core.records import Kind
 from agent.inspection.calibration_plan import Identity, plan_of
-from agent.inspection.camera_line import Line
+from agent.inspection.camera_line import Counters, Line
 from agent.inspection.capture import CameraState, Capture
 from agent.inspection.frame_queue import Intake
 from agent.inspection.inspector import Inspector
@@ -32,27 +31,27 @@ from agent.inspection.preparation import Preparation
 from agent.inspection.station import Station
 from agent.inspection.thread import Inspection
 from agent.inspection.thresholds import calibrations_of, thresholds_in_force
-from agent.messages.base import StatePayload
 from agent.messages.event import engine_event
-from agent.monitoring.camera_state import Counters
+from agent.messages.state import StatePayload
 from agent.monitoring.state_publisher import States
-from agent.outputs.mqtt.broker import Broker
 from agent.outputs.mqtt.home_assistant import discovery
 from agent.outputs.mqtt.packets import Outgoing
 from agent.outputs.mqtt.publisher import Publisher
+from agent.outputs.mqtt.settings import broker_of
 from agent.outputs.outbox import Outbox
 from agent.outputs.recorder import Acceptance, state_key
 from agent.service.dispatcher import Consequences
 from agent.service.single_instance import SiteClaim
 from agent.service.watchdog import Pulse, Supervision
 from agent.settings.paths import writable
-from agent.settings.settings import CameraSettings, MqttSettings, Settings
+from agent.settings.settings import CameraSettings, Settings
 from agent.sources.factory import build_source
 from calibration import CalibrationError, ScoreLog, Store
 from engines.bundles.bundle import Bundle, read_bundle
 from engines.bundles.signing import load_trusted_keys
 from engines.errors import EngineError
-from engines.runtime.engine import Engine, open_engine
+from engines.runtime.engine import Engine
+from engines.runtime.opening import open_engine
 
 if TYPE_CHECKING:
     from agent.monitoring.metrics import Metrics
@@ -371,15 +370,3 @@ class Service:
             line.name: Pulse(line.inspection.rounds if line.inspection else 0, line.counters.frames, line.capture.idle)
             for line in self.lines.values()
         }
-
-
-def broker_of(mqtt: MqttSettings) -> Broker:
-    """How the settings want the broker reached."""
-    return Broker(
-        url=mqtt.url,
-        username=mqtt.username,
-        password_file=mqtt.password_file,
-        ca_file=mqtt.ca_file,
-        certificate_file=mqtt.certificate_file,
-        key_file=mqtt.key_file,
-    )

@@ -6,22 +6,15 @@ Every mistake is one line that names the key, the value that was got and what wa
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     ByteSize,
-    ConfigDict,
     Field,
-    NonNegativeInt,
-    PositiveFloat,
     PositiveInt,
-    ValidationError,
     model_validator,
 )
 from pydantic_settings import (
@@ -31,11 +24,13 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from agent.core.crop import Crop
 from agent.core.errors import Permanent
+from agent.core.section import Section
+from agent.outputs.mqtt.settings import MqttSettings
 from agent.outputs.mqtt.topics import Topics
-from agent.settings.explain import explain, nearest
-from agent.settings.overrides import parse_overrides, tomllib
-from agent.settings.paths import default_state_directory, service_paths, with_absolute_paths
+from agent.settings.paths import default_state_directory
+from agent.sources.settings import SourceSettings
 from calibration import Budget, Rule
 
 ENVIRONMENT_PREFIX = "INSPECTD_"
@@ -66,83 +61,6 @@ BudgetText = Annotated[str, _parsed_by(Budget.parse)]
 Confidence = Annotated[float, Field(gt=0.5, lt=1.0)]
 
 
-class Section(BaseModel):
-    """A part of the settings: unknown keys are mistakes, and nothing changes after start."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FaultSettings(Section):
-    """A fault of the simulated camera."""
-
-    kind: Literal["black", "saturated", "frozen", "defocused", "shifted", "lost"]
-    duration_seconds: PositiveFloat
-    start_seconds: Annotated[float, Field(ge=0.0)] | None = None
-    start_frame: NonNegativeInt | None = None
-
-    @model_validator(mode="after")
-    def _one_start(self) -> FaultSettings:
-        if (self.start_seconds is None) == (self.start_frame is None):
-            raise ValueError("wanted either start_seconds or start_frame")
-        return self
-
-
-class SimulatorSettings(Section):
-    """The built-in production line."""
-
-    kind: Literal["simulator"]
-    mode: Literal["camera", "xray"] = "camera"
-    frames_per_second: PositiveFloat = 20.0
-    seed: NonNegativeInt = 0
-    # Above this, two bad parts could not be told apart by their alarms.
-    defect_rate: Annotated[float, Field(ge=0.0, le=0.2)] = 0.05
-    frames_per_part: PositiveInt = 4
-    good_frames: NonNegativeInt = 400
-    max_frames: PositiveInt | None = None
-    faults: tuple[FaultSettings, ...] = ()
-
-
-class FolderSettings(Section):
-    """Images in a folder, in the order of their names."""
-
-    kind: Literal["folder"]
-    path: Path
-    follow: bool = False
-    frames_per_second: PositiveFloat | None = None
-
-
-class VideoSettings(Section):
-    """A video file."""
-
-    kind: Literal["video"]
-    path: Path
-    frames_per_second: PositiveFloat | None = None
-
-
-class CameraSourceSettings(Section):
-    """A V4L2 or USB camera (`device`) or a network camera (`url`)."""
-
-    kind: Literal["camera"]
-    device: str | int | None = None
-    url: str | None = None
-    width: PositiveInt | None = None
-    height: PositiveInt | None = None
-    frames_per_second: PositiveFloat | None = None
-    open_timeout_seconds: PositiveFloat = 5.0
-    read_timeout_seconds: PositiveFloat = 2.0
-
-    @model_validator(mode="after")
-    def _one_address(self) -> CameraSourceSettings:
-        if (self.device is None) == (self.url is None):
-            raise ValueError("wanted either device (such as /dev/video0) or url (such as rtsp://camera/stream)")
-        return self
-
-
-SourceSettings = Annotated[
-    SimulatorSettings | FolderSettings | VideoSettings | CameraSourceSettings, Field(discriminator="kind")
-]
-
-
 class CalibrationSettings(Section):
     """How the threshold is found from the first good frames."""
 
@@ -166,15 +84,6 @@ class AlarmSettings(Section):
     clear_after_seconds: Annotated[float, Field(ge=0.0)] = 2.0
 
 
-class Crop(Section):
-    """The part of the picture that is inspected, pixels of the source."""
-
-    x: NonNegativeInt
-    y: NonNegativeInt
-    width: PositiveInt
-    height: PositiveInt
-
-
 class CameraSettings(Section):
     """One camera and everything that is done with its frames."""
 
@@ -184,43 +93,6 @@ class CameraSettings(Section):
     crop: Crop | None = None
     calibration: CalibrationSettings = CalibrationSettings()
     alarm: AlarmSettings = AlarmSettings()
-
-
-class MqttSettings(Section):
-    """The broker, and how to reach it."""
-
-    url: Annotated[str, Field(pattern=r"^mqtts?://[^/@\s]+$")] = "mqtt://127.0.0.1:1883"
-    prefix: str = "inspectd"
-    topic_template: str | None = None
-    camera_topic_template: str | None = None
-    topic_levels: dict[str, str] = {}
-    home_assistant: bool = False
-    home_assistant_prefix: str = "homeassistant"
-    username: str | None = None
-    password_file: Path | None = None
-    ca_file: Path | None = None
-    certificate_file: Path | None = None
-    key_file: Path | None = None
-    scores_per_second: Annotated[float, Field(ge=0.0, le=20.0)] = 1.0
-    commands: list[str] | None = None
-    allow_insecure_commands: bool = False
-
-    @property
-    def commands_trusted(self) -> bool:
-        """Whether somebody checks who connects to the broker: TLS or a user name, unless the user says otherwise."""
-        return self.allow_insecure_commands or self.username is not None or self.url.startswith("mqtts:")
-
-    def topics(self, site: str) -> Topics:
-        """The topic tree of an agent. Raises Permanent where there can be none."""
-        if self.topic_template is not None and self.prefix != "inspectd":
-            raise Permanent(f'mqtt: got prefix = "{self.prefix}" beside topic_template, wanted one of them')
-        return Topics(
-            site,
-            agent_template=self.topic_template or f"{self.prefix}/{{site}}",
-            camera_template=self.camera_topic_template,
-            levels=self.topic_levels,
-            home_assistant=self.home_assistant_prefix if self.home_assistant else None,
-        )
 
 
 class MetricsSettings(Section):
@@ -299,46 +171,3 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Command line over environment over file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
-
-
-def load(config: Path, overrides: Sequence[str] = ()) -> Settings:
-    """Read the settings of an agent.
-
-    Args:
-        config: the TOML file. Relative paths in it are taken from the folder that it lies in.
-        overrides: `key.key=value` from the command line; the value is TOML, or else a plain text.
-
-    Raises:
-        Permanent: a line for each mistake, with the key, the value and what was wanted.
-    """
-    _require_readable(config)
-    _require_known_environment(os.environ)
-
-    class FromFile(Settings):
-        model_config = SettingsConfigDict(toml_file=config)
-
-    try:
-        settings = FromFile(**parse_overrides(overrides))
-    except ValidationError as error:
-        raise Permanent("\n".join(f"{config}: {line}" for line in explain(error, Settings))) from None
-    except tomllib.TOMLDecodeError as error:
-        raise Permanent(f"{config}: not TOML: {error}") from None
-    defaults = {key: path for key, path in service_paths(config).items() if key not in settings.model_fields_set}
-    return with_absolute_paths(settings.model_copy(update=defaults), config.absolute().parent)
-
-
-def _require_readable(config: Path) -> None:
-    try:
-        config.read_text(encoding="utf-8")
-    except OSError as error:
-        raise Permanent(f"{config}: {error.strerror}; wanted the agent's settings, see inspectd.example.toml") from None
-    except UnicodeDecodeError:
-        raise Permanent(f"{config}: not a text file; wanted TOML, see inspectd.example.toml") from None
-
-
-def _require_known_environment(environment: Mapping[str, str]) -> None:
-    for variable in environment:
-        if variable.startswith(ENVIRONMENT_PREFIX):
-            key = variable.removeprefix(ENVIRONMENT_PREFIX).split("__")[0].lower()
-            if key not in Settings.model_fields:
-                raise Permanent(f"environment: {variable}: unknown setting {key!r}{nearest(key, Settings)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent.settings.settings import (
+from agent.sources.settings import (
     CameraSourceSettings,
     FolderSettings,
     SimulatorSettings,

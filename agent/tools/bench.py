@@ -26,14 +26,16 @@ from agent.inspection.outcome import Outcome
 from agent.inspection.preparation import Preparation
 from agent.inspection.station import Station
 from agent.inspection.thread import Inspection
-from agent.messages.base import LatencyPayload
+from agent.messages.status import LatencyPayload
+from agent.settings.load import load
 from agent.settings.paths import default_state_directory
-from agent.settings.settings import load
 from agent.sources.source import Captured, FrameSource
 from calibration import Budget, Rule, Store
 from engines.bundles.bundle import Bundle, read_bundle
-from engines.runtime.choice import Choice, choose, remember
-from engines.runtime.engine import Engine, open_engine
+from engines.runtime.choice import Choice, remember
+from engines.runtime.engine import Engine
+from engines.runtime.measuring import choose
+from engines.runtime.opening import open_engine
 
 # Frames that are shown over and over: enough that no cache holds them all at 256 px and above.
 DISTINCT_FRAMES = 64

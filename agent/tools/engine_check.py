@@ -15,7 +15,9 @@ from agent.cli.console import Report
 from agent.core.errors import Permanent
 from engines.bundles.bundle import Bundle
 from engines.images.preprocessing import Image, list_images, read_image
-from engines.runtime.engine import Engine, Scores, open_engine, reference_errors, relative_error
+from engines.runtime.engine import Engine, Scores
+from engines.runtime.opening import open_engine
+from engines.runtime.reference_check import reference_errors, relative_error
 
 # Calls that are timed, a frame each, after as many that warm up.
 TIMED_CALLS = 20

@@ -16,7 +16,8 @@ from agent.settings.paths import default_state_directory
 from engines.bundles.bundle import read_bundle
 from engines.errors import ImageError
 from engines.images.preprocessing import fit, list_images, read_image
-from engines.runtime.engine import Engine, open_engine
+from engines.runtime.engine import Engine
+from engines.runtime.opening import open_engine
 
 
 @dataclass(frozen=True, slots=True)

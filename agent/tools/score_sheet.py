@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from agent.core.records import Event, Kind
-from agent.messages.base import AlarmPayload
+from agent.messages.alarm import AlarmPayload
 from agent.sources.simulator.schedule import Line
 
 

@@ -17,7 +17,10 @@ from pathlib import Path
 from agent.core.backoff import Backoff
 from agent.core.errors import Permanent, Temporary
 from agent.core.records import PAUSED, Event
-from agent.messages.base import AlarmPayload, EventPayload, OmittedPayload, StatusPayload, parse
+from agent.messages.alarm import AlarmPayload, OmittedPayload
+from agent.messages.base import parse
+from agent.messages.event import EventPayload
+from agent.messages.status import StatusPayload
 from agent.outputs.mqtt.broker import Broker
 from agent.outputs.mqtt.connection import Connection, Protocol, UnsupportedVersion
 from agent.outputs.mqtt.packets import Connected, Received, Subscribed

@@ -14,11 +14,12 @@ import numpy as np
 
 from benchmarks.detection.sets import Images
 from engines.bundles.bundle import Bundle, read_bundle
-from engines.evaluation.evaluate import ScoredImages, score_images
+from engines.evaluation.evaluate import score_images
 from engines.evaluation.metrics import PixelFigures, PixelTally, auroc
+from engines.evaluation.records import ScoredImages
 from engines.images.preprocessing import read_image
 from engines.recipes import default
-from engines.runtime.engine import open_engine
+from engines.runtime.opening import open_engine
 from engines.training.train import train
 
 # What is left out or changed for the ablation table: constants of the recipe, and what they are then.

@@ -16,7 +16,8 @@ import numpy as np
 
 from engines.baselines.baseline import Baseline, Limits, Progress
 from engines.bundles.bundle import Frames
-from engines.runtime.engine import Engine, open_engine
+from engines.runtime.engine import Engine
+from engines.runtime.opening import open_engine
 from engines.training.train import train
 
 

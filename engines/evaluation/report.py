@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from engines.bundles.bundle import Bundle
 from engines.errors import EngineError
 from engines.evaluation.charts import ABNORMAL, INK, NORMAL, chart, png, style
-from engines.evaluation.evaluate import Evaluation, ScoredImages
 from engines.evaluation.metrics import roc_curve
+from engines.evaluation.records import Evaluation, ScoredImages
 from engines.images.preprocessing import fit, read_image
 from engines.images.viewing import overlay, top_of, viewable
 

@@ -24,8 +24,8 @@ from torch import nn
 from engines.bundles.bundle import Frames, Geometry, Reference
 from engines.export.rewrite import RULES, RULES_OF_HALF, rewrite
 from engines.recipes.scorer import Scorer
-from engines.runtime.engine import relative_error
 from engines.runtime.onnxruntime import open_session
+from engines.runtime.reference_check import relative_error
 
 # ai.onnx 18 (December 2022): the newest that TensorRT 10.3, JetPack 6's, takes in full.
 OPSET = 18

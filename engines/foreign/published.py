@@ -17,7 +17,8 @@ from engines.networks.ganomaly import Generator
 from engines.recipes.recipe import find_recipe
 from engines.recipes.scorer import normalisation_of
 from engines.training.good_frames import GoodFrames, Progress, load_good_frames, split
-from engines.training.packing import History, Trained, pack
+from engines.training.packing import pack
+from engines.training.trained import History, Trained
 
 # The published networks halve square frames down to 4×4.
 _SMALLEST = 4

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from engines.bundles.bundle import MODEL, Bundle, Frames
 from engines.errors import EngineError
-from engines.runtime.engine import Engine, check_reference
+from engines.runtime.engine import Engine
+from engines.runtime.reference_check import check_reference
 
 # By OpenVINO's name of a capability: its name of the precision, the manifest's tolerance that it is held to. A
 # processor that lists one computes in it natively, which halves the work or better; float16 is the more exact of the

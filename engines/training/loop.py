@@ -14,8 +14,9 @@ from engines.errors import TrainingError
 from engines.recipes.recipe import Option, Recipe
 from engines.recipes.scorer import normalisation_of
 from engines.training.good_frames import GoodFrames, NormalisedFrames, Progress, in_batches, split
-from engines.training.packing import History, Stopped, Trained, frames_to_score
+from engines.training.packing import frames_to_score
 from engines.training.time_budget import Budget
+from engines.training.trained import History, Stopped, Trained
 
 # The held-out frames are looked at once an epoch, which costs 5 % of it (15 % of the frames, forward only), but not
 # more often than this: keeping a state copies all weights.

@@ -15,7 +15,7 @@ from engines.images.viewing import as_rgb, overlay, top_of, viewable
 if TYPE_CHECKING:
     from engines.recipes.scorer import Scorer
     from engines.runtime.engine import Scores
-    from engines.training.packing import Trained
+    from engines.training.trained import Trained
 
 _COLUMNS = 8
 _INK, _MUTED, _GRID = "#1b263b", "#6c757d", "#e5e7eb"

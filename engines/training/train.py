@@ -28,8 +28,9 @@ from engines.errors import EngineError, TrainingError
 from engines.recipes.recipe import Option, Recipe, find_recipe
 from engines.training.good_frames import DEFAULT_MAX_BYTES, Progress, load_good_frames
 from engines.training.loop import Job
-from engines.training.packing import Stopped, pack
+from engines.training.packing import pack
 from engines.training.time_budget import Budget
+from engines.training.trained import Stopped
 
 # Exporting both graphs takes 14 s of one core and the report 2 s, whatever the length of training. Nearly all of it is
 # Python, so it takes as much longer on a slow or busy machine as the probe does, which takes 0.2 s when all is quiet.

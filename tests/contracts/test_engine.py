@@ -12,8 +12,9 @@ import pytest
 from engines.bundles.bundle import Bundle
 from engines.errors import EngineError, ImageError
 from engines.images.preprocessing import fit
-from engines.runtime.choice import installed
-from engines.runtime.engine import NAMES, Engine, Scores, open_engine
+from engines.runtime.engine import Engine, Scores
+from engines.runtime.hardware import installed
+from engines.runtime.opening import NAMES, open_engine
 
 ENGINES = ("onnxruntime", "openvino", "torch", pytest.param("tensorrt", marks=pytest.mark.gpu))
 

@@ -18,8 +18,9 @@ from agent.tools.engine_check import check_engine, compare_engines
 from engines.bundles.bundle import Bundle, read_bundle
 from engines.errors import EngineError
 from engines.images.preprocessing import fit
-from engines.runtime.choice import installed
-from engines.runtime.engine import open_engine, reference_errors
+from engines.runtime.hardware import installed
+from engines.runtime.opening import open_engine
+from engines.runtime.reference_check import reference_errors
 from engines.runtime.tensorrt.cuda import open_gpu
 from engines.runtime.tensorrt.engine import TensorRtEngine
 from engines.runtime.tensorrt.runtime import Runtime

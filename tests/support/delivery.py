@@ -14,7 +14,7 @@ import numpy as np
 
 from agent.core.image_bytes import encode
 from agent.core.records import Alarm, Event, Kind
-from agent.messages.base import AlarmPayload, PicturePayload
+from agent.messages.alarm import AlarmPayload, PicturePayload
 from agent.outputs.mqtt.broker import Broker
 from agent.outputs.mqtt.publisher import Publisher
 from agent.outputs.mqtt.topics import Topics

@@ -17,8 +17,8 @@ from typing import Any
 from agent.core.records import Event
 from agent.outputs.mqtt import session as session_module
 from agent.outputs.outbox import Outbox
-from agent.outputs.outbox import change as change_module
-from agent.outputs.outbox import segments as segments_module
+from agent.outputs.outbox import transaction as change_module
+from agent.outputs.outbox import image_files as segments_module
 from tests.support.delivery import accept, delivering, noise_png
 
 STEPS = (

@@ -18,15 +18,18 @@ from importlib.metadata import version
 from agent.commands.mqtt_requests import Execute, Requests
 from agent.core.backoff import Backoff
 from agent.core.errors import InspectdError, Temporary
-from agent.messages.base import DeliveryPayload, Presence, StatePayload
+from agent.messages.state import StatePayload
+from agent.messages.status import DeliveryPayload, Presence
 from agent.outputs.mqtt.agent_status import Reporter
 from agent.outputs.mqtt.broker import Broker
 from agent.outputs.mqtt.connection import Connection, ConnectionLost, Protocol, UnsupportedVersion
+from agent.outputs.mqtt.notices import Notices
 from agent.outputs.mqtt.packets import Acknowledged, Connected, Event, Outgoing, Received, Subscribed
 from agent.outputs.mqtt.protocol_version import ProtocolChoice
-from agent.outputs.mqtt.retained import Board, Notices, Suspicions
+from agent.outputs.mqtt.retained import Board
 from agent.outputs.mqtt.session import BACKLOG_PICTURES_PER_SECOND, Session
 from agent.outputs.mqtt.subscriptions import CommandMessage, MessageHandler, Subscriptions, may_answer_on
+from agent.outputs.mqtt.suspicions import Suspicions
 from agent.outputs.mqtt.telemetry import Telemetry
 from agent.outputs.mqtt.topics import Topics
 from agent.outputs.outbox import Outbox, Row

@@ -15,9 +15,12 @@ from dataclasses import dataclass, replace
 
 from agent.core.errors import Temporary
 from agent.outputs.mqtt.connection import Connection, ConnectionLost
+from agent.outputs.mqtt.image_window import PictureWindow
+from agent.outputs.mqtt.notices import Notices
 from agent.outputs.mqtt.packet_limit import Fitting
 from agent.outputs.mqtt.packets import Acknowledged, Connected, Outgoing
-from agent.outputs.mqtt.retained import Board, Notices, PictureWindow, Refusal, Suspicions
+from agent.outputs.mqtt.retained import Board
+from agent.outputs.mqtt.suspicions import Refusal, Suspicions
 from agent.outputs.outbox import Outbox, Row
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agent.alarms.evidence import Evidence, colour_of, draw_heatmap, regions, to_8_bit
+from agent.alarms.drawing import draw_heatmap, to_8_bit
+from agent.alarms.evidence import Evidence
+from agent.alarms.heat_colours import colour_of
+from agent.alarms.heat_regions import regions
 from agent.core.image_bytes import encode, shrink
 from agent.core.records import Frame, Verdict
 from tests.support.delivery import AT

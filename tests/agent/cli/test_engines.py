@@ -17,7 +17,8 @@ import pytest
 from agent.tools.engine_check import Comparison, Pair
 from calibration import Store
 from engines.bundles.bundle import Bundle, reference_archive, write_bundle, write_lean_copy
-from engines.runtime.choice import Choice, describe_processor, recall, remember, shows_gpu
+from engines.runtime.choice import Choice, recall, remember
+from engines.runtime.hardware import describe_processor, shows_gpu
 from tests.calibration.lines import NOON, heat, picture, scores, window
 from tests.support.broker import Mosquitto, Subscriber, wait_until
 from tests.support.parts import write_parts

@@ -6,7 +6,8 @@ import pytest
 
 from agent.cli.text import status_lines
 from agent.core.records import Phase
-from agent.messages.base import DeliveryPayload, ModelPayload, OutboxPayload, RulePayload, StatePayload
+from agent.messages.state import ModelPayload, RulePayload, StatePayload
+from agent.messages.status import DeliveryPayload, OutboxPayload
 from tests.support.delivery import AT
 
 

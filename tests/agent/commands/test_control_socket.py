@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from agent.commands.control import Call, Control
-from agent.commands.socket_server import Door, ask
+from agent.commands.socket_client import ask
+from agent.commands.socket_server import Door
 from agent.core.errors import Permanent, Temporary
 from engines.errors import BundleError
 

@@ -8,7 +8,8 @@ import pytest
 from pydantic import BaseModel
 
 from agent.commands.reload import EFFECTS, Effect, plan_reload
-from agent.settings.settings import AlarmSettings, CalibrationSettings, Settings, load
+from agent.settings.load import load
+from agent.settings.settings import AlarmSettings, CalibrationSettings, Settings
 
 FILE = """
 site = "plant"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from agent.doctor import Finding, Level, broker, camera, credentials, disk, examine, lines, machine, model
-from agent.settings.settings import load
+from agent.settings.load import load
 from engines.bundles.bundle import Bundle
 from engines.bundles.signing import generate_keys, sign
 from tests.agent.doctor.findings import Configure, levels, only

@@ -10,7 +10,7 @@ import pytest
 
 from agent.doctor import Finding, Level, gpu
 from agent.doctor.gpu import Device, Gpu, find_gpu
-from agent.settings.settings import load
+from agent.settings.load import load
 from tests.agent.doctor.findings import Configure, only
 
 JETSON = Gpu("jetson", (Device("/dev/nvmap", None, "video"), Device("/dev/nvhost-gpu", "nvhost-gpu", "video")))

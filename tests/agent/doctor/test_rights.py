@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent.doctor import Finding, Level, rights
-from agent.settings.settings import load
+from agent.settings.load import load
 from tests.agent.doctor.findings import Configure, only
 
 SHOWN = """\

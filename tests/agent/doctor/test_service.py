@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from agent.doctor import Level, credentials, unit
-from agent.settings.settings import Settings, load
+from agent.settings.load import load
+from agent.settings.settings import Settings
 from tests.agent.doctor.findings import Configure, only
 
 

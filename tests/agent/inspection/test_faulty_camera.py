@@ -29,7 +29,8 @@ from agent.sources.simulator.source import SimulatorSource
 from calibration import Budget, CameraMonitor, Rule, Store, glance
 from calibration.camera_history import CameraHistory
 from engines.bundles.bundle import read_bundle
-from engines.runtime.engine import Engine, open_engine
+from engines.runtime.engine import Engine
+from engines.runtime.opening import open_engine
 from tests.agent.sources.simulator.test_source import FakeTime
 from tests.support.frames import START
 

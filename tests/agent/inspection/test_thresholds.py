@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from agent.inspection.thresholds import calibrations_of, thresholds_in_force
-from agent.settings.settings import Settings, load
+from agent.settings.load import load
+from agent.settings.settings import Settings
 from calibration import Calibration, Store
 from tests.calibration.lines import NOON, TIED_TO, calibration
 

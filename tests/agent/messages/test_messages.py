@@ -10,7 +10,8 @@ import pytest
 
 from agent.core.errors import Permanent
 from agent.core.records import Region
-from agent.messages.base import AlarmPayload, parse, utc_text
+from agent.messages.alarm import AlarmPayload
+from agent.messages.base import parse, utc_text
 from agent.messages.command import RecalibrateRequest, parse_request
 from tests.support.delivery import AT, alarm_record, document
 

@@ -11,7 +11,7 @@ import pytest
 
 from agent.alarms.evidence import Evidence
 from agent.core.records import Kind
-from agent.messages.base import ModelPayload
+from agent.messages.state import ModelPayload
 from agent.outputs.outbox import Entry, Outbox
 from agent.outputs.recorder import Acceptance, Context, Judged
 from tests.support.delivery import TOPICS, alarm_record

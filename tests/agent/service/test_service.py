@@ -21,10 +21,10 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.commands.socket_server import ask
+from agent.commands.socket_client import ask
 from agent.core.errors import InspectdError, Permanent
 from agent.service.service import Service
-from agent.settings.settings import load
+from agent.settings.load import load
 from engines.bundles.bundle import Bundle
 from engines.bundles.signing import generate_keys, sign
 from engines.errors import EngineError

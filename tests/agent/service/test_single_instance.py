@@ -10,7 +10,7 @@ import pytest
 
 from agent.core.errors import Permanent
 from agent.service.single_instance import SiteClaim
-from agent.settings.settings import load
+from agent.settings.load import load
 from tests.support.agent_settings import settings_text
 from tests.support.broker import free_port
 

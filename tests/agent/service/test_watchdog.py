@@ -16,7 +16,7 @@ from agent.service.restart_delay import Restarts
 from agent.service.sd_notify import Notifier
 from agent.service.service import Service
 from agent.service.watchdog import Supervision
-from agent.settings.settings import load
+from agent.settings.load import load
 from engines.bundles.bundle import Bundle
 from tests.support.agent_settings import settings_text
 from tests.support.notified import Manager

@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 
 from agent.core.records import Event
-from agent.messages.base import ScorePayload, StatePayload
 from agent.messages.command import CommandResponse
+from agent.messages.state import ScorePayload, StatePayload
 from agent.outputs.mqtt.packets import Outgoing
 from agent.outputs.mqtt.subscriptions import matches
+from agent.settings.load import load
 from agent.settings.overrides import tomllib
-from agent.settings.settings import load
 from agent.tools.message_docs import DIRECTORY
 from tests.support.broker import Mosquitto, Subscriber, wait_until
 from tests.support.delivery import TOPICS, accept, delivering, document

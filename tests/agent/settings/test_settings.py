@@ -9,8 +9,10 @@ import pytest
 from pydantic import BaseModel
 
 from agent.core.errors import Permanent
+from agent.core.section import Section
 from agent.settings import settings
-from agent.settings.settings import Section, Settings, load
+from agent.settings.load import load
+from agent.settings.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 

@@ -11,7 +11,8 @@ import pytest
 from agent.core.errors import Permanent
 from agent.tools import bench
 from engines.bundles.bundle import Bundle
-from engines.runtime.engine import Engine, open_engine
+from engines.runtime.engine import Engine
+from engines.runtime.opening import open_engine
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from agent.core.records import Event, Kind
-from agent.messages.base import AlarmPayload
+from agent.messages.alarm import AlarmPayload
 from agent.sources.simulator.schedule import Line
 from agent.tools.contact_sheet import Entry, write_contact_sheet
 from agent.tools.score_sheet import alarmed_parts, bad_parts, match

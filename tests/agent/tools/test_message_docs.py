@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from agent.messages.base import AlarmPayload, RegionPayload
+from agent.messages.alarm import AlarmPayload, RegionPayload
 from agent.messages.command import REQUESTS
 from agent.tools import message_docs as documents
 from tests.support.delivery import document

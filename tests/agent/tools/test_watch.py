@@ -16,7 +16,7 @@ import pytest
 
 from agent.core.errors import Permanent
 from agent.core.records import Event, Kind
-from agent.messages.base import AlarmPayload
+from agent.messages.alarm import AlarmPayload
 from agent.messages.event import drift_event
 from agent.outputs.mqtt.topics import Topics
 from agent.outputs.outbox import Message

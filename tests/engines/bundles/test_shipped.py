@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from engines.bundles.bundle import MODEL_FP16, Bundle, read_bundle, write_lean_copy
-from engines.runtime.engine import open_engine, relative_error
 from engines.runtime.onnxruntime import open_session
+from engines.runtime.opening import open_engine
+from engines.runtime.reference_check import relative_error
 
 MAX_BYTES = 5_000_000
 

@@ -14,7 +14,8 @@ from engines.bundles.bundle import Bundle
 from engines.errors import EngineError
 from engines.evaluation.evaluate import evaluate, score_images
 from engines.evaluation.metrics import auroc
-from engines.runtime.engine import Engine, open_engine
+from engines.runtime.engine import Engine
+from engines.runtime.opening import open_engine
 from tests.support.parts import write_parts
 
 

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="published weights need the train ex
 from engines.errors import EngineError  # noqa: E402
 from engines.foreign.published import bundle_published, load_published  # noqa: E402
 from engines.networks.ganomaly import Generator, refresh_statistics  # noqa: E402
-from engines.runtime.engine import open_engine  # noqa: E402
+from engines.runtime.opening import open_engine  # noqa: E402
 
 
 def author(channels: int = 1, side: int = 32) -> Generator:

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from engines.bundles.bundle import Bundle
-from engines.runtime.choice import Choice, candidates, choose, describe_processor, installed, recall, remember
-from engines.runtime.engine import open_engine
+from engines.runtime.choice import Choice, candidates, recall, remember
+from engines.runtime.hardware import describe_processor, installed
+from engines.runtime.measuring import choose
+from engines.runtime.opening import open_engine
 
 
 def choice_of(bundle: Bundle, engine: str = "openvino") -> Choice:

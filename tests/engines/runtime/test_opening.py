@@ -12,8 +12,10 @@ import pytest
 
 from engines.bundles.bundle import Bundle, Reference, reference_archive, write_bundle
 from engines.errors import EngineError
-from engines.runtime.choice import Choice, describe_processor, remember
-from engines.runtime.engine import open_engine, relative_error
+from engines.runtime.choice import Choice, remember
+from engines.runtime.hardware import describe_processor
+from engines.runtime.opening import open_engine
+from engines.runtime.reference_check import relative_error
 
 
 def test_auto_opens_onnx_runtime_on_a_cpu(tiny_bundle: Bundle) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs the train extra")
 
-from engines.training.packing import History
+from engines.training.trained import History
 
 
 def test_history_keeps_a_value_for_every_check_of_every_loss() -> None:

@@ -20,7 +20,7 @@ import cv2
 from engines.bundles.bundle import MODEL, MODEL_FP16, REPORT, WEIGHTS, Bundle, read_bundle
 from engines.errors import BundleError, TrainingError
 from engines.evaluation.evaluate import evaluate
-from engines.runtime.engine import open_engine
+from engines.runtime.opening import open_engine
 from engines.training.train import train
 
 OPTIONS = {"filters": 8, "latent": 16}

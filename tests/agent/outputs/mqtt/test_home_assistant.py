@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.core.records import Phase
-from agent.messages.base import ScorePayload, StatePayload
+from agent.messages.state import ScorePayload, StatePayload
 from agent.outputs.mqtt.home_assistant import discovery, object_id
 from agent.outputs.mqtt.topics import Topics
 from tests.support.broker import Mosquitto, Subscriber, wait_until

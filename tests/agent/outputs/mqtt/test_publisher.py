@@ -14,7 +14,10 @@ import paho.mqtt.client as paho
 import pytest
 
 from agent.core.records import Event
-from agent.messages.base import AlarmPayload, OmittedPayload, Phase, StatePayload, StatusPayload, parse
+from agent.messages.alarm import AlarmPayload, OmittedPayload
+from agent.messages.base import Phase, parse
+from agent.messages.state import StatePayload
+from agent.messages.status import StatusPayload
 from agent.outputs.mqtt import publisher as publisher_module
 from agent.outputs.mqtt import session as session_module
 from agent.outputs.mqtt.connection import Protocol

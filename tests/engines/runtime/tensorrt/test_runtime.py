@@ -12,8 +12,9 @@ import pytest
 
 from engines.bundles.bundle import Bundle
 from engines.errors import EngineError
-from engines.runtime.choice import candidates, installed
-from engines.runtime.engine import open_engine
+from engines.runtime.choice import candidates
+from engines.runtime.hardware import installed
+from engines.runtime.opening import open_engine
 from engines.runtime.tensorrt.runtime import Diary
 from tests.engines.runtime.tensorrt.test_api import CLASSES
 

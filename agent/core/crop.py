@@ -1,0 +1,19 @@
+"""The part of the image that is inspected."""
+
+from __future__ import annotations
+
+from pydantic import (
+    NonNegativeInt,
+    PositiveInt,
+)
+
+from agent.core.section import Section
+
+
+class Crop(Section):
+    """The part of the picture that is inspected, pixels of the source."""
+
+    x: NonNegativeInt
+    y: NonNegativeInt
+    width: PositiveInt
+    height: PositiveInt

@@ -1,0 +1,64 @@
+"""The `[mqtt]` section of the settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import (
+    Field,
+)
+
+from agent.core.errors import Permanent
+from agent.core.section import Section
+from agent.outputs.mqtt.broker import Broker
+from agent.outputs.mqtt.topics import Topics
+
+
+class MqttSettings(Section):
+    """The broker, and how to reach it."""
+
+    url: Annotated[str, Field(pattern=r"^mqtts?://[^/@\s]+$")] = "mqtt://127.0.0.1:1883"
+    prefix: str = "inspectd"
+    topic_template: str | None = None
+    camera_topic_template: str | None = None
+    topic_levels: dict[str, str] = Field(default_factory=dict)
+    home_assistant: bool = False
+    home_assistant_prefix: str = "homeassistant"
+    username: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    scores_per_second: Annotated[float, Field(ge=0.0, le=20.0)] = 1.0
+    commands: list[str] | None = None
+    allow_insecure_commands: bool = False
+
+    @property
+    def commands_trusted(self) -> bool:
+        """Whether somebody checks who connects to the broker: TLS or a user name, unless the user says otherwise."""
+        return self.allow_insecure_commands or self.username is not None or self.url.startswith("mqtts:")
+
+    def topics(self, site: str) -> Topics:
+        """The topic tree of an agent. Raises Permanent where there can be none."""
+        if self.topic_template is not None and self.prefix != "inspectd":
+            raise Permanent(f'mqtt: got prefix = "{self.prefix}" beside topic_template, wanted one of them')
+        return Topics(
+            site,
+            agent_template=self.topic_template or f"{self.prefix}/{{site}}",
+            camera_template=self.camera_topic_template,
+            levels=self.topic_levels,
+            home_assistant=self.home_assistant_prefix if self.home_assistant else None,
+        )
+
+
+def broker_of(mqtt: MqttSettings) -> Broker:
+    """How the settings want the broker reached."""
+    return Broker(
+        url=mqtt.url,
+        username=mqtt.username,
+        password_file=mqtt.password_file,
+        ca_file=mqtt.ca_file,
+        certificate_file=mqtt.certificate_file,
+        key_file=mqtt.key_file,
+    )

@@ -1,0 +1,63 @@
+"""Load settings: file < environment < command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pydantic import (
+    ValidationError,
+)
+from pydantic_settings import (
+    SettingsConfigDict,
+)
+
+from agent.core.errors import Permanent
+from agent.settings.explain import explain, nearest
+from agent.settings.overrides import parse_overrides, tomllib
+from agent.settings.paths import service_paths, with_absolute_paths
+from agent.settings.settings import ENVIRONMENT_PREFIX, Settings
+
+
+def load(config: Path, overrides: Sequence[str] = ()) -> Settings:
+    """Read the settings of an agent.
+
+    Args:
+        config: the TOML file. Relative paths in it are taken from the folder that it lies in.
+        overrides: `key.key=value` from the command line; the value is TOML, or else a plain text.
+
+    Raises:
+        Permanent: a line for each mistake, with the key, the value and what was wanted.
+    """
+    _require_readable(config)
+    _require_known_environment(os.environ)
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=config)
+
+    try:
+        settings = FromFile(**parse_overrides(overrides))
+    except ValidationError as error:
+        raise Permanent("\n".join(f"{config}: {line}" for line in explain(error, Settings))) from None
+    except tomllib.TOMLDecodeError as error:
+        raise Permanent(f"{config}: not TOML: {error}") from None
+    defaults = {key: path for key, path in service_paths(config).items() if key not in settings.model_fields_set}
+    return with_absolute_paths(settings.model_copy(update=defaults), config.absolute().parent)
+
+
+def _require_readable(config: Path) -> None:
+    try:
+        config.read_text(encoding="utf-8")
+    except OSError as error:
+        raise Permanent(f"{config}: {error.strerror}; wanted the agent's settings, see inspectd.example.toml") from None
+    except UnicodeDecodeError:
+        raise Permanent(f"{config}: not a text file; wanted TOML, see inspectd.example.toml") from None
+
+
+def _require_known_environment(environment: Mapping[str, str]) -> None:
+    for variable in environment:
+        if variable.startswith(ENVIRONMENT_PREFIX):
+            key = variable.removeprefix(ENVIRONMENT_PREFIX).split("__")[0].lower()
+            if key not in Settings.model_fields:
+                raise Permanent(f"environment: {variable}: unknown setting {key!r}{nearest(key, Settings)}")
