@@ -6,14 +6,14 @@ import time
 
 import cv2
 
-from agent.sources.simulator.schedule import SCENES, Line
+from agent.sources.simulator.schedule import SCENES, SimulatedLine
 
 RUNS, FRAMES = 6, 80
 
 
 def cpu_milliseconds(mode: str, size: int) -> float:
     """CPU time of a frame with four frames a part, milliseconds."""
-    line = Line(mode, size=size)
+    line = SimulatedLine(mode, size=size)
     best = float("inf")
     for run in range(RUNS):
         started = time.process_time()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.errors import CalibrationError, Picture
+from calibration.errors import CalibrationError, ImageEvidence
 from calibration.image_measures import PictureMeasures, Pixels, measure, sampled_pixels
 from calibration.record import CameraReference
 from calibration.view import ViewHistory, range_of
@@ -56,7 +56,7 @@ class CameraHistory:
         self._measures.append(measure(picture))
         self._views.add(picture)
 
-    def check(self, *, pictures: Sequence[Picture]) -> None:
+    def check(self, *, pictures: Sequence[ImageEvidence]) -> None:
         """Refuse a black, saturated or frozen camera by name; `pictures` go along with the error."""
         fault = self._black() or self._saturated() or self._frozen()
         if fault is not None:

@@ -45,7 +45,7 @@ _LEAST_QUIET_TIMES = 50
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Exceedances:
     """What a window says about every threshold, before a budget is asked for."""
 
     frames: int
@@ -66,7 +66,7 @@ class Evidence:
     @classmethod
     def of(
         cls, scores: NDArray[np.float64], *, rule: Rule, confidence: float = 0.95, quiet_frames: int = 1
-    ) -> Evidence:
+    ) -> Exceedances:
         """Take the evidence of a window of finite scores [N], N ≥ n."""
         statistic = rule.statistic(scores)
         # A window of few quiet times holds few episodes whatever its scores; a shorter one counts more, never fewer.

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.exceedances import Evidence
+from calibration.exceedances import Exceedances
 from calibration.record import Calibration
 
 Values = NDArray[np.float64]
@@ -84,7 +84,7 @@ def _histogram(scores: Values, y: _Scale) -> str:
 
 def tail_chart(calibration: Calibration) -> str:
     """Alarms per day against the threshold: counted, fitted with limits, the budget, the choice."""
-    evidence = Evidence.of(
+    evidence = Exceedances.of(
         calibration.kept_scores,
         rule=calibration.rule,
         confidence=calibration.confidence,
@@ -116,7 +116,7 @@ class _decades:  # noqa: N801 - a scale, used as a function
         return self._scale(float(np.clip(np.log10(max(rate, 1e-300)), self.low, self.high)))
 
 
-def _band(evidence: Evidence, x: _Scale, y: _decades, per_day: float) -> str:
+def _band(evidence: Exceedances, x: _Scale, y: _decades, per_day: float) -> str:
     levels = np.linspace(max(evidence.tail.base, x.low), x.high, 60)
     tail, confidence = evidence.tail, evidence.confidence
     low = [tail.rate(level, quantile=1 - confidence) * per_day for level in levels]

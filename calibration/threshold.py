@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from calibration.budget import SECONDS_PER_DAY, Budget
 from calibration.errors import CalibrationError
-from calibration.exceedances import Evidence
+from calibration.exceedances import Exceedances
 from calibration.rule import Rule
 
 CONFORMAL = "conformal"
@@ -116,11 +116,11 @@ def calibrate(
     (True, 'conformal', 10.52)
     """
     values = _checked(scores, frames_per_second, rule, confidence, quiet_frames)
-    evidence = Evidence.of(values, rule=rule, confidence=confidence, quiet_frames=quiet_frames)
+    evidence = Exceedances.of(values, rule=rule, confidence=confidence, quiet_frames=quiet_frames)
     return threshold_for(evidence, budget=budget, frames_per_second=frames_per_second)
 
 
-def threshold_for(evidence: Evidence, *, budget: Budget, frames_per_second: float) -> Threshold:
+def threshold_for(evidence: Exceedances, *, budget: Budget, frames_per_second: float) -> Threshold:
     """Find the threshold for a budget from the evidence of a window: `calibrate`, where many budgets are asked for."""
     allowed = budget.per_frame(frames_per_second=frames_per_second)
     level = evidence.lowest_certified(allowed)
@@ -129,7 +129,7 @@ def threshold_for(evidence: Evidence, *, budget: Budget, frames_per_second: floa
     return _extrapolated(evidence, allowed, budget, frames_per_second)
 
 
-def _certified(evidence: Evidence, level: float, budget: Budget, per_day: float) -> Threshold:
+def _certified(evidence: Exceedances, level: float, budget: Budget, per_day: float) -> Threshold:
     frames, episodes = evidence.frames, evidence.counts.at(level)
     return Threshold(
         value=level,
@@ -146,7 +146,7 @@ def _certified(evidence: Evidence, level: float, budget: Budget, per_day: float)
     )
 
 
-def _extrapolated(evidence: Evidence, allowed: float, budget: Budget, frames_per_second: float) -> Threshold:
+def _extrapolated(evidence: Exceedances, allowed: float, budget: Budget, frames_per_second: float) -> Threshold:
     tail, per_day = evidence.tail, frames_per_second * SECONDS_PER_DAY
     level, leaning = _level(evidence, allowed)
     upper = _upper_rate(evidence, allowed, level)
@@ -166,7 +166,7 @@ def _extrapolated(evidence: Evidence, allowed: float, budget: Budget, frames_per
     )
 
 
-def _level(evidence: Evidence, allowed: float) -> tuple[float, bool]:
+def _level(evidence: Exceedances, allowed: float) -> tuple[float, bool]:
     """The median of what the budget may need, or as much lower as shows defects, not under a quartile; True if so."""
     highest = evidence.tail.level(allowed, quantile=_TOO_HIGH)
     lowest = min(highest, evidence.tail.level(allowed, quantile=_TOO_HIGH_FOR_DEFECTS))
@@ -178,7 +178,7 @@ def _level(evidence: Evidence, allowed: float) -> tuple[float, bool]:
     return min(level, highest), level < highest
 
 
-def _upper_rate(evidence: Evidence, allowed: float, level: float) -> float:
+def _upper_rate(evidence: Exceedances, allowed: float, level: float) -> float:
     """Upper limit on episodes per frame at an extrapolated level."""
     if allowed * evidence.frames < 1:
         # The budget lies beyond what the window can count, whatever was counted: the tail has all of the chance.
@@ -188,7 +188,7 @@ def _upper_rate(evidence: Evidence, allowed: float, level: float) -> float:
     return min(evidence.tail.upper_rate(level, confidence=1 - miss), evidence.upper_rate_at(level, miss=miss))
 
 
-def _missing(evidence: Evidence, budget: Budget, needed: int, frames_per_second: float, *, leaning: bool) -> str:
+def _missing(evidence: Exceedances, budget: Budget, needed: int, frames_per_second: float, *, leaning: bool) -> str:
     have, seconds = evidence.frames, needed / frames_per_second
     span = f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.0f} minutes"
     low = f", and lower than the best guess so as to show defects of {_DEFECT_SIGMAS:g} sigma" if leaning else ""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from calibration.budget import Budget
 from calibration.camera_history import CameraHistory
 from calibration.episodes import EpisodeCounts
-from calibration.errors import CalibrationError, Picture
+from calibration.errors import CalibrationError, ImageEvidence
 from calibration.heat import HeatLevels
 from calibration.image_measures import Pixels, png, thumbnail
 from calibration.promise import cost_of_leaving_out, promise
@@ -231,7 +231,7 @@ class Window:
         entry = (score, index, thumbnail(picture))
         (heapq.heappushpop if full else heapq.heappush)(self._thumbnails, entry)
 
-    def _pictures(self, wanted: NDArray[np.bool_] | None = None) -> list[Picture]:
+    def _pictures(self, wanted: NDArray[np.bool_] | None = None) -> list[ImageEvidence]:
         """The thumbnails that were kept, highest score first; only of the frames that are wanted, where given."""
         highest_first = sorted(self._thumbnails, key=lambda entry: entry[:2], reverse=True)
         return [(index, small) for _, index, small in highest_first if wanted is None or wanted[index]]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
-from agent.alarms.defect_alarm import OpenAlarm
-from agent.core.records import Alarm, Event, Kind
+from agent.alarms.defect_alarm import ActiveAlarm
+from agent.core.records import Alarm, AlarmEvent, AlarmKind
 from calibration import Finding, Symptom
 
 log = logging.getLogger(__name__)
@@ -55,10 +55,10 @@ class Moment:
     """The threshold in force; None before there is one."""
 
 
-class CameraHealth:
+class CameraAlarm:
     """Raises one alarm when a camera falls sick and clears it when it is well. Pure; its state survives a restart."""
 
-    def __init__(self, camera: str, new_id: Callable[[], str], open_alarm: OpenAlarm | None = None) -> None:
+    def __init__(self, camera: str, new_id: Callable[[], str], open_alarm: ActiveAlarm | None = None) -> None:
         """Args:
         camera: its name.
         new_id: makes the id of a new alarm.
@@ -80,7 +80,7 @@ class CameraHealth:
         return Condition.SUSPECT if self._symptom is not None else Condition.WELL
 
     @property
-    def open_alarm(self) -> OpenAlarm | None:
+    def open_alarm(self) -> ActiveAlarm | None:
         """The alarm that stands, if one does."""
         return self._open
 
@@ -103,7 +103,7 @@ class CameraHealth:
             return None
         over = replace(self._open, reason=reason)
         self._open, self._symptom, self._seconds = None, None, 0.0
-        return self._alarm(Event.CLEARED, over, moment, over.highest_score)
+        return self._alarm(AlarmEvent.CLEARED, over, moment, over.highest_score)
 
     def _suspect(self, moment: Moment, finding: Finding | None, passed: float) -> Alarm | None:
         self._symptom = None if finding is None else finding.symptom
@@ -120,27 +120,27 @@ class CameraHealth:
         highest = max(self._open.highest_score, moment.score)
         if finding is not None:
             reason = finding.reason if finding.symptom is not self._symptom else self._open.reason
-            self._open, self._symptom, self._seconds = OpenAlarm(self._open.id, highest, reason), finding.symptom, 0.0
+            self._open, self._symptom, self._seconds = ActiveAlarm(self._open.id, highest, reason), finding.symptom, 0.0
             return None
         self._seconds += min(passed, _WELL_AFTER_SECONDS / _LEAST_FRAMES)
         return None if self._seconds < _WELL_AFTER_SECONDS - _ROUNDING_SECONDS else self._clear(moment, highest)
 
     def _raise(self, reason: str, moment: Moment) -> Alarm:
-        self._open, self._seconds = OpenAlarm(self._new_id(), moment.score, reason), 0.0
+        self._open, self._seconds = ActiveAlarm(self._new_id(), moment.score, reason), 0.0
         log.warning("camera %s: no part is judged: %s", self._camera, reason)
-        return self._alarm(Event.RAISED, self._open, moment, moment.score)
+        return self._alarm(AlarmEvent.RAISED, self._open, moment, moment.score)
 
     def _clear(self, moment: Moment, highest_score: float) -> Alarm:
         assert self._open is not None
         over, self._open, self._symptom, self._seconds = self._open, None, None, 0.0
         log.info("camera %s: well again", self._camera)
-        return self._alarm(Event.CLEARED, over, moment, highest_score)
+        return self._alarm(AlarmEvent.CLEARED, over, moment, highest_score)
 
-    def _alarm(self, event: Event, alarm: OpenAlarm, moment: Moment, score: float) -> Alarm:
+    def _alarm(self, event: AlarmEvent, alarm: ActiveAlarm, moment: Moment, score: float) -> Alarm:
         return Alarm(
             id=alarm.id,
             event=event,
-            kind=Kind.CAMERA,
+            kind=AlarmKind.CAMERA,
             camera=self._camera,
             captured_at=moment.captured_at,
             frame=moment.frame,

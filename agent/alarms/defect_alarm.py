@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
-from agent.core.records import Alarm, Event, Kind, Verdict
+from agent.core.records import Alarm, AlarmEvent, AlarmKind, Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class OpenAlarm:
+class ActiveAlarm:
     """An alarm that was raised and not cleared yet: all that has to survive a restart."""
 
     id: str
@@ -26,7 +26,7 @@ class OpenAlarm:
         return json.dumps(asdict(self)).encode()
 
     @classmethod
-    def from_json(cls, data: bytes) -> OpenAlarm:
+    def from_json(cls, data: bytes) -> ActiveAlarm:
         """Back from `to_json`. Raises ValueError where the data is of another shape."""
         try:
             return cls(**json.loads(data))
@@ -34,14 +34,14 @@ class OpenAlarm:
             raise ValueError(f"got {data[:80]!r}, wanted an open alarm") from error
 
 
-class AlarmTracker:
+class DefectAlarm:
     """Raises an alarm on the first anomalous verdict, and clears it after a quiet time.
 
     The k of n rule is already in the verdict: its statistic is what the threshold was calibrated for.
     """
 
     def __init__(
-        self, camera: str, clear_after_seconds: float, new_id: Callable[[], str], open_alarm: OpenAlarm | None = None
+        self, camera: str, clear_after_seconds: float, new_id: Callable[[], str], open_alarm: ActiveAlarm | None = None
     ) -> None:
         """Args:
         camera: its name.
@@ -57,7 +57,7 @@ class AlarmTracker:
         self._last_anomalous: float | None = None
 
     @property
-    def open_alarm(self) -> OpenAlarm | None:
+    def open_alarm(self) -> ActiveAlarm | None:
         """The alarm that stands, if one does."""
         return self._open
 
@@ -72,8 +72,8 @@ class AlarmTracker:
         over, self._open = self._open, None
         return Alarm(
             id=over.id,
-            event=Event.CLEARED,
-            kind=Kind.DEFECT,
+            event=AlarmEvent.CLEARED,
+            kind=AlarmKind.DEFECT,
             camera=self._camera,
             captured_at=captured_at,
             frame=frame,
@@ -100,19 +100,19 @@ class AlarmTracker:
         if self._open is not None:
             self._open = replace(self._open, highest_score=max(self._open.highest_score, verdict.score))
             return None
-        self._open = OpenAlarm(self._new_id(), verdict.score)
-        return self._alarm(Event.RAISED, self._open, verdict, verdict.score)
+        self._open = ActiveAlarm(self._new_id(), verdict.score)
+        return self._alarm(AlarmEvent.RAISED, self._open, verdict, verdict.score)
 
     def _clear(self, verdict: Verdict) -> Alarm:
         assert self._open is not None
         over, self._open = self._open, None
-        return self._alarm(Event.CLEARED, over, verdict, over.highest_score)
+        return self._alarm(AlarmEvent.CLEARED, over, verdict, over.highest_score)
 
-    def _alarm(self, event: Event, alarm: OpenAlarm, verdict: Verdict, score: float) -> Alarm:
+    def _alarm(self, event: AlarmEvent, alarm: ActiveAlarm, verdict: Verdict, score: float) -> Alarm:
         return Alarm(
             id=alarm.id,
             event=event,
-            kind=Kind.DEFECT,
+            kind=AlarmKind.DEFECT,
             camera=self._camera,
             captured_at=verdict.frame.captured_at,
             frame=verdict.frame.index,

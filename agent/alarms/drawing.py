@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.alarms.heat_colours import HOTTEST, Picture8, colour_of
+from agent.alarms.heat_colours import HOTTEST, Image8, colour_of
 from agent.core.records import Image
 
 # What 8 bits show of 16: all of it, evenly. A window that followed the picture would hide what changed.
@@ -20,7 +20,7 @@ MAX_SIDE_PIXELS = 1280
 MIN_SIDE_PIXELS = 384
 
 
-def to_8_bit(image: Image, window: tuple[int, int] = WINDOW_16_BIT) -> Picture8:
+def to_8_bit(image: Image, window: tuple[int, int] = WINDOW_16_BIT) -> Image8:
     """`image` uint8 or uint16 [H, W, 1 or 3] as uint8 BGR [H, W, 3]; 16 bits through the fixed `window` (low, high)."""
     if image.dtype == np.uint16:
         low, high = window
@@ -44,7 +44,7 @@ def enlarge_heat(heat: NDArray[np.float32], height: int, width: int) -> NDArray[
     return np.maximum(cv2.resize(clean, (width, height), interpolation=cv2.INTER_CUBIC), 0.0).astype(np.float32)
 
 
-def draw_heatmap(heat: NDArray[np.float32], height: int, width: int) -> Picture8:
+def draw_heatmap(heat: NDArray[np.float32], height: int, width: int) -> Image8:
     """`heat` [h, w] in the fixed colours at [height, width], with the line where it passes 1.0."""
     large = enlarge_heat(heat, height, width)
     picture = np.ascontiguousarray(colour_of(large))

@@ -28,7 +28,7 @@ DEFAULT_MAX_BYTES = 1024**3
 
 
 @dataclass(frozen=True, slots=True)
-class EvidencePicture:
+class EvidenceImage:
     """An encoded picture of an alarm."""
 
     name: str
@@ -62,7 +62,7 @@ class Evidence:
         self._kept = _alarms_on_disk(directory)
         self._failing = False
 
-    def draw(self, verdict: Verdict, hot: Sequence[Region]) -> list[EvidencePicture]:
+    def draw(self, verdict: Verdict, hot: Sequence[Region]) -> list[EvidenceImage]:
         """Heatmap, overlay and frame of a verdict; `hot` are its regions, in pixels of the frame."""
         captions = (
             f"{verdict.frame.camera}   score {verdict.score:.3g}   threshold {verdict.threshold:.3g}",
@@ -72,29 +72,29 @@ class Evidence:
 
     def pictures(
         self, frame: Frame, heat: NDArray[np.float32], hot: Sequence[Region], captions: Sequence[str]
-    ) -> list[EvidencePicture]:
+    ) -> list[EvidenceImage]:
         """Heatmap, overlay with the two lines of `captions`, and the frame itself; `heat` [h, w] is calibrated."""
         shown = to_8_bit(frame.image, self._window)
         height, width = fit_screen(*shown.shape[:2])
         overlay = draw_overlay(shown, enlarge_heat(heat, height, width), hot, colours=colour_of, captions=captions)
         return [
-            EvidencePicture("heatmap", encode(draw_heatmap(heat, height, width), "image/png"), "image/png"),
-            EvidencePicture("overlay", encode(overlay, "image/jpeg"), "image/jpeg"),
+            EvidenceImage("heatmap", encode(draw_heatmap(heat, height, width), "image/png"), "image/png"),
+            EvidenceImage("overlay", encode(overlay, "image/jpeg"), "image/jpeg"),
             self.draw_frame(frame),
         ]
 
-    def draw_frame(self, frame: Frame) -> EvidencePicture:
+    def draw_frame(self, frame: Frame) -> EvidenceImage:
         """The frame alone: all there is to see where the camera is at fault."""
         payload = encode(to_8_bit(frame.image, self._window), "image/jpeg", quality=95)
-        return EvidencePicture("frame", payload, "image/jpeg")
+        return EvidenceImage("frame", payload, "image/jpeg")
 
-    def save(self, alarm_id: str, verdict: Verdict, hot: Sequence[Region]) -> list[EvidencePicture]:
+    def save(self, alarm_id: str, verdict: Verdict, hot: Sequence[Region]) -> list[EvidenceImage]:
         """Draws the pictures and keeps them on disk. A disk that refuses them costs the copy here, never the alarm."""
         pictures = self.draw(verdict, hot)
         self._keep(self._directory / verdict.frame.camera / alarm_id, pictures)
         return pictures
 
-    def save_frame(self, alarm_id: str, frame: Frame) -> list[EvidencePicture]:
+    def save_frame(self, alarm_id: str, frame: Frame) -> list[EvidenceImage]:
         """The same for an alarm about the camera: its frame alone."""
         pictures = [self.draw_frame(frame)]
         self._keep(self._directory / frame.camera / alarm_id, pictures)
@@ -104,7 +104,7 @@ class Evidence:
         """Of all pictures kept."""
         return sum(self._kept.values())
 
-    def _keep(self, folder: Path, pictures: Sequence[EvidencePicture]) -> None:
+    def _keep(self, folder: Path, pictures: Sequence[EvidenceImage]) -> None:
         size = sum(len(picture.payload) for picture in pictures)
         try:
             self._make_room(size)

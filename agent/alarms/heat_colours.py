@@ -23,10 +23,10 @@ _STOPS = (
 )
 
 
-Picture8 = NDArray[np.uint8]
+Image8 = NDArray[np.uint8]
 
 
-def colour_of(heat: NDArray[np.float32]) -> Picture8:
+def colour_of(heat: NDArray[np.float32]) -> Image8:
     """`heat` [h, w] in the fixed colours, BGR [h, w, 3]."""
     return _colours()[_position(heat)]
 
@@ -40,7 +40,7 @@ def _position(heat: NDArray[np.float32]) -> NDArray[np.intp]:
 
 
 @cache
-def _colours() -> Picture8:
+def _colours() -> Image8:
     at = np.linspace(0.0, 1.0, 1024)
     positions = [position for position, _ in _STOPS]
     channels = [np.interp(at, positions, [colour[i] for _, colour in _STOPS]) for i in range(3)]

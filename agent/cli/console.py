@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from agent.cli.journal import JournalFormatter, is_journal, priority_of
-
-Report = Callable[[float, str], None]
-"""Takes how far something is, 0 to 1, and what it is doing."""
+from agent.core.progress import Progress
 
 log = logging.getLogger("inspectd")
 
@@ -36,23 +34,23 @@ def complain(text: str) -> None:
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Report]:
+def progress_bar(title: str) -> Iterator[Progress]:
     """A bar on standard error while it is a terminal; silent otherwise."""
     # A tenth of a second, which an agent that is started again after a mishap does without.
+    from rich import progress as rich
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda fraction, message: None
         return
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
+        rich.TextColumn("{task.description}"),
+        rich.BarColumn(),
+        rich.TextColumn("{task.percentage:>3.0f} %"),
+        rich.TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bars:
+    with rich.Progress(*columns, console=console, transient=True) as bars:
         task = bars.add_task(title, total=1.0)
         yield lambda fraction, message: bars.update(task, completed=fraction, description=f"{title}: {message}")
 

@@ -22,14 +22,14 @@ def run(
 ) -> None:
     """Inspect, until SIGTERM or Ctrl-C."""
     from agent.service.service import Service
-    from agent.service.watchdog import Supervision
+    from agent.service.watchdog import Watchdog
     from agent.settings.load import load
 
     settings = load(config, overrides or ())
     set_up_logging(settings.log.level)
     # systemd ends an agent that hangs with SIGABRT: the log then shows where every thread stood.
     faulthandler.enable()
-    supervision = Supervision.from_environment()
+    supervision = Watchdog.from_environment()
     supervision.wait_before_start()
     Service(settings, supervision, read_again=lambda: load(config, overrides or ())).run()
     _leave()

@@ -59,12 +59,12 @@ def compare(
     json_document: Json = False,
 ) -> None:
     """Two engines side by side: scores, heatmaps and time on the same pictures."""
-    from agent.tools.engine_check import compare_engines
+    from agent.tools.engine_check import compare_answers
 
     opened, directory, in_force = _of_agent(bundle, config)
     thresholds = in_force if threshold is None else (threshold,)
     with progress_bar("compare") as report:
-        result = compare_engines(opened, (a, b), directory, folder=folder, thresholds=thresholds, progress=report)
+        result = compare_answers(opened, (a, b), directory, folder=folder, thresholds=thresholds, progress=report)
     if json_document:
         say_json(result.document())
         return

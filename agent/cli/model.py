@@ -163,6 +163,7 @@ def compare(
     """GANomaly beside the other systems of the literature, on the same pictures."""
     _need_training()
     from engines.comparison.compare import compare as compare_systems
+    from engines.comparison.table import as_text
 
     with progress_bar("compare") as report:
         result = compare_systems(
@@ -181,7 +182,7 @@ def compare(
     if json_document:
         say(result.to_json())
         return
-    say(str(result))
+    say(as_text(result))
     say(f"{len(result.skipped)} files could not be used; pictures in {out}" if result.skipped else f"pictures in {out}")
 
 
@@ -197,10 +198,10 @@ def bench(
 ) -> None:
     """Engine alone, and the whole loop, on the same frames; with auto, which of the installed engines is fastest."""
     from agent.tools.bench import bench as run_bench
-    from agent.tools.bench import compare_engines
+    from agent.tools.bench import fastest_engine
 
     result = run_bench(bundle, engine_name=engine, seconds=seconds)
-    choice = compare_engines(bundle, config, seconds=seconds) if engine == "auto" else None
+    choice = fastest_engine(bundle, config, seconds=seconds) if engine == "auto" else None
     if json_document:
         rates = {} if choice is None else {"engines": choice.frames_per_second, "fastest": choice.engine}
         say_json({**result.document(), **rates})

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agent.cli.console import Report
 from agent.commands.socket_client import ask
 from agent.core.errors import Permanent
+from agent.core.progress import Progress
 
 LOOK_SECONDS = 0.2
 
@@ -20,7 +20,7 @@ def follow(
     *,
     cancel: bool,
     request: dict[str, Any],
-    progress: Report,
+    progress: Progress,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any] | None:
     """Have the agent recalibrate and wait for the preview; None where it was cancelled.
@@ -56,7 +56,7 @@ def _name(socket: Path, camera: str | None) -> str:
     return str(cameras[0])
 
 
-def _show(state: dict[str, Any], progress: Report) -> None:
+def _show(state: dict[str, Any], progress: Progress) -> None:
     filled = state["progress"]
     if filled is None:
         return

@@ -19,7 +19,7 @@ from agent.monitoring.camera_state import phase_of
 from calibration import Budget, Calibration
 
 if TYPE_CHECKING:
-    from agent.inspection.camera_line import Line
+    from agent.inspection.camera_line import CameraLine
     from agent.service.service import Service
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class Commands:
+class CommandHandlers:
     """Carries commands out: on the inspection thread of the camera that they are about, so that nothing is locked."""
 
     def __init__(self, service: Service) -> None:
@@ -131,7 +131,7 @@ class Commands:
         log.info("settings read again: %s", "; ".join(reload_lines(document)))
         return document
 
-    def _line(self, call: Call) -> Line:
+    def _line(self, call: Call) -> CameraLine:
         lines = self._service.lines
         if call.camera in lines:
             return lines[call.camera]
@@ -140,12 +140,12 @@ class Commands:
         raise Permanent(f"camera {call.camera!r} is not known here; wanted one of {', '.join(lines)}")
 
     @staticmethod
-    def _on_line(line: Line, function: Callable[[], T]) -> T:
+    def _on_line(line: CameraLine, function: Callable[[], T]) -> T:
         assert line.inspection is not None
         return line.inspection.call(function)
 
     @staticmethod
-    def _plan(line: Line, call: Call) -> Any:
+    def _plan(line: CameraLine, call: Call) -> Any:
         plan, request = line.station.plan, call.request
         frames = request.frames or plan.frames
         return replace(
@@ -158,7 +158,7 @@ class Commands:
         )
 
     @staticmethod
-    def _calibration(line: Line, identity: str | None) -> Calibration:
+    def _calibration(line: CameraLine, identity: str | None) -> Calibration:
         if identity is not None:
             return line.station.store.load(identity)
         if line.station.calibration is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from datetime import datetime, timezone
@@ -32,7 +33,7 @@ Execute = Callable[..., CommandResponse]
 """`execute(name, camera, payload, *, by) -> CommandResponse`, as `agent.commands.control.Control.execute`."""
 
 
-class Line(Protocol):
+class CommandTransport(Protocol):
     """What a requester needs of the publisher."""
 
     def subscribe(self, topic_filter: str, handler: MessageHandler) -> None: ...
@@ -40,18 +41,18 @@ class Line(Protocol):
     def respond(self, request: CommandMessage, payload: bytes, *, fallback_topic: str) -> None: ...
 
 
-class Requests:
+class MqttRequests:
     """The MQTT side of the control door."""
 
     def __init__(
         self,
-        line: Line,
+        line: CommandTransport,
         topics: Topics,
         execute: Execute,
         *,
         allowed: Collection[str] | None = None,
         trusted: bool = True,
-        clock: Callable[[], float],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
         allowed: names of the commands that MQTT may give; None for all.

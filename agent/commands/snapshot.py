@@ -13,16 +13,18 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.alarms.evidence import Evidence, EvidencePicture
+from agent.alarms.evidence import Evidence, EvidenceImage
 from agent.alarms.heat_regions import regions
 from agent.core.image_bytes import shrink
 from agent.core.records import Phase
-from agent.inspection.outcome import Seen
+from agent.inspection.outcome import LastFrame
 from agent.messages.command import SnapshotPicture, SnapshotResult
 from agent.outputs.mqtt.packets import Outgoing
 
 
-def take_snapshot(camera: str, seen: Seen, *, phase: Phase, reason: str | None, now_monotonic: float) -> SnapshotResult:
+def take_snapshot(
+    camera: str, seen: LastFrame, *, phase: Phase, reason: str | None, now_monotonic: float
+) -> SnapshotResult:
     """The answer, still without pictures; `now_monotonic` seconds is on the clock of the frames."""
     frame, calibration = seen.frame, seen.calibration
     return SnapshotResult(
@@ -41,7 +43,7 @@ def take_snapshot(camera: str, seen: Seen, *, phase: Phase, reason: str | None, 
     )
 
 
-def draw_seen(seen: Seen, evidence: Evidence, reference_peak: Callable[[], float]) -> list[EvidencePicture]:
+def draw_seen(seen: LastFrame, evidence: Evidence, reference_peak: Callable[[], float]) -> list[EvidenceImage]:
     """Heatmap, overlay and frame; `reference_peak`: highest raw heat of the bundle's good reference frames."""
     frame, calibration = seen.frame, seen.calibration
     heat = _heat(seen, reference_peak)
@@ -54,13 +56,13 @@ def draw_seen(seen: Seen, evidence: Evidence, reference_peak: Callable[[], float
     return evidence.pictures(frame, heat, hot, captions)
 
 
-def _heat(seen: Seen, reference_peak: Callable[[], float]) -> NDArray[np.float32]:
+def _heat(seen: LastFrame, reference_peak: Callable[[], float]) -> NDArray[np.float32]:
     if seen.calibration is not None:
         return seen.calibration.heat(seen.heatmap)
     return np.asarray(seen.heatmap / max(reference_peak(), float(np.finfo(np.float32).tiny)), np.float32)
 
 
-def inlined(pictures: Sequence[EvidencePicture]) -> dict[str, SnapshotPicture]:
+def inlined(pictures: Sequence[EvidenceImage]) -> dict[str, SnapshotPicture]:
     """Pictures for the answer itself, by name."""
     return {
         picture.name: _described(picture, base64=base64.b64encode(picture.payload).decode()) for picture in pictures
@@ -68,7 +70,7 @@ def inlined(pictures: Sequence[EvidencePicture]) -> dict[str, SnapshotPicture]:
 
 
 def published(
-    pictures: Sequence[EvidencePicture],
+    pictures: Sequence[EvidenceImage],
     topic_of: Callable[[str], str],
     publish: Callable[[Outgoing], None],
     max_packet_bytes: int | None,
@@ -88,13 +90,13 @@ def published(
             left_out.append(f"{picture.name}: the broker takes {max_packet_bytes} bytes in a packet")
             continue
         if small is not None:
-            picture = EvidencePicture(picture.name, small.payload, picture.media_type)
+            picture = EvidenceImage(picture.name, small.payload, picture.media_type)
         publish(replace(message, payload=picture.payload))
         sent[picture.name] = _described(picture, topic=topic, scale=small.scale if small is not None else 1.0)
     return sent, left_out
 
 
-def _described(picture: EvidencePicture, **more: object) -> SnapshotPicture:
+def _described(picture: EvidenceImage, **more: object) -> SnapshotPicture:
     return SnapshotPicture.model_validate(
         {"sha256": picture.sha256, "media_type": picture.media_type, "bytes": len(picture.payload), **more}
     )

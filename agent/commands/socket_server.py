@@ -21,7 +21,7 @@ MAX_LINE_BYTES = 2 * MAX_COMMAND_BYTES
 CLIENT_TIMEOUT_SECONDS = 10.0
 
 
-class _Visitor(socketserver.StreamRequestHandler):
+class _Client(socketserver.StreamRequestHandler):
     timeout = CLIENT_TIMEOUT_SECONDS
     server: _Server
 
@@ -50,14 +50,14 @@ class _Server(socketserver.ThreadingUnixStreamServer):
     control: Control
 
 
-class Door:
+class ControlSocket:
     """Serves a `Control` on a Unix socket until it is closed."""
 
     def __init__(self, path: Path, control: Control) -> None:
         """Open the door at `path`. Raises Permanent where another agent answers there, or the path cannot be used."""
         _make_room(path)
         try:
-            self._server = _Server(str(path), _Visitor)
+            self._server = _Server(str(path), _Client)
         except OSError as error:
             raise Permanent(f"control socket {path}: {error.strerror}; wanted a writable folder") from None
         path.chmod(0o660)

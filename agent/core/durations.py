@@ -8,8 +8,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from agent.messages.status import LatencyPayload
-
 KEPT = 10_000
 
 
@@ -18,8 +16,8 @@ class Durations:
 
     >>> durations = Durations()
     >>> for i in range(1, 101): durations.add(i / 1000)
-    >>> durations.payload().p50
-    50.5
+    >>> durations.percentiles()
+    (50.5, 95.05, 99.01)
     """
 
     def __init__(self) -> None:
@@ -35,11 +33,11 @@ class Durations:
         if self.on_add is not None:
             self.on_add(seconds)
 
-    def payload(self) -> LatencyPayload | None:
+    def percentiles(self) -> tuple[float, float, float] | None:
         """p50, p95 and p99 in milliseconds; None before the first."""
         with self._lock:
             seconds = np.array(self._seconds)
         if not seconds.size:
             return None
         p50, p95, p99 = (round(float(ms), 3) for ms in np.percentile(seconds * 1000.0, (50, 95, 99)))
-        return LatencyPayload(p50=p50, p95=p95, p99=p99)
+        return p50, p95, p99

@@ -15,7 +15,7 @@ _EXTENSIONS = {"image/png": ".png", "image/jpeg": ".jpg"}
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class EncodedImage:
     """An encoded picture."""
 
     payload: bytes
@@ -34,7 +34,7 @@ def encode(image: NDArray[np.uint8], media_type: str, *, quality: int = 90) -> b
     return data.tobytes()
 
 
-def shrink(payload: bytes, media_type: str, max_bytes: int) -> Picture | None:
+def shrink(payload: bytes, media_type: str, max_bytes: int) -> EncodedImage | None:
     """The picture at half the side, or a quarter …, so that it fits; None where no picture would be left."""
     if media_type not in _EXTENSIONS:
         return None
@@ -50,4 +50,4 @@ def shrink(payload: bytes, media_type: str, max_bytes: int) -> Picture | None:
         small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         data = encode(np.asarray(small, np.uint8), media_type)
         if len(data) <= max_bytes:
-            return Picture(data, media_type, scale)
+            return EncodedImage(data, media_type, scale)

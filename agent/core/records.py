@@ -47,14 +47,14 @@ class Region:
     """Highest calibrated heat inside; 1.0 is as hot as good parts ever get at that place."""
 
 
-class Kind(str, Enum):
+class AlarmKind(str, Enum):
     """What an alarm is about."""
 
     DEFECT = "defect"
     CAMERA = "camera"
 
 
-class Event(str, Enum):
+class AlarmEvent(str, Enum):
     """The two ends of an alarm."""
 
     RAISED = "raised"
@@ -113,8 +113,8 @@ class Alarm:
 
     id: str
     """UUIDv7 of the alarm, the same from raised to cleared."""
-    event: Event
-    kind: Kind
+    event: AlarmEvent
+    kind: AlarmKind
     camera: str
     captured_at: datetime
     """Wall-clock time of the frame that caused this event, UTC."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agent.core.errors import InspectdError
 from agent.doctor import broker, camera, credentials, disk, gpu, machine, model, rights, unit
-from agent.doctor.finding import Finding, Level, ok, problem
+from agent.doctor.finding import CheckResult, Level, ok, problem
 from agent.settings.load import load
 
 # Where the Debian package has it.
@@ -16,7 +16,7 @@ EXAMPLE = Path("/usr/share/doc/inspectd/inspectd.example.toml")
 SIGNS = {Level.OK: "ok     ", Level.WARNING: "warning", Level.PROBLEM: "problem"}
 
 
-def examine(config: Path) -> Iterator[Finding]:
+def examine(config: Path) -> Iterator[CheckResult]:
     """Every check, one after the other; findings come as they are made."""
     try:
         settings = load(config)
@@ -53,11 +53,11 @@ def _mend(config: Path) -> str:
     return f"sudoedit {config}  (every setting is in {installed})"
 
 
-def lines(finding: Finding) -> Iterator[str]:
+def lines(finding: CheckResult) -> Iterator[str]:
     """For a person: the finding, and below it what mends it."""
     yield f"{SIGNS[finding.level]}  {finding.subject}: {finding.text}"
     if finding.mend is not None:
         yield f"         → {finding.mend}"
 
 
-__all__ = ["Finding", "Level", "examine", "lines"]
+__all__ = ["CheckResult", "Level", "examine", "lines"]

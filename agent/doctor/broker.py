@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from agent.core.errors import InspectdError, Temporary
 from agent.doctor.credentials import as_the_service_sees, install_password
-from agent.doctor.finding import Finding, ok, problem, warning
+from agent.doctor.finding import CheckResult, ok, problem, warning
 from agent.outputs.mqtt.broker import Broker
 from agent.outputs.mqtt.connection import Connection, ConnectionLost, Protocol, UnsupportedVersion
 from agent.outputs.mqtt.packets import Acknowledged, Connected, Outgoing, Subscribed
@@ -28,7 +28,7 @@ LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 REFUSED = 0x80
 
 
-def check_broker(settings: Settings, config: Path) -> Iterator[Finding]:
+def check_broker(settings: Settings, config: Path) -> Iterator[CheckResult]:
     """Address, TLS, password; then a subscription to commands and a publication, which nobody listens to."""
     try:
         broker = broker_of(as_the_service_sees(settings.mqtt, config))
@@ -51,7 +51,7 @@ def _mend(error: InspectdError, broker: Broker, settings: Settings, config: Path
     return f"ping -c 3 {broker.host}; then nc -vz {broker.host} {broker.port}, on a machine beside the broker too"
 
 
-def _visit_either(broker: Broker, settings: Settings) -> Iterator[Finding]:
+def _visit_either(broker: Broker, settings: Settings) -> Iterator[CheckResult]:
     try:
         yield from _visit(broker, settings, Protocol.MQTT_5)
     except UnsupportedVersion:
@@ -60,7 +60,7 @@ def _visit_either(broker: Broker, settings: Settings) -> Iterator[Finding]:
         yield from _visit(broker, settings, Protocol.MQTT_3_1_1)
 
 
-def _visit(broker: Broker, settings: Settings, protocol: Protocol) -> Iterator[Finding]:
+def _visit(broker: Broker, settings: Settings, protocol: Protocol) -> Iterator[CheckResult]:
     # A name of its own: with the agent's, the broker would throw the running agent out.
     connection = Connection(broker, client_id=f"inspectd-doctor-{uuid.uuid4().hex[:8]}", protocol=protocol)
     topics = settings.topics
@@ -79,7 +79,7 @@ def _limit(entered: Connected) -> str:
     return "" if limit is None else f", packets up to {limit} bytes"
 
 
-def _may(connection: Connection, topics: Topics, settings: Settings) -> Iterator[Finding]:
+def _may(connection: Connection, topics: Topics, settings: Settings) -> Iterator[CheckResult]:
     """Whether the broker's rights allow what the agent does."""
     answer = f"{topics.base}/response/doctor"
     connection.publish(Outgoing(answer, b"{}", media_type="application/json"))

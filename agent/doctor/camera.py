@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from agent.commands.socket_client import ask
 from agent.core.errors import InspectdError
 from agent.core.records import Image
-from agent.doctor.finding import Finding, ok, problem, warning
+from agent.doctor.finding import CheckResult, ok, problem, warning
 from agent.inspection.preparation import Preparation
 from agent.settings.settings import CameraSettings, Settings
 from agent.sources.factory import build_source
@@ -46,14 +46,14 @@ class Delivered:
         return f"{width}×{height} {kind}, {self.image.dtype.itemsize * 8} bit{rate}"
 
 
-def check_cameras(settings: Settings) -> Iterator[Finding]:
+def check_cameras(settings: Settings) -> Iterator[CheckResult]:
     """Each source opens and gives frames that its bundle takes. One that the running agent holds is asked of it."""
     for name, camera in settings.cameras.items():
         running = _asked(settings, name)
         yield running if running is not None else _looked_at(name, camera)
 
 
-def _asked(settings: Settings, name: str) -> Finding | None:
+def _asked(settings: Settings, name: str) -> CheckResult | None:
     """What the running agent says of its camera; None where no agent runs: then the camera is free."""
     try:
         state = ask(settings.socket_path, "status", name, timeout_seconds=3.0)["cameras"][name]
@@ -65,7 +65,7 @@ def _asked(settings: Settings, name: str) -> Finding | None:
     return ok(subject, f"in use by the running agent: {state['phase']}, {state['frames_per_second']:.1f} frames/s")
 
 
-def _looked_at(name: str, camera: CameraSettings) -> Finding:
+def _looked_at(name: str, camera: CameraSettings) -> CheckResult:
     subject = f"camera {name}"
     try:
         delivered = _deliver(camera)

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from agent.doctor.finding import Finding, ok, problem, warning
+from agent.doctor.finding import CheckResult, ok, problem, warning
 from agent.outputs.mqtt.broker import CREDENTIAL_NAME, KEY_CREDENTIAL_NAME
 from agent.outputs.mqtt.settings import MqttSettings
 from agent.settings.paths import SERVICE_SETTINGS
@@ -35,7 +35,7 @@ def as_the_service_sees(mqtt: MqttSettings, config: Path) -> MqttSettings:
     return mqtt.model_copy(update=found)
 
 
-def check_credentials(settings: Settings, config: Path, stores: Sequence[Path] = STORES) -> Iterator[Finding]:
+def check_credentials(settings: Settings, config: Path, stores: Sequence[Path] = STORES) -> Iterator[CheckResult]:
     """Password and key can be read by whom they are for, and by nobody else."""
     mqtt = settings.mqtt
     for key in ("password_file", "ca_file", "certificate_file", "key_file"):
@@ -51,7 +51,7 @@ def install_password(config: Path, store: Path = CREDENTIAL_STORE) -> str:
     return f"printf %s 'PASSWORD' | sudo install -D -m 600 /dev/stdin {store}/inspectd.{config.stem}.{CREDENTIAL_NAME}"
 
 
-def _file(key: str, path: Path, *, secret: bool) -> Finding:
+def _file(key: str, path: Path, *, secret: bool) -> CheckResult:
     try:
         with path.open("rb"):
             mode = path.stat().st_mode
@@ -62,7 +62,7 @@ def _file(key: str, path: Path, *, secret: bool) -> Finding:
     return ok("credentials", f"{key} {path} can be read")
 
 
-def _credential(config: Path, stores: Sequence[Path]) -> Finding:
+def _credential(config: Path, stores: Sequence[Path]) -> CheckResult:
     path = credential(config, CREDENTIAL_NAME, stores)
     expected = stores[0] / f"inspectd.{config.stem}.{CREDENTIAL_NAME}"
     if path is None and _hidden(expected):

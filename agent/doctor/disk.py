@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.doctor.finding import Finding, ok, problem, warning
+from agent.doctor.finding import CheckResult, ok, problem, warning
 from agent.settings.settings import Settings
 
 # File systems that forget everything when the power goes.
@@ -20,7 +20,7 @@ RESERVE_BYTES = 256 * 1024**2
 SMALLEST_EVIDENCE_BYTES = 64 * 1024**2
 
 
-def check_disk(settings: Settings) -> Iterator[Finding]:
+def check_disk(settings: Settings) -> Iterator[CheckResult]:
     """The state directory takes what it may have to take, and keeps it."""
     directory = settings.state_directory
     place = _existing(directory)
@@ -36,7 +36,7 @@ def check_disk(settings: Settings) -> Iterator[Finding]:
     yield _room(directory, place, settings)
 
 
-def _room(directory: Path, place: Path, settings: Settings) -> Finding:
+def _room(directory: Path, place: Path, settings: Settings) -> CheckResult:
     quotas = settings.max_outbox_size + settings.max_evidence_size
     quotas += settings.max_score_log_size * len(settings.cameras)
     used = sum(file.stat().st_size for file in _files(directory))

@@ -21,7 +21,7 @@ class Level(str, Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One line of the report."""
 
     level: Level
@@ -37,20 +37,20 @@ class Finding:
         return {**asdict(self), "level": self.level.value}
 
 
-def ok(subject: str, text: str) -> Finding:
+def ok(subject: str, text: str) -> CheckResult:
     """All is well."""
-    return Finding(Level.OK, subject, text)
+    return CheckResult(Level.OK, subject, text)
 
 
-def warning(subject: str, text: str, mend: str) -> Finding:
+def warning(subject: str, text: str, mend: str) -> CheckResult:
     """It works, but not as it should."""
-    return Finding(Level.WARNING, subject, text, mend)
+    return CheckResult(Level.WARNING, subject, text, mend)
 
 
-def problem(subject: str, text: str, mend: str) -> Finding:
+def problem(subject: str, text: str, mend: str) -> CheckResult:
     """It does not work."""
-    return Finding(Level.PROBLEM, subject, text, mend)
+    return CheckResult(Level.PROBLEM, subject, text, mend)
 
 
-Check = Callable[[Settings], Iterator[Finding]]
+Check = Callable[[Settings], Iterator[CheckResult]]
 """Looks at one thing that the settings name; never raises for what it finds, never changes anything."""

@@ -15,7 +15,7 @@ from grp import getgrgid
 from pathlib import Path
 from pwd import getpwnam
 
-from agent.doctor.finding import Finding, ok, warning
+from agent.doctor.finding import CheckResult, ok, warning
 from agent.doctor.rights import Rights, add_to_unit, install_drop_in, rights_of, shown
 from agent.settings.paths import SERVICE_SETTINGS
 from agent.settings.settings import Settings
@@ -48,7 +48,7 @@ class Gpu:
     devices: tuple[Device, ...]
 
 
-def check_gpu(settings: Settings, config: Path, find: Callable[[], Gpu | None] | None = None) -> Iterator[Finding]:
+def check_gpu(settings: Settings, config: Path, find: Callable[[], Gpu | None] | None = None) -> Iterator[CheckResult]:
     """Where there is a GPU, the service may open it; where the settings are no service's, whoever asks."""
     gpu = (find or find_gpu)()
     if gpu is None:
@@ -97,14 +97,14 @@ def _character_drivers(file: Path) -> Mapping[int, str]:
     return {int(words[0]): words[1] for words in map(str.split, lines) if len(words) == 2 and words[0].isdigit()}
 
 
-def _for_this_user(gpu: Gpu) -> Finding:
+def _for_this_user(gpu: Gpu) -> CheckResult:
     closed = [device for device in gpu.devices if not os.access(device.path, os.R_OK | os.W_OK)]
     if closed:
         return warning("gpu", f"this user may not open {_named(closed)}", "sudo usermod -aG video,render $USER")
     return ok("gpu", f"this user may open {_named(gpu.devices)}")
 
 
-def _for_service(gpu: Gpu, unit: str, rights: Rights) -> Finding:
+def _for_service(gpu: Gpu, unit: str, rights: Rights) -> CheckResult:
     """First what the unit keeps from the service, then what the files' own rights do."""
     kept = [device for device in gpu.devices if not rights.may_open(device.driver, device.path)]
     if kept:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 
-from agent.doctor.finding import Finding, ok, problem, warning
+from agent.doctor.finding import CheckResult, ok, problem, warning
 from agent.settings.settings import Settings
 
 SUPPORTED_PYTHON = ((3, 10), (3, 13))
@@ -20,7 +20,7 @@ EARLIEST = datetime(2025, 1, 1, tzinfo=timezone.utc)
 COMMAND_TIMEOUT_SECONDS = 5.0
 
 
-def check_python(settings: Settings, version: tuple[int, int] = sys.version_info[:2]) -> Iterator[Finding]:
+def check_python(settings: Settings, version: tuple[int, int] = sys.version_info[:2]) -> Iterator[CheckResult]:
     """The interpreter is one that this release was tested on."""
     oldest, newest = SUPPORTED_PYTHON
     text = f"{version[0]}.{version[1]} at {sys.executable}"
@@ -36,7 +36,7 @@ def check_clock(
     settings: Settings,
     now: Callable[[], float] = time.time,
     synchronised: Callable[[], bool | None] | None = None,
-) -> Iterator[Finding]:
+) -> Iterator[CheckResult]:
     """The clock is set, and something keeps it right: alarms are found by their time."""
     at = datetime.fromtimestamp(now(), timezone.utc)
     if at < EARLIEST:

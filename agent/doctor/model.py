@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.doctor.finding import Finding, ok, problem, warning
+from agent.doctor.finding import CheckResult, ok, problem, warning
 from agent.inspection.thresholds import thresholds_in_force
 from agent.settings.settings import CameraSettings, Settings
 from engines.bundles.bundle import Bundle, read_bundle
@@ -22,7 +22,7 @@ TIMED_FRAMES = 5
 BUSY = 0.8
 
 
-def check_bundles(settings: Settings) -> Iterator[Finding]:
+def check_bundles(settings: Settings) -> Iterator[CheckResult]:
     """Every file of every bundle has the sha256 of its manifest, which a trusted key has signed, where one is set."""
     try:
         trusted = load_trusted_keys(settings.trusted_keys)
@@ -42,7 +42,7 @@ def check_bundles(settings: Settings) -> Iterator[Finding]:
             yield ok(f"bundle {path.name}", f"{bundle.manifest.name}, {size}, every file as in its manifest{signed}")
 
 
-def check_engines(settings: Settings) -> Iterator[Finding]:
+def check_engines(settings: Settings) -> Iterator[CheckResult]:
     """Each engine opens on its bundle, gives the reference scores, and keeps up with the fastest of its cameras."""
     pairs: dict[tuple[Path, str], list[CameraSettings]] = {}
     for camera in settings.cameras.values():
@@ -56,7 +56,7 @@ def check_engines(settings: Settings) -> Iterator[Finding]:
         yield _engine(bundle, name, rate, settings)
 
 
-def _engine(bundle: Bundle, name: str, frames_per_second: float, settings: Settings) -> Finding:
+def _engine(bundle: Bundle, name: str, frames_per_second: float, settings: Settings) -> CheckResult:
     subject = f"engine {name}"
     threads, directory = settings.inference_threads, settings.state_directory
     thresholds = thresholds_in_force(settings, bundle.sha256)

@@ -15,7 +15,7 @@ from grp import getgrnam
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from agent.doctor.finding import Finding, ok, problem
+from agent.doctor.finding import CheckResult, ok, problem
 from agent.doctor.machine import output
 from agent.settings.paths import SERVICE_SETTINGS
 from agent.settings.settings import Settings
@@ -76,7 +76,7 @@ class Rights:
         return path in allowed or (driver is not None and any(fnmatch(f"char-{driver}", entry) for entry in allowed))
 
 
-def check_rights(settings: Settings, config: Path) -> Iterator[Finding]:
+def check_rights(settings: Settings, config: Path) -> Iterator[CheckResult]:
     """The unit with its drop-ins opens the addresses and devices that the settings name."""
     if config.absolute().parent != SERVICE_SETTINGS:
         return
@@ -123,7 +123,7 @@ def rights_of(found: Mapping[str, str]) -> Rights:
     )
 
 
-def _closed_hosts(settings: Settings, unit: str, rights: Rights) -> Iterator[Finding]:
+def _closed_hosts(settings: Settings, unit: str, rights: Rights) -> Iterator[CheckResult]:
     """A host is closed where none of its addresses is open: the service tries one after the other."""
     hosts = {"broker": str(urlsplit(settings.mqtt.url).hostname)}
     for name, camera in settings.cameras.items():
@@ -141,7 +141,7 @@ def _closed_hosts(settings: Settings, unit: str, rights: Rights) -> Iterator[Fin
         yield problem("rights", text, add_to_unit(f"IPAddressAllow={servers[0]}", "network", unit))
 
 
-def _closed_devices(settings: Settings, unit: str, rights: Rights) -> Iterator[Finding]:
+def _closed_devices(settings: Settings, unit: str, rights: Rights) -> Iterator[CheckResult]:
     for name, camera in settings.cameras.items():
         if isinstance(camera.source, CameraSourceSettings) and camera.source.device is not None:
             device = camera.source.device
@@ -151,7 +151,7 @@ def _closed_devices(settings: Settings, unit: str, rights: Rights) -> Iterator[F
                 yield problem("rights", text, install_drop_in("camera", unit))
 
 
-def _missing_groups(rights: Rights) -> Iterator[Finding]:
+def _missing_groups(rights: Rights) -> Iterator[CheckResult]:
     """systemd starts no service whose unit names a group that is not there (216/GROUP)."""
     for group in rights.groups:
         try:

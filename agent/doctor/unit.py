@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from agent.core.errors import InspectdError
-from agent.doctor.finding import Finding, ok, problem, warning
+from agent.doctor.finding import CheckResult, ok, problem, warning
 from agent.doctor.machine import output
 from agent.service.single_instance import place_of
 from agent.settings.load import load
@@ -19,7 +19,7 @@ from agent.settings.settings import Settings
 HIDDEN = tuple(Path(path) for path in ("/home", "/root", "/run/user", "/tmp", "/var/tmp"))
 
 
-def check_unit(settings: Settings, config: Path) -> Iterator[Finding]:
+def check_unit(settings: Settings, config: Path) -> Iterator[CheckResult]:
     """systemd knows `inspectd@<name>`, starts it at boot, and it runs."""
     name = f"inspectd@{config.stem}.service"
     if config.absolute().parent != SERVICE_SETTINGS:
@@ -33,7 +33,7 @@ def check_unit(settings: Settings, config: Path) -> Iterator[Finding]:
     yield _unit(name, dict(line.split("=", 1) for line in shown.splitlines() if "=" in line))
 
 
-def _unit(name: str, found: dict[str, str]) -> Finding:
+def _unit(name: str, found: dict[str, str]) -> CheckResult:
     if found.get("LoadState") != "loaded":
         mend = "sudo cp systemd/inspectd@.service /etc/systemd/system/ && sudo systemctl daemon-reload"
         return problem("service", f"{name} is not installed", mend)
@@ -46,7 +46,7 @@ def _unit(name: str, found: dict[str, str]) -> Finding:
     return ok("service", f"{name}: {found.get('StatusText') or found.get('ActiveState')}")
 
 
-def check_sight(settings: Settings, config: Path) -> Iterator[Finding]:
+def check_sight(settings: Settings, config: Path) -> Iterator[CheckResult]:
     """What the settings of a service name is where the service can see it, and readable for its user."""
     if config.absolute().parent != SERVICE_SETTINGS:
         return
@@ -58,7 +58,7 @@ def check_sight(settings: Settings, config: Path) -> Iterator[Finding]:
     yield from blocked or [ok("files", "the service can see settings, bundles and sources")]
 
 
-def _unseen(path: Path) -> Finding | None:
+def _unseen(path: Path) -> CheckResult | None:
     place = path.resolve()
     if any(place.is_relative_to(hidden) for hidden in HIDDEN):
         return problem("files", f"{path} is hidden from the service", f"sudo cp -r {path} {SERVICE_SETTINGS}/")
@@ -73,7 +73,7 @@ def _unseen(path: Path) -> Finding | None:
     )
 
 
-def check_neighbours(settings: Settings, config: Path) -> Iterator[Finding]:
+def check_neighbours(settings: Settings, config: Path) -> Iterator[CheckResult]:
     """No two services of this machine are one agent to the broker, or want the same port."""
     if config.absolute().parent != SERVICE_SETTINGS:
         return
@@ -84,7 +84,7 @@ def check_neighbours(settings: Settings, config: Path) -> Iterator[Finding]:
                 yield from _in_the_way(settings, config, load(other), other)
 
 
-def _in_the_way(settings: Settings, config: Path, neighbour: Settings, other: Path) -> Iterator[Finding]:
+def _in_the_way(settings: Settings, config: Path, neighbour: Settings, other: Path) -> Iterator[CheckResult]:
     if place_of(settings) == place_of(neighbour):
         text = f"{other.stem} has the same site {settings.site!r} on the same broker"
         yield problem("site", text, f'another name, such as site = "{settings.site}-{config.stem}"')

@@ -9,7 +9,7 @@ from calibration import Budget, Rule
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class CalibrationKey:
     """What a calibration is tied to."""
 
     camera: str
@@ -20,7 +20,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CalibrationPlan:
     """How a calibration is to be made."""
 
     frames: int
@@ -42,7 +42,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class WindowProgress:
     """How far a calibration is."""
 
     frames: int
@@ -51,9 +51,9 @@ class Progress:
     """Good frames wanted now; may grow where they turn out to depend on each other."""
 
 
-def plan_of(camera: CameraSettings) -> Plan:
+def plan_of(camera: CameraSettings) -> CalibrationPlan:
     """How the settings want a camera calibrated."""
-    return Plan(
+    return CalibrationPlan(
         frames=camera.calibration.frames,
         max_frames=camera.calibration.max_frames,
         budget=Budget.parse(camera.calibration.false_alarms),

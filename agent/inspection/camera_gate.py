@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.alarms.camera_alarm import CameraHealth, Condition, Moment
+from agent.alarms.camera_alarm import CameraAlarm, Condition, Moment
 from agent.core.records import Alarm, Frame
-from agent.inspection.frame_queue import Prepared
+from agent.inspection.frame_queue import PreparedFrame
 from calibration import Calibration, CameraMonitor
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class GateDecision:
     """What a frame says of its camera."""
 
     blind: bool
@@ -26,7 +26,7 @@ class Look:
     """What it raised or cleared."""
 
 
-class Held:
+class HeldFrames:
     """Keeps every score, but only the frame that stands out: a second of large frames is much memory."""
 
     def __init__(self) -> None:
@@ -40,14 +40,14 @@ class Held:
             self.hottest = frame, score, heatmap.copy()
 
 
-class Sight:
+class CameraGate:
     """Watches one camera while its frames are judged."""
 
-    def __init__(self, health: CameraHealth) -> None:
+    def __init__(self, health: CameraAlarm) -> None:
         """Args: health: raises and clears the alarms about the camera."""
         self._health = health
         self._monitor: CameraMonitor | None = None
-        self._held = Held()
+        self._held = HeldFrames()
 
     @property
     def sick(self) -> bool:
@@ -55,35 +55,37 @@ class Sight:
         return self._health.condition is Condition.SICK
 
     @property
-    def health(self) -> CameraHealth:
+    def health(self) -> CameraAlarm:
         """What is thought of the camera."""
         return self._health
 
     def arm(self, calibration: Calibration) -> None:
         """Hold the pictures against what this calibration saw."""
-        self._held = Held()
+        self._held = HeldFrames()
         self._monitor = CameraMonitor(calibration.camera_reference)
         if calibration.camera_reference.view is None:
             log.info("camera %s: recalibrate to have blur and shift noticed", calibration.camera)
 
-    def look(self, prepared: Prepared, score: float, heatmap: NDArray[np.float32], threshold: float) -> Look:
+    def look(
+        self, prepared: PreparedFrame, score: float, heatmap: NDArray[np.float32], threshold: float
+    ) -> GateDecision:
         """Take in the next frame, its score and raw heatmap [h, w]: whether it may be judged."""
         frame = prepared.frame
         finding = None if self._monitor is None else self._monitor.look(prepared.glance)
         moment = Moment(frame.captured_at, frame.captured_monotonic, frame.index, score, threshold)
         alarm = self._health.update(moment, finding)
         if self.sick:
-            self._held = Held()
-            return Look(blind=True, alarm=alarm)
+            self._held = HeldFrames()
+            return GateDecision(blind=True, alarm=alarm)
         if finding is not None and not finding.symptom.blank:
             # Wait and see; a picture that says nothing of the part is not worth the wait.
             self._held.add(frame, score, heatmap)
         # With the frame that clears an alarm judging is still to begin: it carries that alarm.
-        return Look(blind=finding is not None or alarm is not None, alarm=alarm)
+        return GateDecision(blind=finding is not None or alarm is not None, alarm=alarm)
 
     def lose(self, reason: str, moment: Moment) -> Alarm | None:
         """No frames come any more: the alarm, unless one stands."""
-        self._held = Held()
+        self._held = HeldFrames()
         return self._health.lose(reason, moment)
 
     def see(self, frame: Frame, score: float) -> Alarm | None:
@@ -92,9 +94,9 @@ class Sight:
 
     def forget(self) -> None:
         """Nobody looks any more: what was held back is let go."""
-        self._held = Held()
+        self._held = HeldFrames()
 
-    def release(self) -> Held:
+    def release(self) -> HeldFrames:
         """Hand over what was held back for a camera that turned out to be well; often nothing."""
-        released, self._held = self._held, Held()
+        released, self._held = self._held, HeldFrames()
         return released

@@ -7,9 +7,9 @@ from typing import Any
 
 from agent.core.durations import Durations
 from agent.inspection.capture import Capture
-from agent.inspection.frame_queue import Intake
+from agent.inspection.frame_queue import FrameQueue
 from agent.inspection.station import Station
-from agent.inspection.thread import Inspection
+from agent.inspection.thread import InspectionThread
 from agent.messages.state import ModelPayload
 from agent.settings.settings import CameraSettings
 from calibration import ScoreLog
@@ -18,7 +18,7 @@ from engines.runtime.engine import Engine
 
 
 @dataclass(slots=True)
-class Line:
+class CameraLine:
     """One camera with all that belongs to it."""
 
     name: str
@@ -27,10 +27,10 @@ class Line:
     engine: Engine
     station: Station
     capture: Capture
-    intake: Intake
+    intake: FrameQueue
     counters: Counters
     score_log: ScoreLog
-    inspection: Inspection | None = None
+    inspection: InspectionThread | None = None
     next_score_monotonic: float = 0.0
     lost_monotonic: float | None = None
     """Since when the camera gives no frames, seconds; None while it does."""

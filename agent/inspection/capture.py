@@ -11,7 +11,7 @@ from enum import Enum
 from agent.core.backoff import Backoff
 from agent.core.errors import Permanent, Temporary
 from agent.core.records import Frame, Image
-from agent.inspection.frame_queue import Intake, Prepared
+from agent.inspection.frame_queue import FrameQueue, PreparedFrame
 from agent.sources.source import Captured, EndOfStream, FrameSource
 from calibration import glance
 
@@ -51,7 +51,7 @@ class Capture(threading.Thread):
         self,
         camera: str,
         source: FrameSource,
-        intake: Intake,
+        intake: FrameQueue,
         prepare: Callable[[Image], tuple[Image, Image]],
         *,
         on_change: Callable[[CameraStatus], None] = lambda status: None,
@@ -129,7 +129,7 @@ class Capture(threading.Thread):
             self._set_status(CameraStatus(CameraState.DELIVERING))
             self._backoff.reset()
 
-    def _prepared(self, captured: Captured, inspected: Image, pixels: Image) -> Prepared:
+    def _prepared(self, captured: Captured, inspected: Image, pixels: Image) -> PreparedFrame:
         frame = Frame(
             camera=self.camera,
             index=self.frames_captured,
@@ -138,7 +138,7 @@ class Capture(threading.Thread):
             image=inspected,
             origin=captured.origin,
         )
-        return Prepared(frame, pixels, glance(pixels))
+        return PreparedFrame(frame, pixels, glance(pixels))
 
     def _set_status(self, status: CameraStatus) -> None:
         if status == self._status:

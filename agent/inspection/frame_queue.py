@@ -14,7 +14,7 @@ DEFAULT_DEPTH = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedFrame:
     """A frame and what the engine is to see of it."""
 
     frame: Frame
@@ -28,11 +28,11 @@ class Prepared:
 @dataclass(slots=True)
 class _Lane:
     live: bool
-    waiting: deque[Prepared] = field(default_factory=deque)
+    waiting: deque[PreparedFrame] = field(default_factory=deque)
     dropped: int = 0
 
 
-class Intake:
+class FrameQueue:
     """The frames of several cameras on their way to one inspection thread.
 
     A live camera keeps its newest frame only, and counts the ones that gave way to it. A file or folder waits for a
@@ -51,7 +51,7 @@ class Intake:
         with self._changed:
             self._lanes[camera] = _Lane(live=live)
 
-    def put(self, prepared: Prepared) -> bool:
+    def put(self, prepared: PreparedFrame) -> bool:
         """Hand over a frame; waits for a place unless the camera is live. False: closed, and not taken."""
         with self._changed:
             lane = self._lanes[prepared.frame.camera]
@@ -66,7 +66,7 @@ class Intake:
             self._changed.notify_all()
             return True
 
-    def take(self, timeout_seconds: float) -> list[Prepared]:
+    def take(self, timeout_seconds: float) -> list[PreparedFrame]:
         """The oldest waiting frame of each camera; empty after the timeout, or when closed and drained."""
         with self._changed:
             self._changed.wait_for(self._something, timeout_seconds)

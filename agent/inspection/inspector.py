@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from agent.inspection.frame_queue import Prepared
+from agent.inspection.frame_queue import PreparedFrame
 from agent.inspection.outcome import Outcome
 from agent.inspection.station import Station
 from engines.runtime.engine import Engine
@@ -29,7 +29,7 @@ class Inspector:
         self._stations = stations
         self._on_timing = on_timing
 
-    def inspect(self, batch: Sequence[Prepared]) -> list[Outcome]:
+    def inspect(self, batch: Sequence[PreparedFrame]) -> list[Outcome]:
         """Score a batch (at least one frame, of any of the cameras) and judge each frame, in the given order."""
         started = time.monotonic()
         scores = self._engine.score(_stack(batch))
@@ -42,7 +42,7 @@ class Inspector:
             self._tell(batch, started, scored, time.monotonic())
         return outcomes
 
-    def _tell(self, batch: Sequence[Prepared], started: float, scored: float, judged: float) -> None:
+    def _tell(self, batch: Sequence[PreparedFrame], started: float, scored: float, judged: float) -> None:
         """The frames of a batch are scored together, and each of them takes as long as all of them."""
         assert self._on_timing is not None
         for prepared in batch:
@@ -53,7 +53,7 @@ class Inspector:
             self._on_timing(camera, "verdict", judged - prepared.frame.captured_monotonic)
 
 
-def _stack(batch: Sequence[Prepared]) -> np.ndarray:
+def _stack(batch: Sequence[PreparedFrame]) -> np.ndarray:
     """[N, h, w, c]; a single frame, by far the most frequent case, is not copied."""
     if len(batch) == 1:
         return batch[0].pixels[np.newaxis]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.core.records import Alarm, Frame, Verdict
-from agent.inspection.calibration_plan import Plan
+from agent.inspection.calibration_plan import CalibrationPlan
 from calibration import Calibration, Drift
 
 
@@ -17,7 +17,7 @@ class Candidate:
     """A finished calibration. The first one of a camera is in force already; a later one waits to be activated."""
 
     calibration: Calibration
-    plan: Plan
+    plan: CalibrationPlan
     """How it was asked for."""
 
 
@@ -43,7 +43,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class LastFrame:
     """What the station saw last, for somebody who asks."""
 
     frame: Frame

@@ -10,15 +10,15 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.alarms.camera_alarm import CameraHealth, Moment
-from agent.alarms.defect_alarm import AlarmTracker
+from agent.alarms.camera_alarm import CameraAlarm, Moment
+from agent.alarms.defect_alarm import DefectAlarm
 from agent.core.errors import InspectdError
 from agent.core.records import PAUSED, Alarm, Frame, Phase, Verdict
-from agent.inspection.calibration_plan import Identity, Plan, Progress
-from agent.inspection.camera_gate import Held, Sight
-from agent.inspection.frame_queue import Prepared
+from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan, WindowProgress
+from agent.inspection.camera_gate import CameraGate, HeldFrames
+from agent.inspection.frame_queue import PreparedFrame
 from agent.inspection.frame_rate import RateMeter
-from agent.inspection.outcome import Candidate, Outcome, Seen
+from agent.inspection.outcome import Candidate, LastFrame, Outcome
 from calibration import AlarmRule, Calibration, CalibrationError, Drift, DriftMonitor, Store, Window
 
 log = logging.getLogger(__name__)
@@ -33,11 +33,11 @@ class Station:
 
     def __init__(
         self,
-        identity: Identity,
-        plan: Plan,
+        identity: CalibrationKey,
+        plan: CalibrationPlan,
         store: Store,
-        tracker: AlarmTracker,
-        health: CameraHealth,
+        tracker: DefectAlarm,
+        health: CameraAlarm,
         *,
         now: Callable[[], datetime],
     ) -> None:
@@ -55,7 +55,7 @@ class Station:
         """Why the last calibration was refused, or is not certified; None where all is well."""
         self._store = store
         self._tracker = tracker
-        self._sight = Sight(health)
+        self._sight = CameraGate(health)
         self._last_frame = 0
         self._now = now
         self._rule = AlarmRule(plan.rule)
@@ -64,7 +64,7 @@ class Station:
         self._window_plan = plan
         self._paused = False
         self._drift: DriftMonitor | None = None
-        self._seen: Seen | None = None
+        self._seen: LastFrame | None = None
         self._calibration: Calibration | None = None
         self._phase = Phase.STARTING
         stored = store.active(bundle_sha256=identity.bundle, engine=identity.engine)
@@ -89,16 +89,16 @@ class Station:
         return self._calibration
 
     @property
-    def seen(self) -> Seen | None:
+    def seen(self) -> LastFrame | None:
         """The frame that was scored last; None before the first."""
         return self._seen
 
     @property
-    def progress(self) -> Progress | None:
+    def progress(self) -> WindowProgress | None:
         """How far the running calibration is; None where none runs."""
         if self._window is not None:
-            return Progress(self._window.count, self._window.target)
-        return Progress(0, self.plan.frames) if self._phase is Phase.STARTING else None
+            return WindowProgress(self._window.count, self._window.target)
+        return WindowProgress(0, self.plan.frames) if self._phase is Phase.STARTING else None
 
     @property
     def frames_per_second(self) -> float | None:
@@ -146,7 +146,7 @@ class Station:
         """Look again."""
         self._paused = False
 
-    def recalibrate(self, plan: Plan) -> None:
+    def recalibrate(self, plan: CalibrationPlan) -> None:
         """Begin a new window under the old threshold. Raises InspectdError while one is being filled."""
         if self._window is not None or self._phase is Phase.STARTING:
             raise InspectdError(f"camera {self.identity.camera} is being calibrated already; wait, or cancel it first")
@@ -184,7 +184,7 @@ class Station:
                 f"wanted one for {self.identity.bundle[:8]} on {self.identity.engine}"
             )
 
-    def adopt(self, plan: Plan) -> None:
+    def adopt(self, plan: CalibrationPlan) -> None:
         """Take over new settings: the quiet time and the certificate now, the rest with the next calibration."""
         self.plan = plan
         self._tracker.clear_after_seconds = plan.clear_after_seconds
@@ -193,14 +193,14 @@ class Station:
             if self._phase is not before:
                 self._rule.reset()
 
-    def judge(self, prepared: Prepared, score: float, heatmap: NDArray[np.float32]) -> Outcome:
+    def judge(self, prepared: PreparedFrame, score: float, heatmap: NDArray[np.float32]) -> Outcome:
         """Take in the next frame's score and raw heatmap [h, w]: what follows from them."""
         outcome = self._follow(prepared, score, heatmap)
         statistic = outcome.verdict.statistic if outcome.verdict else None
-        self._seen = Seen(prepared.frame, score, statistic, heatmap, self._calibration)
+        self._seen = LastFrame(prepared.frame, score, statistic, heatmap, self._calibration)
         return outcome
 
-    def _follow(self, prepared: Prepared, score: float, heatmap: NDArray[np.float32]) -> Outcome:
+    def _follow(self, prepared: PreparedFrame, score: float, heatmap: NDArray[np.float32]) -> Outcome:
         frame = prepared.frame
         self._last_frame = frame.index
         self._rate.update(frame.captured_monotonic)
@@ -237,7 +237,7 @@ class Station:
             self._begin(self.plan)
             self._phase = Phase.CALIBRATING
 
-    def _inspect(self, prepared: Prepared, score: float, heatmap: NDArray[np.float32]) -> Outcome:
+    def _inspect(self, prepared: PreparedFrame, score: float, heatmap: NDArray[np.float32]) -> Outcome:
         """The camera first: a black frame also scores high, and says nothing of the part."""
         frame, calibration = prepared.frame, self._calibration
         if calibration is None or self._phase is not Phase.ARMED:
@@ -250,7 +250,7 @@ class Station:
         late = self._judge_late(self._sight.release(), calibration)
         return replace(self._judge(frame, score, heatmap, calibration), late=late)
 
-    def _judge_late(self, held: Held, calibration: Calibration) -> Outcome | None:
+    def _judge_late(self, held: HeldFrames, calibration: Calibration) -> Outcome | None:
         """What frames that were held back lead to, told by the one that stands out."""
         if held.hottest is None:
             return None
@@ -278,7 +278,7 @@ class Station:
         before = self._drift.flag
         return None if self._drift.update(score) == before else self._drift.drift
 
-    def _begin(self, plan: Plan) -> None:
+    def _begin(self, plan: CalibrationPlan) -> None:
         rate = plan.frames_per_second or self._rate.frames_per_second
         self._window_plan = replace(plan, frames_per_second=rate)
         self._window = Window(
@@ -291,7 +291,7 @@ class Station:
             quiet_frames=max(1, round(plan.clear_after_seconds * (rate or 1.0))),
         )
 
-    def _learn(self, prepared: Prepared, score: float, heatmap: NDArray[np.float32]) -> Candidate | None:
+    def _learn(self, prepared: PreparedFrame, score: float, heatmap: NDArray[np.float32]) -> Candidate | None:
         window = self._window
         assert window is not None
         try:

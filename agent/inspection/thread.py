@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from agent.core.errors import Temporary
-from agent.inspection.frame_queue import Intake
+from agent.inspection.frame_queue import FrameQueue
 from agent.inspection.inspector import Inspector
 from agent.inspection.outcome import Outcome
 
@@ -27,10 +27,12 @@ CALL_TIMEOUT_SECONDS = 5.0
 IDLE_SECONDS = 0.05
 
 
-class Inspection(threading.Thread):
+class InspectionThread(threading.Thread):
     """Runs an inspector until its intake is closed and empty. Stations belong to this thread: others use `call`."""
 
-    def __init__(self, name: str, intake: Intake, inspector: Inspector, on_outcome: Callable[[Outcome], None]) -> None:
+    def __init__(
+        self, name: str, intake: FrameQueue, inspector: Inspector, on_outcome: Callable[[Outcome], None]
+    ) -> None:
         """Args:
         name: for the thread and the log.
         intake: where the frames wait.

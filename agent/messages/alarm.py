@@ -10,7 +10,7 @@ from pydantic import (
     PositiveInt,
 )
 
-from agent.core.records import Alarm, Event, Kind, Region
+from agent.core.records import Alarm, AlarmEvent, AlarmKind, Region
 from agent.messages.base import Instant, Payload, Score, Sha256
 from agent.messages.state import ModelPayload, RulePayload
 
@@ -44,8 +44,8 @@ class AlarmPayload(Payload):
     schema_id: Literal["inspectd.alarm/1"] = Field(default="inspectd.alarm/1", alias="schema")
     id: str = Field(description="UUIDv7, the same in raised and cleared.")
     sequence: PositiveInt = Field(description="Counts the alarm messages of this agent, without gaps.")
-    event: Event
-    kind: Kind
+    event: AlarmEvent
+    kind: AlarmKind
     site: str
     camera: str
     captured_at: Instant = Field(description="When the frame behind this event was captured.")

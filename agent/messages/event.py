@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -12,7 +13,6 @@ from pydantic import (
 
 from agent.messages.base import Instant, Payload
 from calibration import Drift
-from engines.runtime.engine import Engine
 
 
 def drift_sentence(shift: float) -> str:
@@ -44,10 +44,16 @@ def drift_event(identity: str, site: str, camera: str, drift: Drift, calibration
     )
 
 
-def engine_event(identity: str, site: str, camera: str, engine: Engine, at: datetime) -> EventPayload:
-    """The document of a start on another engine than `auto` wanted; `identity` is a UUIDv7, `at` is UTC."""
-    why = "; ".join(engine.refused)
-    text = f"runs on {engine.name}: {why}; a calibration made on another engine is not used"
+def engine_event(
+    identity: str, site: str, camera: str, engine: str, rejected: Sequence[str], at: datetime
+) -> EventPayload:
+    """The document of a start on another engine than `auto` wanted.
+
+    `identity` is a UUIDv7, `engine` the name of the engine that runs, `rejected` a sentence for each that does not,
+    `at` is UTC.
+    """
+    why = "; ".join(rejected)
+    text = f"runs on {engine}: {why}; a calibration made on another engine is not used"
     return EventPayload(id=identity, event="engine", site=site, camera=camera, at=at, text=text)
 
 

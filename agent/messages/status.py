@@ -11,6 +11,7 @@ from pydantic import (
     NonNegativeInt,
 )
 
+from agent.core.durations import Durations
 from agent.messages.base import Instant, Payload
 
 
@@ -28,6 +29,12 @@ class LatencyPayload(Payload):
     p50: NonNegativeFloat = Field(description="Median, milliseconds.")
     p95: NonNegativeFloat = Field(description="95th percentile, milliseconds.")
     p99: NonNegativeFloat = Field(description="99th percentile, milliseconds.")
+
+    @classmethod
+    def of(cls, durations: Durations) -> LatencyPayload | None:
+        """The percentiles of `durations`; None before the first."""
+        found = durations.percentiles()
+        return None if found is None else cls(p50=found[0], p95=found[1], p99=found[2])
 
 
 class OutboxPayload(Payload):

@@ -7,9 +7,10 @@ from datetime import datetime
 from agent.core.records import Phase
 from agent.inspection.camera_line import Counters
 from agent.inspection.capture import CameraState, CameraStatus, Capture
-from agent.inspection.frame_queue import Intake
+from agent.inspection.frame_queue import FrameQueue
 from agent.inspection.station import Station
 from agent.messages.state import ModelPayload, ProgressPayload, RulePayload, StatePayload
+from agent.messages.status import LatencyPayload
 
 
 def phase_of(station: Station, camera: CameraStatus) -> Phase:
@@ -22,7 +23,13 @@ def phase_of(station: Station, camera: CameraStatus) -> Phase:
 
 
 def state_payload(
-    site: str, station: Station, capture: Capture, intake: Intake, counters: Counters, model: ModelPayload, at: datetime
+    site: str,
+    station: Station,
+    capture: Capture,
+    intake: FrameQueue,
+    counters: Counters,
+    model: ModelPayload,
+    at: datetime,
 ) -> StatePayload:
     """The whole of what is known of one camera now."""
     calibration, progress = station.calibration, station.progress
@@ -42,7 +49,7 @@ def state_payload(
         frames=counters.frames,
         dropped=intake.dropped(station.identity.camera),
         frames_per_second=round(station.frames_per_second or 0.0, 2),
-        latency_ms=counters.verdict_durations.payload(),
+        latency_ms=LatencyPayload.of(counters.verdict_durations),
         progress=None if progress is None else ProgressPayload(frames=progress.frames, wanted=progress.target),
         drift=station.drifted,
         shift=round(station.drift_shift, 3) if station.drifted else None,

@@ -20,14 +20,14 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from agent.core.errors import Temporary
-from agent.core.records import Alarm, Event, Kind, Phase
+from agent.core.records import Alarm, AlarmEvent, AlarmKind, Phase
 from agent.messages.status import DeliveryPayload
 from agent.monitoring.camera_state import phase_of
 from agent.monitoring.metrics_server import MetricsServer
 from agent.monitoring.temperature import THERMAL_DIRECTORY, temperatures
 
 if TYPE_CHECKING:
-    from agent.inspection.camera_line import Line
+    from agent.inspection.camera_line import CameraLine
     from agent.inspection.outcome import Outcome
     from agent.outputs.mqtt.publisher import Publisher
 
@@ -76,7 +76,7 @@ class Metrics:
 
     def __init__(
         self,
-        lines: Mapping[str, Line],
+        lines: Mapping[str, CameraLine],
         publisher: Publisher,
         *,
         port: int | None = None,
@@ -101,7 +101,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         # There from the start: a rate over a counter that appears with its first alarm does not see that alarm.
         for camera in lines:
-            for kind in Kind:
+            for kind in AlarmKind:
                 self._instruments.alarms.labels(camera, kind.value)
         publisher.reporter.latency.on_add = self._instruments.delivery.observe
         self._server = MetricsServer(self.registry, port=port, socket=socket)
@@ -125,14 +125,14 @@ class Metrics:
 
     def count(self, alarm: Alarm) -> None:
         """An alarm was raised or cleared."""
-        if alarm.event is Event.RAISED:
+        if alarm.event is AlarmEvent.RAISED:
             self._instruments.alarms.labels(alarm.camera, alarm.kind.value).inc()
 
 
 class _Snapshot(Collector):
     """What is kept elsewhere anyway, read at the moment that it is asked for."""
 
-    def __init__(self, lines: Mapping[str, Line], publisher: Publisher, thermal_directory: Path) -> None:
+    def __init__(self, lines: Mapping[str, CameraLine], publisher: Publisher, thermal_directory: Path) -> None:
         self._lines = lines
         self._publisher = publisher
         self._thermal_directory = thermal_directory

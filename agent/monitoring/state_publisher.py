@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.core.clock import utc_now
-from agent.inspection.camera_line import Line
+from agent.inspection.camera_line import CameraLine
 from agent.messages.state import StatePayload
 from agent.monitoring.camera_state import state_payload
 from agent.outputs.mqtt.publisher import Publisher
@@ -20,10 +20,10 @@ REPEAT_SECONDS = 5.0
 COUNTING_FIELDS = frozenset({"at", "frames", "dropped", "frames_per_second", "latency_ms"})
 
 
-class States:
+class StatePublisher:
     """Knows how the cameras are, and tells the broker. For any thread."""
 
-    def __init__(self, site: str, lines: Mapping[str, Line], publisher: Publisher) -> None:
+    def __init__(self, site: str, lines: Mapping[str, CameraLine], publisher: Publisher) -> None:
         """`lines`: by camera."""
         self._site = site
         self._lines = lines
@@ -40,7 +40,7 @@ class States:
         for line in self._lines.values():
             self.publish(line, final=final)
 
-    def publish(self, line: Line, *, final: bool = False) -> None:
+    def publish(self, line: CameraLine, *, final: bool = False) -> None:
         """At once where it changed or is the `final` one, else every few seconds."""
         # Two threads come here: without the lock, the one that looked first could publish last.
         with self._publishing:
@@ -51,6 +51,6 @@ class States:
                 self._published[line.name] = (now, document)
                 self._publisher.publish_state(line.name, payload)
 
-    def _state(self, line: Line) -> StatePayload:
+    def _state(self, line: CameraLine) -> StatePayload:
         state = state_payload(self._site, line.station, line.capture, line.intake, line.counters, line.model, utc_now())
         return state.model_copy(update={"engine_reason": line.engine.reason})

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from agent.alarms.defect_alarm import OpenAlarm
-from agent.alarms.evidence import Evidence, EvidencePicture
+from agent.alarms.defect_alarm import ActiveAlarm
+from agent.alarms.evidence import Evidence, EvidenceImage
 from agent.alarms.heat_regions import regions
 from agent.core.backoff import Backoff
 from agent.core.crop import Crop
 from agent.core.errors import Temporary
-from agent.core.records import Alarm, Event, Frame, Kind, Region, Verdict
+from agent.core.records import Alarm, AlarmEvent, AlarmKind, Frame, Region, Verdict
 from agent.messages.alarm import AlarmPayload, PicturePayload
 from agent.messages.state import ModelPayload, RulePayload
 from agent.outputs.mqtt.topics import Topics
@@ -28,7 +28,7 @@ MAX_WAITING = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class AlarmContext:
     """What an alarm message says beside the alarm: how the verdict came about."""
 
     rule: RulePayload | None
@@ -41,23 +41,23 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class AlarmJob:
     """An alarm with what it was raised or cleared by."""
 
     alarm: Alarm
     verdict: Verdict | None
     """The verdict behind it; None for an alarm that is about the camera."""
-    context: Context
+    context: AlarmContext
     frame: Frame | None = None
     """The frame of an alarm about the camera; None where none came."""
 
 
-def state_key(camera: str, kind: Kind = Kind.DEFECT) -> str:
+def state_key(camera: str, kind: AlarmKind = AlarmKind.DEFECT) -> str:
     """Under which the outbox keeps an open alarm: one about the part, one about the camera itself."""
-    return f"alarm/{camera}" if kind is Kind.DEFECT else f"{kind.value}-alarm/{camera}"
+    return f"alarm/{camera}" if kind is AlarmKind.DEFECT else f"{kind.value}-alarm/{camera}"
 
 
-class Acceptance(threading.Thread):
+class AlarmRecorder(threading.Thread):
     """Takes alarms in order and has them accepted by the outbox; those that wait at the same time share a commit."""
 
     def __init__(
@@ -74,13 +74,13 @@ class Acceptance(threading.Thread):
         self._topics = topics
         self._outbox = outbox
         self._evidence = evidence
-        self._waiting: queue.Queue[Judged | None] = queue.Queue(MAX_WAITING)
+        self._waiting: queue.Queue[AlarmJob | None] = queue.Queue(MAX_WAITING)
         self._giving_up = threading.Event()
         self._clock = clock
         self._commit_seconds = 0.0
         """What the last commit took."""
 
-    def put(self, judged: Judged) -> None:
+    def put(self, judged: AlarmJob) -> None:
         """Hand over an alarm; waits while too many wait already."""
         self._waiting.put(judged)
 
@@ -137,7 +137,7 @@ class Acceptance(threading.Thread):
                 self._commit_seconds = self._clock() - begun
                 return
 
-    def _entry(self, judged: Judged) -> Entry:
+    def _entry(self, judged: AlarmJob) -> Entry:
         alarm = judged.alarm
         frame = judged.frame if judged.verdict is None else judged.verdict.frame
         pictures, hot = self._look(judged)
@@ -148,10 +148,10 @@ class Acceptance(threading.Thread):
             captured_monotonic=None if frame is None else frame.captured_monotonic,
         )
 
-    def _look(self, judged: Judged) -> tuple[Sequence[EvidencePicture], list[Region]]:
+    def _look(self, judged: AlarmJob) -> tuple[Sequence[EvidenceImage], list[Region]]:
         """The pictures and hot regions of an alarm that was raised; a cleared one has none."""
         verdict = judged.verdict
-        if judged.alarm.event is Event.CLEARED:
+        if judged.alarm.event is AlarmEvent.CLEARED:
             return (), []
         if verdict is None:
             return self._evidence.save_frame(judged.alarm.id, judged.frame) if judged.frame is not None else (), []
@@ -163,7 +163,7 @@ class Acceptance(threading.Thread):
         return pictures, hot
 
     def _messages(
-        self, judged: Judged, pictures: Sequence[EvidencePicture], hot: list[Region], sequence: int
+        self, judged: AlarmJob, pictures: Sequence[EvidenceImage], hot: list[Region], sequence: int
     ) -> list[Message]:
         alarm, context = judged.alarm, judged.context
         sent = [(self._topics.picture(alarm.camera, alarm.id, picture.name), picture) for picture in pictures]
@@ -192,4 +192,4 @@ class Acceptance(threading.Thread):
 
 def _open_alarm(alarm: Alarm) -> bytes:
     """What the next start has to know of this camera's alarm."""
-    return OpenAlarm(alarm.id, alarm.score, alarm.reason).to_json() if alarm.event is Event.RAISED else b""
+    return ActiveAlarm(alarm.id, alarm.score, alarm.reason).to_json() if alarm.event is AlarmEvent.RAISED else b""

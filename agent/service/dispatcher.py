@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from agent.core.ids import new_id
 from agent.core.records import Alarm, Frame, Verdict
-from agent.inspection.camera_line import Line
+from agent.inspection.camera_line import CameraLine
 from agent.inspection.outcome import Candidate, Outcome
 from agent.inspection.preview import preview
 from agent.messages.event import drift_event
 from agent.messages.state import RulePayload, ScorePayload
-from agent.monitoring.state_publisher import States
+from agent.monitoring.state_publisher import StatePublisher
 from agent.outputs.mqtt.packets import Outgoing
 from agent.outputs.mqtt.publisher import Publisher
 from agent.outputs.mqtt.topics import Topics
-from agent.outputs.recorder import Acceptance, Context, Judged
+from agent.outputs.recorder import AlarmContext, AlarmJob, AlarmRecorder
 from calibration import Drift
 
 if TYPE_CHECKING:
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Consequences:
+class Dispatcher:
     """Takes what frames led to, on the inspection threads."""
 
     def __init__(
         self,
         topics: Topics,
-        lines: Mapping[str, Line],
+        lines: Mapping[str, CameraLine],
         publisher: Publisher,
-        acceptance: Acceptance,
-        states: States,
+        acceptance: AlarmRecorder,
+        states: StatePublisher,
         metrics: Metrics | None = None,
         *,
         scores_per_second: float,
@@ -78,7 +78,7 @@ class Consequences:
             self._tell_drift(line, outcome, outcome.drift)
         self._publish_score(line, outcome, statistic)
 
-    def _log_score(self, line: Line, outcome: Outcome, statistic: float) -> None:
+    def _log_score(self, line: CameraLine, outcome: Outcome, statistic: float) -> None:
         """For previews and reports; a full disk costs them some frames, never an alarm."""
         frame = outcome.frame
         try:
@@ -88,7 +88,7 @@ class Consequences:
         else:
             self._publisher.problem("score log", None)
 
-    def _take_candidate(self, line: Line, candidate: Candidate) -> None:
+    def _take_candidate(self, line: CameraLine, candidate: Candidate) -> None:
         """A first calibration is in force; a later one is previewed, elsewhere, since that reads a day of scores."""
         calibration = candidate.calibration
         fields = {"camera": line.name, "calibration": calibration.id, "threshold": calibration.threshold.value}
@@ -99,7 +99,7 @@ class Consequences:
                 target=self._preview, args=(line, candidate), name=f"preview-{line.name}", daemon=True
             ).start()
 
-    def _tell_drift(self, line: Line, outcome: Outcome, drift: Drift) -> None:
+    def _tell_drift(self, line: CameraLine, outcome: Outcome, drift: Drift) -> None:
         """The retained state at once, whichever way the flag turned; one event where it was raised."""
         self._states.publish(line)
         if not drift.flag:
@@ -113,14 +113,16 @@ class Consequences:
         topic = self._topics.event(line.name)
         self._publisher.notify(Outgoing(topic, event.to_bytes(), media_type="application/json"))
 
-    def _preview(self, line: Line, candidate: Candidate) -> None:
+    def _preview(self, line: CameraLine, candidate: Candidate) -> None:
         """Say what the new threshold would have done; then, unless it was a dry run, put it in force."""
         line.preview = preview(line.score_log.directory, line.station.calibration, candidate, time.time())
         log.info("camera %s: %s", line.name, line.preview["sentence"])
         if not candidate.plan.dry_run and line.inspection is not None:
             line.inspection.call(lambda: line.station.activate(candidate.calibration, candidate.plan.by))
 
-    def deliver(self, line: Line, alarm: Alarm, verdict: Verdict | None = None, frame: Frame | None = None) -> None:
+    def deliver(
+        self, line: CameraLine, alarm: Alarm, verdict: Verdict | None = None, frame: Frame | None = None
+    ) -> None:
         """Have an alarm accepted: by its verdict, or by the frame that shows the camera at fault, if one came."""
         calibration = line.station.calibration
         log.info(
@@ -135,16 +137,16 @@ class Consequences:
         )
         if self._metrics is not None:
             self._metrics.count(alarm)
-        context = Context(
+        context = AlarmContext(
             rule=None if calibration is None else RulePayload(k=calibration.rule.k, n=calibration.rule.n),
             calibration=None if calibration is None else calibration.id,
             model=line.model,
             engine=line.engine.name,
             crop=line.settings.crop,
         )
-        self._acceptance.put(Judged(alarm, verdict, context, frame))
+        self._acceptance.put(AlarmJob(alarm, verdict, context, frame))
 
-    def _publish_score(self, line: Line, outcome: Outcome, statistic: float) -> None:
+    def _publish_score(self, line: CameraLine, outcome: Outcome, statistic: float) -> None:
         """Telemetry, a few times a second at most."""
         rate, now = self.scores_per_second, outcome.frame.captured_monotonic
         if rate == 0 or now < line.next_score_monotonic:

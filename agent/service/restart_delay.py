@@ -12,7 +12,7 @@ from pathlib import Path
 MAX_DELAY_SECONDS = 60.0
 
 
-class Restarts:
+class RestartDelay:
     """Counts starts in a row that came to nothing, in a file that outlives the process but not the machine's uptime."""
 
     def __init__(self, directory: Path | None) -> None:

@@ -11,38 +11,39 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from agent.alarms.camera_alarm import CameraHealth
-from agent.alarms.defect_alarm import AlarmTracker, OpenAlarm
+from agent.alarms.camera_alarm import CameraAlarm
+from agent.alarms.defect_alarm import ActiveAlarm, DefectAlarm
 from agent.alarms.evidence import Evidence
 from agent.commands.control import Control
-from agent.commands.handlers import Commands
+from agent.commands.handlers import CommandHandlers
+from agent.commands.mqtt_requests import MqttRequests
 from agent.commands.reload import Reload, plan_reload, reload_lines
-from agent.commands.socket_server import Door
+from agent.commands.socket_server import ControlSocket
 from agent.core.clock import utc_now
 from agent.core.errors import InspectdError, Permanent, Temporary
 from agent.core.ids import new_id
-from agent.core.records import Kind
-from agent.inspection.calibration_plan import Identity, plan_of
-from agent.inspection.camera_line import Counters, Line
+from agent.core.records import AlarmKind
+from agent.inspection.calibration_plan import CalibrationKey, plan_of
+from agent.inspection.camera_line import CameraLine, Counters
 from agent.inspection.capture import CameraState, Capture
-from agent.inspection.frame_queue import Intake
+from agent.inspection.frame_queue import FrameQueue
 from agent.inspection.inspector import Inspector
 from agent.inspection.preparation import Preparation
 from agent.inspection.station import Station
-from agent.inspection.thread import Inspection
+from agent.inspection.thread import InspectionThread
 from agent.inspection.thresholds import calibrations_of, thresholds_in_force
 from agent.messages.event import engine_event
 from agent.messages.state import StatePayload
-from agent.monitoring.state_publisher import States
+from agent.monitoring.state_publisher import StatePublisher
 from agent.outputs.mqtt.home_assistant import discovery
 from agent.outputs.mqtt.packets import Outgoing
 from agent.outputs.mqtt.publisher import Publisher
 from agent.outputs.mqtt.settings import broker_of
 from agent.outputs.outbox import Outbox
-from agent.outputs.recorder import Acceptance, state_key
-from agent.service.dispatcher import Consequences
-from agent.service.single_instance import SiteClaim
-from agent.service.watchdog import Pulse, Supervision
+from agent.outputs.recorder import AlarmRecorder, state_key
+from agent.service.dispatcher import Dispatcher
+from agent.service.single_instance import SingleInstance
+from agent.service.watchdog import Pulse, Watchdog
 from agent.settings.paths import writable
 from agent.settings.settings import CameraSettings, Settings
 from agent.sources.factory import build_source
@@ -74,7 +75,7 @@ class Service:
     def __init__(
         self,
         settings: Settings,
-        supervision: Supervision | None = None,
+        supervision: Watchdog | None = None,
         *,
         read_again: Callable[[], Settings] | None = None,
     ) -> None:
@@ -83,28 +84,28 @@ class Service:
         `read_again` reads the settings where they came from, for `reload`; raises Permanent where they are broken.
         """
         self.settings = settings
-        self.supervision = supervision or Supervision()
+        self.supervision = supervision or Watchdog()
         self._read_again = read_again
         self._reloading = threading.Lock()
         self._hung_up = threading.Event()
         self._stop = threading.Event()
         self._crashed: str | None = None
         # Only services are several on a machine; who runs an agent by hand sees what it does.
-        self._claim = SiteClaim(settings) if self.supervision.supervised else None
+        self._claim = SingleInstance(settings) if self.supervision.supervised else None
         directory = writable(settings.state_directory)
         self.topics = settings.topics
         self.outbox = Outbox(directory / "outbox.sqlite", max_bytes=settings.max_outbox_size)
         self.publisher = Publisher(broker_of(settings.mqtt), self.topics, self.outbox)
         self.evidence = Evidence(directory / "evidence", max_bytes=settings.max_evidence_size)
-        self.acceptance = Acceptance(settings.site, self.topics, self.outbox, self.evidence)
+        self.acceptance = AlarmRecorder(settings.site, self.topics, self.outbox, self.evidence)
         self._engines: dict[tuple[str, str], Engine] = {}
-        self._intakes: dict[int, Intake] = {}
+        self._intakes: dict[int, FrameQueue] = {}
         self._remembered = self.outbox.state()
         self._trusted_keys = load_trusted_keys(settings.trusted_keys)
         self.lines = {name: self._line(name, camera) for name, camera in settings.cameras.items()}
         self._metrics = self._open_metrics()
-        self._states = States(settings.site, self.lines, self.publisher)
-        self._consequences = Consequences(
+        self._states = StatePublisher(settings.site, self.lines, self.publisher)
+        self._consequences = Dispatcher(
             self.topics,
             self.lines,
             self.publisher,
@@ -114,27 +115,31 @@ class Service:
             scores_per_second=settings.mqtt.scores_per_second,
         )
         self.inspections = self._inspections()
-        commands = Commands(self)
+        commands = CommandHandlers(self)
         self.control = Control(settings.site, commands.handlers(), utc_now)
-        self._requests = self.publisher.on_command(
-            self.control.execute, allowed=settings.mqtt.commands, trusted=settings.mqtt.commands_trusted
+        self._requests = MqttRequests(
+            self.publisher,
+            self.topics,
+            self.control.execute,
+            allowed=settings.mqtt.commands,
+            trusted=settings.mqtt.commands_trusted,
         )
         self._announce()
-        self._door = Door(settings.socket_path, self.control)
+        self._door = ControlSocket(settings.socket_path, self.control)
 
     # Building
 
-    def _line(self, name: str, camera: CameraSettings) -> Line:
+    def _line(self, name: str, camera: CameraSettings) -> CameraLine:
         bundle = read_bundle(camera.bundle, trusted=self._trusted_keys)
         if bundle.signed_by is not None:
             log.info("camera %s: bundle %s is signed by %s", name, bundle.path.name, bundle.signed_by)
         self.supervision.engine_opens(name, camera.engine)
         engine = self._engine(bundle, camera.engine, name)
-        intake = self._intakes.setdefault(id(engine), Intake())
+        intake = self._intakes.setdefault(id(engine), FrameQueue())
         directory = writable(self.settings.state_directory / "cameras" / name)
-        identity = Identity(name, bundle.sha256, engine.name)
-        tracker = AlarmTracker(name, camera.alarm.clear_after_seconds, new_id, self._open_alarm(name, Kind.DEFECT))
-        health = CameraHealth(name, new_id, self._open_alarm(name, Kind.CAMERA))
+        identity = CalibrationKey(name, bundle.sha256, engine.name)
+        tracker = DefectAlarm(name, camera.alarm.clear_after_seconds, new_id, self._open_alarm(name, AlarmKind.DEFECT))
+        health = CameraAlarm(name, new_id, self._open_alarm(name, AlarmKind.CAMERA))
         station = Station(
             identity, plan_of(camera), Store(calibrations_of(self.settings, name)), tracker, health, now=utc_now
         )
@@ -142,12 +147,12 @@ class Service:
         intake.add_camera(name, live=source.live)
         capture = Capture(name, source, intake, Preparation(bundle.geometry, camera.crop, fit=engine.fit))
         score_log = ScoreLog(directory / "scores", max_bytes=self.settings.max_score_log_size)
-        return Line(name, camera, bundle, engine, station, capture, intake, Counters(), score_log)
+        return CameraLine(name, camera, bundle, engine, station, capture, intake, Counters(), score_log)
 
-    def _open_alarm(self, camera: str, kind: Kind) -> OpenAlarm | None:
+    def _open_alarm(self, camera: str, kind: AlarmKind) -> ActiveAlarm | None:
         """The alarm that stood when the agent was stopped."""
         remembered = self._remembered.get(state_key(camera, kind))
-        return OpenAlarm.from_json(remembered) if remembered else None
+        return ActiveAlarm.from_json(remembered) if remembered else None
 
     def _engine(self, bundle: Bundle, name: str, camera: str) -> Engine:
         """One engine for all cameras that have the same bundle."""
@@ -164,14 +169,14 @@ class Service:
             log.info("engine %s (%s): %s", engine.name, engine.detail, engine.reason)
         return self._engines[key]
 
-    def _inspections(self) -> list[Inspection]:
+    def _inspections(self) -> list[InspectionThread]:
         """One thread for each engine."""
         inspections = []
         for engine in self._engines.values():
             lines = {line.name: line for line in self.lines.values() if line.engine is engine}
             on_timing = None if self._metrics is None else self._metrics.time
             inspector = Inspector(engine, {name: line.station for name, line in lines.items()}, on_timing=on_timing)
-            inspection = Inspection(engine.name, self._intakes[id(engine)], inspector, self._consequences.take)
+            inspection = InspectionThread(engine.name, self._intakes[id(engine)], inspector, self._consequences.take)
             for line in lines.values():
                 line.inspection = inspection
             inspections.append(inspection)
@@ -181,7 +186,9 @@ class Service:
         """Tell of engines that were refused, and Home Assistant of the cameras, where the settings want it."""
         for line in self.lines.values():
             if line.engine.refused:
-                event = engine_event(new_id(), self.settings.site, line.name, line.engine, utc_now())
+                event = engine_event(
+                    new_id(), self.settings.site, line.name, line.engine.name, line.engine.refused, utc_now()
+                )
                 log.warning("camera %s: %s", line.name, event.text)
                 self.publisher.notify(
                     Outgoing(self.topics.event(line.name), event.to_bytes(), media_type="application/json")
@@ -260,7 +267,7 @@ class Service:
         return reload
 
     @staticmethod
-    def _adopt(line: Line, settings: CameraSettings) -> None:
+    def _adopt(line: CameraLine, settings: CameraSettings) -> None:
         assert line.inspection is not None
         line.inspection.call(lambda: line.station.adopt(plan_of(settings)))
         line.settings = settings
@@ -343,7 +350,7 @@ class Service:
             if now - line.lost_monotonic >= LOST_AFTER_SECONDS and line.station.blindness is None:
                 self._lose(line, status.reason or status.state.value)
 
-    def _lose(self, line: Line, reason: str) -> None:
+    def _lose(self, line: CameraLine, reason: str) -> None:
         def lose() -> None:
             alarm = line.station.lose_camera(reason, time.monotonic())
             if alarm is not None:
@@ -355,7 +362,7 @@ class Service:
         except Temporary as error:
             log.warning("camera %s: lost, and %s", line.name, error)
 
-    def pause(self, line: Line) -> None:
+    def pause(self, line: CameraLine) -> None:
         """Look away from a camera, on its inspection thread; what stands is cleared."""
         for alarm in line.station.pause(time.monotonic()):
             self._consequences.deliver(line, alarm)

@@ -26,7 +26,7 @@ def place_of(settings: Settings) -> str:
     return f"{host}:{broker.port} topics {settings.topics.base}"
 
 
-class SiteClaim:
+class SingleInstance:
     """Held by a service for as long as it runs; gone with its process, however that ends.
 
     A name in Linux's abstract socket namespace: services of different users see it, and no file is left behind.

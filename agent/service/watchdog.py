@@ -16,7 +16,7 @@ from typing import Protocol
 
 from agent.core.records import Phase
 from agent.messages.state import StatePayload
-from agent.service.restart_delay import Restarts
+from agent.service.restart_delay import RestartDelay
 from agent.service.sd_notify import Notifier
 
 # A start may take so long from one sign of progress to the next: opening a camera takes 5 s, loading a model 1 s.
@@ -67,20 +67,20 @@ class Supervised(Protocol):
         """By camera."""
 
 
-class Supervision:
+class Watchdog:
     """Tells the service manager. For one thread."""
 
     def __init__(
         self,
         notifier: Notifier | None = None,
-        restarts: Restarts | None = None,
+        restarts: RestartDelay | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Without a notifier nobody is told, without restarts nothing is counted."""
         self._notifier = notifier or Notifier()
-        self._restarts = restarts or Restarts(None)
+        self._restarts = restarts or RestartDelay(None)
         self._clock, self._sleep = clock, sleep
         self._ready = False
         self._fed: Mapping[str, Pulse] = {}
@@ -88,11 +88,11 @@ class Supervision:
         self._told_at = 0.0
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Supervision:
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Watchdog:
         """As systemd tells a service of itself: NOTIFY_SOCKET and RUNTIME_DIRECTORY."""
         notifier = Notifier.from_environment(environment)
         directory = environment.get("RUNTIME_DIRECTORY", "").split(":")[0]
-        return cls(notifier, Restarts(Path(directory) if directory and notifier.listening else None))
+        return cls(notifier, RestartDelay(Path(directory) if directory and notifier.listening else None))
 
     @property
     def supervised(self) -> bool:

@@ -39,10 +39,10 @@ def build_source(settings: SourceSettings, *, quarantine_directory: Path) -> Fra
 
 def _simulator(settings: SimulatorSettings) -> FrameSource:
     from agent.sources.simulator.faults import Fault, FaultKind
-    from agent.sources.simulator.schedule import Line
+    from agent.sources.simulator.schedule import SimulatedLine
     from agent.sources.simulator.source import SimulatorSource
 
-    line = Line(
+    line = SimulatedLine(
         settings.mode,
         seed=settings.seed,
         defect_rate=settings.defect_rate,

@@ -13,19 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from agent.alarms.camera_alarm import CameraHealth
-from agent.alarms.defect_alarm import AlarmTracker
+from agent.alarms.camera_alarm import CameraAlarm
+from agent.alarms.defect_alarm import DefectAlarm
 from agent.core.durations import Durations
 from agent.core.errors import Permanent
 from agent.core.records import Image, Phase
-from agent.inspection.calibration_plan import Identity, Plan
+from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan
 from agent.inspection.capture import Capture
-from agent.inspection.frame_queue import Intake
+from agent.inspection.frame_queue import FrameQueue
 from agent.inspection.inspector import Inspector
 from agent.inspection.outcome import Outcome
 from agent.inspection.preparation import Preparation
 from agent.inspection.station import Station
-from agent.inspection.thread import Inspection
+from agent.inspection.thread import InspectionThread
 from agent.messages.status import LatencyPayload
 from agent.settings.load import load
 from agent.settings.paths import default_state_directory
@@ -105,7 +105,7 @@ def bench(bundle_path: Path, *, engine_name: str, seconds: float) -> BenchResult
             (_engine_rate(engine, frames, TURN_SECONDS, durations.add), loop.rate(TURN_SECONDS))
             for _ in range(max(1, round(seconds / TURN_SECONDS)))
         ]
-        engine_ms, loop_ms = durations.payload(), loop.durations.payload()
+        engine_ms, loop_ms = LatencyPayload.of(durations), LatencyPayload.of(loop.durations)
     assert engine_ms is not None
     assert loop_ms is not None
     engine_rates, loop_rates = np.array(turns).T
@@ -121,7 +121,7 @@ def bench(bundle_path: Path, *, engine_name: str, seconds: float) -> BenchResult
     )
 
 
-def compare_engines(bundle_path: Path, config: Path | None, *, seconds: float) -> Choice:
+def fastest_engine(bundle_path: Path, config: Path | None, *, seconds: float) -> Choice:
     """Measure the engines of this machine for `seconds` each; `config`: for that agent's `auto`, and with its threads.
 
     An agent that runs goes on with the engine that it has.
@@ -167,11 +167,13 @@ class _Loop:
         """From capture to verdict."""
         self._done: list[float] = []
         self._station = _station(engine, directory)
-        self._intake = Intake()
+        self._intake = FrameQueue()
         self._intake.add_camera("bench", live=False)
         self._source = _Repeated(frames)
         self._capture = Capture("bench", self._source, self._intake, Preparation(engine.bundle.geometry))
-        self._inspection = Inspection("bench", self._intake, Inspector(engine, {"bench": self._station}), self._take)
+        self._inspection = InspectionThread(
+            "bench", self._intake, Inspector(engine, {"bench": self._station}), self._take
+        )
 
     def __enter__(self) -> _Loop:
         self._inspection.start()
@@ -221,7 +223,7 @@ class _Loop:
 
 def _station(engine: Engine, directory: Path) -> Station:
     """One that arms after the shortest window, with a threshold that nothing reaches."""
-    plan = Plan(
+    plan = CalibrationPlan(
         frames=50,
         max_frames=50,
         budget=Budget.parse("1 per week"),
@@ -232,11 +234,11 @@ def _station(engine: Engine, directory: Path) -> Station:
         frames_per_second=1000.0,
     )
     return Station(
-        Identity("bench", engine.bundle.sha256, engine.name),
+        CalibrationKey("bench", engine.bundle.sha256, engine.name),
         plan,
         Store(directory),
-        AlarmTracker("bench", 1.0, lambda: "bench"),
-        CameraHealth("bench", lambda: "bench"),
+        DefectAlarm("bench", 1.0, lambda: "bench"),
+        CameraAlarm("bench", lambda: "bench"),
         now=lambda: datetime.now(timezone.utc),
     )
 

@@ -18,7 +18,7 @@ _BACKGROUND, _TEXT, _QUIET = "#14171c", "#e8eaed", "#9aa0a6"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ContactSheetEntry:
     """One alarm on the sheet."""
 
     title: str
@@ -28,7 +28,7 @@ class Entry:
     heatmap: Path
 
 
-def write_contact_sheet(path: Path, heading: str, entries: Sequence[Entry]) -> None:
+def write_contact_sheet(path: Path, heading: str, entries: Sequence[ContactSheetEntry]) -> None:
     """Write the sheet as PNG: frame and heatmap of each alarm side by side."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

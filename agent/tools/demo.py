@@ -21,8 +21,8 @@ from agent.commands.socket_client import ask
 from agent.core.errors import Permanent, Temporary
 from agent.messages.alarm import AlarmPayload
 from agent.messages.base import parse
-from agent.sources.simulator.schedule import Line
-from agent.tools.contact_sheet import Entry, write_contact_sheet
+from agent.sources.simulator.schedule import SimulatedLine
+from agent.tools.contact_sheet import ContactSheetEntry, write_contact_sheet
 from agent.tools.score_sheet import Match, ScoreSheet, alarmed_parts, bad_parts, match
 
 Say = Callable[[str], None]
@@ -263,7 +263,7 @@ def _let_pass(agent: subprocess.Popen[str], seconds: float) -> None:
 
 
 def _evaluate(stage: Stage, final: dict[str, Any], calibration: dict[str, Any]) -> tuple[ScoreSheet, list[Match]]:
-    line = Line(stage.mode, seed=stage.seed, good_frames=GOOD_FRAMES)
+    line = SimulatedLine(stage.mode, seed=stage.seed, good_frames=GOOD_FRAMES)
     state = final["cameras"][CAMERA]
     first, last = int(calibration["last_frame"]) + 1, int(state["frames"]) + int(state["dropped"]) - 1
     matches = [found for found in match(line, _alarms(stage), RULE_FRAMES) if first <= found.alarm.frame]
@@ -298,7 +298,7 @@ def _write(stage: Stage, sheet: ScoreSheet, matches: list[Match]) -> None:
         f"{sheet.false_alarms} false alarms"
     )
     entries = [
-        Entry(
+        ContactSheetEntry(
             title=(found.kind or "FALSE ALARM").replace("_", " "),
             caption=f"score {found.alarm.score:.3g}, threshold {found.alarm.threshold:.3g}",
             frame=stage.alarms / CAMERA / found.alarm.id / "overlay.jpg",

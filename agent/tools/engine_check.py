@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from agent.cli.console import Report
 from agent.core.errors import Permanent
+from agent.core.progress import Progress
 from engines.bundles.bundle import Bundle
 from engines.images.preprocessing import Image, list_images, read_image
 from engines.runtime.engine import Engine, Scores
@@ -24,7 +24,7 @@ TIMED_CALLS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class EngineCheck:
     """An engine that opened, and how close to the reference it is."""
 
     engine: str
@@ -70,7 +70,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class EngineComparison:
     """Two engines on the same pictures."""
 
     engines: tuple[str, str]
@@ -108,25 +108,25 @@ class Comparison:
 
 
 def check_engine(
-    bundle: Bundle, name: str, directory: Path, *, thresholds: Sequence[float] = (), progress: Report
-) -> Checked:
+    bundle: Bundle, name: str, directory: Path, *, thresholds: Sequence[float] = (), progress: Progress
+) -> EngineCheck:
     """Open an engine as an agent does, built first where need be; EngineError where it cannot be used here."""
     with open_engine(bundle, name, directory=directory, progress=progress, thresholds=thresholds) as engine:
         score, heatmap = reference_errors(engine)
         tolerance = float(getattr(bundle.manifest.tolerance, engine.precision))
         reason = f"auto: {engine.reason}" if name == "auto" else "as asked for"
-        return Checked(engine.name, engine.detail, score, heatmap, tolerance, _milliseconds(engine), reason)
+        return EngineCheck(engine.name, engine.detail, score, heatmap, tolerance, _milliseconds(engine), reason)
 
 
-def compare_engines(
+def compare_answers(
     bundle: Bundle,
     names: tuple[str, str],
     directory: Path,
     *,
     folder: Path | None = None,
     thresholds: tuple[float, ...] = (),
-    progress: Report,
-) -> Comparison:
+    progress: Progress,
+) -> EngineComparison:
     """Score the same pictures on two engines; each brings them to the model's input in its own way."""
     for threshold in thresholds:
         if not math.isfinite(threshold):
@@ -141,7 +141,7 @@ def compare_engines(
             image = read_image(picture) if isinstance(picture, Path) else picture
             pairs.append(_pair(name, _score(a, image), _score(b, image)))
             progress((index + 1) / len(pictures), name)
-        return Comparison((a.name, b.name), (_milliseconds(a), _milliseconds(b)), pairs, thresholds)
+        return EngineComparison((a.name, b.name), (_milliseconds(a), _milliseconds(b)), pairs, thresholds)
 
 
 def _pictures(folder: Path | None, reference: Image) -> list[tuple[str, Path | Image]]:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from agent.core.records import Event, Kind
+from agent.core.records import AlarmEvent, AlarmKind
 from agent.messages.alarm import AlarmPayload
-from agent.sources.simulator.schedule import Line
+from agent.sources.simulator.schedule import SimulatedLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +65,20 @@ class ScoreSheet:
         return [f"  {title:<22} {value}" for title, value in rows]
 
 
-def match(line: Line, alarms: Sequence[AlarmPayload], rule_frames: int) -> list[Match]:
+def match(line: SimulatedLine, alarms: Sequence[AlarmPayload], rule_frames: int) -> list[Match]:
     """Find the part behind every alarm that was raised.
 
     An alarm belongs to a bad part when it was raised while the part was in view, or within the rule's memory after it.
     One about the camera belongs to none: the simulated camera of the demo is well.
     """
-    raised = [alarm for alarm in alarms if alarm.event is Event.RAISED]
+    raised = [alarm for alarm in alarms if alarm.event is AlarmEvent.RAISED]
     return [
-        Match(alarm, _kind_behind(line, alarm.frame, rule_frames) if alarm.kind is Kind.DEFECT else None)
+        Match(alarm, _kind_behind(line, alarm.frame, rule_frames) if alarm.kind is AlarmKind.DEFECT else None)
         for alarm in raised
     ]
 
 
-def _kind_behind(line: Line, frame: int, rule_frames: int) -> str | None:
+def _kind_behind(line: SimulatedLine, frame: int, rule_frames: int) -> str | None:
     for index in range(frame, max(-1, frame - rule_frames), -1):
         kind = line.truth(index).kind
         if kind is not None:
@@ -86,7 +86,7 @@ def _kind_behind(line: Line, frame: int, rule_frames: int) -> str | None:
     return None
 
 
-def bad_parts(line: Line, first_frame: int, last_frame: int) -> dict[int, str]:
+def bad_parts(line: SimulatedLine, first_frame: int, last_frame: int) -> dict[int, str]:
     """The bad parts that were wholly in view between two frames: kind by index of the part."""
     first = -(-first_frame // line.frames_per_part)
     last = (last_frame + 1) // line.frames_per_part
@@ -94,7 +94,7 @@ def bad_parts(line: Line, first_frame: int, last_frame: int) -> dict[int, str]:
     return {part.index: part.kind for part in parts if part.kind is not None}
 
 
-def alarmed_parts(line: Line, matches: Sequence[Match], rule_frames: int) -> set[int]:
+def alarmed_parts(line: SimulatedLine, matches: Sequence[Match], rule_frames: int) -> set[int]:
     """Indices of the bad parts that raised an alarm."""
     return {
         next(i for i in range(m.alarm.frame, m.alarm.frame - rule_frames, -1) if line.truth(i).kind is not None)

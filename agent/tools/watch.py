@@ -16,7 +16,7 @@ from pathlib import Path
 
 from agent.core.backoff import Backoff
 from agent.core.errors import Permanent, Temporary
-from agent.core.records import PAUSED, Event
+from agent.core.records import PAUSED, AlarmEvent
 from agent.messages.alarm import AlarmPayload, OmittedPayload
 from agent.messages.base import parse
 from agent.messages.event import EventPayload
@@ -114,11 +114,11 @@ def describe(alarm: AlarmPayload) -> str:
     """An alarm in one readable line, in local time."""
     at = f"{alarm.captured_at.astimezone():%H:%M:%S.%f}"[:-3]
     head = f"{at}  {_plain(alarm.camera)}  #{alarm.sequence}"
-    if alarm.event is Event.CLEARED and alarm.reason == PAUSED:
+    if alarm.event is AlarmEvent.CLEARED and alarm.reason == PAUSED:
         return f"{head}  cleared  {alarm.kind.value}: paused, nobody looks"
-    if alarm.event is Event.CLEARED and alarm.reason is not None:
+    if alarm.event is AlarmEvent.CLEARED and alarm.reason is not None:
         return f"{head}  cleared  {alarm.kind.value}: no longer {_plain(alarm.reason.partition(':')[0])}"
-    if alarm.event is Event.CLEARED:
+    if alarm.event is AlarmEvent.CLEARED:
         return f"{head}  cleared  highest score {alarm.score:.4g}"
     if alarm.reason is not None:
         return f"{head}  RAISED   {alarm.kind.value}: {_plain(alarm.reason)}"

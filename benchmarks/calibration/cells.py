@@ -13,7 +13,7 @@ from scipy.special import gammainc, gammaincinv
 from benchmarks.calibration.lines import DISTRIBUTIONS, Distribution, Truth, Values, gaussian_ar1, gaussian_levels
 from benchmarks.calibration.rivals import RIVALS
 from calibration import Budget, Rule, calibrate
-from calibration.exceedances import Evidence
+from calibration.exceedances import Exceedances
 from calibration.threshold import threshold_for
 
 FRAMES_PER_SECOND = 20.0
@@ -75,7 +75,7 @@ class Cell:
 def run_cells(correlation: float, frames: int, truths: dict[Rule, Truth], *, lines: int, seed: int) -> list[Cell]:
     """Simulate the lines of one correlation and window; calibrate on each with every rule and budget.
 
-    Ranks decide everything that `Evidence` measures of dependence, so it is taken once on the Gaussian series and
+    Ranks decide everything that `Exceedances` measures of dependence, so it is taken once on the Gaussian series and
     mapped to each distribution; and it is asked for every budget, as `calibrate` would for each alone. (A test of the
     benchmark checks that this gives `calibrate`'s own thresholds.)
     """
@@ -86,7 +86,7 @@ def run_cells(correlation: float, frames: int, truths: dict[Rule, Truth], *, lin
         gaussian = gaussian_ar1(generator, correlation, (1, frames))[0]
         spreads = {each.name: float(each.scores(gaussian).std()) for each in DISTRIBUTIONS}
         for rule in RULES:
-            taken = Evidence.of(gaussian, rule=rule)
+            taken = Exceedances.of(gaussian, rule=rule)
             ranked = np.sort(taken.statistic)
             for distribution, budget in product(DISTRIBUTIONS, BUDGETS):
                 if budget is BUDGETS[0]:
@@ -101,7 +101,7 @@ def run_cells(correlation: float, frames: int, truths: dict[Rule, Truth], *, lin
     return list(cells.values())
 
 
-def mapped(evidence: Evidence, distribution: Distribution, spread: float) -> Evidence:
+def mapped(evidence: Exceedances, distribution: Distribution, spread: float) -> Exceedances:
     """The evidence of a Gaussian window, as it is on the scores that the window maps to, which have this spread."""
     return replace(
         evidence,
@@ -111,7 +111,7 @@ def mapped(evidence: Evidence, distribution: Distribution, spread: float) -> Evi
     )
 
 
-def _line(cell: Cell, evidence: Evidence, rising: Values) -> list[float]:
+def _line(cell: Cell, evidence: Exceedances, rising: Values) -> list[float]:
     """Take the thresholds on one line: ours first, then every rival's."""
     budget = cell.key.budget
     allowed = budget.per_frame(frames_per_second=FRAMES_PER_SECOND)

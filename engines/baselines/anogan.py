@@ -30,11 +30,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from engines.baselines.baseline import Baseline, Limits, Progress
+from engines.baselines.baseline import Baseline, Limits
 from engines.baselines.steps import device, learn, ready, some_batches
 from engines.bundles.bundle import Frames
 from engines.networks.ganomaly import FILTERS, LATENT, Decoder, Discriminator, initialise, refresh_statistics
 from engines.networks.losses import discriminator_loss
+from engines.progress import Progress
 
 STEPS = 500
 """Gradient steps for one frame (section 3)."""

@@ -22,10 +22,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engines.baselines.baseline import Baseline, Limits, Progress
+from engines.baselines.baseline import Baseline, Limits
 from engines.baselines.steps import device, learn, ready
 from engines.bundles.bundle import Frames
 from engines.networks.ganomaly import check_size
+from engines.progress import Progress
 
 _LATENT = 100
 _SLOPE = 0.2

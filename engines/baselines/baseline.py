@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,11 +13,9 @@ from torch import Tensor
 
 from engines.bundles.bundle import Frames, Normalisation
 from engines.errors import EngineError, TrainingError
+from engines.progress import Progress
 from engines.recipes.scorer import Normalise, normalisation_of
 from engines.runtime.engine import Scores
-
-Progress = Callable[[float, str], None]
-"""Called with the share that is done, 0 … 1, and what is going on."""
 
 
 @dataclass(frozen=True, slots=True)

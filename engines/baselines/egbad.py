@@ -29,10 +29,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engines.baselines.baseline import Baseline, Limits, Progress
+from engines.baselines.baseline import Baseline, Limits
 from engines.baselines.steps import device, learn, ready, some_batches
 from engines.bundles.bundle import Frames
 from engines.networks.ganomaly import check_size, refresh_statistics
+from engines.progress import Progress
 
 WEIGHT = 0.9
 """α, share of the residual in the score."""

@@ -25,10 +25,11 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from sklearn.svm import OneClassSVM
 
-from engines.baselines.baseline import Baseline, Limits, Progress
+from engines.baselines.baseline import Baseline, Limits
 from engines.baselines.pca import spread
 from engines.bundles.bundle import Frames
 from engines.errors import EngineError
+from engines.progress import Progress
 
 _NU = 0.1
 

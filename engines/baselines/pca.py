@@ -15,9 +15,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from engines.baselines.baseline import Baseline, Limits, Progress
+from engines.baselines.baseline import Baseline, Limits
 from engines.baselines.principal import Axes, Rows, principal_axes
 from engines.bundles.bundle import Frames
+from engines.progress import Progress
 
 # Of the variance that is kept.
 _SHARE = 0.95

@@ -31,11 +31,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from engines.baselines.autoencoder import Autoencoder
-from engines.baselines.baseline import Limits, Progress
+from engines.baselines.baseline import Limits
 from engines.baselines.pca import spread
 from engines.baselines.principal import Axes, Rows, principal_axes
 from engines.baselines.steps import device
 from engines.bundles.bundle import Frames
+from engines.progress import Progress
 
 _MOST_FRAMES = 1000
 _MOST_BYTES = 2**30

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from engines.baselines.baseline import Limits, Progress
+from engines.baselines.baseline import Limits
 from engines.bundles.bundle import Frames, Normalisation
+from engines.progress import Progress
 from engines.training.good_frames import NormalisedFrames, in_batches
-from engines.training.time_budget import Budget
+from engines.training.time_budget import TimeBudget
 
 # Frames that batch normalisation takes its final statistics from; means over 256 are good to 6 % of a deviation.
 _STATISTICS_FRAMES = 256
@@ -36,7 +37,7 @@ def learn(
     """Call `step` with shuffled batches [B, C, H, W] on `device()` until the limits are reached; returns the steps."""
     data = NormalisedFrames(frames, normalisation)
     seconds = None if limits.minutes is None else limits.minutes * 60
-    budget = Budget(clock, steps=limits.steps, seconds=seconds)
+    budget = TimeBudget(clock, steps=limits.steps, seconds=seconds)
     for indices in _shuffled(len(data), batch, seed):
         if budget.used_up:
             break

@@ -25,7 +25,8 @@ from engines.images.preprocessing import fit, list_images, read_image
 from engines.training.good_frames import load_good_frames
 
 if TYPE_CHECKING:
-    from engines.baselines.baseline import Baseline, Progress
+    from engines.baselines.baseline import Baseline
+from engines.progress import Progress
 
 # A frame at a time, until so many or so many seconds: AnoGAN alone needs several seconds for one.
 _TIMED_FRAMES, _TIMED_SECONDS = 30, 6.0

@@ -108,11 +108,6 @@ class Comparison:
                 row[name] = None if spread is None else dataclasses.asdict(spread)
         return json.dumps(document, indent=2, allow_nan=False)
 
-    def __str__(self) -> str:
-        from engines.comparison.table import as_text
-
-        return as_text(self)
-
 
 @dataclass(frozen=True, slots=True)
 class FolderFrames:

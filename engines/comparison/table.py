@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from engines.comparison.records import Comparison, SystemResult
+from engines.comparison.records import Comparison, SystemResult
 
 
 def as_text(comparison: Comparison) -> str:

@@ -17,12 +17,12 @@ from engines.errors import EngineError, ImageError
 from engines.evaluation.metrics import PixelFigures, PixelTally, auroc, average_precision, bootstrap
 from engines.evaluation.records import AtThreshold, Evaluation, ScoredImages
 from engines.images.preprocessing import SUFFIXES, fit, list_images, read_image
+from engines.progress import Progress
 from engines.runtime.engine import Engine
 
 Images = Path | str | Sequence[Path]
 """A folder, or a list of files."""
 
-Progress = Callable[[float, str], None]
 
 _BATCH = 16
 

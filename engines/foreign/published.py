@@ -14,9 +14,10 @@ from torch import Tensor
 from engines.bundles.bundle import Bundle, check_replaceable
 from engines.errors import EngineError
 from engines.networks.ganomaly import Generator
+from engines.progress import Progress
 from engines.recipes.recipe import find_recipe
 from engines.recipes.scorer import normalisation_of
-from engines.training.good_frames import GoodFrames, Progress, load_good_frames, split
+from engines.training.good_frames import GoodFrames, load_good_frames, split
 from engines.training.packing import pack
 from engines.training.trained import History, Trained
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import ClassVar, cast
@@ -26,9 +25,6 @@ log = logging.getLogger(__name__)
 
 DEFAULT = "onnxruntime"
 """The engine that every machine has, and that takes over from one that is refused."""
-
-Progress = Callable[[float, str], None]
-"""Takes how far the opening of an engine is, 0 to 1, and what it is doing."""
 
 
 @dataclass(frozen=True, slots=True)

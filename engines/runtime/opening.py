@@ -8,7 +8,8 @@ from pathlib import Path
 
 from engines.bundles.bundle import Bundle
 from engines.errors import EngineError
-from engines.runtime.engine import DEFAULT, Engine, Progress
+from engines.progress import Progress
+from engines.runtime.engine import DEFAULT, Engine
 from engines.runtime.reference_check import check_reference
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +20,8 @@ from engines.bundles.bundle import Frames, Geometry, Normalisation
 from engines.errors import ImageError, TrainingError
 from engines.images.preprocessing import Image, fit, list_images, read_image
 from engines.networks.ganomaly import check_size
+from engines.progress import Progress
 from engines.recipes.scorer import Normalise
-
-Progress = Callable[[float, str], None]
-"""Called with the share that is done, 0 … 1, and what is going on."""
 
 # 4 GiB: room for 65,000 frames of 256×256 in 8 bits beside everything else on an 8 GiB machine.
 DEFAULT_MAX_BYTES = 4 * 2**30

@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from engines.errors import TrainingError
+from engines.progress import Progress
 from engines.recipes.recipe import Option, Recipe
 from engines.recipes.scorer import normalisation_of
-from engines.training.good_frames import GoodFrames, NormalisedFrames, Progress, in_batches, split
+from engines.training.good_frames import GoodFrames, NormalisedFrames, in_batches, split
 from engines.training.packing import frames_to_score
-from engines.training.time_budget import Budget
+from engines.training.time_budget import TimeBudget
 from engines.training.trained import History, Stopped, Trained
 
 # The held-out frames are looked at once an epoch, which costs 5 % of it (15 % of the frames, forward only), but not
@@ -58,7 +59,7 @@ class Job:
         self._steps = 0
         self._refreshed_with = 0
 
-    def run(self, budget: Budget, tell: Progress) -> Stopped:
+    def run(self, budget: TimeBudget, tell: Progress) -> Stopped:
         """Train until the budget is used up, or somebody presses Ctrl-C; TrainingError where nothing came of it."""
         stopped: Stopped = "finished"
         try:
@@ -96,7 +97,7 @@ class Job:
             elapsed=elapsed,
         )
 
-    def _loop(self, budget: Budget, tell: Progress) -> None:
+    def _loop(self, budget: TimeBudget, tell: Progress) -> None:
         batches = self._endless_batches()
         while True:
             used_up, progress = self._agreed(budget)
@@ -110,7 +111,7 @@ class Job:
         if budget.step % self._check_every:
             self._check(budget.step)
 
-    def _agreed(self, budget: Budget) -> tuple[bool, float]:
+    def _agreed(self, budget: TimeBudget) -> tuple[bool, float]:
         """Whether to end, and the progress: every process goes by the first one's clock."""
         mine = budget.used_up and budget.step > 0, budget.progress
         if self._fabric.world_size == 1:
@@ -118,7 +119,7 @@ class Job:
         agreed: tuple[bool, float] = self._fabric.broadcast(mine)
         return agreed
 
-    def _timed_check(self, budget: Budget) -> None:
+    def _timed_check(self, budget: TimeBudget) -> None:
         """Check; the first check also tells how long the last one and scoring for the bundle will take."""
         started = self._clock()
         self._refreshed_with = 0

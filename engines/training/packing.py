@@ -34,9 +34,10 @@ from engines.export.to_onnx import (
     round_to_half,
     weights_archive,
 )
+from engines.progress import Progress
 from engines.recipes.scorer import Scorer
 from engines.runtime.engine import Scores
-from engines.training.good_frames import NormalisedFrames, Progress, in_batches
+from engines.training.good_frames import NormalisedFrames, in_batches
 from engines.training.trained import Trained
 
 # Enough to notice a wrong engine on quiet and on busy frames, and small beside the model: eight of 256×256 are 0.5 MB.

@@ -25,7 +25,7 @@ _REVIEWS = 10
 _TOO_LONG, _TOO_SHORT = 1.04, 0.90
 
 
-class Budget:
+class TimeBudget:
     """Counts steps against a plan. Give it `steps`, or `seconds`, or both: then whichever ends first."""
 
     def __init__(self, clock: Callable[[], float], *, steps: int | None = None, seconds: float | None = None) -> None:

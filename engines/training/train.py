@@ -25,11 +25,12 @@ import torch
 
 from engines.bundles.bundle import Bundle, TrainingRecord, check_replaceable, read_bundle
 from engines.errors import EngineError, TrainingError
+from engines.progress import Progress
 from engines.recipes.recipe import Option, Recipe, find_recipe
-from engines.training.good_frames import DEFAULT_MAX_BYTES, Progress, load_good_frames
+from engines.training.good_frames import DEFAULT_MAX_BYTES, load_good_frames
 from engines.training.loop import Job
 from engines.training.packing import pack
-from engines.training.time_budget import Budget
+from engines.training.time_budget import TimeBudget
 from engines.training.trained import Stopped
 
 # Exporting both graphs takes 14 s of one core and the report 2 s, whatever the length of training. Nearly all of it is
@@ -96,7 +97,7 @@ def train(
         job = Job(fabric, chosen, good, seed=seed, options=options or {}, clock=clock)
         aside = 0.0 if minutes is None else _EXPORT_SECONDS * _slowness(clock)
         seconds = None if minutes is None else _training_seconds(minutes * 60 - (clock() - started), aside)
-        stopped = job.run(Budget(clock, steps=steps, seconds=seconds), _part(tell, 0.05, 0.9))
+        stopped = job.run(TimeBudget(clock, steps=steps, seconds=seconds), _part(tell, 0.05, 0.9))
     if fabric.is_global_zero:
         trained = job.trained(name or Path(out).stem, date, stopped, lambda: clock() - started)
         with _one_more_ctrl_c():

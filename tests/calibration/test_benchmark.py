@@ -8,7 +8,7 @@ import pytest
 from benchmarks.calibration.cells import BUDGETS, FRAMES_PER_SECOND, mapped, sharpest_certificate
 from benchmarks.calibration.lines import DISTRIBUTIONS, Truth, gaussian_ar1
 from calibration import Budget, Rule, calibrate
-from calibration.exceedances import Evidence
+from calibration.exceedances import Exceedances
 from calibration.threshold import threshold_for
 
 
@@ -16,7 +16,7 @@ from calibration.threshold import threshold_for
 @pytest.mark.parametrize("budget", BUDGETS, ids=str)
 def test_evidence_mapped_gives_the_threshold_of_calibrate(rule: Rule, budget: Budget) -> None:
     gaussian = gaussian_ar1(np.random.default_rng(5), 0.5, (1, 1_200))[0]
-    taken = Evidence.of(gaussian, rule=rule)
+    taken = Exceedances.of(gaussian, rule=rule)
     for distribution in DISTRIBUTIONS:
         scores = distribution.scores(gaussian)
         short = threshold_for(

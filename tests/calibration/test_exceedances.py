@@ -10,13 +10,13 @@ from scipy.special import chdtri, gammainc
 
 from calibration import Rule
 from calibration.dependence import Dispersion
-from calibration.exceedances import Evidence
+from calibration.exceedances import Exceedances
 from tests.calibration.lines import scores
 
 
-def evidence(*, blocks: int = 200, estimate: float = 1.0, confidence: float = 0.95) -> Evidence:
+def evidence(*, blocks: int = 200, estimate: float = 1.0, confidence: float = 0.95) -> Exceedances:
     """Of 10,000 frames, with a dispersion as given."""
-    taken = Evidence.of(scores(10_000), rule=Rule(k=1, n=1), confidence=confidence)
+    taken = Exceedances.of(scores(10_000), rule=Rule(k=1, n=1), confidence=confidence)
     return replace(taken, dispersion=Dispersion(estimate=estimate, upper=2 * estimate, blocks=blocks, block_frames=50))
 
 

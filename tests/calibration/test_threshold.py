@@ -8,7 +8,7 @@ from scipy.special import ndtr, stdtr, stdtrit
 
 from calibration import Budget, CalibrationError, Rule, Threshold, calibrate
 from calibration.episodes import EpisodeCounts
-from calibration.exceedances import Evidence
+from calibration.exceedances import Exceedances
 from tests.calibration.lines import gaussian as lines
 from tests.calibration.lines import scores
 
@@ -68,7 +68,7 @@ def test_calibrate_beyond_the_window_leans_to_defects_where_the_best_guess_hides
     leaning = [(values, line) for values in windows if "6 sigma" in (line := found(values, budget=budget)).reason]
     assert len(leaning) >= 5
     for values, line in leaning:
-        tail = Evidence.of(values, rule=Rule(k=1, n=1)).tail
+        tail = Exceedances.of(values, rule=Rule(k=1, n=1)).tail
         rate = budget.per_frame(frames_per_second=20.0)
         assert tail.level(rate, quantile=0.25) <= line.value < tail.level(rate)
         assert np.mean(values + sigmas * values.std() > line.value) >= 0.44
@@ -81,7 +81,7 @@ def test_calibrate_beyond_the_window_stays_at_the_best_guess_where_defects_show(
     budget = Budget.parse("1 per day")
     line = found(values, budget=budget)
     assert "6 sigma" not in line.reason
-    level = Evidence.of(values, rule=Rule(k=1, n=1)).tail.level(budget.per_frame(frames_per_second=20.0))
+    level = Exceedances.of(values, rule=Rule(k=1, n=1)).tail.level(budget.per_frame(frames_per_second=20.0))
     assert line.value == pytest.approx(level)
 
 

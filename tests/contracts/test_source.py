@@ -15,7 +15,7 @@ from agent.sources import EndOfStream, FrameSource
 from agent.sources.folder import FolderSource
 from agent.sources.opencv.camera import CameraSource
 from agent.sources.opencv.video import VideoSource
-from agent.sources.simulator.schedule import Line
+from agent.sources.simulator.schedule import SimulatedLine
 from agent.sources.simulator.source import SimulatorSource
 from tests.support.rtsp_camera import RtspCamera, missing
 
@@ -69,7 +69,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 def build(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Build:
     """Makes one source of each kind after the other, each on the same things."""
     if kind.startswith("simulator"):
-        line = Line(kind.removeprefix("simulator-"), size=64)
+        line = SimulatedLine(kind.removeprefix("simulator-"), size=64)
         return lambda: SimulatorSource(line, frames_per_second=200.0)
     if kind.startswith("folder"):
         folder = pictures(tmp_path)

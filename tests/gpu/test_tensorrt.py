@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.tools.engine_check import check_engine, compare_engines
+from agent.tools.engine_check import check_engine, compare_answers
 from engines.bundles.bundle import Bundle, read_bundle
 from engines.errors import EngineError
 from engines.images.preprocessing import fit
@@ -69,7 +69,7 @@ def test_batches_larger_than_the_plan_are_scored_in_parts(engine: TensorRtEngine
 
 
 def test_agrees_with_onnx_runtime_picture_by_picture(bundle: Bundle, directory: Path) -> None:
-    result = compare_engines(bundle, ("onnxruntime", "tensorrt"), directory, progress=lambda fraction, message: None)
+    result = compare_answers(bundle, ("onnxruntime", "tensorrt"), directory, progress=lambda fraction, message: None)
     assert max(pair.score_difference for pair in result.pairs) < bundle.manifest.tolerance.fp16
 
 

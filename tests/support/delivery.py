@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from agent.core.image_bytes import encode
-from agent.core.records import Alarm, Event, Kind
+from agent.core.records import Alarm, AlarmEvent, AlarmKind
 from agent.messages.alarm import AlarmPayload, PicturePayload
 from agent.outputs.mqtt.broker import Broker
 from agent.outputs.mqtt.publisher import Publisher
@@ -25,11 +25,13 @@ TOPICS = Topics("plant")
 AT = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=timezone.utc)
 
 
-def alarm_record(identity: str, camera: str = "cam", event: Event = Event.RAISED) -> Alarm:
-    return Alarm(identity, event, Kind.DEFECT, camera, AT, 7, 3.5, 2.0)
+def alarm_record(identity: str, camera: str = "cam", event: AlarmEvent = AlarmEvent.RAISED) -> Alarm:
+    return Alarm(identity, event, AlarmKind.DEFECT, camera, AT, 7, 3.5, 2.0)
 
 
-def document(identity: str, sequence: int, camera: str = "cam", event: Event = Event.RAISED, **more: Any) -> Message:
+def document(
+    identity: str, sequence: int, camera: str = "cam", event: AlarmEvent = AlarmEvent.RAISED, **more: Any
+) -> Message:
     """The message of an alarm."""
     payload = AlarmPayload.of(alarm_record(identity, camera, event), sequence=sequence, site="plant", **more)
     return Message(TOPICS.alarm(camera), payload.to_bytes(), identity, event.value)
@@ -49,7 +51,7 @@ def accept(
     outbox: Outbox,
     identity: str,
     camera: str = "cam",
-    event: Event = Event.RAISED,
+    event: AlarmEvent = AlarmEvent.RAISED,
     pictures: dict[str, bytes] | None = None,
 ) -> int:
     """Has an alarm accepted with its pictures; its sequence number."""

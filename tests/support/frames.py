@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 
 from agent.core.records import Frame, Image, Verdict
-from agent.inspection.frame_queue import Prepared
+from agent.inspection.frame_queue import PreparedFrame
 from calibration import glance
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
@@ -31,10 +31,10 @@ def frame(index: int, camera: str = "line1", image: Image | None = None) -> Fram
     )
 
 
-def prepared(index: int, camera: str = "line1") -> Prepared:
+def prepared(index: int, camera: str = "line1") -> PreparedFrame:
     """A frame that is its own model input."""
     made = frame(index, camera)
-    return Prepared(made, made.image, glance(made.image))
+    return PreparedFrame(made, made.image, glance(made.image))
 
 
 def verdict(index: int, statistic: float, threshold: float = 1.0) -> Verdict:

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agent.core.records import Event
+from agent.core.records import AlarmEvent
 from agent.outputs.mqtt import session as session_module
 from agent.outputs.outbox import Outbox
-from agent.outputs.outbox import transaction as change_module
 from agent.outputs.outbox import image_files as segments_module
+from agent.outputs.outbox import transaction as change_module
 from tests.support.delivery import accept, delivering, noise_png
 
 STEPS = (
@@ -72,7 +72,7 @@ def main(url: str, directory: Path, step: str, count: int, alarms: int) -> None:
         first = outbox.counts().sequence
         for number in range(first, first + alarms):
             reached("before accept")
-            event = Event.RAISED if number % 2 == 0 else Event.CLEARED
+            event = AlarmEvent.RAISED if number % 2 == 0 else AlarmEvent.CLEARED
             sequence = accept(
                 outbox, f"alarm-{number // 2}", f"cam{number // 2 % 2}", event, {"heatmap": noise_png(12)}
             )

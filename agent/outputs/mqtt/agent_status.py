@@ -7,14 +7,14 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 
 from agent.core.durations import Durations
-from agent.messages.status import DeliveryPayload, OutboxPayload, Presence, StatusPayload
+from agent.messages.status import DeliveryPayload, LatencyPayload, OutboxPayload, Presence, StatusPayload
 from agent.outputs.outbox import Outbox, Row
 
 # A loss or a new problem is published at once; mere figures this often.
 REFRESH_SECONDS = 30.0
 
 
-class Reporter:
+class AgentStatus:
     """Collects and writes the `status` of one agent. Any thread may call."""
 
     def __init__(self, site: str, version: str, outbox: Outbox, clock: Callable[[], float]) -> None:
@@ -45,7 +45,10 @@ class Reporter:
     def delivery(self, *, connected: bool) -> DeliveryPayload:
         """How delivery stands. Raises `Temporary` where the outbox cannot be read."""
         return DeliveryPayload(
-            connected=connected, outbox=self._outbox_payload(), latency_ms=self.latency.payload(), problems=self._all()
+            connected=connected,
+            outbox=self._outbox_payload(),
+            latency_ms=LatencyPayload.of(self.latency),
+            problems=self._all(),
         )
 
     def last_will(self, connected_at: datetime) -> bytes:
@@ -64,7 +67,7 @@ class Reporter:
             at=datetime.now(timezone.utc),
             connected_at=connected_at,
             outbox=self._outbox_payload(),
-            delivery_ms=self.latency.payload(),
+            delivery_ms=LatencyPayload.of(self.latency),
             problems=self._all(),
         )
 

@@ -24,7 +24,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.core.errors import Temporary
 from agent.outputs.mqtt.broker import Broker, explain
-from agent.outputs.mqtt.packets import Acknowledged, Connected, Event, Outgoing, Received, Subscribed
+from agent.outputs.mqtt.packets import Acknowledged, Connected, ConnectionEvent, Outgoing, Received, Subscribed
 from agent.outputs.mqtt.read_ahead import ReadAhead
 
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -80,7 +80,7 @@ class Connection:
         self._wake = wake
         self._session_expiry_seconds = session_expiry_seconds
         self._clean_start = clean_start
-        self._events: deque[Event] = deque()
+        self._events: deque[ConnectionEvent] = deque()
         self._end: ConnectionLost | UnsupportedVersion | None = None
         self._last_error = ""
         self._filters: dict[int, str] = {}
@@ -112,7 +112,7 @@ class Connection:
         if self._wake is not None:
             self._selector.register(self._wake, selectors.EVENT_READ)
 
-    def turn(self, timeout_seconds: float) -> list[Event]:
+    def turn(self, timeout_seconds: float) -> list[ConnectionEvent]:
         """Sends and receives what there is, waiting for it at most `timeout_seconds`; what happened meanwhile.
 
         Raises `ConnectionLost` once everything that happened before was handed over.

@@ -15,10 +15,10 @@ MAX_PICTURE_WINDOW_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(slots=True)
-class PictureWindow:
+class ImageWindow:
     """How many bytes of pictures may be in flight: found from their delay, as TCP Vegas finds its window.
 
-    >>> window = PictureWindow()
+    >>> window = ImageWindow()
     >>> window.acknowledged(100_000, delay_seconds=0.01); window.bytes
     231072
     >>> window.acknowledged(100_000, delay_seconds=1.0); window.bytes

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 SCALE_BYTES = 32
 
 
-class Fitting:
+class PacketLimit:
     """Knows the limit of one connection. What cannot be sent at all is settled in the outbox: nothing behind it waits.
 
     The methods that take a row raise `Temporary` where the outbox is unwell.

@@ -62,7 +62,7 @@ class Subscribed:
     reason: str
 
 
-Event = Connected | Acknowledged | Received | Subscribed
+ConnectionEvent = Connected | Acknowledged | Received | Subscribed
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from agent.outputs.mqtt.connection import Protocol
 SILENT_REFUSALS = 2
 
 
-class ProtocolChoice:
+class ProtocolVersion:
     """The version of the next connection. One thread only.
 
-    >>> choice = ProtocolChoice(Protocol.MQTT_5)
+    >>> choice = ProtocolVersion(Protocol.MQTT_5)
     >>> for _ in range(SILENT_REFUSALS):
     ...     choice.refused_silently()
     >>> choice.version.name

@@ -10,23 +10,22 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
 from importlib.metadata import version
 
-from agent.commands.mqtt_requests import Execute, Requests
 from agent.core.backoff import Backoff
 from agent.core.errors import InspectdError, Temporary
 from agent.messages.state import StatePayload
 from agent.messages.status import DeliveryPayload, Presence
-from agent.outputs.mqtt.agent_status import Reporter
+from agent.outputs.mqtt.agent_status import AgentStatus
 from agent.outputs.mqtt.broker import Broker
 from agent.outputs.mqtt.connection import Connection, ConnectionLost, Protocol, UnsupportedVersion
 from agent.outputs.mqtt.notices import Notices
-from agent.outputs.mqtt.packets import Acknowledged, Connected, Event, Outgoing, Received, Subscribed
-from agent.outputs.mqtt.protocol_version import ProtocolChoice
-from agent.outputs.mqtt.retained import Board
+from agent.outputs.mqtt.packets import Acknowledged, Connected, ConnectionEvent, Outgoing, Received, Subscribed
+from agent.outputs.mqtt.protocol_version import ProtocolVersion
+from agent.outputs.mqtt.retained import RetainedDocuments
 from agent.outputs.mqtt.session import BACKLOG_PICTURES_PER_SECOND, Session
 from agent.outputs.mqtt.subscriptions import CommandMessage, MessageHandler, Subscriptions, may_answer_on
 from agent.outputs.mqtt.suspicions import Suspicions
@@ -77,12 +76,12 @@ class Publisher:
         self._client_id = client_id or topics.client_id
         self._delivered_hook = delivered
         self._backlog_pictures_per_second = backlog_pictures_per_second
-        self._protocol = ProtocolChoice(protocol)
+        self._protocol = ProtocolVersion(protocol)
         self._clock = clock
-        self.reporter = Reporter(topics.site, version("inspectd"), outbox, clock)
+        self.reporter = AgentStatus(topics.site, version("inspectd"), outbox, clock)
         """Problems and latencies of this agent, as `status` tells them."""
         self._subscriptions = Subscriptions()
-        self._board = Board()
+        self._board = RetainedDocuments()
         self._notices = Notices()
         self._suspicions = Suspicions()
         self._backoff = Backoff(RECONNECT_FIRST_SECONDS, RECONNECT_MAX_SECONDS)
@@ -169,10 +168,6 @@ class Publisher:
     def report(self) -> DeliveryPayload:
         """How delivery stands: counts, latency from capture to PUBACK, problems. Raises `Temporary`."""
         return self.reporter.delivery(connected=self.connected)
-
-    def on_command(self, execute: Execute, *, allowed: Collection[str] | None = None, trusted: bool = True) -> Requests:
-        """Takes commands over MQTT: `execute(name, camera, payload, by=…)` answers each, on a thread of its own."""
-        return Requests(self, self._topics, execute, allowed=allowed, trusted=trusted, clock=self._clock)
 
     def subscribe(self, topic_filter: str, handler: MessageHandler) -> None:
         """Hands messages to `handler`, on the publisher's thread: it has to return at once. Errors in it are logged."""
@@ -347,7 +342,7 @@ class Publisher:
         for topic, payload in self._telemetry.take_due().items():
             session.telemetry(Outgoing(topic, payload, qos=0, media_type="application/json"))
 
-    def _handle(self, events: list[Event], session: Session) -> None:
+    def _handle(self, events: list[ConnectionEvent], session: Session) -> None:
         for event in events:
             if isinstance(event, Acknowledged):
                 session.acknowledged(event)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Board:
+class RetainedDocuments:
     """The retained documents: the latest of each topic. What the broker forgot, it is told again on every connect."""
 
     def __init__(self) -> None:

@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 
 from agent.core.errors import Temporary
 from agent.outputs.mqtt.connection import Connection, ConnectionLost
-from agent.outputs.mqtt.image_window import PictureWindow
+from agent.outputs.mqtt.image_window import ImageWindow
 from agent.outputs.mqtt.notices import Notices
-from agent.outputs.mqtt.packet_limit import Fitting
+from agent.outputs.mqtt.packet_limit import PacketLimit
 from agent.outputs.mqtt.packets import Acknowledged, Connected, Outgoing
-from agent.outputs.mqtt.retained import Board
+from agent.outputs.mqtt.retained import RetainedDocuments
 from agent.outputs.mqtt.suspicions import Refusal, Suspicions
 from agent.outputs.outbox import Outbox, Row
 
@@ -71,7 +71,7 @@ class Session:
         connected: Connected,
         *,
         outbox: Outbox,
-        board: Board,
+        board: RetainedDocuments,
         notices: Notices,
         suspicions: Suspicions,
         clock: Callable[[], float],
@@ -80,7 +80,7 @@ class Session:
         backlog_pictures_per_second: float = BACKLOG_PICTURES_PER_SECOND,
     ) -> None:
         self._connection = connection
-        self._fitting = Fitting(connected.maximum_packet_bytes, outbox, suspicions, omitted_topic)
+        self._fitting = PacketLimit(connected.maximum_packet_bytes, outbox, suspicions, omitted_topic)
         self._retain = connected.retain_available
         self._window = max(1, min(WINDOW, connected.receive_maximum))
         self._outbox = outbox
@@ -94,7 +94,7 @@ class Session:
         self._settled: dict[int, Row] = {}
         self._settled_since = 0.0
         self._answers: deque[Outgoing] = deque()
-        self._picture_window = PictureWindow()
+        self._picture_window = ImageWindow()
         self._backlog_end = outbox.last_id()
         self._rate = backlog_pictures_per_second
         self._tokens, self._tokens_at = 1.0, clock()

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from agent.outputs.outbox.rows import COLUMNS, COLUMNS_BUT_PAYLOAD, Row, row_of
-from agent.outputs.outbox.transaction import Change
+from agent.outputs.outbox.transaction import Transaction
 
 # Alarms of a camera and pictures of all that are known in memory: a kilobyte each, and minutes of a bad shift.
 KNOWN_ALARMS = 500
@@ -35,7 +35,7 @@ _PICTURES = (
 )
 
 
-class Waiting:
+class RowQueue:
     """Follows the table, commit by commit. Any thread may ask; whoever changes or reads the table holds it still."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Waiting:
 
     # What comes and goes
 
-    def apply(self, change: Change) -> None:
+    def apply(self, change: Transaction) -> None:
         """The change is committed."""
         with self._lock:
             for row in change.removed.values():

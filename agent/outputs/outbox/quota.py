@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent.outputs.outbox.image_files import Segments
+from agent.outputs.outbox.image_files import ImageFiles
 from agent.outputs.outbox.rows import Message, cost_of, count_up, trim_missing
-from agent.outputs.outbox.transaction import Change
+from agent.outputs.outbox.transaction import Transaction
 
 # What may be dropped, in groups that go together, oldest first.
 OLDEST_PICTURES = "SELECT id FROM message WHERE picture = 1 ORDER BY sequence, id LIMIT 64"
@@ -17,7 +17,7 @@ OLDEST_WHOLE_ALARMS = (
 )
 OLDEST_LONE_ENDS = "SELECT id FROM message WHERE picture = 0 AND part = 'cleared' ORDER BY id LIMIT 64"
 
-# Segments that may lie about half empty before pictures give way for it: those being filled and those being drained.
+# ImageFiles that may lie about half empty before pictures give way for it: those being filled and those being drained.
 PARTIAL_SEGMENTS = 4
 
 
@@ -36,7 +36,7 @@ class Dropped:
 class Quota:
     """Holds what waits to `max_bytes`: rows by what they count, and segments by what they take on the disk."""
 
-    def __init__(self, max_bytes: int, segments: Segments) -> None:
+    def __init__(self, max_bytes: int, segments: ImageFiles) -> None:
         self.max_bytes = max_bytes
         self._segments = segments
 
@@ -54,7 +54,7 @@ class Quota:
     def _segments_are_many(self) -> bool:
         return self._segments.bytes_in_use > self.max_bytes + PARTIAL_SEGMENTS * self._segments.segment_bytes
 
-    def make_room(self, change: Change, needed: int) -> Dropped:
+    def make_room(self, change: Transaction, needed: int) -> Dropped:
         """Drops and counts what has to give way, so that `needed` bytes fit."""
         dropped = Dropped()
         if change.bytes + needed > self.max_bytes or self._segments_are_many:
@@ -75,7 +75,7 @@ class Quota:
         return dropped
 
 
-def give_up_pictures(change: Change) -> None:
+def give_up_pictures(change: Transaction) -> None:
     """Drops and counts the older half of the pictures: the disk is full, and the alarms to come need the room."""
     (waiting,) = change.db.execute("SELECT count(*) FROM message WHERE picture = 1").fetchone()
     query = "SELECT id FROM message WHERE picture = 1 ORDER BY sequence, id LIMIT ?"
@@ -83,7 +83,7 @@ def give_up_pictures(change: Change) -> None:
     count_up(change.db, "dropped_pictures", change.delete(oldest))
 
 
-def _drop(change: Change, limit: int, query: str) -> int:
+def _drop(change: Transaction, limit: int, query: str) -> int:
     """Deletes what `query` finds, group by group, until no more than `limit` bytes wait; returns how many rows."""
     dropped = 0
     while change.bytes > limit:

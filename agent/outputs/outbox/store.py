@@ -19,8 +19,8 @@ from typing import TypeVar
 
 from agent.core.errors import InspectdError
 from agent.outputs.outbox.database import Database, DiskFull
-from agent.outputs.outbox.image_files import WORTH_A_SYNC, Damaged, Segments
-from agent.outputs.outbox.queue import Waiting
+from agent.outputs.outbox.image_files import WORTH_A_SYNC, Damaged, ImageFiles
+from agent.outputs.outbox.queue import RowQueue
 from agent.outputs.outbox.quota import Quota, give_up_pictures
 from agent.outputs.outbox.recovery import SEQUENCE_JUMP, Hint, Reserve
 from agent.outputs.outbox.rows import (
@@ -38,7 +38,7 @@ from agent.outputs.outbox.rows import (
     salvage,
     store_state,
 )
-from agent.outputs.outbox.transaction import Change
+from agent.outputs.outbox.transaction import Transaction
 
 log = logging.getLogger(__name__)
 
@@ -59,10 +59,10 @@ class Outbox:
 
         Raises `Permanent` where it cannot be opened or another process has it. A corrupt file is set aside, and told.
         """
-        # Held by whoever changes or reads the tables; `Waiting` answers without it.
+        # Held by whoever changes or reads the tables; `RowQueue` answers without it.
         self._writing = threading.RLock()
-        self._waiting = Waiting()
-        self._segments = Segments(path.with_name(path.name + ".pictures"), max_bytes=max_bytes)
+        self._waiting = RowQueue()
+        self._segments = ImageFiles(path.with_name(path.name + ".pictures"), max_bytes=max_bytes)
         self._quota = Quota(max_bytes, self._segments)
         self._hint = Hint(path.with_name(path.name + ".sequence"))
         self._reserve = Reserve(path.with_name(path.name + ".reserve"))
@@ -113,7 +113,7 @@ class Outbox:
         return sequences
 
     def _accept(self, entries: Sequence[Entry], *, with_pictures: bool) -> list[int]:
-        def work(change: Change) -> list[int]:
+        def work(change: Transaction) -> list[int]:
             # Numbered here: where the file turns out to be corrupt, this runs again in a new one, behind the gap.
             numbers = range(self._sequence + 1, self._sequence + 1 + len(entries))
             for sequence, entry in zip(numbers, entries, strict=True):
@@ -126,7 +126,7 @@ class Outbox:
         self._hint.write(self._sequence)
         return sequences
 
-    def _add(self, change: Change, sequence: int, entry: Entry, *, with_pictures: bool) -> None:
+    def _add(self, change: Transaction, sequence: int, entry: Entry, *, with_pictures: bool) -> None:
         messages = entry.build(sequence)
         kept = self._quota.fitting(messages) if with_pictures else [m for m in messages if not m.picture]
         count_up(change.db, "dropped_pictures", len(messages) - len(kept))
@@ -138,13 +138,13 @@ class Outbox:
             change.insert(sequence, entry.camera, message, entry.captured_monotonic)
         store_state(change.db, entry.state)
 
-    def _change(self, work: Callable[[Change], T], *, durable: bool = True) -> T:
+    def _change(self, work: Callable[[Transaction], T], *, durable: bool = True) -> T:
         """Runs `work`, and deletes what was acknowledged meanwhile; memory and segments follow the commit."""
         leaving = self._waiting.leaving()
 
-        def transaction(db: sqlite3.Connection) -> tuple[T, Change]:
+        def transaction(db: sqlite3.Connection) -> tuple[T, Transaction]:
             self._segments.undo()
-            change = Change(db, self._segments, self._waiting.bytes, self._waiting.last_id)
+            change = Transaction(db, self._segments, self._waiting.bytes, self._waiting.last_id)
             known = self._waiting.known(leaving)
             change.delete_known(known)
             change.delete(identity for identity in leaving if identity not in known)
@@ -183,7 +183,7 @@ class Outbox:
         return rows[:limit]
 
     def next_pictures(self, limit: int, *, excluding: Collection[int] = (), max_bytes: int | None = None) -> list[Row]:
-        """Waiting pictures without the rows in `excluding`: those of the newest alarm first.
+        """RowQueue pictures without the rows in `excluding`: those of the newest alarm first.
 
         `limit` at most, and no more than fit into `max_bytes`, but for the first. Newest first, since somebody may be
         looking at that alarm now, and since the oldest are dropped first for quota.
@@ -212,7 +212,7 @@ class Outbox:
     def _lose(self, row: Row, why: str) -> None:
         """Counts a picture whose bytes are gone as dropped; one that was dropped while we looked is counted already."""
 
-        def work(change: Change) -> int:
+        def work(change: Transaction) -> int:
             lost = change.delete([row.id])
             count_up(change.db, "dropped_pictures", lost)
             return lost

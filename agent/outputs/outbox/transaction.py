@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 
-from agent.outputs.outbox.image_files import Place, Segments
+from agent.outputs.outbox.image_files import ImageFiles, Place
 from agent.outputs.outbox.rows import (
     COLUMNS,
     COLUMNS_BUT_PAYLOAD,
@@ -34,10 +34,10 @@ _SWAP = (
 )
 
 
-class Change:
+class Transaction:
     """Writes to the tables, puts pictures into segments, and notes what it did for those who keep count."""
 
-    def __init__(self, db: sqlite3.Connection, segments: Segments, waiting_bytes: int, last_id: int) -> None:
+    def __init__(self, db: sqlite3.Connection, segments: ImageFiles, waiting_bytes: int, last_id: int) -> None:
         """`waiting_bytes`: what all rows count against the quota before this change; `last_id`: the highest so far."""
         self.db = db
         self._segments = segments

@@ -9,7 +9,7 @@ from agent.sources.opencv.grabber import Handle
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class CaptureSettings:
     """What is asked of a camera; None leaves it to the camera."""
 
     width: int | None
@@ -27,7 +27,7 @@ class Address(Protocol):
     def check(self) -> None:
         """Raise `Temporary` or `Permanent` where it is plain beforehand that the camera cannot be opened."""
 
-    def connect(self, wishes: Wishes) -> Handle:
+    def connect(self, wishes: CaptureSettings) -> Handle:
         """Open the camera; called on the camera's own thread, may take as long as it wants."""
 
     def refusal(self) -> str:

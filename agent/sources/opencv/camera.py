@@ -10,11 +10,11 @@ from datetime import datetime
 
 from agent.core.clock import Pace, utc_now
 from agent.core.errors import Permanent, Temporary
-from agent.sources.opencv.address import Address, Wishes
+from agent.sources.opencv.address import Address, CaptureSettings
 from agent.sources.opencv.grabber import Grabbed, Grabber
 from agent.sources.opencv.images import silence, to_image
-from agent.sources.opencv.rtsp import Stream
-from agent.sources.opencv.v4l2 import Device
+from agent.sources.opencv.rtsp import RtspStream
+from agent.sources.opencv.v4l2 import V4l2Device
 from agent.sources.source import Captured, FrameSource
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ MAX_ABANDONED = 4
 
 def find_address(address: str | int) -> Address:
     """Tell a URL from a device: whatever has a scheme is a URL."""
-    return Stream(address) if isinstance(address, str) and "://" in address else Device(address)
+    return RtspStream(address) if isinstance(address, str) and "://" in address else V4l2Device(address)
 
 
 class CameraSource(FrameSource):
@@ -59,7 +59,7 @@ class CameraSource(FrameSource):
     ) -> None:
         super().__init__()
         self._address = find_address(address) if isinstance(address, (str, int)) else address
-        self._wishes = Wishes(width, height, frames_per_second, open_timeout_seconds, read_timeout_seconds)
+        self._wishes = CaptureSettings(width, height, frames_per_second, open_timeout_seconds, read_timeout_seconds)
         self._pace = Pace(frames_per_second, clock, sleep)
         self._clock, self._now = clock, now
         self._grabber: Grabber | None = None

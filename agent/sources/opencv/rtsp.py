@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 import cv2
 
 from agent.core.errors import Permanent
-from agent.sources.opencv.address import Wishes
+from agent.sources.opencv.address import CaptureSettings
 from agent.sources.opencv.grabber import Handle
 
 DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
@@ -18,7 +18,7 @@ DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 _SECRET_VALUE = re.compile(r"(?i)((?:pass|pwd|token|secret|key|auth)[\w-]*=)[^&;/?]*")
 
 
-class Stream:
+class RtspStream:
     """A network camera: rtsp://, rtsps://, http:// or https://. RTSP runs over TCP, as OpenCV has it by default.
 
     Its text hides passwords. A change of size in mid-stream shows at once with motion JPEG; OpenCV scales H.264 to the
@@ -38,7 +38,7 @@ class Stream:
             schemes = ", ".join(f"{known}://" for known in DEFAULT_PORTS)
             raise Permanent(f"camera {self} is no address of a network camera, wanted one of {schemes}")
 
-    def connect(self, wishes: Wishes) -> Handle:
+    def connect(self, wishes: CaptureSettings) -> Handle:
         """Open the stream with OpenCV's own timeouts, which end a handle that we no longer wait for."""
         parameters = [
             cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,

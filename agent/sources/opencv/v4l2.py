@@ -9,11 +9,11 @@ from pathlib import Path
 import cv2
 
 from agent.core.errors import Permanent, Temporary
-from agent.sources.opencv.address import Wishes
+from agent.sources.opencv.address import CaptureSettings
 from agent.sources.opencv.grabber import Handle
 
 
-class Device:
+class V4l2Device:
     """A V4L2 or USB camera: `/dev/video0`, its number, or a link (`/dev/v4l/by-id/…`, which survives replugging)."""
 
     def __init__(self, device: str | int) -> None:
@@ -37,7 +37,7 @@ class Device:
         if not os.access(self._path, os.R_OK | os.W_OK):
             raise Temporary(f"camera {self} may not be opened: is this user in the group video?")
 
-    def connect(self, wishes: Wishes) -> Handle:
+    def connect(self, wishes: CaptureSettings) -> Handle:
         """Open the device and ask for size and rate; the driver may give others."""
         capture = cv2.VideoCapture(str(self._path.resolve()), cv2.CAP_V4L2)
         asked = {

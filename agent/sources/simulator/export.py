@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from agent.core.errors import Permanent
 from agent.core.records import Image
-from agent.sources.simulator.schedule import Line
+from agent.sources.simulator.schedule import SimulatedLine
 
 # Of the good parts, so many go to training; the rest is for testing.
 TRAIN_SHARE = 0.8
@@ -36,7 +36,7 @@ def write_folder(
 
     Raises `Permanent` where the folder cannot be written.
     """
-    line = Line(mode, seed=seed, size=size, defect_rate=defect_rate, frames_per_part=1, min_gap_parts=0)
+    line = SimulatedLine(mode, seed=seed, size=size, defect_rate=defect_rate, frames_per_part=1, min_gap_parts=0)
     written = {"train/good": 0, "test/good": 0, "test/defect": 0, "test/masks": 0}
     for folder in written:
         _make_folder(out_dir / folder)

@@ -55,7 +55,7 @@ class Truth:
     """Median relative change of the signal over the defect, > 0; 0.0 for a good part."""
 
 
-class Line:
+class SimulatedLine:
     """Parts that pass under a camera, one after the other.
 
     mode: "camera" (8-bit gray, a milled plate on a belt) or "xray" (16-bit, a casting before a flat detector).

@@ -15,7 +15,7 @@ from agent.core.clock import Pace, utc_now
 from agent.core.errors import Temporary
 from agent.core.records import Image
 from agent.sources.simulator.faults import Fault, FaultKind, Timetable, spoil
-from agent.sources.simulator.schedule import Line
+from agent.sources.simulator.schedule import SimulatedLine
 from agent.sources.source import Captured, EndOfStream, FrameSource
 
 
@@ -33,7 +33,7 @@ class SimulatorSource(FrameSource):
 
     def __init__(
         self,
-        line: Line,
+        line: SimulatedLine,
         *,
         frames_per_second: float | None = 20.0,
         frame_count: int | None = None,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from engines.bundles.bundle import MODEL_FP16, Bundle
 from engines.errors import EngineError
-from engines.runtime.engine import Progress
+from engines.progress import Progress
 from engines.runtime.kept_files import keep
 from engines.runtime.tensorrt.float_edges import with_float_edges
 from engines.runtime.tensorrt.progress import Phases

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from engines.bundles.bundle import Bundle, Frames
 from engines.errors import EngineError
 from engines.images.preprocessing import Image, check_image
-from engines.runtime.engine import Engine, Progress
+from engines.progress import Progress
+from engines.runtime.engine import Engine
 from engines.runtime.hardware import shows_gpu
 from engines.runtime.tensorrt.build import BuildOptions, build_plan
 from engines.runtime.tensorrt.cuda import Buffer, Gpu, Graph, open_gpu

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from engines.runtime.engine import Progress
+from engines.progress import Progress
 
 
 @dataclass(slots=True)

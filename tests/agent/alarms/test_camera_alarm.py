@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from agent.alarms.camera_alarm import CameraHealth, Condition, Moment
-from agent.alarms.defect_alarm import OpenAlarm
-from agent.core.records import Alarm, Event, Kind
+from agent.alarms.camera_alarm import CameraAlarm, Condition, Moment
+from agent.alarms.defect_alarm import ActiveAlarm
+from agent.core.records import Alarm, AlarmEvent, AlarmKind
 from calibration import Finding, Symptom
 from tests.support.frames import START
 
@@ -17,16 +17,16 @@ BLACK = Finding(Symptom.BLACK, "black: no light")
 SHIFTED = Finding(Symptom.SHIFTED, "shifted: by 12 %")
 
 
-def health(open_alarm: OpenAlarm | None = None) -> CameraHealth:
+def health(open_alarm: ActiveAlarm | None = None) -> CameraAlarm:
     ids = itertools.count(1)
-    return CameraHealth("line1", lambda: f"id-{next(ids)}", open_alarm)
+    return CameraAlarm("line1", lambda: f"id-{next(ids)}", open_alarm)
 
 
 def moment(index: int, seconds: float, score: float = 2.0) -> Moment:
     return Moment(START + timedelta(seconds=seconds), seconds, index, score, 1.0)
 
 
-def play(made: CameraHealth, findings: list[Finding | None], rate: float = 20.0, first: int = 0) -> list[Alarm]:
+def play(made: CameraAlarm, findings: list[Finding | None], rate: float = 20.0, first: int = 0) -> list[Alarm]:
     alarms = (
         made.update(moment(first + index, (first + index) / rate), finding) for index, finding in enumerate(findings)
     )
@@ -38,7 +38,7 @@ def play(made: CameraHealth, findings: list[Finding | None], rate: float = 20.0,
 def test_a_lasting_symptom_is_named_in_time_at_any_rate(finding: Finding, seconds: float, rate: float) -> None:
     made = health()
     (raised,) = play(made, [None] * 10 + [finding] * round(3 * rate), rate)
-    assert (raised.kind, raised.event, raised.reason) == (Kind.CAMERA, Event.RAISED, finding.reason)
+    assert (raised.kind, raised.event, raised.reason) == (AlarmKind.CAMERA, AlarmEvent.RAISED, finding.reason)
     assert (raised.frame - 9) / rate == pytest.approx(seconds, abs=1.01 / rate)
     assert made.condition is Condition.SICK
 
@@ -62,7 +62,7 @@ def test_the_first_frame_of_all_may_be_strange() -> None:
 
 def test_a_camera_that_comes_and_goes_is_sick() -> None:
     raised = play(health(), [None] * 10 + [BLACK, None] * 40)
-    assert [alarm.event for alarm in raised] == [Event.RAISED]
+    assert [alarm.event for alarm in raised] == [AlarmEvent.RAISED]
 
 
 def test_it_is_over_after_half_a_second_without_interruption() -> None:
@@ -70,7 +70,7 @@ def test_it_is_over_after_half_a_second_without_interruption() -> None:
     alarms = play(made, [None] + [BLACK] * 20 + [None] * 9 + [BLACK] + [None] * 20)
     raised, cleared = alarms
     assert raised.id == cleared.id
-    assert (cleared.event, cleared.kind, cleared.reason) == (Event.CLEARED, Kind.CAMERA, BLACK.reason)
+    assert (cleared.event, cleared.kind, cleared.reason) == (AlarmEvent.CLEARED, AlarmKind.CAMERA, BLACK.reason)
     assert cleared.frame == 1 + 20 + 9 + 1 + 9
     assert made.condition is Condition.WELL
 
@@ -79,9 +79,9 @@ def test_the_next_time_it_takes_as_long_and_has_another_id() -> None:
     made = health()
     alarms = play(made, [None] + [BLACK] * 20 + [None] * 20 + [BLACK] * 20)
     assert [(alarm.id, alarm.event) for alarm in alarms] == [
-        ("id-1", Event.RAISED),
-        ("id-1", Event.CLEARED),
-        ("id-2", Event.RAISED),
+        ("id-1", AlarmEvent.RAISED),
+        ("id-1", AlarmEvent.CLEARED),
+        ("id-2", AlarmEvent.RAISED),
     ]
     assert alarms[2].frame == 50
 
@@ -106,10 +106,10 @@ def test_a_lost_camera_has_one_alarm_whatever_comes_first() -> None:
 
 
 def test_it_survives_a_restart() -> None:
-    made = health(OpenAlarm("old", 3.0, "black: no light"))
+    made = health(ActiveAlarm("old", 3.0, "black: no light"))
     assert made.condition is Condition.SICK
     (cleared,) = play(made, [None] * 15)
-    assert (cleared.id, cleared.event, cleared.score, cleared.frame) == ("old", Event.CLEARED, 3.0, 10)
+    assert (cleared.id, cleared.event, cleared.score, cleared.frame) == ("old", AlarmEvent.CLEARED, 3.0, 10)
 
 
 def test_a_clock_that_stands_still_names_nothing() -> None:

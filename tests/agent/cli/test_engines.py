@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent.tools.engine_check import Comparison, Pair
+from agent.tools.engine_check import EngineComparison, Pair
 from calibration import Store
 from engines.bundles.bundle import Bundle, reference_archive, write_bundle, write_lean_copy
 from engines.runtime.choice import Choice, recall, remember
@@ -97,7 +97,7 @@ def test_engine_without_its_weights_names_the_bundle_once(tmp_path: Path, tiny_b
 
 def test_comparison_names_pictures_that_are_judged_differently() -> None:
     pairs = [Pair("good.png", 1.0, 1.01, 0.01, 0.0), Pair("edge.png", 1.99, 2.02, 0.015, 0.1)]
-    lines = list(Comparison(("onnxruntime", "tensorrt"), (9.0, 1.0), pairs, thresholds=(1.5, 2.0)).lines())
+    lines = list(EngineComparison(("onnxruntime", "tensorrt"), (9.0, 1.0), pairs, thresholds=(1.5, 2.0)).lines())
     assert lines[-2:] == [
         "at threshold 1.5 judged differently: none",
         "at threshold 2 judged differently: edge.png",

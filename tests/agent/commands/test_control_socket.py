@@ -14,7 +14,7 @@ import pytest
 
 from agent.commands.control import Call, Control
 from agent.commands.socket_client import ask
-from agent.commands.socket_server import Door
+from agent.commands.socket_server import ControlSocket
 from agent.core.errors import Permanent, Temporary
 from engines.errors import BundleError
 
@@ -31,7 +31,7 @@ def answer(call: Call) -> dict[str, Any]:
 def door(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "control.sock"
     control = Control("plant", {"status": answer, "recalibrate": answer}, lambda: datetime.now(timezone.utc))
-    opened = Door(path, control)
+    opened = ControlSocket(path, control)
     yield path
     opened.close()
     assert not path.exists()
@@ -88,18 +88,18 @@ def test_ask_where_nobody_is(tmp_path: Path) -> None:
 
 def test_a_second_agent_at_the_same_door_is_refused(door: Path) -> None:
     with pytest.raises(Permanent, match="another agent answers there"):
-        Door(door, Control("plant", {}, lambda: datetime.now(timezone.utc)))
+        ControlSocket(door, Control("plant", {}, lambda: datetime.now(timezone.utc)))
 
 
 def test_a_door_that_a_killed_agent_left_is_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
-    opened = Door(path, Control("plant", {"status": answer}, lambda: datetime.now(timezone.utc)))
+    opened = ControlSocket(path, Control("plant", {"status": answer}, lambda: datetime.now(timezone.utc)))
     assert ask(path, "status") is not None
     opened.close()
 
 
 def test_a_path_that_the_system_cannot_hold_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(Permanent, match="longer than 107 bytes; set control_socket to a shorter path"):
-        Door(tmp_path / ("x" * 120), Control("plant", {}, lambda: datetime.now(timezone.utc)))
+        ControlSocket(tmp_path / ("x" * 120), Control("plant", {}, lambda: datetime.now(timezone.utc)))

@@ -17,13 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.commands import mqtt_requests as requests_module
+from agent.commands.mqtt_requests import MqttRequests
 from agent.core.errors import InspectdError
 from agent.messages.command import MAX_COMMAND_BYTES, REQUESTS, CommandResponse, parse_request
 from agent.outputs.mqtt.publisher import Publisher
 from agent.outputs.mqtt.subscriptions import may_answer_on
 from agent.outputs.mqtt.topics import Topics
 from tests.support.broker import Arrived, Mosquitto, Subscriber, wait_until
-from tests.support.delivery import delivering
+from tests.support.delivery import TOPICS, delivering
 
 # `make test-faults` runs 10,000: INSPECTD_TEST_EXAMPLES=10000.
 EXAMPLES = int(os.environ.get("INSPECTD_TEST_EXAMPLES", "150"))
@@ -53,7 +54,7 @@ def requester(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> Iterator[t
     broker = mosquitto()
     agent = Agent()
     with delivering(broker.url, tmp_path) as (_, publisher):
-        publisher.on_command(agent.execute)
+        MqttRequests(publisher, TOPICS, agent.execute)
         subscriber = Subscriber(broker, "desk/#", "inspectd/plant/response/#", "inspectd/plant/+/response/#")
 
         numbers = itertools.count()
@@ -149,7 +150,7 @@ def test_retained_command_is_refused(mosquitto: Callable[..., Mosquitto], tmp_pa
     subscriber.publish("inspectd/plant/cam/command/pause", b"{}", retain=True)
     agent = Agent()
     with delivering(broker.url, tmp_path) as (_, publisher):
-        publisher.on_command(agent.execute)
+        MqttRequests(publisher, TOPICS, agent.execute)
         wait_until(lambda: subscriber.messages)
     assert "retained" in json.loads(subscriber.messages[0].payload)["error"]
     assert agent.calls == []
@@ -172,7 +173,7 @@ def test_command_that_the_settings_do_not_allow_is_refused(
     subscriber = Subscriber(broker, "inspectd/plant/+/response/#")
     agent = Agent()
     with delivering(broker.url, tmp_path) as (_, publisher):
-        publisher.on_command(agent.execute, **options)
+        MqttRequests(publisher, TOPICS, agent.execute, **options)
         wait_until(lambda: publisher.connected)
 
         def asked() -> bool:
@@ -197,7 +198,7 @@ def test_command_that_hangs_holds_up_no_delivery(mosquitto: Callable[..., Mosqui
         raise RuntimeError("broken")
 
     with delivering(broker.url, tmp_path) as (outbox, publisher):
-        publisher.on_command(hang)
+        MqttRequests(publisher, TOPICS, hang)
         wait_until(lambda: publisher.connected)
         wait_until(lambda: subscriber.publish("inspectd/plant/cam/command/pause", b"") or entered.is_set())
         accept(outbox, "a1")
@@ -218,7 +219,7 @@ def test_answer_that_the_broker_has_no_room_for_is_an_error_that_says_so(
         return CommandResponse(command=name, site="plant", camera=camera, at=now, ok=True, result={"long": "x" * 5000})
 
     with delivering(broker.url, tmp_path) as (_, publisher):
-        publisher.on_command(execute)
+        MqttRequests(publisher, TOPICS, execute)
 
         def asked() -> bool:
             subscriber.publish("inspectd/plant/cam/command/snapshot", b"")
@@ -281,7 +282,7 @@ def test_answer_beside_the_command_survives_a_line_of_that_name(
     subscriber = Subscriber(broker, "acme/#")
     tree = Topics("plant", "acme/{line}/{site}", levels={"line": "command"})
     with delivering(broker.url, tmp_path, topics=tree) as (_, publisher):
-        publisher.on_command(Agent().execute)
+        MqttRequests(publisher, tree, Agent().execute)
 
         def asked() -> bool:
             subscriber.publish("acme/command/plant/cam/command/pause", b"{}")

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.alarms.evidence import Evidence, EvidencePicture
+from agent.alarms.evidence import Evidence, EvidenceImage
 from agent.commands.snapshot import draw_seen, inlined, published, take_snapshot
 from agent.core.records import Phase
-from agent.inspection.outcome import Seen
+from agent.inspection.outcome import LastFrame
 from agent.outputs.mqtt.packets import Outgoing
 from tests.agent.inspection.test_station import PLAN, feed, heat, make, prepared
 from tests.support.delivery import noise_png
@@ -27,8 +27,8 @@ def spot(level: float) -> np.ndarray:
     return heatmap
 
 
-def uncalibrated(level: float) -> Seen:
-    return Seen(frame(7), 3.5, None, spot(level), None)
+def uncalibrated(level: float) -> LastFrame:
+    return LastFrame(frame(7), 3.5, None, spot(level), None)
 
 
 def test_snapshot_before_calibration_has_no_threshold_and_says_what_its_heat_is() -> None:
@@ -65,14 +65,14 @@ def test_heat_before_calibration_is_relative_to_the_reference_frames(tmp_path: P
 
 def test_inlined_pictures_are_whole() -> None:
     payload = noise_png(20)
-    shown = inlined([EvidencePicture("heatmap", payload, "image/png")])["heatmap"]
+    shown = inlined([EvidenceImage("heatmap", payload, "image/png")])["heatmap"]
     assert shown.base64 is not None
     assert base64.b64decode(shown.base64) == payload
     assert (shown.sha256, shown.topic) == (hashlib.sha256(payload).hexdigest(), None)
 
 
 def test_published_pictures_fit_the_broker_or_are_named() -> None:
-    pictures = [EvidencePicture(name, noise_png(side), "image/png") for name, side in (("a", 12), ("b", 64), ("c", 16))]
+    pictures = [EvidenceImage(name, noise_png(side), "image/png") for name, side in (("a", 12), ("b", 64), ("c", 16))]
     limit = 800
     messages: list[Outgoing] = []
     sent, left_out = published(pictures, "shots/{}".format, messages.append, limit)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.doctor import Finding, Level, broker, camera, credentials, disk, examine, lines, machine, model
+from agent.doctor import CheckResult, Level, broker, camera, credentials, disk, examine, lines, machine, model
 from agent.settings.load import load
 from engines.bundles.bundle import Bundle
 from engines.bundles.signing import generate_keys, sign
@@ -75,7 +75,7 @@ def test_settings_that_are_no_toml_are_a_line(tmp_path: Path) -> None:
 
 
 def test_a_finding_is_a_line_and_its_mending_another() -> None:
-    finding = Finding(Level.WARNING, "clock", "kept by no time server", "timedatectl set-ntp true")
+    finding = CheckResult(Level.WARNING, "clock", "kept by no time server", "timedatectl set-ntp true")
     assert list(lines(finding)) == [
         "warning  clock: kept by no time server",
         "         → timedatectl set-ntp true",

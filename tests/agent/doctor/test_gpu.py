@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.doctor import Finding, Level, gpu
+from agent.doctor import CheckResult, Level, gpu
 from agent.doctor.gpu import Device, Gpu, find_gpu
 from agent.settings.load import load
 from tests.agent.doctor.findings import Configure, only
@@ -29,7 +29,7 @@ SupplementaryGroups=video render
 """
 WITH_NVIDIA = "LoadState=loaded\nPrivateDevices=no\nDevicePolicy=closed\nDeviceAllow=char-nvidia* rw\n"
 
-Ask = Callable[[str, Gpu], Finding]
+Ask = Callable[[str, Gpu], CheckResult]
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def ask(configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     config = configure()
     monkeypatch.setattr(gpu, "SERVICE_SETTINGS", tmp_path)
 
-    def found(said: str, here: Gpu) -> Finding:
+    def found(said: str, here: Gpu) -> CheckResult:
         monkeypatch.setattr("agent.doctor.rights.output", lambda *command: said)
         return only(gpu.check_gpu(load(config), config, lambda: here))
 

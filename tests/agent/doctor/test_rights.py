@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.doctor import Finding, Level, rights
+from agent.doctor import CheckResult, Level, rights
 from agent.settings.load import load
 from tests.agent.doctor.findings import Configure, only
 
@@ -26,7 +26,7 @@ PrivateDevices={private}
 @pytest.fixture
 def shown(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, configure: Configure
-) -> Callable[..., Callable[[Path], list[Finding]]]:
+) -> Callable[..., Callable[[Path], list[CheckResult]]]:
     """What the doctor finds where systemd says this of the unit."""
     monkeypatch.setattr(rights, "SERVICE_SETTINGS", tmp_path)
 

@@ -13,7 +13,7 @@ from agent.core.backoff import Backoff
 from agent.core.errors import Permanent, Temporary
 from agent.core.records import Image
 from agent.inspection.capture import CameraState, CameraStatus, Capture
-from agent.inspection.frame_queue import Intake
+from agent.inspection.frame_queue import FrameQueue
 from agent.sources.source import Captured, EndOfStream, FrameSource
 from tests.support.frames import picture
 
@@ -54,7 +54,7 @@ def run(
     source: Script, prepare: Callable[[Image], tuple[Image, Image]] | None = None
 ) -> tuple[list[int], list[CameraStatus]]:
     """Indices of the frames that came through, and every status."""
-    intake = Intake(depth=100)
+    intake = FrameQueue(depth=100)
     intake.add_camera("line1", live=False)
     statuses: list[CameraStatus] = []
     capture = Capture(
@@ -116,7 +116,7 @@ def test_what_stays_wrong_ends_the_capture_with_the_reason(where: str) -> None:
 
 
 def test_stop_ends_the_wait_between_two_attempts() -> None:
-    intake = Intake()
+    intake = FrameQueue()
     intake.add_camera("line1", live=True)
     lost = threading.Event()
     capture = Capture(

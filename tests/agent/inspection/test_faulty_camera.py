@@ -14,17 +14,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.alarms.camera_alarm import CameraHealth
-from agent.alarms.defect_alarm import AlarmTracker, OpenAlarm
-from agent.core.records import Alarm, Event, Frame, Image, Kind, Phase
-from agent.inspection.calibration_plan import Identity, Plan
-from agent.inspection.frame_queue import Prepared
+from agent.alarms.camera_alarm import CameraAlarm
+from agent.alarms.defect_alarm import ActiveAlarm, DefectAlarm
+from agent.core.records import Alarm, AlarmEvent, AlarmKind, Frame, Image, Phase
+from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan
+from agent.inspection.frame_queue import PreparedFrame
 from agent.inspection.inspector import Inspector
 from agent.inspection.outcome import Outcome
 from agent.inspection.preparation import Preparation
 from agent.inspection.station import SETTLING_FRAMES, Station
 from agent.sources.simulator.faults import Fault, FaultKind
-from agent.sources.simulator.schedule import Line
+from agent.sources.simulator.schedule import SimulatedLine
 from agent.sources.simulator.source import SimulatorSource
 from calibration import Budget, CameraMonitor, Rule, Store, glance
 from calibration.camera_history import CameraHistory
@@ -38,7 +38,7 @@ BUNDLES = Path(str(files("engines.bundles.shipped")))
 MODES = ("camera", "xray")
 FRAMES_PER_SECOND = 20.0
 WINDOW_FRAMES = 150
-PLAN = Plan(
+PLAN = CalibrationPlan(
     frames=WINDOW_FRAMES,
     max_frames=WINDOW_FRAMES,
     budget=Budget.parse("1 per shift"),
@@ -61,19 +61,19 @@ class Bench:
     engine: Engine
     store: Path
 
-    def station(self, plan: Plan = PLAN, open_camera_alarm: OpenAlarm | None = None) -> Station:
+    def station(self, plan: CalibrationPlan = PLAN, open_camera_alarm: ActiveAlarm | None = None) -> Station:
         ids = itertools.count(1)
-        tracker = AlarmTracker("line1", plan.clear_after_seconds, lambda: f"defect-{next(ids)}")
-        health = CameraHealth("line1", lambda: f"camera-{next(ids)}", open_camera_alarm)
-        identity = Identity("line1", self.engine.bundle.sha256, self.engine.name)
+        tracker = DefectAlarm("line1", plan.clear_after_seconds, lambda: f"defect-{next(ids)}")
+        health = CameraAlarm("line1", lambda: f"camera-{next(ids)}", open_camera_alarm)
+        identity = CalibrationKey("line1", self.engine.bundle.sha256, self.engine.name)
         return Station(identity, plan, Store(self.store), tracker, health, now=lambda: START)
 
     def judge(self, station: Station, index: int, seconds: float, image: Image) -> Outcome:
         inspected, pixels = Preparation(self.engine.bundle.geometry)(image)
         frame = Frame("line1", index, START, seconds, inspected)
-        return Inspector(self.engine, {"line1": station}).inspect([Prepared(frame, pixels, glance(pixels))])[0]
+        return Inspector(self.engine, {"line1": station}).inspect([PreparedFrame(frame, pixels, glance(pixels))])[0]
 
-    def play(self, station: Station, line: Line, *faults: Fault, seconds: float = WATCHED) -> list[Outcome]:
+    def play(self, station: Station, line: SimulatedLine, *faults: Fault, seconds: float = WATCHED) -> list[Outcome]:
         """Let the simulated camera run from now on."""
         time = FakeTime()
         source = SimulatorSource(line, frames_per_second=20.0, faults=faults, clock=time.clock, sleep=time.sleep)
@@ -93,7 +93,9 @@ def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     with open_engine(bundle, "onnxruntime") as engine:
         made = Bench(mode, engine, tmp_path_factory.mktemp(mode))
         station = made.station()
-        made.play(station, Line(mode, seed=11, defect_rate=0.0), seconds=(SETTLING_FRAMES + WINDOW_FRAMES) / 20.0)
+        made.play(
+            station, SimulatedLine(mode, seed=11, defect_rate=0.0), seconds=(SETTLING_FRAMES + WINDOW_FRAMES) / 20.0
+        )
         assert station.phase is Phase.ARMED
         yield made
 
@@ -103,8 +105,8 @@ def alarms(outcomes: list[Outcome]) -> list[Alarm]:
     return [alarm for alarm in both if alarm is not None]
 
 
-def good_line(mode: str) -> Line:
-    return Line(mode, seed=12, defect_rate=0.0)
+def good_line(mode: str) -> SimulatedLine:
+    return SimulatedLine(mode, seed=12, defect_rate=0.0)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FaultKind if kind is not FaultKind.LOST])
@@ -113,10 +115,10 @@ def test_a_fault_is_named_and_over_within_two_seconds_without_a_defect(bench: Be
     outcomes = bench.play(station, good_line(bench.mode), Fault(kind, LASTS, start_seconds=BEGINS))
     raised, cleared = alarms(outcomes)
     assert (raised.kind, raised.event, cleared.kind, cleared.event) == (
-        Kind.CAMERA,
-        Event.RAISED,
-        Kind.CAMERA,
-        Event.CLEARED,
+        AlarmKind.CAMERA,
+        AlarmEvent.RAISED,
+        AlarmKind.CAMERA,
+        AlarmEvent.CLEARED,
     )
     assert raised.id == cleared.id
     assert raised.reason is not None
@@ -157,19 +159,19 @@ def test_a_loose_cable_is_named_though_every_second_frame_is_fine(bench: Bench) 
         image = image if index % 2 else np.zeros_like(image)
         found.append(bench.judge(station, index, index / FRAMES_PER_SECOND, image))
     raised = alarms(found)
-    assert [alarm.kind for alarm in raised] == [Kind.CAMERA]
+    assert [alarm.kind for alarm in raised] == [AlarmKind.CAMERA]
     assert raised[0].frame <= 2.0 * FRAMES_PER_SECOND + 1
 
 
 def test_a_defect_stays_a_defect(bench: Bench) -> None:
     """Among many bad parts no frame is held back, and what is raised is about parts."""
     station = bench.station()
-    line = Line(bench.mode, seed=13, defect_rate=0.2)
+    line = SimulatedLine(bench.mode, seed=13, defect_rate=0.2)
     outcomes = bench.play(station, line, seconds=12.0)
     assert any(line.truth(outcome.frame.index).kind for outcome in outcomes)
     assert all(outcome.verdict is not None for outcome in outcomes)
     kinds = {alarm.kind for alarm in alarms(outcomes)}
-    assert kinds == {Kind.DEFECT}
+    assert kinds == {AlarmKind.DEFECT}
 
 
 @pytest.mark.parametrize("strange", ["no part", "covered", "misplaced"])
@@ -181,13 +183,13 @@ def test_a_strange_part_is_a_defect_and_no_sick_camera(bench: Bench, strange: st
         image = spoil_part(line, index, strange) if 20 <= index < 24 else line.image(index)
         outcomes.append(bench.judge(station, index, index / FRAMES_PER_SECOND, image))
     assert [(alarm.kind, alarm.event) for alarm in alarms(outcomes)] == [
-        (Kind.DEFECT, Event.RAISED),
-        (Kind.DEFECT, Event.CLEARED),
+        (AlarmKind.DEFECT, AlarmEvent.RAISED),
+        (AlarmKind.DEFECT, AlarmEvent.CLEARED),
     ]
     assert 20 <= alarms(outcomes)[0].frame < 24
 
 
-def spoil_part(line: Line, index: int, strange: str) -> Image:
+def spoil_part(line: SimulatedLine, index: int, strange: str) -> Image:
     image = line.image(index)
     if strange == "misplaced":
         return np.roll(image, line.size // 10, axis=0)
@@ -208,7 +210,7 @@ def test_a_line_without_parts_is_no_sick_camera(bench: Bench) -> None:
         bench.judge(station, index, index / FRAMES_PER_SECOND, spoil_part(line, index, "no part"))
         for index in range(60)
     ]
-    assert Kind.CAMERA not in {alarm.kind for alarm in alarms(outcomes)}
+    assert AlarmKind.CAMERA not in {alarm.kind for alarm in alarms(outcomes)}
 
 
 def test_a_standing_defect_outlasts_a_blind_spell(bench: Bench) -> None:
@@ -220,8 +222,8 @@ def test_a_standing_defect_outlasts_a_blind_spell(bench: Bench) -> None:
         image = np.zeros_like(image) if 4 <= index < 40 else image
         outcomes.append(bench.judge(station, index, index / FRAMES_PER_SECOND, image))
     defect_raised, camera_raised, camera_cleared, defect_cleared = alarms(outcomes)
-    assert (defect_raised.kind, camera_raised.kind) == (Kind.DEFECT, Kind.CAMERA)
-    assert (camera_cleared.kind, defect_cleared.kind) == (Kind.CAMERA, Kind.DEFECT)
+    assert (defect_raised.kind, camera_raised.kind) == (AlarmKind.DEFECT, AlarmKind.CAMERA)
+    assert (camera_cleared.kind, defect_cleared.kind) == (AlarmKind.CAMERA, AlarmKind.DEFECT)
     assert defect_cleared.id == defect_raised.id
     assert defect_cleared.frame >= camera_cleared.frame + PLAN.clear_after_seconds * FRAMES_PER_SECOND
 
@@ -232,22 +234,27 @@ def test_a_lost_camera_is_named_once_and_cleared_by_its_frames(bench: Bench) -> 
         bench.judge(station, index, index / FRAMES_PER_SECOND, line.image(index))
     raised = station.lose_camera("no cable", 1.5)
     assert raised is not None
-    assert (raised.kind, raised.event, raised.frame, raised.reason) == (Kind.CAMERA, Event.RAISED, 9, "lost: no cable")
+    assert (raised.kind, raised.event, raised.frame, raised.reason) == (
+        AlarmKind.CAMERA,
+        AlarmEvent.RAISED,
+        9,
+        "lost: no cable",
+    )
     assert station.lose_camera("no cable", 2.0) is None
     assert station.phase is Phase.BLIND
     back = [bench.judge(station, index, index / FRAMES_PER_SECOND, line.image(index)) for index in range(60, 90)]
     (cleared,) = alarms(back)
-    assert (cleared.id, cleared.event) == (raised.id, Event.CLEARED)
+    assert (cleared.id, cleared.event) == (raised.id, AlarmEvent.CLEARED)
     assert (cleared.frame - 60) / FRAMES_PER_SECOND <= 0.6
     assert station.phase is Phase.ARMED
 
 
 def test_an_alarm_about_the_camera_survives_a_restart(bench: Bench) -> None:
-    before = OpenAlarm("camera-7", 3.0, "black: it was dark")
-    station = bench.station(open_camera_alarm=OpenAlarm.from_json(before.to_json()))
+    before = ActiveAlarm("camera-7", 3.0, "black: it was dark")
+    station = bench.station(open_camera_alarm=ActiveAlarm.from_json(before.to_json()))
     assert station.phase is Phase.BLIND
     (cleared,) = alarms(bench.play(station, good_line(bench.mode), seconds=1.0))
-    assert (cleared.id, cleared.event, cleared.reason) == ("camera-7", Event.CLEARED, "black: it was dark")
+    assert (cleared.id, cleared.event, cleared.reason) == ("camera-7", AlarmEvent.CLEARED, "black: it was dark")
 
 
 def test_a_camera_that_was_moved_for_good_is_calibrated_anew_while_blind(bench: Bench, tmp_path: Path) -> None:
@@ -265,7 +272,7 @@ def test_a_camera_that_was_moved_for_good_is_calibrated_anew_while_blind(bench: 
     (candidate,) = [outcome.candidate for outcome in outcomes if outcome.candidate]
     station.activate(candidate.calibration, "anna")
     (cleared,) = alarms(moved.play(station, line, fault, seconds=1.5))
-    assert cleared.event is Event.CLEARED
+    assert cleared.event is AlarmEvent.CLEARED
     assert station.phase is Phase.ARMED
 
 
@@ -275,11 +282,11 @@ def test_a_camera_that_was_moved_for_good_is_calibrated_anew_while_blind(bench: 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_well_camera_is_never_doubted(mode: str, seed: int, frames: int) -> None:
     """One part in five is bad. Not a single frame is held back, let alone an alarm raised."""
-    line = Line(mode, seed=seed, defect_rate=0.2)
+    line = SimulatedLine(mode, seed=seed, defect_rate=0.2)
     bundle = read_bundle(BUNDLES / f"simulator-{mode}.bundle")
     prepare = Preparation(bundle.geometry)
     history = CameraHistory()
-    calibrated_on = Line(mode, seed=seed + 100, defect_rate=0.0)
+    calibrated_on = SimulatedLine(mode, seed=seed + 100, defect_rate=0.0)
     for index in range(WINDOW_FRAMES):
         history.add(prepare(calibrated_on.image(index))[1])
     monitor = CameraMonitor(history.reference())

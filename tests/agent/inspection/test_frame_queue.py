@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import threading
 
-from agent.inspection.frame_queue import Intake
+from agent.inspection.frame_queue import FrameQueue
 from tests.support.frames import prepared
 
 
-def indices(intake: Intake) -> list[int]:
+def indices(intake: FrameQueue) -> list[int]:
     return [taken.frame.index for taken in intake.take(1.0)]
 
 
 def test_live_camera_keeps_the_newest_frame() -> None:
-    intake = Intake()
+    intake = FrameQueue()
     intake.add_camera("line1", live=True)
     for i in range(5):
         assert intake.put(prepared(i))
@@ -22,7 +22,7 @@ def test_live_camera_keeps_the_newest_frame() -> None:
 
 
 def test_folder_waits_for_a_place_and_loses_nothing() -> None:
-    intake = Intake(depth=2)
+    intake = FrameQueue(depth=2)
     intake.add_camera("line1", live=False)
     producer = threading.Thread(target=lambda: [intake.put(prepared(i)) for i in range(50)])
     producer.start()
@@ -33,7 +33,7 @@ def test_folder_waits_for_a_place_and_loses_nothing() -> None:
 
 
 def test_take_gives_one_frame_of_each_camera() -> None:
-    intake = Intake()
+    intake = FrameQueue()
     for camera in ("a", "b", "c"):
         intake.add_camera(camera, live=False)
     for camera in ("a", "a", "c"):
@@ -43,13 +43,13 @@ def test_take_gives_one_frame_of_each_camera() -> None:
 
 
 def test_take_after_the_timeout_is_empty() -> None:
-    intake = Intake()
+    intake = FrameQueue()
     intake.add_camera("line1", live=True)
     assert intake.take(0.01) == []
 
 
 def test_close_frees_a_waiting_producer_and_keeps_what_waits() -> None:
-    intake = Intake(depth=1)
+    intake = FrameQueue(depth=1)
     intake.add_camera("line1", live=False)
     intake.put(prepared(0))
     answers: list[bool] = []

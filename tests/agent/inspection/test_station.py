@@ -9,19 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.alarms.camera_alarm import CameraHealth
-from agent.alarms.defect_alarm import AlarmTracker
+from agent.alarms.camera_alarm import CameraAlarm
+from agent.alarms.defect_alarm import DefectAlarm
 from agent.core.errors import InspectdError
-from agent.core.records import Event, Kind, Phase
-from agent.inspection.calibration_plan import Identity, Plan
-from agent.inspection.frame_queue import Prepared
+from agent.core.records import AlarmEvent, AlarmKind, Phase
+from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan
+from agent.inspection.frame_queue import PreparedFrame
 from agent.inspection.frame_rate import RateMeter
 from agent.inspection.outcome import Outcome
 from agent.inspection.station import SETTLING_FRAMES, Station
 from calibration import Budget, CalibrationError, Rule, Store, glance
 from tests.support.frames import START, frame, picture, prepared
 
-PLAN = Plan(
+PLAN = CalibrationPlan(
     frames=100,
     max_frames=100,
     budget=Budget.parse("1 per 100 frames"),
@@ -30,13 +30,13 @@ PLAN = Plan(
     require_certificate=False,
     clear_after_seconds=0.2,
 )
-IDENTITY = Identity("line1", "a" * 64, "onnxruntime")
+IDENTITY = CalibrationKey("line1", "a" * 64, "onnxruntime")
 
 
-def make(directory: Path, plan: Plan = PLAN, identity: Identity = IDENTITY) -> Station:
+def make(directory: Path, plan: CalibrationPlan = PLAN, identity: CalibrationKey = IDENTITY) -> Station:
     ids = itertools.count(1)
-    tracker = AlarmTracker("line1", 0.2, lambda: f"id-{next(ids)}")
-    health = CameraHealth("line1", lambda: f"id-{next(ids)}")
+    tracker = DefectAlarm("line1", 0.2, lambda: f"id-{next(ids)}")
+    health = CameraAlarm("line1", lambda: f"id-{next(ids)}")
     return Station(identity, plan, Store(directory), tracker, health, now=lambda: START)
 
 
@@ -80,11 +80,11 @@ def test_a_camera_that_is_lost_before_its_threshold_raises_and_clears_one_alarm(
         feed(station, lost_after)
         raised = station.lose_camera("no cable", 2000.0)
         assert raised is not None
-        assert (raised.kind, raised.event, raised.reason) == (Kind.CAMERA, Event.RAISED, "lost: no cable")
+        assert (raised.kind, raised.event, raised.reason) == (AlarmKind.CAMERA, AlarmEvent.RAISED, "lost: no cable")
         assert raised.threshold is None
         assert station.lose_camera("no cable", 2001.0) is None
         (cleared,) = [outcome.alarm for outcome in feed(station, 15, first=lost_after + 40) if outcome.alarm]
-        assert (cleared.id, cleared.event) == (raised.id, Event.CLEARED)
+        assert (cleared.id, cleared.event) == (raised.id, AlarmEvent.CLEARED)
     feed(station, PLAN.frames, first=200)
     assert station.phase is Phase.ARMED
 
@@ -97,11 +97,11 @@ def test_a_camera_that_nobody_looks_through_may_be_lost(armed: Station) -> None:
 def test_a_hot_frame_raises_and_quiet_clears(armed: Station) -> None:
     raised = armed.judge(prepared(200), 1000.0, heat(50.0))
     assert raised.alarm is not None
-    assert raised.alarm.event is Event.RAISED
+    assert raised.alarm.event is AlarmEvent.RAISED
     assert raised.verdict is not None
     assert raised.verdict.heatmap.max() > 1.0
     later = [armed.judge(prepared(201 + i), 1.0, heat(0.0)) for i in range(5)]
-    assert [o.alarm.event for o in later if o.alarm] == [Event.CLEARED]
+    assert [o.alarm.event for o in later if o.alarm] == [AlarmEvent.CLEARED]
 
 
 def test_a_restart_is_armed_at_once(armed: Station, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_frozen_camera_is_refused_by_name_and_the_next_window_arms(tmp_path: P
     station = make(tmp_path)
     still = picture(0)
     for i in range(SETTLING_FRAMES + PLAN.frames):
-        station.judge(Prepared(frame(i, image=still), still, glance(still)), 1.0 + 1e-3 * (i % 7), heat(0.0))
+        station.judge(PreparedFrame(frame(i, image=still), still, glance(still)), 1.0 + 1e-3 * (i % 7), heat(0.0))
     assert station.phase is Phase.CALIBRATING
     assert station.reason is not None
     assert "camera frozen?" in station.reason
@@ -221,14 +221,14 @@ def test_a_pause_clears_what_stands_and_resuming_finds_it_anew(armed: Station) -
     raised = armed.judge(prepared(200), 1000.0, heat(50.0)).alarm
     assert raised is not None
     (cleared,) = armed.pause(10.0)
-    assert (cleared.id, cleared.kind, cleared.event) == (raised.id, Kind.DEFECT, Event.CLEARED)
+    assert (cleared.id, cleared.kind, cleared.event) == (raised.id, AlarmKind.DEFECT, AlarmEvent.CLEARED)
     assert (cleared.reason, cleared.score, cleared.frame) == ("paused", 1000.0, 200)
     assert armed.open_alarm is None
     assert armed.pause(11.0) == [], "said once"
     armed.resume()
     again = armed.judge(prepared(201), 1000.0, heat(50.0)).alarm
     assert again is not None
-    assert (again.event, again.id != raised.id) == (Event.RAISED, True)
+    assert (again.event, again.id != raised.id) == (AlarmEvent.RAISED, True)
 
 
 def test_a_pause_clears_the_alarm_about_a_camera_that_is_lost(armed: Station) -> None:
@@ -237,8 +237,8 @@ def test_a_pause_clears_the_alarm_about_a_camera_that_is_lost(armed: Station) ->
     (cleared,) = armed.pause(11.0)
     assert (cleared.id, cleared.kind, cleared.event, cleared.reason) == (
         raised.id,
-        Kind.CAMERA,
-        Event.CLEARED,
+        AlarmKind.CAMERA,
+        AlarmEvent.CLEARED,
         "paused",
     )
     assert armed.blindness is None
@@ -251,7 +251,7 @@ def test_a_pause_before_the_first_calibration_clears_only_what_the_camera_gave_c
     raised = station.lose_camera("no cable", 2.0)
     assert raised is not None
     (cleared,) = station.pause(3.0)
-    assert (cleared.id, cleared.event, cleared.threshold) == (raised.id, Event.CLEARED, None)
+    assert (cleared.id, cleared.event, cleared.threshold) == (raised.id, AlarmEvent.CLEARED, None)
 
 
 def test_a_paused_station_judges_nothing(armed: Station) -> None:

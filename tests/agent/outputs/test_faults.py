@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.core.records import Event
+from agent.core.records import AlarmEvent
 from agent.outputs.mqtt import publisher as publisher_module
 from agent.outputs.mqtt import session as session_module
 from agent.outputs.mqtt.publisher import Publisher
@@ -63,8 +63,8 @@ def raise_alarms(outbox: Outbox, count: int) -> None:
     """Alarms of two cameras in turn, raised and cleared, each second one with a picture."""
     for _ in range(count):
         number = outbox.counts().sequence
-        event = Event.CLEARED if number // 2 % 2 else Event.RAISED
-        pictures = {"heatmap": noise_png(24)} if event is Event.RAISED else None
+        event = AlarmEvent.CLEARED if number // 2 % 2 else AlarmEvent.RAISED
+        pictures = {"heatmap": noise_png(24)} if event is AlarmEvent.RAISED else None
         accept(outbox, f"a{number // 4 * 2 + number % 2}", f"cam{number % 2}", event, pictures)
 
 
@@ -172,7 +172,7 @@ def test_broker_that_takes_little_at_a_time_gets_every_alarm(
     with delivering(broker.url, tmp_path) as (outbox, publisher):
         for number in range(alarms):
             picture = {"frame": noise_png(120 if number % 2 else 12)} if number % 20 == 0 else None
-            accept(outbox, f"a{number}", f"cam{number % 2}", Event.RAISED, picture)
+            accept(outbox, f"a{number}", f"cam{number % 2}", AlarmEvent.RAISED, picture)
         assert publisher.wait_until_delivered(300)
         wait_until(lambda: len(set(sequences(subscriber.on("/alarm")))) == alarms)
         wait_until(lambda: len(subscriber.on("/frame")) + len(subscriber.on("/omitted")) >= alarms // 20)

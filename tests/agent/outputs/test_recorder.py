@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from agent.alarms.evidence import Evidence
-from agent.core.records import Kind
+from agent.core.records import AlarmKind
 from agent.messages.state import ModelPayload
 from agent.outputs.outbox import Entry, Outbox
-from agent.outputs.recorder import Acceptance, Context, Judged
+from agent.outputs.recorder import AlarmContext, AlarmJob, AlarmRecorder
 from tests.support.delivery import TOPICS, alarm_record
 
-CONTEXT = Context(rule=None, calibration=None, model=ModelPayload(name="m", sha256="0" * 64), engine="e")
+CONTEXT = AlarmContext(rule=None, calibration=None, model=ModelPayload(name="m", sha256="0" * 64), engine="e")
 
 
 class DiskOf(Outbox):
@@ -33,9 +33,9 @@ class DiskOf(Outbox):
         return super().accept_together(entries)
 
 
-def judged(number: int) -> Judged:
-    alarm = replace(alarm_record(f"a{number}", f"cam{number % 2}"), kind=Kind.CAMERA)
-    return Judged(alarm, None, CONTEXT)
+def judged(number: int) -> AlarmJob:
+    alarm = replace(alarm_record(f"a{number}", f"cam{number % 2}"), kind=AlarmKind.CAMERA)
+    return AlarmJob(alarm, None, CONTEXT)
 
 
 @pytest.mark.parametrize(("seconds", "drawing_seconds"), [(0.3, 0.01), (0.0, 0.2)])
@@ -43,7 +43,7 @@ def test_alarms_that_wait_share_a_commit_where_that_saves_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, drawing_seconds: float
 ) -> None:
     outbox = DiskOf(tmp_path / "outbox.sqlite", seconds)
-    acceptance = Acceptance("plant", TOPICS, outbox, Evidence(tmp_path / "evidence"))
+    acceptance = AlarmRecorder("plant", TOPICS, outbox, Evidence(tmp_path / "evidence"))
     look = acceptance._look
     monkeypatch.setattr(acceptance, "_look", lambda judged: time.sleep(drawing_seconds) or look(judged))
     for number in range(8):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent.service.restart_delay import Restarts
+from agent.service.restart_delay import RestartDelay
 
 
 def start(directory: Path | None, *, inspects: bool = False) -> float:
     """One life of the agent that ends badly; the delay before it."""
-    restarts = Restarts(directory)
+    restarts = RestartDelay(directory)
     delay = restarts.begin()
     if inspects:
         restarts.forget()

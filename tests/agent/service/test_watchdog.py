@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.service.restart_delay import Restarts
+from agent.service.restart_delay import RestartDelay
 from agent.service.sd_notify import Notifier
 from agent.service.service import Service
-from agent.service.watchdog import Supervision
+from agent.service.watchdog import Watchdog
 from agent.settings.load import load
 from engines.bundles.bundle import Bundle
 from tests.support.agent_settings import settings_text
@@ -91,7 +91,7 @@ def test_a_lost_camera_is_waited_for_and_said(
 def test_a_hung_engine_is_not_fed(tmp_path: Path, tiny_bundle: Bundle, manager: Manager) -> None:
     """The inspection thread stands still: the main thread goes on, and still nothing reaches the watchdog."""
     settings = load(configure(tmp_path, tiny_bundle, SIMULATOR))
-    supervision = Supervision.from_environment(environment(manager, tmp_path))
+    supervision = Watchdog.from_environment(environment(manager, tmp_path))
     service = Service(settings, supervision)
     held, released = threading.Event(), threading.Event()
     service.start()
@@ -140,7 +140,7 @@ def test_a_folder_at_its_end_was_ready(
 
 
 def test_reload_is_said_and_ends_with_ready(tmp_path: Path, manager: Manager) -> None:
-    supervision = Supervision.from_environment(environment(manager, tmp_path))
+    supervision = Watchdog.from_environment(environment(manager, tmp_path))
     with supervision.reloading():
         pass
     assert manager.hear() == [], "a start that is not over would be taken for one that is"
@@ -153,6 +153,6 @@ def test_reload_is_said_and_ends_with_ready(tmp_path: Path, manager: Manager) ->
 def test_a_failed_start_is_waited_for_longer_each_time(tmp_path: Path, manager: Manager) -> None:
     slept: list[float] = []
     for _ in range(4):
-        Supervision(Notifier(manager.address), Restarts(tmp_path), sleep=slept.append).wait_before_start()
+        Watchdog(Notifier(manager.address), RestartDelay(tmp_path), sleep=slept.append).wait_before_start()
     assert slept == [1.0, 2.0]
     assert "STATUS=waiting 2 s: the last starts failed, see the log" in manager.hear()

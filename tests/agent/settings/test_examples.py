@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from agent.core.records import Event
+from agent.commands.mqtt_requests import MqttRequests
+from agent.core.records import AlarmEvent
 from agent.messages.command import CommandResponse
 from agent.messages.state import ScorePayload, StatePayload
 from agent.outputs.mqtt.packets import Outgoing
@@ -81,7 +82,7 @@ def test_shell_example_prints_a_line_for_each_alarm(mosquitto: Callable[..., Mos
         wait_until(lambda: connected(broker, "quality-desk"))
         with delivering(broker.url, tmp_path) as (outbox, _):
             accept(outbox, "a1")
-            accept(outbox, "a1", event=Event.CLEARED)
+            accept(outbox, "a1", event=AlarmEvent.CLEARED)
             assert line_of(process) == "2026-03-01T12:00:00.250Z cam raised 3.5"
             assert line_of(process) == "2026-03-01T12:00:00.250Z cam cleared 3.5"
 
@@ -97,7 +98,7 @@ def test_paho_example_tells_of_each_alarm_once(mosquitto: Callable[..., Mosquitt
             accept(outbox, "a1")
             assert publisher.wait_until_delivered(10)
             repeated.publish(TOPICS.alarm("cam"), document("a1", 1).payload)
-            accept(outbox, "a1", event=Event.CLEARED)
+            accept(outbox, "a1", event=AlarmEvent.CLEARED)
             assert line_of(process) == "cam raised 3.5 []"
             assert line_of(process) == "cam cleared 3.5 []", "the repeated one is not told of"
 
@@ -114,7 +115,7 @@ def test_command_examples_bring_an_answer_and_a_picture(mosquitto: Callable[...,
             now = datetime.now(timezone.utc)
             return CommandResponse(command=name, site="plant", camera=camera, at=now, ok=True)
 
-        publisher.on_command(execute)
+        MqttRequests(publisher, TOPICS, execute)
         wait_until(lambda: connected(broker, "inspectd-plant"))
         status = run(at(broker, example("A command by hand", "sh")), tmp_path)
         assert json.loads(status)["command"] == "status"
@@ -137,7 +138,9 @@ def test_node_red_example_is_a_flow_that_lets_each_alarm_through_once() -> None:
     assert wired | {flow["in"]["broker"]} <= flow.keys()
     assert matches(flow["in"]["topic"], TOPICS.alarm("line1"))
     need("node")
-    messages = [json.loads(document("a1", 1, event=event).payload) for event in (*[Event.RAISED] * 2, Event.CLEARED)]
+    messages = [
+        json.loads(document("a1", 1, event=event).payload) for event in (*[AlarmEvent.RAISED] * 2, AlarmEvent.CLEARED)
+    ]
     harness = """
 const kept = {}, context = {get: (name) => kept[name], set: (name, value) => { kept[name] = value; }};
 const node = new Function('msg', 'context', FUNCTION);

@@ -29,7 +29,7 @@ def test_the_loop_stands_still_between_its_turns(engine: Engine, tmp_path: Path)
         assert len(loop._done) == judged
         assert loop.rate(0.1) > 0.0
         assert len(loop._done) >= judged + bench.WARM_UP_FRAMES + bench.LEAST_FRAMES
-        assert loop.durations.payload() is not None
+        assert loop.durations.percentiles() is not None
 
 
 def test_a_window_that_is_refused_again_and_again_ends_it(

@@ -13,21 +13,21 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.core.records import Event, Kind
+from agent.core.records import AlarmEvent, AlarmKind
 from agent.messages.alarm import AlarmPayload
-from agent.sources.simulator.schedule import Line
-from agent.tools.contact_sheet import Entry, write_contact_sheet
+from agent.sources.simulator.schedule import SimulatedLine
+from agent.tools.contact_sheet import ContactSheetEntry, write_contact_sheet
 from agent.tools.score_sheet import alarmed_parts, bad_parts, match
 
-LINE = Line("camera", seed=3, size=128, defect_rate=0.15, good_frames=40)
+LINE = SimulatedLine("camera", seed=3, size=128, defect_rate=0.15, good_frames=40)
 
 
-def alarm(frame: int, event: Event = Event.RAISED) -> AlarmPayload:
+def alarm(frame: int, event: AlarmEvent = AlarmEvent.RAISED) -> AlarmPayload:
     return AlarmPayload(
         id=f"id-{frame}",
         sequence=frame + 1,
         event=event,
-        kind=Kind.DEFECT,
+        kind=AlarmKind.DEFECT,
         site="demo",
         camera="line1",
         captured_at=datetime(2026, 3, 1, tzinfo=timezone.utc),
@@ -47,7 +47,7 @@ def first_bad_part() -> int:
 
 def test_an_alarm_about_the_camera_finds_no_bad_part() -> None:
     frame = first_bad_part() * LINE.frames_per_part
-    sick = alarm(frame).model_copy(update={"kind": Kind.CAMERA})
+    sick = alarm(frame).model_copy(update={"kind": AlarmKind.CAMERA})
     assert [each.kind is None for each in match(LINE, [alarm(frame), sick], rule_frames=3)] == [False, True]
 
 
@@ -75,7 +75,7 @@ def test_an_alarm_belongs_to_the_part_in_view_or_just_gone() -> None:
 
 
 def test_an_alarm_without_a_bad_part_is_false() -> None:
-    found = match(LINE, [alarm(10), alarm(12, Event.CLEARED)], rule_frames=3)
+    found = match(LINE, [alarm(10), alarm(12, AlarmEvent.CLEARED)], rule_frames=3)
     assert [entry.kind for entry in found] == [None]
     assert alarmed_parts(LINE, found, rule_frames=3) == set()
 
@@ -83,7 +83,9 @@ def test_an_alarm_without_a_bad_part_is_false() -> None:
 def test_contact_sheet_shows_what_arrived_and_gray_for_what_did_not(tmp_path: Path) -> None:
     picture = np.full((60, 60, 3), (0, 0, 255), np.uint8)
     assert cv2.imwrite(str(tmp_path / "overlay.jpg"), picture)
-    entries = [Entry(f"dent {i}", "score 2", tmp_path / "overlay.jpg", tmp_path / "missing.png") for i in range(4)]
+    entries = [
+        ContactSheetEntry(f"dent {i}", "score 2", tmp_path / "overlay.jpg", tmp_path / "missing.png") for i in range(4)
+    ]
     write_contact_sheet(tmp_path / "sheet.png", "four alarms", entries)
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     red = (sheet[:, :, 2] > 200) & (sheet[:, :, 0] < 60)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from agent.core.errors import Permanent
-from agent.core.records import Event, Kind
+from agent.core.records import AlarmEvent, AlarmKind
 from agent.messages.alarm import AlarmPayload
 from agent.messages.event import drift_event
 from agent.outputs.mqtt.topics import Topics
@@ -39,7 +39,7 @@ def test_watch_tells_of_alarms_once_and_saves_their_pictures(
     with delivering(broker.url, tmp_path) as (outbox, publisher):
         wait_until(lambda: any("online" in line for line in lines))
         accept(outbox, "a1", pictures={"heatmap": noise_png(16)})
-        accept(outbox, "a1", event=Event.CLEARED)
+        accept(outbox, "a1", event=AlarmEvent.CLEARED)
         assert publisher.wait_until_delivered(10)
         wait_until(lambda: (out / "cam/a1/heatmap.png").exists() and (out / "cam/a1/cleared.json").exists())
     wait_until(lambda: any("stopped" in line for line in lines))
@@ -74,8 +74,8 @@ def test_event_is_told_of_once_in_words() -> None:
 def test_an_alarm_about_the_camera_says_what_is_wrong_with_it() -> None:
     lines: list[str] = []
     watcher = Watcher(lines.append)
-    for event in Event:
-        alarm = replace(alarm_record("a1", event=event), kind=Kind.CAMERA, reason="black: no light, wanted 70 %")
+    for event in AlarmEvent:
+        alarm = replace(alarm_record("a1", event=event), kind=AlarmKind.CAMERA, reason="black: no light, wanted 70 %")
         payload = AlarmPayload.of(alarm, sequence=1, site="plant")
         watcher.take(TOPICS.alarm(alarm.camera), payload.to_bytes())
     assert "RAISED   camera: black: no light, wanted 70 %" in lines[0]

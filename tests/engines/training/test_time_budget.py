@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engines.training.time_budget import WARM_UP_STEPS, Budget, on_grid
+from engines.training.time_budget import WARM_UP_STEPS, TimeBudget, on_grid
 
 
 class Clock:
@@ -17,7 +17,7 @@ class Clock:
         return self.seconds
 
 
-def run(budget: Budget, clock: Clock, step_seconds) -> list[float]:
+def run(budget: TimeBudget, clock: Clock, step_seconds) -> list[float]:
     """Train with steps of these seconds, a number or a function of the step; returns the progress before each step."""
     seen = []
     while not budget.used_up:
@@ -29,7 +29,7 @@ def run(budget: Budget, clock: Clock, step_seconds) -> list[float]:
 
 def test_steps_are_counted_exactly() -> None:
     clock = Clock()
-    budget = Budget(clock, steps=50)
+    budget = TimeBudget(clock, steps=50)
     seen = run(budget, clock, 1.0)
     assert budget.step == 50
     assert seen[:WARM_UP_STEPS] == [0.0] * WARM_UP_STEPS
@@ -39,7 +39,7 @@ def test_steps_are_counted_exactly() -> None:
 @pytest.mark.parametrize("step_seconds", [0.01, 0.3, 2.0])
 def test_minutes_are_used_and_kept(step_seconds: float) -> None:
     clock = Clock()
-    budget = Budget(clock, seconds=300)
+    budget = TimeBudget(clock, seconds=300)
     seen = run(budget, clock, step_seconds)
     assert 0.94 * 300 <= clock.seconds - 100 <= 300 + step_seconds / 2
     assert seen == sorted(seen)
@@ -48,7 +48,7 @@ def test_minutes_are_used_and_kept(step_seconds: float) -> None:
 
 def test_minutes_with_a_slow_first_step_plan_by_the_others() -> None:
     clock = Clock()
-    budget = Budget(clock, seconds=300)
+    budget = TimeBudget(clock, seconds=300)
     run(budget, clock, lambda step: 20.0 if step == 0 else 0.5)
     assert 0.93 * 300 <= clock.seconds - 100 <= 300
 
@@ -56,7 +56,7 @@ def test_minutes_with_a_slow_first_step_plan_by_the_others() -> None:
 @pytest.mark.parametrize(("before", "after"), [(0.5, 1.5), (1.5, 0.5)])
 def test_minutes_are_kept_when_the_machine_changes_its_speed(before: float, after: float) -> None:
     clock = Clock()
-    budget = Budget(clock, seconds=300)
+    budget = TimeBudget(clock, seconds=300)
     seen = run(budget, clock, lambda step: before if clock.seconds < 220 else after)
     assert 0.85 * 300 <= clock.seconds - 100 <= 301
     assert seen[-1] > 0.85
@@ -65,9 +65,9 @@ def test_minutes_are_kept_when_the_machine_changes_its_speed(before: float, afte
 def test_minutes_plan_what_steps_repeat() -> None:
     """The promise to a technician: `--steps` with the manifest's number walks the same schedule."""
     clock = Clock()
-    timed = Budget(clock, seconds=300)
+    timed = TimeBudget(clock, seconds=300)
     seen = run(timed, clock, 0.7)
-    again = Budget(clock, steps=timed.step)
+    again = TimeBudget(clock, steps=timed.step)
     assert run(again, clock, 0.9) == seen
 
 
@@ -75,7 +75,7 @@ def test_minutes_plan_the_same_on_a_machine_that_is_a_hair_faster() -> None:
     steps = []
     for seconds in (0.700, 0.703):
         clock = Clock()
-        budget = Budget(clock, seconds=300)
+        budget = TimeBudget(clock, seconds=300)
         run(budget, clock, seconds)
         steps.append(budget.step)
     assert steps[0] == steps[1]
@@ -83,7 +83,7 @@ def test_minutes_plan_the_same_on_a_machine_that_is_a_hair_faster() -> None:
 
 def test_time_set_aside_is_not_trained_in() -> None:
     clock = Clock()
-    budget = Budget(clock, seconds=100)
+    budget = TimeBudget(clock, seconds=100)
     budget.set_aside(30)
     run(budget, clock, 1.0)
     assert clock.seconds - 100 <= 70.5
@@ -91,14 +91,14 @@ def test_time_set_aside_is_not_trained_in() -> None:
 
 def test_time_ends_a_training_that_asked_for_more_steps() -> None:
     clock = Clock()
-    budget = Budget(clock, steps=1000, seconds=10)
+    budget = TimeBudget(clock, steps=1000, seconds=10)
     run(budget, clock, 1.0)
     assert budget.step == 10
 
 
 def test_budget_without_a_limit_is_refused() -> None:
     with pytest.raises(ValueError, match="steps or seconds"):
-        Budget(Clock())
+        TimeBudget(Clock())
 
 
 def test_grid_never_goes_above() -> None:

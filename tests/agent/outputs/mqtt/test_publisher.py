@@ -13,9 +13,9 @@ import numpy as np
 import paho.mqtt.client as paho
 import pytest
 
-from agent.core.records import Event
+from agent.core.records import AlarmEvent, Phase
 from agent.messages.alarm import AlarmPayload, OmittedPayload
-from agent.messages.base import Phase, parse
+from agent.messages.base import parse
 from agent.messages.state import StatePayload
 from agent.messages.status import StatusPayload
 from agent.outputs.mqtt import publisher as publisher_module
@@ -42,7 +42,7 @@ def test_alarm_with_pictures_arrives_as_accepted(mosquitto: StartBroker, tmp_pat
         assert publisher.wait_until_delivered(10)
         report = publisher.report()
     alarm = parse(AlarmPayload, subscriber.on("/alarm")[0].payload)
-    assert (alarm.id, alarm.sequence, alarm.event) == ("a1", 1, Event.RAISED)
+    assert (alarm.id, alarm.sequence, alarm.event) == ("a1", 1, AlarmEvent.RAISED)
     for name, payload in pictures.items():
         (arrived,) = subscriber.on(f"/alarm/a1/{name}")
         assert arrived.payload == payload

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from agent.core.errors import Permanent
-from agent.core.records import Event
+from agent.core.records import AlarmEvent
 from agent.outputs.outbox import Entry, Message, Outbox
 from agent.outputs.outbox.image_files import (
     KEPT_SPARES,
@@ -21,8 +21,8 @@ from agent.outputs.outbox.image_files import (
     PAGE_BYTES,
     WORTH_A_THREAD,
     Damaged,
+    ImageFiles,
     Place,
-    Segments,
 )
 from tests.support.delivery import accept
 
@@ -30,13 +30,13 @@ QUOTA = 32 * MIN_SEGMENT_BYTES
 
 
 @pytest.fixture
-def segments(tmp_path: Path) -> Segments:
-    made = Segments(tmp_path / "pictures", max_bytes=QUOTA)
+def segments(tmp_path: Path) -> ImageFiles:
+    made = ImageFiles(tmp_path / "pictures", max_bytes=QUOTA)
     made.open({})
     return made
 
 
-def commit(segments: Segments, payloads: Iterable[bytes], removed: Iterable[Place] = ()) -> list[Place]:
+def commit(segments: ImageFiles, payloads: Iterable[bytes], removed: Iterable[Place] = ()) -> list[Place]:
     """Pictures of one durable transaction."""
     places = [segments.put(payload) for payload in payloads]
     segments.sync()
@@ -53,11 +53,11 @@ def named(*places: Place) -> dict[int, tuple[int, int]]:
     return found
 
 
-def file_of(segments: Segments, place: Place) -> Path:
+def file_of(segments: ImageFiles, place: Place) -> Path:
     return segments.directory / f"segment-{place.segment:06}"
 
 
-def test_pictures_read_back_also_after_a_restart(segments: Segments) -> None:
+def test_pictures_read_back_also_after_a_restart(segments: ImageFiles) -> None:
     payloads = [bytes([number]) * (number * 1000) for number in range(1, 30)]
     places = commit(segments, payloads[:10]) + commit(segments, payloads[10:])
     assert [segments.read(place) for place in places] == payloads
@@ -69,7 +69,7 @@ def test_pictures_read_back_also_after_a_restart(segments: Segments) -> None:
 @pytest.mark.parametrize("begun", [True, False])
 @pytest.mark.parametrize("size", [1000, WORTH_A_THREAD // 2 + 1, WORTH_A_THREAD])
 def test_pictures_that_were_written_meanwhile_read_back(
-    segments: Segments, size: int, begun: bool, monkeypatch: pytest.MonkeyPatch
+    segments: ImageFiles, size: int, begun: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Little of it waits for `sync`, much is written on a thread of its own; at last all of it is durable."""
     done: list[str] = []
@@ -88,7 +88,7 @@ def test_pictures_that_were_written_meanwhile_read_back(
     segments.close()
 
 
-def test_undone_write_on_the_other_thread_leaves_no_room_taken(segments: Segments) -> None:
+def test_undone_write_on_the_other_thread_leaves_no_room_taken(segments: ImageFiles) -> None:
     """It is waited for: the next write goes to the same place, and the file is not longer than it is known to be."""
     segments.put(bytes(3 * WORTH_A_THREAD))
     segments.begin_sync()
@@ -101,7 +101,7 @@ def test_undone_write_on_the_other_thread_leaves_no_room_taken(segments: Segment
 
 
 def test_write_on_the_other_thread_is_waited_for_before_its_file_is_set_aside(
-    segments: Segments, monkeypatch: pytest.MonkeyPatch
+    segments: ImageFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database turns out to be corrupt while pictures are written: none of them gets into another file."""
     pwritev = os.pwritev
@@ -121,20 +121,20 @@ def test_write_on_the_other_thread_is_waited_for_before_its_file_is_set_aside(
     segments.close()
 
 
-def test_write_begins_on_a_page_of_its_own(segments: Segments) -> None:
+def test_write_begins_on_a_page_of_its_own(segments: ImageFiles) -> None:
     """A page that is torn holds nothing that was promised before."""
     first, second = commit(segments, [b"a" * 10, b"b" * 10])
     (third,) = commit(segments, [b"c"])
     assert (first.offset, second.offset, third.offset) == (0, 10, PAGE_BYTES)
 
 
-def test_torn_write_at_the_end_is_named_by_none_and_gone_over(segments: Segments) -> None:
+def test_torn_write_at_the_end_is_named_by_none_and_gone_over(segments: ImageFiles) -> None:
     (kept,) = commit(segments, [b"kept" * 1000])
     segments.put(b"torn" * 1000)
     segments.sync()  # and the power goes before the commit
     with file_of(segments, kept).open("r+b") as file:
         file.truncate(PAGE_BYTES + 1234)
-    again = Segments(segments.directory, max_bytes=QUOTA)
+    again = ImageFiles(segments.directory, max_bytes=QUOTA)
     again.open(named(kept))
     (next_one,) = commit(again, [b"next" * 1000])
     assert next_one.segment == kept.segment
@@ -143,7 +143,7 @@ def test_torn_write_at_the_end_is_named_by_none_and_gone_over(segments: Segments
     assert again.read(next_one) == b"next" * 1000
 
 
-def test_undone_pictures_are_gone_over(segments: Segments) -> None:
+def test_undone_pictures_are_gone_over(segments: ImageFiles) -> None:
     before = segments.put(b"a" * 5000)
     segments.undo()
     (after,) = commit(segments, [b"b" * 6000])
@@ -151,7 +151,7 @@ def test_undone_pictures_are_gone_over(segments: Segments) -> None:
 
 
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "gone"])
-def test_damaged_picture_is_told_from_a_whole_one(segments: Segments, damage: str) -> None:
+def test_damaged_picture_is_told_from_a_whole_one(segments: ImageFiles, damage: str) -> None:
     (place,) = commit(segments, [b"picture" * 1000])
     spoil(file_of(segments, place), damage, place)
     with pytest.raises(Damaged):
@@ -168,7 +168,7 @@ def spoil(file: Path, damage: str, place: Place) -> None:
     file.write_bytes(bytes(content[:middle] if damage == "truncated" else content))
 
 
-def test_emptied_segment_is_written_again_only_once_the_deletion_is_durable(segments: Segments) -> None:
+def test_emptied_segment_is_written_again_only_once_the_deletion_is_durable(segments: ImageFiles) -> None:
     """A power cut may bring back a row whose deletion was not synced: its picture has to be there."""
     (place,) = commit(segments, [b"delivered"])
     segments.committed([], [place], durable=False)
@@ -184,7 +184,7 @@ def test_emptied_segment_is_written_again_only_once_the_deletion_is_durable(segm
     assert reused.segment == place.segment
 
 
-def test_spares_are_few_and_written_over(segments: Segments) -> None:
+def test_spares_are_few_and_written_over(segments: ImageFiles) -> None:
     waiting: list[Place] = []
     for number in range(200):
         waiting += commit(segments, [bytes([number]) * 30_000])
@@ -338,7 +338,7 @@ def test_database_of_the_version_before_is_delivered_and_goes_on(path: Path) -> 
         assert [(row.id, row.part, row.captured_monotonic) for row in outbox.next_alarms(5)] == [(40, "raised", None)]
         outbox.close()
     outbox = Outbox(path, max_bytes=QUOTA)
-    assert accept(outbox, "a8", event=Event.RAISED, pictures={"heatmap": b"new"}) == 8
+    assert accept(outbox, "a8", event=AlarmEvent.RAISED, pictures={"heatmap": b"new"}) == 8
     assert [row.payload for row in outbox.next_pictures(5)] == [b"new", b"PNG"]
     outbox.acknowledge([40, 41, 42])
     assert [row.alarm for row in outbox.next_alarms(5)] == ["a8"]

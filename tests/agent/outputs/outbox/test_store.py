@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from agent.core.errors import InspectdError, Permanent, Temporary
-from agent.core.records import Event
+from agent.core.records import AlarmEvent
 from agent.outputs.outbox import ROW_BYTES, SEQUENCE_JUMP, Entry, Message, Outbox
 from agent.outputs.outbox.image_files import KEPT_SPARES, WORTH_A_SYNC, WORTH_A_THREAD
 from tests.support.delivery import accept
@@ -31,7 +31,7 @@ def test_quota_drops_oldest_pictures_then_oldest_cleared_alarms(path: Path, capl
     outbox = Outbox(path, max_bytes=40_000)
     for number in range(10):
         accept(outbox, f"a{number}", pictures={"heatmap": bytes(3000)})
-        accept(outbox, f"a{number}", event=Event.CLEARED)
+        accept(outbox, f"a{number}", event=AlarmEvent.CLEARED)
     assert {row.alarm for row in outbox.next_pictures(100)} == {f"a{n}" for n in range(4, 10)} or outbox.next_pictures(
         1
     )
@@ -40,7 +40,7 @@ def test_quota_drops_oldest_pictures_then_oldest_cleared_alarms(path: Path, capl
     assert outbox.counts().dropped_alarms == 0
     for number in range(10, 40):
         accept(outbox, f"a{number}")
-        accept(outbox, f"a{number}", event=Event.CLEARED)
+        accept(outbox, f"a{number}", event=AlarmEvent.CLEARED)
     counts = outbox.counts()
     assert counts.waiting_bytes <= 40_000
     assert counts.dropped_pictures == 10
@@ -57,7 +57,7 @@ def test_standing_alarm_is_never_dropped(path: Path) -> None:
     accept(outbox, "standing")
     for number in range(50):
         accept(outbox, f"a{number}")
-        accept(outbox, f"a{number}", event=Event.CLEARED)
+        accept(outbox, f"a{number}", event=AlarmEvent.CLEARED)
     assert outbox.next_alarms(1)[0].alarm == "standing"
     outbox.close()
 
@@ -82,7 +82,7 @@ def test_a_day_offline_stays_within_the_disk(
     outbox = Outbox(path, max_bytes=max_bytes)
     for number in range(total // 2):
         accept(outbox, f"a{number}", pictures={"heatmap": bytes(2000)})
-        accept(outbox, f"a{number}", event=Event.CLEARED)
+        accept(outbox, f"a{number}", event=AlarmEvent.CLEARED)
         if number % 1000 == 0:
             assert outbox.bytes_on_disk() < 2 * max_bytes + 6 * 1024**2
     counts = outbox.counts()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from agent.core.errors import Permanent, Temporary
-from agent.sources.opencv.address import Wishes
+from agent.sources.opencv.address import CaptureSettings
 from agent.sources.opencv.camera import MAX_ABANDONED, CameraSource
 from tests.support.rtsp_camera import RtspCamera, missing
 
@@ -216,7 +216,7 @@ class HangingAddress:
     def check(self) -> None:
         """Always worth a try."""
 
-    def connect(self, wishes: Wishes) -> HangingHandle:
+    def connect(self, wishes: CaptureSettings) -> HangingHandle:
         self.handles.append(HangingHandle(self.frames, self.let_go))
         return self.handles[-1]
 

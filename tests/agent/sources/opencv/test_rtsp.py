@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.errors import Permanent
-from agent.sources.opencv.rtsp import Stream, diagnose, redacted
+from agent.sources.opencv.rtsp import RtspStream, diagnose, redacted
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_redacted_url_holds_no_password_whatever_it_is(user: str, word: str) -> 
 
 def test_stream_of_another_scheme_is_refused_without_its_password() -> None:
     with pytest.raises(Permanent, match=r"wanted one of rtsp://, rtsps://, http://, https://") as refused:
-        Stream("ftp://admin:geheim@camera/x").check()
+        RtspStream("ftp://admin:geheim@camera/x").check()
     assert "geheim" not in str(refused.value)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from agent.core.errors import Permanent
 from agent.sources.simulator.export import write_folder
-from agent.sources.simulator.schedule import Line
+from agent.sources.simulator.schedule import SimulatedLine
 from engines.images.preprocessing import list_images, read_image
 
 
@@ -30,7 +30,7 @@ def test_folder_holds_what_the_line_shows(tmp_path: Path, mode: str, dtype: type
     assert written == {name: len(list_images(tmp_path / name)) for name in written}
     assert written["train/good"] + written["test/good"] + written["test/defect"] == 40
     assert written["train/good"] == pytest.approx(4 * written["test/good"], abs=8)
-    line = Line(mode, seed=5, size=96, defect_rate=0.4, min_gap_parts=0, frames_per_part=1)
+    line = SimulatedLine(mode, seed=5, size=96, defect_rate=0.4, min_gap_parts=0, frames_per_part=1)
     for folder in ("train/good", "test/good", "test/defect"):
         for file in list_images(tmp_path / folder):
             image, truth = line.render(int(file.stem.split("-")[0]))
@@ -48,7 +48,7 @@ def test_masks_lie_beside_the_defects_under_the_same_names(tmp_path: Path) -> No
         pixels = cv2.imread(str(mask), cv2.IMREAD_UNCHANGED)
         assert pixels.shape == (96, 96)
         assert set(np.unique(pixels)) == {0, 255}
-        assert mask.stem.split("-")[1] in Line("camera", size=96).kinds
+        assert mask.stem.split("-")[1] in SimulatedLine("camera", size=96).kinds
 
 
 def test_all_good_parts_can_go_to_training(tmp_path: Path) -> None:

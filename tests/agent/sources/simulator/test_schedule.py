@@ -15,7 +15,7 @@ import pytest
 from agent.sources.simulator.casting import LEVELS_PER_PHOTON, OFFSET_LEVELS, Casting
 from agent.sources.simulator.plate import BLACK_LEVEL, ELECTRONS_PER_LEVEL, READ_NOISE_LEVELS, Plate
 from agent.sources.simulator.scene import Scene
-from agent.sources.simulator.schedule import Line
+from agent.sources.simulator.schedule import SimulatedLine
 
 MODES = {"camera": np.uint8, "xray": np.uint16}
 
@@ -31,9 +31,9 @@ KINDS = [(Plate, kind) for kind in Plate.kinds] + [(Casting, kind) for kind in C
 
 @pytest.mark.parametrize("mode", MODES)
 def test_render_depends_on_seed_mode_and_index_alone(mode: str) -> None:
-    first = Line(mode, seed=3, size=128, defect_rate=0.2)
+    first = SimulatedLine(mode, seed=3, size=128, defect_rate=0.2)
     frames = [first.render(index) for index in range(40)]
-    second = Line(mode, seed=3, size=128, defect_rate=0.2)
+    second = SimulatedLine(mode, seed=3, size=128, defect_rate=0.2)
     for index in (33, 2, 34, 17, 0):
         image, truth = second.render(index)
         assert np.array_equal(image, frames[index][0])
@@ -42,18 +42,20 @@ def test_render_depends_on_seed_mode_and_index_alone(mode: str) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_image_with_another_seed_differs(mode: str) -> None:
-    assert not np.array_equal(Line(mode, seed=0, size=128).image(5), Line(mode, seed=1, size=128).image(5))
+    assert not np.array_equal(
+        SimulatedLine(mode, seed=0, size=128).image(5), SimulatedLine(mode, seed=1, size=128).image(5)
+    )
 
 
 def test_truth_in_another_process_is_the_same() -> None:
     """The score sheet is worked out by who has never seen a frame."""
     program = (
-        "import json, dataclasses; from agent.sources.simulator.schedule import Line; "
-        "line = Line('xray', seed=8, size=128, defect_rate=0.2); "
+        "import json, dataclasses; from agent.sources.simulator.schedule import SimulatedLine; "
+        "line = SimulatedLine('xray', seed=8, size=128, defect_rate=0.2); "
         "print(json.dumps([dataclasses.asdict(line.truth(index)) for index in range(200)]))"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    line = Line("xray", seed=8, size=128, defect_rate=0.2)
+    line = SimulatedLine("xray", seed=8, size=128, defect_rate=0.2)
     rendered = [asdict(line.render(index)[1]) for index in range(200)]
     assert json.loads(run.stdout) == rendered
     assert any(truth["kind"] for truth in rendered)
@@ -62,7 +64,7 @@ def test_truth_in_another_process_is_the_same() -> None:
 @pytest.mark.parametrize(("mode", "dtype"), MODES.items())
 @pytest.mark.parametrize("size", [64, 200, 512])
 def test_image_has_the_promised_shape(mode: str, dtype: type, size: int) -> None:
-    image = Line(mode, size=size).image(0)
+    image = SimulatedLine(mode, size=size).image(0)
     assert image.shape == (size, size, 1)
     assert image.dtype == dtype
     assert image.flags.c_contiguous
@@ -70,7 +72,7 @@ def test_image_has_the_promised_shape(mode: str, dtype: type, size: int) -> None
 
 @pytest.mark.parametrize(("rate", "gap"), [(0.05, 2), (0.15, 2), (0.3, 0), (0.1, 4)])
 def test_defects_come_at_their_rate_and_keep_their_distance(rate: float, gap: int) -> None:
-    line = Line("camera", seed=1, size=64, defect_rate=rate, min_gap_parts=gap)
+    line = SimulatedLine("camera", seed=1, size=64, defect_rate=rate, min_gap_parts=gap)
     parts = 2500
     kinds = [line.part(index).kind for index in range(parts)]
     bad = np.flatnonzero([kind is not None for kind in kinds])
@@ -81,29 +83,29 @@ def test_defects_come_at_their_rate_and_keep_their_distance(rate: float, gap: in
 
 
 def test_first_frames_are_good_where_they_shall_be() -> None:
-    line = Line("camera", seed=4, size=64, defect_rate=0.2, good_frames=401, frames_per_part=4)
+    line = SimulatedLine("camera", seed=4, size=64, defect_rate=0.2, good_frames=401, frames_per_part=4)
     kinds = [line.part(index).kind for index in range(200)]
     assert not any(kinds[:101])
     assert any(kinds[101:])
-    later = Line("camera", seed=4, size=64, defect_rate=0.2)
+    later = SimulatedLine("camera", seed=4, size=64, defect_rate=0.2)
     assert [later.part(index).kind for index in range(101, 200)] == kinds[101:]
 
 
 def test_rate_that_leaves_no_room_for_good_parts_is_refused() -> None:
     with pytest.raises(ValueError, match=r"defect rate is 0\.3, wanted 0 to 0\.200 with 2 good parts between bad"):
-        Line("camera", size=64, defect_rate=0.3)
+        SimulatedLine("camera", size=64, defect_rate=0.3)
 
 
 @pytest.mark.parametrize("wrong", [{"mode": "sonar"}, {"size": 10}, {"frames_per_part": 0}, {"seed": -1}])
 def test_impossible_line_is_refused_in_one_line(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="simulator") as refused:
-        Line(**wrong)  # type: ignore[arg-type]
+        SimulatedLine(**wrong)  # type: ignore[arg-type]
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_truth_boxes_the_mask_and_stays_in_the_frame(mode: str) -> None:
-    line = Line(mode, seed=2, size=256, defect_rate=0.9, min_gap_parts=0, frames_per_part=2)
+    line = SimulatedLine(mode, seed=2, size=256, defect_rate=0.9, min_gap_parts=0, frames_per_part=2)
     shown = 0
     for index in range(0, 120, 3):
         truth, mask = line.truth(index), line.mask(index)[:, :, 0]
@@ -176,7 +178,7 @@ def test_xray_noise_is_poisson() -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_successive_frames_of_a_part_have_fresh_noise(mode: str) -> None:
-    line = Line(mode, seed=6, size=256)
+    line = SimulatedLine(mode, seed=6, size=256)
     frames = [line.image(index).astype(np.float64) for index in range(4)]
     corner = [frame[:24, :24].ravel() - frame[:24, :24].mean() for frame in frames]
     for first, second in pairwise(corner):
@@ -185,7 +187,7 @@ def test_successive_frames_of_a_part_have_fresh_noise(mode: str) -> None:
 
 def test_xray_keeps_sixteen_bits() -> None:
     """Thick walls and air lie far apart, nothing clips, and the low bits are used."""
-    image = Line("xray", seed=0).image(0)
+    image = SimulatedLine("xray", seed=0).image(0)
     assert image.min() > OFFSET_LEVELS
     assert image.max() < 65_535
     assert image.max() > 4.0 * image.min()

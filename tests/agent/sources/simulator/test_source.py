@@ -10,7 +10,7 @@ import pytest
 
 from agent.core.errors import Temporary
 from agent.sources.simulator.faults import Fault, FaultKind
-from agent.sources.simulator.schedule import Line
+from agent.sources.simulator.schedule import SimulatedLine
 from agent.sources.simulator.source import SimulatorSource
 from agent.sources.source import Captured, EndOfStream
 
@@ -30,7 +30,7 @@ class FakeTime:
 
 
 def source(mode: str = "camera", *, time: FakeTime, **options: object) -> SimulatorSource:
-    line = Line(mode, seed=1, size=128, defect_rate=0.0)
+    line = SimulatedLine(mode, seed=1, size=128, defect_rate=0.0)
     return SimulatorSource(line, clock=time.clock, sleep=time.sleep, **options)  # type: ignore[arg-type]
 
 
@@ -60,7 +60,7 @@ def test_reader_that_fell_behind_gets_no_burst() -> None:
 def test_line_goes_on_where_the_camera_is_opened_again() -> None:
     time = FakeTime()
     camera = source(time=time)
-    line = Line("camera", seed=1, size=128, defect_rate=0.0)
+    line = SimulatedLine("camera", seed=1, size=128, defect_rate=0.0)
     for index in range(6):
         with camera:
             assert np.array_equal(camera.read().image, line.image(index))
@@ -133,7 +133,7 @@ def test_frozen_camera_repeats_a_frame_bit_for_bit(mode: str) -> None:
 def test_lost_camera_neither_reads_nor_opens_until_it_is_back() -> None:
     time = FakeTime()
     camera = source(time=time, faults=[Fault(FaultKind.LOST, 2.0, start_frame=2)])
-    line = Line("camera", seed=1, size=128, defect_rate=0.0)
+    line = SimulatedLine("camera", seed=1, size=128, defect_rate=0.0)
     camera.open()
     camera.read()
     camera.read()
