@@ -17,7 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from agent.commands.socket_client import ask
+from agent.commands import ask
 from agent.core.errors import Temporary
 from agent.tools.bench import BenchResult, bench
 from benchmarks.machine import describe_machine

@@ -18,11 +18,12 @@ from calibration.report import report_html
 from calibration.rule import AlarmRule, Rule
 from calibration.score_log import ScoreLog
 from calibration.store import Store, Switch
-from calibration.threshold import Threshold, calibrate
+from calibration.threshold import LEAST_FRAMES, Threshold, calibrate
 from calibration.view import Glance, glance
 from calibration.window import Window
 
 __all__ = [
+    "LEAST_FRAMES",
     "AlarmRule",
     "Budget",
     "Calibration",

@@ -1,0 +1,8 @@
+"""Alarms: raised and cleared, and the images that prove them."""
+
+from agent.alarms.camera_alarm import CameraAlarm, Condition, Moment
+from agent.alarms.defect_alarm import ActiveAlarm, DefectAlarm
+from agent.alarms.evidence import Evidence, EvidenceImage
+from agent.alarms.heat_regions import regions
+
+__all__ = ["ActiveAlarm", "CameraAlarm", "Condition", "DefectAlarm", "Evidence", "EvidenceImage", "Moment", "regions"]

@@ -19,7 +19,7 @@ def calibration_list(
 ) -> None:
     """Every calibration, oldest first; the one in force has a star."""
     from agent.cli.text import calibration_lines
-    from agent.commands.socket_client import ask
+    from agent.commands import ask
 
     result = ask(door_path(socket, config), "calibration/list", camera)
     if json_document:
@@ -39,7 +39,7 @@ def calibration_show(
 ) -> None:
     """One calibration: threshold, promise, what it rests on."""
     from agent.cli.text import show_lines, write_report
-    from agent.commands.socket_client import ask
+    from agent.commands import ask
 
     result = ask(door_path(socket, config), "calibration/show", camera, of=of)
     if html is not None:
@@ -58,7 +58,7 @@ def calibration_rollback(
     config: MaybeConfig = None,
 ) -> None:
     """Put the calibration before this one, or the one of an id, in force again."""
-    from agent.commands.socket_client import ask
+    from agent.commands import ask
 
     result = ask(door_path(socket, config), "calibration/rollback", camera, to=to)
     say(f"in force: threshold {result['threshold']:.6g}, calibration {result['id']}")

@@ -31,7 +31,7 @@ def simulate(
     seed: Seed = 0,
 ) -> None:
     """Write pictures of the simulated line into a folder, to try training and evaluation on."""
-    from agent.sources.simulator.export import write_folder
+    from agent.sources.simulator import write_folder
 
     with progress_bar("simulate") as report:
         written = write_folder(

@@ -21,17 +21,16 @@ def run(
     overrides: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE over the settings file.")] = None,
 ) -> None:
     """Inspect, until SIGTERM or Ctrl-C."""
-    from agent.service.service import Service
-    from agent.service.watchdog import Watchdog
-    from agent.settings.load import load
+    from agent.service import Service, Watchdog
+    from agent.settings import load_settings
 
-    settings = load(config, overrides or ())
+    settings = load_settings(config, overrides or ())
     set_up_logging(settings.log.level)
     # systemd ends an agent that hangs with SIGABRT: the log then shows where every thread stood.
     faulthandler.enable()
     supervision = Watchdog.from_environment()
     supervision.wait_before_start()
-    Service(settings, supervision, read_again=lambda: load(config, overrides or ())).run()
+    Service(settings, supervision, read_again=lambda: load_settings(config, overrides or ())).run()
     _leave()
 
 
@@ -66,9 +65,9 @@ def watch(
     from agent.tools.watch import watch as watch_broker
 
     if config is not None:
-        from agent.settings.load import load
+        from agent.settings import load_settings
 
-        settings = load(config)
+        settings = load_settings(config)
         mqtt = settings.mqtt
         login = {name: getattr(mqtt, name) for name in ("username", "password_file", "ca_file")}
         certificate = {name: getattr(mqtt, name) for name in ("certificate_file", "key_file")}

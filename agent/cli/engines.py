@@ -10,7 +10,7 @@ import typer
 from agent.cli.console import progress_bar, say, say_json
 
 if TYPE_CHECKING:
-    from engines.bundles.bundle import Bundle
+    from engines.bundles import Bundle
 
 engine_app = typer.Typer(help="The engines that run a model.", no_args_is_help=True)
 
@@ -74,13 +74,12 @@ def compare(
 
 def _of_agent(path: Path, config: Path | None) -> tuple[Bundle, Path, tuple[float, ...]]:
     """The bundle, with the state directory and the thresholds in force of the agent with these settings."""
-    from agent.inspection.thresholds import thresholds_in_force
-    from agent.settings.load import load
-    from agent.settings.paths import default_state_directory
-    from engines.bundles.bundle import read_bundle
+    from agent.inspection import thresholds_in_force
+    from agent.settings import default_state_directory, load_settings
+    from engines.bundles import read_bundle
 
     bundle = read_bundle(path)
     if config is None:
         return bundle, default_state_directory(), ()
-    settings = load(config)
+    settings = load_settings(config)
     return bundle, settings.state_directory, thresholds_in_force(settings, bundle.sha256)

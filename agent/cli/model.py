@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -66,7 +67,7 @@ def bundle_lean(
     out: Annotated[Path, typer.Argument(help="The copy to write.")],
 ) -> None:
     """Copy what a device needs of a bundle: without the weights for PyTorch and the training report."""
-    from engines.bundles.bundle import read_bundle, write_lean_copy
+    from engines.bundles import read_bundle, write_lean_copy
 
     lean = write_lean_copy(read_bundle(bundle), out)
     say(f"{out}: {sum(file.stat().st_size for file in lean.path.iterdir()) / 1e6:.1f} MB")
@@ -125,11 +126,11 @@ def evaluate(
 ) -> None:
     """How well a bundle tells bad parts from good ones it has never seen."""
     from agent.cli.text import evaluation_lines
-    from agent.settings.paths import default_state_directory
+    from agent.settings import default_state_directory
     from agent.tools.part_threshold import part_calibrator
-    from engines.bundles.bundle import read_bundle
+    from engines.bundles import read_bundle
     from engines.evaluation.evaluate import evaluate as evaluate_engine
-    from engines.runtime.opening import open_engine
+    from engines.runtime import open_engine
 
     folder = out or bundle.with_name(f"{bundle.stem}-evaluation")
     kept, calibrator = default_state_directory(), part_calibrator(false_alarms)
@@ -223,8 +224,6 @@ def _size(text: str) -> int | tuple[int, int] | None:
 
 
 def _need_training() -> None:
-    try:
-        import lightning_fabric  # noqa: F401
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise Permanent(f"training needs {error.name}: pip install 'inspectd[train]'") from None
+    for package in ("lightning_fabric", "torch"):
+        if find_spec(package) is None:
+            raise Permanent(f"training needs {package}: pip install 'inspectd[train]'")

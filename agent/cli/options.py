@@ -17,11 +17,10 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives th
 
 def door_path(socket: Path | None, config: Path | None) -> Path:
     """Where the agent's door is: as told, as in its settings, or where it is by default."""
-    from agent.settings.load import load
-    from agent.settings.paths import default_state_directory
+    from agent.settings import default_state_directory, load_settings
 
     if socket is not None:
         return socket
     if config is not None:
-        return load(config).socket_path
+        return load_settings(config).socket_path
     return default_state_directory() / "control.sock"

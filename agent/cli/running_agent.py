@@ -20,7 +20,7 @@ def status(
 ) -> None:
     """How a running agent and its cameras are."""
     from agent.cli.text import status_lines
-    from agent.commands.socket_client import ask
+    from agent.commands import ask
 
     result = ask(door_path(socket, config), "status", camera)
     if json_document:
@@ -39,7 +39,7 @@ def snapshot(
 ) -> None:
     """What a camera sees now: frame, heatmap and both in one, with score and threshold."""
     from agent.cli.text import save_pictures, snapshot_lines
-    from agent.commands.socket_client import ask
+    from agent.commands import ask
 
     result = ask(door_path(socket, config), "snapshot", camera, inline=True)
     files = {path.stem.rpartition("-")[2]: str(path) for path in save_pictures(result, out)}
@@ -52,8 +52,7 @@ def snapshot(
 
 def reload(socket: Socket = None, config: MaybeConfig = None, json_document: Json = False) -> None:
     """Have a running agent read its settings again; says which count now, and which need a restart."""
-    from agent.commands.reload import reload_lines
-    from agent.commands.socket_client import ask
+    from agent.commands import ask, reload_lines
 
     result = ask(door_path(socket, config), "reload")
     if json_document:
@@ -74,12 +73,12 @@ def recalibrate(
     config: MaybeConfig = None,
 ) -> None:
     """Find the threshold again from the frames to come; inspection goes on meanwhile."""
-    from agent.commands.follow import follow
+    from agent.commands import follow_recalibration
 
     path = door_path(socket, config)
     request: dict[str, Any] = {"frames": frames, "false_alarms": false_alarms}
     with progress_bar("recalibrate") as report:
-        result = follow(path, camera, cancel=cancel, request=request, progress=report)
+        result = follow_recalibration(path, camera, cancel=cancel, request=request, progress=report)
     if result is None:
         say("cancelled; the threshold is as it was")
         return
@@ -88,7 +87,7 @@ def recalibrate(
     if dry_run or not (yes or not sys.stdin.isatty() or typer.confirm("Use it?", default=True)):
         say(f"not used; `inspectd calibration rollback --to {result['calibration']}` would put it in force")
         return
-    from agent.commands.socket_client import ask
+    from agent.commands import ask
 
     ask(path, "calibration/rollback", camera, to=result["calibration"])
     say(f"in force: threshold {result['threshold']:.6g}, calibration {result['calibration']}")

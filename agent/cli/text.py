@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.commands.reload import _because
+from agent.commands import because
 from agent.core.errors import Permanent
-from agent.messages.event import drift_sentence
-from calibration.threshold import LEAST_FRAMES
+from agent.messages import drift_sentence
+from calibration import LEAST_FRAMES
 
 if TYPE_CHECKING:
     from engines.evaluation.records import Evaluation
@@ -25,13 +25,13 @@ def status_lines(result: dict[str, Any]) -> Iterator[str]:
         yield f"  capture to PUBACK: {_percentiles(delivery['latency_ms'])}"
     yield from (f"  problem: {problem}" for problem in delivery["problems"])
     for name, state in result["cameras"].items():
-        yield f"{name}: {state['phase']}{_because(state['reason'])}"
+        yield f"{name}: {state['phase']}{because(state['reason'])}"
         yield from (f"  {line}" for line in _camera_lines(state))
 
 
 def _camera_lines(state: dict[str, Any]) -> Iterator[str]:
     rate = f"{state['frames_per_second']:.1f} frames/s"
-    model = f"model {state['model']['name']} on {state['engine']}{_because(state.get('engine_reason'))}"
+    model = f"model {state['model']['name']} on {state['engine']}{because(state.get('engine_reason'))}"
     yield f"{state['frames']} frames at {rate}, {state['dropped']} dropped, {model}"
     if state["latency_ms"]:
         yield f"capture to verdict: {_percentiles(state['latency_ms'])}"
@@ -55,7 +55,7 @@ def snapshot_lines(result: dict[str, Any]) -> Iterator[str]:
     else:
         side = "above" if result["score"] > result["threshold"] else "below"
         limit = f"{side} the threshold {result['threshold']:.6g}"
-    yield f"{result['camera']}: score {result['score']:.6g}, {limit}; {result['phase']}{_because(result['reason'])}"
+    yield f"{result['camera']}: score {result['score']:.6g}, {limit}; {result['phase']}{because(result['reason'])}"
     name = f" ({result['origin']})" if result["origin"] else ""
     yield f"frame {result['frame']}{name}, captured {result['captured_at']}, {result['age_seconds']:.1f} s ago"
     if result["heat"] == "reference":
@@ -120,8 +120,7 @@ def evaluation_lines(result: Evaluation) -> Iterator[str]:
 
 def write_report(record: Path, html: Path) -> None:
     """Write the self-contained HTML report of a calibration's file. Raises Permanent where it cannot be read."""
-    from calibration import Calibration
-    from calibration.report import report_html
+    from calibration import Calibration, report_html
 
     try:
         text = record.read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from agent.core.errors import InspectdError, Permanent
-from agent.messages.command import CommandRequest, CommandResponse, parse_request
+from agent.messages import CommandRequest, CommandResponse, parse_request
 from calibration import CalibrationError
 from engines.errors import EngineError
 

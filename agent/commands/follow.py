@@ -14,7 +14,7 @@ from agent.core.progress import Progress
 LOOK_SECONDS = 0.2
 
 
-def follow(
+def follow_recalibration(
     socket: Path,
     camera: str | None,
     *,

@@ -8,19 +8,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from agent.commands.agent import RunningAgent
 from agent.commands.control import Call, Handler
 from agent.commands.reload import reload_lines
 from agent.commands.snapshot import draw_seen, inlined, published, take_snapshot
 from agent.core.errors import Permanent, Temporary
-from agent.messages.base import utc_text
-from agent.monitoring.camera_state import phase_of
+from agent.inspection import CameraLine
+from agent.messages import utc_text
+from agent.monitoring import phase_of
 from calibration import Budget, Calibration
-
-if TYPE_CHECKING:
-    from agent.inspection.camera_line import CameraLine
-    from agent.service.service import Service
 
 T = TypeVar("T")
 
@@ -30,8 +28,8 @@ log = logging.getLogger(__name__)
 class CommandHandlers:
     """Carries commands out: on the inspection thread of the camera that they are about, so that nothing is locked."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, agent: RunningAgent) -> None:
+        self._agent = agent
 
     def handlers(self) -> Mapping[str, Handler]:
         """By the name of the command."""
@@ -49,15 +47,15 @@ class CommandHandlers:
 
     def status(self, call: Call) -> dict[str, Any]:
         """The agent and its cameras (or the one that was asked for), delivery and its latency."""
-        states = self._service.states()
+        states = self._agent.states()
         if call.camera is not None:
             states = {call.camera: states[self._line(call).name]}
-        publisher = self._service.publisher
+        publisher = self._agent.publisher
         return {
-            "site": self._service.settings.site,
-            "broker": self._service.settings.mqtt.url,
+            "site": self._agent.settings.site,
+            "broker": self._agent.settings.mqtt.url,
             "cameras": {name: state.model_dump(mode="json", by_alias=True) for name, state in states.items()},
-            "recalibrations": {line.name: line.preview for line in self._service.lines.values() if line.preview},
+            "recalibrations": {line.name: line.preview for line in self._agent.lines.values() if line.preview},
             "delivery": publisher.report().model_dump(mode="json"),
         }
 
@@ -95,7 +93,7 @@ class CommandHandlers:
     def pause(self, call: Call) -> dict[str, Any]:
         """Look away."""
         line = self._line(call)
-        self._on_line(line, lambda: self._service.pause(line))
+        self._on_line(line, lambda: self._agent.pause(line))
         return {"phase": line.station.phase.value}
 
     def resume(self, call: Call) -> dict[str, Any]:
@@ -106,7 +104,7 @@ class CommandHandlers:
 
     def snapshot(self, call: Call) -> dict[str, Any]:
         """The latest frame with its score and heatmap."""
-        line, service = self._line(call), self._service
+        line, agent = self._line(call), self._agent
         seen, camera = line.station.seen, line.capture.status
         phase, reason = phase_of(line.station, camera), camera.reason or line.station.reason
         if seen is None:
@@ -114,17 +112,17 @@ class CommandHandlers:
         if not math.isfinite(seen.score):
             raise Permanent(f"camera {line.name}: the model gave the latest frame the score {seen.score}, no number")
         result = take_snapshot(line.name, seen, phase=phase, reason=reason, now_monotonic=time.monotonic())
-        pictures = draw_seen(seen, service.evidence, lambda: float(line.bundle.reference().heatmap.max()))
+        pictures = draw_seen(seen, agent.evidence, lambda: float(line.bundle.reference().heatmap.max()))
         if call.request.inline:
             return result.model_copy(update={"pictures": inlined(pictures)}).model_dump(mode="json")
-        publisher, topic_of = service.publisher, partial(service.topics.snapshot, line.name)
+        publisher, topic_of = agent.publisher, partial(agent.topics.snapshot, line.name)
         sent, left_out = published(pictures, topic_of, publisher.notify, publisher.max_packet_bytes)
         return result.model_copy(update={"pictures": sent, "left_out": left_out}).model_dump(mode="json")
 
     def reload(self, call: Call) -> dict[str, Any]:
         """Take over what the settings file has new."""
         try:
-            result = self._service.reload().result()
+            result = self._agent.reload().result()
         except Permanent as error:
             raise Permanent("; ".join(str(error).splitlines())) from None
         document = result.model_dump(mode="json")
@@ -132,8 +130,8 @@ class CommandHandlers:
         return document
 
     def _line(self, call: Call) -> CameraLine:
-        lines = self._service.lines
-        if call.camera in lines:
+        lines = self._agent.lines
+        if call.camera is not None and call.camera in lines:
             return lines[call.camera]
         if call.camera is None and len(lines) == 1:
             return next(iter(lines.values()))

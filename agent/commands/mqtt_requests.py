@@ -14,9 +14,8 @@ from collections.abc import Callable, Collection
 from datetime import datetime, timezone
 from typing import Protocol
 
-from agent.messages.command import MAX_COMMAND_BYTES, CommandResponse
-from agent.outputs.mqtt.subscriptions import CommandMessage, MessageHandler
-from agent.outputs.mqtt.topics import CommandTopic, Topics
+from agent.messages import MAX_COMMAND_BYTES, CommandResponse
+from agent.outputs.mqtt import CommandMessage, CommandTopic, MessageHandler, Topics
 
 log = logging.getLogger(__name__)
 

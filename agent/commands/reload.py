@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from agent.messages.command import ReloadResult
-from agent.settings.settings import Settings
+from agent.messages import ReloadResult
+from agent.settings import Settings
 
 
 class Effect(Enum):
@@ -112,5 +112,5 @@ def reload_lines(result: dict[str, Any]) -> Iterator[str]:
     yield from found or ["nothing has changed"]
 
 
-def _because(reason: str | None) -> str:
+def because(reason: str | None) -> str:
     return f" ({reason})" if reason else ""

@@ -13,13 +13,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.alarms.evidence import Evidence, EvidenceImage
-from agent.alarms.heat_regions import regions
+from agent.alarms import Evidence, EvidenceImage, regions
 from agent.core.image_bytes import shrink
 from agent.core.records import Phase
-from agent.inspection.outcome import LastFrame
-from agent.messages.command import SnapshotPicture, SnapshotResult
-from agent.outputs.mqtt.packets import Outgoing
+from agent.inspection import LastFrame
+from agent.messages import SnapshotPicture, SnapshotResult
+from agent.outputs.mqtt import Outgoing
 
 
 def take_snapshot(

@@ -12,7 +12,7 @@ from agent.commands.control import Control
 from agent.commands.socket_client import ask
 from agent.core.errors import Permanent, Temporary
 from agent.core.unix_socket import MAX_SOCKET_PATH_BYTES
-from agent.messages.command import MAX_COMMAND_BYTES
+from agent.messages import MAX_COMMAND_BYTES
 
 # A command and what the line around it takes.
 MAX_LINE_BYTES = 2 * MAX_COMMAND_BYTES

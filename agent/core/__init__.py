@@ -1,0 +1,1 @@
+"""The ground floor: records, errors, clocks. Import its modules: some load OpenCV; `inspectd --help` does without."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from agent.core.errors import InspectdError
 from agent.doctor import broker, camera, credentials, disk, gpu, machine, model, rights, unit
 from agent.doctor.finding import CheckResult, Level, ok, problem
-from agent.settings.load import load
+from agent.settings import load_settings
 
 # Where the Debian package has it.
 EXAMPLE = Path("/usr/share/doc/inspectd/inspectd.example.toml")
@@ -19,7 +19,7 @@ SIGNS = {Level.OK: "ok     ", Level.WARNING: "warning", Level.PROBLEM: "problem"
 def examine(config: Path) -> Iterator[CheckResult]:
     """Every check, one after the other; findings come as they are made."""
     try:
-        settings = load(config)
+        settings = load_settings(config)
     except InspectdError as error:
         yield from (problem("settings", line, _mend(config)) for line in str(error).splitlines())
         return

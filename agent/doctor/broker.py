@@ -11,12 +11,20 @@ from typing import TypeVar
 from agent.core.errors import InspectdError, Temporary
 from agent.doctor.credentials import as_the_service_sees, install_password
 from agent.doctor.finding import CheckResult, ok, problem, warning
-from agent.outputs.mqtt.broker import Broker
-from agent.outputs.mqtt.connection import Connection, ConnectionLost, Protocol, UnsupportedVersion
-from agent.outputs.mqtt.packets import Acknowledged, Connected, Outgoing, Subscribed
+from agent.outputs.mqtt import (
+    Acknowledged,
+    Broker,
+    Connected,
+    Connection,
+    ConnectionLost,
+    Outgoing,
+    Protocol,
+    Subscribed,
+    Topics,
+    UnsupportedVersion,
+)
 from agent.outputs.mqtt.settings import broker_of
-from agent.outputs.mqtt.topics import Topics
-from agent.settings.settings import Settings
+from agent.settings import Settings
 
 EventT = TypeVar("EventT", Connected, Acknowledged, Subscribed)
 

@@ -10,16 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from agent.commands.socket_client import ask
+from agent.commands import ask
 from agent.core.errors import InspectdError
 from agent.core.records import Image
 from agent.doctor.finding import CheckResult, ok, problem, warning
-from agent.inspection.preparation import Preparation
-from agent.settings.settings import CameraSettings, Settings
-from agent.sources.factory import build_source
+from agent.inspection import Preparation
+from agent.settings import CameraSettings, Settings
+from agent.sources import EndOfStream, FrameSource, build_source
 from agent.sources.settings import CameraSourceSettings
-from agent.sources.source import EndOfStream, FrameSource
-from engines.bundles.bundle import read_bundle
+from engines.bundles import read_bundle
 from engines.errors import EngineError
 
 # How long frames are counted, and how many are enough.

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from agent.doctor.finding import CheckResult, ok, problem, warning
-from agent.outputs.mqtt.broker import CREDENTIAL_NAME, KEY_CREDENTIAL_NAME
+from agent.outputs.mqtt import CREDENTIAL_NAME, KEY_CREDENTIAL_NAME
 from agent.outputs.mqtt.settings import MqttSettings
-from agent.settings.paths import SERVICE_SETTINGS
-from agent.settings.settings import Settings
+from agent.settings import SERVICE_SETTINGS, Settings
 
 # Where the unit takes credentials from, and where drop-ins/credentials.conf does.
 CREDENTIAL_STORE = Path("/etc/credstore")

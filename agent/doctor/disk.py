@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.doctor.finding import CheckResult, ok, problem, warning
-from agent.settings.settings import Settings
+from agent.settings import Settings
 
 # File systems that forget everything when the power goes.
 FLEETING = frozenset({"tmpfs", "ramfs", "overlay"})

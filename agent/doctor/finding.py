@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
-from agent.settings.settings import Settings
+from agent.settings import Settings
 
 
 class Level(str, Enum):

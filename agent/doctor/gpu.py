@@ -17,8 +17,7 @@ from pwd import getpwnam
 
 from agent.doctor.finding import CheckResult, ok, warning
 from agent.doctor.rights import Rights, add_to_unit, install_drop_in, rights_of, shown
-from agent.settings.paths import SERVICE_SETTINGS
-from agent.settings.settings import Settings
+from agent.settings import SERVICE_SETTINGS, Settings
 
 # Of a Jetson; its memory allocator, nvmap, is in no other machine. From JetPack 7 on the others are named as in a PC.
 JETSON = ("nvmap", "nvhost-*", "nvgpu/*/*", "dri/renderD*")

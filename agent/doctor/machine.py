@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 
 from agent.doctor.finding import CheckResult, ok, problem, warning
-from agent.settings.settings import Settings
+from agent.settings import Settings
 
 SUPPORTED_PYTHON = ((3, 10), (3, 13))
 

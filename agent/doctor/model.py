@@ -7,13 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.doctor.finding import CheckResult, ok, problem, warning
-from agent.inspection.thresholds import thresholds_in_force
-from agent.settings.settings import CameraSettings, Settings
-from engines.bundles.bundle import Bundle, read_bundle
-from engines.bundles.signing import load_trusted_keys
+from agent.inspection import thresholds_in_force
+from agent.settings import CameraSettings, Settings
+from engines.bundles import Bundle, load_trusted_keys, read_bundle
 from engines.errors import EngineError, SigningError
-from engines.runtime.engine import Engine
-from engines.runtime.opening import open_engine
+from engines.runtime import Engine, open_engine
 
 # Frames scored to time an engine, after the reference frames have warmed it up.
 TIMED_FRAMES = 5

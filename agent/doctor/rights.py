@@ -17,8 +17,7 @@ from urllib.parse import urlsplit
 
 from agent.doctor.finding import CheckResult, ok, problem
 from agent.doctor.machine import output
-from agent.settings.paths import SERVICE_SETTINGS
-from agent.settings.settings import Settings
+from agent.settings import SERVICE_SETTINGS, Settings
 from agent.sources.settings import CameraSourceSettings
 
 DROP_INS = Path("/usr/share/doc/inspectd/drop-ins")

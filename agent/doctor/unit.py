@@ -10,10 +10,8 @@ from pathlib import Path
 from agent.core.errors import InspectdError
 from agent.doctor.finding import CheckResult, ok, problem, warning
 from agent.doctor.machine import output
-from agent.service.single_instance import place_of
-from agent.settings.load import load
-from agent.settings.paths import SERVICE_SETTINGS
-from agent.settings.settings import Settings
+from agent.service import place_of
+from agent.settings import SERVICE_SETTINGS, Settings, load_settings
 
 # The unit has ProtectHome=yes and PrivateTmp=yes: whatever lies there is not there for the service.
 HIDDEN = tuple(Path(path) for path in ("/home", "/root", "/run/user", "/tmp", "/var/tmp"))
@@ -81,7 +79,7 @@ def check_neighbours(settings: Settings, config: Path) -> Iterator[CheckResult]:
         if other != config:
             # A neighbour whose settings are broken has a doctor of its own.
             with suppress(InspectdError):
-                yield from _in_the_way(settings, config, load(other), other)
+                yield from _in_the_way(settings, config, load_settings(other), other)
 
 
 def _in_the_way(settings: Settings, config: Path, neighbour: Settings, other: Path) -> Iterator[CheckResult]:

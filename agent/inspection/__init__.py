@@ -1,0 +1,35 @@
+"""From a source's frames to verdicts: capture, engine, station."""
+
+from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan, plan_of
+from agent.inspection.camera_line import CameraLine, Counters
+from agent.inspection.capture import CameraState, CameraStatus, Capture
+from agent.inspection.frame_queue import FrameQueue
+from agent.inspection.inspector import Inspector
+from agent.inspection.outcome import Candidate, LastFrame, Outcome
+from agent.inspection.preparation import Preparation
+from agent.inspection.preview import preview_calibration
+from agent.inspection.station import Station
+from agent.inspection.thread import InspectionThread
+from agent.inspection.thresholds import calibrations_of, thresholds_in_force
+
+__all__ = [
+    "CalibrationKey",
+    "CalibrationPlan",
+    "CameraLine",
+    "CameraState",
+    "CameraStatus",
+    "Candidate",
+    "Capture",
+    "Counters",
+    "FrameQueue",
+    "InspectionThread",
+    "Inspector",
+    "LastFrame",
+    "Outcome",
+    "Preparation",
+    "Station",
+    "calibrations_of",
+    "plan_of",
+    "preview_calibration",
+    "thresholds_in_force",
+]

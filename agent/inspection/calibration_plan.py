@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.settings.settings import CameraSettings
+from agent.settings import CameraSettings
 from calibration import Budget, Rule
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.alarms.camera_alarm import CameraAlarm, Condition, Moment
+from agent.alarms import CameraAlarm, Condition, Moment
 from agent.core.records import Alarm, Frame
 from agent.inspection.frame_queue import PreparedFrame
 from calibration import Calibration, CameraMonitor

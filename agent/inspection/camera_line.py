@@ -10,11 +10,11 @@ from agent.inspection.capture import Capture
 from agent.inspection.frame_queue import FrameQueue
 from agent.inspection.station import Station
 from agent.inspection.thread import InspectionThread
-from agent.messages.state import ModelPayload
-from agent.settings.settings import CameraSettings
+from agent.messages import ModelPayload
+from agent.settings import CameraSettings
 from calibration import ScoreLog
-from engines.bundles.bundle import Bundle
-from engines.runtime.engine import Engine
+from engines.bundles import Bundle
+from engines.runtime import Engine
 
 
 @dataclass(slots=True)

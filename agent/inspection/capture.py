@@ -12,7 +12,7 @@ from agent.core.backoff import Backoff
 from agent.core.errors import Permanent, Temporary
 from agent.core.records import Frame, Image
 from agent.inspection.frame_queue import FrameQueue, PreparedFrame
-from agent.sources.source import Captured, EndOfStream, FrameSource
+from agent.sources import Captured, EndOfStream, FrameSource
 from calibration import glance
 
 log = logging.getLogger(__name__)

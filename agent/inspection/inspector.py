@@ -10,7 +10,7 @@ import numpy as np
 from agent.inspection.frame_queue import PreparedFrame
 from agent.inspection.outcome import Outcome
 from agent.inspection.station import Station
-from engines.runtime.engine import Engine
+from engines.runtime import Engine
 
 OnTiming = Callable[[str, str, float], None]
 """Takes camera, stage and how long it took, seconds."""

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from agent.core.crop import Crop
 from agent.core.errors import Permanent
 from agent.core.records import Image
-from engines.bundles.bundle import Geometry
+from engines.bundles import Geometry
 from engines.errors import ImageError
-from engines.images.preprocessing import fit as fit_on_cpu
+from engines.images import fit as fit_on_cpu
 
 
 class Preparation:

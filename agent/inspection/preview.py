@@ -12,7 +12,9 @@ from calibration import Calibration, ScoreLog
 HOURS = 24.0
 
 
-def preview(score_log: Path, current: Calibration | None, candidate: Candidate, now: float) -> dict[str, Any]:
+def preview_calibration(
+    score_log: Path, current: Calibration | None, candidate: Candidate, now: float
+) -> dict[str, Any]:
     """Count the alarms of the last day under both thresholds, from the scores on disk.
 
     Args:

@@ -10,8 +10,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.alarms.camera_alarm import CameraAlarm, Moment
-from agent.alarms.defect_alarm import DefectAlarm
+from agent.alarms import CameraAlarm, DefectAlarm, Moment
 from agent.core.errors import InspectdError
 from agent.core.records import PAUSED, Alarm, Frame, Phase, Verdict
 from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan, WindowProgress

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from agent.settings.settings import Settings
+from agent.settings import Settings
 from calibration import CalibrationError, Store
 
 log = logging.getLogger(__name__)

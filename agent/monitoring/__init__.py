@@ -1,0 +1,6 @@
+"""How the agent and its cameras are: state documents and metrics."""
+
+from agent.monitoring.camera_state import phase_of
+from agent.monitoring.state_publisher import StatePublisher
+
+__all__ = ["StatePublisher", "phase_of"]

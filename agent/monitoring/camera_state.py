@@ -5,12 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from agent.core.records import Phase
-from agent.inspection.camera_line import Counters
-from agent.inspection.capture import CameraState, CameraStatus, Capture
-from agent.inspection.frame_queue import FrameQueue
-from agent.inspection.station import Station
-from agent.messages.state import ModelPayload, ProgressPayload, RulePayload, StatePayload
-from agent.messages.status import LatencyPayload
+from agent.inspection import CameraState, CameraStatus, Capture, Counters, FrameQueue, Station
+from agent.messages import LatencyPayload, ModelPayload, ProgressPayload, RulePayload, StatePayload
 
 
 def phase_of(station: Station, camera: CameraStatus) -> Phase:

@@ -21,15 +21,14 @@ from prometheus_client.registry import Collector
 
 from agent.core.errors import Temporary
 from agent.core.records import Alarm, AlarmEvent, AlarmKind, Phase
-from agent.messages.status import DeliveryPayload
+from agent.messages import DeliveryPayload
 from agent.monitoring.camera_state import phase_of
 from agent.monitoring.metrics_server import MetricsServer
 from agent.monitoring.temperature import THERMAL_DIRECTORY, temperatures
 
 if TYPE_CHECKING:
-    from agent.inspection.camera_line import CameraLine
-    from agent.inspection.outcome import Outcome
-    from agent.outputs.mqtt.publisher import Publisher
+    from agent.inspection import CameraLine, Outcome
+    from agent.outputs.mqtt import Publisher
 
 # A second series for each counter, which says only when the agent was started.
 disable_created_metrics()  # type: ignore[no-untyped-call]

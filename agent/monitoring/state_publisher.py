@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.core.clock import utc_now
-from agent.inspection.camera_line import CameraLine
-from agent.messages.state import StatePayload
+from agent.inspection import CameraLine
+from agent.messages import StatePayload
 from agent.monitoring.camera_state import state_payload
-from agent.outputs.mqtt.publisher import Publisher
+from agent.outputs.mqtt import Publisher
 
 # How often a state is published though nothing but counters changed.
 REPEAT_SECONDS = 5.0

@@ -9,16 +9,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from agent.alarms.defect_alarm import ActiveAlarm
-from agent.alarms.evidence import Evidence, EvidenceImage
-from agent.alarms.heat_regions import regions
+from agent.alarms import ActiveAlarm, Evidence, EvidenceImage, regions
 from agent.core.backoff import Backoff
 from agent.core.crop import Crop
 from agent.core.errors import Temporary
 from agent.core.records import Alarm, AlarmEvent, AlarmKind, Frame, Region, Verdict
-from agent.messages.alarm import AlarmPayload, PicturePayload
-from agent.messages.state import ModelPayload, RulePayload
-from agent.outputs.mqtt.topics import Topics
+from agent.messages import AlarmPayload, ModelPayload, PicturePayload, RulePayload
+from agent.outputs.mqtt import Topics
 from agent.outputs.outbox import MAX_TOGETHER, Entry, Message, Outbox
 
 log = logging.getLogger(__name__)

@@ -10,16 +10,11 @@ from typing import TYPE_CHECKING
 
 from agent.core.ids import new_id
 from agent.core.records import Alarm, Frame, Verdict
-from agent.inspection.camera_line import CameraLine
-from agent.inspection.outcome import Candidate, Outcome
-from agent.inspection.preview import preview
-from agent.messages.event import drift_event
-from agent.messages.state import RulePayload, ScorePayload
-from agent.monitoring.state_publisher import StatePublisher
-from agent.outputs.mqtt.packets import Outgoing
-from agent.outputs.mqtt.publisher import Publisher
-from agent.outputs.mqtt.topics import Topics
-from agent.outputs.recorder import AlarmContext, AlarmJob, AlarmRecorder
+from agent.inspection import CameraLine, Candidate, Outcome, preview_calibration
+from agent.messages import RulePayload, ScorePayload, drift_event
+from agent.monitoring import StatePublisher
+from agent.outputs import AlarmContext, AlarmJob, AlarmRecorder
+from agent.outputs.mqtt import Outgoing, Publisher, Topics
 from calibration import Drift
 
 if TYPE_CHECKING:
@@ -115,7 +110,7 @@ class Dispatcher:
 
     def _preview(self, line: CameraLine, candidate: Candidate) -> None:
         """Say what the new threshold would have done; then, unless it was a dry run, put it in force."""
-        line.preview = preview(line.score_log.directory, line.station.calibration, candidate, time.time())
+        line.preview = preview_calibration(line.score_log.directory, line.station.calibration, candidate, time.time())
         log.info("camera %s: %s", line.name, line.preview["sentence"])
         if not candidate.plan.dry_run and line.inspection is not None:
             line.inspection.call(lambda: line.station.activate(candidate.calibration, candidate.plan.by))

@@ -11,48 +11,42 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from agent.alarms.camera_alarm import CameraAlarm
-from agent.alarms.defect_alarm import ActiveAlarm, DefectAlarm
-from agent.alarms.evidence import Evidence
-from agent.commands.control import Control
-from agent.commands.handlers import CommandHandlers
-from agent.commands.mqtt_requests import MqttRequests
-from agent.commands.reload import Reload, plan_reload, reload_lines
-from agent.commands.socket_server import ControlSocket
+from agent.alarms import ActiveAlarm, CameraAlarm, DefectAlarm, Evidence
+from agent.commands import CommandHandlers, Control, ControlSocket, MqttRequests, Reload, plan_reload, reload_lines
 from agent.core.clock import utc_now
 from agent.core.errors import InspectdError, Permanent, Temporary
 from agent.core.ids import new_id
 from agent.core.records import AlarmKind
-from agent.inspection.calibration_plan import CalibrationKey, plan_of
-from agent.inspection.camera_line import CameraLine, Counters
-from agent.inspection.capture import CameraState, Capture
-from agent.inspection.frame_queue import FrameQueue
-from agent.inspection.inspector import Inspector
-from agent.inspection.preparation import Preparation
-from agent.inspection.station import Station
-from agent.inspection.thread import InspectionThread
-from agent.inspection.thresholds import calibrations_of, thresholds_in_force
-from agent.messages.event import engine_event
-from agent.messages.state import StatePayload
-from agent.monitoring.state_publisher import StatePublisher
-from agent.outputs.mqtt.home_assistant import discovery
-from agent.outputs.mqtt.packets import Outgoing
-from agent.outputs.mqtt.publisher import Publisher
+from agent.inspection import (
+    CalibrationKey,
+    CameraLine,
+    CameraState,
+    Capture,
+    Counters,
+    FrameQueue,
+    InspectionThread,
+    Inspector,
+    Preparation,
+    Station,
+    calibrations_of,
+    plan_of,
+    thresholds_in_force,
+)
+from agent.messages import StatePayload, engine_event
+from agent.monitoring import StatePublisher
+from agent.outputs import AlarmRecorder, state_key
+from agent.outputs.mqtt import Outgoing, Publisher, discovery
 from agent.outputs.mqtt.settings import broker_of
 from agent.outputs.outbox import Outbox
-from agent.outputs.recorder import AlarmRecorder, state_key
 from agent.service.dispatcher import Dispatcher
 from agent.service.single_instance import SingleInstance
 from agent.service.watchdog import Pulse, Watchdog
-from agent.settings.paths import writable
-from agent.settings.settings import CameraSettings, Settings
-from agent.sources.factory import build_source
+from agent.settings import CameraSettings, Settings, writable
+from agent.sources import build_source
 from calibration import CalibrationError, ScoreLog, Store
-from engines.bundles.bundle import Bundle, read_bundle
-from engines.bundles.signing import load_trusted_keys
+from engines.bundles import Bundle, load_trusted_keys, read_bundle
 from engines.errors import EngineError
-from engines.runtime.engine import Engine
-from engines.runtime.opening import open_engine
+from engines.runtime import Engine, open_engine
 
 if TYPE_CHECKING:
     from agent.monitoring.metrics import Metrics

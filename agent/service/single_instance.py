@@ -9,8 +9,8 @@ import hashlib
 import socket
 
 from agent.core.errors import Permanent
-from agent.outputs.mqtt.broker import Broker
-from agent.settings.settings import Settings
+from agent.outputs.mqtt import Broker
+from agent.settings import Settings
 
 
 def place_of(settings: Settings) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from agent.core.records import Phase
-from agent.messages.state import StatePayload
+from agent.messages import StatePayload
 from agent.service.restart_delay import RestartDelay
 from agent.service.sd_notify import Notifier
 

@@ -1,0 +1,7 @@
+"""The settings file: read, checked and explained."""
+
+from agent.settings.load import load_settings
+from agent.settings.paths import SERVICE_SETTINGS, default_state_directory, writable
+from agent.settings.settings import CameraSettings, Settings
+
+__all__ = ["SERVICE_SETTINGS", "CameraSettings", "Settings", "default_state_directory", "load_settings", "writable"]

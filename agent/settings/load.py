@@ -20,7 +20,7 @@ from agent.settings.paths import service_paths, with_absolute_paths
 from agent.settings.settings import ENVIRONMENT_PREFIX, Settings
 
 
-def load(config: Path, overrides: Sequence[str] = ()) -> Settings:
+def load_settings(config: Path, overrides: Sequence[str] = ()) -> Settings:
     """Read the settings of an agent.
 
     Args:

@@ -27,8 +27,8 @@ from pydantic_settings import (
 from agent.core.crop import Crop
 from agent.core.errors import Permanent
 from agent.core.section import Section
+from agent.outputs.mqtt import Topics
 from agent.outputs.mqtt.settings import MqttSettings
-from agent.outputs.mqtt.topics import Topics
 from agent.settings.paths import default_state_directory
 from agent.sources.settings import SourceSettings
 from calibration import Budget, Rule

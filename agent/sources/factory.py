@@ -31,16 +31,14 @@ def build_source(settings: SourceSettings, *, quarantine_directory: Path) -> Fra
             quarantine_directory=quarantine_directory,
         )
     if isinstance(settings, VideoSettings):
-        from agent.sources.opencv.video import VideoSource
+        from agent.sources.opencv import VideoSource
 
         return VideoSource(settings.path, frames_per_second=settings.frames_per_second)
     return _camera(settings)
 
 
 def _simulator(settings: SimulatorSettings) -> FrameSource:
-    from agent.sources.simulator.faults import Fault, FaultKind
-    from agent.sources.simulator.schedule import SimulatedLine
-    from agent.sources.simulator.source import SimulatorSource
+    from agent.sources.simulator import Fault, FaultKind, SimulatedLine, SimulatorSource
 
     line = SimulatedLine(
         settings.mode,
@@ -59,7 +57,7 @@ def _simulator(settings: SimulatorSettings) -> FrameSource:
 
 
 def _camera(settings: CameraSourceSettings) -> FrameSource:
-    from agent.sources.opencv.camera import CameraSource
+    from agent.sources.opencv import CameraSource
 
     address = settings.url if settings.url is not None else settings.device
     assert address is not None, "the settings have exactly one of the two"

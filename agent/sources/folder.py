@@ -16,7 +16,7 @@ from agent.core.records import Image
 from agent.sources.quarantine import DEFAULT_MAX_BYTES, Quarantine
 from agent.sources.source import Captured, EndOfStream, FrameSource
 from engines.errors import ImageError
-from engines.images.preprocessing import SUFFIXES, read_image
+from engines.images import SUFFIXES, read_image
 
 # A writer that pauses longer than this in the middle of a picture is taken to have failed.
 GIVE_UP_SECONDS = 30.0

@@ -13,29 +13,27 @@ from typing import Any
 
 import numpy as np
 
-from agent.alarms.camera_alarm import CameraAlarm
-from agent.alarms.defect_alarm import DefectAlarm
+from agent.alarms import CameraAlarm, DefectAlarm
 from agent.core.durations import Durations
 from agent.core.errors import Permanent
 from agent.core.records import Image, Phase
-from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan
-from agent.inspection.capture import Capture
-from agent.inspection.frame_queue import FrameQueue
-from agent.inspection.inspector import Inspector
-from agent.inspection.outcome import Outcome
-from agent.inspection.preparation import Preparation
-from agent.inspection.station import Station
-from agent.inspection.thread import InspectionThread
-from agent.messages.status import LatencyPayload
-from agent.settings.load import load
-from agent.settings.paths import default_state_directory
-from agent.sources.source import Captured, FrameSource
+from agent.inspection import (
+    CalibrationKey,
+    CalibrationPlan,
+    Capture,
+    FrameQueue,
+    InspectionThread,
+    Inspector,
+    Outcome,
+    Preparation,
+    Station,
+)
+from agent.messages import LatencyPayload
+from agent.settings import default_state_directory, load_settings
+from agent.sources import Captured, FrameSource
 from calibration import Budget, Rule, Store
-from engines.bundles.bundle import Bundle, read_bundle
-from engines.runtime.choice import Choice, remember
-from engines.runtime.engine import Engine
-from engines.runtime.measuring import choose
-from engines.runtime.opening import open_engine
+from engines.bundles import Bundle, read_bundle
+from engines.runtime import Choice, Engine, choose, open_engine, remember
 
 # Frames that are shown over and over: enough that no cache holds them all at 256 px and above.
 DISTINCT_FRAMES = 64
@@ -126,7 +124,7 @@ def fastest_engine(bundle_path: Path, config: Path | None, *, seconds: float) ->
 
     An agent that runs goes on with the engine that it has.
     """
-    settings = None if config is None else load(config)
+    settings = None if config is None else load_settings(config)
     threads = None if settings is None else settings.inference_threads
     directory = default_state_directory() if settings is None else settings.state_directory
     choice = choose(read_bundle(bundle_path), threads=threads, directory=directory, seconds=seconds)

@@ -17,11 +17,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from agent.commands.socket_client import ask
+from agent.commands import ask
 from agent.core.errors import Permanent, Temporary
-from agent.messages.alarm import AlarmPayload
-from agent.messages.base import parse
-from agent.sources.simulator.schedule import SimulatedLine
+from agent.messages import AlarmPayload, parse
+from agent.sources.simulator import SimulatedLine
 from agent.tools.contact_sheet import ContactSheetEntry, write_contact_sheet
 from agent.tools.score_sheet import Match, ScoreSheet, alarmed_parts, bad_parts, match
 

@@ -13,11 +13,9 @@ import numpy as np
 
 from agent.core.errors import Permanent
 from agent.core.progress import Progress
-from engines.bundles.bundle import Bundle
-from engines.images.preprocessing import Image, list_images, read_image
-from engines.runtime.engine import Engine, Scores
-from engines.runtime.opening import open_engine
-from engines.runtime.reference_check import reference_errors, relative_error
+from engines.bundles import Bundle
+from engines.images import Image, list_images, read_image
+from engines.runtime import Engine, Scores, open_engine, reference_errors, relative_error
 
 # Calls that are timed, a frame each, after as many that warm up.
 TIMED_CALLS = 20

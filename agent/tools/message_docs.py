@@ -19,11 +19,17 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from agent.messages.alarm import AlarmPayload, OmittedPayload
-from agent.messages.command import REQUESTS, RESULTS, CommandResponse
-from agent.messages.event import EventPayload
-from agent.messages.state import ScorePayload, StatePayload
-from agent.messages.status import StatusPayload
+from agent.messages import (
+    REQUESTS,
+    RESULTS,
+    AlarmPayload,
+    CommandResponse,
+    EventPayload,
+    OmittedPayload,
+    ScorePayload,
+    StatePayload,
+    StatusPayload,
+)
 
 DIRECTORY = Path(__file__).parents[2] / "docs"
 

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.core.errors import Permanent
-from calibration import Budget, CalibrationError, Rule, calibrate
-from calibration.threshold import LEAST_FRAMES
+from calibration import LEAST_FRAMES, Budget, CalibrationError, Rule, calibrate
 from engines.evaluation.evaluate import Calibrator
 
 

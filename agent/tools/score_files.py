@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.core.errors import Permanent
-from agent.settings.paths import default_state_directory
-from engines.bundles.bundle import read_bundle
+from agent.settings import default_state_directory
+from engines.bundles import read_bundle
 from engines.errors import ImageError
-from engines.images.preprocessing import fit, list_images, read_image
-from engines.runtime.engine import Engine
-from engines.runtime.opening import open_engine
+from engines.images import fit, list_images, read_image
+from engines.runtime import Engine, open_engine
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from agent.core.records import AlarmEvent, AlarmKind
-from agent.messages.alarm import AlarmPayload
-from agent.sources.simulator.schedule import SimulatedLine
+from agent.messages import AlarmPayload
+from agent.sources.simulator import SimulatedLine
 
 
 @dataclass(frozen=True, slots=True)

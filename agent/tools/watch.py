@@ -17,14 +17,18 @@ from pathlib import Path
 from agent.core.backoff import Backoff
 from agent.core.errors import Permanent, Temporary
 from agent.core.records import PAUSED, AlarmEvent
-from agent.messages.alarm import AlarmPayload, OmittedPayload
-from agent.messages.base import parse
-from agent.messages.event import EventPayload
-from agent.messages.status import StatusPayload
-from agent.outputs.mqtt.broker import Broker
-from agent.outputs.mqtt.connection import Connection, Protocol, UnsupportedVersion
-from agent.outputs.mqtt.packets import Connected, Received, Subscribed
-from agent.outputs.mqtt.topics import Topics, check_level
+from agent.messages import AlarmPayload, EventPayload, OmittedPayload, StatusPayload, parse
+from agent.outputs.mqtt import (
+    Broker,
+    Connected,
+    Connection,
+    Protocol,
+    Received,
+    Subscribed,
+    Topics,
+    UnsupportedVersion,
+    check_level,
+)
 
 OnLine = Callable[[str], None]
 

@@ -13,13 +13,13 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.detection.sets import Images
-from engines.bundles.bundle import Bundle, read_bundle
+from engines.bundles import Bundle, read_bundle
 from engines.evaluation.evaluate import score_images
 from engines.evaluation.metrics import PixelFigures, PixelTally, auroc
 from engines.evaluation.records import ScoredImages
-from engines.images.preprocessing import read_image
+from engines.images import read_image
 from engines.recipes import default
-from engines.runtime.opening import open_engine
+from engines.runtime import open_engine
 from engines.training.train import train
 
 # What is left out or changed for the ablation table: constants of the recipe, and what they are then.

@@ -11,8 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from agent.sources.simulator.export import write_folder
-from engines.images.preprocessing import list_images, read_image
+from agent.sources.simulator import write_folder
+from engines.images import list_images, read_image
 
 # The model's input: the longer side of the images, in steps of what the networks can divide, and not above this.
 _STEP, _LARGEST = 16, 256

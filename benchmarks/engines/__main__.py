@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.sources.simulator.export import write_folder
+from agent.sources.simulator import write_folder
 from agent.tools.bench import noise_frames
 from benchmarks.engines.alone import measure_alone
 from benchmarks.engines.flops import operations_per_frame
@@ -24,7 +24,7 @@ from benchmarks.engines.nodes import node_table
 from benchmarks.engines.published import published_line
 from benchmarks.engines.settings import arena_megabytes, relative_rates
 from benchmarks.machine import describe_machine
-from engines.bundles.bundle import MODEL, Bundle, read_bundle
+from engines.bundles import MODEL, Bundle, read_bundle
 
 RESULT = Path(__file__).with_name("README.md")
 WORK = Path("build/bench-engines")

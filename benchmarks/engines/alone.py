@@ -10,7 +10,7 @@ import time
 from dataclasses import asdict
 
 from benchmarks.engines.measure import Row, measure
-from engines.bundles.bundle import Bundle, read_bundle
+from engines.bundles import Bundle, read_bundle
 
 # NumPy's and PyTorch's number of threads is one for the whole process, and read when they are loaded.
 _ONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

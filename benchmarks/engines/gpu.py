@@ -25,14 +25,13 @@ import numpy as np
 from agent.tools.bench import noise_frames
 from benchmarks.engines.__main__ import bundle_of
 from benchmarks.machine import describe_machine
-from engines.bundles.bundle import Bundle, Frames, Geometry
+from engines.bundles import Bundle, Frames, Geometry
 from engines.errors import EngineError
-from engines.images.preprocessing import fit
-from engines.runtime.onnxruntime import OnnxRuntimeEngine
+from engines.images import fit
+from engines.runtime import OnnxRuntimeEngine, load_scorer
 from engines.runtime.tensorrt.cuda import open_gpu
 from engines.runtime.tensorrt.engine import TensorRtEngine
 from engines.runtime.tensorrt.gpu_resize import GpuResizer
-from engines.runtime.torch import load_scorer
 
 RESULT = Path(__file__).with_suffix(".md")
 SIZES = (64, 256)

@@ -15,10 +15,9 @@ import numpy as np
 
 from agent.tools.bench import noise_frames
 from benchmarks.engines.flops import gemm_gflops, operations_per_frame
-from engines.bundles.bundle import MODEL, Bundle, Frames
+from engines.bundles import MODEL, Bundle, Frames
 from engines.errors import EngineError
-from engines.runtime.engine import Engine
-from engines.runtime.opening import open_engine
+from engines.runtime import Engine, open_engine
 
 ENGINES = ("onnxruntime", "openvino", "torch")
 BATCHES = (1, 8)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from engines.bundles.bundle import MODEL, Bundle
+from engines.bundles import MODEL, Bundle
 
 CALLS, WARM_UP = 60, 10
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from agent.tools.bench import noise_frames
 from benchmarks.engines.measure import ROUNDS
-from engines.bundles.bundle import MODEL, Bundle
+from engines.bundles import MODEL, Bundle
 from engines.export.to_onnx import export_onnx
 from engines.recipes.recipe import find_recipe
-from engines.runtime.onnxruntime import open_session
+from engines.runtime import open_session
 
 
 def published_line(bundle: Bundle, seconds: float) -> str:

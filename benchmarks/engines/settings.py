@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from engines.bundles.bundle import MODEL, Bundle, Frames
-from engines.runtime.onnxruntime import open_session, waiting
+from engines.bundles import MODEL, Bundle, Frames
+from engines.runtime import open_session, waiting
 
 Call = Callable[[Frames], Any]
 
@@ -24,8 +24,8 @@ _SPINNING = "session.intra_op.allow_spinning"
 _MEMORY = """\
 import sys
 from pathlib import Path
-from engines.bundles.bundle import MODEL, read_bundle
-from engines.runtime.onnxruntime import open_session
+from engines.bundles import MODEL, read_bundle
+from engines.runtime import open_session
 bundle = read_bundle(sys.argv[1])
 session = open_session(bundle.file(MODEL).read_bytes(), arena=sys.argv[2] == "on")
 frames = bundle.reference().frames

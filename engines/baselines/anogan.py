@@ -32,7 +32,7 @@ from torch.nn import functional
 
 from engines.baselines.baseline import Baseline, Limits
 from engines.baselines.steps import device, learn, ready, some_batches
-from engines.bundles.bundle import Frames
+from engines.bundles import Frames
 from engines.networks.ganomaly import FILTERS, LATENT, Decoder, Discriminator, initialise, refresh_statistics
 from engines.networks.losses import discriminator_loss
 from engines.progress import Progress

@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from engines.baselines.baseline import Baseline, Limits
 from engines.baselines.steps import device, learn, ready
-from engines.bundles.bundle import Frames
+from engines.bundles import Frames
 from engines.networks.ganomaly import check_size
 from engines.progress import Progress
 

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engines.bundles.bundle import Frames, Normalisation
+from engines.bundles import Frames, Normalisation
 from engines.errors import EngineError, TrainingError
 from engines.progress import Progress
 from engines.recipes.scorer import Normalise, normalisation_of
-from engines.runtime.engine import Scores
+from engines.runtime import Scores
 
 
 @dataclass(frozen=True, slots=True)

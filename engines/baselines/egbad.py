@@ -31,7 +31,7 @@ from torch.nn import functional
 
 from engines.baselines.baseline import Baseline, Limits
 from engines.baselines.steps import device, learn, ready, some_batches
-from engines.bundles.bundle import Frames
+from engines.bundles import Frames
 from engines.networks.ganomaly import check_size, refresh_statistics
 from engines.progress import Progress
 

@@ -15,10 +15,9 @@ import cv2
 import numpy as np
 
 from engines.baselines.baseline import Baseline, Limits
-from engines.bundles.bundle import Frames
+from engines.bundles import Frames
 from engines.progress import Progress
-from engines.runtime.engine import Engine
-from engines.runtime.opening import open_engine
+from engines.runtime import Engine, open_engine
 from engines.training.train import train
 
 

@@ -27,7 +27,7 @@ from sklearn.svm import OneClassSVM
 
 from engines.baselines.baseline import Baseline, Limits
 from engines.baselines.pca import spread
-from engines.bundles.bundle import Frames
+from engines.bundles import Frames
 from engines.errors import EngineError
 from engines.progress import Progress
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from engines.baselines.baseline import Baseline, Limits
 from engines.baselines.principal import Axes, Rows, principal_axes
-from engines.bundles.bundle import Frames
+from engines.bundles import Frames
 from engines.progress import Progress
 
 # Of the variance that is kept.

@@ -35,7 +35,7 @@ from engines.baselines.baseline import Limits
 from engines.baselines.pca import spread
 from engines.baselines.principal import Axes, Rows, principal_axes
 from engines.baselines.steps import device
-from engines.bundles.bundle import Frames
+from engines.bundles import Frames
 from engines.progress import Progress
 
 _MOST_FRAMES = 1000

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from engines.baselines.baseline import Limits
-from engines.bundles.bundle import Frames, Normalisation
+from engines.bundles import Frames, Normalisation
 from engines.progress import Progress
 from engines.training.good_frames import NormalisedFrames, in_batches
 from engines.training.time_budget import TimeBudget

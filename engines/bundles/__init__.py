@@ -1,0 +1,52 @@
+"""The model bundle: a directory that is written, verified, signed and read."""
+
+from engines.bundles.bundle import (
+    MODEL,
+    MODEL_FP16,
+    REFERENCE,
+    REPORT,
+    WEIGHTS,
+    Bundle,
+    Frames,
+    Geometry,
+    Manifest,
+    Normalisation,
+    RecipeRecord,
+    Reference,
+    ScoreSummary,
+    TrainingRecord,
+    check_replaceable,
+    read_bundle,
+    reference_archive,
+    write_bundle,
+    write_lean_copy,
+)
+from engines.bundles.external_data import OnnxFormatError, raw_fields
+from engines.bundles.signing import generate_keys, load_trusted_keys, sign
+
+__all__ = [
+    "MODEL",
+    "MODEL_FP16",
+    "REFERENCE",
+    "REPORT",
+    "WEIGHTS",
+    "Bundle",
+    "Frames",
+    "Geometry",
+    "Manifest",
+    "Normalisation",
+    "OnnxFormatError",
+    "RecipeRecord",
+    "Reference",
+    "ScoreSummary",
+    "TrainingRecord",
+    "check_replaceable",
+    "generate_keys",
+    "load_trusted_keys",
+    "raw_fields",
+    "read_bundle",
+    "reference_archive",
+    "sign",
+    "write_bundle",
+    "write_lean_copy",
+]

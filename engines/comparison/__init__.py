@@ -1,0 +1,1 @@
+"""GANomaly beside other systems. Import its modules: they load PyTorch and matplotlib."""

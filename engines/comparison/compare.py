@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.baselines import baseline_names, find_baseline
-from engines.bundles.bundle import Frames, Geometry
+from engines.bundles import Frames, Geometry
 from engines.comparison.records import Comparison, FolderFrames, Looks, Run, Sets, SystemResult, evenly, shown
 from engines.errors import EngineError, ImageError
 from engines.evaluation.evaluate import mask_files_of, pixel_figures
 from engines.evaluation.metrics import auroc
 from engines.evaluation.records import ScoredImages
-from engines.images.preprocessing import fit, list_images, read_image
+from engines.images import fit, list_images, read_image
 from engines.training.good_frames import load_good_frames
 
 if TYPE_CHECKING:

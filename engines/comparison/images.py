@@ -16,8 +16,7 @@ from engines.comparison.table import as_text
 from engines.errors import EngineError
 from engines.evaluation.charts import INK, MUTED, chart, png, style
 from engines.evaluation.metrics import roc_curve
-from engines.images.preprocessing import read_image
-from engines.images.viewing import viewable
+from engines.images import read_image, viewable
 from engines.recipes.scorer import normalisation_of
 
 # The product's own line is drawn last and widest.

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.bundles.bundle import Frames, Geometry
+from engines.bundles import Frames, Geometry
 from engines.comparison.spread import Spread
 from engines.training.good_frames import GoodFrames
 

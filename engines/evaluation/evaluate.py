@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from engines.errors import EngineError, ImageError
 from engines.evaluation.metrics import PixelFigures, PixelTally, auroc, average_precision, bootstrap
 from engines.evaluation.records import AtThreshold, Evaluation, ScoredImages
-from engines.images.preprocessing import SUFFIXES, fit, list_images, read_image
+from engines.images import SUFFIXES, fit, list_images, read_image
 from engines.progress import Progress
-from engines.runtime.engine import Engine
+from engines.runtime import Engine
 
 Images = Path | str | Sequence[Path]
 """A folder, or a list of files."""

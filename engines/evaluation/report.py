@@ -12,13 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.bundles.bundle import Bundle
+from engines.bundles import Bundle
 from engines.errors import EngineError
 from engines.evaluation.charts import ABNORMAL, INK, NORMAL, chart, png, style
 from engines.evaluation.metrics import roc_curve
 from engines.evaluation.records import Evaluation, ScoredImages
-from engines.images.preprocessing import fit, read_image
-from engines.images.viewing import overlay, top_of, viewable
+from engines.images import fit, overlay, read_image, top_of, viewable
 
 # As many as one looks at; each is about 60 kB in the page.
 _WORST = 8

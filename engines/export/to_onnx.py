@@ -21,11 +21,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from engines.bundles.bundle import Frames, Geometry, Reference
+from engines.bundles import Frames, Geometry, Reference
 from engines.export.rewrite import RULES, RULES_OF_HALF, rewrite
 from engines.recipes.scorer import Scorer
-from engines.runtime.onnxruntime import open_session
-from engines.runtime.reference_check import relative_error
+from engines.runtime import open_session, relative_error
 
 # ai.onnx 18 (December 2022): the newest that TensorRT 10.3, JetPack 6's, takes in full.
 OPSET = 18

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engines.bundles.bundle import Bundle, check_replaceable
+from engines.bundles import Bundle, check_replaceable
 from engines.errors import EngineError
 from engines.networks.ganomaly import Generator
 from engines.progress import Progress

@@ -1,0 +1,19 @@
+"""From an image file or a camera's array to the model's frame."""
+
+from engines.images.preprocessing import SUFFIXES, Image, check_image, fit, list_images, read_image
+from engines.images.shrinking import spans
+from engines.images.viewing import as_rgb, overlay, top_of, viewable
+
+__all__ = [
+    "SUFFIXES",
+    "Image",
+    "as_rgb",
+    "check_image",
+    "fit",
+    "list_images",
+    "overlay",
+    "read_image",
+    "spans",
+    "top_of",
+    "viewable",
+]

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.bundles.bundle import Geometry
+from engines.bundles import Geometry
 from engines.errors import ImageError
 
 Image = NDArray[np.uint8] | NDArray[np.uint16]

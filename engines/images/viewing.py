@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.bundles.bundle import Frames, Normalisation
+from engines.bundles import Frames, Normalisation
 
 Pictures = NDArray[np.uint8]
 """RGB pictures, [N, H, W, 3]."""

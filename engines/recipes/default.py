@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engines.bundles.bundle import Geometry, Normalisation
+from engines.bundles import Geometry, Normalisation
 from engines.networks.latent_maps import MapGenerator, Window
 from engines.networks.losses import damage_loss, identity_loss, restoration_loss
 from engines.recipes.damage import Palette, damage

@@ -37,7 +37,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engines.bundles.bundle import Normalisation
+from engines.bundles import Normalisation
 from engines.networks.latent_maps import IDENTITY, Latents, MapGenerator
 from engines.networks.place_distance import PlaceDistance, explained
 from engines.recipes.scorer import Scorer, gaussian_kernel, smooth

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
-from engines.bundles.bundle import Geometry, Normalisation
+from engines.bundles import Geometry, Normalisation
 from engines.errors import EngineError
 
 if TYPE_CHECKING:

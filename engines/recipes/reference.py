@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from engines.bundles.bundle import Geometry, Normalisation
+from engines.bundles import Geometry, Normalisation
 from engines.networks.ganomaly import FILTERS, LATENT, Discriminator, Generator, initialise, refresh_statistics
 from engines.networks.losses import discriminator_loss, generator_loss
 from engines.recipes.recipe import Learner, Option, Recipe

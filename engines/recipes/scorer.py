@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engines.bundles.bundle import Frames, Normalisation
+from engines.bundles import Frames, Normalisation
 
 if TYPE_CHECKING:
     from engines.networks.ganomaly import Generator

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from engines.bundles.bundle import Bundle
+from engines.bundles import Bundle
 from engines.runtime.engine import DEFAULT
 from engines.runtime.hardware import describe_processor, installed
 from engines.runtime.kept_files import FOLDER, keep

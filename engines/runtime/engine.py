@@ -16,9 +16,9 @@ from typing import ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.bundles.bundle import Bundle, Frames
+from engines.bundles import Bundle, Frames
 from engines.errors import EngineError
-from engines.images.preprocessing import Image, fit
+from engines.images import Image, fit
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engines.bundles.bundle import Bundle
+from engines.bundles import Bundle
 from engines.errors import EngineError
 from engines.runtime.choice import Choice
 from engines.runtime.engine import DEFAULT, Engine

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.bundles.bundle import MODEL, Bundle, Frames
+from engines.bundles import MODEL, Bundle, Frames
 from engines.errors import EngineError
 from engines.runtime.engine import Engine
 

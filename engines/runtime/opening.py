@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from engines.bundles.bundle import Bundle
+from engines.bundles import Bundle
 from engines.errors import EngineError
 from engines.progress import Progress
 from engines.runtime.engine import DEFAULT, Engine

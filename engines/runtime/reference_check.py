@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.bundles.bundle import Reference
+from engines.bundles import Reference
 from engines.errors import EngineError
 from engines.runtime.engine import Engine, Scores
 

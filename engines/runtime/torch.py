@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.bundles.bundle import WEIGHTS, Bundle, Frames
+from engines.bundles import WEIGHTS, Bundle, Frames
 from engines.errors import BundleError, EngineError
 from engines.runtime.engine import Engine
 

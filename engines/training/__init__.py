@@ -1,0 +1,1 @@
+"""From good images to a bundle. Import its modules: they load PyTorch."""

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from engines.bundles.bundle import Frames, Geometry, Normalisation
+from engines.bundles import Frames, Geometry, Normalisation
 from engines.errors import ImageError, TrainingError
-from engines.images.preprocessing import Image, fit, list_images, read_image
+from engines.images import Image, fit, list_images, read_image
 from engines.networks.ganomaly import check_size
 from engines.progress import Progress
 from engines.recipes.scorer import Normalise

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engines.bundles.bundle import (
+from engines.bundles import (
     MODEL,
     MODEL_FP16,
     REFERENCE,
@@ -36,7 +36,7 @@ from engines.export.to_onnx import (
 )
 from engines.progress import Progress
 from engines.recipes.scorer import Scorer
-from engines.runtime.engine import Scores
+from engines.runtime import Scores
 from engines.training.good_frames import NormalisedFrames, in_batches
 from engines.training.trained import Trained
 

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engines.bundles.bundle import Frames
-from engines.images.viewing import as_rgb, overlay, top_of, viewable
+from engines.bundles import Frames
+from engines.images import as_rgb, overlay, top_of, viewable
 
 if TYPE_CHECKING:
     from engines.recipes.scorer import Scorer
-    from engines.runtime.engine import Scores
+    from engines.runtime import Scores
     from engines.training.trained import Trained
 
 _COLUMNS = 8

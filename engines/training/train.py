@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from engines.bundles.bundle import Bundle, TrainingRecord, check_replaceable, read_bundle
+from engines.bundles import Bundle, TrainingRecord, check_replaceable, read_bundle
 from engines.errors import EngineError, TrainingError
 from engines.progress import Progress
 from engines.recipes.recipe import Option, Recipe, find_recipe

@@ -10,7 +10,7 @@ from typing import Literal
 
 from torch import nn
 
-from engines.bundles.bundle import (
+from engines.bundles import (
     Frames,
     Geometry,
     Normalisation,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 
 from agent.core.durations import Durations
-from agent.messages.status import DeliveryPayload, LatencyPayload, OutboxPayload, Presence, StatusPayload
+from agent.messages import DeliveryPayload, LatencyPayload, OutboxPayload, Presence, StatusPayload
 from agent.outputs.outbox import Outbox, Row
 
 # A loss or a new problem is published at once; mere figures this often.

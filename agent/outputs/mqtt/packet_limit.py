@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from agent.core.image_bytes import shrink
-from agent.messages.alarm import AlarmPayload, OmittedPayload
-from agent.messages.command import CommandResponse
+from agent.messages import AlarmPayload, CommandResponse, OmittedPayload
 from agent.outputs.mqtt.packets import Outgoing
 from agent.outputs.mqtt.suspicions import Suspicions
 from agent.outputs.outbox import Message, Outbox, Row

@@ -17,8 +17,7 @@ from importlib.metadata import version
 
 from agent.core.backoff import Backoff
 from agent.core.errors import InspectdError, Temporary
-from agent.messages.state import StatePayload
-from agent.messages.status import DeliveryPayload, Presence
+from agent.messages import DeliveryPayload, Presence, StatePayload
 from agent.outputs.mqtt.agent_status import AgentStatus
 from agent.outputs.mqtt.broker import Broker
 from agent.outputs.mqtt.connection import Connection, ConnectionLost, Protocol, UnsupportedVersion

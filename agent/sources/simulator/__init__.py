@@ -1,1 +1,8 @@
-"""A production line that exists only as numbers: parts, defects and the two cameras that look at them."""
+"""A simulated production line: parts, defects, and the two cameras that see them."""
+
+from agent.sources.simulator.export import write_folder
+from agent.sources.simulator.faults import Fault, FaultKind
+from agent.sources.simulator.schedule import SimulatedLine
+from agent.sources.simulator.source import SimulatorSource
+
+__all__ = ["Fault", "FaultKind", "SimulatedLine", "SimulatorSource", "write_folder"]

@@ -1,0 +1,1 @@
+"""The TensorRT backend. Import its modules: they load TensorRT and PyCUDA."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engines.bundles.bundle import MODEL_FP16, Bundle
+from engines.bundles import MODEL_FP16, Bundle
 from engines.errors import EngineError
 from engines.progress import Progress
 from engines.runtime.kept_files import keep

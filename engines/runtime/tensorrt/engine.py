@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.bundles.bundle import Bundle, Frames
+from engines.bundles import Bundle, Frames
 from engines.errors import EngineError
-from engines.images.preprocessing import Image, check_image
+from engines.images import Image, check_image
 from engines.progress import Progress
 from engines.runtime.engine import Engine
 from engines.runtime.hardware import shows_gpu

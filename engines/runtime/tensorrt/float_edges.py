@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from engines.bundles.external_data import OnnxFormatError, raw_fields
+from engines.bundles import OnnxFormatError, raw_fields
 from engines.errors import EngineError
 
 # onnx.proto: ModelProto.graph; GraphProto.initializer, .input and .value_info; TensorProto.data_type and .raw_data;

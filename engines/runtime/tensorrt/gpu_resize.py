@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import DTypeLike
 
-from engines.bundles.bundle import Geometry
+from engines.bundles import Geometry
 from engines.errors import EngineError
-from engines.images.preprocessing import Image
-from engines.images.shrinking import spans
+from engines.images import Image, spans
 from engines.runtime.tensorrt.cuda import Buffer, Gpu
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from engines.bundles.bundle import Bundle
+from engines.bundles import Bundle
 from engines.errors import EngineError
 
 if TYPE_CHECKING:

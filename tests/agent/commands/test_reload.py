@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from agent.commands.reload import EFFECTS, Effect, plan_reload
-from agent.settings.load import load
+from agent.settings.load import load_settings
 from agent.settings.settings import AlarmSettings, CalibrationSettings, Settings
 
 FILE = """
@@ -33,7 +33,7 @@ PLAIN = {"mqtt": "", "level": "info", "bundle": "a.bundle", "clear": 2.0, "budge
 def settings(tmp_path: Path, more: str = "", **changes: object) -> Settings:
     path = tmp_path / "inspectd.toml"
     path.write_text(FILE.format(**{**PLAIN, **changes}) + more)
-    return load(path)
+    return load_settings(path)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_another_kind_of_source_is_one_change(tmp_path: Path) -> None:
     old = settings(tmp_path)
     path = tmp_path / "inspectd.toml"
     path.write_text(path.read_text().replace('kind = "simulator"', 'kind = "folder"\npath = "parts"'))
-    assert plan_reload(old, load(path)).keys[Effect.RESTART] == ("cameras.line1.source",)
+    assert plan_reload(old, load_settings(path)).keys[Effect.RESTART] == ("cameras.line1.source",)
 
 
 def test_a_crop_that_appears_needs_a_restart(tmp_path: Path) -> None:

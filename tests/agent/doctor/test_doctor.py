@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from agent.doctor import CheckResult, Level, broker, camera, credentials, disk, examine, lines, machine, model
-from agent.settings.load import load
+from agent.settings.load import load_settings
 from engines.bundles.bundle import Bundle
 from engines.bundles.signing import generate_keys, sign
 from tests.agent.doctor.findings import Configure, levels, only
@@ -89,7 +89,7 @@ def test_a_finding_is_a_line_and_its_mending_another() -> None:
     ("version", "level"), [((3, 10), Level.OK), ((3, 13), Level.OK), ((3, 9), Level.WARNING), ((3, 15), Level.WARNING)]
 )
 def test_python_is_one_that_was_tested(configure: Configure, version: tuple[int, int], level: Level) -> None:
-    assert only(machine.check_python(load(configure()), version)).level is level
+    assert only(machine.check_python(load_settings(configure()), version)).level is level
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_python_is_one_that_was_tested(configure: Configure, version: tuple[int,
 def test_a_clock_has_to_be_set_and_kept(
     configure: Configure, seconds: float, synchronised: bool | None, level: Level
 ) -> None:
-    found = only(machine.check_clock(load(configure()), lambda: seconds, lambda: synchronised))
+    found = only(machine.check_clock(load_settings(configure()), lambda: seconds, lambda: synchronised))
     assert found.level is level
 
 
@@ -116,7 +116,7 @@ def test_an_altered_bundle_is_a_problem(configure: Configure, tiny_bundle: Bundl
     shutil.copytree(tiny_bundle.path, altered)
     with (altered / "model.onnx").open("ab") as stream:
         stream.write(b"\0")
-    settings = load(configure(bundle=altered))
+    settings = load_settings(configure(bundle=altered))
     found = only(model.check_bundles(settings))
     assert found.level is Level.PROBLEM
     assert "model.onnx" in found.text
@@ -124,7 +124,7 @@ def test_an_altered_bundle_is_a_problem(configure: Configure, tiny_bundle: Bundl
 
 
 def test_trusted_keys_are_asked_for_their_signature(configure: Configure, tiny_bundle: Bundle, tmp_path: Path) -> None:
-    settings = load(configure(bundle=shutil.copytree(tiny_bundle.path, tmp_path / "line1.bundle")))
+    settings = load_settings(configure(bundle=shutil.copytree(tiny_bundle.path, tmp_path / "line1.bundle")))
     private, public = generate_keys(tmp_path / "plant")
     trusting = settings.model_copy(update={"trusted_keys": (public,)})
     unsigned = only(model.check_bundles(trusting))
@@ -139,7 +139,7 @@ def test_trusted_keys_are_asked_for_their_signature(configure: Configure, tiny_b
 
 def test_an_engine_that_cannot_keep_up_is_a_warning(configure: Configure) -> None:
     source = '{ kind = "simulator", frames_per_second = 1000000.0 }'
-    found = only(model.check_engines(load(configure(source=source))))
+    found = only(model.check_engines(load_settings(configure(source=source))))
     assert found.level is Level.WARNING
     assert "of its time" in found.text
 
@@ -148,20 +148,24 @@ def test_an_engine_that_cannot_keep_up_is_a_warning(configure: Configure) -> Non
 
 
 def test_a_picture_that_the_bundle_does_not_take_is_a_problem(configure: Configure) -> None:
-    found = only(camera.check_cameras(load(configure(source='{ kind = "simulator", mode = "xray" }'))))
+    found = only(camera.check_cameras(load_settings(configure(source='{ kind = "simulator", mode = "xray" }'))))
     assert found.level is Level.PROBLEM
     assert "16 bit" in found.text
 
 
 def test_an_empty_folder_is_a_problem(configure: Configure, tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
-    found = only(camera.check_cameras(load(configure(source=f'{{ kind = "folder", path = "{tmp_path / "parts"}" }}'))))
+    found = only(
+        camera.check_cameras(load_settings(configure(source=f'{{ kind = "folder", path = "{tmp_path / "parts"}" }}')))
+    )
     assert found.level is Level.PROBLEM
 
 
 def test_a_camera_slower_than_asked_is_a_warning(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     """The simulator cannot draw so many frames a second, on any machine."""
-    found = only(camera.check_cameras(load(configure(source='{ kind = "simulator", frames_per_second = 1000000.0 }'))))
+    found = only(
+        camera.check_cameras(load_settings(configure(source='{ kind = "simulator", frames_per_second = 1000000.0 }')))
+    )
     assert found.level is Level.WARNING
     assert "wanted 1e+06 frames/s" in found.text
 
@@ -173,7 +177,7 @@ def test_a_wrong_password_is_said(configure: Configure, mosquitto: Callable[...,
     (tmp_path / "users").write_text("")
     broker_process = mosquitto(lines=["allow_anonymous false", f"password_file {tmp_path / 'users'}"])
     config = configure(url=broker_process.url, mqtt='username = "inspectd"')
-    found = only(broker.check_broker(load(config), config))
+    found = only(broker.check_broker(load_settings(config), config))
     assert found.level is Level.PROBLEM
     assert "refuses the connection: Not authorized" in found.text
     assert found.mend == (
@@ -197,7 +201,7 @@ def test_the_broker_is_asked_with_the_password_that_systemd_would_give_to_the_se
     store.mkdir()
     (store / "inspectd.line1.mqtt-password").write_text("geheim")
     monkeypatch.setattr(credentials.credential, "__defaults__", ((store, tmp_path),))
-    assert levels(list(broker.check_broker(load(config), config))) == [Level.OK, Level.OK]
+    assert levels(list(broker.check_broker(load_settings(config), config))) == [Level.OK, Level.OK]
 
 
 @pytest.mark.parametrize(
@@ -209,7 +213,7 @@ def test_the_broker_is_asked_with_the_password_that_systemd_would_give_to_the_se
 )
 def test_a_broker_that_does_not_answer_is_a_problem(configure: Configure, url: str, text: str, mend: str) -> None:
     config = configure(url=url)
-    found = only(broker.check_broker(load(config), config))
+    found = only(broker.check_broker(load_settings(config), config))
     assert found.level is Level.PROBLEM
     assert text in found.text
     assert mend in str(found.mend)
@@ -218,7 +222,7 @@ def test_a_broker_that_does_not_answer_is_a_problem(configure: Configure, url: s
 def test_missing_rights_are_said(configure: Configure, mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
     (tmp_path / "rights").write_text("topic read other/#\n")
     config = configure(url=mosquitto(lines=[f"acl_file {tmp_path / 'rights'}"]).url)
-    found = list(broker.check_broker(load(config), config))
+    found = list(broker.check_broker(load_settings(config), config))
     assert levels(found) == [Level.OK, Level.PROBLEM]
     assert "may not publish to inspectd/plant/#" in found[1].text
 
@@ -230,7 +234,7 @@ def test_the_check_disturbs_no_subscriber_and_no_agent(
     running = mosquitto()
     agent = Subscriber(running, "#", client_id="inspectd-plant")
     config = configure(url=running.url, mqtt="allow_insecure_commands = true")
-    assert levels(list(broker.check_broker(load(config), config))) == [Level.OK, Level.OK]
+    assert levels(list(broker.check_broker(load_settings(config), config))) == [Level.OK, Level.OK]
     # The broker's answer to the doctor may be there before its message is at the subscriber.
     wait_until(lambda: agent.messages)
     assert [message.topic for message in agent.messages] == ["inspectd/plant/response/doctor"]
@@ -245,7 +249,7 @@ def test_the_check_disturbs_no_subscriber_and_no_agent(
 
 
 def test_quotas_beyond_the_disk_are_a_problem(configure: Configure) -> None:
-    settings = load(configure(), ["max_evidence_size=1000000 GiB"])
+    settings = load_settings(configure(), ["max_evidence_size=1000000 GiB"])
     assert disk.check_disk(settings) is not None
     worst = [found for found in disk.check_disk(settings) if found.level is Level.PROBLEM]
     assert "the quotas still take" in worst[0].text
@@ -263,7 +267,7 @@ def test_a_full_disk_is_a_problem(configure: Configure, tmp_path: Path) -> None:
     try:
         with (small / "full").open("wb") as file, suppress(OSError):
             file.write(bytes(2 * 1024**2))
-        found = [each for each in disk.check_disk(load(configure())) if each.level is Level.PROBLEM]
+        found = [each for each in disk.check_disk(load_settings(configure())) if each.level is Level.PROBLEM]
         assert "0 MiB free" in found[0].text
         assert "journalctl --vacuum-size" in str(found[0].mend)
         assert f"du -xh {small}" in str(found[0].mend)

@@ -10,7 +10,7 @@ import pytest
 
 from agent.doctor import CheckResult, Level, gpu
 from agent.doctor.gpu import Device, Gpu, find_gpu
-from agent.settings.load import load
+from agent.settings.load import load_settings
 from tests.agent.doctor.findings import Configure, only
 
 JETSON = Gpu("jetson", (Device("/dev/nvmap", None, "video"), Device("/dev/nvhost-gpu", "nvhost-gpu", "video")))
@@ -40,7 +40,7 @@ def ask(configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     def found(said: str, here: Gpu) -> CheckResult:
         monkeypatch.setattr("agent.doctor.rights.output", lambda *command: said)
-        return only(gpu.check_gpu(load(config), config, lambda: here))
+        return only(gpu.check_gpu(load_settings(config), config, lambda: here))
 
     return found
 
@@ -76,7 +76,7 @@ def test_where_systemd_says_nothing_of_the_unit_another_check_does(configure: Co
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gpu, "SERVICE_SETTINGS", tmp_path)
         patch.setattr("agent.doctor.rights.output", lambda *command: "LoadState=not-found\n")
-        assert list(gpu.check_gpu(load(config), config, lambda: CARD)) == []
+        assert list(gpu.check_gpu(load_settings(config), config, lambda: CARD)) == []
 
 
 def device_files(directory: Path, *names: str) -> Path:
@@ -124,8 +124,8 @@ def test_a_device_has_its_driver_and_its_group(tmp_path: Path) -> None:
 def test_without_a_service_it_is_this_user_who_is_asked_for(configure: Configure, tmp_path: Path) -> None:
     config = configure()
     devices = device_files(tmp_path / "dev", "nvidiactl", "nvidia0")
-    assert "this user may open" in only(gpu.check_gpu(load(config), config, lambda: find_gpu(devices))).text
-    assert "none here" in only(gpu.check_gpu(load(config), config, lambda: None)).text
+    assert "this user may open" in only(gpu.check_gpu(load_settings(config), config, lambda: find_gpu(devices))).text
+    assert "none here" in only(gpu.check_gpu(load_settings(config), config, lambda: None)).text
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may open everything")
@@ -133,4 +133,4 @@ def test_a_gpu_that_this_user_may_not_open_is_said(configure: Configure, tmp_pat
     config = configure()
     devices = device_files(tmp_path / "dev", "nvidiactl")
     (devices / "nvidiactl").chmod(0)
-    assert "video,render" in str(only(gpu.check_gpu(load(config), config, lambda: find_gpu(devices))).mend)
+    assert "video,render" in str(only(gpu.check_gpu(load_settings(config), config, lambda: find_gpu(devices))).mend)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent.doctor import CheckResult, Level, rights
-from agent.settings.load import load
+from agent.settings.load import load_settings
 from tests.agent.doctor.findings import Configure, only
 
 SHOWN = """\
@@ -33,7 +33,7 @@ def shown(
     def say(text: str = SHOWN, *, allowed: str = "", private: str = "yes", devices: str = "") -> Any:
         said = text.format(allowed=allowed, private=private, devices=devices)
         monkeypatch.setattr(rights, "output", lambda *command: said)
-        return lambda config: list(rights.check_rights(load(config), config))
+        return lambda config: list(rights.check_rights(load_settings(config), config))
 
     return say
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.doctor import Level, credentials, unit
-from agent.settings.load import load
+from agent.settings.load import load_settings
 from agent.settings.settings import Settings
 from tests.agent.doctor.findings import Configure, only
 
@@ -17,12 +17,12 @@ def service_settings(configure: Configure, tmp_path: Path, monkeypatch: pytest.M
     """The settings lie where those of services do."""
     monkeypatch.setattr(unit, "SERVICE_SETTINGS", tmp_path)
     config = configure()
-    return load(config), config
+    return load_settings(config), config
 
 
 def test_settings_of_no_service_are_told_how_to_become_one(configure: Configure) -> None:
     config = configure()
-    found = only(unit.check_unit(load(config), config))
+    found = only(unit.check_unit(load_settings(config), config))
     assert found.level is Level.WARNING
     assert "systemctl enable --now inspectd@line1.service" in str(found.mend)
 
@@ -64,7 +64,7 @@ def test_two_services_on_one_metrics_port_are_a_problem(
     _, config = service_settings(configure, tmp_path, monkeypatch)
     config.write_text(config.read_text() + "[metrics]\nport = 9464\n")
     (tmp_path / "line2.toml").write_text(config.read_text().replace('"plant"', '"plant-line2"'))
-    found = only(unit.check_neighbours(load(config), config))
+    found = only(unit.check_neighbours(load_settings(config), config))
     assert "line2 has the same metrics.port 9464" in found.text
     assert "9465" in str(found.mend)
 
@@ -90,18 +90,18 @@ def test_a_password_for_everybody_is_a_warning(configure: Configure, tmp_path: P
     secret.write_text("geheim")
     config = configure(mqtt=f'username = "inspectd"\npassword_file = "{secret}"')
     secret.chmod(0o644)
-    assert only(credentials.check_credentials(load(config), config)).level is Level.WARNING
+    assert only(credentials.check_credentials(load_settings(config), config)).level is Level.WARNING
     secret.chmod(0o640)
-    assert only(credentials.check_credentials(load(config), config)).level is Level.OK
+    assert only(credentials.check_credentials(load_settings(config), config)).level is Level.OK
     secret.unlink()
-    assert only(credentials.check_credentials(load(config), config)).level is Level.PROBLEM
+    assert only(credentials.check_credentials(load_settings(config), config)).level is Level.PROBLEM
 
 
 def test_a_credential_is_looked_for_where_the_unit_takes_it_from(configure: Configure, tmp_path: Path) -> None:
     config = configure(mqtt='username = "inspectd"')
-    missing = only(credentials.check_credentials(load(config), config, (tmp_path, tmp_path)))
+    missing = only(credentials.check_credentials(load_settings(config), config, (tmp_path, tmp_path)))
     assert missing.level is Level.WARNING
     assert str(tmp_path / "inspectd.line1.mqtt-password") in missing.text
     (tmp_path / "inspectd.line1.mqtt-password").write_text("geheim")
     (tmp_path / "inspectd.line1.mqtt-password").chmod(0o600)
-    assert only(credentials.check_credentials(load(config), config, (tmp_path, tmp_path))).level is Level.OK
+    assert only(credentials.check_credentials(load_settings(config), config, (tmp_path, tmp_path))).level is Level.OK

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.inspection.thresholds import calibrations_of, thresholds_in_force
-from agent.settings.load import load
+from agent.settings.load import load_settings
 from agent.settings.settings import Settings
 from calibration import Calibration, Store
 from tests.calibration.lines import NOON, TIED_TO, calibration
@@ -30,7 +30,7 @@ def settings(tmp_path: Path) -> Settings:
     """An agent with three cameras."""
     head = 'site = "plant"\nstate_directory = "state"\n[mqtt]\nurl = "mqtt://localhost"\n'
     (tmp_path / "agent.toml").write_text(head + "".join(CAMERA.format(name=name) for name in ("a", "b", "c")))
-    return load(tmp_path / "agent.toml")
+    return load_settings(tmp_path / "agent.toml")
 
 
 @pytest.fixture

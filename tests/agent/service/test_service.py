@@ -24,7 +24,7 @@ import pytest
 from agent.commands.socket_client import ask
 from agent.core.errors import InspectdError, Permanent
 from agent.service.service import Service
-from agent.settings.load import load
+from agent.settings.load import load_settings
 from engines.bundles.bundle import Bundle
 from engines.bundles.signing import generate_keys, sign
 from engines.errors import EngineError
@@ -483,7 +483,7 @@ def test_an_engine_that_fails_is_what_the_agent_ends_with_though_it_cannot_be_cl
 
     write_parts(tmp_path / "parts", 3)
     configure(tmp_path, tiny_bundle, 'kind = "folder"\npath = "parts"\nfollow = true')
-    service = Service(load(tmp_path / "inspectd.toml"))
+    service = Service(load_settings(tmp_path / "inspectd.toml"))
     monkeypatch.setattr(OnnxRuntimeEngine, "_score", fail("cuGraphLaunch"))
     monkeypatch.setattr(OnnxRuntimeEngine, "_close", fail("cuGraphExecDestroy"))
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}

@@ -10,16 +10,16 @@ import pytest
 
 from agent.core.errors import Permanent
 from agent.service.single_instance import SingleInstance
-from agent.settings.load import load
+from agent.settings.load import load_settings
 from tests.support.agent_settings import settings_text
 from tests.support.broker import free_port
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from agent.settings.settings import load
+from agent.settings.settings import load_settings
 from agent.service.single_instance import SingleInstance
-claim = SingleInstance(load(Path(sys.argv[1])))
+claim = SingleInstance(load_settings(Path(sys.argv[1])))
 print("held", flush=True)
 time.sleep(60)
 """
@@ -39,24 +39,24 @@ def test_a_site_is_taken_while_its_holder_lives_and_free_when_it_was_killed(conf
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(Permanent, match="site 'plant': another inspectd service of this machine has it"):
-            SingleInstance(load(config))
+            SingleInstance(load_settings(config))
     finally:
         holder.kill()
         holder.communicate()
-    SingleInstance(load(config)).release()
+    SingleInstance(load_settings(config)).release()
 
 
 @pytest.mark.parametrize("change", [["site=annex", "mqtt.topic_template=inspectd/plant"], ["mqtt.url={localhost}"]])
 def test_the_same_topics_are_the_same_site(config: Path, change: list[str]) -> None:
-    first = SingleInstance(load(config))
-    localhost = load(config).mqtt.url.replace("127.0.0.1", "localhost")
+    first = SingleInstance(load_settings(config))
+    localhost = load_settings(config).mqtt.url.replace("127.0.0.1", "localhost")
     with pytest.raises(Permanent, match="a site of its own"):
-        SingleInstance(load(config, [override.format(localhost=localhost) for override in change]))
+        SingleInstance(load_settings(config, [override.format(localhost=localhost) for override in change]))
     first.release()
 
 
 @pytest.mark.parametrize("change", ["site=plant-2", "mqtt.prefix=other", "mqtt.url=mqtt://192.0.2.10"])
 def test_another_site_or_another_broker_is_free(config: Path, change: str) -> None:
-    first, second = SingleInstance(load(config)), SingleInstance(load(config, [change]))
+    first, second = SingleInstance(load_settings(config)), SingleInstance(load_settings(config, [change]))
     first.release()
     second.release()

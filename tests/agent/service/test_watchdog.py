@@ -16,7 +16,7 @@ from agent.service.restart_delay import RestartDelay
 from agent.service.sd_notify import Notifier
 from agent.service.service import Service
 from agent.service.watchdog import Watchdog
-from agent.settings.load import load
+from agent.settings.load import load_settings
 from engines.bundles.bundle import Bundle
 from tests.support.agent_settings import settings_text
 from tests.support.notified import Manager
@@ -90,7 +90,7 @@ def test_a_lost_camera_is_waited_for_and_said(
 
 def test_a_hung_engine_is_not_fed(tmp_path: Path, tiny_bundle: Bundle, manager: Manager) -> None:
     """The inspection thread stands still: the main thread goes on, and still nothing reaches the watchdog."""
-    settings = load(configure(tmp_path, tiny_bundle, SIMULATOR))
+    settings = load_settings(configure(tmp_path, tiny_bundle, SIMULATOR))
     supervision = Watchdog.from_environment(environment(manager, tmp_path))
     service = Service(settings, supervision)
     held, released = threading.Event(), threading.Event()

@@ -23,7 +23,7 @@ from agent.messages.command import CommandResponse
 from agent.messages.state import ScorePayload, StatePayload
 from agent.outputs.mqtt.packets import Outgoing
 from agent.outputs.mqtt.subscriptions import matches
-from agent.settings.load import load
+from agent.settings.load import load_settings
 from agent.settings.overrides import tomllib
 from agent.tools.message_docs import DIRECTORY
 from tests.support.broker import Mosquitto, Subscriber, wait_until
@@ -178,7 +178,7 @@ def test_unified_namespace_example_is_what_the_text_says(tmp_path: Path) -> None
     config = tmp_path / "inspectd.toml"
     camera = '[cameras.line1]\nbundle = "b"\nsource = { kind = "simulator" }\n'
     config.write_text(f'site = "plant"\n{match[1]}\n{camera}')
-    topics = load(config).topics
+    topics = load_settings(config).topics
     said = match[2].replace("\n", " ")
     assert f"`{topics.status()}`" in said
     assert f"`{topics.alarm('line1')}`" in said

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from agent.core.errors import Permanent
 from agent.core.section import Section
 from agent.settings import settings
-from agent.settings.load import load
+from agent.settings.load import load_settings
 from agent.settings.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -39,26 +39,29 @@ def config(tmp_path: Path) -> Path:
 
 
 def test_load_minimal(config: Path) -> None:
-    loaded = load(config)
+    loaded = load_settings(config)
     assert loaded.cameras["line1"].source.kind == "simulator"
     assert loaded.cameras["line1"].bundle == config.parent / "model.bundle", "relative to the file"
 
 
 def test_trusted_keys_are_relative_to_the_file_and_never_an_empty_list(config: Path) -> None:
     """An empty list would trust nobody, or everybody: whoever reads it cannot tell."""
-    keys = load(config, ['trusted_keys=["plant.pub", "/etc/inspectd/acme.pub"]']).trusted_keys
+    keys = load_settings(config, ['trusted_keys=["plant.pub", "/etc/inspectd/acme.pub"]']).trusted_keys
     assert keys == (config.parent / "plant.pub", Path("/etc/inspectd/acme.pub"))
     with pytest.raises(Permanent, match=r"trusted_keys = .*at least 1 item"):
-        load(config, ["trusted_keys=[]"])
+        load_settings(config, ["trusted_keys=[]"])
 
 
 def test_environment_overrules_the_file_and_the_command_line_both(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INSPECTD_MQTT__URL", "mqtt://from-environment")
-    assert load(config).mqtt.url == "mqtt://from-environment"
-    assert load(config, ["mqtt.url=mqtt://from-command-line"]).mqtt.url == "mqtt://from-command-line"
-    assert load(config, ["cameras.line1.source.frames_per_second=5"]).cameras["line1"].source.frames_per_second == 5.0
+    assert load_settings(config).mqtt.url == "mqtt://from-environment"
+    assert load_settings(config, ["mqtt.url=mqtt://from-command-line"]).mqtt.url == "mqtt://from-command-line"
+    assert (
+        load_settings(config, ["cameras.line1.source.frames_per_second=5"]).cameras["line1"].source.frames_per_second
+        == 5.0
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,7 +99,7 @@ def test_environment_overrules_the_file_and_the_command_line_both(
 )
 def test_load_with_a_mistake(config: Path, override: str, wanted: str) -> None:
     with pytest.raises(Permanent) as caught:
-        load(config, [override])
+        load_settings(config, [override])
     assert wanted in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -111,7 +114,7 @@ def test_load_with_a_mistake(config: Path, override: str, wanted: str) -> None:
 )
 def test_load_with_a_topic_tree_that_cannot_be(config: Path, overrides: list[str], wanted: str) -> None:
     with pytest.raises(Permanent) as caught:
-        load(config, overrides)
+        load_settings(config, overrides)
     assert wanted in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -121,12 +124,12 @@ def test_load_with_a_unified_namespace(config: Path) -> None:
         "mqtt.topic_template={enterprise}/{site}/{line}/inspectd",
         "mqtt.topic_levels={enterprise='acme', line='l4'}",
     ]
-    assert load(config, more).topics.alarm("line1") == "acme/plant/l4/inspectd/line1/alarm"
+    assert load_settings(config, more).topics.alarm("line1") == "acme/plant/l4/inspectd/line1/alarm"
 
 
 def test_load_names_every_mistake_on_a_line_of_its_own(config: Path) -> None:
     with pytest.raises(Permanent) as caught:
-        load(config, ["sight=1", "cameras.line1.alarm.clear_after_seconds=-1"])
+        load_settings(config, ["sight=1", "cameras.line1.alarm.clear_after_seconds=-1"])
     assert len(str(caught.value).splitlines()) == 2
 
 
@@ -136,38 +139,38 @@ def test_load_of_something_else(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(Permanent, match=re.escape(str(path))) as caught:
-        load(path)
+        load_settings(path)
     assert "\n" not in str(caught.value)
 
 
 def test_load_with_an_unknown_variable(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INSPECTD_MQQT__URL", "x")
     with pytest.raises(Permanent, match="INSPECTD_MQQT__URL: unknown setting 'mqqt'; did you mean mqtt"):
-        load(config)
+        load_settings(config)
 
 
 def test_a_camera_needs_one_address(config: Path) -> None:
     with pytest.raises(Permanent, match=r"either device .* or url"):
-        load(config, ['cameras.line1.source={kind="camera"}'])
+        load_settings(config, ['cameras.line1.source={kind="camera"}'])
 
 
 def test_metrics_are_off_and_wanted_in_one_place(config: Path) -> None:
-    assert not load(config).metrics.wanted
-    assert load(config, ["metrics.port=9464"]).metrics.wanted
+    assert not load_settings(config).metrics.wanted
+    assert load_settings(config, ["metrics.port=9464"]).metrics.wanted
     with pytest.raises(Permanent, match=r"metrics: wanted either port .* or socket"):
-        load(config, ["metrics.port=9464", "metrics.socket=metrics.sock"])
+        load_settings(config, ["metrics.port=9464", "metrics.socket=metrics.sock"])
 
 
 @pytest.mark.parametrize("fault", ['{kind="black",duration_seconds=1.0}', '{kind="melted",start_frame=1}'])
 def test_a_fault_wants_a_kind_and_a_start(config: Path, fault: str) -> None:
     with pytest.raises(Permanent, match=r"cameras\.line1\.source\.faults"):
-        load(config, [f"cameras.line1.source.faults=[{fault}]"])
+        load_settings(config, [f"cameras.line1.source.faults=[{fault}]"])
 
 
 def test_the_example_loads_and_shows_every_setting() -> None:
     """A setting that the example does not know is one that nobody finds."""
     example = ROOT / "inspectd.example.toml"
-    assert load(example).site == "plant-1"
+    assert load_settings(example).site == "plant-1"
     shown = set(re.findall(r"\b([a-z_]+) = ", example.read_text()))
     sections = {"mqtt", "log", "metrics", "cameras", "source", "calibration", "alarm"}
     assert _names(Settings) - shown == sections
@@ -181,7 +184,7 @@ def test_the_example_shows_the_defaults(tmp_path: Path) -> None:
     path = tmp_path / "inspectd.toml"
     path.write_text(uncommented.replace("# frames = 300", "frames = 300"))
     (tmp_path / "plain.toml").write_text(text)
-    assert load(path).model_dump() == load(tmp_path / "plain.toml").model_dump()
+    assert load_settings(path).model_dump() == load_settings(tmp_path / "plain.toml").model_dump()
 
 
 def _names(model: type[BaseModel]) -> set[str]:
