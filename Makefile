@@ -64,7 +64,7 @@ test-slow: $(VENV)/.dev  ## the tests that take minutes each
 test-faults: $(VENV)/.dev  ## what may happen to alarms on their way, each of it many times over (half an hour; root for all of it)
 	@scripts/need-packages mosquitto:mosquitto iproute2:ip strace:strace gcc:cc
 	$(BIN)/python -m pytest -m faults
-	INSPECTD_TEST_EXAMPLES=10000 $(BIN)/python -m pytest --timeout 1800 tests/agent/commands/test_mqtt_requests.py -k test_any
+	INSPECTD_TEST_EXAMPLES=10000 $(BIN)/python -m pytest --timeout 1800 tests/agent/outputs/mqtt/test_requests.py -k test_any
 
 test-systemd: $(VENV)/.dev  ## the service on a real systemd, booted in a container (root; the first run builds a Debian)
 	@scripts/need-packages debootstrap:debootstrap systemd-container:systemd-nspawn

@@ -71,7 +71,7 @@ def watch(
         mqtt = settings.mqtt
         login = {name: getattr(mqtt, name) for name in ("username", "password_file", "ca_file")}
         certificate = {name: getattr(mqtt, name) for name in ("certificate_file", "key_file")}
-        watch_broker(mqtt.url, topics=settings.topics, out=out, on_line=say, **login, **certificate)
+        watch_broker(mqtt.url, topics=settings.mqtt.topics(settings.site), out=out, on_line=say, **login, **certificate)
         return
     watch_broker(url, prefix=prefix, site=site, camera=camera, out=out, on_line=say)
 

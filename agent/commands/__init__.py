@@ -3,7 +3,6 @@
 from agent.commands.control import Control
 from agent.commands.follow import follow_recalibration
 from agent.commands.handlers import CommandHandlers
-from agent.commands.mqtt_requests import MqttRequests
 from agent.commands.reload import Reload, because, plan_reload, reload_lines
 from agent.commands.socket_client import ask
 from agent.commands.socket_server import ControlSocket
@@ -12,7 +11,6 @@ __all__ = [
     "CommandHandlers",
     "Control",
     "ControlSocket",
-    "MqttRequests",
     "Reload",
     "ask",
     "because",

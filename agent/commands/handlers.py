@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from agent.commands.agent import RunningAgent
 from agent.commands.control import Call, Handler
@@ -19,8 +18,6 @@ from agent.inspection import CameraLine
 from agent.messages import utc_text
 from agent.monitoring import phase_of
 from calibration import Budget, Calibration
-
-T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -50,24 +47,28 @@ class CommandHandlers:
         states = self._agent.states()
         if call.camera is not None:
             states = {call.camera: states[self._line(call).name]}
-        publisher = self._agent.publisher
+        outputs = [(output, output.report()) for output in self._agent.outputs]
+        first, delivery = outputs[0]
         return {
             "site": self._agent.settings.site,
-            "broker": self._agent.settings.mqtt.url,
+            "broker": first.destination,
             "cameras": {name: state.model_dump(mode="json", by_alias=True) for name, state in states.items()},
             "recalibrations": {line.name: line.preview for line in self._agent.lines.values() if line.preview},
-            "delivery": publisher.report().model_dump(mode="json"),
+            "delivery": delivery.model_dump(mode="json"),
+            "outputs": {
+                output.name: {"destination": output.destination, "connected": report.connected}
+                for output, report in outputs
+            },
         }
 
     def recalibrate(self, call: Call) -> dict[str, Any]:
         """Begin, or give up, a new window."""
         line = self._line(call)
         if call.request.cancel:
-            self._on_line(line, line.station.cancel)
+            line.call(line.station.cancel)
             return {"cancelled": True}
         plan = self._plan(line, call)
-        self._on_line(line, lambda: line.station.recalibrate(plan))
-        line.preview = None
+        line.recalibrate(plan)
         return {"frames": plan.frames, "budget": str(plan.budget), "dry_run": plan.dry_run}
 
     def list_calibrations(self, call: Call) -> dict[str, Any]:
@@ -88,18 +89,18 @@ class CommandHandlers:
     def roll_back(self, call: Call) -> dict[str, Any]:
         """Go back to the calibration before, or to the one that is named."""
         line = self._line(call)
-        return summary(self._on_line(line, lambda: line.station.roll_back(call.request.to, call.by)))
+        return summary(line.call(lambda: line.station.roll_back(call.request.to, call.by)))
 
     def pause(self, call: Call) -> dict[str, Any]:
         """Look away."""
         line = self._line(call)
-        self._on_line(line, lambda: self._agent.pause(line))
+        line.call(lambda: self._agent.pause(line))
         return {"phase": line.station.phase.value}
 
     def resume(self, call: Call) -> dict[str, Any]:
         """Look again."""
         line = self._line(call)
-        self._on_line(line, line.station.resume)
+        line.call(line.station.resume)
         return {"phase": line.station.phase.value}
 
     def snapshot(self, call: Call) -> dict[str, Any]:
@@ -115,8 +116,7 @@ class CommandHandlers:
         pictures = draw_seen(seen, agent.evidence, lambda: float(line.bundle.reference().heatmap.max()))
         if call.request.inline:
             return result.model_copy(update={"pictures": inlined(pictures)}).model_dump(mode="json")
-        publisher, topic_of = agent.publisher, partial(agent.topics.snapshot, line.name)
-        sent, left_out = published(pictures, topic_of, publisher.notify, publisher.max_packet_bytes)
+        sent, left_out = published(pictures, line.name, agent.outputs)
         return result.model_copy(update={"pictures": sent, "left_out": left_out}).model_dump(mode="json")
 
     def reload(self, call: Call) -> dict[str, Any]:
@@ -136,11 +136,6 @@ class CommandHandlers:
         if call.camera is None and len(lines) == 1:
             return next(iter(lines.values()))
         raise Permanent(f"camera {call.camera!r} is not known here; wanted one of {', '.join(lines)}")
-
-    @staticmethod
-    def _on_line(line: CameraLine, function: Callable[[], T]) -> T:
-        assert line.inspection is not None
-        return line.inspection.call(function)
 
     @staticmethod
     def _plan(line: CameraLine, call: Call) -> Any:

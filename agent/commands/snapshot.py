@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.alarms import Evidence, EvidenceImage, regions
-from agent.core.image_bytes import shrink
 from agent.core.records import Phase
 from agent.inspection import LastFrame
 from agent.messages import SnapshotPicture, SnapshotResult
-from agent.outputs.mqtt import Outgoing
+from agent.outputs import Output
 
 
 def take_snapshot(
@@ -69,29 +67,15 @@ def inlined(pictures: Sequence[EvidenceImage]) -> dict[str, SnapshotPicture]:
 
 
 def published(
-    pictures: Sequence[EvidenceImage],
-    topic_of: Callable[[str], str],
-    publish: Callable[[Outgoing], None],
-    max_packet_bytes: int | None,
+    pictures: Sequence[EvidenceImage], camera: str, outputs: Sequence[Output]
 ) -> tuple[dict[str, SnapshotPicture], list[str]]:
-    """Hand pictures to the publisher, smaller where the broker's packet limit asks for it.
-
-    Returns what was sent, by name, and a line for each picture that no size would fit.
-    """
+    """Hand the images to every output; returns where each can be found, by name, and a line for each left out."""
     sent: dict[str, SnapshotPicture] = {}
     left_out: list[str] = []
-    for picture in pictures:
-        topic = topic_of(picture.name)
-        message = Outgoing(topic, picture.payload, retain=True, media_type=picture.media_type)
-        excess = 0 if max_packet_bytes is None else message.packet_bytes() - max_packet_bytes
-        small = shrink(picture.payload, picture.media_type, len(picture.payload) - excess) if excess > 0 else None
-        if excess > 0 and small is None:
-            left_out.append(f"{picture.name}: the broker takes {max_packet_bytes} bytes in a packet")
-            continue
-        if small is not None:
-            picture = EvidenceImage(picture.name, small.payload, picture.media_type)
-        publish(replace(message, payload=picture.payload))
-        sent[picture.name] = _described(picture, topic=topic, scale=small.scale if small is not None else 1.0)
+    for output in outputs:
+        result = output.publish_images(camera, pictures)
+        sent = {**result.sent, **sent}
+        left_out += result.left_out
     return sent, left_out
 
 

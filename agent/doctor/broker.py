@@ -71,7 +71,7 @@ def _visit_either(broker: Broker, settings: Settings) -> Iterator[CheckResult]:
 def _visit(broker: Broker, settings: Settings, protocol: Protocol) -> Iterator[CheckResult]:
     # A name of its own: with the agent's, the broker would throw the running agent out.
     connection = Connection(broker, client_id=f"inspectd-doctor-{uuid.uuid4().hex[:8]}", protocol=protocol)
-    topics = settings.topics
+    topics = settings.mqtt.topics(settings.site)
     try:
         connection.open()
         entered = _await(connection, Connected)

@@ -10,7 +10,7 @@ from pathlib import Path
 from agent.core.errors import InspectdError
 from agent.doctor.finding import CheckResult, ok, problem, warning
 from agent.doctor.machine import output
-from agent.service import place_of
+from agent.service import places_of
 from agent.settings import SERVICE_SETTINGS, Settings, load_settings
 
 # The unit has ProtectHome=yes and PrivateTmp=yes: whatever lies there is not there for the service.
@@ -83,7 +83,7 @@ def check_neighbours(settings: Settings, config: Path) -> Iterator[CheckResult]:
 
 
 def _in_the_way(settings: Settings, config: Path, neighbour: Settings, other: Path) -> Iterator[CheckResult]:
-    if place_of(settings) == place_of(neighbour):
+    if set(places_of(settings)) & set(places_of(neighbour)):
         text = f"{other.stem} has the same site {settings.site!r} on the same broker"
         yield problem("site", text, f'another name, such as site = "{settings.site}-{config.stem}"')
     port = settings.metrics.port

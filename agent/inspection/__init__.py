@@ -4,7 +4,7 @@ from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan, p
 from agent.inspection.camera_line import CameraLine, Counters
 from agent.inspection.capture import CameraState, CameraStatus, Capture
 from agent.inspection.frame_queue import FrameQueue
-from agent.inspection.inspector import Inspector
+from agent.inspection.inspector import Inspector, OnTiming
 from agent.inspection.outcome import Candidate, LastFrame, Outcome
 from agent.inspection.preparation import Preparation
 from agent.inspection.preview import preview_calibration
@@ -25,6 +25,7 @@ __all__ = [
     "InspectionThread",
     "Inspector",
     "LastFrame",
+    "OnTiming",
     "Outcome",
     "Preparation",
     "Station",

@@ -1,13 +1,17 @@
-"""One camera with all that belongs to it, as the service and its helpers hand it round."""
+"""One camera with everything that belongs to it, from its source to its score log."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from agent.core.durations import Durations
-from agent.inspection.capture import Capture
+from agent.inspection.calibration_plan import CalibrationPlan, plan_of
+from agent.inspection.capture import CameraState, Capture
 from agent.inspection.frame_queue import FrameQueue
+from agent.inspection.outcome import Outcome
 from agent.inspection.station import Station
 from agent.inspection.thread import InspectionThread
 from agent.messages import ModelPayload
@@ -16,41 +20,115 @@ from calibration import ScoreLog
 from engines.bundles import Bundle
 from engines.runtime import Engine
 
+T = TypeVar("T")
 
-@dataclass(slots=True)
-class CameraLine:
-    """One camera with all that belongs to it."""
-
-    name: str
-    settings: CameraSettings
-    bundle: Bundle
-    engine: Engine
-    station: Station
-    capture: Capture
-    intake: FrameQueue
-    counters: Counters
-    score_log: ScoreLog
-    inspection: InspectionThread | None = None
-    next_score_monotonic: float = 0.0
-    lost_monotonic: float | None = None
-    """Since when the camera gives no frames, seconds; None while it does."""
-    preview: dict[str, Any] | None = None
-    """What the last recalibration found, once it is finished."""
-
-    @property
-    def model(self) -> ModelPayload:
-        """For the payloads."""
-        return ModelPayload(name=self.bundle.manifest.name, sha256=self.bundle.sha256)
+# A camera that is back by then was only reopened.
+LOST_AFTER_SECONDS = 0.75
 
 
 @dataclass(slots=True)
 class Counters:
-    """What is counted of one camera's frames."""
+    """Counts of one camera since the agent started."""
 
     frames: int = 0
-    """Frames scored since start."""
-    verdict_durations: Durations = None  # type: ignore[assignment]
-    """Capture to verdict."""
+    """Frames scored."""
+    verdict_durations: Durations = field(default_factory=Durations)
+    """From capture to verdict."""
 
-    def __post_init__(self) -> None:
-        self.verdict_durations = Durations()
+
+class CameraLine:
+    """One camera: its settings, its model, its threads and its counters.
+
+    Others read it and call its methods. What belongs to the inspection thread (the station) is changed through `call`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: CameraSettings,
+        *,
+        bundle: Bundle,
+        engine: Engine,
+        station: Station,
+        capture: Capture,
+        frames: FrameQueue,
+        inspection: InspectionThread,
+        score_log: ScoreLog,
+    ) -> None:
+        """Args:
+        name: of the camera.
+        settings: of the camera.
+        bundle: its model.
+        engine: runs the model; shared by cameras with the same bundle, like `frames` and `inspection`.
+        station: from scores to verdicts and alarms.
+        capture: the thread that reads its source.
+        frames: captured frames that wait for inspection.
+        inspection: the thread that inspects its frames.
+        score_log: every score, for previews and reports.
+        """
+        self.name = name
+        self.bundle = bundle
+        self.engine = engine
+        self.station = station
+        self.capture = capture
+        self.frames = frames
+        self.inspection = inspection
+        self.score_log = score_log
+        self.counters = Counters()
+        self.model = ModelPayload(name=bundle.manifest.name, sha256=bundle.sha256)
+        """The bundle, as messages name it."""
+        self._settings = settings
+        self._lost_monotonic: float | None = None
+        self._preview: dict[str, Any] | None = None
+
+    @property
+    def settings(self) -> CameraSettings:
+        """Those in force."""
+        return self._settings
+
+    @property
+    def dropped(self) -> int:
+        """Frames that gave way to newer ones since the agent started."""
+        return self.frames.dropped(self.name)
+
+    @property
+    def preview(self) -> dict[str, Any] | None:
+        """Result of the last recalibration: alarms of the last day under both thresholds; None until there is one."""
+        return self._preview
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Run a function on the inspection thread, between two frames. Raises its error, or Temporary on a timeout."""
+        return self.inspection.call(function)
+
+    def adopt(self, settings: CameraSettings) -> None:
+        """Take over settings that can change while the camera runs. Raises Temporary where inspection hangs."""
+        self.call(lambda: self.station.adopt(plan_of(settings)))
+        self._settings = settings
+
+    def recalibrate(self, plan: CalibrationPlan) -> None:
+        """Begin a new window; the old threshold stays in force. Raises InspectdError while one is being filled."""
+        self.call(lambda: self.station.recalibrate(plan))
+        self._preview = None
+
+    def finish_recalibration(self, preview: dict[str, Any]) -> None:
+        """Keep the result of a recalibration for `status`."""
+        self._preview = preview
+
+    def count(self, outcome: Outcome) -> None:
+        """Count a judged frame."""
+        self.counters.frames += 1
+        self.counters.verdict_durations.add(time.monotonic() - outcome.frame.captured_monotonic)
+
+    def lost_reason(self, now_monotonic: float) -> str | None:
+        """Why the camera has delivered nothing for LOST_AFTER_SECONDS; None while it delivers, or is being reopened.
+
+        For one thread, which calls it several times a second; `now_monotonic` in seconds.
+        """
+        status = self.capture.status
+        if status.state not in (CameraState.LOST, CameraState.FAILED):
+            self._lost_monotonic = None
+            return None
+        if self._lost_monotonic is None:
+            self._lost_monotonic = now_monotonic
+        overdue = now_monotonic - self._lost_monotonic >= LOST_AFTER_SECONDS
+        return (status.reason or status.state.value) if overdue else None

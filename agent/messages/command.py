@@ -5,7 +5,7 @@ What the agent takes, it takes exactly: an unknown field in a command is refused
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, ValidationError
 
@@ -185,6 +185,14 @@ class CommandResponse(Payload):
     ok: bool
     error: str | None = Field(default=None, description="What was wrong, one line; nothing was changed then.")
     result: dict[str, Any] = Field(default_factory=dict)
+
+
+class Execute(Protocol):
+    """Carries a command out and always returns a response, whoever sends it over whichever transport."""
+
+    def __call__(self, name: str, camera: str | None, payload: bytes, *, by: str) -> CommandResponse:
+        """`payload` is the request as JSON, `by` names the sender for the records."""
+        ...
 
 
 def parse_request(name: str, payload: bytes) -> CommandRequest:

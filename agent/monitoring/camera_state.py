@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from agent.core.records import Phase
-from agent.inspection import CameraState, CameraStatus, Capture, Counters, FrameQueue, Station
-from agent.messages import LatencyPayload, ModelPayload, ProgressPayload, RulePayload, StatePayload
+from agent.inspection import CameraLine, CameraState, CameraStatus, Station
+from agent.messages import LatencyPayload, ProgressPayload, RulePayload, StatePayload
 
 
 def phase_of(station: Station, camera: CameraStatus) -> Phase:
@@ -18,21 +18,14 @@ def phase_of(station: Station, camera: CameraStatus) -> Phase:
     return station.phase
 
 
-def state_payload(
-    site: str,
-    station: Station,
-    capture: Capture,
-    intake: FrameQueue,
-    counters: Counters,
-    model: ModelPayload,
-    at: datetime,
-) -> StatePayload:
-    """The whole of what is known of one camera now."""
+def state_payload(site: str, line: CameraLine, at: datetime) -> StatePayload:
+    """The state document of one camera; `at` is now, UTC."""
+    station, capture = line.station, line.capture
     calibration, progress = station.calibration, station.progress
     rule = station.plan.rule if calibration is None else calibration.rule
     return StatePayload(
         site=site,
-        camera=station.identity.camera,
+        camera=line.name,
         at=at,
         phase=phase_of(station, capture.status),
         reason=capture.status.reason or station.blindness or station.reason,
@@ -40,12 +33,13 @@ def state_payload(
         rule=RulePayload(k=rule.k, n=rule.n),
         calibration=None if calibration is None else calibration.id,
         promise=None if calibration is None else calibration.promise,
-        model=model,
-        engine=station.identity.engine,
-        frames=counters.frames,
-        dropped=intake.dropped(station.identity.camera),
+        model=line.model,
+        engine=line.engine.name,
+        engine_reason=line.engine.reason,
+        frames=line.counters.frames,
+        dropped=line.dropped,
         frames_per_second=round(station.frames_per_second or 0.0, 2),
-        latency_ms=LatencyPayload.of(counters.verdict_durations),
+        latency_ms=LatencyPayload.of(line.counters.verdict_durations),
         progress=None if progress is None else ProgressPayload(frames=progress.frames, wanted=progress.target),
         drift=station.drifted,
         shift=round(station.drift_shift, 3) if station.drifted else None,

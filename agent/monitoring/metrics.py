@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ from agent.monitoring.temperature import THERMAL_DIRECTORY, temperatures
 
 if TYPE_CHECKING:
     from agent.inspection import CameraLine, Outcome
-    from agent.outputs.mqtt import Publisher
+    from agent.outputs import Output
 
 # A second series for each counter, which says only when the agent was started.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -75,8 +75,9 @@ class Metrics:
 
     def __init__(
         self,
+        cameras: Iterable[str],
         lines: Mapping[str, CameraLine],
-        publisher: Publisher,
+        outputs: Sequence[Output],
         *,
         port: int | None = None,
         socket: Path | None = None,
@@ -85,8 +86,9 @@ class Metrics:
         """Serve the metrics at once, on a port of the loopback interface or on a Unix socket.
 
         Args:
-            lines: by camera.
-            publisher: delivers the alarms; tells how long each took from now on.
+            cameras: names of all cameras.
+            lines: by camera; may be filled after this.
+            outputs: deliver the alarms; each reports how long that took.
             port, socket: one of the two.
             thermal_directory: where the kernel tells temperatures.
 
@@ -96,13 +98,14 @@ class Metrics:
         self.registry = CollectorRegistry()
         """Of these metrics alone."""
         self._instruments = _Instruments(self.registry)
-        self.registry.register(_Snapshot(lines, publisher, thermal_directory))
+        self.registry.register(_Snapshot(lines, outputs, thermal_directory))
         ProcessCollector(registry=self.registry)
         # There from the start: a rate over a counter that appears with its first alarm does not see that alarm.
-        for camera in lines:
+        for camera in cameras:
             for kind in AlarmKind:
                 self._instruments.alarms.labels(camera, kind.value)
-        publisher.reporter.latency.on_add = self._instruments.delivery.observe
+        for output in outputs:
+            output.delivery_durations.on_add = self._instruments.delivery.observe
         self._server = MetricsServer(self.registry, port=port, socket=socket)
 
     def close(self) -> None:
@@ -131,9 +134,9 @@ class Metrics:
 class _Snapshot(Collector):
     """What is kept elsewhere anyway, read at the moment that it is asked for."""
 
-    def __init__(self, lines: Mapping[str, CameraLine], publisher: Publisher, thermal_directory: Path) -> None:
+    def __init__(self, lines: Mapping[str, CameraLine], outputs: Sequence[Output], thermal_directory: Path) -> None:
         self._lines = lines
-        self._publisher = publisher
+        self._outputs = outputs
         self._thermal_directory = thermal_directory
 
     def describe(self) -> list[Metric]:
@@ -163,7 +166,7 @@ class _Snapshot(Collector):
         for name, line in list(self._lines.items()):
             station = line.station
             frames.add_metric((name,), line.counters.frames)
-            dropped.add_metric((name,), line.intake.dropped(name))
+            dropped.add_metric((name,), line.dropped)
             rate.add_metric((name,), station.frames_per_second or 0.0)
             if station.calibration is not None:
                 threshold.add_metric((name,), station.calibration.threshold.value)
@@ -177,12 +180,14 @@ class _Snapshot(Collector):
 
     def _delivery(self) -> Iterator[Metric]:
         try:
-            report = self._publisher.report()
+            reports = [output.report() for output in self._outputs]
         except Temporary:
             # The outbox cannot be read: its metrics are missing, and the log and `status` say why.
             return
+        connected = all(report.connected for report in reports)
+        report = reports[0]
         outbox = report.outbox
-        yield GaugeMetricFamily("inspectd_broker_connected", "1 while the broker lets us in.", float(report.connected))
+        yield GaugeMetricFamily("inspectd_broker_connected", "1 while the broker lets us in.", float(connected))
         yield GaugeMetricFamily("inspectd_outbox_messages", "Waiting to be acknowledged.", outbox.waiting)
         yield GaugeMetricFamily("inspectd_outbox_bytes", "Their size on disk.", outbox.waiting_bytes)
         yield _failures(report)

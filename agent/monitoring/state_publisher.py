@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.core.clock import utc_now
 from agent.inspection import CameraLine
 from agent.messages import StatePayload
 from agent.monitoring.camera_state import state_payload
-from agent.outputs.mqtt import Publisher
+from agent.outputs import Output
 
 # How often a state is published though nothing but counters changed.
 REPEAT_SECONDS = 5.0
@@ -23,11 +23,11 @@ COUNTING_FIELDS = frozenset({"at", "frames", "dropped", "frames_per_second", "la
 class StatePublisher:
     """Knows how the cameras are, and tells the broker. For any thread."""
 
-    def __init__(self, site: str, lines: Mapping[str, CameraLine], publisher: Publisher) -> None:
+    def __init__(self, site: str, lines: Mapping[str, CameraLine], outputs: Sequence[Output]) -> None:
         """`lines`: by camera."""
         self._site = site
         self._lines = lines
-        self._publisher = publisher
+        self._outputs = outputs
         self._published: dict[str, tuple[float, dict[str, Any]]] = {}
         self._publishing = threading.Lock()
 
@@ -49,8 +49,8 @@ class StatePublisher:
             since, known = self._published.get(line.name, (0.0, {}))
             if final or document != known or now - since >= REPEAT_SECONDS:
                 self._published[line.name] = (now, document)
-                self._publisher.publish_state(line.name, payload)
+                for output in self._outputs:
+                    output.publish_state(payload)
 
     def _state(self, line: CameraLine) -> StatePayload:
-        state = state_payload(self._site, line.station, line.capture, line.intake, line.counters, line.model, utc_now())
-        return state.model_copy(update={"engine_reason": line.engine.reason})
+        return state_payload(self._site, line, utc_now())

@@ -11,30 +11,15 @@ from dataclasses import dataclass, replace
 
 from agent.alarms import ActiveAlarm, Evidence, EvidenceImage, regions
 from agent.core.backoff import Backoff
-from agent.core.crop import Crop
 from agent.core.errors import Temporary
 from agent.core.records import Alarm, AlarmEvent, AlarmKind, Frame, Region, Verdict
-from agent.messages import AlarmPayload, ModelPayload, PicturePayload, RulePayload
-from agent.outputs.mqtt import Topics
 from agent.outputs.outbox import MAX_TOGETHER, Entry, Message, Outbox
+from agent.outputs.output import AlarmContext, Output, RecordedAlarm
 
 log = logging.getLogger(__name__)
 
 # Alarms that may wait for the disk; each holds its frame. Beyond that inspection waits, and live cameras drop frames.
 MAX_WAITING = 32
-
-
-@dataclass(frozen=True, slots=True)
-class AlarmContext:
-    """What an alarm message says beside the alarm: how the verdict came about."""
-
-    rule: RulePayload | None
-    """None, like `calibration`, of a camera that was lost before its first calibration."""
-    calibration: str | None
-    model: ModelPayload
-    engine: str
-    crop: Crop | None = None
-    """Where the inspected part lies in the camera's picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +45,7 @@ class AlarmRecorder(threading.Thread):
     def __init__(
         self,
         site: str,
-        topics: Topics,
+        outputs: Sequence[Output],
         outbox: Outbox,
         evidence: Evidence,
         *,
@@ -68,7 +53,7 @@ class AlarmRecorder(threading.Thread):
     ) -> None:
         super().__init__(name="acceptance", daemon=True)
         self._site = site
-        self._topics = topics
+        self._outputs = outputs
         self._outbox = outbox
         self._evidence = evidence
         self._waiting: queue.Queue[AlarmJob | None] = queue.Queue(MAX_WAITING)
@@ -162,29 +147,8 @@ class AlarmRecorder(threading.Thread):
     def _messages(
         self, judged: AlarmJob, pictures: Sequence[EvidenceImage], hot: list[Region], sequence: int
     ) -> list[Message]:
-        alarm, context = judged.alarm, judged.context
-        sent = [(self._topics.picture(alarm.camera, alarm.id, picture.name), picture) for picture in pictures]
-        payload = AlarmPayload.of(
-            alarm,
-            sequence=sequence,
-            site=self._site,
-            rule=context.rule,
-            calibration=context.calibration,
-            model=context.model,
-            engine=context.engine,
-            regions=hot,
-            evidence={
-                picture.name: PicturePayload(
-                    topic=topic, sha256=picture.sha256, media_type=picture.media_type, bytes=len(picture.payload)
-                )
-                for topic, picture in sent
-            },
-        )
-        document = Message(self._topics.alarm(alarm.camera), payload.to_bytes(), alarm.id, alarm.event.value)
-        return [document] + [
-            Message(topic, picture.payload, alarm.id, picture.name, picture=True, media_type=picture.media_type)
-            for topic, picture in sent
-        ]
+        recorded = RecordedAlarm(judged.alarm, sequence, self._site, judged.context, hot, pictures)
+        return [message for output in self._outputs for message in output.messages_for(recorded)]
 
 
 def _open_alarm(alarm: Alarm) -> bytes:

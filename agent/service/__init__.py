@@ -1,7 +1,7 @@
 """Wiring, start and stop of the agent, and its place under systemd."""
 
 from agent.service.service import Service
-from agent.service.single_instance import place_of
+from agent.service.single_instance import places_of
 from agent.service.watchdog import Watchdog
 
-__all__ = ["Service", "Watchdog", "place_of"]
+__all__ = ["Service", "Watchdog", "places_of"]

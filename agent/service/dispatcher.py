@@ -1,20 +1,20 @@
-"""What follows from a frame once it is judged: it is logged and counted, and whoever has to know is told."""
+"""Dispatches each judged frame: log, metrics, alarms, events, telemetry."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from agent.core.ids import new_id
+from agent.core.problems import Problems
 from agent.core.records import Alarm, Frame, Verdict
 from agent.inspection import CameraLine, Candidate, Outcome, preview_calibration
 from agent.messages import RulePayload, ScorePayload, drift_event
 from agent.monitoring import StatePublisher
-from agent.outputs import AlarmContext, AlarmJob, AlarmRecorder
-from agent.outputs.mqtt import Outgoing, Publisher, Topics
+from agent.outputs import AlarmContext, AlarmJob, AlarmRecorder, Output
 from calibration import Drift
 
 if TYPE_CHECKING:
@@ -24,41 +24,39 @@ log = logging.getLogger(__name__)
 
 
 class Dispatcher:
-    """Takes what frames led to, on the inspection threads."""
+    """Takes the outcome of each frame, on the inspection threads."""
 
     def __init__(
         self,
-        topics: Topics,
+        site: str,
         lines: Mapping[str, CameraLine],
-        publisher: Publisher,
-        acceptance: AlarmRecorder,
+        outputs: Sequence[Output],
+        recorder: AlarmRecorder,
         states: StatePublisher,
+        problems: Problems,
         metrics: Metrics | None = None,
-        *,
-        scores_per_second: float,
     ) -> None:
         """Args:
-        topics: where alarms, events and scores go.
-        lines: by camera.
-        publisher: for what is only told: events, scores.
-        acceptance: for what must arrive: alarms.
-        states: told at once of a drift.
-        metrics: counts, where somebody asked for them.
-        scores_per_second: telemetry of each camera; 0 for none.
+        site: for the messages.
+        lines: by camera; may be filled after this.
+        outputs: for events and scores, which are not stored.
+        recorder: for alarms, which must arrive.
+        states: publishes a camera's state at once where it drifts.
+        problems: where a score log that cannot be written is reported.
+        metrics: counts frames and alarms; None where nobody asked for metrics.
         """
-        self.scores_per_second = scores_per_second
-        self._topics = topics
+        self._site = site
         self._lines = lines
-        self._publisher = publisher
-        self._acceptance = acceptance
+        self._outputs = outputs
+        self._recorder = recorder
         self._states = states
+        self._problems = problems
         self._metrics = metrics
 
     def take(self, outcome: Outcome) -> None:
-        """What one frame led to."""
+        """Dispatch one frame."""
         line = self._lines[outcome.frame.camera]
-        line.counters.frames += 1
-        line.counters.verdict_durations.add(time.monotonic() - outcome.frame.captured_monotonic)
+        line.count(outcome)
         statistic = outcome.verdict.statistic if outcome.verdict else outcome.score
         if not outcome.blind:
             self._log_score(line, outcome, statistic)
@@ -70,21 +68,21 @@ class Dispatcher:
         if outcome.candidate is not None:
             self._take_candidate(line, outcome.candidate)
         if outcome.drift is not None:
-            self._tell_drift(line, outcome, outcome.drift)
+            self._report_drift(line, outcome, outcome.drift)
         self._publish_score(line, outcome, statistic)
 
     def _log_score(self, line: CameraLine, outcome: Outcome, statistic: float) -> None:
-        """For previews and reports; a full disk costs them some frames, never an alarm."""
+        """For previews and reports; a full disk costs some scores, never an alarm."""
         frame = outcome.frame
         try:
             line.score_log.append(frame.captured_at.timestamp(), frame.index, outcome.score, statistic)
         except OSError as error:
-            self._publisher.problem("score log", f"{line.score_log.directory}: {error.strerror}; scores are not kept")
+            self._problems.set("score log", f"{line.score_log.directory}: {error.strerror}; scores are not kept")
         else:
-            self._publisher.problem("score log", None)
+            self._problems.set("score log", None)
 
     def _take_candidate(self, line: CameraLine, candidate: Candidate) -> None:
-        """A first calibration is in force; a later one is previewed, elsewhere, since that reads a day of scores."""
+        """A first calibration is in force already. A later one is previewed, on a thread: it reads a day of scores."""
         calibration = candidate.calibration
         fields = {"camera": line.name, "calibration": calibration.id, "threshold": calibration.threshold.value}
         log.info("camera %s: calibrated: %s", line.name, calibration.promise, extra=fields)
@@ -94,31 +92,31 @@ class Dispatcher:
                 target=self._preview, args=(line, candidate), name=f"preview-{line.name}", daemon=True
             ).start()
 
-    def _tell_drift(self, line: CameraLine, outcome: Outcome, drift: Drift) -> None:
-        """The retained state at once, whichever way the flag turned; one event where it was raised."""
+    def _preview(self, line: CameraLine, candidate: Candidate) -> None:
+        """Report what the new threshold would have done; then, unless it was a dry run, put it in force."""
+        preview = preview_calibration(line.score_log.directory, line.station.calibration, candidate, time.time())
+        line.finish_recalibration(preview)
+        log.info("camera %s: %s", line.name, preview["sentence"])
+        if not candidate.plan.dry_run:
+            line.call(lambda: line.station.activate(candidate.calibration, candidate.plan.by))
+
+    def _report_drift(self, line: CameraLine, outcome: Outcome, drift: Drift) -> None:
+        """Publish the state at once, whichever way the flag turned; one event where it was raised."""
         self._states.publish(line)
         if not drift.flag:
-            log.info("camera %s: good parts score as when calibrated on again", line.name)
+            log.info("camera %s: good parts score as they did at calibration again", line.name)
             return
         calibration = line.station.calibration
         assert calibration is not None
-        at = outcome.frame.captured_at
-        event = drift_event(new_id(), self._topics.site, line.name, drift, calibration.id, at)
+        event = drift_event(new_id(), self._site, line.name, drift, calibration.id, outcome.frame.captured_at)
         log.warning("camera %s: %s", line.name, event.text)
-        topic = self._topics.event(line.name)
-        self._publisher.notify(Outgoing(topic, event.to_bytes(), media_type="application/json"))
-
-    def _preview(self, line: CameraLine, candidate: Candidate) -> None:
-        """Say what the new threshold would have done; then, unless it was a dry run, put it in force."""
-        line.preview = preview_calibration(line.score_log.directory, line.station.calibration, candidate, time.time())
-        log.info("camera %s: %s", line.name, line.preview["sentence"])
-        if not candidate.plan.dry_run and line.inspection is not None:
-            line.inspection.call(lambda: line.station.activate(candidate.calibration, candidate.plan.by))
+        for output in self._outputs:
+            output.publish_event(event)
 
     def deliver(
         self, line: CameraLine, alarm: Alarm, verdict: Verdict | None = None, frame: Frame | None = None
     ) -> None:
-        """Have an alarm accepted: by its verdict, or by the frame that shows the camera at fault, if one came."""
+        """Have an alarm recorded: with its verdict, or with the frame that shows the camera's fault, if any."""
         calibration = line.station.calibration
         log.info(
             "camera %s: %s alarm %s %s, score %.4g, threshold %s",
@@ -139,21 +137,19 @@ class Dispatcher:
             engine=line.engine.name,
             crop=line.settings.crop,
         )
-        self._acceptance.put(AlarmJob(alarm, verdict, context, frame))
+        self._recorder.put(AlarmJob(alarm, verdict, context, frame))
 
     def _publish_score(self, line: CameraLine, outcome: Outcome, statistic: float) -> None:
-        """Telemetry, a few times a second at most."""
-        rate, now = self.scores_per_second, outcome.frame.captured_monotonic
-        if rate == 0 or now < line.next_score_monotonic:
-            return
-        line.next_score_monotonic = now + 1.0 / rate
-        calibration = line.station.calibration
-        payload = ScorePayload(
-            camera=line.name,
-            captured_at=outcome.frame.captured_at,
-            frame=outcome.frame.index,
-            score=outcome.score,
-            statistic=statistic,
-            threshold=None if calibration is None else calibration.threshold.value,
-        )
-        self._publisher.publish_telemetry(self._topics.score(line.name), payload.to_bytes())
+        def payload() -> ScorePayload:
+            calibration = line.station.calibration
+            return ScorePayload(
+                camera=line.name,
+                captured_at=outcome.frame.captured_at,
+                frame=outcome.frame.index,
+                score=outcome.score,
+                statistic=statistic,
+                threshold=None if calibration is None else calibration.threshold.value,
+            )
+
+        for output in self._outputs:
+            output.publish_score(line.name, outcome.frame.captured_monotonic, payload)

@@ -8,63 +8,41 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from agent.alarms import ActiveAlarm, CameraAlarm, DefectAlarm, Evidence
-from agent.commands import CommandHandlers, Control, ControlSocket, MqttRequests, Reload, plan_reload, reload_lines
+from agent.alarms import Evidence
+from agent.commands import CommandHandlers, Control, ControlSocket, Reload, plan_reload, reload_lines
 from agent.core.clock import utc_now
 from agent.core.errors import InspectdError, Permanent, Temporary
 from agent.core.ids import new_id
-from agent.core.records import AlarmKind
-from agent.inspection import (
-    CalibrationKey,
-    CameraLine,
-    CameraState,
-    Capture,
-    Counters,
-    FrameQueue,
-    InspectionThread,
-    Inspector,
-    Preparation,
-    Station,
-    calibrations_of,
-    plan_of,
-    thresholds_in_force,
-)
+from agent.core.problems import Problems
+from agent.inspection import CameraLine, CameraState
 from agent.messages import StatePayload, engine_event
 from agent.monitoring import StatePublisher
-from agent.outputs import AlarmRecorder, state_key
-from agent.outputs.mqtt import Outgoing, Publisher, discovery
-from agent.outputs.mqtt.settings import broker_of
+from agent.outputs import AlarmRecorder, build_outputs
 from agent.outputs.outbox import Outbox
+from agent.service.assembly import Assembly
 from agent.service.dispatcher import Dispatcher
 from agent.service.single_instance import SingleInstance
 from agent.service.watchdog import Pulse, Watchdog
-from agent.settings import CameraSettings, Settings, writable
-from agent.sources import build_source
-from calibration import CalibrationError, ScoreLog, Store
-from engines.bundles import Bundle, load_trusted_keys, read_bundle
+from agent.settings import Settings, writable
+from calibration import CalibrationError
 from engines.errors import EngineError
-from engines.runtime import Engine, open_engine
 
 if TYPE_CHECKING:
     from agent.monitoring.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-# systemd's and a person's patience: two seconds from the signal to the end, of which the broker gets what is left.
+# From the signal to the end, of which the outputs get what is left: systemd and people wait no longer.
 STOP_SECONDS = 2.0
 
-# How often the cameras and their state are looked at.
-STATE_LOOK_SECONDS = 0.25
-
-# A camera that is back by then was only opened anew.
-LOST_AFTER_SECONDS = 0.75
+# How often cameras and their states are checked.
+STATE_CHECK_SECONDS = 0.25
 
 
 class Service:
-    """One agent, from `start` to `stop`."""
+    """One agent, from `start` to `shut_down`."""
 
     def __init__(
         self,
@@ -73,9 +51,10 @@ class Service:
         *,
         read_again: Callable[[], Settings] | None = None,
     ) -> None:
-        """Open everything that can refuse to open. Raises InspectdError, or an error of engines or calibration.
+        """Open everything that can fail to open. Raises InspectdError, EngineError or CalibrationError.
 
-        `read_again` reads the settings where they came from, for `reload`; raises Permanent where they are broken.
+        `supervision` reports to systemd. `read_again` reads the settings from where they came, for `reload`; it raises
+        Permanent where they are broken.
         """
         self.settings = settings
         self.supervision = supervision or Watchdog()
@@ -84,139 +63,89 @@ class Service:
         self._hung_up = threading.Event()
         self._stop = threading.Event()
         self._crashed: str | None = None
-        # Only services are several on a machine; who runs an agent by hand sees what it does.
+        # Several services may share a machine; an agent started by hand runs beside them at its user's own risk.
         self._claim = SingleInstance(settings) if self.supervision.supervised else None
-        directory = writable(settings.state_directory)
-        self.topics = settings.topics
-        self.outbox = Outbox(directory / "outbox.sqlite", max_bytes=settings.max_outbox_size)
-        self.publisher = Publisher(broker_of(settings.mqtt), self.topics, self.outbox)
-        self.evidence = Evidence(directory / "evidence", max_bytes=settings.max_evidence_size)
-        self.acceptance = AlarmRecorder(settings.site, self.topics, self.outbox, self.evidence)
-        self._engines: dict[tuple[str, str], Engine] = {}
-        self._intakes: dict[int, FrameQueue] = {}
-        self._remembered = self.outbox.state()
-        self._trusted_keys = load_trusted_keys(settings.trusted_keys)
-        self.lines = {name: self._line(name, camera) for name, camera in settings.cameras.items()}
-        self._metrics = self._open_metrics()
-        self._states = StatePublisher(settings.site, self.lines, self.publisher)
-        self._consequences = Dispatcher(
-            self.topics,
-            self.lines,
-            self.publisher,
-            self.acceptance,
-            self._states,
-            self._metrics,
-            scores_per_second=settings.mqtt.scores_per_second,
-        )
-        self.inspections = self._inspections()
-        commands = CommandHandlers(self)
-        self.control = Control(settings.site, commands.handlers(), utc_now)
-        self._requests = MqttRequests(
-            self.publisher,
-            self.topics,
-            self.control.execute,
-            allowed=settings.mqtt.commands,
-            trusted=settings.mqtt.commands_trusted,
-        )
+        self._open_outputs()
+        self._open_cameras()
+        self._open_commands()
         self._announce()
-        self._door = ControlSocket(settings.socket_path, self.control)
 
     # Building
 
-    def _line(self, name: str, camera: CameraSettings) -> CameraLine:
-        bundle = read_bundle(camera.bundle, trusted=self._trusted_keys)
-        if bundle.signed_by is not None:
-            log.info("camera %s: bundle %s is signed by %s", name, bundle.path.name, bundle.signed_by)
-        self.supervision.engine_opens(name, camera.engine)
-        engine = self._engine(bundle, camera.engine, name)
-        intake = self._intakes.setdefault(id(engine), FrameQueue())
-        directory = writable(self.settings.state_directory / "cameras" / name)
-        identity = CalibrationKey(name, bundle.sha256, engine.name)
-        tracker = DefectAlarm(name, camera.alarm.clear_after_seconds, new_id, self._open_alarm(name, AlarmKind.DEFECT))
-        health = CameraAlarm(name, new_id, self._open_alarm(name, AlarmKind.CAMERA))
-        station = Station(
-            identity, plan_of(camera), Store(calibrations_of(self.settings, name)), tracker, health, now=utc_now
+    def _open_outputs(self) -> None:
+        """Outbox, evidence, outputs, and the thread that makes alarms durable."""
+        settings, directory = self.settings, writable(self.settings.state_directory)
+        self._problems = Problems()
+        self._outbox = Outbox(directory / "outbox.sqlite", max_bytes=settings.max_outbox_size)
+        self.evidence = Evidence(directory / "evidence", max_bytes=settings.max_evidence_size)
+        self.outputs = build_outputs(
+            settings.output_sections, site=settings.site, outbox=self._outbox, problems=self._problems
         )
-        source = build_source(camera.source, quarantine_directory=directory / "quarantine")
-        intake.add_camera(name, live=source.live)
-        capture = Capture(name, source, intake, Preparation(bundle.geometry, camera.crop, fit=engine.fit))
-        score_log = ScoreLog(directory / "scores", max_bytes=self.settings.max_score_log_size)
-        return CameraLine(name, camera, bundle, engine, station, capture, intake, Counters(), score_log)
+        self._recorder = AlarmRecorder(settings.site, self.outputs, self._outbox, self.evidence)
 
-    def _open_alarm(self, camera: str, kind: AlarmKind) -> ActiveAlarm | None:
-        """The alarm that stood when the agent was stopped."""
-        remembered = self._remembered.get(state_key(camera, kind))
-        return ActiveAlarm.from_json(remembered) if remembered else None
+    def _open_cameras(self) -> None:
+        """Every camera's line, and the dispatcher that takes its judged frames."""
+        self.lines: dict[str, CameraLine] = {}
+        self._metrics = self._open_metrics()
+        self._states = StatePublisher(self.settings.site, self.lines, self.outputs)
+        self._dispatcher = Dispatcher(
+            self.settings.site, self.lines, self.outputs, self._recorder, self._states, self._problems, self._metrics
+        )
+        assembly = Assembly(
+            self.settings,
+            active_alarms=self._outbox.state(),
+            watchdog=self.supervision,
+            on_outcome=self._dispatcher.take,
+            on_timing=None if self._metrics is None else self._metrics.time,
+        )
+        self.lines.update(assembly.build())
+        # In order, each once: cameras may share them.
+        self.inspections = list(dict.fromkeys(line.inspection for line in self.lines.values()))
+        self._queues = list(dict.fromkeys(line.frames for line in self.lines.values()))
+        self._engines = list(dict.fromkeys(line.engine for line in self.lines.values()))
 
-    def _engine(self, bundle: Bundle, name: str, camera: str) -> Engine:
-        """One engine for all cameras that have the same bundle."""
-        key = (bundle.sha256, name)
-        if key not in self._engines:
-            engine = self._engines[key] = open_engine(
-                bundle,
-                name,
-                threads=self.settings.inference_threads,
-                directory=self.settings.state_directory,
-                progress=lambda fraction, step: self.supervision.engine_builds(camera, fraction, step),
-                thresholds=thresholds_in_force(self.settings, bundle.sha256),
-            )
-            log.info("engine %s (%s): %s", engine.name, engine.detail, engine.reason)
-        return self._engines[key]
+    def _open_metrics(self) -> Metrics | None:
+        """Where the settings want them; prometheus-client is loaded only then."""
+        metrics = self.settings.metrics
+        if not metrics.wanted:
+            return None
+        from agent.monitoring.metrics import Metrics
 
-    def _inspections(self) -> list[InspectionThread]:
-        """One thread for each engine."""
-        inspections = []
-        for engine in self._engines.values():
-            lines = {line.name: line for line in self.lines.values() if line.engine is engine}
-            on_timing = None if self._metrics is None else self._metrics.time
-            inspector = Inspector(engine, {name: line.station for name, line in lines.items()}, on_timing=on_timing)
-            inspection = InspectionThread(engine.name, self._intakes[id(engine)], inspector, self._consequences.take)
-            for line in lines.values():
-                line.inspection = inspection
-            inspections.append(inspection)
-        return inspections
+        return Metrics(self.settings.cameras, self.lines, self.outputs, port=metrics.port, socket=metrics.socket)
+
+    def _open_commands(self) -> None:
+        """Commands, over the control socket and over each output that takes them."""
+        self.control = Control(self.settings.site, CommandHandlers(self).handlers(), utc_now)
+        for output in self.outputs:
+            output.serve_commands(self.control.execute)
+        self._control_socket = ControlSocket(self.settings.socket_path, self.control)
 
     def _announce(self) -> None:
-        """Tell of engines that were refused, and Home Assistant of the cameras, where the settings want it."""
+        """Tell the outputs which cameras there are, and which engines were rejected."""
+        for output in self.outputs:
+            output.announce({line.name: line.model.name for line in self.lines.values()})
         for line in self.lines.values():
             if line.engine.refused:
                 event = engine_event(
                     new_id(), self.settings.site, line.name, line.engine.name, line.engine.refused, utc_now()
                 )
                 log.warning("camera %s: %s", line.name, event.text)
-                self.publisher.notify(
-                    Outgoing(self.topics.event(line.name), event.to_bytes(), media_type="application/json")
-                )
-        if self.topics.home_assistant is not None:
-            for line in self.lines.values():
-                model, installed = line.bundle.manifest.name, version("inspectd")
-                self.publisher.publish_document(*discovery(self.topics, line.name, version=installed, model=model))
-
-    def _open_metrics(self) -> Metrics | None:
-        """Where the settings want them; prometheus-client is loaded only then."""
-        if not self.settings.metrics.wanted:
-            return None
-        from agent.monitoring.metrics import Metrics
-
-        return Metrics(self.lines, self.publisher, port=self.settings.metrics.port, socket=self.settings.metrics.socket)
+                for output in self.outputs:
+                    output.publish_event(event)
 
     # Running
 
     def run(self) -> None:
-        """Run until told to stop by SIGTERM, SIGINT or `stop`, or until every source has ended; SIGHUP reloads.
+        """Run until SIGTERM, SIGINT or `stop`, or until every source has ended; SIGHUP reloads the settings.
 
-        Raises Permanent where a thread died of a bug, or every camera failed for good.
+        Raises Permanent where a thread ended with an error, or every camera failed for good.
         """
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.stop())
-        # On a terminal SIGHUP says that the terminal has gone, and ends the agent; a service is asked to reload.
-        if not os.isatty(0):
-            signal.signal(signal.SIGHUP, lambda *_: self._hung_up.set())
+        self._handle_signals()
         threading.excepthook = self._on_crash
         self.start()
         try:
-            while not self._stop.wait(STATE_LOOK_SECONDS):
-                self._heed_hang_up()
+            while not self._stop.wait(STATE_CHECK_SECONDS):
+                self._reload_on_hang_up()
                 self._watch_cameras()
                 self._states.publish_all()
                 self.supervision.look(self)
@@ -228,10 +157,18 @@ class Service:
         self._raise_failures()
         self.supervision.ended_well()
 
+    def _handle_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stop())
+        # On a terminal, SIGHUP means that the terminal is gone, and ends the agent. A service reloads its settings.
+        if not os.isatty(0):
+            signal.signal(signal.SIGHUP, lambda *_: self._hung_up.set())
+
     def start(self) -> None:
-        """Start every thread; the last ones are the cameras."""
-        self.publisher.start()
-        self.acceptance.start()
+        """Start every thread; the cameras last."""
+        for output in self.outputs:
+            output.start()
+        self._recorder.start()
         for inspection in self.inspections:
             inspection.start()
         for line in self.lines.values():
@@ -242,76 +179,47 @@ class Service:
         """Ask the agent to end; returns at once."""
         self._stop.set()
 
-    def reload(self) -> Reload:
-        """Read the settings again and take over what can change live.
-
-        Raises Permanent, and changes nothing, where they are broken, and Temporary where a camera does not listen.
-        """
-        if self._read_again is None:
-            raise Permanent("this agent was started without a settings file; wanted one to read again")
-        with self._reloading:
-            reload = plan_reload(self.settings, self._read_again())
-            for name in reload.cameras:
-                self._adopt(self.lines[name], reload.settings.cameras[name])
-            self.settings = reload.settings
-            mqtt = self.settings.mqtt
-            self._consequences.scores_per_second = mqtt.scores_per_second
-            self._requests.allow(mqtt.commands, trusted=mqtt.commands_trusted)
-            logging.getLogger().setLevel(self.settings.log.level.upper())
-        return reload
-
-    @staticmethod
-    def _adopt(line: CameraLine, settings: CameraSettings) -> None:
-        assert line.inspection is not None
-        line.inspection.call(lambda: line.station.adopt(plan_of(settings)))
-        line.settings = settings
-
-    def _heed_hang_up(self) -> None:
-        if self._hung_up.is_set():
-            self._hung_up.clear()
-            with self.supervision.reloading():
-                response = self.control.execute("reload", None, b"", by="SIGHUP")
-            if not response.ok:
-                log.error("settings not read again: %s", response.error)
-                return
-            for text in reload_lines(response.result):
-                log.info("%s", text)
-
     def shut_down(self) -> None:
-        """End in the order of the flow, so that all that was accepted is kept: within STOP_SECONDS, whatever hangs."""
+        """End in the order of the flow, so that every recorded alarm is kept; takes STOP_SECONDS, whatever hangs."""
         deadline = time.monotonic() + STOP_SECONDS
         for line in self.lines.values():
             line.capture.stop()
-        for intake in self._intakes.values():
-            intake.close()
+        for queue in self._queues:
+            queue.close()
         for inspection in self.inspections:
             inspection.join(max(0.05, deadline - 1.0 - time.monotonic()))
         self._states.publish_all(final=True)
-        if not self.acceptance.finish(max(0.05, deadline - 0.5 - time.monotonic())):
+        if not self._recorder.finish(max(0.05, deadline - 0.5 - time.monotonic())):
             log.error("alarms were lost: the disk did not take them within %g s", STOP_SECONDS)
-        self._door.close()
+        self._control_socket.close()
         if self._metrics is not None:
             self._metrics.close()
-        self.publisher.stop(max(0.1, deadline - time.monotonic()))
+        for output in self.outputs:
+            output.stop(max(0.1, deadline - time.monotonic()))
+        self._close_files()
+        log.info("inspectd stopped")
+
+    def _close_files(self) -> None:
         for line in self.lines.values():
             line.score_log.close()
-        self.outbox.close()
+        self._outbox.close()
         if all(not inspection.is_alive() for inspection in self.inspections):
             self._close_engines()
         if self._claim is not None:
             self._claim.release()
-        log.info("inspectd stopped")
 
     def _close_engines(self) -> None:
-        """One that cannot let go, after an error of the GPU, keeps neither the others nor the agent's last words."""
-        for engine in self._engines.values():
+        """An engine that cannot be closed, after an error of the GPU, must not keep the others open."""
+        for engine in self._engines:
             try:
                 engine.close()
             except EngineError as error:
                 log.warning("%s", error)
 
+    # Ends and errors
+
     def _on_crash(self, crash: threading.ExceptHookArgs) -> None:
-        """A thread that cannot go on takes the agent with it: systemd starts a whole one again."""
+        """A thread that cannot go on ends the agent: systemd starts a whole one again."""
         name = crash.thread.name if crash.thread else "a thread"
         expected = isinstance(crash.exc_value, InspectdError | EngineError | CalibrationError)
         self._crashed = f"{name}: {crash.exc_value if expected else repr(crash.exc_value)}"
@@ -319,10 +227,10 @@ class Service:
         self._stop.set()
 
     def _ended(self) -> bool:
-        """Every source is at its end, and all of it is inspected."""
+        """Every source is at its end, and every frame is inspected."""
         over = (CameraState.ENDED, CameraState.FAILED)
         return all(line.capture.status.state in over for line in self.lines.values()) and all(
-            not intake.busy for intake in self._intakes.values()
+            not queue.busy for queue in self._queues
         )
 
     def _raise_failures(self) -> None:
@@ -333,41 +241,65 @@ class Service:
             raise Permanent("\n".join(f"camera {line.name}: {line.capture.status.reason}" for line in failed))
 
     def _watch_cameras(self) -> None:
-        """A camera that gives no frames reaches no station by itself."""
+        """Raise the alarm for a camera that delivers no frames: its station cannot notice."""
         now = time.monotonic()
         for line in self.lines.values():
-            status = line.capture.status
-            if status.state not in (CameraState.LOST, CameraState.FAILED):
-                line.lost_monotonic = None
-                continue
-            line.lost_monotonic = now if line.lost_monotonic is None else line.lost_monotonic
-            if now - line.lost_monotonic >= LOST_AFTER_SECONDS and line.station.blindness is None:
-                self._lose(line, status.reason or status.state.value)
+            reason = line.lost_reason(now)
+            if reason is not None and line.station.blindness is None:
+                try:
+                    line.call(lambda line=line, reason=reason: self._lose(line, reason))  # type: ignore[misc]
+                except Temporary as error:
+                    log.warning("camera %s: lost, and %s", line.name, error)
 
     def _lose(self, line: CameraLine, reason: str) -> None:
-        def lose() -> None:
-            alarm = line.station.lose_camera(reason, time.monotonic())
-            if alarm is not None:
-                self._consequences.deliver(line, alarm)
+        alarm = line.station.lose_camera(reason, time.monotonic())
+        if alarm is not None:
+            self._dispatcher.deliver(line, alarm)
 
-        assert line.inspection is not None
-        try:
-            line.inspection.call(lose)
-        except Temporary as error:
-            log.warning("camera %s: lost, and %s", line.name, error)
-
-    def pause(self, line: CameraLine) -> None:
-        """Look away from a camera, on its inspection thread; what stands is cleared."""
-        for alarm in line.station.pause(time.monotonic()):
-            self._consequences.deliver(line, alarm)
+    # For commands: what `RunningAgent` asks for
 
     def states(self) -> dict[str, StatePayload]:
         """The state of each camera now, by name."""
         return self._states.now()
 
+    def pause(self, line: CameraLine) -> None:
+        """Stop judging frames of a camera until `resume`, and clear its active alarms; on its inspection thread."""
+        for alarm in line.station.pause(time.monotonic()):
+            self._dispatcher.deliver(line, alarm)
+
+    def reload(self) -> Reload:
+        """Read the settings again and take over those that can change while the agent runs.
+
+        Raises Permanent, and changes nothing, where they are broken; Temporary where a camera's inspection hangs.
+        """
+        if self._read_again is None:
+            raise Permanent("this agent was started without a settings file; wanted one to read again")
+        with self._reloading:
+            reload = plan_reload(self.settings, self._read_again())
+            for name in reload.cameras:
+                self.lines[name].adopt(reload.settings.cameras[name])
+            self.settings = reload.settings
+            for output in self.outputs:
+                output.adopt(self.settings.output_sections[output.name])
+            logging.getLogger().setLevel(self.settings.log.level.upper())
+        return reload
+
+    def _reload_on_hang_up(self) -> None:
+        if self._hung_up.is_set():
+            self._hung_up.clear()
+            with self.supervision.reloading():
+                response = self.control.execute("reload", None, b"", by="SIGHUP")
+            if not response.ok:
+                log.error("settings not read again: %s", response.error)
+                return
+            for text in reload_lines(response.result):
+                log.info("%s", text)
+
+    # For the watchdog
+
     def pulses(self) -> dict[str, Pulse]:
         """How far each camera has got, by name."""
         return {
-            line.name: Pulse(line.inspection.rounds if line.inspection else 0, line.counters.frames, line.capture.idle)
+            line.name: Pulse(line.inspection.rounds, line.counters.frames, line.capture.idle)
             for line in self.lines.values()
         }

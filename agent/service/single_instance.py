@@ -1,4 +1,4 @@
-"""One agent a place: two at one place of the topic tree would throw each other out, and publish over each other's
+"""One agent per place: two at one place of a broker's topics would disconnect each other, and overwrite each other's
 status.
 """
 
@@ -9,35 +9,37 @@ import hashlib
 import socket
 
 from agent.core.errors import Permanent
-from agent.outputs.mqtt import Broker
 from agent.settings import Settings
 
 
-def place_of(settings: Settings) -> str:
-    """Where an agent stands at its broker: its topics, and with them its name as a client. Raises Permanent for no
-    broker.
+def places_of(settings: Settings) -> list[str]:
+    """What no two agents may share, one line for each output that has such a place. Raises Permanent.
 
     >>> camera = {"bundle": "x", "source": {"kind": "simulator"}}
-    >>> place_of(Settings(site="plant", mqtt={"url": "mqtt://localhost"}, cameras={"line1": camera}))
-    '127.0.0.1:1883 topics inspectd/plant'
+    >>> places_of(Settings(site="plant", mqtt={"url": "mqtt://localhost"}, cameras={"line1": camera}))
+    ['127.0.0.1:1883 topics inspectd/plant']
     """
-    broker = Broker(settings.mqtt.url)
-    host = "127.0.0.1" if broker.host in ("localhost", "::1") else broker.host
-    return f"{host}:{broker.port} topics {settings.topics.base}"
+    places = (section.place(settings.site) for section in settings.output_sections.values())
+    return [place for place in places if place is not None]
 
 
 class SingleInstance:
-    """Held by a service for as long as it runs; gone with its process, however that ends.
+    """Held by a service while it runs; released with its process, however that ends.
 
-    A name in Linux's abstract socket namespace: services of different users see it, and no file is left behind.
+    A name in Linux's abstract socket namespace for each place: services of different users see it, and no file is left.
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Raises Permanent where another service of this machine has the place."""
-        place, site = place_of(settings), settings.site
-        self._held = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        """Raises Permanent where another service on this machine holds one of the places."""
+        self._held: list[socket.socket] = []
+        for place in places_of(settings):
+            self._hold(place, settings.site)
+
+    def _hold(self, place: str, site: str) -> None:
+        held = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._held.append(held)
         try:
-            self._held.bind(f"\0inspectd-{hashlib.sha256(place.encode()).hexdigest()[:32]}")
+            held.bind(f"\0inspectd-{hashlib.sha256(place.encode()).hexdigest()[:32]}")
         except OSError as error:
             self.release()
             if error.errno != errno.EADDRINUSE:
@@ -48,5 +50,6 @@ class SingleInstance:
             ) from None
 
     def release(self) -> None:
-        """Give the place up."""
-        self._held.close()
+        """Release every place."""
+        for held in self._held:
+            held.close()

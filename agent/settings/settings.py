@@ -12,9 +12,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     ByteSize,
     Field,
     PositiveInt,
+    SerializeAsAny,
     model_validator,
 )
 from pydantic_settings import (
@@ -27,8 +29,8 @@ from pydantic_settings import (
 from agent.core.crop import Crop
 from agent.core.errors import Permanent
 from agent.core.section import Section
-from agent.outputs.mqtt import Topics
 from agent.outputs.mqtt.settings import MqttSettings
+from agent.outputs.settings import OutputSection, parse_section
 from agent.settings.paths import default_state_directory
 from agent.sources.settings import SourceSettings
 from calibration import Budget, Rule
@@ -59,6 +61,9 @@ Name = Annotated[str, AfterValidator(_name)]
 RuleText = Annotated[str, _parsed_by(Rule.parse)]
 BudgetText = Annotated[str, _parsed_by(Budget.parse)]
 Confidence = Annotated[float, Field(gt=0.5, lt=1.0)]
+
+
+OutputSettings = Annotated[SerializeAsAny[OutputSection], BeforeValidator(parse_section)]
 
 
 class CalibrationSettings(Section):
@@ -135,6 +140,7 @@ class Settings(BaseSettings):
     inference_threads: PositiveInt | None = None
     trusted_keys: Annotated[tuple[Path, ...], Field(min_length=1)] | None = None
     mqtt: MqttSettings = MqttSettings()
+    outputs: dict[Name, OutputSettings] = Field(default_factory=dict)
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
     cameras: Annotated[dict[Name, CameraSettings], Field(min_length=1)]
@@ -145,19 +151,19 @@ class Settings(BaseSettings):
         return self.control_socket or self.state_directory / "control.sock"
 
     @property
-    def topics(self) -> Topics:
-        """The topic tree."""
-        return self.mqtt.topics(self.site)
+    def output_sections(self) -> dict[str, OutputSection]:
+        """The settings of every output, by its name."""
+        return {"mqtt": self.mqtt, **self.outputs}
 
     @model_validator(mode="after")
-    def _topics_of_every_camera(self) -> Settings:
+    def _outputs_take_every_camera(self) -> Settings:
+        if "mqtt" in self.outputs:
+            raise ValueError('outputs: got the name "mqtt", which is that of the section [mqtt]; wanted another one')
         try:
-            places = {camera: self.topics.camera(camera) for camera in self.cameras}
-            taken = next((camera for camera, place in places.items() if place == self.topics.base), None)
+            for section in self.output_sections.values():
+                section.check_cameras(self.site, self.cameras)
         except Permanent as error:
             raise ValueError(str(error)) from None
-        if taken is not None:
-            raise ValueError(f"topic templates: camera {taken} would be at {self.topics.base}, where the agent is")
         return self
 
     @classmethod

@@ -65,8 +65,8 @@ def main(url: str, directory: Path, step: str, count: int, alarms: int) -> None:
     wrap(session_module.Session, "_send", lambda: reached("before publish"), lambda: reached("after publish"))
     wrap(session_module.Session, "acknowledged", nothing, lambda: reached("after puback"))
     wrap(segments_module, "_write_all", nothing, lambda: reached("pictures written"))
-    wrap(segments_module.Segments, "sync", nothing, lambda: reached("pictures synced"))
-    wrap(change_module.Change, "committed", lambda: reached("after commit"), nothing)
+    wrap(segments_module.ImageFiles, "sync", nothing, lambda: reached("pictures synced"))
+    wrap(change_module.Transaction, "committed", lambda: reached("after commit"), nothing)
     wrap(Outbox, "acknowledge", nothing, lambda: reached("after delete"))
     with delivering(url, directory) as (outbox, publisher), (directory / "accepted").open("ab", buffering=0) as log:
         first = outbox.counts().sequence

@@ -2,23 +2,18 @@
 
 from agent.outputs.mqtt.broker import CREDENTIAL_NAME, KEY_CREDENTIAL_NAME, Broker
 from agent.outputs.mqtt.connection import Connection, ConnectionLost, Protocol, UnsupportedVersion
-from agent.outputs.mqtt.home_assistant import discovery
 from agent.outputs.mqtt.packets import Acknowledged, Connected, Outgoing, Received, Subscribed
 from agent.outputs.mqtt.publisher import Publisher
-from agent.outputs.mqtt.subscriptions import CommandMessage, MessageHandler
-from agent.outputs.mqtt.topics import CommandTopic, Topics, check_level
+from agent.outputs.mqtt.topics import Topics, check_level
 
 __all__ = [
     "CREDENTIAL_NAME",
     "KEY_CREDENTIAL_NAME",
     "Acknowledged",
     "Broker",
-    "CommandMessage",
-    "CommandTopic",
     "Connected",
     "Connection",
     "ConnectionLost",
-    "MessageHandler",
     "Outgoing",
     "Protocol",
     "Publisher",
@@ -27,5 +22,4 @@ __all__ = [
     "Topics",
     "UnsupportedVersion",
     "check_level",
-    "discovery",
 ]

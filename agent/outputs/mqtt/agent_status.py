@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import datetime, timezone
 
 from agent.core.durations import Durations
+from agent.core.problems import Problems
 from agent.messages import DeliveryPayload, LatencyPayload, OutboxPayload, Presence, StatusPayload
 from agent.outputs.outbox import Outbox, Row
 
@@ -17,25 +17,30 @@ REFRESH_SECONDS = 30.0
 class AgentStatus:
     """Collects and writes the `status` of one agent. Any thread may call."""
 
-    def __init__(self, site: str, version: str, outbox: Outbox, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        site: str,
+        version: str,
+        outbox: Outbox,
+        clock: Callable[[], float],
+        *,
+        problems: Problems | None = None,
+        latency: Durations | None = None,
+    ) -> None:
+        """`problems` and `latency` are shared with the agent's other parts; without them, its own."""
         self._site = site
         self._version = version
         self._outbox = outbox
         self._clock = clock
-        self._lock = threading.Lock()
-        self._problems: dict[str, str] = {}
+        self._problems = Problems() if problems is None else problems
         self._written_at = 0.0
         self._last_news: object = None
-        self.latency = Durations()
+        self.latency = Durations() if latency is None else latency
         """Capture of the frame to the PUBACK of its alarm."""
 
     def problem(self, what: str, text: str | None) -> None:
         """Something is wrong (or no more: None); `what` identifies it."""
-        with self._lock:
-            if text is None:
-                self._problems.pop(what, None)
-            else:
-                self._problems[what] = text
+        self._problems.set(what, text)
 
     def delivered(self, row: Row, now: float) -> None:
         """The broker has a row since `now`, monotonic seconds."""
@@ -84,8 +89,7 @@ class AgentStatus:
         return status.to_bytes()
 
     def _all(self) -> list[str]:
-        with self._lock:
-            return [*self._outbox.incidents(), *self._problems.values()]
+        return [*self._outbox.incidents(), *self._problems.all()]
 
     def _outbox_payload(self) -> OutboxPayload:
         counts = self._outbox.counts()

@@ -83,6 +83,19 @@ class PacketLimit:
         self._suspicions.forget(row)
 
 
+def shrink_to_fit(message: Outgoing, limit: int | None) -> tuple[Outgoing, float] | None:
+    """An image message within the broker's packet limit, and the scale of its image; None where no size would fit.
+
+    The scale is 1.0 where the image is sent as it is. `limit`: bytes of a packet, None where there is none.
+    """
+    excess = 0 if limit is None else message.packet_bytes() - limit
+    if excess <= 0:
+        return message, 1.0
+    assert message.media_type is not None
+    small = shrink(message.payload, message.media_type, len(message.payload) - excess)
+    return None if small is None else (replace(message, payload=small.payload), small.scale)
+
+
 def _too_long(payload: bytes, limit: int | None) -> bytes:
     """The answer that says so instead of an answer that the broker has no room for; only reading ones are long."""
     response = CommandResponse.model_validate_json(payload)

@@ -16,7 +16,9 @@ from datetime import datetime, timezone
 from importlib.metadata import version
 
 from agent.core.backoff import Backoff
+from agent.core.durations import Durations
 from agent.core.errors import InspectdError, Temporary
+from agent.core.problems import Problems
 from agent.messages import DeliveryPayload, Presence, StatePayload
 from agent.outputs.mqtt.agent_status import AgentStatus
 from agent.outputs.mqtt.broker import Broker
@@ -30,7 +32,7 @@ from agent.outputs.mqtt.subscriptions import CommandMessage, MessageHandler, Sub
 from agent.outputs.mqtt.suspicions import Suspicions
 from agent.outputs.mqtt.telemetry import Telemetry
 from agent.outputs.mqtt.topics import Topics
-from agent.outputs.outbox import Outbox, Row
+from agent.outputs.outbox import DEFAULT_OUTPUT, Outbox, Row
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,9 @@ class Publisher:
         topics: Topics,
         outbox: Outbox,
         *,
+        output: str = DEFAULT_OUTPUT,
+        problems: Problems | None = None,
+        delivery_durations: Durations | None = None,
         client_id: str | None = None,
         delivered: Callable[[Row, float], None] | None = None,
         backlog_pictures_per_second: float = BACKLOG_PICTURES_PER_SECOND,
@@ -63,6 +68,9 @@ class Publisher:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
+        output: names the rows of the outbox that it delivers.
+        problems: where it reports what is wrong, and reads what others reported; None for its own.
+        delivery_durations: takes capture to PUBACK of each alarm; None for its own.
         client_id: None: that of the topic tree; two agents at one place throw each other out, and are told so.
         delivered: called on the publisher's thread with a row and the monotonic time of its PUBACK, seconds.
         backlog_pictures_per_second: limit for pictures that waited before the connection was made.
@@ -72,12 +80,15 @@ class Publisher:
         self._broker = broker
         self._topics = topics
         self._outbox = outbox
+        self._output = output
         self._client_id = client_id or topics.client_id
         self._delivered_hook = delivered
         self._backlog_pictures_per_second = backlog_pictures_per_second
         self._protocol = ProtocolVersion(protocol)
         self._clock = clock
-        self.reporter = AgentStatus(topics.site, version("inspectd"), outbox, clock)
+        self.reporter = AgentStatus(
+            topics.site, version("inspectd"), outbox, clock, problems=problems, latency=delivery_durations
+        )
         """Problems and latencies of this agent, as `status` tells them."""
         self._subscriptions = Subscriptions()
         self._board = RetainedDocuments()
@@ -100,7 +111,7 @@ class Publisher:
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
-        outbox.on_accepted = self.wake
+        outbox.on_accepted.append(self.wake)
 
     # For others
 
@@ -299,6 +310,7 @@ class Publisher:
             connection,
             connected,
             outbox=self._outbox,
+            output=self._output,
             board=self._board,
             notices=self._notices,
             suspicions=self._suspicions,

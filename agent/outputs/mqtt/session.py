@@ -71,6 +71,7 @@ class Session:
         connected: Connected,
         *,
         outbox: Outbox,
+        output: str,
         board: RetainedDocuments,
         notices: Notices,
         suspicions: Suspicions,
@@ -84,6 +85,7 @@ class Session:
         self._retain = connected.retain_available
         self._window = max(1, min(WINDOW, connected.receive_maximum))
         self._outbox = outbox
+        self._output = output
         self._board = board
         self._notices = notices
         self._suspicions = suspicions
@@ -235,7 +237,7 @@ class Session:
         busy = {row.camera for row in on_the_way if row is not None and not row.picture}
         # In the order of their PUBACKs, which is the order of their ids: the last of a camera is its highest.
         arrived = {row.camera: row.id for row in self._settled.values() if not row.picture}
-        for row in self._outbox.next_alarms(self._room, busy=busy, after=arrived):
+        for row in self._outbox.next_alarms(self._room, output=self._output, busy=busy, after=arrived):
             if row.id not in waiting:
                 message = self._fitting.alarm(row)
                 if message is not None:
@@ -249,7 +251,9 @@ class Session:
         if room <= 0 or bytes_in_flight >= self._picture_window.bytes or any(map(self._suspicions.suspected, pictures)):
             return
         space = self._picture_window.bytes - bytes_in_flight
-        for row in self._outbox.next_pictures(room, excluding=self._untouchable(now), max_bytes=space):
+        for row in self._outbox.next_pictures(
+            room, output=self._output, excluding=self._untouchable(now), max_bytes=space
+        ):
             alone = self._suspicions.suspected(row)
             if (alone and self.pictures_in_flight) or not self._rate_allows(row, now):
                 return

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import (
     Field,
 )
 
 from agent.core.errors import Permanent
-from agent.core.section import Section
+from agent.core.section import Host
 from agent.outputs.mqtt.broker import Broker
 from agent.outputs.mqtt.topics import Topics
+from agent.outputs.settings import OutputSection
 
 
-class MqttSettings(Section):
+class MqttSettings(OutputSection):
     """The broker, and how to reach it."""
 
+    kind: Literal["mqtt"] = "mqtt"
     url: Annotated[str, Field(pattern=r"^mqtts?://[^/@\s]+$")] = "mqtt://127.0.0.1:1883"
     prefix: str = "inspectd"
     topic_template: str | None = None
@@ -38,6 +41,27 @@ class MqttSettings(Section):
     def commands_trusted(self) -> bool:
         """Whether somebody checks who connects to the broker: TLS or a user name, unless the user says otherwise."""
         return self.allow_insecure_commands or self.username is not None or self.url.startswith("mqtts:")
+
+    def hosts(self) -> list[Host]:
+        broker = Broker(self.url)
+        return [Host(broker.host, broker.port)]
+
+    def place(self, site: str) -> str:
+        """The broker and the topics below which the agent publishes, which are its name as a client too.
+
+        >>> MqttSettings(url="mqtt://localhost").place("plant")
+        '127.0.0.1:1883 topics inspectd/plant'
+        """
+        broker = Broker(self.url)
+        host = "127.0.0.1" if broker.host in ("localhost", "::1") else broker.host
+        return f"{host}:{broker.port} topics {self.topics(site).base}"
+
+    def check_cameras(self, site: str, cameras: Collection[str]) -> None:
+        topics = self.topics(site)
+        places = {camera: topics.camera(camera) for camera in cameras}
+        taken = next((camera for camera, place in places.items() if place == topics.base), None)
+        if taken is not None:
+            raise Permanent(f"topic templates: camera {taken} would be at {topics.base}, where the agent is")
 
     def topics(self, site: str) -> Topics:
         """The topic tree of an agent. Raises Permanent where there can be none."""

@@ -9,7 +9,17 @@
 """
 
 from agent.outputs.outbox.recovery import SEQUENCE_JUMP
-from agent.outputs.outbox.rows import ROW_BYTES, Counts, Entry, Message, Row
+from agent.outputs.outbox.rows import DEFAULT_OUTPUT, ROW_BYTES, Counts, Entry, Message, Row
 from agent.outputs.outbox.store import MAX_TOGETHER, Outbox
 
-__all__ = ["MAX_TOGETHER", "ROW_BYTES", "SEQUENCE_JUMP", "Counts", "Entry", "Message", "Outbox", "Row"]
+__all__ = [
+    "DEFAULT_OUTPUT",
+    "MAX_TOGETHER",
+    "ROW_BYTES",
+    "SEQUENCE_JUMP",
+    "Counts",
+    "Entry",
+    "Message",
+    "Outbox",
+    "Row",
+]

@@ -40,7 +40,7 @@ KEPT_SPARES = 4
 # Spares are made beforehand only on a disk that has this many times their size free.
 SPARE_PART_OF_DISK = 20
 
-# ImageFiles that are empty but for deletions not synced yet: from so many on, a sync is worth the room that it frees.
+# Segments that are empty but for deletions not synced yet: from so many on, a sync is worth the room that it frees.
 WORTH_A_SYNC = 2
 
 # Every write begins on a page of its own: one that is torn damages no page that was promised before.
@@ -109,7 +109,7 @@ class ImageFiles:
     def open(self, rows: Mapping[int, tuple[int, int]]) -> None:
         """Begins with what is on the disk; `rows`: by segment, how many rows name it, and where the last of them ends.
 
-        The one with the most room goes on behind what is named there. ImageFiles that nothing names are spares.
+        The one with the most room goes on behind what is named there. Segments that nothing names are spares.
         """
         self._let_go()
         try:
@@ -232,7 +232,7 @@ class ImageFiles:
 
     @property
     def emptied(self) -> int:
-        """ImageFiles whose room is free with the next durable commit."""
+        """Segments whose room is free with the next durable commit."""
         return len(self._emptied)
 
     def give_up_spares(self) -> None:

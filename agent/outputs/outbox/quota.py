@@ -12,12 +12,13 @@ from agent.outputs.outbox.transaction import Transaction
 # What may be dropped, in groups that go together, oldest first.
 OLDEST_PICTURES = "SELECT id FROM message WHERE picture = 1 ORDER BY sequence, id LIMIT 64"
 OLDEST_WHOLE_ALARMS = (
-    "SELECT r.id, c.id FROM message c JOIN message r ON r.alarm = c.alarm AND r.part = 'raised' AND r.picture = 0 "
+    "SELECT r.id, c.id FROM message c JOIN message r "
+    "ON r.alarm = c.alarm AND r.output = c.output AND r.part = 'raised' AND r.picture = 0 "
     "WHERE c.picture = 0 AND c.part = 'cleared' ORDER BY c.id LIMIT 64"
 )
 OLDEST_LONE_ENDS = "SELECT id FROM message WHERE picture = 0 AND part = 'cleared' ORDER BY id LIMIT 64"
 
-# ImageFiles that may lie about half empty before pictures give way for it: those being filled and those being drained.
+# Segments that may lie about half empty before pictures give way for it: those being filled and those being drained.
 PARTIAL_SEGMENTS = 4
 
 

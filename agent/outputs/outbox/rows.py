@@ -19,6 +19,9 @@ ROW_BYTES = 256
 KEPT_MISSING = 100
 KEPT_DEAD_LETTERS = 1000
 
+# The output of rows from before outputs had names.
+DEFAULT_OUTPUT = "mqtt"
+
 # A picture lies in a segment (`segment`, `start`, `length`, `checksum`), and its payload here is empty. Alarms, notes
 # and the pictures that an older version left have theirs in the row, and no segment.
 _INDEXES = """
@@ -31,7 +34,8 @@ CREATE TABLE message (
     id INTEGER PRIMARY KEY AUTOINCREMENT, sequence INTEGER NOT NULL, camera TEXT NOT NULL, alarm TEXT NOT NULL,
     part TEXT NOT NULL, picture INTEGER NOT NULL, topic TEXT NOT NULL, media_type TEXT NOT NULL,
     cost INTEGER NOT NULL, captured REAL, payload BLOB NOT NULL,
-    segment INTEGER, start INTEGER, length INTEGER, checksum INTEGER);
+    segment INTEGER, start INTEGER, length INTEGER, checksum INTEGER,
+    output TEXT NOT NULL DEFAULT '{DEFAULT_OUTPUT}');
 {_INDEXES}
 CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE agent_state (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -41,7 +45,7 @@ CREATE TABLE dead_letter (
     payload BLOB);
 """
 
-# From one version of the tables to the next. 1: pictures lie in segments; 0 had all of them in their rows.
+# From one version of the tables to the next. 0 had all images in their rows, 1 had MQTT as its only output.
 UPGRADES = (
     f"""
 ALTER TABLE message ADD COLUMN segment INTEGER;
@@ -53,11 +57,12 @@ DROP INDEX message_age;
 DROP INDEX message_alarm;
 {_INDEXES}
 """,
+    f"ALTER TABLE message ADD COLUMN output TEXT NOT NULL DEFAULT '{DEFAULT_OUTPUT}';",
 )
 
 COLUMNS = (
     "id, sequence, camera, alarm, part, picture, topic, media_type, cost, captured, payload, "
-    "segment, start, length, checksum"
+    "segment, start, length, checksum, output"
 )
 # The same for rows whose payload is not wanted yet.
 COLUMNS_BUT_PAYLOAD = COLUMNS.replace("payload", "x''")
@@ -75,6 +80,8 @@ class Message:
     """`raised` or `cleared` for the document; `heatmap`, `overlay`, `frame` for a picture."""
     picture: bool = False
     media_type: str = "application/json"
+    output: str = DEFAULT_OUTPUT
+    """Name of the output that delivers it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +116,8 @@ class Row:
     payload: bytes
     place: Place | None = None
     """Where a picture lies whose payload is not in the row; None for all else."""
+    output: str = DEFAULT_OUTPUT
+    """Name of the output that delivers it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +140,11 @@ class Counts:
 
 def row_of(columns: Sequence[Any]) -> Row:
     """What `COLUMNS` selected."""
-    identity, sequence, camera, alarm, part, picture, topic, media_type, cost, captured, payload, *where = columns
+    identity, sequence, camera, alarm, part, picture, topic, media_type, cost, captured, payload, *where, output = (
+        columns
+    )
     about = (identity, sequence, camera, alarm, part, bool(picture), topic, media_type, cost, captured)
-    return Row(*about, bytes(payload), None if where[0] is None else Place(*where))
+    return Row(*about, bytes(payload), None if where[0] is None else Place(*where), output)
 
 
 def cost_of(message: Message) -> int:

@@ -24,6 +24,7 @@ from agent.outputs.outbox.queue import RowQueue
 from agent.outputs.outbox.quota import Quota, give_up_pictures
 from agent.outputs.outbox.recovery import SEQUENCE_JUMP, Hint, Reserve
 from agent.outputs.outbox.rows import (
+    DEFAULT_OUTPUT,
     SCHEMA,
     UPGRADES,
     Counts,
@@ -75,8 +76,8 @@ class Outbox:
         self._database.transaction(self._load, durable=False)
         self._first_id_of_run = self._waiting.last_id + 1
         self._reserve.keep()
-        self.on_accepted: Callable[[], None] | None = None
-        """Called after every `accept`, on the caller's thread."""
+        self.on_accepted: list[Callable[[], None]] = []
+        """Each is called after every `accept`, on the caller's thread."""
 
     # Accepting
 
@@ -108,8 +109,8 @@ class Outbox:
                 self._warn_once("the disk is full", "giving up waiting pictures to keep the alarms")
                 self._give_up_pictures()
                 sequences = self._accept(entries, with_pictures=False)
-        if self.on_accepted is not None:
-            self.on_accepted()
+        for wake in self.on_accepted:
+            wake()
         return sequences
 
     def _accept(self, entries: Sequence[Entry], *, with_pictures: bool) -> list[int]:
@@ -168,32 +169,44 @@ class Outbox:
     # What is next
 
     def next_alarms(
-        self, limit: int, *, busy: Collection[str] = (), after: Mapping[str, int] | None = None
+        self,
+        limit: int,
+        *,
+        output: str = DEFAULT_OUTPUT,
+        busy: Collection[str] = (),
+        after: Mapping[str, int] | None = None,
     ) -> list[Row]:
-        """The oldest waiting alarm message of each camera that is not `busy`, oldest first, `limit` at most.
+        """An output's oldest waiting alarm message of each camera that is not `busy`, oldest first, `limit` at most.
 
         `after`: by camera, the highest row id that needs no looking at, being with the broker already.
         """
         if limit <= 0:
             return []
-        rows, unknown = self._waiting.next_alarms(busy, after or {})
+        rows, unknown = self._waiting.next_alarms(output, busy, after or {})
         if unknown:
-            self._read(lambda db: self._waiting.read_alarms(db, unknown, self._first_id_of_run))
-            rows, _ = self._waiting.next_alarms(busy, after or {})
+            self._read(lambda db: self._waiting.read_alarms(db, output, unknown, self._first_id_of_run))
+            rows, _ = self._waiting.next_alarms(output, busy, after or {})
         return rows[:limit]
 
-    def next_pictures(self, limit: int, *, excluding: Collection[int] = (), max_bytes: int | None = None) -> list[Row]:
-        """RowQueue pictures without the rows in `excluding`: those of the newest alarm first.
+    def next_pictures(
+        self,
+        limit: int,
+        *,
+        output: str = DEFAULT_OUTPUT,
+        excluding: Collection[int] = (),
+        max_bytes: int | None = None,
+    ) -> list[Row]:
+        """An output's waiting images without the rows in `excluding`: those of the newest alarm first.
 
         `limit` at most, and no more than fit into `max_bytes`, but for the first. Newest first, since somebody may be
         looking at that alarm now, and since the oldest are dropped first for quota.
         """
         if limit <= 0:
             return []
-        rows, unknown = self._waiting.next_pictures(limit, excluding, max_bytes)
+        rows, unknown = self._waiting.next_pictures(output, limit, excluding, max_bytes)
         if unknown:
-            self._read(self._waiting.read_pictures)
-            rows, _ = self._waiting.next_pictures(limit, excluding, max_bytes)
+            self._read(lambda db: self._waiting.read_pictures(db, output))
+            rows, _ = self._waiting.next_pictures(output, limit, excluding, max_bytes)
         return [filled for row in rows if (filled := self._filled(row)) is not None]
 
     def _filled(self, row: Row) -> Row | None:
@@ -257,6 +270,25 @@ class Outbox:
         with self._writing:
             self._change(lambda change: change.swap(row, message))
 
+    def keep_outputs(self, outputs: Collection[str]) -> int:
+        """Delete rows of outputs that are no longer configured; they would wait, and use the quota, for ever.
+
+        Returns how many messages that were; the sequence numbers of alarms among them count as missing.
+        """
+
+        def work(change: Transaction) -> int:
+            marks = ", ".join("?" * len(outputs))
+            query = f"SELECT id FROM message WHERE output NOT IN ({marks})"
+            orphans = [identity for (identity,) in change.db.execute(query, tuple(outputs)).fetchall()]
+            return change.delete(orphans, missing=True)
+
+        with self._writing:
+            deleted = self._change(work)
+        if deleted:
+            self._incidents.append(f"{deleted} waiting messages of outputs that are no longer configured were dropped")
+            log.warning("%s", self._incidents[-1])
+        return deleted
+
     # How it stands
 
     def state(self) -> dict[str, bytes]:
@@ -281,13 +313,13 @@ class Outbox:
             missing=missing,
         )
 
-    def waiting(self) -> int:
-        """Rows that wait; touches no disk, and waits for none."""
-        return self._waiting.count()
+    def waiting(self, output: str | None = None) -> int:
+        """Rows that wait, of one output or of all; touches no disk, and waits for none."""
+        return self._waiting.count(output)
 
-    def alarms_waiting(self) -> int:
-        """Rows that wait and are no pictures; touches no disk, and waits for none."""
-        return self._waiting.alarms()
+    def alarms_waiting(self, output: str | None = None) -> int:
+        """Rows that wait and are no images, of one output or of all; touches no disk, and waits for none."""
+        return self._waiting.alarms(output)
 
     def last_id(self) -> int:
         """The highest row id so far: a row above it was accepted later."""

@@ -23,7 +23,7 @@ from agent.outputs.outbox.rows import (
 # the thread that feeds the broker does not give at once: 64 rows one by one waited for it 64 times.
 ROWS_TOGETHER = 32
 
-_VALUES = f"(?{', ?' * 14})"
+_VALUES = f"(?{', ?' * 15})"
 _INSERT = f"INSERT INTO message ({COLUMNS}) VALUES "
 # No row has the id 0, which fills the places that are left over.
 _DELETE = f"DELETE FROM message WHERE id IN (?{', ?' * (ROWS_TOGETHER - 1)})"
@@ -63,8 +63,8 @@ class Transaction:
         else:
             where = (b"", place.segment, place.offset, place.length, place.checksum)
         self._last_id += 1
-        self._uninserted.append((self._last_id, *about, *where))
-        self.added[self._last_id] = Row(self._last_id, *about, m.payload, place)
+        self._uninserted.append((self._last_id, *about, *where, m.output))
+        self.added[self._last_id] = Row(self._last_id, *about, m.payload, place, m.output)
         self.bytes += cost
 
     def flush(self) -> None:
@@ -128,7 +128,18 @@ class Transaction:
         self.bytes += cost - row.cost
         self._free(row.place)
         self.swapped[row.id] = Row(
-            row.id, row.sequence, row.camera, m.alarm, m.part, True, m.topic, m.media_type, cost, None, m.payload
+            row.id,
+            row.sequence,
+            row.camera,
+            m.alarm,
+            m.part,
+            True,
+            m.topic,
+            m.media_type,
+            cost,
+            None,
+            m.payload,
+            output=row.output,
         )
 
     def committed(self, *, durable: bool) -> None:

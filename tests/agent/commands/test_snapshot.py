@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from agent.alarms.evidence import Evidence, EvidenceImage
-from agent.commands.snapshot import draw_seen, inlined, published, take_snapshot
+from agent.commands.snapshot import draw_seen, inlined, take_snapshot
 from agent.core.records import Phase
 from agent.inspection.outcome import LastFrame
-from agent.outputs.mqtt.packets import Outgoing
 from tests.agent.inspection.test_station import PLAN, feed, heat, make, prepared
 from tests.support.delivery import noise_png
 from tests.support.frames import frame
@@ -69,19 +68,3 @@ def test_inlined_pictures_are_whole() -> None:
     assert shown.base64 is not None
     assert base64.b64decode(shown.base64) == payload
     assert (shown.sha256, shown.topic) == (hashlib.sha256(payload).hexdigest(), None)
-
-
-def test_published_pictures_fit_the_broker_or_are_named() -> None:
-    pictures = [EvidenceImage(name, noise_png(side), "image/png") for name, side in (("a", 12), ("b", 64), ("c", 16))]
-    limit = 800
-    messages: list[Outgoing] = []
-    sent, left_out = published(pictures, "shots/{}".format, messages.append, limit)
-    assert [message.topic for message in messages] == ["shots/a"], "b at 16 pixels is still too much, c already is"
-    assert all(message.packet_bytes() <= limit and message.retain for message in messages)
-    assert set(sent) == {"a"}
-    assert [line.partition(":")[0] for line in left_out] == ["b", "c"]
-    sent, left_out = published(pictures, "shots/{}".format, messages.append, 4000)
-    assert left_out == []
-    assert sent["b"].scale == 0.5
-    assert sent["b"].sha256 == hashlib.sha256(messages[2].payload).hexdigest()
-    assert messages[2].packet_bytes() <= 4000

@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 
 from agent.alarms.evidence import Evidence
+from agent.core.problems import Problems
 from agent.core.records import AlarmKind
 from agent.messages.state import ModelPayload
+from agent.outputs.mqtt.output import MqttOutput
+from agent.outputs.mqtt.settings import MqttSettings
 from agent.outputs.outbox import Entry, Outbox
-from agent.outputs.recorder import AlarmContext, AlarmJob, AlarmRecorder
-from tests.support.delivery import TOPICS, alarm_record
+from agent.outputs.output import AlarmContext
+from agent.outputs.recorder import AlarmJob, AlarmRecorder
+from tests.support.delivery import alarm_record
 
 CONTEXT = AlarmContext(rule=None, calibration=None, model=ModelPayload(name="m", sha256="0" * 64), engine="e")
 
@@ -33,6 +37,11 @@ class DiskOf(Outbox):
         return super().accept_together(entries)
 
 
+def output(outbox: Outbox) -> MqttOutput:
+    """Not started: it only makes the messages."""
+    return MqttOutput("mqtt", MqttSettings(), site="plant", outbox=outbox, problems=Problems())
+
+
 def judged(number: int) -> AlarmJob:
     alarm = replace(alarm_record(f"a{number}", f"cam{number % 2}"), kind=AlarmKind.CAMERA)
     return AlarmJob(alarm, None, CONTEXT)
@@ -43,7 +52,7 @@ def test_alarms_that_wait_share_a_commit_where_that_saves_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, drawing_seconds: float
 ) -> None:
     outbox = DiskOf(tmp_path / "outbox.sqlite", seconds)
-    acceptance = AlarmRecorder("plant", TOPICS, outbox, Evidence(tmp_path / "evidence"))
+    acceptance = AlarmRecorder("plant", [output(outbox)], outbox, Evidence(tmp_path / "evidence"))
     look = acceptance._look
     monkeypatch.setattr(acceptance, "_look", lambda judged: time.sleep(drawing_seconds) or look(judged))
     for number in range(8):

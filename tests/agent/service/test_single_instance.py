@@ -17,7 +17,7 @@ from tests.support.broker import free_port
 HOLDER = """
 import sys, time
 from pathlib import Path
-from agent.settings.settings import load_settings
+from agent.settings.load import load_settings
 from agent.service.single_instance import SingleInstance
 claim = SingleInstance(load_settings(Path(sys.argv[1])))
 print("held", flush=True)

@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from agent.commands.mqtt_requests import MqttRequests
 from agent.core.records import AlarmEvent
 from agent.messages.command import CommandResponse
 from agent.messages.state import ScorePayload, StatePayload
 from agent.outputs.mqtt.packets import Outgoing
+from agent.outputs.mqtt.requests import MqttRequests
 from agent.outputs.mqtt.subscriptions import matches
 from agent.settings.load import load_settings
 from agent.settings.overrides import tomllib
@@ -178,7 +178,7 @@ def test_unified_namespace_example_is_what_the_text_says(tmp_path: Path) -> None
     config = tmp_path / "inspectd.toml"
     camera = '[cameras.line1]\nbundle = "b"\nsource = { kind = "simulator" }\n'
     config.write_text(f'site = "plant"\n{match[1]}\n{camera}')
-    topics = load_settings(config).topics
+    topics = load_settings(config).mqtt.topics("plant")
     said = match[2].replace("\n", " ")
     assert f"`{topics.status()}`" in said
     assert f"`{topics.alarm('line1')}`" in said

@@ -124,7 +124,7 @@ def test_load_with_a_unified_namespace(config: Path) -> None:
         "mqtt.topic_template={enterprise}/{site}/{line}/inspectd",
         "mqtt.topic_levels={enterprise='acme', line='l4'}",
     ]
-    assert load_settings(config, more).topics.alarm("line1") == "acme/plant/l4/inspectd/line1/alarm"
+    assert load_settings(config, more).mqtt.topics("plant").alarm("line1") == "acme/plant/l4/inspectd/line1/alarm"
 
 
 def test_load_names_every_mistake_on_a_line_of_its_own(config: Path) -> None:
@@ -172,7 +172,7 @@ def test_the_example_loads_and_shows_every_setting() -> None:
     example = ROOT / "inspectd.example.toml"
     assert load_settings(example).site == "plant-1"
     shown = set(re.findall(r"\b([a-z_]+) = ", example.read_text()))
-    sections = {"mqtt", "log", "metrics", "cameras", "source", "calibration", "alarm"}
+    sections = {"mqtt", "outputs", "log", "metrics", "cameras", "source", "calibration", "alarm"}
     assert _names(Settings) - shown == sections
 
 

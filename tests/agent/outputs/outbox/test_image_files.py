@@ -230,9 +230,9 @@ def test_damaged_picture_is_dropped_and_counted_and_costs_nothing_else(
 def test_pictures_beyond_memory_come_from_the_disk_in_the_same_order(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.outputs.outbox.queue.FRESH_BYTES", 20_000)
-    monkeypatch.setattr("agent.outputs.outbox.queue.KNOWN_PICTURES", 20)
-    monkeypatch.setattr("agent.outputs.outbox.queue.KNOWN_ALARMS", 5)
+    monkeypatch.setattr("agent.outputs.outbox.output_queue.FRESH_BYTES", 20_000)
+    monkeypatch.setattr("agent.outputs.outbox.output_queue.KNOWN_PICTURES", 20)
+    monkeypatch.setattr("agent.outputs.outbox.output_queue.KNOWN_ALARMS", 5)
     outbox = Outbox(path)
     for number in range(100):
         shots = {"heatmap": bytes([number]) * 2000, "frame": bytes([number]) * 1000}

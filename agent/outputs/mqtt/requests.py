@@ -14,8 +14,9 @@ from collections.abc import Callable, Collection
 from datetime import datetime, timezone
 from typing import Protocol
 
-from agent.messages import MAX_COMMAND_BYTES, CommandResponse
-from agent.outputs.mqtt import CommandMessage, CommandTopic, MessageHandler, Topics
+from agent.messages import MAX_COMMAND_BYTES, CommandResponse, Execute
+from agent.outputs.mqtt.subscriptions import CommandMessage, MessageHandler
+from agent.outputs.mqtt.topics import CommandTopic, Topics
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +28,6 @@ KEPT_ANSWERS = 1000
 
 # Most answers have under 2 kB, one with pictures in it has millions.
 MAX_KEPT_BYTES = 8 * 1024**2
-
-Execute = Callable[..., CommandResponse]
-"""`execute(name, camera, payload, *, by) -> CommandResponse`, as `agent.commands.control.Control.execute`."""
 
 
 class CommandTransport(Protocol):

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.commands import mqtt_requests as requests_module
-from agent.commands.mqtt_requests import MqttRequests
 from agent.core.errors import InspectdError
 from agent.messages.command import MAX_COMMAND_BYTES, REQUESTS, CommandResponse, parse_request
+from agent.outputs.mqtt import requests as requests_module
 from agent.outputs.mqtt.publisher import Publisher
+from agent.outputs.mqtt.requests import MqttRequests
 from agent.outputs.mqtt.subscriptions import may_answer_on
 from agent.outputs.mqtt.topics import Topics
 from tests.support.broker import Arrived, Mosquitto, Subscriber, wait_until

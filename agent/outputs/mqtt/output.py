@@ -1,0 +1,158 @@
+"""The MQTT output: from alarms, states, events and images to topics and documents."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+
+from agent.alarms import EvidenceImage
+from agent.core.problems import Problems
+from agent.messages import (
+    AlarmPayload,
+    DeliveryPayload,
+    EventPayload,
+    Execute,
+    PicturePayload,
+    ScorePayload,
+    SnapshotPicture,
+    StatePayload,
+)
+from agent.outputs.mqtt.home_assistant import discovery
+from agent.outputs.mqtt.packet_limit import shrink_to_fit
+from agent.outputs.mqtt.packets import Outgoing
+from agent.outputs.mqtt.publisher import Publisher
+from agent.outputs.mqtt.requests import MqttRequests
+from agent.outputs.mqtt.settings import MqttSettings, broker_of
+from agent.outputs.outbox import Message, Outbox
+from agent.outputs.output import Output, PublishedImages, RecordedAlarm
+from agent.outputs.settings import OutputSection
+
+
+class MqttOutput(Output):
+    """Publishes to one broker, and takes commands from it."""
+
+    def __init__(self, name: str, settings: MqttSettings, *, site: str, outbox: Outbox, problems: Problems) -> None:
+        """Raises Permanent where the settings describe no broker or no topic tree."""
+        super().__init__(name)
+        self._settings = settings
+        self._topics = settings.topics(site)
+        self._publisher = Publisher(
+            broker_of(settings),
+            self._topics,
+            outbox,
+            output=name,
+            problems=problems,
+            delivery_durations=self.delivery_durations,
+        )
+        self._requests: MqttRequests | None = None
+        # By camera: the monotonic time, in seconds, before which no score is published.
+        self._next_score: dict[str, float] = {}
+
+    @property
+    def destination(self) -> str:
+        return self._settings.url
+
+    def start(self) -> None:
+        self._publisher.start()
+
+    def stop(self, deadline_seconds: float) -> bool:
+        return self._publisher.stop(deadline_seconds)
+
+    def report(self) -> DeliveryPayload:
+        return self._publisher.report()
+
+    def messages_for(self, recorded: RecordedAlarm) -> list[Message]:
+        alarm, context = recorded.alarm, recorded.context
+        sent = [(self._topics.picture(alarm.camera, alarm.id, image.name), image) for image in recorded.images]
+        payload = AlarmPayload.of(
+            alarm,
+            sequence=recorded.sequence,
+            site=recorded.site,
+            rule=context.rule,
+            calibration=context.calibration,
+            model=context.model,
+            engine=context.engine,
+            regions=list(recorded.regions),
+            evidence={
+                image.name: PicturePayload(
+                    topic=topic, sha256=image.sha256, media_type=image.media_type, bytes=len(image.payload)
+                )
+                for topic, image in sent
+            },
+        )
+        document = Message(
+            self._topics.alarm(alarm.camera), payload.to_bytes(), alarm.id, alarm.event.value, output=self.name
+        )
+        return [document] + [
+            Message(
+                topic,
+                image.payload,
+                alarm.id,
+                image.name,
+                picture=True,
+                media_type=image.media_type,
+                output=self.name,
+            )
+            for topic, image in sent
+        ]
+
+    def publish_state(self, state: StatePayload) -> None:
+        self._publisher.publish_state(state.camera, state)
+
+    def publish_event(self, event: EventPayload) -> None:
+        topic = self._topics.event(event.camera)
+        self._publisher.notify(Outgoing(topic, event.to_bytes(), media_type="application/json"))
+
+    def publish_score(self, camera: str, captured_monotonic: float, score: Callable[[], ScorePayload]) -> None:
+        """At most `scores_per_second` of each camera."""
+        rate = self._settings.scores_per_second
+        if rate == 0 or captured_monotonic < self._next_score.get(camera, 0.0):
+            return
+        self._next_score[camera] = captured_monotonic + 1.0 / rate
+        self._publisher.publish_telemetry(self._topics.score(camera), score().to_bytes())
+
+    def publish_images(self, camera: str, images: Sequence[EvidenceImage]) -> PublishedImages:
+        """On retained topics; smaller where the broker's packet limit asks for it."""
+        limit = self._publisher.max_packet_bytes
+        published = PublishedImages()
+        for image in images:
+            topic = self._topics.snapshot(camera, image.name)
+            fitting = shrink_to_fit(Outgoing(topic, image.payload, retain=True, media_type=image.media_type), limit)
+            if fitting is None:
+                published.left_out.append(f"{image.name}: the broker takes {limit} bytes in a packet")
+                continue
+            message, scale = fitting
+            self._publisher.notify(message)
+            published.sent[image.name] = SnapshotPicture(
+                topic=topic,
+                sha256=hashlib.sha256(message.payload).hexdigest(),
+                media_type=image.media_type,
+                bytes=len(message.payload),
+                scale=scale,
+            )
+        return published
+
+    def announce(self, cameras: Mapping[str, str]) -> None:
+        """To Home Assistant, where the settings want it."""
+        if self._topics.home_assistant is None:
+            return
+        for camera, model in cameras.items():
+            document = discovery(self._topics, camera, version=version("inspectd"), model=model)
+            self._publisher.publish_document(*document)
+
+    def serve_commands(self, execute: Execute) -> None:
+        self._requests = MqttRequests(
+            self._publisher,
+            self._topics,
+            execute,
+            allowed=self._settings.commands,
+            trusted=self._settings.commands_trusted,
+        )
+
+    def adopt(self, settings: OutputSection) -> None:
+        """`scores_per_second`, and which commands are allowed."""
+        assert isinstance(settings, MqttSettings)
+        self._settings = settings
+        if self._requests is not None:
+            self._requests.allow(settings.commands, trusted=settings.commands_trusted)

@@ -1,0 +1,131 @@
+"""Builds the cameras of an agent: bundle, engine, station, source, threads. Cameras with one bundle share an engine."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+from agent.alarms import ActiveAlarm, CameraAlarm, DefectAlarm
+from agent.core.clock import utc_now
+from agent.core.ids import new_id
+from agent.core.records import AlarmKind
+from agent.inspection import (
+    CalibrationKey,
+    CameraLine,
+    Capture,
+    FrameQueue,
+    InspectionThread,
+    Inspector,
+    OnTiming,
+    Outcome,
+    Preparation,
+    Station,
+    calibrations_of,
+    plan_of,
+    thresholds_in_force,
+)
+from agent.outputs import state_key
+from agent.service.watchdog import Watchdog
+from agent.settings import CameraSettings, Settings, writable
+from agent.sources import build_source
+from calibration import ScoreLog, Store
+from engines.bundles import Bundle, load_trusted_keys, read_bundle
+from engines.runtime import Engine, open_engine
+
+log = logging.getLogger(__name__)
+
+
+class _SharedEngine:
+    """An engine with the thread that runs it, and the stations of the cameras that share it."""
+
+    def __init__(self, engine: Engine, on_outcome: Callable[[Outcome], None], on_timing: OnTiming | None) -> None:
+        self.engine = engine
+        self.frames = FrameQueue()
+        self.stations: dict[str, Station] = {}
+        inspector = Inspector(engine, self.stations, on_timing=on_timing)
+        self.inspection = InspectionThread(engine.name, self.frames, inspector, on_outcome)
+
+
+class Assembly:
+    """Builds camera lines from settings."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        active_alarms: Mapping[str, bytes],
+        watchdog: Watchdog,
+        on_outcome: Callable[[Outcome], None],
+        on_timing: OnTiming | None = None,
+    ) -> None:
+        """Args:
+        settings: of the whole agent.
+        active_alarms: the outbox's state: alarms that were active when the agent stopped, by `state_key`.
+        watchdog: learns that an engine is being opened or built, which may take minutes.
+        on_outcome: takes each judged frame, on the inspection thread.
+        on_timing: takes how long each frame spent in each stage; None if nobody measures.
+        """
+        self._settings = settings
+        self._active_alarms = active_alarms
+        self._watchdog = watchdog
+        self._on_outcome = on_outcome
+        self._on_timing = on_timing
+        self._trusted_keys = load_trusted_keys(settings.trusted_keys)
+        self._shared: dict[tuple[str, str], _SharedEngine] = {}
+
+    def build(self) -> dict[str, CameraLine]:
+        """Every camera's line, by name; nothing runs yet. Raises InspectdError, EngineError or CalibrationError."""
+        return {name: self._line(name, camera) for name, camera in self._settings.cameras.items()}
+
+    def _line(self, name: str, camera: CameraSettings) -> CameraLine:
+        bundle = read_bundle(camera.bundle, trusted=self._trusted_keys)
+        if bundle.signed_by is not None:
+            log.info("camera %s: bundle %s is signed by %s", name, bundle.path.name, bundle.signed_by)
+        self._watchdog.engine_opens(name, camera.engine)
+        shared = self._engine(bundle, camera.engine, name)
+        directory = writable(self._settings.state_directory / "cameras" / name)
+        station = shared.stations[name] = self._station(name, camera, bundle, shared.engine)
+        source = build_source(camera.source, quarantine_directory=directory / "quarantine")
+        shared.frames.add_camera(name, live=source.live)
+        preparation = Preparation(bundle.geometry, camera.crop, fit=shared.engine.fit)
+        return CameraLine(
+            name,
+            camera,
+            bundle=bundle,
+            engine=shared.engine,
+            station=station,
+            capture=Capture(name, source, shared.frames, preparation),
+            frames=shared.frames,
+            inspection=shared.inspection,
+            score_log=ScoreLog(directory / "scores", max_bytes=self._settings.max_score_log_size),
+        )
+
+    def _engine(self, bundle: Bundle, name: str, camera: str) -> _SharedEngine:
+        key = (bundle.sha256, name)
+        if key not in self._shared:
+            engine = open_engine(
+                bundle,
+                name,
+                threads=self._settings.inference_threads,
+                directory=self._settings.state_directory,
+                progress=lambda fraction, step: self._watchdog.engine_builds(camera, fraction, step),
+                thresholds=thresholds_in_force(self._settings, bundle.sha256),
+            )
+            self._shared[key] = _SharedEngine(engine, self._on_outcome, self._on_timing)
+            log.info("engine %s (%s): %s", engine.name, engine.detail, engine.reason)
+        return self._shared[key]
+
+    def _station(self, name: str, camera: CameraSettings, bundle: Bundle, engine: Engine) -> Station:
+        return Station(
+            CalibrationKey(name, bundle.sha256, engine.name),
+            plan_of(camera),
+            Store(calibrations_of(self._settings, name)),
+            DefectAlarm(name, camera.alarm.clear_after_seconds, new_id, self._active_alarm(name, AlarmKind.DEFECT)),
+            CameraAlarm(name, new_id, self._active_alarm(name, AlarmKind.CAMERA)),
+            now=utc_now,
+        )
+
+    def _active_alarm(self, camera: str, kind: AlarmKind) -> ActiveAlarm | None:
+        """The alarm that was active when the agent stopped."""
+        stored = self._active_alarms.get(state_key(camera, kind))
+        return ActiveAlarm.from_json(stored) if stored else None
