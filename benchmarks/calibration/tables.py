@@ -83,11 +83,12 @@ def _head(rows: list[Row]) -> str:
 
 Simulated lines: gamma, lognormal, Weibull, bimodal and Student t (4 degrees) scores, lag-1 correlation 0 to 0.98,
 windows of {", ".join(f"{w:,}" for w in windows)} frames at 20 frames a second, rules 1 of 1, 2 of 3 and 3 of 5, five
-budgets: {len(rows):,} cells of {rows[0]["lines"]} lines each. What a threshold truly does is measured on 20 million
-fresh frames of each correlation and rule. An alarm is an episode: a run of the rule's statistic above the threshold,
-counted strictly (a single frame below it ends the run). Every cell is a line of `results.csv`. What was set
-last in `calibration` (how far levels lean to defects, what a promise doubts, what a certificate keeps back) was set on
-other distributions and other lines than these.{_caveat(rows)}
+budgets: {len(rows):,} cells of {rows[0]["lines"]} lines each. The true rate of each threshold is measured on 20 million
+fresh frames for each correlation and rule. An alarm is an episode: a run of the rule's statistic above the threshold,
+counted strictly (a single frame below it ends the run). Every cell is a row of `results.csv`. The latest settings of
+`calibration` (how far levels lean to show defects, how much a promise doubts, how much a certificate keeps in reserve)
+were chosen on other distributions and other lines than these; [trials.md](trials.md) has what else was
+tried.{_caveat(rows)}
 
 - date: {datetime.now(timezone.utc):%Y-%m-%d}
 - machine: {platform.machine()}, {_processor()}, Python {platform.python_version()}, numpy {np.__version__}
@@ -118,7 +119,7 @@ def _processor() -> str:
 
 def _claims(rows: list[Row], extra: dict[str, Any]) -> str:
     """Each claim of the specification with the worst cell that was found."""
-    lines = ["## Claims", "| claim | wanted | cells | held in | worst | where |", "|---|---|---:|---:|---:|---|"]
+    lines = ["## Claims", "| claim | goal | cells | held in | worst | where |", "|---|---|---:|---:|---:|---|"]
     lines += [_claim(*each) for each in (*_kept_claims(rows), *_promise_claims(rows), *_detection_claims(rows))]
     return "\n".join([*lines, "", _CLAIMS_EXPLAINED, *_speed(extra)])
 
@@ -135,7 +136,7 @@ def _kept_claims(rows: list[Row]) -> list[Claim]:
     return [
         ("budget kept where certified, independent frames", ">= 95 % of lines", independent, kept, 0.95),
         ("budget kept where certified, correlation 0.5 to 0.98", ">= 90 % of lines", dependent, kept, 0.90),
-        ("certified where the oracle could with a quarter of the frames", "all lines", could, "certified", 1.0),
+        ("certified where the oracle can with a quarter of the frames", "all lines", could, "certified", 1.0),
     ]
 
 
@@ -144,8 +145,8 @@ def _promise_claims(rows: list[Row]) -> list[Claim]:
     ratio, least = "realised over promised", "median over highest realised"
     return [
         ("not certified: median realised over promised", "<= 3", unsure, ratio, -3.0),
-        ("the same, and not far too cautious either", ">= 1/3", unsure, ratio, 1 / 3),
-        ("... which a promise that knows the line could be", ">= 1/3", unsure, least, 1 / 3),
+        ("the same, and not far too cautious", ">= 1/3", unsure, ratio, 1 / 3),
+        ("... as a promise that knows the line could be", ">= 1/3", unsure, least, 1 / 3),
         ("the promise itself kept, all cells", ">= 95 % of lines", rows, "promise kept", 0.95),
     ]
 
@@ -184,13 +185,13 @@ def _claim(what: str, wanted: str, rows: list[Row], column: str, limit: float) -
 _CLAIMS_EXPLAINED = """*Where*: distribution, correlation, window, rule, budget.
 
 *A promise that knows the line*: half of the lines of a cell realise less than its median, and 95 % less than its 95 %
-quantile. An upper limit that is kept in 95 % of the lines, and does not tell one line of the cell from the other, is at
-least that quantile, even if it knows distribution and dependence.
+quantile. An upper limit that is kept in 95 % of the lines, and cannot distinguish the lines of a cell, is at least that
+quantile, even if it knows distribution and dependence.
 
-*The sharpest certificate*: a method that does not know the distribution, but is told how dependent the episodes are.
-Its window is worth a Poisson count of alarms, and to keep the budget in 95 % of the windows it has to set its level
-higher than the oracle's. Where a defect lies about as high as the oracle's level, that alone costs more than a tenth of
-the detection."""
+*The sharpest certificate*: a method that does not know the distribution, but knows how dependent the episodes are. Its
+window is worth a Poisson count of alarms, and to keep the budget in 95 % of the windows it has to set its level higher
+than the oracle's. Where a defect is about as high as the oracle's level, that alone costs more than a tenth of the
+detection."""
 
 
 def _speed(extra: dict[str, Any]) -> list[str]:
@@ -201,7 +202,7 @@ def _speed(extra: dict[str, Any]) -> list[str]:
     return [
         "",
         f"One calibration of 100,000 frames takes {speed['calibration_seconds_100000']:.2f} s of processor "
-        f"time (wanted: under 1 s); rule, drift and score log together {online:.1f} µs a frame (wanted: under 50).",
+        f"time (goal: under 1 s); rule, drift and score log together {online:.1f} µs per frame (goal: under 50).",
     ]
 
 
@@ -235,9 +236,9 @@ def _spans_needed(rows: list[Row]) -> str:
         if _pick(rows, frames=longest, correlation=correlation, budget=budget)
     ]
     return (
-        f"Budgets per hour, shift and day take more: asked after {longest:,} frames, a window {min(spans):.1f} to "
-        f"{max(spans):.1f} "
-        "spans long (so many hours, shifts or days), the more the longer the frames depend on each other."
+        f"Budgets per hour, shift and day take more: estimated from {longest:,} frames, a window of "
+        f"{min(spans):.1f} to {max(spans):.1f} spans (hours, shifts or days); the longer the dependence between "
+        "frames, the more."
     )
 
 
@@ -255,8 +256,8 @@ def _uncertified(rows: list[Row]) -> str:
     lines = [
         "## Beyond the window",
         "Extrapolated thresholds, not certified. Median realised rate over the budget, in brackets the lowest and "
-        "highest of the fifteen cells; then the promise over the budget, and the share of lines that keep the promise, "
-        "worst cell.",
+        "highest of the fifteen cells; then the promise over the budget, and the share of lines that keep the promise "
+        "in the worst cell.",
         "",
     ]
     for budget in map(str, BUDGETS[2:]):
@@ -283,8 +284,8 @@ def _rivals(rows: list[Row]) -> str:
     """Ours beside the others, on the same lines."""
     lines = [
         "## Beside other methods",
-        "Same lines, same statistic. Share of lines that keep the budget, and median realised rate over it, over "
-        "all distributions, windows and rules.",
+        "Same lines, same statistic. Share of lines that keep the budget, and median realised rate over the budget, "
+        "for all distributions, windows and rules.",
         "",
         "| budget | correlation | " + " | ".join((OURS, *RIVALS)) + " |",
         "|---|---:|" + "---:|" * (1 + len(RIVALS)),
@@ -307,9 +308,9 @@ def _drift(rows: list[Row]) -> str:
     lines = [
         "## Drift",
         "Weeks of 12.1 million frames of lines that do not change, and lines whose scores rise by one standard "
-        "deviation. Wanted: at most one false event a week; flagged within 2,000 effective frames.",
+        "deviation. Goal: at most one false event a week; detection within 2,000 effective frames.",
         "",
-        "| correlation | window | false events a week | most in one | median delay | longest delay | up before |",
+        "| correlation | window | false events a week | most in one | median delay | longest delay | too early |",
         "|---:|---:|---:|---:|---:|---:|---:|",
     ]
     lines += [

@@ -32,13 +32,13 @@ def write_tables(work: Path, out: Path) -> None:
 
 def _head() -> list[str]:
     return [
-        "# How well the default recipe finds defects",
+        "# Detection by the default recipe",
         "",
         f"`python -m benchmarks.detection`, {date.today().isoformat()}, {_machine()}. Mean ± standard deviation over",
-        "seeds that are done with all tasks of a set (MNIST's are its ten digits); training on good images only, the",
-        "state kept by held-out good images; pixel figures within bad images;",
-        "hit: the hottest place of a bad image lies on a defect. DeepPCB's good and bad images come from two different",
-        "processes, so that its image AUROC says little.",
+        "the seeds that have finished all tasks of a set (MNIST: ten digits). Training uses good images only, and",
+        "held-out good images choose the state that is kept. Pixel figures are within bad images. Hit: the hottest",
+        "place of a bad image is on a defect. DeepPCB's good and bad images come from two different processes, so its",
+        "image AUROC says little.",
         "",
     ]
 
@@ -50,7 +50,7 @@ def _main_table(runs: Sequence[dict[str, Any]]) -> list[str]:
             name = run["set"] if run["set"] == "mnist" else run["images"]
             groups[name, run["length"]].append(run)
     lines = [
-        "| set | training | runs | AUROC | pixel AUROC | PRO | hit | ms a frame | steps | wanted |",
+        "| set | training | runs | AUROC | pixel AUROC | PRO | hit | ms per frame | steps | goal |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for (name, length), group in sorted(groups.items()):
@@ -76,7 +76,7 @@ def _digits(runs: Sequence[dict[str, Any]]) -> list[str]:
             digits[run["images"]].append(run["figures"]["auroc"])
     if not digits:
         return []
-    lines = ["MNIST, the digit that is the anomaly:", "", "| digit | AUROC | runs |", "|---|---|---|"]
+    lines = ["MNIST, by the digit that is the anomaly:", "", "| digit | AUROC | runs |", "|---|---|---|"]
     lines += [f"| {name[-1]} | {_spread(found, 'auroc')} | {len(found)} |" for name, found in sorted(digits.items())]
     return [*lines, ""]
 
@@ -92,7 +92,8 @@ def _ablation_table(runs: Sequence[dict[str, Any]]) -> list[str]:
     for (name, images, length), group in sorted(groups.items(), key=lambda item: (item[0][1], item[0][2], item[0][0])):
         if (images, length) in changed:
             cells = " | ".join(_spread([run["figures"][column] for run in group], column) for column in _COLUMNS[:4])
-            lines.append(f"| {name} | {images} | {length} | {len(group)} | {cells} |")
+            recipe = "complete" if name == "as it is" else name
+            lines.append(f"| {recipe} | {images} | {length} | {len(group)} | {cells} |")
     return [*lines, ""]
 
 

@@ -33,14 +33,14 @@ STEPS = 20
 HEAD = """\
 # The engines
 
-`python -m benchmarks.engines`; {machine}, {load:.1f} other processes that wanted to run on average.
+`python -m benchmarks.engines`; {machine}, {load:.1f} other processes runnable on average.
 
-Float32 where no other precision is named. GFLOP/s count the convolutions and matrix products; the GEMM is the float32
+Float32 where no other precision is named. GFLOP/s count the convolutions and matrix products. The GEMM is the float32
 product of two 1536×1536 matrices in the same turn, by NumPy or PyTorch, whichever is faster. Medians over {rounds}
-turns. On a machine that does other things at the time only what stands in one table can be compared, and on all cores
-PyTorch, whose threads wait for each other in a loop, looks worse than it is, as does the GEMM. One thread, in the
-processor's time instead of the clock's, is what such a machine can say most truly. What a GPU does, `make bench-gpu`
-writes to `gpu.md`; it has not been run yet.
+turns. On a machine with other work only figures of the same table can be compared, and on all cores PyTorch, whose
+threads spin while they wait for each other, looks worse than it is, as does the GEMM. One thread, measured in processor
+time, is the most reliable figure on such a machine. `make bench-gpu` writes the figures of a GPU to `gpu.md`; it has
+not been run yet. What else was tried is in [trials.md](trials.md).
 """
 
 
@@ -64,7 +64,7 @@ def tables(sizes: list[int], seconds: float) -> list[str]:
         bundle = bundle_of(size)
         work = operations_per_frame(bundle.file(MODEL)) / 1e9
         lines += ["", f"## {size}×{size}, {work:.2f} GFLOP a frame"]
-        lines += ["", "All cores, by the clock:", "", *_engine_table(measure(bundle, seconds))]
+        lines += ["", "All cores, wall-clock time:", "", *_engine_table(measure(bundle, seconds))]
         lines += ["", "One thread, processor time:", "", *_engine_table(measure_alone(bundle, seconds))]
         lines += ["", *node_table(bundle), "", published_line(bundle, seconds)]
     lines += ["", "## Settings of ONNX Runtime's session", "", *_settings_table(bundle_of(sizes[-1]), seconds)]
@@ -72,7 +72,7 @@ def tables(sizes: list[int], seconds: float) -> list[str]:
 
 
 def _engine_table(rows: list[Row]) -> list[str]:
-    head = "| batch | engine | frames/s | a call, p50 / p99, ms | GFLOP/s | of GEMM | of the fastest |"
+    head = "| batch | engine | frames/s | one call, p50 / p99, ms | GFLOP/s | of GEMM | of the fastest |"
     return [head, "|---|---|---|---|---|---|---|"] + [
         f"| {row.batch} | {row.engine} ({row.detail}) | {row.frames_per_second:.1f} "
         f"| {row.p50_milliseconds:.1f} / {row.p99_milliseconds:.1f} | {row.gflops:.0f} | {row.of_gemm:.2f} "
@@ -86,14 +86,14 @@ def _settings_table(bundle: Bundle, seconds: float) -> list[str]:
     memory = arena_megabytes(bundle.path)
     sides = f"{bundle.geometry.width}×{bundle.geometry.height}"
     return [
-        f"A frame a call, {sides}, beside the session that the engine opens.",
+        f"One frame per call, {sides}, relative to the session that the engine opens.",
         "",
-        "| what is different | rate |",
+        "| difference | rate |",
         "|---|---|",
         *(f"| {name} | {rate:.2f} |" for name, rate in rates.items()),
         "",
-        "Resident memory of a process that scores one frame and "
-        f"{len(bundle.reference().frames)} in turns, now / at most: "
+        "Resident memory of a process that alternates between one frame and "
+        f"{len(bundle.reference().frames)}, at the end / at most: "
         + ", ".join(f"arena {name} {now:.0f} / {most:.0f} MB" for name, (now, most) in memory.items())
         + ".",
     ]

@@ -30,7 +30,8 @@ def node_table(bundle: Bundle) -> list[str]:
     rest = [milliseconds for kind, milliseconds in nodes if kind not in large]
     rows = [*sorted(large.items(), key=lambda item: -sum(item[1])), ("all others", rest)]
     return [
-        f"Where it goes, by ONNX Runtime's profiler: one frame, one thread, {total:.2f} ms in {len(nodes)} nodes.",
+        f"Time by kind of node, from ONNX Runtime's profiler: one frame, one thread, {total:.2f} ms in "
+        f"{len(nodes)} nodes.",
         "",
         "| kind of node | nodes | ms | share |",
         "|---|---|---|---|",

@@ -25,7 +25,7 @@ def published_line(bundle: Bundle, seconds: float) -> str:
     (ours, published), ratio = np.median(rates, axis=0), np.median(rates[:, 0] / rates[:, 1])
     return (
         "The published GANomaly (recipe `reference`) with the same input, run by ONNX Runtime in turns with the "
-        f"default: {published:.1f} frames/s, the default {ours:.1f}, {ratio:.1f} times as many."
+        f"default recipe: {published:.1f} frames/s; the default {ours:.1f}, {ratio:.1f} times as many."
     )
 
 

@@ -42,12 +42,12 @@ def variants(bundle: Bundle) -> dict[str, Call]:
     level = onnxruntime.GraphOptimizationLevel
     usual = open_session(model)
     return {
-        "as it is": _plain(usual),
+        "none": _plain(usual),
         "one thread": _plain(open_session(model, threads=1)),
         "arena off": _plain(open_session(model, arena=False)),
         "values reuse each other's memory": _plain(_session(model, reuse=True)),
         "threads sleep at once": _plain(_session(model, waits={_SPINNING: "0"})),
-        "threads stay awake, between calls too": _plain(_session(model, waits={_SPINNING: "1"})),
+        "threads stay awake between calls too": _plain(_session(model, waits={_SPINNING: "1"})),
         "graph optimisation: extended": _plain(_session(model, level=level.ORT_ENABLE_EXTENDED)),
         "graph optimisation: basic": _plain(_session(model, level=level.ORT_ENABLE_BASIC)),
         "graph optimisation: none": _plain(_session(model, level=level.ORT_DISABLE_ALL)),
@@ -62,7 +62,7 @@ def relative_rates(bundle: Bundle, frames: Frames, *, seconds: float, rounds: in
     for _ in range(rounds):
         for name, call in calls.items():
             rates[name].append(_rate(call, frames, seconds / rounds))
-    usual = np.array(rates["as it is"])
+    usual = np.array(rates["none"])
     return {name: float(np.median(np.array(values) / usual)) for name, values in rates.items()}
 
 
