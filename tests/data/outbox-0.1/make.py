@@ -39,7 +39,7 @@ SETTINGS = load(HERE / "inspectd.toml")
 
 
 def make_bundle(directory: Path) -> None:
-    """Trains a model of 64×16 pixels on the crop that both cameras inspect: 60 kB, and it detects missing holes."""
+    """Trains a model of 64×16 pixels on the crop that both cameras inspect, 60 kB compressed, for missing holes."""
     crop = SETTINGS.cameras["line1"].crop
     assert crop is not None
     line, good = Line(seed=1000, defect_rate=0.0, frames_per_part=1), directory / "good"
