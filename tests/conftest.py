@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from engines.bundles.bundle import Bundle
 
 
-# Programs that tests start, not tests; one of them runs on the system's Python with its GStreamer.
-collect_ignore_glob = ["support/*"]
+# Programs that tests start, one of them on the system's Python with its GStreamer, and data; neither are tests.
+collect_ignore_glob = ["support/*", "data/*"]
 
 
 @pytest.fixture(scope="session")
