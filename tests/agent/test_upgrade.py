@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 import tests
-from tests.broker import MOSQUITTO, Arrived, Mosquitto, Subscriber, wait_until
+from tests.support.broker import MOSQUITTO, Arrived, Mosquitto, Subscriber, wait_until
 
 DATA = Path(tests.__file__).parent / "data" / "outbox-0.1"
 EXPECTED = json.loads((DATA / "expected.json").read_text())

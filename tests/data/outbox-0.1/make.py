@@ -25,15 +25,15 @@ sys.path.insert(0, str(ROOT))
 
 import cv2  # noqa: E402
 import torch  # noqa: E402
-
 from agent.outbox.rows import COLUMNS, row_of  # noqa: E402
 from agent.outbox.segments import Segments  # noqa: E402
-from agent.settings import load  # noqa: E402
 from agent.sources.simulation.line import Line  # noqa: E402
 from engines.bundle import read_bundle, write_lean_copy  # noqa: E402
-from engines.training import train  # noqa: E402
 from tests.agent.delivery import delivering  # noqa: E402
 from tests.broker import Mosquitto, Subscriber, wait_until  # noqa: E402
+
+from agent.settings import load  # noqa: E402
+from engines.training import train  # noqa: E402
 
 SETTINGS = load(HERE / "inspectd.toml")
 
