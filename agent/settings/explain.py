@@ -1,4 +1,4 @@
-"""What is wrong with settings, for the person who wrote them: one line with key, value and what was wanted."""
+"""A validation error of the settings as lines for the person who wrote them: key, value and what was wanted."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 
-def explain(error: ValidationError, settings: type[BaseModel]) -> list[str]:
-    """One line for each mistake in what should have become `settings`."""
-    return [_explain_one(mistake, settings) for mistake in error.errors(include_url=False)]
+def explain_mistakes(error: ValidationError, settings: type[BaseModel]) -> list[str]:
+    """One line for each mistake in values that were validated as `settings`."""
+    return [_explain(mistake, settings) for mistake in error.errors(include_url=False)]
 
 
-def nearest(key: str, section: type[BaseModel] | None) -> str:
-    """What somebody may have meant by a key that a section does not have; empty where that cannot be said.
+def suggestion(key: str, section: type[BaseModel] | None) -> str:
+    """The end of a line about a key that a section does not have; empty if the section is not known.
 
     >>> class Example(BaseModel):
     ...     bundle: str
     ...     engine: str
-    >>> nearest("bundel", Example), nearest("colour", Example)
+    >>> suggestion("bundel", Example), suggestion("colour", Example)
     ('; did you mean bundle?', '; wanted one of bundle, engine')
     """
     known = list(section.model_fields) if section is not None else []
@@ -29,43 +29,56 @@ def nearest(key: str, section: type[BaseModel] | None) -> str:
     return f"; wanted one of {', '.join(known)}" if known else ""
 
 
-def _explain_one(mistake: Any, settings: type[BaseModel]) -> str:
+def _explain(mistake: Any, settings: type[BaseModel]) -> str:
     location = [str(part) for part in mistake["loc"]]
     key = ".".join(_walk(settings, location)[0])
+    value = mistake["input"]
     if mistake["type"] == "extra_forbidden":
-        return f"{key}: unknown setting{nearest(location[-1], _walk(settings, location[:-1])[1])}"
+        return f"{key}: unknown setting{suggestion(location[-1], _walk(settings, location[:-1])[1])}"
     if mistake["type"] == "missing":
         return f"{key}: missing; it has no default"
+    if mistake["type"] == "union_tag_not_found":
+        return f"{key}.kind: missing; it has no default"
+    if mistake["type"] == "union_tag_invalid":
+        context = mistake["ctx"]
+        return f'{key}.kind = "{context["tag"]}": wanted one of {context["expected_tags"]}'
+    if mistake["type"] in ("model_type", "model_attributes_type"):
+        return f"{key} = {_in_toml(value)}: wanted a section, [{key}]"
     message = str(mistake["msg"]).removeprefix("Value error, ")
-    if isinstance(mistake["input"], dict):
+    if isinstance(value, dict):
         return f"{key}: {message}" if key else message
-    return f"{key} = {_shown(mistake['input'])}: {message[:1].lower()}{message[1:]}"
+    return f"{key} = {_in_toml(value)}: {message[:1].lower()}{message[1:]}"
 
 
-def _shown(value: Any) -> str:
+def _in_toml(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 def _walk(kind: Any, location: list[str]) -> tuple[list[str], type[BaseModel] | None]:
-    """Follow pydantic's location down from a type: the key as its user wrote it, and the section that it ends at.
+    """Follow pydantic's location down from a type: the key as the user wrote it, and the section that it ends at.
 
-    pydantic also names the member of a union, such as `simulator` after `source`: a user never wrote that.
+    Where a section may be of several kinds, pydantic adds the kind to the location, such as `simulator` after `source`;
+    the user's key does not have it.
     """
     arguments = get_args(kind)
     if get_origin(kind) is Annotated:
         return _walk(arguments[0], location)
     if _is_section(kind):
-        if not location:
-            return [], kind
-        field = kind.model_fields.get(location[0])
-        return _under(location[0], None if field is None else field.annotation, location[1:])
+        return _walk_section(kind, location)
     if get_origin(kind) in (dict, tuple, list) and location:
         return _under(location[0], arguments[-1] if get_origin(kind) is dict else arguments[0], location[1:])
     members = [member for member in arguments if _is_section(member)]
-    if len(members) == 1:
-        return _walk(members[0], location)
-    tagged = [member for member in members if location and _tag(member) == location[0]]
-    return _walk(tagged[0], location[1:]) if tagged else (location, None)
+    return _walk(members[0], location) if len(members) == 1 else (location, None)
+
+
+def _walk_section(section: type[BaseModel], location: list[str]) -> tuple[list[str], type[BaseModel] | None]:
+    if not location:
+        return [], section
+    of_kind = next((each for each in section.__subclasses__() if _kind(each) == location[0]), None)
+    if of_kind is not None:
+        return _walk(of_kind, location[1:])
+    field = section.model_fields.get(location[0])
+    return _under(location[0], None if field is None else field.annotation, location[1:])
 
 
 def _under(part: str, kind: Any, rest: list[str]) -> tuple[list[str], type[BaseModel] | None]:
@@ -77,7 +90,8 @@ def _is_section(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
-def _tag(section: type[BaseModel]) -> str | None:
-    """The value of `kind` by which a member of a union is known."""
+def _kind(section: type[BaseModel]) -> str | None:
+    """The kind of a section that is one of several: the only value of its field `kind`."""
     field = section.model_fields.get("kind")
-    return None if field is None else get_args(field.annotation)[0]
+    values = () if field is None else get_args(field.annotation)
+    return values[0] if values else None

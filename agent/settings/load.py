@@ -14,7 +14,7 @@ from pydantic_settings import (
 )
 
 from agent.core.errors import Permanent
-from agent.settings.explain import explain, nearest
+from agent.settings.explain import explain_mistakes, suggestion
 from agent.settings.overrides import parse_overrides, tomllib
 from agent.settings.paths import service_paths, with_absolute_paths
 from agent.settings.settings import ENVIRONMENT_PREFIX, Settings
@@ -39,7 +39,7 @@ def load_settings(config: Path, overrides: Sequence[str] = ()) -> Settings:
     try:
         settings = FromFile(**parse_overrides(overrides))
     except ValidationError as error:
-        raise Permanent("\n".join(f"{config}: {line}" for line in explain(error, Settings))) from None
+        raise Permanent("\n".join(f"{config}: {line}" for line in explain_mistakes(error, Settings))) from None
     except tomllib.TOMLDecodeError as error:
         raise Permanent(f"{config}: not TOML: {error}") from None
     defaults = {key: path for key, path in service_paths(config).items() if key not in settings.model_fields_set}
@@ -60,4 +60,4 @@ def _require_known_environment(environment: Mapping[str, str]) -> None:
         if variable.startswith(ENVIRONMENT_PREFIX):
             key = variable.removeprefix(ENVIRONMENT_PREFIX).split("__")[0].lower()
             if key not in Settings.model_fields:
-                raise Permanent(f"environment: {variable}: unknown setting {key!r}{nearest(key, Settings)}")
+                raise Permanent(f"environment: {variable}: unknown setting {key!r}{suggestion(key, Settings)}")

@@ -32,7 +32,7 @@ from agent.core.section import Section
 from agent.outputs.mqtt.settings import MqttSettings
 from agent.outputs.settings import OutputSection, parse_section
 from agent.settings.paths import default_state_directory
-from agent.sources.settings import SourceSettings
+from agent.sources import SourceSettings
 from calibration import Budget, Rule
 
 ENVIRONMENT_PREFIX = "INSPECTD_"

@@ -1,6 +1,6 @@
-"""Where frames come from: one file or folder for each kind of camera, behind `FrameSource`."""
+"""Where frames come from: one file or folder for each kind of source, behind `FrameSource`."""
 
-from agent.sources.factory import build_source
+from agent.sources.factory import SourceSettings, build_source
 from agent.sources.source import Captured, EndOfStream, FrameSource
 
-__all__ = ["Captured", "EndOfStream", "FrameSource", "build_source"]
+__all__ = ["Captured", "EndOfStream", "FrameSource", "SourceSettings", "build_source"]

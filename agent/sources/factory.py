@@ -1,71 +1,70 @@
-"""From the settings of a source to the source. A new kind of camera is added here and in `agent.settings.settings`."""
+"""The one table of the kinds of source, and what follows from it: checked settings, and the source that they describe.
+
+A new kind is one file with a `FrameSource` and a function `build`, one settings section, and one row in `SOURCES`. The
+contract suite (`tests/contracts/test_source.py`) and `inspectd doctor` then include it.
+"""
 
 from __future__ import annotations
 
+from functools import cache, reduce
+from importlib import import_module
+from operator import or_
 from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BeforeValidator, Discriminator, SerializeAsAny, TypeAdapter
 
 from agent.sources.settings import (
     CameraSourceSettings,
     FolderSettings,
     SimulatorSettings,
-    SourceSettings,
+    SourceSection,
     VideoSettings,
 )
 from agent.sources.source import FrameSource
 
 
-def build_source(settings: SourceSettings, *, quarantine_directory: Path) -> FrameSource:
+class SourceKind(NamedTuple):
+    """A row of the table."""
+
+    section: type[SourceSection]
+    """Its settings; `kind` is a `Literal` of the row's name."""
+    module: str
+    """Imported when a source of this kind is built; has `build(settings, *, quarantine_directory) -> FrameSource`."""
+
+
+SOURCES: dict[str, SourceKind] = {
+    "simulator": SourceKind(SimulatorSettings, "agent.sources.simulator.source"),
+    "folder": SourceKind(FolderSettings, "agent.sources.folder"),
+    "video": SourceKind(VideoSettings, "agent.sources.opencv.video"),
+    "camera": SourceKind(CameraSourceSettings, "agent.sources.opencv.camera"),
+}
+
+
+def parse_source(values: Any) -> SourceSection:
+    """Check the settings of one source against the section of its kind.
+
+    Raises `pydantic.ValidationError`; the kind is the first part of each location, as in a tagged union.
+    """
+    return _union(tuple(row.section for row in SOURCES.values())).validate_python(values)
+
+
+@cache
+def _union(sections: tuple[type[SourceSection], ...]) -> TypeAdapter[SourceSection]:
+    union: Any = reduce(or_, sections)
+    return TypeAdapter(Annotated[union, Discriminator("kind")])
+
+
+# The table is read when settings are checked, so that a row may be added after this module was imported.
+SourceSettings = Annotated[SerializeAsAny[SourceSection], BeforeValidator(parse_source)]
+"""The type of a settings field that holds a source of any kind."""
+
+
+def build_source(settings: SourceSection, *, quarantine_directory: Path) -> FrameSource:
     """The source that the settings describe, not opened yet.
 
     Only the module of this kind is imported. `quarantine_directory` takes copies of files that cannot be read.
     """
-    if isinstance(settings, SimulatorSettings):
-        return _simulator(settings)
-    if isinstance(settings, FolderSettings):
-        from agent.sources.folder import FolderSource
-
-        return FolderSource(
-            settings.path,
-            follow=settings.follow,
-            frames_per_second=settings.frames_per_second,
-            quarantine_directory=quarantine_directory,
-        )
-    if isinstance(settings, VideoSettings):
-        from agent.sources.opencv import VideoSource
-
-        return VideoSource(settings.path, frames_per_second=settings.frames_per_second)
-    return _camera(settings)
-
-
-def _simulator(settings: SimulatorSettings) -> FrameSource:
-    from agent.sources.simulator import Fault, FaultKind, SimulatedLine, SimulatorSource
-
-    line = SimulatedLine(
-        settings.mode,
-        seed=settings.seed,
-        defect_rate=settings.defect_rate,
-        frames_per_part=settings.frames_per_part,
-        good_frames=settings.good_frames,
-    )
-    faults = [
-        Fault(FaultKind(fault.kind), fault.duration_seconds, fault.start_seconds, fault.start_frame)
-        for fault in settings.faults
-    ]
-    return SimulatorSource(
-        line, frames_per_second=settings.frames_per_second, frame_count=settings.max_frames, faults=faults
-    )
-
-
-def _camera(settings: CameraSourceSettings) -> FrameSource:
-    from agent.sources.opencv import CameraSource
-
-    address = settings.url if settings.url is not None else settings.device
-    assert address is not None, "the settings have exactly one of the two"
-    return CameraSource(
-        address,
-        width=settings.width,
-        height=settings.height,
-        frames_per_second=settings.frames_per_second,
-        open_timeout_seconds=settings.open_timeout_seconds,
-        read_timeout_seconds=settings.read_timeout_seconds,
-    )
+    module = import_module(SOURCES[settings.kind].module)
+    source: FrameSource = module.build(settings, quarantine_directory=quarantine_directory)
+    return source

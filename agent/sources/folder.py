@@ -14,6 +14,7 @@ from agent.core.clock import Pace, utc_now
 from agent.core.errors import Permanent, Temporary
 from agent.core.records import Image
 from agent.sources.quarantine import DEFAULT_MAX_BYTES, Quarantine
+from agent.sources.settings import FolderSettings
 from agent.sources.source import Captured, EndOfStream, FrameSource
 from engines.errors import ImageError
 from engines.images import SUFFIXES, read_image
@@ -189,3 +190,13 @@ class FolderSource(FrameSource):
             return stat.S_ISREG(entry.stat().st_mode)
         except FileNotFoundError:
             return False
+
+
+def build(settings: FolderSettings, *, quarantine_directory: Path) -> FolderSource:
+    """The folder that the settings name."""
+    return FolderSource(
+        settings.path,
+        follow=settings.follow,
+        frames_per_second=settings.frames_per_second,
+        quarantine_directory=quarantine_directory,
+    )

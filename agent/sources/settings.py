@@ -1,28 +1,55 @@
-"""Settings sections, one for each kind of source."""
+"""The settings section of each kind of source. `agent.sources.factory` has the table that they are entered in."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import (
-    Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from agent.core.section import Section
+from agent.core.section import Host, Section
+
+# The schemes of network cameras, with the port that each has where the URL names none.
+NETWORK_CAMERA_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
+
+
+class SourceSection(Section):
+    """The settings of one source. A kind of source adds its own fields."""
+
+    kind: str
+    """Its name in the table of `agent.sources.factory`; a section narrows it to one `Literal`."""
+    frames_per_second: PositiveFloat | None = None
+    """Frame rate that the source is paced to or asked for; None takes frames as fast as they come."""
+
+    def hosts(self) -> list[Host]:
+        """Hosts that this source connects to; `doctor` checks that the service may reach them."""
+        return []
+
+    def devices(self) -> list[str]:
+        """Device files that this source opens; `doctor` checks that the service may open them."""
+        return []
+
+    def files(self) -> list[Path]:
+        """Files and folders that this source reads; `doctor` checks that the service can see them."""
+        return []
+
+    def remedy(self) -> str:
+        """The command that a technician runs first if this source gives no frames."""
+        commands = [f"ping -c 3 {host.name}; nc -vz {host.name} {host.port}" for host in self.hosts()]
+        commands += [f"ls -ld {place}" for place in (*self.devices(), *self.files())]
+        return "; ".join([*commands, f"check the source (kind = {self.kind}) in the settings"])
 
 
 class FaultSettings(Section):
-    """A fault of the simulated camera."""
+    """A fault of the simulated camera. It starts at a time or at a frame."""
 
     kind: Literal["black", "saturated", "frozen", "defocused", "shifted", "lost"]
     duration_seconds: PositiveFloat
     start_seconds: Annotated[float, Field(ge=0.0)] | None = None
+    """Seconds after the first frame."""
     start_frame: NonNegativeInt | None = None
+    """Index of the first faulty frame, from 0."""
 
     @model_validator(mode="after")
     def _one_start(self) -> FaultSettings:
@@ -31,47 +58,61 @@ class FaultSettings(Section):
         return self
 
 
-class SimulatorSettings(Section):
+class SimulatorSettings(SourceSection):
     """The built-in production line."""
 
     kind: Literal["simulator"]
     mode: Literal["camera", "xray"] = "camera"
+    """8-bit images of a milled plate, or 16-bit X-ray images of a casting."""
     frames_per_second: PositiveFloat = 20.0
     seed: NonNegativeInt = 0
     # Above this, two bad parts could not be told apart by their alarms.
     defect_rate: Annotated[float, Field(ge=0.0, le=0.2)] = 0.05
+    """Share of the parts that are bad."""
     frames_per_part: PositiveInt = 4
     good_frames: NonNegativeInt = 400
+    """No part is bad before this frame, so that the agent can calibrate."""
     max_frames: PositiveInt | None = None
+    """The stream ends after so many frames; None: never."""
     faults: tuple[FaultSettings, ...] = ()
 
 
-class FolderSettings(Section):
+class FolderSettings(SourceSection):
     """Images in a folder, in the order of their names."""
 
     kind: Literal["folder"]
     path: Path
     follow: bool = False
-    frames_per_second: PositiveFloat | None = None
+    """Wait for new images after the last one."""
+
+    def files(self) -> list[Path]:
+        """The folder."""
+        return [self.path]
 
 
-class VideoSettings(Section):
+class VideoSettings(SourceSection):
     """A video file."""
 
     kind: Literal["video"]
     path: Path
-    frames_per_second: PositiveFloat | None = None
+
+    def files(self) -> list[Path]:
+        """The video file."""
+        return [self.path]
 
 
-class CameraSourceSettings(Section):
+class CameraSourceSettings(SourceSection):
     """A V4L2 or USB camera (`device`) or a network camera (`url`)."""
 
     kind: Literal["camera"]
     device: str | int | None = None
+    """Device file such as /dev/video0 or a link to one, or its number."""
     url: str | None = None
+    """URL such as rtsp://camera/stream; may hold a user and a password."""
     width: PositiveInt | None = None
+    """Pixels; None takes the size that the camera gives."""
     height: PositiveInt | None = None
-    frames_per_second: PositiveFloat | None = None
+    """Pixels; None takes the size that the camera gives."""
     open_timeout_seconds: PositiveFloat = 5.0
     read_timeout_seconds: PositiveFloat = 2.0
 
@@ -81,7 +122,31 @@ class CameraSourceSettings(Section):
             raise ValueError("wanted either device (such as /dev/video0) or url (such as rtsp://camera/stream)")
         return self
 
+    def hosts(self) -> list[Host]:
+        """The network camera; none if its URL cannot be parsed, which opening the camera reports."""
+        try:
+            parts = urlsplit(self.url or "")
+            host, port = parts.hostname, parts.port or NETWORK_CAMERA_PORTS.get(parts.scheme)
+        except ValueError:
+            return []
+        return [] if host is None or port is None else [Host(host, port)]
 
-SourceSettings = Annotated[
-    SimulatorSettings | FolderSettings | VideoSettings | CameraSourceSettings, Field(discriminator="kind")
-]
+    def devices(self) -> list[str]:
+        """The camera's device file."""
+        return [] if self.device is None else [video_device(self.device)]
+
+    def remedy(self) -> str:
+        """For a URL, another program that plays it; for a device, which cameras there are and who may open them."""
+        if self.url is not None:
+            pings = "".join(f"ping -c 3 {host.name}; then " for host in self.hosts())
+            return f"{pings}open the same address in VLC"
+        return "sudo apt install v4l-utils; v4l2-ctl --list-devices; ls -l /dev/v4l/by-id; sudo usermod -aG video $USER"
+
+
+def video_device(device: str | int) -> str:
+    """The device file of a camera that is given by number or by path.
+
+    >>> video_device(0), video_device("1"), video_device("/dev/v4l/by-id/usb-cam")
+    ('/dev/video0', '/dev/video1', '/dev/v4l/by-id/usb-cam')
+    """
+    return f"/dev/video{device}" if isinstance(device, int) or device.isdigit() else device

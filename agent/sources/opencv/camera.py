@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 from agent.core.clock import Pace, utc_now
 from agent.core.errors import Permanent, Temporary
@@ -15,6 +16,7 @@ from agent.sources.opencv.grabber import Grabbed, Grabber
 from agent.sources.opencv.images import silence, to_image
 from agent.sources.opencv.rtsp import RtspStream
 from agent.sources.opencv.v4l2 import V4l2Device
+from agent.sources.settings import CameraSourceSettings
 from agent.sources.source import Captured, FrameSource
 
 log = logging.getLogger(__name__)
@@ -121,3 +123,17 @@ class CameraSource(FrameSource):
 
 def _by(size: tuple[int, int]) -> str:
     return f"{size[0]}×{size[1]}"
+
+
+def build(settings: CameraSourceSettings, *, quarantine_directory: Path) -> CameraSource:
+    """The camera that the settings name; it puts nothing into quarantine."""
+    address = settings.url if settings.url is not None else settings.device
+    assert address is not None, "the settings have exactly one of the two"
+    return CameraSource(
+        address,
+        width=settings.width,
+        height=settings.height,
+        frames_per_second=settings.frames_per_second,
+        open_timeout_seconds=settings.open_timeout_seconds,
+        read_timeout_seconds=settings.read_timeout_seconds,
+    )

@@ -11,8 +11,7 @@ import cv2
 from agent.core.errors import Permanent
 from agent.sources.opencv.address import CaptureSettings
 from agent.sources.opencv.grabber import Handle
-
-DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
+from agent.sources.settings import NETWORK_CAMERA_PORTS
 
 # Many cameras want the password elsewhere: /video?user=admin&password=1234, or /user=admin_password=1234_channel=1.sdp.
 _SECRET_VALUE = re.compile(r"(?i)((?:pass|pwd|token|secret|key|auth)[\w-]*=)[^&;/?]*")
@@ -34,8 +33,8 @@ class RtspStream:
     def check(self) -> None:
         """Raise `Permanent` for a scheme that no network camera speaks."""
         scheme = self._url.partition("://")[0].lower()
-        if scheme not in DEFAULT_PORTS:
-            schemes = ", ".join(f"{known}://" for known in DEFAULT_PORTS)
+        if scheme not in NETWORK_CAMERA_PORTS:
+            schemes = ", ".join(f"{known}://" for known in NETWORK_CAMERA_PORTS)
             raise Permanent(f"camera {self} is no address of a network camera, wanted one of {schemes}")
 
     def connect(self, wishes: CaptureSettings) -> Handle:
@@ -72,7 +71,7 @@ def diagnose(url: str, timeout_seconds: float = 1.0) -> str:
     """Find out in words why a stream does not open: the network, the camera, the stream's name or the password."""
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme, 554)
+        host, port = parts.hostname or "", parts.port or NETWORK_CAMERA_PORTS.get(parts.scheme, 554)
     except ValueError:
         return "the address cannot be understood"
     if not host:

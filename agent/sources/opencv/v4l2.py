@@ -11,14 +11,14 @@ import cv2
 from agent.core.errors import Permanent, Temporary
 from agent.sources.opencv.address import CaptureSettings
 from agent.sources.opencv.grabber import Handle
+from agent.sources.settings import video_device
 
 
 class V4l2Device:
     """A V4L2 or USB camera: `/dev/video0`, its number, or a link (`/dev/v4l/by-id/…`, which survives replugging)."""
 
     def __init__(self, device: str | int) -> None:
-        number = isinstance(device, int) or device.isdigit()
-        self._path = Path(f"/dev/video{device}") if number else Path(str(device))
+        self._path = Path(video_device(device))
 
     def __str__(self) -> str:
         return str(self._path)

@@ -13,6 +13,7 @@ import cv2
 from agent.core.clock import Pace, utc_now
 from agent.core.errors import Permanent
 from agent.sources.opencv.images import silence, to_image
+from agent.sources.settings import VideoSettings
 from agent.sources.source import Captured, EndOfStream, FrameSource
 
 log = logging.getLogger(__name__)
@@ -83,3 +84,8 @@ class VideoSource(FrameSource):
         if self._capture is not None:
             self._capture.release()
             self._capture = None
+
+
+def build(settings: VideoSettings, *, quarantine_directory: Path) -> VideoSource:
+    """The video file that the settings name; it puts nothing into quarantine."""
+    return VideoSource(settings.path, frames_per_second=settings.frames_per_second)

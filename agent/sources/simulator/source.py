@@ -8,12 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 
 from agent.core.clock import Pace, utc_now
 from agent.core.errors import Temporary
 from agent.core.records import Image
+from agent.sources.settings import SimulatorSettings
 from agent.sources.simulator.faults import Fault, FaultKind, Timetable, spoil
 from agent.sources.simulator.schedule import SimulatedLine
 from agent.sources.source import Captured, EndOfStream, FrameSource
@@ -93,3 +95,21 @@ class SimulatorSource(FrameSource):
         if self._first_at is None:
             return self._timetable.fault(self._index, 0.0)
         return self._timetable.fault(self._index, self._clock() - self._first_at)
+
+
+def build(settings: SimulatorSettings, *, quarantine_directory: Path) -> SimulatorSource:
+    """The simulated line that the settings describe; it puts nothing into quarantine."""
+    line = SimulatedLine(
+        settings.mode,
+        seed=settings.seed,
+        defect_rate=settings.defect_rate,
+        frames_per_part=settings.frames_per_part,
+        good_frames=settings.good_frames,
+    )
+    faults = [
+        Fault(FaultKind(fault.kind), fault.duration_seconds, fault.start_seconds, fault.start_frame)
+        for fault in settings.faults
+    ]
+    return SimulatorSource(
+        line, frames_per_second=settings.frames_per_second, frame_count=settings.max_frames, faults=faults
+    )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
 
 from agent.core.errors import Permanent
-from agent.core.section import Section
-from agent.settings import settings
 from agent.settings.load import load_settings
 from agent.settings.settings import Settings
+from agent.sources.factory import SOURCES
+from agent.sources.settings import SourceSection
 
 ROOT = Path(__file__).parents[3]
 
@@ -188,6 +190,19 @@ def test_the_example_shows_the_defaults(tmp_path: Path) -> None:
 
 
 def _names(model: type[BaseModel]) -> set[str]:
-    """Names of all settings, of all sections."""
-    sections = [value for value in vars(settings).values() if isinstance(value, type) and issubclass(value, Section)]
-    return {name for section in [Settings, *sections] for name in section.model_fields}
+    """Names of all settings of a section and of the sections in it, those of every kind of source included."""
+    names = set(model.model_fields)
+    for field in model.model_fields.values():
+        for section in _sections(field.annotation):
+            names |= _names(section)
+    return names
+
+
+def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
+    if annotation is SourceSection:
+        yield from (row.section for row in SOURCES.values())
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    else:
+        for argument in get_args(annotation):
+            yield from _sections(argument)
