@@ -1,16 +1,16 @@
-"""Checks of the broker: reachable, lets us in, and lets us do what the agent will do."""
+"""Checks the broker: it answers, accepts our login, and allows what the agent does."""
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from agent.core.errors import InspectdError, Temporary
-from agent.doctor.credentials import as_the_service_sees, install_password
-from agent.doctor.finding import CheckResult, ok, problem, warning
+from agent.doctor.check_result import CheckResult, ok, problem, warning
+from agent.doctor.credentials import STORES, install_password, with_credentials
 from agent.outputs.mqtt import (
     Acknowledged,
     Broker,
@@ -32,87 +32,89 @@ ANSWER_SECONDS = 5.0
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
-# Reason codes of MQTT 5 from here on say no; 3.1.1 has none in a PUBACK.
-REFUSED = 0x80
+# Reason codes of MQTT 5 from here on are errors. A PUBACK of MQTT 3.1.1 has no reason code.
+FIRST_ERROR = 0x80
 
 
-def check_broker(settings: Settings, config: Path) -> Iterator[CheckResult]:
-    """Address, TLS, password; then a subscription to commands and a publication, which nobody listens to."""
+def check_broker(settings: Settings, config: Path, stores: Sequence[Path] = STORES) -> Iterator[CheckResult]:
+    """Address, TLS and password; then one publication, on a topic without subscribers, and one subscription.
+
+    stores: the folders that systemd takes the service's credentials from.
+    """
     try:
-        broker = broker_of(as_the_service_sees(settings.mqtt, config))
+        broker = broker_of(with_credentials(settings.mqtt, config, stores))
     except InspectdError as error:
         yield problem("broker", str(error), "set mqtt.url, such as mqtt://192.0.2.10:1883")
         return
     try:
-        yield from _visit_either(broker, settings)
+        yield from _try_protocols(broker, settings)
     except InspectdError as error:
-        yield problem("broker", str(error), _mend(error, broker, settings, config))
+        yield problem("broker", str(error), _fix(error, broker, settings, config))
 
 
-def _mend(error: InspectdError, broker: Broker, settings: Settings, config: Path) -> str:
-    """By who is at fault: the one who asks, the broker that is not there, or the way to it."""
+def _fix(error: InspectdError, broker: Broker, settings: Settings, config: Path) -> str:
+    """A login for a broker that rejects ours; a broker where none runs; otherwise commands that test the network."""
     if isinstance(error, ConnectionLost) and error.explained:
-        named = "" if settings.mqtt.username is not None else f"set mqtt.username in {config}, then "
-        return f"{named}{install_password(config)}"
+        user = "" if settings.mqtt.username is not None else f"set mqtt.username in {config}, then "
+        return f"{user}{install_password(config)}"
     if broker.host in LOCAL_HOSTS:
         return "sudo apt install mosquitto && sudo systemctl enable --now mosquitto"
-    return f"ping -c 3 {broker.host}; then nc -vz {broker.host} {broker.port}, on a machine beside the broker too"
+    return f"ping -c 3 {broker.host}; then nc -vz {broker.host} {broker.port}, also on a machine beside the broker"
 
 
-def _visit_either(broker: Broker, settings: Settings) -> Iterator[CheckResult]:
+def _try_protocols(broker: Broker, settings: Settings) -> Iterator[CheckResult]:
     try:
-        yield from _visit(broker, settings, Protocol.MQTT_5)
+        yield from _check(broker, settings, Protocol.MQTT_5)
     except UnsupportedVersion:
-        text = f"{broker.name} speaks no MQTT 5: it cannot say why it refuses, nor delay the last will"
-        yield warning("broker", text, "a newer broker, such as Mosquitto 2")
-        yield from _visit(broker, settings, Protocol.MQTT_3_1_1)
+        text = (
+            f"{broker.name} does not know MQTT 5: it gives no reasons when it rejects, and cannot delay the last will"
+        )
+        yield warning("broker", text, "install a newer broker, such as Mosquitto 2")
+        yield from _check(broker, settings, Protocol.MQTT_3_1_1)
 
 
-def _visit(broker: Broker, settings: Settings, protocol: Protocol) -> Iterator[CheckResult]:
-    # A name of its own: with the agent's, the broker would throw the running agent out.
+def _check(broker: Broker, settings: Settings, protocol: Protocol) -> Iterator[CheckResult]:
+    # Not the agent's client id: the broker would disconnect the running agent.
     connection = Connection(broker, client_id=f"inspectd-doctor-{uuid.uuid4().hex[:8]}", protocol=protocol)
-    topics = settings.mqtt.topics(settings.site)
     try:
         connection.open()
-        entered = _await(connection, Connected)
-        yield ok("broker", f"{broker.name} lets {settings.mqtt.username or 'anybody'} in{_limit(entered)}")
-        yield from _may(connection, topics, settings)
+        limit = _await(connection, Connected).maximum_packet_bytes
+        packets = "" if limit is None else f", packets up to {limit} bytes"
+        user = settings.mqtt.username
+        login = "clients without a login" if user is None else f"the login of {user}"
+        yield ok("broker", f"{broker.name} accepts {login}{packets}")
+        yield from _check_rights(connection, settings.mqtt.topics(settings.site), settings)
         connection.disconnect()
     finally:
         connection.close()
 
 
-def _limit(entered: Connected) -> str:
-    limit = entered.maximum_packet_bytes
-    return "" if limit is None else f", packets up to {limit} bytes"
-
-
-def _may(connection: Connection, topics: Topics, settings: Settings) -> Iterator[CheckResult]:
-    """Whether the broker's rights allow what the agent does."""
+def _check_rights(connection: Connection, topics: Topics, settings: Settings) -> Iterator[CheckResult]:
+    """The broker's access rules allow what the agent does."""
     answer = f"{topics.base}/response/doctor"
     connection.publish(Outgoing(answer, b"{}", media_type="application/json"))
     published = _await(connection, Acknowledged)
-    rights = "see acl_file in mosquitto.conf"
-    if published.code >= REFUSED:
-        yield problem("broker rights", f"may not publish to {topics.base}/#: {published.reason}", rights)
+    fix = "allow it in the acl_file that mosquitto.conf names"
+    if published.code >= FIRST_ERROR:
+        yield problem("broker rights", f"the agent may not publish to {topics.base}/#: {published.reason}", fix)
         return
     commands = f"{topics.base}/+/command/#"
     connection.subscribe(commands)
     subscribed = _await(connection, Subscribed)
-    if subscribed.code >= REFUSED:
-        yield warning("broker rights", f"may not subscribe to {commands}: no commands over MQTT", rights)
+    if subscribed.code >= FIRST_ERROR:
+        yield warning("broker rights", f"the agent may not subscribe to {commands}: no commands over MQTT", fix)
     elif not settings.mqtt.commands_trusted:
-        text = "anybody may send commands here, so none is taken"
-        yield warning("broker rights", text, "set mqtt.username, or an mqtts:// url")
+        text = "any client may send commands to this broker, so the agent accepts none over MQTT"
+        yield warning("broker rights", text, "set mqtt.username, or an mqtts:// URL")
     else:
-        yield ok("broker rights", f"may publish to {topics.base}/# and subscribe to commands")
+        yield ok("broker rights", f"the agent may publish to {topics.base}/# and subscribe to commands")
 
 
 def _await(connection: Connection, kind: type[EventT]) -> EventT:
-    """The next event of this kind. Raises Temporary where none comes."""
+    """The next event of this kind. Raises Temporary if there is none in time."""
     end = time.monotonic() + ANSWER_SECONDS
     while time.monotonic() < end:
         for event in connection.turn(0.2):
             if isinstance(event, kind):
                 return event
-    raise Temporary(f"the broker gave no answer within {ANSWER_SECONDS:g} s")
+    raise Temporary(f"the broker did not answer within {ANSWER_SECONDS:g} s")

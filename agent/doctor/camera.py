@@ -1,4 +1,4 @@
-"""Checks of cameras: reachable, and what they really deliver; of folders and films, that there is something."""
+"""Checks the sources of cameras: each opens and gives frames that its model accepts, at the rate that was asked for."""
 
 from __future__ import annotations
 
@@ -8,35 +8,33 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from agent.commands import ask
 from agent.core.errors import InspectdError
 from agent.core.records import Image
-from agent.doctor.finding import CheckResult, ok, problem, warning
+from agent.doctor.check_result import CheckResult, ok, problem, warning
 from agent.inspection import Preparation
 from agent.settings import CameraSettings, Settings
 from agent.sources import EndOfStream, FrameSource, build_source
-from agent.sources.settings import CameraSourceSettings
 from engines.bundles import read_bundle
 from engines.errors import EngineError
 
-# How long frames are counted, and how many are enough.
-LOOK_SECONDS = 2.0
-LOOK_FRAMES = 200
+# How long frames are read from a source to measure its rate, and how many are enough.
+SAMPLE_SECONDS = 2.0
+SAMPLE_FRAMES = 200
 
-# A camera that gives less than this share of what was asked has too long an exposure, or too slow a link.
-SLOW = 0.8
+# A camera below this share of the rate that was asked for has too long an exposure or too slow a link.
+LOWEST_RATE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
-    """What a source gave while it was looked at."""
+class Sample:
+    """What a source gave in a short time."""
 
     image: Image
     """The last frame, [H, W, C]."""
     frames_per_second: float | None
-    """None where one frame was all there was."""
+    """None for a source that is not live, and where a single frame was all that came."""
 
     def __str__(self) -> str:
         height, width, channels = self.image.shape
@@ -45,66 +43,59 @@ class Delivered:
         return f"{width}×{height} {kind}, {self.image.dtype.itemsize * 8} bit{rate}"
 
 
-def check_cameras(settings: Settings) -> Iterator[CheckResult]:
-    """Each source opens and gives frames that its bundle takes. One that the running agent holds is asked of it."""
+def check_cameras(settings: Settings, max_seconds: float = SAMPLE_SECONDS) -> Iterator[CheckResult]:
+    """Each source opens and gives frames that its bundle accepts. Of a camera in use, the running agent reports.
+
+    max_seconds: how long a source is read.
+    """
     for name, camera in settings.cameras.items():
-        running = _asked(settings, name)
-        yield running if running is not None else _looked_at(name, camera)
+        yield _ask_agent(settings, name) or _read_camera(name, camera, max_seconds)
 
 
-def _asked(settings: Settings, name: str) -> CheckResult | None:
-    """What the running agent says of its camera; None where no agent runs: then the camera is free."""
+def _ask_agent(settings: Settings, name: str) -> CheckResult | None:
+    """The running agent's report on its camera; None if no agent is running, and the camera therefore free."""
     try:
         state = ask(settings.socket_path, "status", name, timeout_seconds=3.0)["cameras"][name]
     except (InspectdError, KeyError):
         return None
     subject = f"camera {name}"
     if state["phase"] == "camera_lost":
-        return problem(subject, f"the running agent has lost it: {state['reason']}", "check its power and its cable")
+        text = f"the running agent has lost this camera: {state['reason']}"
+        return problem(subject, text, "check the camera's power and cable")
     return ok(subject, f"in use by the running agent: {state['phase']}, {state['frames_per_second']:.1f} frames/s")
 
 
-def _looked_at(name: str, camera: CameraSettings) -> CheckResult:
+def _read_camera(name: str, camera: CameraSettings, max_seconds: float) -> CheckResult:
     subject = f"camera {name}"
     try:
-        delivered = _deliver(camera)
-        with suppress(EngineError):  # a bundle that cannot be read is told of elsewhere
-            Preparation(read_bundle(camera.bundle).geometry, camera.crop)(delivered.image)
+        sample = _sample(camera, max_seconds)
+        with suppress(EngineError):  # check_bundles reports a bundle that cannot be read
+            Preparation(read_bundle(camera.bundle).geometry, camera.crop)(sample.image)
     except EndOfStream:
-        return problem(subject, "the source is empty, wanted at least one frame", _mend(camera))
+        return problem(subject, "the source is empty, wanted at least one frame", camera.source.remedy())
     except InspectdError as error:
-        return problem(subject, str(error), _mend(camera))
-    wanted, got = camera.source.frames_per_second, delivered.frames_per_second
-    if wanted is not None and got is not None and got < SLOW * wanted:
-        text = f"{delivered}, wanted {wanted:g} frames/s"
-        return warning(subject, text, "a shorter exposure, a smaller picture, or a lower frames_per_second")
-    return ok(subject, str(delivered))
+        return problem(subject, str(error), camera.source.remedy())
+    wanted, got = camera.source.frames_per_second, sample.frames_per_second
+    if wanted is not None and got is not None and got < LOWEST_RATE * wanted:
+        text = f"{sample}, wanted {wanted:g} frames/s"
+        return warning(subject, text, "shorten the exposure, choose a smaller image, or lower frames_per_second")
+    return ok(subject, str(sample))
 
 
-def _deliver(camera: CameraSettings) -> Delivered:
-    """Read for a moment. Raises InspectdError, or EndOfStream where there is nothing at all."""
+def _sample(camera: CameraSettings, max_seconds: float) -> Sample:
+    """Read for a moment. Raises InspectdError, or EndOfStream if the source has no frame at all."""
     with tempfile.TemporaryDirectory() as quarantine:
         source = build_source(camera.source, quarantine_directory=Path(quarantine))
         with source:
-            return _read(source)
+            return _read(source, max_seconds)
 
 
-def _read(source: FrameSource) -> Delivered:
+def _read(source: FrameSource, max_seconds: float) -> Sample:
     image = source.read().image
     started, frames = time.monotonic(), 0
     with suppress(EndOfStream):
-        while frames < LOOK_FRAMES and time.monotonic() - started < LOOK_SECONDS:
+        while frames < SAMPLE_FRAMES and time.monotonic() - started < max_seconds:
             image = source.read().image
             frames += 1
     seconds = time.monotonic() - started
-    return Delivered(image, frames / seconds if source.live and frames else None)
-
-
-def _mend(camera: CameraSettings) -> str:
-    """The command that shows more, by the kind of source."""
-    source = camera.source
-    if not isinstance(source, CameraSourceSettings):
-        return f"set source in the settings (kind is {source.kind})"
-    if source.url is not None:
-        return f"ping -c 3 {urlsplit(source.url).hostname}; then open the same address in VLC"
-    return "sudo apt install v4l-utils; v4l2-ctl --list-devices; ls -l /dev/v4l/by-id; sudo usermod -aG video $USER"
+    return Sample(image, frames / seconds if source.live and frames else None)

@@ -1,4 +1,4 @@
-"""Settings for the doctor to look at."""
+"""Settings for the doctor to check."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engines.bundles.bundle import Bundle
-from tests.agent.doctor.findings import Configure
+from tests.agent.doctor.results import Configure
 
 SETTINGS = """\
 site = "plant"
@@ -26,7 +26,7 @@ SIMULATOR = '{ kind = "simulator", frames_per_second = 50.0 }'
 
 @pytest.fixture
 def configure(tmp_path: Path, tiny_bundle: Bundle) -> Configure:
-    """Writes settings; whatever is not given works, but for the broker, which is not there."""
+    """Writes settings. Without arguments everything in them works, except that no broker is running."""
 
     def write(source: str = SIMULATOR, url: str = "mqtt://127.0.0.1:1", mqtt: str = "", bundle: object = None) -> Path:
         config = tmp_path / "line1.toml"

@@ -1,22 +1,22 @@
-"""Who may open a GPU's device files: whoever asks, or the service in its unit. The files are fakes."""
+"""Whether the user or the service may open a GPU's device files. The GPUs are made up."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from agent.doctor import CheckResult, Level, gpu
-from agent.doctor.gpu import Device, Gpu, find_gpu
-from agent.settings.load import load_settings
-from tests.agent.doctor.findings import Configure, only
+from agent.doctor import CheckResult, Level
+from agent.doctor.gpu import check_gpu_for_service, check_gpu_for_user
+from agent.doctor.gpu_files import GpuFile, GpuFiles
+from tests.agent.doctor.results import only, printing
 
-JETSON = Gpu("jetson", (Device("/dev/nvmap", None, "video"), Device("/dev/nvhost-gpu", "nvhost-gpu", "video")))
-CARD = Gpu("nvidia", (Device("/dev/nvidiactl", "nvidia-frontend", None), Device("/dev/nvidia0", "nvidia", None)))
+UNIT = "inspectd@line1.service"
+JETSON = GpuFiles("jetson", (GpuFile("/dev/nvmap", None, "video"), GpuFile("/dev/nvhost-gpu", "nvhost-gpu", "video")))
+CARD = GpuFiles("nvidia", (GpuFile("/dev/nvidiactl", "nvidia-frontend", None), GpuFile("/dev/nvidia0", "nvidia", None)))
 
-# `systemctl show` of the unit as it is, and with each of two drop-ins.
+# `systemctl show` of the unit alone, and with each of two drop-ins.
 BARE = "LoadState=loaded\nPrivateDevices=yes\nDevicePolicy=closed\n"
 WITH_JETSON = """\
 LoadState=loaded
@@ -29,108 +29,53 @@ SupplementaryGroups=video render
 """
 WITH_NVIDIA = "LoadState=loaded\nPrivateDevices=no\nDevicePolicy=closed\nDeviceAllow=char-nvidia* rw\n"
 
-Ask = Callable[[str, Gpu], CheckResult]
+
+def check(shown: str, gpu: GpuFiles) -> CheckResult:
+    return only(check_gpu_for_service(UNIT, find=lambda: gpu, run=printing(shown)))
 
 
-@pytest.fixture
-def ask(configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
-    """What is found where systemd says this of the unit, and this GPU is here."""
-    config = configure()
-    monkeypatch.setattr(gpu, "SERVICE_SETTINGS", tmp_path)
-
-    def found(said: str, here: Gpu) -> CheckResult:
-        monkeypatch.setattr("agent.doctor.rights.output", lambda *command: said)
-        return only(gpu.check_gpu(load_settings(config), config, lambda: here))
-
-    return found
+@pytest.mark.parametrize(("gpu", "first"), [(JETSON, "/dev/nvmap"), (CARD, "/dev/nvidiactl")])
+def test_unit_without_a_drop_in_opens_no_gpu(gpu: GpuFiles, first: str) -> None:
+    result = check(BARE, gpu)
+    assert result.level is Level.WARNING
+    assert f"the unit does not let the service open {first} and 1 more" in result.text
+    assert f"/usr/share/doc/inspectd/drop-ins/{gpu.drop_in}.conf" in str(result.fix)
+    assert "/etc/systemd/system/inspectd@line1.service.d" in str(result.fix)
 
 
-@pytest.mark.parametrize(("here", "first"), [(JETSON, "/dev/nvmap"), (CARD, "/dev/nvidiactl")])
-def test_the_unit_opens_no_gpu_until_a_drop_in_does(ask: Ask, here: Gpu, first: str) -> None:
-    found = ask(BARE, here)
-    assert found.level is Level.WARNING
-    assert f"the unit does not let the service open {first} and 1 more" in found.text
-    drop_in = f"/usr/share/doc/inspectd/drop-ins/{here.drop_in}.conf"
-    assert drop_in in str(found.mend)
-    assert "/etc/systemd/system/inspectd@line1.service.d" in str(found.mend)
+@pytest.mark.parametrize(("shown", "gpu"), [(WITH_JETSON, JETSON), (WITH_NVIDIA, CARD)])
+def test_unit_with_its_drop_in_opens_the_gpu(shown: str, gpu: GpuFiles) -> None:
+    assert check(shown, gpu).level is Level.OK
 
 
-@pytest.mark.parametrize(("said", "here"), [(WITH_JETSON, JETSON), (WITH_NVIDIA, CARD)])
-def test_with_its_drop_in_the_service_may_open_it(ask: Ask, said: str, here: Gpu) -> None:
-    assert ask(said, here).level is Level.OK
+def test_drop_in_for_another_gpu_is_not_enough() -> None:
+    assert "drop-ins/nvidia.conf" in str(check(WITH_JETSON, CARD).fix)
+    assert "drop-ins/jetson.conf" in str(check(WITH_NVIDIA, JETSON).fix)
 
 
-def test_a_drop_in_for_another_gpu_is_not_enough(ask: Ask) -> None:
-    assert "drop-ins/nvidia.conf" in str(ask(WITH_JETSON, CARD).mend)
-    assert "drop-ins/jetson.conf" in str(ask(WITH_NVIDIA, JETSON).mend)
+def test_service_outside_the_group_of_a_device_is_a_warning() -> None:
+    result = check(WITH_JETSON.replace("video render", "render"), JETSON)
+    assert "/dev/nvmap and 1 more: video" in result.text
+    assert "SupplementaryGroups=video" in str(result.fix)
 
 
-def test_a_device_of_a_group_that_the_service_is_not_in_is_said(ask: Ask) -> None:
-    found = ask(WITH_JETSON.replace("video render", "render"), JETSON)
-    assert "/dev/nvmap and 1 more: video" in found.text
-    assert "SupplementaryGroups=video" in str(found.mend)
+def test_unit_that_systemd_does_not_know_is_left_to_another_check() -> None:
+    assert list(check_gpu_for_service(UNIT, find=lambda: CARD, run=printing("LoadState=not-found\n"))) == []
 
 
-def test_where_systemd_says_nothing_of_the_unit_another_check_does(configure: Configure, tmp_path: Path) -> None:
-    config = configure()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gpu, "SERVICE_SETTINGS", tmp_path)
-        patch.setattr("agent.doctor.rights.output", lambda *command: "LoadState=not-found\n")
-        assert list(gpu.check_gpu(load_settings(config), config, lambda: CARD)) == []
+def test_machine_without_a_gpu_is_ok() -> None:
+    assert only(check_gpu_for_user(lambda: None)).level is Level.OK
+    assert only(check_gpu_for_service(UNIT, find=lambda: None, run=printing(BARE))).level is Level.OK
 
 
-def device_files(directory: Path, *names: str) -> Path:
-    for name in names:
-        (directory / name).parent.mkdir(parents=True, exist_ok=True)
-        (directory / name).touch(mode=0o666)
-        (directory / name).chmod(0o666)
-    return directory
-
-
-def found_in(directory: Path, drivers: Path) -> tuple[Device, ...]:
-    found = find_gpu(directory, drivers)
-    assert found is not None
-    return found.devices
-
-
-def test_a_jetson_is_known_by_its_memory_allocator(tmp_path: Path) -> None:
-    """Devices for debuggers are not asked for: JetPack gives them to a group of their own."""
-    names = ("nvmap", "nvhost-gpu", "nvhost-dbg-gpu", "nvhost-prof-gpu", "nvgpu/igpu0/ctrl", "dri/renderD128")
-    found = find_gpu(device_files(tmp_path, *names, "dri/card0"))
-    assert found is not None
-    assert found.drop_in == "jetson"
-    here = {device.path.removeprefix(f"{tmp_path}/") for device in found.devices}
-    assert here == {"nvmap", "nvhost-gpu", "nvgpu/igpu0/ctrl", "dri/renderD128"}
-
-
-def test_a_card_in_a_pc_is_known_by_the_files_of_its_driver(tmp_path: Path) -> None:
-    """A render node alone belongs to a GPU that no engine here uses."""
-    assert find_gpu(device_files(tmp_path, "dri/renderD128")) is None
-    found = find_gpu(device_files(tmp_path, "nvidiactl", "nvidia0", "nvidia-uvm", "nvidia-modeset"))
-    assert found is not None
-    assert found.drop_in == "nvidia"
-    assert [Path(device.path).name for device in found.devices] == ["nvidiactl", "nvidia0", "nvidia-uvm"]
-
-
-def test_a_device_has_its_driver_and_its_group(tmp_path: Path) -> None:
-    devices = device_files(tmp_path / "dev", "nvidiactl")
-    (tmp_path / "devices").write_text("Character devices:\n  0 nvidia\n195 other\n\nBlock devices:\n  0 loop\n")
-    (found,) = found_in(devices, tmp_path / "devices")
-    assert (found.driver, found.group) == ("nvidia", None), "a plain file has the device number 0"
-    (devices / "nvidiactl").chmod(0o660)
-    assert found_in(devices, tmp_path / "devices")[0].group is not None
-
-
-def test_without_a_service_it_is_this_user_who_is_asked_for(configure: Configure, tmp_path: Path) -> None:
-    config = configure()
-    devices = device_files(tmp_path / "dev", "nvidiactl", "nvidia0")
-    assert "this user may open" in only(gpu.check_gpu(load_settings(config), config, lambda: find_gpu(devices))).text
-    assert "none here" in only(gpu.check_gpu(load_settings(config), config, lambda: None)).text
+def test_gpu_that_this_user_may_open_is_ok(tmp_path: Path) -> None:
+    (tmp_path / "nvidiactl").touch()
+    gpu = GpuFiles("nvidia", (GpuFile(str(tmp_path / "nvidiactl"), "nvidia", None),))
+    assert "this user may open" in only(check_gpu_for_user(lambda: gpu)).text
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may open everything")
-def test_a_gpu_that_this_user_may_not_open_is_said(configure: Configure, tmp_path: Path) -> None:
-    config = configure()
-    devices = device_files(tmp_path / "dev", "nvidiactl")
-    (devices / "nvidiactl").chmod(0)
-    assert "video,render" in str(only(gpu.check_gpu(load_settings(config), config, lambda: find_gpu(devices))).mend)
+def test_gpu_that_this_user_may_not_open_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "nvidiactl").touch(mode=0)
+    gpu = GpuFiles("nvidia", (GpuFile(str(tmp_path / "nvidiactl"), "nvidia", None),))
+    assert "video,render" in str(only(check_gpu_for_user(lambda: gpu)).fix)

@@ -1,0 +1,108 @@
+"""Checks the rights of the service: may it reach the hosts and open the devices that the settings name?
+
+The user who runs the doctor may do more than the service: a broker that answers here can still be out of the service's
+reach. Its unit allows only this machine's addresses, and no device, until a drop-in allows more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from grp import getgrnam
+
+from agent.core.errors import InspectdError
+from agent.doctor.check_result import CheckResult, ok, problem
+from agent.doctor.service.addresses import addresses, is_address, name_servers
+from agent.doctor.service.drop_ins import add_to_unit, install_drop_in
+from agent.doctor.service.systemd import Run, command_output
+from agent.doctor.service.unit_rights import IpAddress, UnitRights, read_unit_rights
+from agent.outputs.settings import OutputSection
+from agent.settings import Settings
+from agent.sources.settings import SourceSection
+
+# Device files of the driver video4linux; the drop-in camera.conf opens them.
+VIDEO_DEVICES = ("/dev/video", "/dev/v4l/")
+
+Resolve = Callable[[str], Sequence[IpAddress]]
+
+
+def check_rights(
+    settings: Settings,
+    unit: str,
+    *,
+    run: Run = command_output,
+    resolve: Resolve = addresses,
+    servers: Callable[[], Sequence[IpAddress]] = name_servers,
+) -> Iterator[CheckResult]:
+    """The unit with its drop-ins allows the hosts and devices that the settings name, and its groups exist.
+
+    Yields nothing for a unit that systemd does not know; `check_unit` reports that.
+    """
+    rights = read_unit_rights(unit, run)
+    if rights is None:
+        return
+    if rights.reload_needed:
+        text = "the unit or a drop-in has changed since systemd read it"
+        yield problem("rights", text, f"sudo systemctl daemon-reload && sudo systemctl restart {unit}")
+        return
+    hosts = list(_hosts(settings))
+    denied = [*_denied_hosts(hosts, unit, rights, resolve), *_denied_name_servers(hosts, unit, rights, servers)]
+    denied += [*_denied_devices(settings, unit, rights), *_missing_groups(rights)]
+    yield from denied or [ok("rights", "the unit lets the service reach everything that its settings name")]
+
+
+def _hosts(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Each host that the settings name, after what it is for: ("camera line1", "192.0.2.20")."""
+    for purpose, section in _sections(settings):
+        with suppress(InspectdError):  # check_broker reports a URL that cannot be parsed
+            yield from ((purpose, host.name) for host in section.hosts())
+
+
+def _sections(settings: Settings) -> Iterator[tuple[str, OutputSection | SourceSection]]:
+    """The sections that may need hosts and devices, each after what it is for."""
+    for name, output in settings.output_sections.items():
+        yield ("broker" if name == "mqtt" else f"output {name}"), output
+    for name, camera in settings.cameras.items():
+        yield f"camera {name}", camera.source
+
+
+def _denied_hosts(
+    hosts: Sequence[tuple[str, str]], unit: str, rights: UnitRights, resolve: Resolve
+) -> Iterator[CheckResult]:
+    """One allowed address of a host is enough: the service tries each of them."""
+    for purpose, host in hosts:
+        known = resolve(host)
+        if known and not any(rights.may_reach(address) for address in known):
+            text = f"the unit does not let the service reach {host} ({purpose})"
+            yield problem("rights", text, add_to_unit([f"IPAddressAllow={known[0]}"], "network", unit))
+
+
+def _denied_name_servers(
+    hosts: Sequence[tuple[str, str]], unit: str, rights: UnitRights, servers: Callable[[], Sequence[IpAddress]]
+) -> Iterator[CheckResult]:
+    names = [host for _, host in hosts if not is_address(host) and host != "localhost"]
+    known = servers() if names else ()
+    if known and not any(rights.may_reach(server) for server in known):
+        text = f"the unit does not let the service reach a name server, and {names[0]} is a name"
+        yield problem("rights", text, add_to_unit([f"IPAddressAllow={known[0]}"], "network", unit))
+
+
+def _denied_devices(settings: Settings, unit: str, rights: UnitRights) -> Iterator[CheckResult]:
+    for purpose, section in _sections(settings):
+        for path in section.devices():
+            video = path.startswith(VIDEO_DEVICES)
+            if not rights.may_open("video4linux" if video else None, path):
+                text = f"the unit does not let the service open {path} ({purpose})"
+                allow = ["PrivateDevices=no", f"DeviceAllow={path} rw"]
+                fix = install_drop_in("camera", unit) if video else add_to_unit(allow, "devices", unit)
+                yield problem("rights", text, fix)
+
+
+def _missing_groups(rights: UnitRights) -> Iterator[CheckResult]:
+    """systemd does not start a service whose unit names a group that does not exist (216/GROUP)."""
+    for group in rights.groups:
+        try:
+            getgrnam(group)
+        except KeyError:
+            text = f"the unit names the group {group}, which does not exist: the service cannot start"
+            yield problem("rights", text, f"sudo groupadd --system {group}")

@@ -1,0 +1,48 @@
+"""Sources that give frames, none, too few, or frames that the model does not accept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent.doctor import CheckResult, Level
+from agent.doctor.camera import check_cameras
+from agent.settings.load import load_settings
+from tests.agent.doctor.results import Configure, only
+
+
+def check(config: Path) -> CheckResult:
+    return only(check_cameras(load_settings(config), max_seconds=0.2))
+
+
+def test_simulator_gives_frames_at_its_rate(configure: Configure) -> None:
+    result = check(configure(source='{ kind = "simulator", frames_per_second = 10.0 }'))
+    assert result.level is Level.OK
+    assert result.text.startswith("512×512 gray, 8 bit, ")
+
+
+def test_image_that_the_model_does_not_accept_is_a_problem(configure: Configure) -> None:
+    result = check(configure(source='{ kind = "simulator", mode = "xray" }'))
+    assert result.level is Level.PROBLEM
+    assert "16 bit" in result.text
+
+
+def test_empty_folder_is_a_problem(configure: Configure, tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    result = check(configure(source=f'{{ kind = "folder", path = "{tmp_path / "parts"}" }}'))
+    assert result.level is Level.PROBLEM
+    assert "holds no image" in result.text
+    assert f"ls -ld {tmp_path / 'parts'}" in str(result.fix)
+
+
+def test_network_camera_that_does_not_answer_is_a_problem(configure: Configure) -> None:
+    result = check(configure(source='{ kind = "camera", url = "rtsp://127.0.0.1:1/line" }'))
+    assert result.level is Level.PROBLEM
+    assert result.text.endswith("127.0.0.1 port 1: connection refused")
+    assert result.fix == "ping -c 3 127.0.0.1; then open the same address in VLC"
+
+
+def test_camera_slower_than_asked_is_a_warning(configure: Configure) -> None:
+    """The simulator cannot draw so many frames a second, on any machine."""
+    result = check(configure(source='{ kind = "simulator", frames_per_second = 1000000.0 }'))
+    assert result.level is Level.WARNING
+    assert "wanted 1e+06 frames/s" in result.text
