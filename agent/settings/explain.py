@@ -72,9 +72,11 @@ def _walk(kind: Any, location: list[str]) -> tuple[list[str], type[BaseModel] | 
 
 
 def _walk_section(section: type[BaseModel], location: list[str]) -> tuple[list[str], type[BaseModel] | None]:
+    kinds = {kind: each for each in section.__subclasses__() if (kind := _kind(each)) is not None}
     if not location:
-        return [], section
-    of_kind = next((each for each in section.__subclasses__() if _kind(each) == location[0]), None)
+        # A location without the kind does not say which of the sections it is.
+        return [], None if kinds else section
+    of_kind = kinds.get(location[0])
     if of_kind is not None:
         return _walk(of_kind, location[1:])
     field = section.model_fields.get(location[0])

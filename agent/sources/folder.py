@@ -1,4 +1,4 @@
-"""A folder of pictures, read in the order of their names; it can be followed while a scanner writes into it."""
+"""A folder of images, read in the order of their names. It can be followed while a scanner writes into it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pathlib import Path
 from agent.core.clock import Pace, utc_now
 from agent.core.errors import Permanent, Temporary
 from agent.core.records import Image
-from agent.sources.quarantine import DEFAULT_MAX_BYTES, Quarantine
+from agent.sources.quarantine import QUARANTINE_MAX_BYTES, Quarantine
 from agent.sources.settings import FolderSettings
 from agent.sources.source import Captured, EndOfStream, FrameSource
 from engines.errors import ImageError
 from engines.images import SUFFIXES, read_image
 
-# A writer that pauses longer than this in the middle of a picture is taken to have failed.
+# A file that does not decode and has not changed for this long is given up: its writer has failed.
 GIVE_UP_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Version:
-    """What tells one writing of a file from the next."""
+    """The state of a file; it changes whenever somebody writes to it."""
 
     size: int
     modified_ns: int
@@ -33,25 +33,25 @@ class _Version:
 
 
 @dataclass(slots=True)
-class _Waiting:
+class _Unsettled:
     """A file that may still be written to."""
 
     version: _Version
     since: float
     """When this version was first seen, monotonic seconds."""
     failed: bool = False
-    """It did not decode; there is no point in trying again before it changes or its time is up."""
+    """It did not decode. It is read again when it has changed, or once more before it is given up."""
 
 
 class FolderSource(FrameSource):
-    """The pictures of a folder; nothing is lost.
+    """The images of a folder; none is lost.
 
-    path: the folder; hidden files and names that are no picture's (such as `x.png.part`) are left out.
-    follow: after the last picture, wait for new ones. A file is read once its size and time have not changed for
-        `settle_seconds` and it decodes to the end; one that is written again counts as a new picture.
-    recursive: look into the folders below, too.
-    frames_per_second: pace; None reads as fast as asked.
-    quarantine_directory: where copies of unreadable files go, up to `quarantine_max_bytes`; the folder is only read.
+    path: the folder. Hidden files, and names without the suffix of an image (such as `x.png.part`), are skipped.
+    follow: after the last image, wait for new ones. A file is read once its size and time have not changed for
+        `settle_seconds` and it decodes to the end; a file that is written again counts as a new image.
+    recursive: also read the folders below.
+    frames_per_second: pace; None reads as fast as the caller asks.
+    quarantine_directory: for copies of unreadable files, up to `quarantine_max_bytes`. The folder itself is only read.
     """
 
     live = False
@@ -66,7 +66,7 @@ class FolderSource(FrameSource):
         settle_seconds: float = 1.0,
         poll_seconds: float = 0.2,
         quarantine_directory: Path | None = None,
-        quarantine_max_bytes: int = DEFAULT_MAX_BYTES,
+        quarantine_max_bytes: int = QUARANTINE_MAX_BYTES,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], datetime] = utc_now,
@@ -80,7 +80,7 @@ class FolderSource(FrameSource):
         self._clock, self._sleep, self._now = clock, sleep, now
         self._ready: deque[Path] = deque()
         self._done: dict[Path, _Version] = {}
-        self._waiting: dict[Path, _Waiting] = {}
+        self._unsettled: dict[Path, _Unsettled] = {}
 
     @property
     def unreadable_count(self) -> int:
@@ -92,9 +92,9 @@ class FolderSource(FrameSource):
         return f"folder {self._path}"
 
     def _open(self) -> None:
-        """Look into the folder. A folder that is not followed is read from its start again after every opening."""
+        """List the folder. A folder that is not followed starts from its first image each time it is opened."""
         self._pace.restart()
-        self._waiting.clear()
+        self._unsettled.clear()
         files = self._list()
         if not self._follow:
             if not files:
@@ -122,13 +122,13 @@ class FolderSource(FrameSource):
         return self._ready.popleft()
 
     def _load(self, file: Path) -> Image | None:
-        """Read a picture; None where it cannot be read, and then it is in quarantine or waited for."""
-        waiting = self._waiting.get(file)
+        """Read an image; None if that fails: then the file is tried again later, or it is in quarantine."""
+        unsettled = self._unsettled.get(file)
         try:
             image = read_image(file)
         except ImageError as error:
-            if waiting is not None and not waiting.failed:
-                waiting.failed = True
+            if unsettled is not None and not unsettled.failed:
+                unsettled.failed = True
             else:
                 self._finish(file)
                 self._quarantine.add(file, str(error))
@@ -137,52 +137,52 @@ class FolderSource(FrameSource):
         return image
 
     def _finish(self, file: Path) -> None:
-        waiting = self._waiting.pop(file, None)
-        if waiting is not None:
-            self._done[file] = waiting.version
+        unsettled = self._unsettled.pop(file, None)
+        if unsettled is not None:
+            self._done[file] = unsettled.version
 
     def _settled(self) -> list[Path]:
-        """Look for new files and return, sorted, those that nobody has written to for a while."""
+        """New files, sorted, that have not changed for a while."""
         files = self._versions()
-        # What has been taken away is forgotten, or memory would grow for as long as the line runs.
+        # Forget files that were removed; otherwise memory would grow for as long as the line runs.
         self._done = {file: version for file, version in self._done.items() if file in files}
-        self._waiting = {file: waiting for file, waiting in self._waiting.items() if file in files}
+        self._unsettled = {file: unsettled for file, unsettled in self._unsettled.items() if file in files}
         return [file for file, version in files.items() if self._is_settled(file, version)]
 
     def _is_settled(self, file: Path, version: _Version) -> bool:
         if self._done.get(file) == version:
             return False
-        waiting = self._waiting.get(file)
-        if waiting is None or waiting.version != version:
+        unsettled = self._unsettled.get(file)
+        if unsettled is None or unsettled.version != version:
             age_seconds = self._now().timestamp() - version.modified_ns / 1e9
-            waiting = self._waiting[file] = _Waiting(version, self._clock() - max(age_seconds, 0.0))
-        patience = GIVE_UP_SECONDS if waiting.failed else self._settle_seconds
-        return self._clock() - waiting.since >= patience
+            unsettled = self._unsettled[file] = _Unsettled(version, self._clock() - max(age_seconds, 0.0))
+        wanted_seconds = GIVE_UP_SECONDS if unsettled.failed else self._settle_seconds
+        return self._clock() - unsettled.since >= wanted_seconds
 
     def _versions(self) -> dict[Path, _Version]:
         versions = {}
         for file in self._list():
             try:
-                about = file.stat()
+                status = file.stat()
             except OSError:
                 continue
-            versions[file] = _Version(about.st_size, about.st_mtime_ns, about.st_ino)
+            versions[file] = _Version(status.st_size, status.st_mtime_ns, status.st_ino)
         return versions
 
     def _list(self) -> list[Path]:
-        """The image files, sorted; a followed folder may come back (a network share), another one must be there."""
-        trouble = Temporary if self._follow else Permanent
+        """The image files, sorted. A missing folder is `Temporary` if it is followed (a network share may return)."""
+        error_type = Temporary if self._follow else Permanent
         if not self._path.is_dir():
             problem = "is not a folder" if self._path.exists() else "does not exist"
-            raise trouble(f"{self.describe()} {problem}, wanted a folder of images")
+            raise error_type(f"{self.describe()} {problem}, wanted a folder of images")
         try:
             entries = sorted(self._path.rglob("*") if self._recursive else self._path.iterdir())
             return [entry for entry in entries if self._is_image(entry)]
         except OSError as error:
-            raise trouble(f"{self.describe()} cannot be listed: {error.strerror or error}") from error
+            raise error_type(f"{self.describe()} cannot be listed: {error.strerror or error}") from error
 
     def _is_image(self, entry: Path) -> bool:
-        """True for a regular file with a picture's name; a pipe of such a name would hold the reader for ever."""
+        """True for a regular file with the suffix of an image. Reading from a pipe of that name would never return."""
         hidden = any(part.startswith(".") for part in entry.relative_to(self._path).parts)
         if hidden or entry.suffix.lower() not in SUFFIXES:
             return False

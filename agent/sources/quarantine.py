@@ -1,4 +1,4 @@
-"""Files that could not be read are kept aside, so that somebody can find out why; the user's folder stays as it is."""
+"""Keeps copies of files that cannot be read, so that the cause can be found; the user's folder is not changed."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from agent.core.clock import utc_now
 
 log = logging.getLogger(__name__)
 
-DEFAULT_MAX_BYTES = 100 * 2**20
+QUARANTINE_MAX_BYTES = 100 * 2**20
 
-# Some 16,000 lines of the usual length: a scanner that writes rubbish for weeks must not fill the disk with lines.
+# About 16,000 lines of the usual length: a scanner that writes garbage for weeks must not fill the disk with lines.
 MAX_JOURNAL_BYTES = 4 * 2**20
 
 
 class Quarantine:
-    """Copies of unreadable files, with a line for each in `quarantine.jsonl`.
+    """Copies of unreadable files, with one line for each in `quarantine.jsonl`.
 
-    directory: where copies and lines go; None only counts.
-    max_bytes: all copies together take no more; beyond that a file gets its line alone.
+    directory: of the copies and the lines; None only counts.
+    max_bytes: limit for all copies together; beyond it a file gets a line and no copy.
     """
 
     def __init__(
-        self, directory: Path | None, max_bytes: int = DEFAULT_MAX_BYTES, now: Callable[[], datetime] = utc_now
+        self, directory: Path | None, max_bytes: int = QUARANTINE_MAX_BYTES, now: Callable[[], datetime] = utc_now
     ) -> None:
         self.count = 0
         """Unreadable files since the start."""
@@ -36,19 +36,19 @@ class Quarantine:
         self._now = now
 
     def add(self, file: Path, reason: str) -> None:
-        """Put a copy of the file aside and say why; a full or read-only disk is logged and stops nothing."""
+        """Keep a copy of the file, with the reason. An error of the disk is logged, never raised."""
         self.count += 1
         log.warning("unreadable file number %d: %s", self.count, reason)
         if self._directory is None:
             return
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            self._note(file, reason, self._copy(file))
+            self._add_line(file, reason, self._copy(file))
         except OSError as error:
             log.warning("cannot quarantine %s in %s: %s", file.name, self._directory, error.strerror or error)
 
     def _copy(self, file: Path) -> str | None:
-        """Copy the file and return the name of the copy; None where it is gone or the space is used up."""
+        """Copy the file and return the name of the copy; None if the file is gone or there is no space left for it."""
         assert self._directory is not None
         try:
             size = file.stat().st_size
@@ -61,7 +61,7 @@ class Quarantine:
         shutil.copyfile(file, self._directory / name)
         return name
 
-    def _note(self, file: Path, reason: str, copy: str | None) -> None:
+    def _add_line(self, file: Path, reason: str, copy: str | None) -> None:
         assert self._directory is not None
         journal = self._directory / "quarantine.jsonl"
         if journal.exists() and journal.stat().st_size > MAX_JOURNAL_BYTES:

@@ -1,4 +1,4 @@
-"""The interface that every kind of camera fills in, and the record that it hands out."""
+"""The interface of every source, and the record of one captured image."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ SourceT = TypeVar("SourceT", bound="FrameSource")
 
 
 class EndOfStream(Exception):
-    """There are no more frames and there never will be: the folder or the film is at its end."""
+    """The source has no more frames, now or later: the end of a folder or a video."""
 
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """One picture as a source delivers it."""
+    """One image as a source delivers it."""
 
     image: Image
-    """Pixels [H, W, C], uint8 or uint16, C-contiguous; the receiver owns them, the source never touches them again."""
+    """Pixels [H, W, C], uint8 or uint16, C-contiguous. The receiver owns them; the source does not use them again."""
     captured_at: datetime
     """Wall-clock time of capture, UTC."""
     captured_monotonic: float
     """Monotonic time of capture, seconds; never goes back within one source."""
     origin: str | None = None
-    """Name of the file the frame came from; None for live cameras."""
+    """Name of the file that the image is from; None for live cameras."""
 
 
 class FrameSource(ABC):
     """Where frames come from. One thread opens, reads and closes it.
 
-    The public methods keep the book (open or closed); a kind of camera fills in `_open`, `_read` and `_close`.
-    A source may be opened again after it was closed, and after any `Temporary` that it raised.
+    The public methods keep track of open and closed; a subclass implements `_open`, `_read` and `_close`. A source can
+    be opened again after it was closed, and after any `Temporary` that it raised.
     """
 
     live: bool
-    """True: the world goes on without us, the newest frame counts. False: every frame counts, nothing may be lost."""
+    """True for a camera: only the newest frame counts, others may be dropped. False: no frame may be lost."""
 
     def __init__(self) -> None:
         self._opened = False
 
     def open(self) -> None:
-        """Get ready to read; does nothing where the source is open.
+        """Prepare to read. Does nothing if the source is open.
 
-        Raises `Temporary` (worth another try later) or `Permanent` (somebody must change something).
+        Raises `Temporary` if a later attempt may succeed, `Permanent` if somebody must change something first.
         """
         if not self._opened:
             self._open()
@@ -57,15 +57,15 @@ class FrameSource(ABC):
     def read(self) -> Captured:
         """Wait for the next frame and return it.
 
-        Raises `EndOfStream` after the last frame, `Temporary` where the camera must be closed and opened again,
-        `Permanent` where that cannot help or where the source is not open.
+        Raises `EndOfStream` after the last frame, `Temporary` if the source must be closed and opened again, and
+        `Permanent` if that cannot help, or if the source is not open.
         """
         if not self._opened:
             raise Permanent(f"read from {self.describe()}, which is not open: open it first")
         return self._read()
 
     def close(self) -> None:
-        """Give everything back; safe at any time and more than once."""
+        """Release everything. Safe at any time, and more than once."""
         if self._opened:
             self._opened = False
             self._close()
@@ -76,7 +76,7 @@ class FrameSource(ABC):
 
     @abstractmethod
     def _open(self) -> None:
-        """Get ready to read; leave nothing behind where it fails."""
+        """Prepare to read. Releases everything if it fails."""
 
     @abstractmethod
     def _read(self) -> Captured:
@@ -84,7 +84,7 @@ class FrameSource(ABC):
 
     @abstractmethod
     def _close(self) -> None:
-        """Give everything back."""
+        """Release everything."""
 
     def __enter__(self: SourceT) -> SourceT:
         self.open()

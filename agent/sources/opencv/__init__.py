@@ -1,4 +1,4 @@
-"""Cameras and video files that OpenCV reads."""
+"""Cameras and video files, read by OpenCV."""
 
 from agent.sources.opencv.camera import CameraSource
 from agent.sources.opencv.video import VideoSource

@@ -1,4 +1,4 @@
-"""What every kind of camera address can do, and what is asked of the camera behind it."""
+"""The interface of a camera address (URL or device), and what is asked of the camera behind it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class CaptureSettings:
 
 
 class Address(Protocol):
-    """Where a camera is found. Its text (`str`) names it in messages, without secrets."""
+    """Where a camera is found. `str` of it names the camera in messages, without secrets."""
 
     def check(self) -> None:
-        """Raise `Temporary` or `Permanent` where it is plain beforehand that the camera cannot be opened."""
+        """Raise `Temporary` or `Permanent` if the camera obviously cannot be opened."""
 
-    def connect(self, wishes: CaptureSettings) -> Handle:
-        """Open the camera; called on the camera's own thread, may take as long as it wants."""
+    def connect(self, settings: CaptureSettings) -> Handle:
+        """Open the camera. Called on the camera's own thread; may block."""
 
-    def refusal(self) -> str:
-        """Say why the camera did not open, in words that follow its name; takes a second at most."""
+    def diagnose(self) -> str:
+        """Find out why the camera did not open, within about a second; the words follow its name in a message."""

@@ -1,4 +1,4 @@
-"""A thread that alone touches a camera's handle, so that a call of OpenCV that hangs holds nobody else."""
+"""A thread that owns a camera's handle, so that a call of OpenCV that hangs blocks nothing else."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ log = logging.getLogger(__name__)
 
 
 class Handle(Protocol):
-    """What is used of `cv2.VideoCapture`."""
+    """The part of `cv2.VideoCapture` that is used."""
 
     def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
-        """True where the camera was opened."""
+        """True if the camera is open."""
 
     def read(self) -> tuple[bool, NDArray[Any]]:
-        """Wait for a frame: (True, pixels), or (False, nothing)."""
+        """Wait for a frame: (True, pixels), or (False, anything) if there is none."""
 
     def release(self) -> None:
-        """Give the camera back."""
+        """Release the camera."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grabbed:
-    """A frame as the camera's thread took it."""
+    """A frame as the camera's thread received it."""
 
     pixels: NDArray[Any]
     captured_at: datetime
@@ -41,10 +41,10 @@ class Grabbed:
 
 
 class Grabber(threading.Thread):
-    """Opens a camera, keeps its newest frame, and gives the camera back, all on a thread of its own.
+    """Opens a camera, keeps its newest frame, and releases the camera, all on its own thread.
 
-    Nothing that the caller does waits longer than the time it names: a handle that hangs is abandoned, and its own
-    thread releases it if it ever comes back.
+    The caller's methods never wait longer than their timeouts. A handle that hangs is abandoned; its thread releases it
+    if the call ever returns.
     """
 
     def __init__(
@@ -64,32 +64,32 @@ class Grabber(threading.Thread):
         self._newest: Grabbed | None = None
 
     def run(self) -> None:
-        """Open, read until told to stop or the camera ends, release."""
+        """Open the camera, read until `stop` is called or the camera ends, release it."""
         handle: Handle | None = None
         try:
             handle = self._connect()
             opened = handle.isOpened()
-            self._tell(opened=opened)
+            self._update(opened=opened)
             while opened and not self._stopping:
-                got, pixels = handle.read()
-                if not got:
+                received, pixels = handle.read()
+                if not received:
                     break
-                self._tell(newest=Grabbed(pixels, self._now(), self._clock()))
+                self._update(newest=Grabbed(pixels, self._now(), self._clock()))
         except cv2.error as error:
-            log.debug("OpenCV gave up: %s", error)
+            log.debug("OpenCV raised: %s", error)
         finally:
             if handle is not None:
                 handle.release()
-            self._tell(opened=False, ended=True)
+            self._update(opened=False, ended=True)
 
     def wait_open(self, timeout_seconds: float) -> bool | None:
-        """Wait until the camera is open: True; False where it refused, None where it has not answered in time."""
+        """Wait for the result of opening: True if it is open, False if opening failed, None after the timeout."""
         with self._changed:
             self._changed.wait_for(lambda: self._opened is not None, timeout_seconds)
             return self._opened
 
     def take(self, timeout_seconds: float) -> Grabbed | None:
-        """Wait for a frame that nobody has had yet; None where none came in time or the camera has ended."""
+        """Wait for a frame that was not taken yet; None after the timeout, or if the camera has ended."""
         with self._changed:
             self._changed.wait_for(lambda: self._newest is not None or self._ended, timeout_seconds)
             newest, self._newest = self._newest, None
@@ -101,12 +101,12 @@ class Grabber(threading.Thread):
         return self._ended
 
     def stop(self, timeout_seconds: float) -> bool:
-        """Ask the thread to release the camera and end, and wait a while for that; False where it hangs."""
+        """Let the thread release the camera and end; False if it has not ended after the timeout."""
         self._stopping = True
         self.join(timeout_seconds)
         return not self.is_alive()
 
-    def _tell(self, *, opened: bool | None = None, newest: Grabbed | None = None, ended: bool = False) -> None:
+    def _update(self, *, opened: bool | None = None, newest: Grabbed | None = None, ended: bool = False) -> None:
         with self._changed:
             if self._opened is None:
                 self._opened = opened

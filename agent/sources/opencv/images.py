@@ -1,4 +1,4 @@
-"""What video files and cameras have in common when OpenCV reads them."""
+"""Shared by cameras and video files: muting OpenCV, and converting its arrays to our images."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from agent.core.records import Image
 
 
 @functools.cache
-def silence() -> None:
-    """Keep OpenCV and FFmpeg from writing to stderr, past our log and with passwords of cameras in it."""
+def mute_opencv() -> None:
+    """Keep OpenCV and FFmpeg from writing to stderr, where passwords of cameras would bypass our log."""
     # FFmpeg's AV_LOG_QUIET is -8. OpenCV reads the variable when it opens its first stream.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def to_image(pixels: NDArray[Any], source: str) -> Image:
-    """Bring what OpenCV decoded to [H, W, C], C 1 or 3, contiguous; `Permanent` where that cannot be done."""
+    """Convert a decoded array [H, W] or [H, W, C], uint8 or uint16, to an image [H, W, C], C 1 or 3, contiguous.
+
+    Raises `Permanent`, with the name of the source, for any other shape or type.
+    """
     if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim not in (2, 3):
         raise Permanent(f"{source} gives {pixels.dtype} pixels of shape {pixels.shape}, wanted 8 or 16 bits")
     image = pixels[:, :, None] if pixels.ndim == 2 else pixels

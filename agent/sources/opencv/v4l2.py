@@ -1,4 +1,4 @@
-"""Cameras that are devices of this machine: V4L2, USB."""
+"""Cameras attached to this machine: V4L2, USB."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ class V4l2Device:
         return str(self._path)
 
     def check(self) -> None:
-        """Raise where the device is not there (`Temporary`: it can be plugged in) or is no camera (`Permanent`)."""
+        """Raise `Temporary` if the device does not exist (it may be plugged in), `Permanent` if it is not a camera."""
         try:
             mode = self._path.stat().st_mode
         except FileNotFoundError as error:
             raise Temporary(f"camera {self} does not exist: is it plugged in?") from error
         except OSError as error:
-            raise Temporary(f"camera {self} cannot be found: {error.strerror or error}") from error
+            raise Temporary(f"camera {self} cannot be accessed: {error.strerror or error}") from error
         if not stat.S_ISCHR(mode):
             raise Permanent(f"camera {self} is not a camera device, wanted one such as /dev/video0")
-        # Temporary: the rights of a device that was just plugged in arrive a moment after it.
+        # Temporary: udev sets the rights a moment after a device was plugged in.
         if not os.access(self._path, os.R_OK | os.W_OK):
             raise Temporary(f"camera {self} may not be opened: is this user in the group video?")
 
-    def connect(self, wishes: CaptureSettings) -> Handle:
-        """Open the device and ask for size and rate; the driver may give others."""
+    def connect(self, settings: CaptureSettings) -> Handle:
+        """Open the device and request size and rate; the driver may choose others."""
         capture = cv2.VideoCapture(str(self._path.resolve()), cv2.CAP_V4L2)
-        asked = {
-            cv2.CAP_PROP_FRAME_WIDTH: wishes.width,
-            cv2.CAP_PROP_FRAME_HEIGHT: wishes.height,
-            cv2.CAP_PROP_FPS: wishes.frames_per_second,
-            # One buffer: the frame that comes next is the newest.
+        requested = {
+            cv2.CAP_PROP_FRAME_WIDTH: settings.width,
+            cv2.CAP_PROP_FRAME_HEIGHT: settings.height,
+            cv2.CAP_PROP_FPS: settings.frames_per_second,
+            # One buffer, so that the next frame is the newest.
             cv2.CAP_PROP_BUFFERSIZE: 1,
         }
-        for wish, value in asked.items():
+        for property_id, value in requested.items():
             if value is not None:
-                capture.set(wish, value)
+                capture.set(property_id, value)
         return capture
 
-    def refusal(self) -> str:
-        """Say what may be wrong: the driver does not tell."""
+    def diagnose(self) -> str:
+        """Name the likely causes; the driver reports none."""
         return "it gives no video, or another program uses it"

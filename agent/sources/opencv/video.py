@@ -12,7 +12,7 @@ import cv2
 
 from agent.core.clock import Pace, utc_now
 from agent.core.errors import Permanent
-from agent.sources.opencv.images import silence, to_image
+from agent.sources.opencv.images import mute_opencv, to_image
 from agent.sources.settings import VideoSettings
 from agent.sources.source import Captured, EndOfStream, FrameSource
 
@@ -20,10 +20,10 @@ log = logging.getLogger(__name__)
 
 
 class VideoSource(FrameSource):
-    """The frames of a video file; nothing is lost.
+    """The frames of a video file; none is lost.
 
     path: the file, in any format that OpenCV's FFmpeg reads.
-    frames_per_second: pace; None reads as fast as asked, whatever rate the film itself has.
+    frames_per_second: pace; None reads as fast as the caller asks. The rate of the video itself is not used.
     """
 
     live = False
@@ -49,8 +49,8 @@ class VideoSource(FrameSource):
         return f"video {self._path}"
 
     def _open(self) -> None:
-        """Open the film at its first frame."""
-        silence()
+        """Open the video at its first frame."""
+        mute_opencv()
         if not self._path.is_file():
             raise Permanent(f"{self.describe()} {'is not a file' if self._path.exists() else 'does not exist'}")
         capture = cv2.VideoCapture(str(self._path.absolute()), cv2.CAP_FFMPEG)
@@ -71,13 +71,13 @@ class VideoSource(FrameSource):
         return Captured(to_image(pixels, self.describe()), self._now(), self._clock(), self._path.name)
 
     def _end(self, capture: cv2.VideoCapture) -> None:
-        """Raise `EndOfStream`; a film without a single frame is `Permanent`, one that breaks off is logged."""
-        promised = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        """Raise `EndOfStream`, or `Permanent` for a video without frames. A video that ends early is logged."""
+        expected = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         if self._frames_read == 0:
-            raise Permanent(f"{self.describe()} holds no frame that can be read")
-        # Containers give the count from duration and rate, which can be one off.
-        if promised - self._frames_read > 1:
-            log.warning("%s breaks off: %d frames of %d could be read", self.describe(), self._frames_read, promised)
+            raise Permanent(f"{self.describe()} has no readable frame")
+        # Containers compute the count from duration and rate, which can be one off.
+        if expected - self._frames_read > 1:
+            log.warning("%s ends early: %d frames of %d could be read", self.describe(), self._frames_read, expected)
         raise EndOfStream
 
     def _close(self) -> None:
@@ -87,5 +87,5 @@ class VideoSource(FrameSource):
 
 
 def build(settings: VideoSettings, *, quarantine_directory: Path) -> VideoSource:
-    """The video file that the settings name; it puts nothing into quarantine."""
+    """The video file that the settings name. It puts nothing into quarantine."""
     return VideoSource(settings.path, frames_per_second=settings.frames_per_second)

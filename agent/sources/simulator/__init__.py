@@ -1,4 +1,4 @@
-"""A simulated production line: parts, defects, and the two cameras that see them."""
+"""A simulated production line: parts, defects, and two cameras, one optical and one for X-rays."""
 
 from agent.sources.simulator.export import write_folder
 from agent.sources.simulator.faults import Fault, FaultKind

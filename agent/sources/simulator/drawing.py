@@ -1,4 +1,4 @@
-"""Shapes and textures as float layers: noise banks, streaks, lines and blobs with smooth edges."""
+"""Textures and drawn shapes as float layers: noise banks, streaks, lines and blobs with smooth edges."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 Float = NDArray[np.float32]
+"""A layer or a map of the simulator, [H, W] float32."""
 Points = NDArray[np.float64]
+"""Points [N, 2] (x, y), pixels."""
 
-# cv2 draws with so many fractional bits of a pixel, which keeps edges smooth.
+# Fractional bits of a pixel that cv2 draws with, so that edges are smooth.
 SHIFT = 6
 
-# A bank is so much larger than a frame in each direction: 65,536 different cuts, so that noise does not repeat soon.
+# A bank is larger than a frame by this much in each direction: 65,536 different cuts, so that noise rarely repeats.
 BANK_MARGIN = 256
 
 
 def noise_bank(rng: np.random.Generator, size: int) -> Float:
-    """Standard normal noise [size + BANK_MARGIN, size + BANK_MARGIN], to be cut at random places."""
+    """Standard normal noise [size + BANK_MARGIN, size + BANK_MARGIN], to be cut at random offsets."""
     side = size + BANK_MARGIN
     return np.asarray(rng.standard_normal((side, side), np.float32), np.float32)
 
@@ -39,7 +41,7 @@ def streaks(rng: np.random.Generator, size: int, length: float, width: float) ->
     return normalised(normalised(np.asarray(fine, np.float32)) + 0.6 * normalised(np.asarray(coarse, np.float32)))
 
 
-def line(layer: Float, points: Points, thickness: float) -> None:
+def draw_line(layer: Float, points: Points, thickness: float) -> None:
     """Draw a line through points [N, 2] (x, y) into a layer [H, W] at level 1, `thickness` pixels wide."""
     outline = _outline(points, thickness)
     drawn = np.zeros(layer.shape, np.uint8)
@@ -54,7 +56,9 @@ def polygon(shape: tuple[int, ...], points: Points) -> Float:
     return np.asarray(drawn / np.float32(255.0), np.float32)
 
 
-def blob(rng: np.random.Generator, x: float, y: float, radius: float, roughness: float, corners: int = 24) -> Points:
+def blob_outline(
+    rng: np.random.Generator, x: float, y: float, radius: float, roughness: float, corners: int = 24
+) -> Points:
     """Outline [corners, 2] of an irregular blob about (x, y); roughness 0 is a circle, 0.4 is ragged."""
     angles = np.linspace(0.0, 2.0 * np.pi, corners, endpoint=False)
     waves = [
@@ -65,14 +69,14 @@ def blob(rng: np.random.Generator, x: float, y: float, radius: float, roughness:
 
 
 def wander(rng: np.random.Generator, x: float, y: float, length: float, bend: float, steps: int = 24) -> Points:
-    """A line [steps, 2] about (x, y) that turns by `bend` radians in all (standard deviation) as it goes."""
+    """A winding line [steps, 2] about (x, y); over its length it turns by `bend` radians (standard deviation)."""
     heading = rng.uniform(0.0, 2.0 * np.pi) + np.cumsum(rng.normal(0.0, bend / np.sqrt(steps), steps))
     path = np.cumsum(np.stack([np.cos(heading), np.sin(heading)], axis=1), axis=0) * (length / steps)
     return np.asarray(path - path.mean(axis=0) + (x, y), np.float64)
 
 
 def _outline(points: Points, thickness: float) -> Points:
-    """The band around a line: tapered to points at its ends, as a scratch or a crack is."""
+    """The outline of a band along a line, tapered at its ends as a scratch or a crack is."""
     along = np.gradient(points, axis=0)
     across = np.stack([-along[:, 1], along[:, 0]], axis=1)
     across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-9)

@@ -1,4 +1,4 @@
-"""Simulated pictures as a folder of files, laid out as training and evaluation want them."""
+"""Simulated images as a folder of files, in the layout of training and evaluation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from agent.core.errors import Permanent
 from agent.core.records import Image
 from agent.sources.simulator.schedule import SimulatedLine
 
-# Of the good parts, so many go to training; the rest is for testing.
+# Share of the good parts that go to training; the others go to testing.
 TRAIN_SHARE = 0.8
 
 
@@ -28,13 +28,13 @@ def write_folder(
     train_share: float = TRAIN_SHARE,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, int]:
-    """Write `count` pictures, one a part, as PNG (8-bit camera, 16-bit xray) and return how many went where.
+    """Write `count` images, one per part, as PNG (8-bit camera, 16-bit xray); returns the number in each folder.
 
-    Good parts go to `train/good` and `test/good` (of every ten the first eight to training, or as `train_share` says),
-    bad ones to `test/defect` with their masks (uint8, 0 and 255) under the same name in `test/masks`. The kind of a
-    defect is in the name: `000012-scratch.png`. `progress(done, total)` is called after every picture.
+    Good parts go to `train/good` and `test/good` (the first eight of every ten to training, or as `train_share` sets),
+    bad parts to `test/defect`, their masks (uint8, 0 and 255) under the same name to `test/masks`. The name includes
+    the kind of defect: `000012-scratch.png`. `progress(done, total)` is called after every image.
 
-    Raises `Permanent` where the folder cannot be written.
+    Raises `Permanent` if the folder cannot be written.
     """
     line = SimulatedLine(mode, seed=seed, size=size, defect_rate=defect_rate, frames_per_part=1, min_gap_parts=0)
     written = {"train/good": 0, "test/good": 0, "test/defect": 0, "test/masks": 0}

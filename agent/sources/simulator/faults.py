@@ -1,4 +1,4 @@
-"""What can go wrong with a camera, on a timetable: for trying out how the inspector takes it."""
+"""Camera faults on a timetable, to test how the agent reacts to them."""
 
 from __future__ import annotations
 
@@ -15,49 +15,52 @@ from agent.core.records import Image
 
 
 class FaultKind(str, Enum):
-    """A way in which a camera fails, while the line goes on."""
+    """How a camera fails while the line keeps running."""
 
     BLACK = "black"
     """No light: only offset and read noise."""
     SATURATED = "saturated"
     """Far too much light."""
     FROZEN = "frozen"
-    """The same picture over and over, bit for bit."""
+    """The same image again and again, bit for bit."""
     DEFOCUSED = "defocused"
-    """The lens has turned."""
+    """The lens is out of focus."""
     SHIFTED = "shifted"
-    """The camera was knocked: it looks an eighth of the picture to the side."""
+    """Somebody knocked against the camera: the view is shifted by an eighth of the image width."""
     LOST = "lost"
-    """No picture at all: reading and opening fail."""
+    """No images at all: reading and opening fail."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault that begins at a time or at a frame, whichever is given, and lasts a while."""
+    """A fault that starts either at a time or at a frame.
+
+    Raises ValueError for neither, both, or an unknown kind.
+    """
 
     kind: FaultKind
     duration_seconds: float
-    """How long it lasts; from the frame on where `start_frame` is given."""
+    """How long it lasts; with `start_frame`, counted from that frame."""
     start_seconds: float | None = None
-    """Seconds from the first frame on."""
+    """Seconds after the first frame of the stream."""
     start_frame: int | None = None
     """Index of the first frame with the fault."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", FaultKind(self.kind))
         if (self.start_seconds is None) == (self.start_frame is None):
-            raise ValueError(f"fault {self.kind.value} wants exactly one of start_seconds and start_frame")
+            raise ValueError(f"fault {self.kind.value}: wanted exactly one of start_seconds and start_frame")
 
 
 class Timetable:
-    """Says which fault is in force."""
+    """Knows which fault is active."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self._faults = tuple(faults)
         self._started: dict[int, float] = {}
 
     def fault(self, frame_index: int, elapsed_seconds: float) -> FaultKind | None:
-        """The fault of frame `frame_index` at a time since the first frame; the first one listed where several meet."""
+        """The fault of frame `frame_index`, `elapsed_seconds` after the first frame; the first of several."""
         for number, fault in enumerate(self._faults):
             start = self._start(number, fault, frame_index, elapsed_seconds)
             if start is not None and start <= elapsed_seconds < start + fault.duration_seconds:
@@ -72,8 +75,8 @@ class Timetable:
         return None
 
 
-def spoil(image: Image, kind: FaultKind, rng: np.random.Generator) -> Image:
-    """Do to a picture [H, W, C] what a fault does; `FROZEN` and `LOST` are none of the picture's business."""
+def apply_fault(image: Image, kind: FaultKind, rng: np.random.Generator) -> Image:
+    """An image [H, W, C], uint8 or uint16, as the faulty camera gives it; `FROZEN` and `LOST` do not change it."""
     full = int(np.iinfo(image.dtype).max)
     if kind is FaultKind.BLACK:
         noise = rng.normal(0.012 * full, 0.004 * full, image.shape)
@@ -89,6 +92,6 @@ def spoil(image: Image, kind: FaultKind, rng: np.random.Generator) -> Image:
 
 
 def _levels(values: NDArray[Any], like: Image) -> Image:
-    """Clip values to the levels of a picture and give them its type."""
+    """Clip values to the range of an image's type, and convert them to it."""
     clipped = np.clip(values, 0, np.iinfo(like.dtype).max)
     return np.asarray(clipped, np.uint8) if like.dtype == np.uint8 else np.asarray(clipped, np.uint16)

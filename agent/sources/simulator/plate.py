@@ -1,7 +1,7 @@
-"""The camera's part: a milled plate with a turned boss, bolt holes and engraving on a dark belt, 8-bit gray.
+"""The optical camera's part: a milled plate with a turned boss, bolt holes and engraving on a dark belt, 8-bit gray.
 
-The surface is a height map under a lamp from the upper left (Lambert); brushed and turned textures, the gradient of the
-light, vignetting, shot and read noise come on top. Lengths are in pixels of a frame of 512.
+The surface is a height map, lit by a lamp from the upper left (Lambert); brushed and turned textures, the gradient of
+the light, vignetting, shot and read noise are added. Lengths are in pixels of a frame of 512.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from agent.core.records import Image
 from agent.sources.simulator import shapes
 from agent.sources.simulator.drawing import (
     BANK_MARGIN,
-    blob,
+    Float,
+    blob_outline,
     cut,
-    line,
+    draw_line,
     noise_bank,
     normalised,
     polygon,
     streaks,
     wander,
 )
-from agent.sources.simulator.scene import NOMINAL_PIXELS, Defect, Float, Pose, Scene
+from agent.sources.simulator.scene import NOMINAL_PIXELS, Defect, Pose, Scene
 
 METAL = 0.56
 BELT = 0.11
@@ -34,7 +35,7 @@ BOLT_HOLES = ((-135.0, -106.0), (135.0, -106.0), (-135.0, 106.0), (135.0, 106.0)
 BOLT_RADIUS, COUNTERSINK_RADIUS = 14.0, 22.0
 DOWEL_HOLES = ((-142.0, 0.0), (142.0, 0.0))
 DOWEL_RADIUS = 8.0
-# Beyond it a peened dot is less than the smallest float32, nominal pixels.
+# Distance from which on a peened dot is less than the smallest float32, nominal pixels.
 DOT_REACH = 17.0
 BORE_RADIUS, BOSS_RADIUS = 46.0, 92.0
 LAMP = np.array([-0.50, -0.58, 0.64])
@@ -52,7 +53,7 @@ class Plate(Scene):
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
-        # The part and its lamp are the same for every seed: a model trained on one seed inspects any other.
+        # The part and its lamp are the same for every seed, so a model trained on one seed can inspect any other.
         rng = np.random.default_rng(20_240)
         at = shapes.grid(size, NOMINAL_PIXELS)
         outline = np.maximum(shapes.box(at, 0, 0, 178, 150, 20), (at[0] - at[1] - 296.0) / np.float32(np.sqrt(2.0)))
@@ -65,12 +66,12 @@ class Plate(Scene):
         self._belt = self._conveyor(rng)
         self._noise = noise_bank(rng, size)
         inner = cv2.erode(self._solid, np.ones((3, 3), np.uint8), iterations=max(1, round(self.pixels(8.0))))
-        self._places = np.argwhere((inner > 0.99) & (outline < -14.0))
+        self._positions = np.argwhere((inner > 0.99) & (outline < -14.0))
         self._edges = np.argwhere(np.abs(outline) < max(1.0, 0.6 / self.scale))
         self._at = at
 
     def draw_pose(self, rng: np.random.Generator) -> Pose:
-        """Draw where a plate lies: within 5 pixels and 0.9 degrees about the middle, where the guides hold it."""
+        """Draw where a plate lies: within 5 pixels and 0.9 degrees of the middle, as the guides hold it."""
         x, y = np.clip(rng.normal(0.0, 3.0, 2), -5.0, 5.0) * self.scale
         degrees = float(np.clip(rng.normal(0.0, 0.6), -0.9, 0.9))
         metal_x, metal_y, belt_x, belt_y = (int(offset) for offset in rng.integers(0, BANK_MARGIN, 4))
@@ -78,7 +79,7 @@ class Plate(Scene):
         return Pose(float(x), float(y), degrees, level, (metal_x, metal_y, belt_x, belt_y))
 
     def compose(self, pose: Pose, defect: Defect | None) -> Float:
-        """Put the plate onto the belt: reflectance [H, W] under even light."""
+        """Put the plate on the belt: reflectance [H, W] under even light."""
         texture = cut(self._streaks, self.size, pose.texture[0], pose.texture[1])
         surface, brushed = self._base, self._brushed
         if defect is not None:
@@ -93,7 +94,7 @@ class Plate(Scene):
         return belt
 
     def expose(self, signal: Float, rng: np.random.Generator) -> Image:
-        """Take one picture: light, shot and read noise, 8 bits."""
+        """Take one image [H, W, 1] uint8: light, shot and read noise."""
         levels, noise = self._work
         np.multiply(signal, self._light, out=levels)
         np.multiply(levels, np.float32(1.0 / ELECTRONS_PER_LEVEL), out=noise)
@@ -111,7 +112,7 @@ class Plate(Scene):
         return float(np.median(change)) if change.size else 0.0
 
     def draw_defect(self, kind: str, rng: np.random.Generator) -> Defect:
-        """Draw a defect: between a modest and a clear one."""
+        """Draw a defect of moderate to high contrast."""
         draw = {
             "scratch": self._scratch,
             "dent": self._dent,
@@ -124,15 +125,15 @@ class Plate(Scene):
     def _scratch(self, rng: np.random.Generator) -> Defect:
         core, burr = self.empty(), self.empty()
         thickness = self.pixels(rng.uniform(2.8, 4.8))
-        points = wander(rng, *self._somewhere(rng), self.pixels(rng.uniform(80.0, 180.0)), rng.uniform(0.1, 0.6))
-        line(core, points, thickness)
-        line(burr, points + 0.8 * thickness, thickness)
+        points = wander(rng, *self._random_position(rng), self.pixels(rng.uniform(80.0, 180.0)), rng.uniform(0.1, 0.6))
+        draw_line(core, points, thickness)
+        draw_line(burr, points + 0.8 * thickness, thickness)
         strength = np.float32(rng.uniform(0.24, 0.40))
         core, burr = core * self._solid, burr * self._solid * (1.0 - core)
         return Defect("scratch", core, self.blur(strength * core - 0.55 * strength * burr, 0.6), self.empty())
 
     def _dent(self, rng: np.random.Generator) -> Defect:
-        x, y = self._somewhere(rng)
+        x, y = self._random_position(rng)
         radius = rng.uniform(12.0, 21.0)
         turn, squeeze = rng.uniform(0.0, np.pi), rng.uniform(0.65, 1.0)
         dx, dy = self._at[0] - self._nominal(x), self._at[1] - self._nominal(y)
@@ -155,19 +156,19 @@ class Plate(Scene):
         return self._oil(rng) if rng.random() < 0.5 else self._swarf(rng)
 
     def _oil(self, rng: np.random.Generator) -> Defect:
-        x, y = self._somewhere(rng)
+        x, y = self._random_position(rng)
         radius = self.pixels(rng.uniform(15.0, 28.0))
-        body = polygon(self._base.shape, blob(rng, x, y, radius, 0.22)) * self._solid
+        body = polygon(self._base.shape, blob_outline(rng, x, y, radius, 0.22)) * self._solid
         film = self.blur(body, 1.5)
-        glint = polygon(self._base.shape, blob(rng, x - 0.35 * radius, y - 0.4 * radius, 0.16 * radius, 0.2))
+        glint = polygon(self._base.shape, blob_outline(rng, x - 0.35 * radius, y - 0.4 * radius, 0.16 * radius, 0.2))
         return Defect("contamination", body, self.blur(glint, 1.2) * 0.25, film * np.float32(rng.uniform(0.45, 0.7)))
 
     def _swarf(self, rng: np.random.Generator) -> Defect:
         chip, shadow = self.empty(), self.empty()
         thickness = self.pixels(rng.uniform(5.0, 8.5))
-        points = wander(rng, *self._somewhere(rng), self.pixels(rng.uniform(60.0, 120.0)), rng.uniform(3.0, 5.0))
-        line(chip, points, thickness)
-        line(shadow, points + 0.7 * thickness, thickness * 1.1)
+        points = wander(rng, *self._random_position(rng), self.pixels(rng.uniform(60.0, 120.0)), rng.uniform(3.0, 5.0))
+        draw_line(chip, points, thickness)
+        draw_line(shadow, points + 0.7 * thickness, thickness * 1.1)
         facets = 0.56 + 0.32 * np.sin(self._at[0] * 0.62 + self._at[1] * 0.48)
         shade = self.blur(shadow, 1.5) * (1.0 - chip) * np.float32(0.6) * self._alpha
         return Defect(
@@ -177,22 +178,24 @@ class Plate(Scene):
     def _edge_chip(self, rng: np.random.Generator) -> Defect:
         row, column = self._edges[int(rng.integers(len(self._edges)))]
         radius = self.pixels(rng.uniform(15.0, 25.0))
-        gone = polygon(self._base.shape, blob(rng, float(column), float(row), radius, 0.22, corners=13))
-        through = polygon(self._base.shape, blob(rng, float(column), float(row), 0.72 * radius, 0.25, corners=13))
+        gone = polygon(self._base.shape, blob_outline(rng, float(column), float(row), radius, 0.22, corners=13))
+        through = polygon(
+            self._base.shape, blob_outline(rng, float(column), float(row), 0.72 * radius, 0.25, corners=13)
+        )
         grain = cut(self._noise, self.size, *(int(offset) for offset in rng.integers(0, BANK_MARGIN, 2)))
         facets = np.clip(0.34 + 0.9 * self.blur(grain, 2.0), 0.05, 0.9) * np.clip(gone - through, 0.0, 1.0)
         return Defect("edge_chip", gone * self._alpha, np.asarray(facets + gone * BELT * 0.6, np.float32), gone)
 
-    def _somewhere(self, rng: np.random.Generator) -> tuple[float, float]:
-        """A place (x, y) on sound metal, pixels."""
-        row, column = self._places[int(rng.integers(len(self._places)))]
+    def _random_position(self, rng: np.random.Generator) -> tuple[float, float]:
+        """A random position (x, y) on flat metal, pixels."""
+        row, column = self._positions[int(rng.integers(len(self._positions)))]
         return float(column), float(row)
 
     def _nominal(self, pixel: float) -> float:
         return (pixel + 0.5) / self.scale - NOMINAL_PIXELS / 2.0
 
     def _surfaces(self, at: shapes.Grid, outline: Float) -> tuple[Float, Float]:
-        """How strongly the plate is brushed, and where there is metal and no hole (0..1): [H, W] each."""
+        """How strongly the plate is brushed, and where it is metal without a hole (0..1): [H, W] each."""
         holes = [shapes.circle(at, 0, 0, BORE_RADIUS)]
         holes += [shapes.circle(at, x, y, COUNTERSINK_RADIUS) for x, y in BOLT_HOLES]
         holes += [shapes.circle(at, x, y, DOWEL_RADIUS + 2.0) for x, y in DOWEL_HOLES]
@@ -218,7 +221,7 @@ class Plate(Scene):
         return self.blur(np.asarray(cv2.warpAffine(self._alpha, shift, (self.size, self.size)), np.float32), 8.0) * 0.65
 
     def _conveyor(self, rng: np.random.Generator) -> Float:
-        """The belt [H + margin, W + margin]: woven rubber with stains."""
+        """The belt [size + BANK_MARGIN, size + BANK_MARGIN]: woven rubber with stains."""
         axis = np.arange(self.size + BANK_MARGIN, dtype=np.float32) / np.float32(self.scale)
         weave = np.sin(axis * 0.9)[None, :] * np.sin(axis * 0.9)[:, None]
         grain = normalised(self.blur(noise_bank(rng, self.size), 0.8))
@@ -244,7 +247,7 @@ def _relief(at: shapes.Grid, outline: Float) -> Float:
 
 
 def _code(at: shapes.Grid) -> Float:
-    """A dot-peened data matrix, 10 by 10: solid left and lower border, the rest as the part number has it."""
+    """A dot-peened data matrix, 10 by 10 [H, W]: solid left and lower border, the rest from the part number."""
     bits = np.random.default_rng(204).random((10, 10)) < 0.5
     bits[:, 0] = bits[-1, :] = True
     dots = np.zeros(at[0].shape, np.float32)
@@ -257,14 +260,14 @@ def _code(at: shapes.Grid) -> Float:
 
 
 def _shade(height: Float, scale: float) -> Float:
-    """Light that a relief sends back, 1.0 where it is flat (Lambert, with 40 % from all around)."""
+    """Light that a relief reflects, 1.0 where it is flat (Lambert, with 40 % ambient light)."""
     slope_y, slope_x = np.gradient(height * np.float32(scale))
     facing = (LAMP[2] - LAMP[0] * slope_x - LAMP[1] * slope_y) / np.sqrt(1.0 + slope_x**2 + slope_y**2)
     return np.asarray(0.40 + 0.60 * np.maximum(facing, 0.0) / LAMP[2], np.float32)
 
 
 def _turned(at: shapes.Grid, rng: np.random.Generator) -> Float:
-    """Rings that the lathe left on the boss, with the bow-tie highlight that goes with them; relative, [H, W]."""
+    """Rings of the lathe on the boss, with the bow-tie highlight that they cause; relative, [H, W]."""
     radius = np.hypot(at[0], at[1])
     grooves = np.interp(radius, np.arange(0.0, 120.0, 0.8), rng.normal(0.0, 0.03, 150))
     highlight = np.cos(2.0 * (np.arctan2(at[1], at[0]) - np.arctan2(LAMP[0], -LAMP[1])))
@@ -272,7 +275,7 @@ def _turned(at: shapes.Grid, rng: np.random.Generator) -> Float:
 
 
 def _drilled(base: Float, at: shapes.Grid, x: float, y: float, radius: float) -> Float:
-    """Sink a hole: dark, with light on the wall that faces the lamp."""
+    """Drill a hole: dark, with light on the wall that faces the lamp."""
     distance = shapes.circle(at, x, y, radius)
     facing = ((at[0] - x) * -LAMP[0] + (at[1] - y) * -LAMP[1]) / np.maximum(distance + radius, 1.0)
     wall = np.clip(1.0 + distance / (0.28 * radius), 0.0, 1.0) * np.clip(facing, 0.0, None)

@@ -1,4 +1,4 @@
-"""What the two simulated cameras have in common: a part in its place, a defect in it, an exposure of both."""
+"""Shared by the two simulated cameras: place a part, draw a defect into it, take an exposure."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from typing import ClassVar
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from agent.core.records import Image
+from agent.sources.simulator.drawing import Float
 
-Float = NDArray[np.float32]
-
-# Everything below is drawn for 512 pixels and scales with the size of the frame.
+# Scenes are designed for 512 pixels and scale with the size of the frame.
 NOMINAL_PIXELS = 512.0
 
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where a part lies, and how its lot came out."""
+    """Position of a part, and the variation of its batch."""
 
     x: float
     """Shift to the right, pixels."""
@@ -29,14 +27,14 @@ class Pose:
     degrees: float
     """Rotation about the middle of the frame, degrees."""
     level: float
-    """Brightness of the lot (camera) or dose of the tube (xray), around 1.0."""
+    """Brightness of the batch (camera) or dose of the tube (xray), around 1.0."""
     texture: tuple[int, int, int, int]
-    """Where the textures of part and belt are cut from their banks, pixels."""
+    """Offsets at which the textures of part and belt are cut from their banks, pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """A defect in the coordinates of the part, before the part is put into its place."""
+    """A defect in the coordinates of the part, before the part is placed in the frame."""
 
     kind: str
     mask: Float
@@ -44,13 +42,13 @@ class Defect:
     add: Float
     """What it adds to the signal [H, W]: reflectance (camera) or millimetres of aluminium (xray)."""
     hide: Float = field(default_factory=lambda: np.zeros((1, 1), np.float32))
-    """How far it hides what lies below [H, W], 0..1; only where the scene has a use for it."""
+    """How far it covers the surface below it [H, W], 0..1; only some scenes use it."""
     brushed: Float = field(default_factory=lambda: np.zeros((1, 1), np.float32))
-    """How much more of the metal's texture there is [H, W]; only where the scene has a use for it."""
+    """How much stronger the metal's texture is [H, W]; only some scenes use it."""
 
 
 class Scene(ABC):
-    """A kind of part with its camera. Composing costs milliseconds and is done once a part, exposing once a frame."""
+    """A kind of part with its camera. `compose` takes milliseconds and runs once per part, `expose` once per frame."""
 
     kinds: ClassVar[tuple[str, ...]]
     """The defects that this part can have."""
@@ -61,7 +59,7 @@ class Scene(ABC):
         self.size = size
         self.scale = size / NOMINAL_PIXELS
         self.vibration_pixels = 0.35 * self.scale
-        # Fresh arrays of a megabyte cost their page faults: a frame takes half the time in buffers that stay.
+        # Each new array of a megabyte costs page faults: with buffers that are kept, a frame takes half the time.
         self._work = (self.empty(), self.empty())
         self._shaken = self.empty()
 
@@ -79,14 +77,14 @@ class Scene(ABC):
 
     @abstractmethod
     def compose(self, pose: Pose, defect: Defect | None) -> Float:
-        """Put the part into its place: the signal [H, W] before light, dose and noise of a single exposure."""
+        """Place the part: the signal [H, W] before the light, dose and noise of a single exposure."""
 
     @abstractmethod
     def expose(self, signal: Float, rng: np.random.Generator) -> Image:
-        """Take one picture [H, W, 1] of the signal [H, W], with its noise."""
+        """Take one image [H, W, 1] of the signal [H, W], with its noise."""
 
     def place(self, layer: Float, pose: Pose) -> Float:
-        """Turn and shift a layer [H, W] or [H, W, C] from part coordinates into the frame."""
+        """Rotate and shift a layer [H, W] or [H, W, C] from the part's coordinates into the frame's."""
         middle = ((self.size - 1) / 2.0, (self.size - 1) / 2.0)
         matrix = cv2.getRotationMatrix2D(middle, pose.degrees, 1.0)
         matrix[:, 2] += np.array((pose.x, pose.y))
@@ -95,12 +93,12 @@ class Scene(ABC):
     def shake(self, layer: Float, x: float, y: float) -> Float:
         """Shift a layer [H, W] by a vibration of (x, y) pixels; the result is overwritten by the next call."""
         middle = ((self.size - 1) / 2.0 - x, (self.size - 1) / 2.0 - y)
-        # A third of the time that cv2.warpAffine takes for the same.
+        # Takes a third of the time of cv2.warpAffine.
         cv2.getRectSubPix(layer, (self.size, self.size), middle, self._shaken)
         return self._shaken
 
     def pixels(self, nominal: float) -> float:
-        """Scale a length given for a frame of 512 pixels, pixels."""
+        """A length for a frame of 512 pixels, scaled to this frame, pixels."""
         return nominal * self.scale
 
     def blur(self, layer: Float, nominal_sigma: float) -> Float:

@@ -1,7 +1,7 @@
-"""The plan of the simulated line: which part lies under the camera, whether it is bad, and the picture of it.
+"""The schedule of the simulated line: which part is under the camera, whether it is bad, and the image of it.
 
-Everything is a function of seed, mode and index alone. Who knows these can work out what a frame shows without having
-seen it, so the truth never has to travel with a frame, where scoring might reach it.
+Everything is a function of seed, mode and index alone. A test that knows these can compute what a frame shows without
+seeing it; the truth never travels with a frame, where scoring could use it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from agent.core.records import Image
 from agent.sources.simulator.casting import Casting
+from agent.sources.simulator.drawing import Float
 from agent.sources.simulator.plate import Plate
-from agent.sources.simulator.scene import Defect, Float, Pose, Scene
+from agent.sources.simulator.scene import Defect, Pose, Scene
 
 SCENES: dict[str, type[Scene]] = {"camera": Plate, "xray": Casting}
 
-# Purposes that random numbers are drawn for; each has a stream of its own, so that a change in one leaves the others.
+# Purposes of random numbers. Each has its own stream, so that a change in one does not affect the others.
 PLAN, PLACE, DEFECT, VIBRATION, NOISE = range(5)
 
 
@@ -28,11 +29,11 @@ class Part:
     """One part on the line."""
 
     index: int
-    """Counts the parts, from 0."""
+    """Number of the part, from 0."""
     kind: str | None
-    """What is wrong with it; None for a good part."""
+    """Kind of its defect; None for a good part."""
     pose: Pose
-    """Where it lies."""
+    """Position in the frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Truth:
     part: int
     """Index of the part in view."""
     kind: str | None = None
-    """What is wrong with the part; None for a good one."""
+    """Kind of the part's defect; None for a good part."""
     x: int = 0
     """Left edge of the box around the defect, pixels."""
     y: int = 0
@@ -56,14 +57,16 @@ class Truth:
 
 
 class SimulatedLine:
-    """Parts that pass under a camera, one after the other.
+    """Parts that pass under a camera one after the other.
 
-    mode: "camera" (8-bit gray, a milled plate on a belt) or "xray" (16-bit, a casting before a flat detector).
+    mode: "camera" (8-bit gray, a milled plate on a belt) or "xray" (16-bit, a casting in front of a flat detector).
     size: width and height of a frame, pixels.
     defect_rate: share of the parts that are bad, 0..1/(2 · min_gap_parts + 1).
-    frames_per_part: successive frames that show the same part, with vibration and fresh noise.
+    frames_per_part: successive frames that show the same part, each with its own vibration and noise.
     good_frames: the parts in these first frames are all good, for calibration.
-    min_gap_parts: at least so many good parts lie between two bad ones.
+    min_gap_parts: at least so many good parts are between two bad ones.
+
+    Raises ValueError for parameters out of range.
     """
 
     def __init__(
@@ -96,7 +99,7 @@ class SimulatedLine:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The defects that this line knows."""
+        """Kinds of defects on this line."""
         return self._scene.kinds
 
     @property
@@ -105,14 +108,14 @@ class SimulatedLine:
         return self._scene.size
 
     def part(self, index: int) -> Part:
-        """Work out part `index`: good or bad, and where it lies."""
+        """Compute part `index`: good or bad, and its position."""
         rng = self._rng(PLACE, index)
         pose = self._scene.draw_pose(rng)
         kind = self.kinds[int(rng.integers(len(self.kinds)))] if self._is_defective(index) else None
         return Part(index, kind, pose)
 
     def truth(self, frame_index: int) -> Truth:
-        """Work out what frame `frame_index` shows, without drawing it."""
+        """Compute what frame `frame_index` shows, without drawing it."""
         part = self.part(frame_index // self.frames_per_part)
         if part.kind is None:
             return Truth(part.index)
@@ -128,7 +131,7 @@ class SimulatedLine:
         return (self._vibrate(placed, frame_index) > 0.5).astype(np.uint8)[:, :, None] * 255
 
     def render(self, frame_index: int) -> tuple[Image, Truth]:
-        """Draw frame `frame_index`: image [H, W, 1], uint8 (camera) or uint16 (xray), and what it really shows."""
+        """Draw frame `frame_index`: image [H, W, 1], uint8 (camera) or uint16 (xray), and its truth."""
         return self.image(frame_index), self.truth(frame_index)
 
     def image(self, frame_index: int) -> Image:
@@ -155,7 +158,7 @@ class SimulatedLine:
         return self._scene.shake(scene, float(shift_x), float(shift_y))
 
     def _is_defective(self, index: int) -> bool:
-        """Thin the candidates to those that come first in their neighbourhood (a Matérn hard-core process, type II)."""
+        """A candidate stays if no neighbour drew a lower lot (Matérn hard-core process, type II)."""
         if index < self.good_parts:
             return False
         mine = self._lot(index)
@@ -170,9 +173,9 @@ class SimulatedLine:
 
 
 def _candidate_share(defect_rate: float, min_gap_parts: int) -> float:
-    """Find the share of candidates that leaves `defect_rate` after the thinning in `_is_defective`.
+    """The share of candidates of which `defect_rate` is left after the thinning in `_is_defective`.
 
-    A candidate at lot u stays where its K − 1 neighbours drew more: ∫₀ᵖ (1 − u)^(K−1) du = (1 − (1 − p)^K) / K.
+    A candidate with lot u stays if its K − 1 neighbours drew more: ∫₀ᵖ (1 − u)^(K−1) du = (1 − (1 − p)^K) / K.
 
     >>> _candidate_share(0.25, 0)
     0.25

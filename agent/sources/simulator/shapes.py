@@ -1,16 +1,16 @@
-"""Signed distances to simple shapes, negative inside: parts built from them have smooth edges at any size."""
+"""Signed distances to simple shapes, negative inside. Parts drawn with them have smooth edges at any size."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-Float = NDArray[np.float32]
+from agent.sources.simulator.drawing import Float
+
 Grid = tuple[Float, Float]
 
-# Strokes of a router's single-line letters on a grid 2 wide and 4 high, y down.
+# Strokes of an engraver's single-line letters on a grid 2 wide and 4 high, y down.
 LETTERS: dict[str, tuple[tuple[tuple[int, int], ...], ...]] = {
     "I": (((1, 0), (1, 4)),),
     "N": (((0, 4), (0, 0), (2, 4), (2, 0)),),
@@ -60,7 +60,7 @@ def window(at: Grid, left: float, right: float, top: float, bottom: float) -> tu
 def lettering(at: Grid, text: str, left: float, top: float, height: float, reach: float) -> Float:
     """Distance to the strokes of a text whose upper left corner is (left, top); `LETTERS` has the letters.
 
-    Infinite somewhere beyond `reach` nominal pixels: a stroke is small, and looking at every pixel for each takes long.
+    May be infinite beyond `reach` nominal pixels: a stroke is small, and computing every pixel for each takes long.
     """
     unit = height / 4.0
     distance = np.full(at[0].shape, np.inf, np.float32)

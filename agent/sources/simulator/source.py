@@ -1,6 +1,6 @@
-"""The embedded default camera: a simulated production line, paced like a real one.
+"""The built-in default source: a simulated production line at the pace of a real camera.
 
-What the frames show is in `simulation.line`, a function of seed, mode and index alone; nothing of it travels with them.
+`schedule.py` decides what a frame shows, from seed, mode and index alone. The truth never travels with a frame.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from agent.core.clock import Pace, utc_now
 from agent.core.errors import Temporary
 from agent.core.records import Image
 from agent.sources.settings import SimulatorSettings
-from agent.sources.simulator.faults import Fault, FaultKind, Timetable, spoil
+from agent.sources.simulator.faults import Fault, FaultKind, Timetable, apply_fault
 from agent.sources.simulator.schedule import SimulatedLine
 from agent.sources.source import Captured, EndOfStream, FrameSource
 
@@ -24,13 +24,13 @@ from agent.sources.source import Captured, EndOfStream, FrameSource
 class SimulatorSource(FrameSource):
     """Frames of a simulated line.
 
-    line: what passes under the camera.
-    frames_per_second: pace of the camera; None gives frames as fast as they are asked for, and then loses none.
-    frame_count: end of the stream after so many frames; None goes on for ever.
+    line: the parts that pass under the camera.
+    frames_per_second: pace of the camera. With None it is not live: it gives frames as fast as they are read.
+    frame_count: the stream ends after so many frames; None: never.
     faults: when the camera fails, and how.
 
-    Frame n of the stream shows `line.truth(n)`, counted over every open and close: the line does not start anew because
-    the camera was opened again. While the camera is lost no frame is counted.
+    Frame n of the stream shows `line.truth(n)`. Opening the camera again does not restart the line, and no frame is
+    counted while the camera is lost.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class SimulatorSource(FrameSource):
         return Captured(image, captured_at, captured_monotonic)
 
     def _close(self) -> None:
-        """Nothing to give back."""
+        """Nothing to release."""
 
     def _image(self, fault: FaultKind | None) -> Image:
         if fault is FaultKind.FROZEN and self._last_image is not None:
@@ -87,7 +87,7 @@ class SimulatorSource(FrameSource):
             return repeated
         image = self._line.image(self._index)
         if fault is not None:
-            image = spoil(image, fault, np.random.default_rng((self._line.seed, self._index)))
+            image = apply_fault(image, fault, np.random.default_rng((self._line.seed, self._index)))
         self._last_image = image
         return image
 
@@ -98,7 +98,7 @@ class SimulatorSource(FrameSource):
 
 
 def build(settings: SimulatorSettings, *, quarantine_directory: Path) -> SimulatorSource:
-    """The simulated line that the settings describe; it puts nothing into quarantine."""
+    """The simulated line that the settings describe. It puts nothing into quarantine."""
     line = SimulatedLine(
         settings.mode,
         seed=settings.seed,
