@@ -1,4 +1,4 @@
-"""The settings file: read, checked and explained."""
+"""The settings of an agent: read from file, environment and command line, checked, and mistakes explained."""
 
 from agent.settings.load import load_settings
 from agent.settings.paths import SERVICE_SETTINGS, default_state_directory, writable

@@ -1,4 +1,4 @@
-"""Load settings: file < environment < command line."""
+"""Loads settings: the command line overrides the environment, which overrides the file."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pydantic import (
-    ValidationError,
-)
-from pydantic_settings import (
-    SettingsConfigDict,
-)
+from pydantic import ValidationError
+from pydantic_settings import SettingsConfigDict
 
 from agent.core.errors import Permanent
 from agent.settings.explain import explain_mistakes, suggestion
@@ -23,12 +19,10 @@ from agent.settings.settings import ENVIRONMENT_PREFIX, Settings
 def load_settings(config: Path, overrides: Sequence[str] = ()) -> Settings:
     """Read the settings of an agent.
 
-    Args:
-        config: the TOML file. Relative paths in it are taken from the folder that it lies in.
-        overrides: `key.key=value` from the command line; the value is TOML, or else a plain text.
+    config: the TOML file. Relative paths are relative to its folder, those from the command line too.
+    overrides: `key.key=value` from the command line; the value is TOML or, if it cannot be parsed, plain text.
 
-    Raises:
-        Permanent: a line for each mistake, with the key, the value and what was wanted.
+    Raises `Permanent` with one line for each mistake: the key, the value and what was wanted.
     """
     _require_readable(config)
     _require_known_environment(os.environ)

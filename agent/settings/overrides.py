@@ -17,7 +17,7 @@ __all__ = ["parse_overrides", "tomllib"]
 
 
 def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
-    """Nested as in the file; a value is TOML, or else a plain text. Raises Permanent for what is no KEY=VALUE.
+    """Nested as in the file. A value is TOML or else plain text. Raises Permanent if an override is not KEY=VALUE.
 
     >>> parse_overrides(["mqtt.url=mqtt://broker:1883", "cameras.line1.calibration.frames=500"])
     {'mqtt': {'url': 'mqtt://broker:1883'}, 'cameras': {'line1': {'calibration': {'frames': 500}}}}

@@ -1,4 +1,4 @@
-"""Where an agent's files are, unless its settings say otherwise."""
+"""Default paths of an agent's files, and relative paths in its settings."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from agent.core.errors import Permanent
 
 SettingsT = TypeVar("SettingsT", bound=BaseModel)
 
-# Settings in this directory are those of `inspectd@<name>`, and the unit says where its directories are.
+# Settings in this directory belong to the service `inspectd@<name>`, whose unit sets its directories.
 SERVICE_SETTINGS = Path("/etc/inspectd")
 
 
 def default_state_directory() -> Path:
-    """Where systemd says, else the user's own place."""
+    """STATE_DIRECTORY, as systemd sets it; otherwise `inspectd` in the user's XDG state directory."""
     given = os.environ.get("STATE_DIRECTORY")
     if given:
         return Path(given.split(":")[0])
@@ -26,7 +26,7 @@ def default_state_directory() -> Path:
 
 
 def service_paths(config: Path) -> dict[str, Path]:
-    """Where state and socket of the service with these settings are; empty where they are no service's.
+    """State directory and socket of the service with these settings; empty if they do not belong to a service.
 
     >>> {key: str(path) for key, path in service_paths(Path("/etc/inspectd/line1.toml")).items()}
     {'state_directory': '/var/lib/inspectd/line1', 'control_socket': '/run/inspectd/line1/control.sock'}
@@ -40,7 +40,7 @@ def service_paths(config: Path) -> dict[str, Path]:
 
 
 def with_absolute_paths(settings: SettingsT, folder: Path) -> SettingsT:
-    """Relative paths are taken from the folder of the settings file, wherever the agent is started from."""
+    """The settings with absolute paths: relative ones are relative to `folder`, and `~` is the home directory."""
 
     def walk(value: Any) -> Any:
         if isinstance(value, Path):
@@ -58,7 +58,7 @@ def with_absolute_paths(settings: SettingsT, folder: Path) -> SettingsT:
 
 
 def writable(directory: Path) -> Path:
-    """The directory, made where it was missing. Raises Permanent where nothing can be written to it."""
+    """The directory, created if it did not exist. Raises Permanent if it cannot be written."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         probe = directory / ".writable"

@@ -1,7 +1,7 @@
-"""What a user may set: a TOML file, overruled by `INSPECTD_*` in the environment, overruled by the command line.
+"""All settings of an agent. `INSPECTD_*` in the environment overrides the TOML file; the command line overrides both.
 
-Every mistake is one line that names the key, the value that was got and what was wanted.
-`inspectd.example.toml` shows each setting with its default; a test keeps the two in step.
+Each mistake is one line with the key, its value and what was wanted. `inspectd.example.toml` shows every setting with
+its default; a test compares the two.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from calibration import Budget, Rule
 
 ENVIRONMENT_PREFIX = "INSPECTD_"
 
-# MQTT topics, directory names and systemd instances all have to carry it.
+# Names of sites and cameras: valid in MQTT topics, file names and names of systemd instances.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -48,7 +48,7 @@ def _name(value: str) -> str:
 
 
 def _parsed_by(parse: Any) -> AfterValidator:
-    """Check a text with the function that will read it, and keep the text: settings stay printable."""
+    """Check a text with the function that will parse it later; the setting stays the text."""
 
     def check(value: str) -> str:
         parse(value)
@@ -67,13 +67,16 @@ OutputSettings = Annotated[SerializeAsAny[OutputSection], BeforeValidator(parse_
 
 
 class CalibrationSettings(Section):
-    """How the threshold is found from the first good frames."""
+    """How the threshold is computed from the first good frames."""
 
     frames: Annotated[int, Field(ge=50)] = 300
+    """Good frames in the window."""
     max_frames: Annotated[int, Field(ge=50)] = 3000
+    """The window may grow to this if its frames depend on each other."""
     false_alarms: BudgetText = "1 per shift"
     confidence: Confidence = 0.95
     require_certificate: bool = False
+    """Raise no alarms with a threshold that the window cannot certify."""
 
     @model_validator(mode="after")
     def _enough(self) -> CalibrationSettings:
@@ -83,32 +86,33 @@ class CalibrationSettings(Section):
 
 
 class AlarmSettings(Section):
-    """When an alarm is raised, and when it is over."""
+    """When an alarm is raised and when it is cleared."""
 
     rule: RuleText = "2 of 3"
     clear_after_seconds: Annotated[float, Field(ge=0.0)] = 2.0
 
 
 class CameraSettings(Section):
-    """One camera and everything that is done with its frames."""
+    """One camera: its source, its model, its calibration and its alarms."""
 
     source: SourceSettings
     bundle: Path
     engine: Literal["auto", "onnxruntime", "openvino", "tensorrt", "torch"] = "auto"
     crop: Crop | None = None
+    """The part of the image that is inspected; None: all of it."""
     calibration: CalibrationSettings = CalibrationSettings()
     alarm: AlarmSettings = AlarmSettings()
 
 
 class MetricsSettings(Section):
-    """Where Prometheus finds the agent's metrics: a port of the loopback interface, or a Unix socket."""
+    """Where Prometheus reads the agent's metrics: a port on the loopback interface or a Unix socket; neither: off."""
 
     port: Annotated[int, Field(ge=1, le=65_535)] | None = None
     socket: Path | None = None
 
     @property
     def wanted(self) -> bool:
-        """Off unless somebody says where."""
+        """True if the settings have a port or a socket."""
         return self.port is not None or self.socket is not None
 
     @model_validator(mode="after")
@@ -119,7 +123,7 @@ class MetricsSettings(Section):
 
 
 class LogSettings(Section):
-    """What is logged, and how."""
+    """What is logged."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -147,7 +151,7 @@ class Settings(BaseSettings):
 
     @property
     def socket_path(self) -> Path:
-        """The Unix socket of the control door."""
+        """The Unix socket for commands."""
         return self.control_socket or self.state_directory / "control.sock"
 
     @property
@@ -175,5 +179,5 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Command line over environment over file."""
+        """The command line overrides the environment, which overrides the file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
