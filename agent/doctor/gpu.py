@@ -1,7 +1,7 @@
 """Checks the GPU: its device files, and whether the process that runs the model may open them.
 
-A service runs as a user of its own, in a unit that opens no device until a drop-in allows it; what root may open says
-nothing about it. Groups and modes are those of JetPack's and of the driver's own udev rules.
+A service runs as its own user, in a unit that opens no device until a drop-in allows it; root may open more. Groups and
+modes are those of JetPack's and of the driver's own udev rules.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pwd import getpwnam
 
 from agent.doctor.check_result import CheckResult, ok, warning
 from agent.doctor.gpu_files import GpuFile, GpuFiles, find_gpu_files, group_name
-from agent.doctor.service import Run, UnitRights, add_to_unit, command_output, install_drop_in, read_unit_rights
+from agent.doctor.service import RunCommand, UnitRights, add_to_unit, command_output, install_drop_in, read_unit_rights
 
 Find = Callable[[], GpuFiles | None]
 
@@ -20,7 +20,7 @@ NO_GPU = "no GPU found; the model runs on the CPU"
 
 
 def check_gpu_for_user(find: Find = find_gpu_files) -> Iterator[CheckResult]:
-    """The user who runs the doctor may open the GPU, where there is one."""
+    """If there is a GPU, the user who runs the doctor may open it."""
     gpu = find()
     if gpu is None:
         yield ok("gpu", NO_GPU)
@@ -33,9 +33,9 @@ def check_gpu_for_user(find: Find = find_gpu_files) -> Iterator[CheckResult]:
 
 
 def check_gpu_for_service(
-    unit: str, *, find: Find = find_gpu_files, run: Run = command_output
+    unit: str, *, find: Find = find_gpu_files, run: RunCommand = command_output
 ) -> Iterator[CheckResult]:
-    """The service may open the GPU, where there is one: first by its unit, then by the rights of the files.
+    """If there is a GPU, the service may open it: its unit allows it, and so do the rights of the files.
 
     Yields nothing for a unit that systemd does not know; `check_unit` reports that.
     """

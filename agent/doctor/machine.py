@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 
 from agent.doctor.check_result import CheckResult, ok, problem, warning
-from agent.doctor.service import Run, command_output
+from agent.doctor.service import RunCommand, command_output
 
 SUPPORTED_PYTHON = ((3, 10), (3, 13))
 
@@ -28,7 +28,7 @@ def check_python(version: tuple[int, int] = sys.version_info[:2]) -> Iterator[Ch
         yield warning("python", f"{text}; this release was tested on {wanted}", fix)
 
 
-def check_clock(now: Callable[[], float] = time.time, run: Run = command_output) -> Iterator[CheckResult]:
+def check_clock(now: Callable[[], float] = time.time, run: RunCommand = command_output) -> Iterator[CheckResult]:
     """The clock is set and kept in time: alarms are looked up by their time."""
     at = datetime.fromtimestamp(now(), timezone.utc)
     if at < EARLIEST:
@@ -45,7 +45,7 @@ def check_clock(now: Callable[[], float] = time.time, run: Run = command_output)
         yield warning("clock", f"{time_text}, not synchronised with a time server", "sudo timedatectl set-ntp true")
 
 
-def clock_synchronised(run: Run = command_output) -> bool | None:
+def clock_synchronised(run: RunCommand = command_output) -> bool | None:
     """Whether systemd reports that the clock is synchronised; None if it does not answer."""
     answer = run("timedatectl", "show", "--property=NTPSynchronized", "--value")
     return None if answer not in ("yes", "no") else answer == "yes"

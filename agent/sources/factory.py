@@ -1,7 +1,7 @@
 """The one table of the kinds of source, and what follows from it: checked settings, and the source that they describe.
 
-A new kind is one file with a `FrameSource` and a function `build`, one settings section, and one row in `SOURCES`. The
-contract suite (`tests/contracts/test_source.py`) and `inspectd doctor` then include it.
+A new kind is one file with a `FrameSource` and a function `from_settings`, one settings section, and one row in
+`SOURCES`. The contract suite (`tests/contracts/test_source.py`) and `inspectd doctor` then include it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class SourceKind(NamedTuple):
     section: type[SourceSection]
     """Its settings; `kind` is a `Literal` of the row's name."""
     module: str
-    """Imported when a source of this kind is built; has `build(settings, *, quarantine_directory) -> FrameSource`."""
+    """Imported when a source is built; has `from_settings(section, *, quarantine_directory) -> FrameSource`."""
 
 
 SOURCES: dict[str, SourceKind] = {
@@ -66,5 +66,5 @@ def build_source(settings: SourceSection, *, quarantine_directory: Path) -> Fram
     Only the module of this kind is imported. `quarantine_directory` takes copies of files that cannot be read.
     """
     module = import_module(SOURCES[settings.kind].module)
-    source: FrameSource = module.build(settings, quarantine_directory=quarantine_directory)
+    source: FrameSource = module.from_settings(settings, quarantine_directory=quarantine_directory)
     return source

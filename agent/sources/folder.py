@@ -25,7 +25,7 @@ GIVE_UP_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class _Version:
-    """The state of a file; it changes whenever somebody writes to it."""
+    """The state of a file; it differs after each write."""
 
     size: int
     modified_ns: int
@@ -192,7 +192,7 @@ class FolderSource(FrameSource):
             return False
 
 
-def build(settings: FolderSettings, *, quarantine_directory: Path) -> FolderSource:
+def from_settings(settings: FolderSettings, *, quarantine_directory: Path) -> FolderSource:
     """The folder that the settings name."""
     return FolderSource(
         settings.path,

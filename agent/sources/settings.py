@@ -66,7 +66,7 @@ class SimulatorSettings(SourceSection):
     """8-bit images of a milled plate, or 16-bit X-ray images of a casting."""
     frames_per_second: PositiveFloat = 20.0
     seed: NonNegativeInt = 0
-    # Above this, two bad parts could not be told apart by their alarms.
+    # Above this, the alarms of two bad parts could not be distinguished.
     defect_rate: Annotated[float, Field(ge=0.0, le=0.2)] = 0.05
     """Share of the parts that are bad."""
     frames_per_part: PositiveInt = 4

@@ -24,7 +24,7 @@ FRAMES = 6
 
 
 def image_folder(directory: Path) -> dict[str, Any]:
-    """A folder of gray, colour and 16-bit images, old enough that nobody is writing to them."""
+    """A folder of gray, colour and 16-bit images, old enough to be complete."""
     rng = np.random.default_rng(0)
     for index in range(FRAMES):
         shape = (32, 40, 3) if index % 3 == 1 else (32, 40)

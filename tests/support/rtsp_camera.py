@@ -1,4 +1,4 @@
-"""A real RTSP camera for tests, in a process of its own that can be stopped, killed and started again."""
+"""A real RTSP camera for tests, in its own process, which can be stopped, killed and started again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MORE_PACKAGES = {"jpeg": "", "h264": " gstreamer1.0-plugins-bad gstreamer1.0-plu
 
 @cache
 def missing(codec: str = "jpeg") -> str | None:
-    """Why no camera can be run here, or None where it can."""
+    """Why no camera can run here; None if one can."""
     probe = (
         "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import Gst, GstRtspServer; "
         f"Gst.init(None); assert all(map(Gst.ElementFactory.find, {('videotestsrc', *ELEMENTS[codec])!r}))"
@@ -31,7 +31,7 @@ def missing(codec: str = "jpeg") -> str | None:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody has."""
+    """A free port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -48,21 +48,21 @@ class RtspCamera:
         self._process: subprocess.Popen[str] | None = None
 
     def url(self, path: str = "line", credentials: str = "") -> str:
-        """The address of the camera; credentials as they stand in a URL: `user:password@`."""
+        """The address of the camera; credentials as in a URL: `user:password@`."""
         return f"rtsp://{credentials}127.0.0.1:{self.port}/{path}"
 
     def start(self) -> None:
-        """Switch it on, and wait until it answers."""
+        """Switch it on and wait until it answers."""
         self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == "ready\n"
 
     def stall(self) -> None:
-        """Let it hang: connections stay, nothing comes."""
+        """Let it hang: connections stay open, no data arrives."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Continue after `stall`."""
         self._signal(signal.SIGCONT)
 
     def shrink(self) -> None:

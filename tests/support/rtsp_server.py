@@ -1,9 +1,9 @@
-"""An RTSP camera on loopback, for tests: a GStreamer server in a process of its own, run by the system's Python.
+"""An RTSP camera on loopback for tests: a GStreamer server in its own process, run by the system's Python.
 
     /usr/bin/python3 rtsp_server.py PORT CODEC WIDTH HEIGHT [USER PASSWORD]
 
-Serves rtsp://127.0.0.1:PORT/line and prints `ready`; CODEC is `jpeg` or `h264`. On SIGUSR1 the picture halves its size,
-as a camera does whose settings somebody changes.
+Serves rtsp://127.0.0.1:PORT/line and prints `ready`; CODEC is `jpeg` or `h264`. SIGUSR1 halves the image size, as a
+change of the camera's settings does.
 """
 
 import signal
@@ -40,7 +40,7 @@ def main() -> None:
     if len(sys.argv) > 5:
         protect(server, factory, sys.argv[5], sys.argv[6])
     if server.attach(None) == 0:
-        sys.exit(f"port {port} cannot be used")
+        sys.exit(f"port {port} is not available")
 
     def shrink() -> bool:
         caps = f"video/x-raw,format=I420,width={width // 2},height={height // 2},framerate=25/1"
@@ -55,7 +55,7 @@ def main() -> None:
 def protect(
     server: "GstRtspServer.RTSPServer", factory: "GstRtspServer.RTSPMediaFactory", user: str, word: str
 ) -> None:
-    """Let only this user in."""
+    """Accept only this user."""
     auth = GstRtspServer.RTSPAuth()
     token = GstRtspServer.RTSPToken()
     token.set_string("media.factory.role", "viewer")

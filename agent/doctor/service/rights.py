@@ -14,7 +14,7 @@ from agent.core.errors import InspectdError
 from agent.doctor.check_result import CheckResult, ok, problem
 from agent.doctor.service.addresses import addresses, is_address, name_servers
 from agent.doctor.service.drop_ins import add_to_unit, install_drop_in
-from agent.doctor.service.systemd import Run, command_output
+from agent.doctor.service.systemd import RunCommand, command_output
 from agent.doctor.service.unit_rights import IpAddress, UnitRights, read_unit_rights
 from agent.outputs.settings import OutputSection
 from agent.settings import Settings
@@ -30,7 +30,7 @@ def check_rights(
     settings: Settings,
     unit: str,
     *,
-    run: Run = command_output,
+    run: RunCommand = command_output,
     resolve: Resolve = addresses,
     servers: Callable[[], Sequence[IpAddress]] = name_servers,
 ) -> Iterator[CheckResult]:

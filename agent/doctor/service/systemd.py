@@ -11,7 +11,7 @@ from agent.settings import SERVICE_SETTINGS
 
 COMMAND_TIMEOUT_SECONDS = 5.0
 
-Run = Callable[..., str | None]
+RunCommand = Callable[..., str | None]
 """Runs a command, given word by word; returns what it prints, or None if it is not installed or fails."""
 
 
@@ -35,7 +35,7 @@ def service_unit(config: Path) -> str | None:
     return f"inspectd@{config.stem}.service" if config.absolute().parent == SERVICE_SETTINGS else None
 
 
-def unit_properties(unit: str, names: Sequence[str], run: Run = command_output) -> dict[str, str] | None:
+def unit_properties(unit: str, names: Sequence[str], run: RunCommand = command_output) -> dict[str, str] | None:
     """The named properties of a unit, as `systemctl show` reports them; None if systemd does not answer."""
     shown = run("systemctl", "show", unit, f"--property={','.join(names)}")
     return None if shown is None else parse_properties(shown)

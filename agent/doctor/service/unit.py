@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from agent.doctor.check_result import CheckResult, ok, problem, warning
-from agent.doctor.service.systemd import Run, command_output, unit_properties
+from agent.doctor.service.systemd import RunCommand, command_output, unit_properties
 from agent.settings import SERVICE_SETTINGS
 
-PROPERTIES = ("LoadState", "ActiveState", "UnitFileState", "StatusText", "Result")
+STATE_PROPERTIES = ("LoadState", "ActiveState", "UnitFileState", "StatusText", "Result")
 
 
 def no_service(config: Path) -> CheckResult:
@@ -18,9 +18,9 @@ def no_service(config: Path) -> CheckResult:
     return warning("service", f"{config} is not in {SERVICE_SETTINGS}: no service starts with it at boot", fix)
 
 
-def check_unit(unit: str, run: Run = command_output) -> Iterator[CheckResult]:
+def check_unit(unit: str, run: RunCommand = command_output) -> Iterator[CheckResult]:
     """systemd knows the unit, starts it at boot, and it is running."""
-    found = unit_properties(unit, PROPERTIES, run)
+    found = unit_properties(unit, STATE_PROPERTIES, run)
     if found is None:
         yield warning("service", "systemd does not answer here", "start the agent by other means: inspectd run")
         return

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
-from agent.doctor.service.systemd import Run, command_output, unit_properties
+from agent.doctor.service.systemd import RunCommand, command_output, unit_properties
 
-PROPERTIES = (
+RIGHTS_PROPERTIES = (
     *("LoadState", "NeedDaemonReload", "IPAddressAllow", "IPAddressDeny"),
     *("PrivateDevices", "DevicePolicy", "DeviceAllow", "User", "SupplementaryGroups"),
 )
@@ -65,9 +65,9 @@ class UnitRights:
         return path in allowed or (driver is not None and any(fnmatch(f"char-{driver}", entry) for entry in allowed))
 
 
-def read_unit_rights(unit: str, run: Run = command_output) -> UnitRights | None:
+def read_unit_rights(unit: str, run: RunCommand = command_output) -> UnitRights | None:
     """The rights of a unit; None if systemd does not answer or does not know the unit."""
-    found = unit_properties(unit, PROPERTIES, run)
+    found = unit_properties(unit, RIGHTS_PROPERTIES, run)
     return None if found is None or found.get("LoadState") != "loaded" else _rights(found)
 
 

@@ -128,7 +128,7 @@ def _by(size: tuple[int, int]) -> str:
     return f"{size[0]}×{size[1]}"
 
 
-def build(settings: CameraSourceSettings, *, quarantine_directory: Path) -> CameraSource:
+def from_settings(settings: CameraSourceSettings, *, quarantine_directory: Path) -> CameraSource:
     """The camera that the settings name. It puts nothing into quarantine."""
     address = settings.url if settings.url is not None else settings.device
     assert address is not None, "the settings have exactly one of the two"

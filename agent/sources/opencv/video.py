@@ -86,6 +86,6 @@ class VideoSource(FrameSource):
             self._capture = None
 
 
-def build(settings: VideoSettings, *, quarantine_directory: Path) -> VideoSource:
+def from_settings(settings: VideoSettings, *, quarantine_directory: Path) -> VideoSource:
     """The video file that the settings name. It puts nothing into quarantine."""
     return VideoSource(settings.path, frames_per_second=settings.frames_per_second)

@@ -26,7 +26,7 @@ class FaultKind(str, Enum):
     DEFOCUSED = "defocused"
     """The lens is out of focus."""
     SHIFTED = "shifted"
-    """Somebody knocked against the camera: the view is shifted by an eighth of the image width."""
+    """The camera was hit and has moved: the view is shifted by an eighth of the image width."""
     LOST = "lost"
     """No images at all: reading and opening fail."""
 

@@ -97,7 +97,7 @@ class SimulatorSource(FrameSource):
         return self._timetable.fault(self._index, self._clock() - self._first_at)
 
 
-def build(settings: SimulatorSettings, *, quarantine_directory: Path) -> SimulatorSource:
+def from_settings(settings: SimulatorSettings, *, quarantine_directory: Path) -> SimulatorSource:
     """The simulated line that the settings describe. It puts nothing into quarantine."""
     line = SimulatedLine(
         settings.mode,

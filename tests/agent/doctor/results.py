@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from agent.doctor import CheckResult, Level
-from agent.doctor.service import Run
+from agent.doctor.service import RunCommand
 
 Configure = Callable[..., Path]
 """Writes settings: `configure(source=…, url=…, mqtt=…, bundle=…)`; returns the file."""
@@ -21,6 +21,6 @@ def only(results: Iterable[CheckResult]) -> CheckResult:
     return result
 
 
-def printing(text: str | None) -> Run:
+def printing(text: str | None) -> RunCommand:
     """Runs no command: each prints this text; with None, none is installed."""
     return lambda *command: text

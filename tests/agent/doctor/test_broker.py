@@ -1,4 +1,4 @@
-"""Real brokers: wrong passwords, missing rights, no answer; and a check that disturbs nobody."""
+"""Real brokers: wrong passwords, missing rights, no answer; and a check without side effects for others."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def test_login_is_the_password_that_systemd_passes_to_the_service(
     (tmp_path / "users").write_text("")
     passwords = shutil.which("mosquitto_passwd", path="/usr/bin:/usr/local/bin")
     assert passwords is not None
-    subprocess.run([passwords, "-b", str(tmp_path / "users"), "inspectd", "geheim"], check=True, capture_output=True)
+    subprocess.run([passwords, "-b", str(tmp_path / "users"), "inspectd", "secret1"], check=True, capture_output=True)
     running = mosquitto(lines=["allow_anonymous false", f"password_file {tmp_path / 'users'}"])
     config = configure(url=running.url, mqtt='username = "inspectd"')
     store = tmp_path / "credstore"
     store.mkdir()
-    (store / "inspectd.line1.mqtt-password").write_text("geheim")
+    (store / "inspectd.line1.mqtt-password").write_text("secret1")
     results = list(check_broker(load_settings(config), config, (store, tmp_path)))
     assert levels(results) == [Level.OK, Level.OK]
     assert "accepts the login of inspectd" in results[0].text

@@ -12,7 +12,7 @@ from tests.agent.doctor.results import Configure, only
 
 def test_password_file_must_exist_and_be_secret(configure: Configure, tmp_path: Path) -> None:
     secret = tmp_path / "password"
-    secret.write_text("geheim")
+    secret.write_text("secret1")
     config = configure(mqtt=f'username = "inspectd"\npassword_file = "{secret}"')
     secret.chmod(0o644)
     assert only(check_credentials(load_settings(config), config)).level is Level.WARNING
@@ -29,7 +29,7 @@ def test_credential_must_exist_in_the_store_and_be_secret(configure: Configure, 
     assert missing.level is Level.WARNING
     assert str(tmp_path / "inspectd.line1.mqtt-password") in missing.text
     password = tmp_path / "inspectd.line1.mqtt-password"
-    password.write_text("geheim")
+    password.write_text("secret1")
     password.chmod(0o640)
     readable = only(check_credentials(load_settings(config), config, stores))
     assert readable.level is Level.WARNING

@@ -72,7 +72,7 @@ class ToySource(FrameSource):
         pass
 
 
-def build(settings, *, quarantine_directory):
+def from_settings(settings, *, quarantine_directory):
     return ToySource(settings.size)
 '''
 

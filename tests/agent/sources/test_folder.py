@@ -1,4 +1,4 @@
-"""Folders: everything is read, once and whole; what cannot be read is put aside and said."""
+"""Folders: every file is read once and complete; unreadable files are quarantined and logged."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from agent.sources.folder import GIVE_UP_SECONDS, FolderSource
 from agent.sources.source import Captured, EndOfStream
 
 
-def picture(level: int, dtype: type = np.uint8, shape: tuple[int, ...] = (24, 32)) -> np.ndarray:
+def gray(level: int, dtype: type = np.uint8, shape: tuple[int, ...] = (24, 32)) -> np.ndarray:
     return np.full(shape, level, dtype)
 
 
 def png(level: int, dtype: type = np.uint8, shape: tuple[int, ...] = (24, 32)) -> bytes:
-    return cv2.imencode(".png", picture(level, dtype, shape))[1].tobytes()
+    return cv2.imencode(".png", gray(level, dtype, shape))[1].tobytes()
 
 
 def read_all(source: FolderSource) -> list[Captured]:
@@ -39,9 +39,9 @@ def names(frames: list[Captured]) -> list[str | None]:
 
 
 class Scanner:
-    """Writes into a folder while it is followed: `sleep` moves the clock and lets the next thing happen.
+    """Writes into a folder while it is followed: `sleep` advances the monotonic clock and runs the next step.
 
-    The wall clock stays where it is, so that a file's own time says nothing about its age.
+    The wall clock does not advance, so a file's modification time does not show its age.
     """
 
     def __init__(self, *steps: Callable[[], object]) -> None:
@@ -54,7 +54,7 @@ class Scanner:
     def sleep(self, seconds: float) -> None:
         self.seconds += seconds
         if not self.steps:
-            raise NothingCameError
+            raise EndOfStepsError
         self.steps.pop(0)()
 
     def follow(self, folder: Path, **options: object) -> FolderSource:
@@ -63,12 +63,12 @@ class Scanner:
         )  # type: ignore[arg-type]
 
 
-class NothingCameError(Exception):
-    """The scanner's script is at its end and the source still waits."""
+class EndOfStepsError(Exception):
+    """There are no more steps, and the source still waits."""
 
 
 def nothing() -> None:
-    """Let half a second pass."""
+    """Half a second passes."""
 
 
 def follow_to_the_end(source: FolderSource) -> list[Captured]:
@@ -77,14 +77,14 @@ def follow_to_the_end(source: FolderSource) -> list[Captured]:
         while True:
             try:
                 frames.append(source.read())
-            except NothingCameError:
+            except EndOfStepsError:
                 return frames
 
 
-def test_files_come_sorted_with_mixed_sizes_and_depths(tmp_path: Path) -> None:
+def test_files_are_read_in_order_with_mixed_sizes_and_depths(tmp_path: Path) -> None:
     (tmp_path / "c.png").write_bytes(png(3, np.uint16))
     (tmp_path / "a.png").write_bytes(png(1))
-    (tmp_path / "B.TIF").write_bytes(cv2.imencode(".tif", picture(2, np.uint8, (8, 10, 3)))[1].tobytes())
+    (tmp_path / "B.TIF").write_bytes(cv2.imencode(".tif", gray(2, np.uint8, (8, 10, 3)))[1].tobytes())
     frames = read_all(FolderSource(tmp_path))
     assert names(frames) == ["B.TIF", "a.png", "c.png"]
     assert [frame.image.shape for frame in frames] == [(8, 10, 3), (24, 32, 1), (24, 32, 1)]
@@ -92,7 +92,7 @@ def test_files_come_sorted_with_mixed_sizes_and_depths(tmp_path: Path) -> None:
     assert [int(frame.image[0, 0, 0]) for frame in frames] == [2, 1, 3]
 
 
-def test_text_hidden_and_half_written_names_are_left_out(tmp_path: Path) -> None:
+def test_text_hidden_and_half_written_files_are_skipped(tmp_path: Path) -> None:
     for name in ("notes.txt", ".hidden.png", "part.png.tmp", "good.png"):
         (tmp_path / name).write_bytes(png(1))
     (tmp_path / "folder.png").mkdir()
@@ -102,7 +102,7 @@ def test_text_hidden_and_half_written_names_are_left_out(tmp_path: Path) -> None
     assert source.unreadable_count == 0
 
 
-def test_folders_below_are_read_only_when_asked_for(tmp_path: Path) -> None:
+def test_folders_below_are_read_if_recursive(tmp_path: Path) -> None:
     (tmp_path / "day" / "line").mkdir(parents=True)
     (tmp_path / ".trash").mkdir()
     (tmp_path / "a.png").write_bytes(png(1))
@@ -119,7 +119,7 @@ def test_unreadable_files_are_quarantined_and_the_stream_goes_on(tmp_path: Path)
     contents = {
         "a.png": whole,
         "b.png": whole[: len(whole) // 2],
-        "c.png": b"not a picture",
+        "c.png": b"not an image",
         "d.png": b"",
         "e.png": whole,
     }
@@ -137,7 +137,7 @@ def test_unreadable_files_are_quarantined_and_the_stream_goes_on(tmp_path: Path)
         assert "\n" not in line["reason"]
 
 
-def test_quarantine_keeps_to_its_bytes(tmp_path: Path) -> None:
+def test_quarantine_keeps_its_byte_limit(tmp_path: Path) -> None:
     folder, quarantine = tmp_path / "in", tmp_path / "quarantine"
     folder.mkdir()
     for index in range(10):
@@ -151,7 +151,7 @@ def test_quarantine_keeps_to_its_bytes(tmp_path: Path) -> None:
     assert [line["copy"] is None for line in lines].count(True) >= 4
 
 
-def test_quarantine_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+def test_quarantine_that_cannot_be_written_does_not_stop_the_stream(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"x")
     (tmp_path / "good.png").write_bytes(png(1))
     (tmp_path / "blocked").write_text("a file where the folder should be")
@@ -168,18 +168,18 @@ def test_quarantine_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None
         (lambda path: path.mkdir(), "holds no image, wanted"),
     ],
 )
-def test_folder_that_cannot_be_used_is_one_clear_line(
+def test_folder_that_cannot_be_used_is_a_one_line_error(
     tmp_path: Path, make: Callable[[Path], object], message: str
 ) -> None:
     make(tmp_path / "in")
-    with pytest.raises(Permanent, match=message) as refused:
+    with pytest.raises(Permanent, match=message) as error:
         FolderSource(tmp_path / "in").open()
-    assert "\n" not in str(refused.value)
-    assert str(tmp_path / "in") in str(refused.value)
+    assert "\n" not in str(error.value)
+    assert str(tmp_path / "in") in str(error.value)
 
 
-def test_followed_folder_that_is_away_may_come_back(tmp_path: Path) -> None:
-    """A network share is mounted late, or drops out in mid-stream."""
+def test_followed_folder_that_is_missing_may_return(tmp_path: Path) -> None:
+    """A network share is mounted late, or disappears in mid-stream."""
     folder = tmp_path / "share"
     source = FolderSource(folder, follow=True, settle_seconds=0.0)
     with pytest.raises(Temporary, match="does not exist"):
@@ -194,15 +194,15 @@ def test_followed_folder_that_is_away_may_come_back(tmp_path: Path) -> None:
         source.read()
 
 
-def test_folder_is_read_again_after_it_was_opened_again(tmp_path: Path) -> None:
+def test_folder_opened_again_is_read_again(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(png(1))
     source = FolderSource(tmp_path)
     assert names(read_all(source)) == names(read_all(source)) == ["a.png", "b.png"]
 
 
-def test_followed_file_is_read_only_once_it_is_whole(tmp_path: Path) -> None:
-    """A scanner that writes slowly, with pauses longer than the settling time, in a format that hides a missing end."""
+def test_followed_file_is_read_when_it_is_complete(tmp_path: Path) -> None:
+    """A slow scanner pauses for longer than the settling time, and a BMP without its end still decodes in part."""
     written = np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8)
     content = cv2.imencode(".bmp", written)[1].tobytes()
     file = tmp_path / "slow.bmp"
@@ -232,7 +232,7 @@ def test_followed_file_is_read_only_once_it_is_whole(tmp_path: Path) -> None:
     assert source.unreadable_count == 0
 
 
-def test_followed_file_that_stays_broken_is_quarantined_once_and_holds_up_nobody(tmp_path: Path) -> None:
+def test_followed_file_that_stays_broken_is_quarantined_once_and_delays_no_other(tmp_path: Path) -> None:
     folder, quarantine = tmp_path / "in", tmp_path / "quarantine"
     folder.mkdir()
     scanner = Scanner(
@@ -244,13 +244,13 @@ def test_followed_file_that_stays_broken_is_quarantined_once_and_holds_up_nobody
     with source:
         assert source.read().origin == "b.png"
         assert source.unreadable_count == 0
-        with pytest.raises(NothingCameError):
+        with pytest.raises(EndOfStepsError):
             source.read()
     assert source.unreadable_count == 1
     assert len((quarantine / "quarantine.jsonl").read_text().splitlines()) == 1
 
 
-def test_followed_files_are_read_once_each_and_again_when_written_again(tmp_path: Path) -> None:
+def test_followed_file_that_is_written_again_is_read_again(tmp_path: Path) -> None:
     (tmp_path / "old.png").write_bytes(png(1))
     scanner = Scanner(
         *[nothing] * 4,
@@ -267,7 +267,7 @@ def test_followed_files_are_read_once_each_and_again_when_written_again(tmp_path
     ]
 
 
-def test_followed_files_are_not_read_again_after_opening_again(tmp_path: Path) -> None:
+def test_followed_folder_opened_again_reads_no_file_twice(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(1))
     scanner = Scanner(*[nothing] * 4)
     source = scanner.follow(tmp_path)
@@ -276,8 +276,8 @@ def test_followed_files_are_not_read_again_after_opening_again(tmp_path: Path) -
     assert names(follow_to_the_end(source)) == ["b.png"]
 
 
-def test_followed_folder_forgets_files_that_were_taken_away(tmp_path: Path) -> None:
-    """Memory stays flat on a line that moves its pictures to an archive."""
+def test_followed_folder_forgets_removed_files(tmp_path: Path) -> None:
+    """Memory does not grow on a line that moves its images to an archive."""
     steps: list[Callable[[], object]] = []
     for index in range(30):
         steps += [lambda index=index: (tmp_path / f"{index}.png").write_bytes(png(index)), *[nothing] * 3]  # type: ignore[misc]
@@ -285,10 +285,10 @@ def test_followed_folder_forgets_files_that_were_taken_away(tmp_path: Path) -> N
     source = Scanner(*steps, nothing, nothing).follow(tmp_path)
     assert names(follow_to_the_end(source)) == [f"{index}.png" for index in range(30)]
     assert source._done == {}
-    assert source._waiting == {}
+    assert source._unsettled == {}
 
 
-def test_files_older_than_the_settling_time_are_read_at_once(tmp_path: Path) -> None:
+def test_file_older_than_the_settling_time_is_read_at_once(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(1))
     os.utime(tmp_path / "a.png", (1.0e9, 1.0e9))
     assert names(follow_to_the_end(Scanner().follow(tmp_path))) == ["a.png"]

@@ -43,7 +43,7 @@ def test_broker_that_the_unit_denies_is_a_problem(configure: Configure) -> None:
 
 
 def test_network_camera_that_the_unit_denies_is_a_problem(configure: Configure) -> None:
-    config = configure(source='{ kind = "camera", url = "rtsp://admin:geheim@192.0.2.20/line" }')
+    config = configure(source='{ kind = "camera", url = "rtsp://admin:secret1@192.0.2.20/line" }')
     result = only(check(config))
     assert "does not let the service reach 192.0.2.20 (camera line1)" in result.text
     assert only(check(config, allowed=" 192.0.2.20/32")).level is Level.OK

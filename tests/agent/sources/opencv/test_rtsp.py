@@ -1,4 +1,4 @@
-"""Addresses of network cameras: no password gets out, and the reason for silence is named."""
+"""URLs of network cameras: passwords are hidden, and the reason for not opening is found."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.errors import Permanent
-from agent.sources.opencv.rtsp import RtspStream, diagnose, redacted
+from agent.sources.opencv.rtsp import RtspStream, diagnose_stream, redacted
 
 
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
         ("rtsp://10.0.0.7/line1", "rtsp://10.0.0.7/line1"),
-        ("rtsp://admin:geheim@10.0.0.7:554/line1", "rtsp://***@10.0.0.7:554/line1"),
+        ("rtsp://admin:secret1@10.0.0.7:554/line1", "rtsp://***@10.0.0.7:554/line1"),
         ("rtsp://admin:ge@he/im@10.0.0.7/line1", "rtsp://***@10.0.0.7/line1"),
-        ("http://10.0.0.7/v.cgi?user=a&pwd=geheim&ch=2", "http://10.0.0.7/v.cgi?user=a&pwd=***&ch=2"),
-        ("http://10.0.0.7/v.cgi?ch=2&PassWord=geheim", "http://10.0.0.7/v.cgi?ch=2&PassWord=***"),
-        ("rtsp://10.0.0.7/user=admin_password=geheim_channel=1.sdp", "rtsp://10.0.0.7/user=admin_password=***"),
-        ("http://10.0.0.7/v?access_token=geheim", "http://10.0.0.7/v?access_token=***"),
+        ("http://10.0.0.7/v.cgi?user=a&pwd=secret1&ch=2", "http://10.0.0.7/v.cgi?user=a&pwd=***&ch=2"),
+        ("http://10.0.0.7/v.cgi?ch=2&PassWord=secret1", "http://10.0.0.7/v.cgi?ch=2&PassWord=***"),
+        ("rtsp://10.0.0.7/user=admin_password=secret1_channel=1.sdp", "rtsp://10.0.0.7/user=admin_password=***"),
+        ("http://10.0.0.7/v?access_token=secret1", "http://10.0.0.7/v?access_token=***"),
     ],
 )
-def test_redacted_url_shows_where_and_not_who(url: str, shown: str) -> None:
+def test_redacted_url_shows_the_place_without_secrets(url: str, shown: str) -> None:
     assert redacted(url) == shown
 
 
@@ -35,20 +35,20 @@ def test_redacted_url_shows_where_and_not_who(url: str, shown: str) -> None:
     user=st.sampled_from(["", "admin", "a b", "ä"]),
     word=st.text(max_size=12).map(lambda text: f"<{text}>"),
 )
-def test_redacted_url_holds_no_password_whatever_it_is(user: str, word: str) -> None:
+def test_redacted_url_contains_no_password(user: str, word: str) -> None:
     assert word not in redacted(f"rtsp://{user}:{word}@camera/line")
     assert redacted(f"rtsp://{user}:{word}@camera/line").endswith("@camera/line")
 
 
-def test_stream_of_another_scheme_is_refused_without_its_password() -> None:
-    with pytest.raises(Permanent, match=r"wanted one of rtsp://, rtsps://, http://, https://") as refused:
-        RtspStream("ftp://admin:geheim@camera/x").check()
-    assert "geheim" not in str(refused.value)
+def test_stream_of_another_scheme_is_permanent_and_hides_its_password() -> None:
+    with pytest.raises(Permanent, match=r"wanted one of rtsp://, rtsps://, http://, https://") as error:
+        RtspStream("ftp://admin:secret1@camera/x").check()
+    assert "secret1" not in str(error.value)
 
 
 @contextmanager
 def answering(reply: bytes | None) -> Iterator[int]:
-    """A server on loopback that gives one reply, or none at all; its port."""
+    """A server on loopback that sends one reply, or with None never answers; yields its port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         done = threading.Event()
 
@@ -71,34 +71,34 @@ def answering(reply: bytes | None) -> Iterator[int]:
 @pytest.mark.parametrize(
     ("reply", "user", "reason"),
     [
-        (b"RTSP/1.0 401 Unauthorized\r\n\r\n", "", "it wants a user and a password"),
-        (b"RTSP/1.0 401 Unauthorized\r\n\r\n", "admin:geheim@", "it refuses the user or password"),
+        (b"RTSP/1.0 401 Unauthorized\r\n\r\n", "", "it requires a user and a password"),
+        (b"RTSP/1.0 401 Unauthorized\r\n\r\n", "admin:secret1@", "it rejects the user or password"),
         (b"RTSP/1.0 404 Not Found\r\n\r\n", "", "it has no stream named /line"),
         (b"RTSP/1.0 200 OK\r\n\r\n", "", "it answers, but gives no video"),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "", "what answers there is no RTSP camera"),
-        (b"", "", "what answers there is no RTSP camera"),
-        (b"\xff\x00\x80", "", "what answers there is no RTSP camera"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "", "the host that answers is not an RTSP camera"),
+        (b"", "", "the host that answers is not an RTSP camera"),
+        (b"\xff\x00\x80", "", "the host that answers is not an RTSP camera"),
     ],
 )
 def test_diagnosis_puts_the_answer_into_words(reply: bytes, user: str, reason: str) -> None:
     with answering(reply) as port:
-        assert diagnose(f"rtsp://{user}127.0.0.1:{port}/line") == reason
+        assert diagnose_stream(f"rtsp://{user}127.0.0.1:{port}/line") == reason
 
 
-def test_diagnosis_of_a_silent_camera_ends() -> None:
+def test_diagnosis_of_a_camera_that_does_not_answer_ends() -> None:
     with answering(None) as port:
-        assert diagnose(f"rtsp://127.0.0.1:{port}/line", 0.2) == f"no answer from 127.0.0.1 port {port}"
+        assert diagnose_stream(f"rtsp://127.0.0.1:{port}/line", 0.2) == f"no answer from 127.0.0.1 port {port}"
 
 
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
         ("rtsp://127.0.0.1:1/line", "127.0.0.1 port 1: connection refused"),
-        ("rtsp://127.0.0.1:99999/line", "the address cannot be understood"),
-        ("rtsp://[::1/line", "the address cannot be understood"),
-        ("rtsp:///line", "the address names no host"),
-        ("rtsp://camera.invalid/line", "no address is known for camera.invalid"),
+        ("rtsp://127.0.0.1:99999/line", "the URL cannot be parsed"),
+        ("rtsp://[::1/line", "the URL cannot be parsed"),
+        ("rtsp:///line", "the URL names no host"),
+        ("rtsp://camera.invalid/line", "the host name camera.invalid cannot be resolved"),
     ],
 )
-def test_diagnosis_of_an_address_without_a_camera(url: str, reason: str) -> None:
-    assert diagnose(url) == reason
+def test_diagnosis_of_a_url_without_a_camera(url: str, reason: str) -> None:
+    assert diagnose_stream(url) == reason

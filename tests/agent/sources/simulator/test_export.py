@@ -1,4 +1,4 @@
-"""Simulated pictures as a folder of files."""
+"""Simulated images as a folder of files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engines.images.preprocessing import list_images, read_image
 
 
 @pytest.mark.parametrize(("mode", "dtype"), [("camera", np.uint8), ("xray", np.uint16)])
-def test_folder_holds_what_the_line_shows(tmp_path: Path, mode: str, dtype: type) -> None:
+def test_folder_has_the_images_of_the_line(tmp_path: Path, mode: str, dtype: type) -> None:
     progress: list[tuple[int, int]] = []
     written = write_folder(
         tmp_path,
@@ -40,7 +40,7 @@ def test_folder_holds_what_the_line_shows(tmp_path: Path, mode: str, dtype: type
             assert (truth.kind is not None) == (folder == "test/defect")
 
 
-def test_masks_lie_beside_the_defects_under_the_same_names(tmp_path: Path) -> None:
+def test_masks_have_the_names_of_their_defects(tmp_path: Path) -> None:
     write_folder(tmp_path, "camera", 30, defect_rate=0.5, seed=1, size=96)
     masks = list_images(tmp_path / "test/masks")
     assert [mask.name for mask in masks] == [image.name for image in list_images(tmp_path / "test/defect")]
@@ -60,8 +60,8 @@ def test_all_good_parts_can_go_to_training(tmp_path: Path) -> None:
     }
 
 
-def test_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_made_is_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(Permanent, match="cannot make folder") as refused:
+    with pytest.raises(Permanent, match="cannot make folder") as error:
         write_folder(tmp_path / "file" / "out", "camera", 1, size=64)
-    assert "\n" not in str(refused.value)
+    assert "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""The simulated line: a plan that anybody can recompute, pictures that behave like those of real cameras."""
+"""The simulated line: a schedule that can be recomputed, and images with the noise of real cameras."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MODES = {"camera": np.uint8, "xray": np.uint16}
 
 @cache
 def built(scene: type[Scene]) -> Scene:
-    """A scene of 256 pixels; making one takes longer than using it."""
+    """A scene of 256 pixels; building one takes longer than using it."""
     return scene(256)
 
 
@@ -48,7 +48,7 @@ def test_image_with_another_seed_differs(mode: str) -> None:
 
 
 def test_truth_in_another_process_is_the_same() -> None:
-    """The score sheet is worked out by who has never seen a frame."""
+    """The score sheet is computed by a process that has not seen a frame."""
     program = (
         "import json, dataclasses; from agent.sources.simulator.schedule import SimulatedLine; "
         "line = SimulatedLine('xray', seed=8, size=128, defect_rate=0.2); "
@@ -71,7 +71,7 @@ def test_image_has_the_promised_shape(mode: str, dtype: type, size: int) -> None
 
 
 @pytest.mark.parametrize(("rate", "gap"), [(0.05, 2), (0.15, 2), (0.3, 0), (0.1, 4)])
-def test_defects_come_at_their_rate_and_keep_their_distance(rate: float, gap: int) -> None:
+def test_defects_have_their_rate_and_their_distance(rate: float, gap: int) -> None:
     line = SimulatedLine("camera", seed=1, size=64, defect_rate=rate, min_gap_parts=gap)
     parts = 2500
     kinds = [line.part(index).kind for index in range(parts)]
@@ -82,7 +82,7 @@ def test_defects_come_at_their_rate_and_keep_their_distance(rate: float, gap: in
     assert min(kinds.count(kind) for kind in line.kinds) > 0.4 * len(bad) / len(line.kinds)
 
 
-def test_first_frames_are_good_where_they_shall_be() -> None:
+def test_first_frames_are_good_as_requested() -> None:
     line = SimulatedLine("camera", seed=4, size=64, defect_rate=0.2, good_frames=401, frames_per_part=4)
     kinds = [line.part(index).kind for index in range(200)]
     assert not any(kinds[:101])
@@ -91,16 +91,16 @@ def test_first_frames_are_good_where_they_shall_be() -> None:
     assert [later.part(index).kind for index in range(101, 200)] == kinds[101:]
 
 
-def test_rate_that_leaves_no_room_for_good_parts_is_refused() -> None:
+def test_rate_that_leaves_no_room_for_good_parts_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"defect rate is 0\.3, wanted 0 to 0\.200 with 2 good parts between bad"):
         SimulatedLine("camera", size=64, defect_rate=0.3)
 
 
 @pytest.mark.parametrize("wrong", [{"mode": "sonar"}, {"size": 10}, {"frames_per_part": 0}, {"seed": -1}])
-def test_impossible_line_is_refused_in_one_line(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="simulator") as refused:
+def test_impossible_line_is_rejected_in_one_line(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="simulator") as error:
         SimulatedLine(**wrong)  # type: ignore[arg-type]
-    assert "\n" not in str(refused.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -123,7 +123,7 @@ def test_truth_boxes_the_mask_and_stays_in_the_frame(mode: str) -> None:
 
 @pytest.mark.parametrize(("scene", "kind"), KINDS, ids=lambda value: getattr(value, "__name__", value))
 def test_defect_is_visible_to_a_careful_inspector(scene: type[Scene], kind: str) -> None:
-    """At 256 pixels every defect stands out of the noise, and none takes up the whole part."""
+    """At 256 pixels every defect is visible above the noise, and none covers the whole part."""
     view = built(scene)
     for draw in range(16):
         rng = np.random.default_rng(draw)
@@ -134,7 +134,7 @@ def test_defect_is_visible_to_a_careful_inspector(scene: type[Scene], kind: str)
         inside = view.place(defect.mask, pose) > 0.5
         noise = (other - good)[inside].std() / np.sqrt(2.0)
         change = np.abs(bad - good)[:, :, 0][inside]
-        # What an ideal observer has; five is the classic limit of detection for a human one (Rose criterion).
+        # Detectability for an ideal observer; five is the classic limit for a human one (Rose criterion).
         detectability = np.sqrt((change**2).sum()) / noise
         assert detectability > 15.0, f"draw {draw}"
         assert np.percentile(change, 75) > 3.0 * noise, f"draw {draw}"
@@ -164,7 +164,7 @@ def test_camera_noise_is_shot_and_read_noise() -> None:
 
 
 def test_xray_noise_is_poisson() -> None:
-    """The slope of variance over mean is the detector's gain, as the photon transfer curve of a real one has it."""
+    """The slope of variance over mean is the detector's gain, as in the photon transfer curve of a real detector."""
     view = Casting(128)
     points = []
     for signal in (0.1, 0.3, 0.6, 0.9):
@@ -177,7 +177,7 @@ def test_xray_noise_is_poisson() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_successive_frames_of_a_part_have_fresh_noise(mode: str) -> None:
+def test_successive_frames_of_a_part_have_different_noise(mode: str) -> None:
     line = SimulatedLine(mode, seed=6, size=256)
     frames = [line.image(index).astype(np.float64) for index in range(4)]
     corner = [frame[:24, :24].ravel() - frame[:24, :24].mean() for frame in frames]
@@ -186,7 +186,7 @@ def test_successive_frames_of_a_part_have_fresh_noise(mode: str) -> None:
 
 
 def test_xray_keeps_sixteen_bits() -> None:
-    """Thick walls and air lie far apart, nothing clips, and the low bits are used."""
+    """Thick walls and air have very different levels, nothing clips, and the low bits are used."""
     image = SimulatedLine("xray", seed=0).image(0)
     assert image.min() > OFFSET_LEVELS
     assert image.max() < 65_535

@@ -1,4 +1,4 @@
-"""The worked examples of docs/topics.md, run as they stand there; only the broker's address is put in."""
+"""The worked examples of docs/topics.md, run as printed; only the address of the broker is replaced."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def need(*programs: str) -> None:
 
 @contextmanager
 def running(command: list[str]) -> Iterator[subprocess.Popen[str]]:
-    """A program, or a pipe of them, ended with all that it started."""
+    """Runs a program or a pipe of programs; ends it with all of its child processes."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         yield process
@@ -87,7 +87,7 @@ def test_shell_example_prints_a_line_for_each_alarm(mosquitto: Callable[..., Mos
             assert line_of(process) == "2026-03-01T12:00:00.250Z cam cleared 3.5"
 
 
-def test_paho_example_tells_of_each_alarm_once(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
+def test_paho_example_prints_each_alarm_once(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
     broker = mosquitto(lines=["log_type all"])
     code = example("Python, paho-mqtt", "python").replace('"broker", 1883', f'"127.0.0.1", {broker.port}')
     assert str(broker.port) in code
@@ -100,10 +100,10 @@ def test_paho_example_tells_of_each_alarm_once(mosquitto: Callable[..., Mosquitt
             repeated.publish(TOPICS.alarm("cam"), document("a1", 1).payload)
             accept(outbox, "a1", event=AlarmEvent.CLEARED)
             assert line_of(process) == "cam raised 3.5 []"
-            assert line_of(process) == "cam cleared 3.5 []", "the repeated one is not told of"
+            assert line_of(process) == "cam cleared 3.5 []", "a repeated alarm is not printed"
 
 
-def test_command_examples_bring_an_answer_and_a_picture(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
+def test_command_examples_get_a_response_and_an_image(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
     need("mosquitto_rr", "mosquitto_sub")
     broker = mosquitto(lines=["log_type all"])
 
@@ -179,6 +179,6 @@ def test_unified_namespace_example_is_what_the_text_says(tmp_path: Path) -> None
     camera = '[cameras.line1]\nbundle = "b"\nsource = { kind = "simulator" }\n'
     config.write_text(f'site = "plant"\n{match[1]}\n{camera}')
     topics = load_settings(config).mqtt.topics("plant")
-    said = match[2].replace("\n", " ")
-    assert f"`{topics.status()}`" in said
-    assert f"`{topics.alarm('line1')}`" in said
+    text = match[2].replace("\n", " ")
+    assert f"`{topics.status()}`" in text
+    assert f"`{topics.alarm('line1')}`" in text

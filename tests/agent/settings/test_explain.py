@@ -1,0 +1,66 @@
+"""A mistake in the settings is one line with the key, the value and what was wanted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.core.errors import Permanent
+from agent.settings.load import load_settings
+
+
+@pytest.mark.parametrize(
+    ("override", "wanted"),
+    [
+        ("sight=plant", "sight: unknown setting; did you mean site?"),
+        ("mqtt.hots=x", "mqtt.hots: unknown setting"),
+        ("cameras.line1.bundel=x", "cameras.line1.bundel: unknown setting; did you mean bundle?"),
+        ("cameras.line1.source.seeed=1", "cameras.line1.source.seeed: unknown setting; did you mean seed?"),
+        (
+            "cameras.line1.alarm.rule=5 of 3",
+            'cameras.line1.alarm.rule = "5 of 3": alarm rule: got 5 of 3, wanted k of n',
+        ),
+        ("cameras.line1.alarm.rule=often", "wanted 'k of n' such as '3 of 5'"),
+        ("cameras.line1.calibration.false_alarms=few", 'cameras.line1.calibration.false_alarms = "few"'),
+        (
+            "cameras.line1.calibration.frames=3",
+            "cameras.line1.calibration.frames = 3: input should be greater than or equal to 50",
+        ),
+        ("cameras.line1.calibration.max_frames=60", "max_frames is 60, wanted at least frames, which is 300"),
+        ("cameras.line1.source.kind=webcam", "source.kind = \"webcam\": wanted one of 'simulator', 'folder', 'video'"),
+        ("cameras.line1.source=5", "cameras.line1.source = 5: wanted a section, [cameras.line1.source]"),
+        ("cameras.line1.engine=quantum", "'auto', 'onnxruntime', 'openvino', 'tensorrt' or 'torch'"),
+        ("site=a/b", 'site = "a/b": wanted up to 64 letters'),
+        ("mqtt.url=http://x", "mqtt.url"),
+        ("mqtt.url=mqtt://user:secret@broker", "mqtt.url"),
+        ("max_outbox_size=much", "max_outbox_size"),
+        ("site", "--set site: wanted KEY=VALUE"),
+        ("mqtt.topic_template={area}/{site}", "asks for 'area', not among the levels"),
+        ("mqtt.topic_template={site", "topic template: got '{site'"),
+        ("mqtt.topic_levels={area = 'a'}", "topic level area: no template asks for it"),
+        ("mqtt.prefix=a//b", "topic template: got an empty name"),
+        ("mqtt.camera_topic_template=inspectd/{site}/cameras", "wanted {camera} in it once"),
+        ("cameras.status={bundle='b', source={kind='simulator'}}", "camera: got 'status', wanted a name other than"),
+    ],
+)
+def test_load_with_a_mistake_is_one_line(config: Path, override: str, wanted: str) -> None:
+    with pytest.raises(Permanent) as caught:
+        load_settings(config, [override])
+    assert wanted in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "wanted"),
+    [
+        (["mqtt.prefix=acme", "mqtt.topic_template=a/{site}"], 'got prefix = "acme" beside topic_template'),
+        (["mqtt.home_assistant=true", "mqtt.home_assistant_prefix=#"], "Home Assistant's prefix: got '#'"),
+        (["site=line1", "mqtt.camera_topic_template=inspectd/{camera}"], "camera line1 would be at inspectd/line1"),
+    ],
+)
+def test_load_with_an_impossible_topic_tree_is_one_line(config: Path, overrides: list[str], wanted: str) -> None:
+    with pytest.raises(Permanent) as caught:
+        load_settings(config, overrides)
+    assert wanted in str(caught.value)
+    assert "\n" not in str(caught.value)
