@@ -3,7 +3,7 @@
 from calibration.budget import Budget
 from calibration.drift import Drift, DriftMonitor
 from calibration.errors import CalibrationError
-from calibration.image_measures import PictureMeasures, measure
+from calibration.image_measures import ImageMeasures, measure_image
 from calibration.monitor import CameraMonitor, Finding, Symptom
 from calibration.record import (
     Calibration,
@@ -34,8 +34,8 @@ __all__ = [
     "DriftMonitor",
     "Finding",
     "Glance",
+    "ImageMeasures",
     "LeftOut",
-    "PictureMeasures",
     "Range",
     "Rule",
     "ScoreLog",
@@ -48,7 +48,7 @@ __all__ = [
     "Window",
     "calibrate",
     "glance",
-    "measure",
+    "measure_image",
     "report_html",
     "score_reference",
 ]

@@ -1,10 +1,10 @@
-"""How many false alarms may there be: the one question the user is asked."""
+"""The false-alarm budget: how many false alarms the user allows, and rates expressed in the same unit."""
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from calibration.errors import CalibrationError
 
@@ -12,16 +12,27 @@ SECONDS_PER_DAY = 86_400.0
 
 # A shift is eight hours: three of them run a line around the clock.
 _SECONDS = {"minute": 60.0, "hour": 3_600.0, "shift": 28_800.0, "day": SECONDS_PER_DAY, "week": 7 * SECONDS_PER_DAY}
-_FRAMES = frozenset({"part", "frame", "picture"})
+_COUNTED = {"part": "parts", "frame": "frames", "image": "images", "picture": "images"}
+
+COUNTED = ("parts", "frames", "images")
+"""Words for the frames of a span."""
+
 _SHAPE = re.compile(r"\s*(\d+(?:\.\d+)?)\s+(?:alarms?\s+)?(?:per|in|/)\s+(?:(\d+(?:\.\d+)?)\s+)?([a-z]+?)s?\s*", re.I)
 _WANTED = "'1 per shift', '2 per day', '1 per hour', '1 per 10000 parts' or '1 per 1000 frames'"
+
+# Rates below this are written as "under 0.001": more digits would suggest a precision that no window has.
+_LEAST_WRITTEN = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """At most so many alarms in so many seconds, or in so many frames: exactly one of the two is given.
+    """At most `alarms` false alarms in a span of `per_seconds` seconds or of `per_frames` frames.
 
-    One inspected frame is one part, so that "per 10000 parts" is "per 10000 frames".
+    Exactly one of the two spans is given. One inspected frame counts as one part, so "per 10000 parts" equals
+    "per 10000 frames".
+
+    Raises:
+        CalibrationError: both spans or neither, a number that is not above 0, or an alarm for every frame.
 
     >>> Budget.parse("1 per shift")
     Budget(alarms=1.0, per_seconds=28800.0, per_frames=None)
@@ -32,13 +43,15 @@ class Budget:
     alarms: float
     """Alarms allowed in one span, > 0."""
     per_seconds: float | None = None
-    """Length of the span, seconds; None where it is counted in frames."""
+    """Length of the span, seconds; None if it is counted in frames."""
     per_frames: float | None = None
-    """Length of the span, frames; None where it is counted in seconds."""
+    """Length of the span, frames; None if it is a time."""
+    counted: str = field(default="frames", repr=False, compare=False)
+    """The user's word for the frames of the span: "parts", "frames" or "images". Changes sentences, never figures."""
 
     def __post_init__(self) -> None:
         if (self.per_seconds is None) == (self.per_frames is None):
-            raise CalibrationError("budget: give one of per_seconds and per_frames, not both and not none")
+            raise CalibrationError("budget: wanted either per_seconds or per_frames, got both or neither")
         for name, value in (("alarms", self.alarms), ("span", self._span)):
             if not (math.isfinite(value) and value > 0):
                 raise CalibrationError(f"budget: {name} is {value!r}, wanted a number above 0")
@@ -50,37 +63,127 @@ class Budget:
         """Read "1 per shift" (of eight hours), "2 per day", "1 per 4 hours", "1 per 10000 parts", "1 per 1000 frames".
 
         Raises:
-            CalibrationError: where the text says anything else.
+            CalibrationError: the text has another form.
         """
         found = _SHAPE.fullmatch(text)
         unit = found[3].lower() if found else ""
-        if found is None or (unit not in _SECONDS and unit not in _FRAMES):
+        if found is None or (unit not in _SECONDS and unit not in _COUNTED):
             raise CalibrationError(f"false-alarm budget: got {text!r}, wanted {_WANTED}")
-        alarms, many = float(found[1]), float(found[2] or 1)
-        if unit in _FRAMES:
-            return cls(alarms=alarms, per_frames=many)
-        return cls(alarms=alarms, per_seconds=many * _SECONDS[unit])
+        alarms, number = float(found[1]), float(found[2] or 1)
+        if unit in _COUNTED:
+            return cls(alarms=alarms, per_frames=number, counted=_COUNTED[unit])
+        return cls(alarms=alarms, per_seconds=number * _SECONDS[unit])
 
     def per_frame(self, *, frames_per_second: float) -> float:
-        """Allowed alarms per frame, on a line that runs at this rate."""
-        if self.per_frames is not None:
-            return self.alarms / self.per_frames
-        return self.alarms / (self._span * frames_per_second)
+        """Return the allowed alarms per frame on a line that runs at this rate."""
+        return self.alarms / self.span_frames(frames_per_second=frames_per_second)
 
     def per_day(self, *, frames_per_second: float) -> float:
-        """Allowed alarms per day of uninterrupted running."""
+        """Return the allowed alarms per day of uninterrupted running."""
         return self.per_frame(frames_per_second=frames_per_second) * frames_per_second * SECONDS_PER_DAY
+
+    def span_frames(self, *, frames_per_second: float) -> float:
+        """Return the length of the span in frames on a line that runs at this rate."""
+        return self.per_frames if self.per_frames is not None else self._span * frames_per_second
+
+    def in_span(self, alarms_per_day: float, *, frames_per_second: float) -> float:
+        """Convert a rate in alarms per day of running into alarms per span, at most one for every frame.
+
+        >>> Budget.parse("1 per shift").in_span(54.0, frames_per_second=20.0)
+        18.0
+        """
+        span = self.span_frames(frames_per_second=frames_per_second)
+        if self.per_seconds is not None:
+            return min(alarms_per_day * self.per_seconds / SECONDS_PER_DAY, span)
+        return min(alarms_per_day / (frames_per_second * SECONDS_PER_DAY) * span, span)
+
+    @property
+    def span(self) -> str:
+        """The span in words.
+
+        >>> [Budget.parse(text).span for text in ("1 per shift", "1 per 4 hours", "1 per 10000 parts")]
+        ['shift', '4 hours', '10,000 parts']
+        """
+        if self.per_frames is not None:
+            return f"{self.per_frames:,.10g} {self.counted}"
+        return self._time_span()
+
+    @property
+    def words(self) -> str:
+        """The budget as part of a sentence.
+
+        >>> Budget.parse("2 per day").words
+        '2 false alarms per day'
+        """
+        return f"{self.alarms:,.10g} false alarm{'' if self.alarms == 1 else 's'} per {self.span}"
+
+    def counting(self, word: str) -> Budget:
+        """Return the same budget with another word for the frames of its span."""
+        return replace(self, counted=word)
+
+    @property
+    def noun(self) -> str:
+        """The word for the frames of a window beside this budget: "images" if the budget does not count frames."""
+        return "images" if self.per_frames is None else self.counted
 
     @property
     def _span(self) -> float:
         return self.per_seconds if self.per_seconds is not None else float(self.per_frames or 0)
 
-    def __str__(self) -> str:
-        alarms = f"{self.alarms:g}"
-        if self.per_frames is not None:
-            return f"{alarms} per {self.per_frames:.10g} frames"
+    def _time_span(self) -> str:
         for name, seconds in _SECONDS.items():
             if seconds == self.per_seconds:
-                return f"{alarms} per {name}"
+                return name
         unit, seconds = ("hours", 3_600.0) if self._span % 3_600 == 0 else ("minutes", 60.0)
-        return f"{alarms} per {self._span / seconds:.12g} {unit}"
+        return f"{self._span / seconds:.12g} {unit}"
+
+    def __str__(self) -> str:
+        """Return the form that `parse` reads and the agent's answers hold; it knows only "frames"."""
+        span = self._time_span() if self.per_frames is None else f"{self.per_frames:.10g} frames"
+        return f"{self.alarms:g} per {span}"
+
+
+def two_digits(value: float, *, up: bool = False) -> float:
+    """Round a number > 0 to two significant digits, to the nearest or up.
+
+    >>> two_digits(3213.0), two_digits(3213.0, up=True)
+    (3200.0, 3300.0)
+    """
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return (math.ceil(value / unit - 1e-9) if up else round(value / unit)) * unit
+
+
+def number(value: float) -> str:
+    """Write a number ≥ 0 with thousands separators, without rounding it.
+
+    >>> number(3300.0), number(0.25), number(1e-5)
+    ('3,300', '0.25', 'under 0.001')
+    """
+    return f"under {_LEAST_WRITTEN:g}" if value < _LEAST_WRITTEN else f"{value:,.10g}"
+
+
+def rounded(value: float) -> str:
+    """Write a number ≥ 0 with two significant digits.
+
+    >>> rounded(18.04), rounded(3213.0), rounded(0.83), rounded(0.0)
+    ('18', '3,200', '0.83', 'under 0.001')
+    """
+    return number(two_digits(value)) if value > 0 else number(value)
+
+
+def plural(number: int, noun: str) -> str:
+    """Write a count with its noun.
+
+    >>> plural(1, "alarm"), plural(3_000, "image")
+    ('1 alarm', '3,000 images')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def percent(share: float) -> str:
+    """Write a share as a percentage, without rounding 0.999 to 100%.
+
+    >>> percent(0.95), percent(0.999)
+    ('95%', '99.9%')
+    """
+    return f"{100 * share:.6g}%"

@@ -1,8 +1,7 @@
-"""How much a window of dependent frames is worth.
+"""The information in a window of dependent frames, as two numbers.
 
-Two numbers say it. The *integrated autocorrelation time* of the scores turns frames into an effective sample size. The
-*dispersion* of the episode counts turns episodes into independent ones: it is what multiplies the variance of a count
-over the variance that a Poisson count would have.
+The *integrated autocorrelation time* of the scores converts frames into an effective sample size. The *dispersion* of
+the episode counts converts episodes into independent ones: it is the variance of a count over that of a Poisson count.
 """
 
 from __future__ import annotations
@@ -17,29 +16,29 @@ from scipy.special import chdtri, ndtri
 
 from calibration.episodes import EpisodeCounts, episode_starts
 
-# A block this many autocorrelation times long (ten decay times of an AR(1) series) leaves the dispersion of its counts
-# under 10 % short, measured at lag-1 correlation 0.98.
+# Length of a block in autocorrelation times (ten decay times of an AR(1) series): it underestimates the dispersion of
+# its counts by less than 10 %, measured at lag-1 correlation 0.98.
 _TIMES_PER_BLOCK = 5.0
 
 # More blocks than this narrow the limit on the dispersion by little (23 % above the estimate at 200, 15 % at 400) and
 # shorten the blocks.
 _MOST_BLOCKS = 200
 
-# With fewer blocks than this a window has not seen its own slow movements often enough to vouch for anything.
+# A window of fewer blocks has not seen its own slow changes often enough for any limit.
 LEAST_BLOCKS = 8
 
-# Counts at these shares of all episodes are looked at: dispersion is largest at middling levels and falls towards
-# independent, isolated episodes as a level rises (measured on Gaussian AR(1) series: 4.2 at 1.5 sigma, 2.4 at 3.5).
+# Levels at which the dispersion is estimated: it is largest at medium levels and falls as the level rises and episodes
+# become isolated and independent (measured on Gaussian AR(1) series: 4.2 at 1.5 sigma, 2.4 at 3.5).
 _EPISODES_PER_BLOCK = (1.0, 2.0, 4.0)
 
 
 def autocorrelation_time(values: ArrayLike) -> float:
-    """Estimate the integrated autocorrelation time: how many frames are worth one independent frame, 1 to N.
+    """Estimate the integrated autocorrelation time: how many frames equal one independent frame, 1 to N.
 
     The sum runs over the autocorrelations of the values' normal scores, so that heavy tails do not hide the dependence,
     by the initial positive sequence of pairs (Geyer 1992, Practical Markov chain Monte Carlo, section 3.3; Sokal 1997,
-    section 3). Removing the mean lowers every autocovariance by about time / N, which is put back once. Faster than
-    independent is not believed: never under 1.
+    section 3). Removing the mean lowers every autocovariance by about time / N, which is corrected once. The result is
+    at least 1: an estimate below that is taken for noise.
 
     Args:
         values: at least 4 numbers [N].
@@ -64,7 +63,7 @@ def autocorrelation_time(values: ArrayLike) -> float:
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ranks from 1, equal values sharing the mean of theirs. (`scipy.stats` takes a second to import.)"""
+    """Return the ranks from 1, the mean rank for equal values. (`scipy.stats` takes a second to import.)"""
     order = np.argsort(values, kind="stable")
     rising = values[order]
     starts = np.flatnonzero(np.concatenate(([True], rising[1:] != rising[:-1])))
@@ -82,7 +81,7 @@ def _autocorrelations(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _initial_positive_sum(correlation: NDArray[np.float64]) -> float:
-    """Sum the autocorrelations of both sides up to the first pair of neighbours that does not sum above zero."""
+    """Sum the autocorrelations of both sides up to the first pair of neighbours whose sum is not positive."""
     pairs = correlation[: correlation.size // 2 * 2].reshape(-1, 2).sum(axis=1)
     negative = np.flatnonzero(pairs <= 0)
     end = int(negative[0]) if negative.size else pairs.size
@@ -90,30 +89,27 @@ def _initial_positive_sum(correlation: NDArray[np.float64]) -> float:
 
 
 def effective_sample_size(values: ArrayLike) -> float:
-    """Estimate how many independent frames the window [N] is worth: N over its integrated autocorrelation time."""
+    """Estimate how many independent frames the window [N] equals: N over its integrated autocorrelation time."""
     numbers = np.asarray(values)
     return float(numbers.size / autocorrelation_time(numbers))
 
 
 @dataclass(frozen=True, slots=True)
 class Dispersion:
-    """How far from independent the episodes of a statistic are: 1 for a Poisson process."""
+    """Variance of the episode counts over that of a Poisson process, for which it is 1."""
 
     estimate: float
-    """Variance over mean of the block counts, the largest over the levels looked at, never under 1."""
+    """Variance over mean of the block counts, the largest over several levels, ≥ 1."""
     upper: float
-    """Its upper limit at the confidence asked for; infinite where the window has fewer than `LEAST_BLOCKS` blocks."""
+    """Its upper limit at the requested confidence; infinite if the window has fewer than `LEAST_BLOCKS` blocks."""
     blocks: int
-    """Blocks that the window was cut into."""
+    """Number of blocks in the window."""
     block_frames: int
     """Length of a block, frames."""
 
-    def likely(self, many: int) -> NDArray[np.float64]:
-        """What it may truly be: evenly spaced quantiles of the spread of a variance from so many normal block counts.
-
-        Never under 1; float64 [many].
-        """
-        shares = (np.arange(many) + 0.5) / many
+    def likely(self, number: int) -> NDArray[np.float64]:
+        """Return evenly spaced quantiles of the true dispersion, if block counts are normal: float64 [number], ≥ 1."""
+        shares = (np.arange(number) + 0.5) / number
         freedom = self.blocks - 1
         return np.asarray(np.maximum(self.estimate * freedom / chdtri(freedom, shares), 1.0))
 
@@ -128,9 +124,16 @@ def dispersion(
 ) -> Dispersion:
     """Estimate the dispersion of the episode counts by batch means, with an upper limit.
 
-    The window is cut into blocks that are long beside its autocorrelation time; the index of dispersion of the counts
-    in them (Cox & Lewis 1966, section 4.2) is taken at levels with about one, two and four episodes a block, and the
-    largest counts. The limit is that of a variance from so many normal block counts.
+    The window is cut into blocks that are long compared with its autocorrelation time. The index of dispersion of the
+    block counts (Cox & Lewis 1966, section 4.2) is computed at levels with about one, two and four episodes per block,
+    and the largest is used. The limit is that of a variance from so many normal block counts.
+
+    Args:
+        statistic: float64 [N], in order of capture.
+        counts: its episode counts, with the same `quiet_frames`.
+        autocorrelation_time: of the scores or the statistic, whichever is longer; frames.
+        confidence: of the upper limit, 0 to 1.
+        quiet_frames: frames below a level that end an episode.
     """
     frames = statistic.size
     block_frames = max(math.ceil(_TIMES_PER_BLOCK * autocorrelation_time), math.ceil(frames / _MOST_BLOCKS), 1)
@@ -147,7 +150,7 @@ def dispersion(
 
 
 def _usual(autocorrelation_time: float) -> float:
-    """What dispersion goes with a dependence, where the window is too short to show it.
+    """Return the dispersion that goes with a dependence, for a window too short to show it.
 
     Measured on Gaussian AR(1) series, at the level where it is largest: 1.1, 2.2 and 4.2 at times of 3, 19 and 99.
     """
@@ -155,7 +158,7 @@ def _usual(autocorrelation_time: float) -> float:
 
 
 def _index(statistic: NDArray[np.float64], level: float, blocks: int, block_frames: int, quiet_frames: int) -> float:
-    """Variance over mean of the counts of episodes just below this level, one count a block."""
+    """Return variance over mean of the block counts of episodes just below this level."""
     starts = episode_starts(statistic, np.nextafter(level, -np.inf), quiet_frames=quiet_frames) // block_frames
     counted = np.bincount(starts[starts < blocks], minlength=blocks)
     mean = float(counted.mean())

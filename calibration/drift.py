@@ -1,13 +1,13 @@
-"""Drift: have the good scores moved since they were calibrated on?
+"""Drift: a shift of the good scores since the calibration.
 
-Judged on means of long blocks, never frame by frame: a block is worth about a hundred independent frames, so that its
-mean has a tenth of the spread of a score, however dependent the frames are. Two blocks in a row half a standard
-deviation off on the same side are drift. Such a pair has a chance of about 1e-12 on a steady line and comes within
-four blocks (400 effective frames) of a shift by one standard deviation.
+Drift is tested on means of long blocks, never frame by frame. A block equals about a hundred independent frames, so its
+mean has a tenth of the spread of a score, however dependent the frames are. Two successive blocks that are half a
+standard deviation off on the same side are drift. Such a pair has a probability of about 1e-12 on a steady line, and
+follows a shift by one standard deviation within four blocks (400 effective frames).
 
-A short window knows neither its own centre nor its dependence well. So the limits are wider by what the centre's own
-uncertainty explains, the first blocks that do not stick out go on refining centre and spread, and blocks whose means
-scatter more than blocks worth a hundred frames may are made longer. The calibration itself is never touched.
+A short window determines neither its centre nor its dependence well. So the limits are widened by the uncertainty of
+the centre, the first blocks within the limits refine centre and spread, and blocks are made longer if their means
+scatter more than those of a hundred independent frames may. The calibration itself never changes.
 
 (Change detection on batch means: Page 1954; Alwan & Roberts 1988 on why charts for independent values fail here.)
 """
@@ -22,20 +22,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from calibration.record import ScoreReference
 
-# Effective frames that a block is worth.
+# Independent frames that a block equals.
 _BLOCK_WORTH = 100.0
 
-# Shift of the centre, in standard deviations of a score, that two blocks in a row must show.
+# Shift of the centre, in standard deviations of a score, that two successive blocks must show.
 _SHIFT = 0.5
 
-# Standard errors of the centre that are added to it, and the effective frames after which the centre is known for good.
+# Standard errors of the centre added to it, and the effective frames after which the centre is no longer refined.
 _CENTRE_ERRORS, _REFINED_WORTH = 3.0, 1_600.0
 
-# Blocks over which their scatter is judged, and how often they may be doubled for it: a dependence time of a window of
-# three independent frames has been seen four times too short.
-_JUDGED_BLOCKS, _MOST_DOUBLINGS = 16, 2
+# Number of blocks over which their scatter is tested, and how often their length may be doubled: windows that equal
+# three independent frames gave an autocorrelation time four times too short.
+_TESTED_BLOCKS, _MOST_DOUBLINGS = 16, 2
 
-# Scores are clipped at so many scales from the centre: a defect must not look like drift.
+# Scores are clipped at so many scales from the centre, so that defects do not look like drift.
 _CLIP = 4.0
 
 
@@ -44,24 +44,24 @@ class Drift:
     """The state of the drift monitor after a block."""
 
     flag: bool
-    """True while the good scores lie off the calibration's."""
+    """True while the good scores are shifted against those of the calibration."""
     shift: float
-    """How far the last block's mean lies off, in standard deviations of a score."""
+    """Shift of the last block's mean, in standard deviations of a score."""
     events: int
-    """How often the flag has been raised."""
+    """Number of times that the flag was raised."""
 
 
 class DriftMonitor:
-    """Watches the scores of one camera against the reference of the calibration in force.
+    """Compares the scores of one camera with the reference of the calibration in force.
 
-    `update` takes well under a microsecond but for the last frame of a block. Give it every score; what alarms is
-    clipped and does not matter. Make a new one when the calibration changes.
+    `update` takes well under a microsecond, except for the last frame of a block. Pass every score: those of alarms are
+    clipped and have no effect. Make a new monitor when the calibration changes.
     """
 
     def __init__(self, reference: ScoreReference) -> None:
         self.reference = reference
         self.drift = Drift(flag=False, shift=0.0, events=0)
-        """What the last block showed."""
+        """The state after the last complete block."""
         self._block_frames = max(1, math.ceil(_BLOCK_WORTH * reference.autocorrelation_time))
         self._low = reference.centre - _CLIP * reference.scale
         self._high = reference.centre + _CLIP * reference.scale
@@ -74,17 +74,17 @@ class DriftMonitor:
 
     @property
     def flag(self) -> bool:
-        """True while the good scores lie off the calibration's."""
+        """True while the good scores are shifted against those of the calibration."""
         return self.drift.flag
 
     @property
     def block_frames(self) -> int:
-        """Frames that are averaged before anything is judged."""
+        """Length of a block, frames."""
         return self._block_frames
 
     def update(self, score: float) -> bool:
-        """Take the next score and return the flag."""
-        # min and max, spelled out: this runs for every frame.
+        """Add the next score and return the flag."""
+        # Without the calls of min and max: this runs for every frame.
         clipped = self._low if score < self._low else self._high if score > self._high else score
         self._sum += clipped
         self._squares += (clipped - self.reference.centre) ** 2
@@ -94,7 +94,7 @@ class DriftMonitor:
         return self.drift.flag
 
     def extend(self, scores: ArrayLike) -> bool:
-        """Take many scores [N] at once, as `update` would one by one, and return the flag."""
+        """Add scores [N] in order, as `update` would one by one, and return the flag."""
         values: NDArray[np.float64] = np.clip(np.asarray(scores, dtype=np.float64), self._low, self._high)
         start = 0
         while values.size - start >= self._left:
@@ -114,17 +114,17 @@ class DriftMonitor:
         square = self._squares / self._block_frames
         self._sum, self._squares, self._left = 0.0, 0.0, self._block_frames
         shift = (mean - self._centre) / self._scale
-        # A handful of frames knows its own spread no better than its centre: the second factor.
+        # A few frames determine their spread no better than their centre, hence the second factor.
         limit = _SHIFT + _CENTRE_ERRORS / math.sqrt(self._worth) * (1 + 4 / self._worth)
         side = 0 if abs(shift) <= limit else 1 if shift > 0 else -1
-        self._judge(shift, side)
+        self._update_flag(shift, side)
         if side == 0 and self._worth < _REFINED_WORTH:
             self._refine(mean, square)
         self._side = side
         self._widen(mean)
 
-    def _judge(self, shift: float, side: int) -> None:
-        """Raise on the second block in a row off on one side; lower on the second calm one."""
+    def _update_flag(self, shift: float, side: int) -> None:
+        """Raise the flag on the second successive block off on one side; lower it on the second calm one."""
         before = self.drift
         raised = not before.flag and side != 0 and side == self._side
         self._calm = self._calm + 1 if side == 0 else 0
@@ -132,7 +132,7 @@ class DriftMonitor:
         self.drift = Drift(flag=flag, shift=shift, events=before.events + raised)
 
     def _refine(self, mean: float, square: float) -> None:
-        """Let an uneventful block share in centre and spread by what it is worth.
+        """Include a block within the limits in centre and spread, with the weight of its independent frames.
 
         `square` is the block's mean squared distance from the reference's centre.
         """
@@ -143,11 +143,11 @@ class DriftMonitor:
         self._scale = math.sqrt(self._scale**2 * (1 - share) + variance * share)
 
     def _widen(self, mean: float) -> None:
-        """Double the blocks where neighbouring means scatter by twice what blocks worth 100 frames would."""
+        """Double the block length if neighbouring means scatter twice as much as those of 100 independent frames."""
         self._means.append(mean)
-        if len(self._means) < _JUDGED_BLOCKS:
+        if len(self._means) < _TESTED_BLOCKS:
             return
-        # Differences of neighbours, so that a shift or a slow drift is not taken for scatter.
+        # From differences of neighbours, so that a shift or a slow drift does not count as scatter.
         scatter = float(np.mean(np.diff(self._means) ** 2)) / 2
         self._means.clear()
         if scatter * _BLOCK_WORTH > 2 * self._scale**2 and self._doublings < _MOST_DOUBLINGS:

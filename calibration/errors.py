@@ -1,4 +1,4 @@
-"""What calibration reports on purpose, in one line: what was got and what was wanted."""
+"""The error of this package: one line with what was wanted and what was found instead."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ ImageEvidence = tuple[int, NDArray[np.uint8]]
 
 
 class CalibrationError(ValueError):
-    """A window, a setting or a record that calibration cannot use; `str()` is one line for the user."""
+    """A window, a setting or a record that cannot be used; `str()` is one line for the user."""
 
-    def __init__(self, message: str, *, pictures: Sequence[ImageEvidence] = ()) -> None:
+    def __init__(self, message: str, *, images: Sequence[ImageEvidence] = ()) -> None:
         super().__init__(message)
-        self.pictures: list[ImageEvidence] = list(pictures)
-        """The frames to look at, where there are any: (place in the window, thumbnail)."""
+        self.images: list[ImageEvidence] = list(images)
+        """The images in question, possibly none: (place in the window, thumbnail)."""

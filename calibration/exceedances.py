@@ -1,4 +1,4 @@
-"""What a window says about every threshold at once, before anybody names a budget."""
+"""How often the scores of a window exceed every level: the basis of a threshold for any budget."""
 
 from __future__ import annotations
 
@@ -16,37 +16,38 @@ from calibration.episodes import EpisodeCounts
 from calibration.rule import Rule
 from calibration.tail import Tail, fit_tail
 
-# Episode levels that the tail is fitted to: at most this share of the frames lies above the base level ...
+# The tail is fitted to the highest episode levels: at most this share of the frames is above the base level ...
 _TAIL_SHARE = 0.12
-# ... and no more than frames ** (2/3), so that a longer window looks further out (Scarrott & MacDonald 2012, section
-# 2).
+# ... and at most frames ** (2/3), so that a longer window uses a higher base (Scarrott & MacDonald 2012, section 2).
 _TAIL_POWER = 2 / 3
 
-# A window too short to limit its own dispersion: the promise reckons with this many times the estimate (the usual
-# limit from eight blocks), and so does any longer one with a wider limit.
+# The promise assumes at most this many times the estimated dispersion (the usual limit from eight blocks): for a window
+# too short to limit its own dispersion, and for any other whose limit is wider.
 _MOST_DOUBT = 4.0
 
-# A limit from the window takes this part of the chance of being wrong, since counts of a real window are neither quite
-# Poisson nor their blocks quite normal. With all of it, levels for 95 % kept the budget in 94.5 to 99.6 % of 400 lines
-# (windows of 1,000 to 30,000, budgets 1 per 100 and 1 per 1000, correlations 0 to 0.98); with this, in 96 % or more.
+# Limits from the window use this share of the allowed chance of being wrong, because counts of real windows are not
+# quite Poisson and block counts not quite normal. With all of it, levels for 95 % kept the budget in 94.5 to 99.6 % of
+# 400 lines (windows of 1,000 to 30,000, budgets 1 per 100 and 1 per 1000, correlations 0 to 0.98); with this share, in
+# 96 % or more.
 _SHARE_OF_MISS = 0.6
 
-# So many dispersions stand for all that may be; more where so little chance is left that those would miss the rest.
+# Number of quantiles that represent the uncertainty of the dispersion; more if the allowed chance of being wrong is so
+# small that this many would not reach it.
 _LEAST_DISPERSIONS, _DISPERSIONS_PER_MISS = 25, 0.35
 
 # A certificate rests on at least so many episodes ...
 _LEAST_EPISODES = 2
-# ... unless the independent frames alone are worth so many alarms of the budget. With fewer of both it would rest on
-# the highest frame and a guess at the dependence, and that frame lies so high that defects hide under it.
+# ... unless the independent frames alone cover so many spans of the budget. With fewer of both it would rest on the
+# highest frame and a guess at the dependence, and that frame is so high that defects hide below it.
 _PLENTY_OF_SPANS = 4.0
 
-# Quiet times that a window must hold for its episodes to be counted by that quiet time.
+# Least number of quiet times in a window whose episodes are counted with that quiet time.
 _LEAST_QUIET_TIMES = 50
 
 
 @dataclass(frozen=True)
 class Exceedances:
-    """What a window says about every threshold, before a budget is asked for."""
+    """Episodes of a window at every level, with their dependence, before a budget is chosen."""
 
     frames: int
     """Length of the window, frames."""
@@ -57,25 +58,25 @@ class Exceedances:
     spread: float
     """Standard deviation of the scores."""
     effective_sample_size: float
-    """Independent frames that the window is worth."""
+    """Number of independent frames with as much information as the window."""
     dispersion: Dispersion
-    """How far its episodes are from independent."""
+    """Of its episode counts; see `calibration.dependence`."""
     confidence: float
-    """Of every limit that is given."""
+    """Of every limit, 0.5 to 1."""
 
     @classmethod
     def of(
         cls, scores: NDArray[np.float64], *, rule: Rule, confidence: float = 0.95, quiet_frames: int = 1
     ) -> Exceedances:
-        """Take the evidence of a window of finite scores [N], N ≥ n."""
+        """Measure a window of finite scores [N], N ≥ n, in order of capture."""
         statistic = rule.statistic(scores)
-        # A window of few quiet times holds few episodes whatever its scores; a shorter one counts more, never fewer.
+        # A window of few quiet times has few episodes whatever its scores. A shorter quiet time never counts fewer.
         quiet_frames = min(quiet_frames, max(1, statistic.size // _LEAST_QUIET_TIMES))
         counts = EpisodeCounts(statistic, quiet_frames=quiet_frames)
         miss = (1 - confidence) / 2
         time = autocorrelation_time(scores)
         slowest = time if rule.n == 1 else max(time, autocorrelation_time(statistic))
-        spread = dispersion(
+        estimated = dispersion(
             statistic, counts, autocorrelation_time=slowest, confidence=1 - miss, quiet_frames=quiet_frames
         )
         return cls(
@@ -84,25 +85,28 @@ class Exceedances:
             counts=counts,
             spread=float(scores.std()),
             effective_sample_size=scores.size / time,
-            dispersion=spread,
+            dispersion=estimated,
             confidence=confidence,
         )
 
     @property
     def miss(self) -> float:
-        """Chance that each of two limits may be wrong where the lower one counts (Bonferroni)."""
+        """Allowed chance of being wrong for each of two limits of which the lower one is used (Bonferroni)."""
         return (1 - self.confidence) / 2
 
     def sure(self, episodes: NDArray[np.int64], rate: float, *, miss: float | None = None) -> NDArray[np.bool_]:
-        """Tell which counts of episodes in the window [n] make sure of fewer than `rate` a frame: bool [n].
+        """Return which counts of episodes in the window [n] prove a rate below `rate` per frame: bool [n].
 
-        Wrong with a chance of at most `miss`, 1 - confidence where not given.
+        Each is wrong with a chance of at most `miss`, by default 1 - confidence.
         """
         wanted = self._certainty(miss)
         return np.asarray(self._chance(episodes, rate, wanted) >= wanted)
 
     def upper_rate_at(self, level: float, *, miss: float | None = None) -> float:
-        """Upper limit on episodes per frame at one level, wrong with a chance of at most `miss`, 1 - confidence."""
+        """Return the upper limit on episodes per frame at one level; infinite if the window has too few blocks.
+
+        It is wrong with a chance of at most `miss`, by default 1 - confidence.
+        """
         if self.dispersion.blocks < LEAST_BLOCKS:
             return math.inf
         wanted, episodes = self._certainty(miss), np.array([self.counts.at(level)])
@@ -119,20 +123,20 @@ class Exceedances:
         return 1 - _SHARE_OF_MISS * (1 - self.confidence if miss is None else miss)
 
     def _chance(self, episodes: NDArray[np.int64], rate: float, wanted: float) -> NDArray[np.float64]:
-        """Chance that a level with so many episodes in the window [n] has fewer than `rate` a frame: float64 [n].
+        """Return the probability that levels with these episode counts [n] have a rate below `rate`: float64 [n].
 
-        That of a Poisson count stretched by the dispersion, averaged over what the dispersion may be: to a count what
-        Student's t is to a mean. 0 where the window has too few blocks to show its dispersion.
+        It is that of a Poisson count stretched by the dispersion, averaged over the uncertainty of the dispersion: to
+        a count what Student's t is to a mean. 0 if the window has too few blocks to estimate its dispersion.
         """
         if self.dispersion.blocks < LEAST_BLOCKS:
             return np.zeros(np.shape(episodes))
-        many = max(_LEAST_DISPERSIONS, math.ceil(_DISPERSIONS_PER_MISS / (1 - wanted)))
-        stretched = self.dispersion.likely(many)
-        worth = rate * self.counts.frames / stretched
-        return np.asarray(gammainc(episodes[..., None] / stretched + 1, worth).mean(axis=-1))
+        number = max(_LEAST_DISPERSIONS, math.ceil(_DISPERSIONS_PER_MISS / (1 - wanted)))
+        stretched = self.dispersion.likely(number)
+        expected = rate * self.counts.frames / stretched
+        return np.asarray(gammainc(episodes[..., None] / stretched + 1, expected).mean(axis=-1))
 
     def lowest_certified(self, allowed: float) -> float | None:
-        """The lowest level, going down from the top, whose upper rate keeps the budget; None where none does."""
+        """Return the lowest level, from the top down, whose upper rate is within `allowed` per frame; None if none."""
         fewest = 0 if self.effective_sample_size * allowed >= _PLENTY_OF_SPANS else _LEAST_EPISODES
         if not self.sure(np.array([fewest]), allowed)[0]:
             return None
@@ -143,35 +147,34 @@ class Exceedances:
 
     @cached_property
     def tail(self) -> Tail:
-        """The tail of the rate of episodes beyond the window's own levels."""
+        """The tail of the episode rate, beyond the levels that occur in the window."""
         base = float(np.quantile(self.statistic, 1 - _TAIL_SHARE))
-        many = int(min(self.counts.frames**_TAIL_POWER, self.counts.at(base)))
-        levels = self.counts.highest_levels(max(many, 2) + 1)
+        number = max(2, int(min(self.counts.frames**_TAIL_POWER, self.counts.at(base))))
+        levels = self.counts.highest_levels(number + 1)
         if levels.size < 3:
-            # A statistic that hardly moves has no episodes to speak of: its highest values stand in for them.
-            levels = np.sort(self.statistic)[: -max(many, 2) - 2 : -1]
-        spread = self.dispersion
+            # A statistic that hardly changes has next to no episodes: use its highest values instead.
+            levels = np.sort(self.statistic)[: -number - 2 : -1]
+        estimate = self.dispersion.estimate
         return fit_tail(
             levels,
             frames=self.counts.frames,
-            dispersion=spread.estimate,
-            most_dispersion=min(spread.upper, _MOST_DOUBT * spread.estimate),
+            dispersion=estimate,
+            most_dispersion=min(self.dispersion.upper, _MOST_DOUBT * estimate),
         )
 
     def frames_needed(self, allowed: float) -> int:
-        """Frames of window that would certify the budget, rounded up to two digits."""
-        spread = self.dispersion
-        blocks = max(spread.blocks, 50)
-        # By as much as the upper limit lies above the estimate, and what the estimate itself may be short of.
-        inflated = spread.estimate * (1 + 7 / math.sqrt(blocks))
+        """Estimate the length of a window that would certify the budget, frames, rounded up to two digits."""
+        blocks = max(self.dispersion.blocks, 50)
+        # For the distance of the upper limit from the estimate, and for the error of the estimate itself.
+        inflated = self.dispersion.estimate * (1 + 7 / math.sqrt(blocks))
         by_episodes = float(gammaincinv(_LEAST_EPISODES / inflated + 1, 1 - self.miss)) * inflated / allowed
         time = self.frames / self.effective_sample_size
         by_sample = max(-math.log(self.miss) * inflated, _PLENTY_OF_SPANS * time) / allowed
-        least = max(min(by_episodes, by_sample), 2 * LEAST_BLOCKS * spread.block_frames)
+        least = max(min(by_episodes, by_sample), 2 * LEAST_BLOCKS * self.dispersion.block_frames)
         return _round_up(max(least, self.counts.frames + 1))
 
 
 def _round_up(number: float) -> int:
-    """Round up to two digits: nobody plans a window by its third."""
+    """Round up to two digits, since the estimate is no more precise."""
     unit = int(10 ** max(0, math.floor(math.log10(number)) - 1))
     return math.ceil(number / unit) * unit

@@ -1,8 +1,8 @@
-"""How hot good parts get, place by place: what makes 1.0 mean the same on every frame.
+"""The highest heat of good parts at each place, which scales heatmaps so that 1.0 means the same everywhere.
 
-Raw heat has no common scale: an edge that never sits in the same place is always hot, a flat face never is. The level
-of a place is the highest heat that any good frame of the window showed there or right beside it, and never less than
-a third of what the hottest places show: where good parts stay stone cold, a whiff of noise is no defect.
+Raw heat has no common scale: an edge whose position varies is always hot, a flat face never is. The level of a place is
+the highest heat of any good frame of the window there or next to it, and at least a third of the level of the hottest
+places: where good parts show no heat at all, a little noise must not look like a defect.
 """
 
 from __future__ import annotations
@@ -16,34 +16,39 @@ from scipy.ndimage import gaussian_filter, maximum_filter
 
 from calibration.errors import CalibrationError
 
-Heat = NDArray[np.float32]
+_Heat = NDArray[np.float32]
 
-# All the memory that a window's heat may take.
+# Memory limit for the heat of a window.
 MAX_BYTES = 48 * 2**20
 
-# Levels reach to the neighbouring cells (parts sit a little differently every time) and are smoothed by one cell.
+# Levels extend to the neighbouring cells, since the position of parts varies a little, and are smoothed by one cell.
 _REACH_CELLS, _SMOOTH_CELLS = 3, 1.0
 
-# No level lies below this share of the 90 % quantile of all levels.
+# The least level, as a share of the 90 % quantile of all levels.
 _FLOOR_SHARE = 1 / 3
 
 
 class HeatLevels:
-    """Highest heat per cell over a window, in bounded memory, from which suspected frames can still be left out.
+    """Highest heat per cell over a window, in bounded memory, from which suspected frames can be left out later.
 
-    Suspected frames are always those with the highest scores. So the heat of the `left_out` highest-scored frames so
-    far is kept apart, and everything else is merged into one running maximum.
+    Suspected frames always have the highest scores. So the heat of the `left_out` highest-scored frames so far is kept
+    separately, and all other heat is merged into one running maximum.
     """
 
     def __init__(self, *, left_out: int) -> None:
+        """Args: left_out: number of frames that can be left out, ≥ 1."""
         self._left_out = max(1, left_out)
         self._shape: tuple[int, int] | None = None
         self._cell = 1
-        self._merged: Heat | None = None
-        self._apart: list[tuple[float, int, Heat]] = []
+        self._merged: _Heat | None = None
+        self._apart: list[tuple[float, int, _Heat]] = []
 
-    def add(self, index: int, score: float, heatmap: Heat) -> None:
-        """Take the heat [h, w] of the frame at this place of the window."""
+    def add(self, index: int, score: float, heatmap: _Heat) -> None:
+        """Add the heat, float32 [h, w], of the frame at this place of the window.
+
+        Raises:
+            CalibrationError: the shape is not [h, w] or differs from the frames before.
+        """
         if self._shape is None:
             self._open(heatmap)
         if heatmap.shape != self._shape:
@@ -55,8 +60,12 @@ class HeatLevels:
         coolest = heapq.heappushpop(self._apart, entry)[2]
         self._merged = coolest if self._merged is None else np.maximum(self._merged, coolest, out=self._merged)
 
-    def level(self, suspected: NDArray[np.bool_]) -> Heat:
-        """Return every pixel's level, float32 [h, w], > 0, without the frames that are suspected (mask bool [N])."""
+    def level(self, suspected: NDArray[np.bool_]) -> _Heat:
+        """Return the level of every pixel, float32 [h, w], > 0, without the suspected frames (mask bool [N]).
+
+        Raises:
+            CalibrationError: no good frame was added.
+        """
         kept = [heat for _, index, heat in self._apart if not suspected[index]]
         highest = [] if self._merged is None else [self._merged]
         if self._shape is None or not (kept or highest):
@@ -69,7 +78,7 @@ class HeatLevels:
         full = level.repeat(self._cell, axis=0).repeat(self._cell, axis=1)[:height, :width]
         return np.ascontiguousarray(full, dtype=np.float32)
 
-    def _open(self, heatmap: Heat) -> None:
+    def _open(self, heatmap: _Heat) -> None:
         if heatmap.ndim != 2 or heatmap.size == 0:
             raise CalibrationError(f"heatmap: got shape {heatmap.shape}, wanted [h, w]")
         self._shape = (heatmap.shape[0], heatmap.shape[1])
@@ -77,8 +86,8 @@ class HeatLevels:
         self._cell = max(1, math.ceil(math.sqrt(heatmap.size / affordable)))
 
 
-def _pooled(heatmap: Heat, cell: int) -> Heat:
-    """Highest heat of each cell x cell square, edges included: float32, a copy."""
+def _pooled(heatmap: _Heat, cell: int) -> _Heat:
+    """Return the highest heat of each square of cell x cell pixels, including incomplete ones: float32, a copy."""
     if cell == 1:
         return np.array(heatmap, dtype=np.float32)
     height, width = heatmap.shape

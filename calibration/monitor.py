@@ -1,4 +1,4 @@
-"""Is it the part or the camera? Each picture is held against what the camera saw while it was calibrated."""
+"""Finds camera faults: compares each image with those that the camera was calibrated on."""
 
 from __future__ import annotations
 
@@ -12,79 +12,79 @@ from calibration.image_measures import Pixels, saturation_level
 from calibration.record import CameraReference, ViewReference
 from calibration.view import Aligner, Alignment, Glance
 
-# Black is below a tenth of what the good pictures reach: a sensor's dark level is 1 to 3 % of its range, while an empty
-# belt still sent back a fifth of the part's light.
+# Black is below a tenth of the level that good images reach: a sensor's dark level is 1 to 3 % of its range, while an
+# empty belt still reflected a fifth of the part's light.
 _BLACK_SHARE = 0.1
 
-# Saturated is half of the pixels that good pictures leave unsaturated.
+# Saturated is half of the pixels that are not saturated in good images.
 _SATURATED_SHARE = 0.5
 
-# Light or dose are off by more than lamps age and tubes drift between two calibrations.
+# Light or dose outside these factors has changed by more than lamps age and tubes drift between two calibrations.
 _LEAST_LIGHT, _MOST_LIGHT = 0.6, 1.6
 
-# Contrast and brightness fall alike when the light falls; where a part is darker than it should be, its surroundings
-# are not, and the two differ by more than this.
+# Contrast and brightness change alike when the light changes. If only the part is darker, its surroundings are not, and
+# the two differ by more than this.
 _SAME_LIGHT = 0.2
 
-# Fine over coarse structure: a blur of three pixels in 512 leaves a quarter, defects and poses move it by a fifth. With
-# less than a tenth of the coarse structure there is nothing in the picture that could be in focus.
+# Ratio of fine to coarse structure: a blur of three pixels in 512 leaves a quarter of it, defects and poses change it
+# by a fifth. With less than a tenth of the coarse structure, the image has nothing that could be in focus.
 _BLURRED_SHARE, _LEAST_STRUCTURE = 0.25, 0.1
 
-# Where edges are less than this of the detail, the scene is all texture, and what stands out from it says little.
+# If edges are less than this share of the detail, the scene is all texture, and its edges are no measure of focus.
 _EDGES_SHARE = 0.25
 
-# Where good pictures match their median less than this, the scene is never the same, and no place can be told in it.
+# If good images match their median less than this, the scene changes all the time, and a shift cannot be measured.
 _STEADY_MATCH = 0.6
 
-# A shift is named from a 32nd of the picture on, and from twice what good parts move.
+# A shift is reported from a 32nd of the image, 1.5 pixels of the view and twice the movement of good parts.
 _LEAST_SHIFT, _SHIFT_PIXELS = 1.0 / 32.0, 1.5
 
 
 class Symptom(str, Enum):
-    """What is wrong with a picture, whatever part is in it."""
+    """A fault of the image, whatever part it shows."""
 
     BLACK = "black"
     SATURATED = "saturated"
     FROZEN = "frozen"
     DARK = "dark"
-    """Less light than in good pictures, on the same scene."""
+    """Less light than in good images, on the same scene."""
     BRIGHT = "bright"
-    """More of it."""
+    """More light than in good images, on the same scene."""
     DEFOCUSED = "defocused"
     SHIFTED = "shifted"
 
     @property
     def blank(self) -> bool:
-        """Whether the picture says nothing of the part: a bad part cannot look like this, be it for one frame."""
+        """True if the image does not show the part: no bad part looks like this, even in a single frame."""
         return self in (Symptom.BLACK, Symptom.SATURATED, Symptom.FROZEN)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A symptom and its figures."""
+    """A symptom with its figures."""
 
     symptom: Symptom
     reason: str
-    """In words, with what was found and what good pictures show."""
+    """One line for people: the symptom, its figure and that of good images."""
 
 
 class CameraMonitor:
-    """Looks at every picture of one camera, given at a glance. Make a new one for a new calibration.
+    """Checks every image of one camera, reduced to a `Glance`. Make a new monitor for each calibration.
 
-    A shift, a blur and a change of light are only found where the picture shows the usual scene: a missing part or a
-    stain that covers half of it is no finding, and left to the score.
+    Shift, blur and a change of light are only found if the image shows the usual scene. A missing part, or a stain that
+    covers half of it, is not a finding: the score judges it.
     """
 
     def __init__(self, reference: CameraReference) -> None:
-        """Args: reference: of the calibration in force; without a view, blur and shift are not found."""
+        """Args: reference: that of the calibration in force; without a view, only blank and frozen images are found."""
         self._reference = reference
         self._view = reference.view
-        self._aligner = None if reference.view is None else Aligner(reference.view.picture)
+        self._aligner = None if reference.view is None else Aligner(reference.view.image)
         self._last: Pixels | None = None
         self._repeats = 0
 
-    def look(self, seen: Glance) -> Finding | None:
-        """Take in the next picture, prepared like those of the calibration; None where all is well."""
+    def check(self, seen: Glance) -> Finding | None:
+        """Check the next image, prepared like those of the calibration; None if it has no symptom."""
         frozen = self._frozen(seen.sample)
         return self._black(seen.sample) or self._saturated(seen.sample) or frozen or self._unlike(seen)
 
@@ -93,7 +93,7 @@ class CameraMonitor:
         limit = max(_BLACK_SHARE * usual.low, BLACK_LEVEL_8 if sample.dtype == np.uint8 else BLACK_LEVEL_16)
         if np.count_nonzero(sample > limit * full) > 0.01 * sample.size:
             return None
-        return Finding(Symptom.BLACK, f"black: 99 % of the pixels are below {limit:.1%}, wanted {usual.middle:.0%}")
+        return Finding(Symptom.BLACK, f"black: 99% of the pixels are below {limit:.1%}, wanted {usual.middle:.0%}")
 
     def _saturated(self, sample: Pixels) -> Finding | None:
         usual = self._reference.saturated_share.high
@@ -107,22 +107,22 @@ class CameraMonitor:
         if last is None or last.shape != sample.shape:
             return None
         moved = np.count_nonzero(sample != last) / sample.size
-        # A camera that is quiet by nature is held against itself.
+        # The limit is lower for a camera with little noise.
         repeats = moved == 0.0 or moved < min(LEAST_MOVED_SHARE, 0.3 * self._reference.moved_share.low)
         self._repeats = self._repeats + 1 if repeats else 0
         usual = 0 if self._view is None else self._view.longest_repeat
         if self._repeats <= 2 * usual:
             return None
-        return Finding(Symptom.FROZEN, f"frozen: the same picture again and again, wanted at most {usual} repeats")
+        return Finding(Symptom.FROZEN, f"frozen: the image does not change, wanted at most {usual} repeats in a row")
 
     def _unlike(self, seen: Glance) -> Finding | None:
         if self._view is None or self._aligner is None:
             return None
-        if seen.view.shape != self._view.picture.shape:
+        if seen.view.shape != self._view.image.shape:
             return None
         aligned = self._aligner.align(seen.view, enough=self._view.match.low)
         usual_scene = self._view.match.low >= _STEADY_MATCH and aligned.match >= _least_match(self._view)
-        # Noise hides detail where there is little light, so light comes first.
+        # Noise hides detail in low light, so the light is checked first.
         lit = self._lit(seen, aligned) if usual_scene else None
         return lit or _blurred(seen, self._view) or (_shifted(aligned, self._view) if usual_scene else None)
 
@@ -132,9 +132,9 @@ class CameraMonitor:
         if abs(aligned.contrast - light) > _SAME_LIGHT * light:
             return None
         if seen.level < _LEAST_LIGHT * usual.low:
-            return Finding(Symptom.DARK, f"dark: {light:.0%} of the light that good pictures have")
+            return Finding(Symptom.DARK, f"dark: {light:.0%} of the light of good images")
         if seen.level > _MOST_LIGHT * usual.high:
-            return Finding(Symptom.BRIGHT, f"bright: {light:.0%} of the light that good pictures have")
+            return Finding(Symptom.BRIGHT, f"bright: {light:.0%} of the light of good images")
         return None
 
 
@@ -146,21 +146,21 @@ def _blurred(seen: Glance, usual: ViewReference) -> Finding | None:
         share = min(share, max(0.0, seen.edges / usual.edges.low))
     if share >= _BLURRED_SHARE:
         return None
-    return Finding(Symptom.DEFOCUSED, f"defocused: {share:.0%} of the fine detail that good pictures have")
+    return Finding(Symptom.DEFOCUSED, f"defocused: {share:.0%} of the fine detail of good images")
 
 
 def _shifted(aligned: Alignment, usual: ViewReference) -> Finding | None:
-    limit = max(_LEAST_SHIFT, _SHIFT_PIXELS / max(usual.picture.shape), 2.0 * usual.shift.high)
+    limit = max(_LEAST_SHIFT, _SHIFT_PIXELS / max(usual.image.shape), 2.0 * usual.shift.high)
     # The shift has to explain most of what does not match in place.
     explained = aligned.match - aligned.match_in_place > 0.5 * (1.0 - aligned.match_in_place)
     if aligned.shift <= limit or not explained:
         return None
     return Finding(
         Symptom.SHIFTED,
-        f"shifted: by {aligned.shift:.0%} of the picture, wanted at most {limit:.0%}; was the camera moved?",
+        f"shifted: by {aligned.shift:.0%} of the image, wanted at most {limit:.0%}; was the camera moved?",
     )
 
 
 def _least_match(usual: ViewReference) -> float:
-    """What a picture of the usual scene matches at least: three times as far from 1 as the worst good ones."""
+    """Return the least match of the usual scene: three times as far from 1 as that of the worst good images."""
     return max(1.0 - 3.0 * (1.0 - usual.match.low), 0.5)

@@ -1,66 +1,94 @@
-"""What a threshold promises, in words that need no statistics."""
+"""The promise of a threshold, in sentences that need no statistics."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.budget import Budget
+from calibration.budget import Budget, number, percent, plural, rounded, two_digits
 from calibration.episodes import EpisodeCounts
 from calibration.rule import Rule
 from calibration.threshold import Threshold
 
 
-def promise(threshold: Threshold, *, budget: Budget, confidence: float) -> str:
-    """Return one sentence for the person at the line.
+def promise(threshold: Threshold, *, budget: Budget, frames_per_second: float, confidence: float) -> str:
+    """Return what was asked for, whether the window can promise it, and the rates, all in the unit of the budget.
 
     >>> from calibration.threshold import calibrate
-    >>> scores = np.random.default_rng(0).gamma(4.0, size=5000)
-    >>> budget = Budget(alarms=1, per_frames=100)
-    >>> threshold = calibrate(scores, frames_per_second=0.1, budget=budget)
-    >>> promise(threshold, budget=budget, confidence=0.95)[:77]
-    'On good parts this line will raise at most 3.6 alarms per hour (budget: 1 per'
+    >>> budget, scores = Budget.parse("1 per 100 parts"), np.random.default_rng(0).gamma(4.0, size=5000)
+    >>> threshold = calibrate(scores, frames_per_second=20.0, budget=budget)
+    >>> print(*promise(threshold, budget=budget, frames_per_second=20.0, confidence=0.95).split(". "), sep="\\n")
+    You asked for at most 1 false alarm per 100 parts
+    5,000 parts are enough to promise that, with 95% confidence
+    Likely: 0.73 per 100 parts; at worst 1.
+    >>> threshold = calibrate(scores[:300], frames_per_second=20.0, budget=budget)
+    >>> print(*promise(threshold, budget=budget, frames_per_second=20.0, confidence=0.95).split(". "), sep="\\n")
+    You asked for at most 1 false alarm per 100 parts
+    300 parts cannot promise that
+    Likely: 1 per 100 parts; at worst 2.9 (95% confidence).
     """
-    most = rate_in_words(threshold.promised_alarms_per_day)
+    rates = StatedRates.of(threshold, budget=budget, frames_per_second=frames_per_second)
+    asked, size = f"You asked for at most {budget.words}.", f"{threshold.frames:,} {budget.noun}"
+    likely = f"Likely: {rates.likely_text} per {budget.span}; at worst {rates.worst_text}"
     if threshold.certified:
-        return (
-            f"On good parts this line will raise at most {most} (budget: {budget}), which the window certifies "
-            f"with {confidence:.0%} confidence."
-        )
-    expected = rate_in_words(threshold.expected_alarms_per_day)
-    return (
-        f"On good parts expect about {expected}, which the window cannot certify: with {confidence:.0%} confidence it "
-        f"promises no better than {most}; {threshold.frames_needed:,} good frames would certify {budget}."
-    )
+        return f"{asked} {size} are enough to promise that, with {percent(confidence)} confidence. {likely}."
+    return f"{asked} {size} cannot promise that. {likely} ({percent(confidence)} confidence)."
+
+
+@dataclass(frozen=True, slots=True)
+class StatedRates:
+    """The false-alarm rates of a threshold, in alarms per span of the budget."""
+
+    likely: float
+    """Best estimate."""
+    worst: float
+    """Upper limit at the confidence of the promise."""
+    likely_text: str
+    """`likely` with two digits."""
+    worst_text: str
+    """`worst` with two digits, rounded up."""
+
+    @classmethod
+    def of(cls, threshold: Threshold, *, budget: Budget, frames_per_second: float) -> StatedRates:
+        """Convert the rates of a threshold into the unit of the budget."""
+        likely = budget.in_span(threshold.expected_alarms_per_day, frames_per_second=frames_per_second)
+        worst = budget.in_span(threshold.promised_alarms_per_day, frames_per_second=frames_per_second)
+        up = two_digits(worst, up=True)
+        # A certified limit is within the budget, so rounding must not take it beyond.
+        return cls(likely, worst, rounded(likely), number(min(up, budget.alarms) if threshold.certified else up))
 
 
 def cost_of_leaving_out(
-    scores: NDArray[np.float64], threshold: Threshold, *, rule: Rule, quiet_frames: int, left_out: int
+    scores: NDArray[np.float64],
+    threshold: Threshold,
+    *,
+    rule: Rule,
+    budget: Budget,
+    frames_per_second: float,
+    quiet_frames: int,
+    left_out: int,
 ) -> str:
-    """Say what the promise is worth should the frames left out have been good ones; empty where none was."""
+    """Say what changes if the images left out show good parts; empty if none was left out.
+
+    Args:
+        scores: scores of the whole window [N], images left out included.
+        left_out: images left out.
+    """
     if not left_out:
         return ""
+    looks = "looks unlike the rest and was" if left_out == 1 else "look unlike the rest and were"
+    they, with_them = ("it shows a good part", "With it") if left_out == 1 else ("they show good parts", "With them")
+    fact = f"{plural(left_out, 'image')} {looks} left out."
     episodes = EpisodeCounts(rule.statistic(scores), quiet_frames=quiet_frames).at(threshold.value)
     more = max(0, episodes - threshold.episodes)
+    if not more:
+        return f"{fact} {with_them}, the window has no more alarms than without."
     per_day = threshold.expected_alarms_per_day * (episodes + 0.5) / (threshold.episodes + 0.5)
+    rate = rounded(budget.in_span(per_day, frames_per_second=frames_per_second))
+    before = StatedRates.of(threshold, budget=budget, frames_per_second=frames_per_second).likely_text
     return (
-        f"The promise holds if the {_many(left_out, 'frame')} left out showed no good parts; otherwise they would have "
-        f"raised {_many(more, 'alarm')} within the window, and good parts would raise about {rate_in_words(per_day)}."
+        f"{fact} {with_them}, the window has {plural(more, 'more alarm')}. If {they}, the promise is void: "
+        f"likely {rate} per {budget.span} instead of {before}."
     )
-
-
-def _many(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def rate_in_words(per_day: float) -> str:
-    """Return a rate in the unit that makes it a number between about 1 and 100.
-
-    >>> rate_in_words(3.0), rate_in_words(0.01), rate_in_words(480.0), rate_in_words(1.0)
-    ('3 alarms per day', '3.6 alarms per year', '20 alarms per hour', '1 alarm per day')
-    """
-    units = (("minute", 1440.0, 1440 * 2.0), ("hour", 24.0, 24 * 2.0), ("day", 1.0, 0.8), ("week", 1 / 7, 0.1))
-    name, days = next(((name, each) for name, each, least in units if per_day >= least), ("year", 1 / 365))
-    value = per_day / days
-    text = f"{value:.0f}" if value >= 10 else f"{value:.2g}"
-    return f"{text} alarm{'' if text == '1' else 's'} per {name}"

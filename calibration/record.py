@@ -1,4 +1,4 @@
-"""`Calibration`: everything that one calibration found and promises, frozen, as it lies on disk."""
+"""The record of a calibration: its results, its promise and its reference values, immutable, and its JSON form."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.budget import Budget
+from calibration.budget import COUNTED, Budget
 from calibration.dependence import autocorrelation_time
 from calibration.errors import CalibrationError
 from calibration.rule import Rule
 from calibration.threshold import Threshold
 
-SCHEMA = "inspectd.calibration/1"
+_SCHEMA = "inspectd.calibration/1"
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A frame of the window that was not calibrated on."""
+    """A frame of the window that was left out of the calibration."""
 
     index: int
     """Its place in the window, from 0."""
     score: float
     """Its score."""
     why: str
-    """In words."""
+    """The reason, in words."""
     thumbnail_png: bytes | None = None
-    """A small picture of it; None for all but the highest scores."""
+    """A thumbnail of it; None for all but the highest scores."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreReference:
-    """The good scores of the window in numbers: what drift is measured against."""
+    """The distribution of the good scores of a window, against which drift is measured."""
 
     centre: float
     """Median, units of the scores."""
     scale: float
-    """Interquartile range over 1.349: the standard deviation, were the scores normal."""
+    """Interquartile range over 1.349: the standard deviation if the scores are normal."""
     autocorrelation_time: float
-    """Frames that are worth one independent frame."""
+    """Frames with as much information as one independent frame, ≥ 1."""
     effective_sample_size: float
-    """Independent frames that centre and scale rest on."""
+    """Number of independent frames behind centre and scale."""
 
 
 def score_reference(scores: NDArray[np.float64]) -> ScoreReference:
-    """Take the reference of good scores [N] in the order they came.
+    """Return the reference of good scores [N] in order of capture.
 
     >>> score_reference(np.random.default_rng(0).normal(5.0, 2.0, size=4000)).scale.__round__(2)
     2.01
@@ -67,7 +67,7 @@ def score_reference(scores: NDArray[np.float64]) -> ScoreReference:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The middle and both ends of what one measure of the good pictures took."""
+    """Median and extreme quantiles of one measure over the good images."""
 
     low: float
     """1 % quantile."""
@@ -79,27 +79,27 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class ViewReference:
-    """What the camera sees when all is well: by it a shifted, a defocused and a frozen camera are told."""
+    """The usual view of the camera: the reference by which a shifted, defocused or frozen camera is found."""
 
-    picture: NDArray[np.float32] = field(repr=False, compare=False)
-    """Median of the good pictures, reduced, share of full scale [h, w]."""
+    image: NDArray[np.float32] = field(repr=False, compare=False)
+    """Median of the good images, reduced, share of full scale [h, w]. Its key in the record is "picture"."""
     shift: Range
-    """How far a good picture lies off the median one, share of the longer side."""
+    """Shift of a good image against the median one, share of the longer side."""
     match: Range
-    """Correlation of a good picture with the median one, at most 1."""
+    """Correlation of a good image with the median one, at most 1."""
     detail: Range
     """Energy of fine structure over that of coarse structure."""
     edges: Range
-    """The part of `detail` that stands out from noise and even texture."""
+    """The part of `detail` above the level of noise and uniform texture."""
     structure: Range
     """Energy of coarse structure, squared levels."""
     longest_repeat: int
-    """Longest run of pictures that repeat the one before, frames."""
+    """Longest run of images that repeat the previous one, frames."""
 
 
 @dataclass(frozen=True, slots=True)
 class CameraReference:
-    """What the good pictures looked like: a sick camera is told by leaving these ranges."""
+    """Ranges of measures of the good images: a faulty camera leaves them."""
 
     height: int
     """Pixels."""
@@ -108,33 +108,33 @@ class CameraReference:
     channels: int
     """1 (gray) or 3 (BGR)."""
     mean_level: Range
-    """Mean brightness of a picture, share of full scale."""
+    """Mean brightness of an image, share of full scale."""
     high_level: Range
-    """Level that 1 % of a picture's pixels exceed, share of full scale."""
+    """Level exceeded by 1 % of the pixels of an image, share of full scale."""
     saturated_share: Range
-    """Share of pixels at the top of the range."""
+    """Share of pixels at the top of the range, 0 to 1."""
     sharpness: Range
     """Variance of the Laplacian, squared levels."""
     moved_share: Range
-    """Share of sampled pixels that differ from the frame before: 0 is frozen."""
+    """Share of sampled pixels that differ from the previous frame: 0 is frozen."""
     view: ViewReference | None = None
-    """None in calibrations of the first versions, which did not look for it."""
+    """None in calibrations of the first versions, which did not measure it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """One calibration: made once, never changed."""
+    """One calibration: immutable."""
 
     camera: str
     """Name of the camera, as in the settings."""
     bundle_sha256: str
-    """Identity of the model bundle that gave the scores."""
+    """sha256 of the model bundle that gave the scores."""
     engine: str
-    """Name of the engine that ran it."""
+    """Name of the engine that ran the bundle."""
     created_at: datetime
     """UTC."""
     who: str
-    """Who asked for it, as the caller knows them."""
+    """Name of the person or program that requested it."""
     budget: Budget
     rule: Rule
     confidence: float
@@ -144,24 +144,24 @@ class Calibration:
     frames_per_second: float
     """Rate of the line, as measured or set."""
     first_frame: int
-    """Index of the window's first frame, as the camera counts."""
+    """The camera's index of the first frame of the window."""
     last_frame: int
-    """Index of its last one."""
+    """The camera's index of its last frame."""
     threshold: Threshold
     promise: str
-    """The promise in one sentence of plain language."""
+    """The promise in plain language."""
     left_out: tuple[LeftOut, ...]
     """Frames left out, highest score first."""
     left_out_cost: str
-    """What leaving them out costs the guarantee, in words; empty where none was."""
+    """Their effect on the promise, in words; empty if none was left out."""
     scores: NDArray[np.float32] = field(repr=False, compare=False)
-    """Scores of the whole window [N], frames that were left out included."""
+    """Scores of the whole window [N], including frames left out."""
     heat_level: NDArray[np.float32] = field(repr=False, compare=False)
-    """Raw heat [h, w] that is 1.0 once calibrated, > 0."""
+    """Raw heat [h, w], > 0, that is 1.0 once calibrated."""
     score_reference: ScoreReference
     camera_reference: CameraReference
     id: str = ""
-    """Time of creation and a hash of the content: sorts by time; found by the record itself."""
+    """Time of creation and a hash of the content, computed by the record itself; sorts by time."""
 
     def __post_init__(self) -> None:
         if self.created_at.tzinfo is None:
@@ -172,14 +172,17 @@ class Calibration:
         found = f"{stamp:%Y%m%dT%H%M%S}{stamp.microsecond // 1000:03d}Z-{digest[:8]}"
         if self.id not in ("", found):
             raise CalibrationError(
-                f"calibration {self.id}: its content hashes to {found}, wanted the same (altered file?)"
+                f"calibration {self.id}: its content has the id {found}, wanted the same (altered file?)"
             )
         object.__setattr__(self, "id", found)
 
     def heat(self, heatmap: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Calibrate a raw heatmap [h, w] or [N, h, w]: 1.0 is as hot as good parts ever get at that place.
+        """Calibrate a raw heatmap [h, w] or [N, h, w]: 1.0 is the highest heat of good parts at that place.
 
         Returns a new float32 array of the same shape, ≥ 0.
+
+        Raises:
+            CalibrationError: the shape differs from that of the window's heatmaps.
         """
         if heatmap.shape[-2:] != self.heat_level.shape:
             raise CalibrationError(f"heatmap: got shape {heatmap.shape}, wanted [..., {self.heat_level.shape}]")
@@ -187,18 +190,18 @@ class Calibration:
 
     @property
     def kept_scores(self) -> NDArray[np.float64]:
-        """Scores of the window without the frames that were left out, in order."""
+        """Scores of the window without the frames left out, in order of capture."""
         mask = np.ones(self.scores.size, dtype=bool)
         mask[[out.index for out in self.left_out]] = False
         return np.asarray(self.scores[mask], dtype=np.float64)
 
     def to_json(self) -> str:
         """Return the record as JSON, schema `inspectd.calibration/1`."""
-        return json.dumps({"schema": SCHEMA, "id": self.id, **_content(self)}, indent=1, allow_nan=False) + "\n"
+        return json.dumps({"schema": _SCHEMA, "id": self.id, **_content(self)}, indent=1, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Calibration:
-        """Read a record. Raises CalibrationError where it is not one, or was altered."""
+        """Read a record. Raises CalibrationError if the text is not a record or was altered."""
         try:
             data = json.loads(text)
             _check_schema(data)
@@ -211,8 +214,8 @@ class Calibration:
 
 def _check_schema(data: Any) -> None:
     schema = data.pop("schema", None) if isinstance(data, dict) else None
-    if schema != SCHEMA:
-        raise CalibrationError(f"schema: got {schema!r}, wanted {SCHEMA!r}")
+    if schema != _SCHEMA:
+        raise CalibrationError(f"schema: got {schema!r}, wanted {_SCHEMA!r}")
 
 
 def _content(calibration: Calibration) -> dict[str, Any]:
@@ -221,7 +224,7 @@ def _content(calibration: Calibration) -> dict[str, Any]:
         for name in ("camera", "bundle_sha256", "engine", "who", "confidence", "quiet_frames", "frames_per_second")
     }
     data["created_at"] = calibration.created_at.isoformat(timespec="microseconds")
-    data["budget"], data["rule"] = asdict(calibration.budget), asdict(calibration.rule)
+    data["budget"], data["rule"] = _budget_json(calibration.budget), asdict(calibration.rule)
     data["first_frame"], data["last_frame"] = calibration.first_frame, calibration.last_frame
     data["threshold"] = asdict(calibration.threshold)
     data["promise"] = calibration.promise
@@ -237,7 +240,7 @@ def _values(data: dict[str, Any]) -> dict[str, Any]:
     return {
         **data,
         "created_at": datetime.fromisoformat(data["created_at"]),
-        "budget": Budget(**data["budget"]),
+        "budget": _budget(data["budget"], data["promise"]),
         "rule": Rule(**data["rule"]),
         "threshold": Threshold(**data["threshold"]),
         "left_out": tuple(_left_out(out) for out in data["left_out"]),
@@ -248,30 +251,44 @@ def _values(data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _budget_json(budget: Budget) -> dict[str, Any]:
+    return {"alarms": budget.alarms, "per_seconds": budget.per_seconds, "per_frames": budget.per_frames}
+
+
+def _budget(data: dict[str, Any], promise: str) -> Budget:
+    """The user's word for the frames of a span is no key of the record: its promise has it."""
+    budget = Budget(**data)
+    if budget.per_frames is None:
+        return budget
+    return next((named for named in map(budget.counting, COUNTED) if f" {named.words}. " in promise), budget)
+
+
 def _left_out_json(out: LeftOut) -> dict[str, Any]:
-    picture = None if out.thumbnail_png is None else base64.b64encode(out.thumbnail_png).decode()
-    return {"index": out.index, "score": out.score, "why": out.why, "thumbnail_png": picture}
+    thumbnail = None if out.thumbnail_png is None else base64.b64encode(out.thumbnail_png).decode()
+    return {"index": out.index, "score": out.score, "why": out.why, "thumbnail_png": thumbnail}
 
 
 def _left_out(data: dict[str, Any]) -> LeftOut:
-    picture = data["thumbnail_png"]
-    return LeftOut(**{**data, "thumbnail_png": None if picture is None else base64.b64decode(picture, validate=True)})
+    thumbnail = data["thumbnail_png"]
+    decoded = None if thumbnail is None else base64.b64decode(thumbnail, validate=True)
+    return LeftOut(**{**data, "thumbnail_png": decoded})
 
 
 def _camera_json(reference: CameraReference) -> dict[str, Any]:
-    """Without a view its key is left out too: the id of an old calibration is a hash of what it was written from."""
+    """A record without a view has no key for it either: its id is a hash of the content it was written with."""
     data = asdict(reference)
-    if reference.view is None:
-        del data["view"]
-    else:
-        data["view"]["picture"] = _array_json(reference.view.picture)
+    view = data.pop("view")
+    if view is not None:
+        image = _array_json(view.pop("image"))
+        data["view"] = {"picture": image, **view}
     return data
 
 
 def _camera(data: dict[str, Any]) -> CameraReference:
     view = data.get("view")
     if view is not None:
-        view = ViewReference(**{**_ranges(view), "picture": _array(view["picture"])})
+        image = _array(view.pop("picture"))
+        view = ViewReference(image=image, **_ranges(view))
     return CameraReference(**{**_ranges(data), "view": view})
 
 
@@ -282,7 +299,7 @@ def _ranges(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _array_json(values: NDArray[np.float32]) -> dict[str, Any]:
-    """Little-endian float32, base64: a list of numbers would be four times as long and no easier to read."""
+    """Encode as little-endian float32 in base64: a list of numbers is four times as long and no easier to read."""
     return {"shape": list(values.shape), "float32": base64.b64encode(values.astype("<f4").tobytes()).decode()}
 
 

@@ -1,18 +1,21 @@
-"""The two drawings of the report, as SVG: the scores of the window, and the rate of alarms against the threshold."""
+"""The two charts of the report, as SVG: the scores of the window, and the false-alarm rate against the threshold."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.budget import Budget
+from calibration.episodes import Values
 from calibration.exceedances import Exceedances
+from calibration.promise import StatedRates
 from calibration.record import Calibration
+from calibration.threshold import alarm_rate, threshold_for
 
-Values = NDArray[np.float64]
-
-# More dots than this are drawn as the lowest and highest score of each column of pixels.
+# Longer windows are drawn as the lowest and highest score of each column of pixels.
 _MOST_DOTS = 4_000
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 980.0, 310.0, 56.0, 28.0, 24.0
@@ -29,7 +32,7 @@ class _Scale:
         return self._start + (value - self.low) * self._slope
 
     def ticks(self, about: int = 5) -> Values:
-        """Round values within the range."""
+        """Return round values within the range, about so many."""
         rough = (self.high - self.low) / about
         power = 10.0 ** np.floor(np.log10(rough))
         step = power * min((1, 2, 5, 10), key=lambda each: abs(each - rough / power))
@@ -37,7 +40,7 @@ class _Scale:
 
 
 def score_trace(calibration: Calibration) -> str:
-    """Scores in order, with their histogram at the right and the threshold through both."""
+    """Draw the scores in order, their histogram beside them, and the threshold across both."""
     scores = calibration.scores.astype(np.float64)
     threshold = calibration.threshold.value
     top = max(float(scores.max()), threshold)
@@ -63,7 +66,7 @@ def score_trace(calibration: Calibration) -> str:
 
 
 def _thinned(scores: Values, kept: NDArray[np.bool_]) -> Iterable[tuple[int, float]]:
-    """Every good frame of a short window; of a long one the extremes of each column of pixels."""
+    """Yield place and score of every kept frame of a short window, of a long one the extremes of each column."""
     indices = np.flatnonzero(kept)
     if indices.size > _MOST_DOTS:
         columns = np.array_split(indices, _MOST_DOTS // 4)
@@ -82,31 +85,105 @@ def _histogram(scores: Values, y: _Scale) -> str:
     )
 
 
-def tail_chart(calibration: Calibration) -> str:
-    """Alarms per day against the threshold: counted, fitted with limits, the budget, the choice."""
-    evidence = Exceedances.of(
-        calibration.kept_scores,
-        rule=calibration.rule,
-        confidence=calibration.confidence,
-        quiet_frames=calibration.quiet_frames,
+@dataclass(frozen=True)
+class RateCurve:
+    """False alarms per span of a calibration's budget at any threshold, as its promise states them at its own."""
+
+    exceedances: Exceedances
+    """Of the scores that were kept."""
+    budget: Budget
+    frames_per_second: float
+    certified: bool
+    level: float
+    """The threshold that the kept scores alone give, units of the scores."""
+    raised: bool
+    """True if the calibration's threshold is higher, because of images left out; rates then stay those at `level`."""
+
+    @classmethod
+    def of(cls, calibration: Calibration) -> RateCurve:
+        """Measure the window of a calibration once more: records hold its scores, not its exceedances."""
+        exceedances = Exceedances.of(
+            calibration.kept_scores,
+            rule=calibration.rule,
+            confidence=calibration.confidence,
+            quiet_frames=calibration.quiet_frames,
+        )
+        budget, frames_per_second = calibration.budget, calibration.frames_per_second
+        level = threshold_for(exceedances, budget=budget, frames_per_second=frames_per_second).value
+        # Records hold float32 scores, so the level found again differs in the last digits.
+        raised = calibration.threshold.value - level > 1e-4 * exceedances.spread
+        return cls(exceedances, budget, frames_per_second, calibration.threshold.certified, level, raised)
+
+    @property
+    def span_frames(self) -> float:
+        """Length of the budget's span, frames."""
+        return self.budget.span_frames(frames_per_second=self.frames_per_second)
+
+    def at(self, level: float) -> tuple[float, float]:
+        """Return the likely and the highest rate at a threshold, alarms per span."""
+        allowed = self.budget.per_frame(frames_per_second=self.frames_per_second)
+        supported = min(level, self.level) if self.raised else level
+        rate = alarm_rate(self.exceedances, supported, allowed=allowed, certified=self.certified)
+        return min(rate.likely, 1.0) * self.span_frames, min(rate.worst, 1.0) * self.span_frames
+
+    def counted(self) -> tuple[Values, Values]:
+        """Return the thresholds [n], falling, at which one more alarm appears in the window, and the rates [n]."""
+        levels = self.exceedances.counts.highest_levels(self.exceedances.counts.frames)
+        return levels, np.arange(1, levels.size + 1) / self.exceedances.counts.frames * self.span_frames
+
+
+def rate_chart(calibration: Calibration, curve: RateCurve) -> str:
+    """Draw false alarms per span of the budget against the threshold: counted, likely, at worst, budget and choice."""
+    threshold, base = calibration.threshold.value, curve.exceedances.tail.base
+    levels, rates = curve.counted()
+    right = base + 1.15 * max(threshold - base, float(levels[0]) - base)
+    x = _Scale(min(base, float(np.quantile(levels, 0.5))), right, _LEFT + 14, _WIDTH - 8)
+    y = _LogScale(min(curve.budget.alarms, curve.at(threshold)[0]) / 8, float(rates[-1]) * 2)
+    seen = int((levels >= x.low).sum())
+    some = np.unique(np.geomspace(1, max(1, seen), 300).astype(int)) - 1
+    dots = "".join(f'<circle class="dot" cx="{x(levels[j]):.1f}" cy="{y(rates[j]):.1f}" r="2"/>' for j in some)
+    parts = (_rate_axis(y, curve.budget), _level_axis(x), _band(curve, x, y), dots, _marks(calibration, x, y))
+    return _svg(f"False alarms per {curve.budget.span} against the threshold, and the budget", parts)
+
+
+def _band(curve: RateCurve, x: _Scale, y: _LogScale) -> str:
+    """The likely rate as a line, and the area from it up to the highest rate."""
+    lowest = x.low if curve.certified else max(curve.exceedances.tail.base, x.low)
+    levels = np.union1d(np.linspace(lowest, x.high, 120), [min(max(curve.level, lowest), x.high)])
+    likely, worst = zip(*(curve.at(float(level)) for level in levels), strict=True)
+    line = [f"{x(level):.1f},{y(rate):.1f}" for level, rate in zip(levels, likely, strict=True)]
+    edge = [f"{x(level):.1f},{y(rate):.1f}" for level, rate in zip(levels, worst, strict=True)]
+    return (
+        f'<polygon class="band" points="{" ".join(edge + line[::-1])}"/>'
+        f'<polyline class="curve" points="{" ".join(line)}"/>'
     )
-    per_day = calibration.frames_per_second * 86_400
-    threshold, tail = calibration.threshold.value, evidence.tail
-    counted = evidence.counts.highest_levels(evidence.counts.frames)
-    right = tail.base + 1.15 * max(threshold - tail.base, float(counted[0]) - tail.base)
-    x = _Scale(min(tail.base, float(np.quantile(counted, 0.5))), right, _LEFT + 14, _WIDTH - 8)
-    allowed = calibration.budget.per_day(frames_per_second=calibration.frames_per_second)
-    rates = np.arange(1, counted.size + 1) / evidence.counts.frames * per_day
-    y = _decades(min(allowed, calibration.threshold.expected_alarms_per_day) / 8, float(rates[-1]) * 2)
-    seen = counted >= x.low
-    some = np.unique(np.geomspace(1, max(1, int(seen.sum())), 300).astype(int)) - 1
-    dots = "".join(f'<circle class="dot" cx="{x(counted[j]):.1f}" cy="{y(rates[j]):.1f}" r="2"/>' for j in some)
-    parts = (_rate_axis(y), _level_axis(x), _band(evidence, x, y, per_day), dots, _marks(x, y, threshold, allowed))
-    return _svg("Alarms per day against the threshold: counted, fitted, and the budget", parts)
 
 
-class _decades:  # noqa: N801 - a scale, used as a function
-    """A logarithmic scale over rates per day."""
+def _marks(calibration: Calibration, x: _Scale, y: _LogScale) -> str:
+    """The budget, the threshold, and the rates that the promise states there."""
+    threshold, budget = calibration.threshold, calibration.budget
+    rates = StatedRates.of(threshold, budget=budget, frames_per_second=calibration.frames_per_second)
+    across, down = y(budget.alarms), x(threshold.value)
+    words = (f"threshold {threshold.value:.4g}", f"likely {rates.likely_text}", f"at worst {rates.worst_text}")
+    # Words go to the side of the threshold that has room, the name of the budget to the other end.
+    left = down < 0.5 * _WIDTH
+    at, anchor, end = (down + 8, "start", "end") if left else (down - 8, "end", "start")
+    far = _WIDTH - 6 if left else _LEFT + 6
+    lines = (
+        f'<line class="budget" x1="{_LEFT}" x2="{_WIDTH}" y1="{across:.1f}" y2="{across:.1f}"/>',
+        f'<text class="strong" x="{far}" y="{across - 6:.1f}" text-anchor="{end}">budget: {budget.alarms:g}</text>',
+        f'<line class="threshold" x1="{down:.1f}" x2="{down:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"/>',
+        *(f'<circle class="stated" cx="{down:.1f}" cy="{y(rate):.1f}" r="4"/>' for rate in (rates.likely, rates.worst)),
+    )
+    texts = (
+        f'<text class="alarm" x="{at:.1f}" y="{_TOP + 10 + 15 * row}" text-anchor="{anchor}">{text}</text>'
+        for row, text in enumerate(words)
+    )
+    return "".join((*lines, *texts))
+
+
+class _LogScale:
+    """Maps rates per span to pixels, whole powers of ten at both ends."""
 
     def __init__(self, low: float, high: float) -> None:
         self.low, self.high = np.floor(np.log10(low)), np.ceil(np.log10(high))
@@ -114,28 +191,6 @@ class _decades:  # noqa: N801 - a scale, used as a function
 
     def __call__(self, rate: float) -> float:
         return self._scale(float(np.clip(np.log10(max(rate, 1e-300)), self.low, self.high)))
-
-
-def _band(evidence: Exceedances, x: _Scale, y: _decades, per_day: float) -> str:
-    levels = np.linspace(max(evidence.tail.base, x.low), x.high, 60)
-    tail, confidence = evidence.tail, evidence.confidence
-    low = [tail.rate(level, quantile=1 - confidence) * per_day for level in levels]
-    middle = [tail.rate(level) * per_day for level in levels]
-    high = [tail.upper_rate(level, confidence=confidence) * per_day for level in levels]
-    pairs = list(zip(levels, high, strict=True)) + list(zip(levels[::-1], low[::-1], strict=True))
-    band = " ".join(f"{x(level):.1f},{y(rate):.1f}" for level, rate in pairs)
-    curve = " ".join(f"{x(level):.1f},{y(rate):.1f}" for level, rate in zip(levels, middle, strict=True))
-    return f'<polygon class="band" points="{band}"/><polyline class="curve" points="{curve}"/>'
-
-
-def _marks(x: _Scale, y: _decades, threshold: float, allowed: float) -> str:
-    across, down = y(allowed), x(threshold)
-    return (
-        f'<line class="budget" x1="{_LEFT}" x2="{_WIDTH}" y1="{across:.1f}" y2="{across:.1f}"/>'
-        f'<text class="strong" x="{_LEFT + 6}" y="{across - 6:.1f}">budget</text>'
-        f'<line class="threshold" x1="{down:.1f}" x2="{down:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"/>'
-        f'<text class="alarm" x="{down - 6:.1f}" y="{_TOP + 10}" text-anchor="end">threshold {threshold:.4g}</text>'
-    )
 
 
 def _value_axis(y: _Scale) -> str:
@@ -152,10 +207,10 @@ def _level_axis(x: _Scale) -> str:
     )
 
 
-def _rate_axis(y: _decades) -> str:
+def _rate_axis(y: _LogScale, budget: Budget) -> str:
     step = max(1, int((y.high - y.low) // 6))
     powers = np.arange(y.low, y.high + 1, step)
-    return f'<text x="0" y="{_TOP - 12}">alarms a day</text>' + "".join(
+    return f'<text x="0" y="{_TOP - 12}">false alarms per {budget.span}</text>' + "".join(
         f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH}" y1="{y(10**power):.1f}" y2="{y(10**power):.1f}"/>'
         f'<text x="{_LEFT - 8}" y="{y(10**power) + 4:.1f}" text-anchor="end">{_short(10.0**power)}</text>'
         for power in powers

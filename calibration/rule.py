@@ -1,7 +1,7 @@
-"""k of n: the alarm rule, offline over a whole window and online frame by frame, with one meaning.
+"""The alarm rule, k of n frames: offline over a whole window and online frame by frame, with equal results.
 
-At least k of the last n scores lie above a threshold exactly when the k-th largest of them does. So that number, the
-*statistic*, is what is calibrated and what is compared: an alarm is one comparison, whatever the rule.
+At least k of the last n scores are above a threshold exactly if the k-th largest of them is. That number, the
+*statistic*, is calibrated and compared with the threshold, so an alarm is one comparison, whatever the rule.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from calibration.errors import CalibrationError
 
-# Longer memories than this are no alarm rule but a delay: at 20 frames a second it is over ten seconds.
+# A longer rule would delay alarms too much: this many frames take over ten seconds at 20 frames per second.
 MAX_FRAMES = 250
 
-# Statistics are taken in chunks, so that 10 million frames of a rule with n = 250 stay under 64 MB of scratch memory.
+# Statistics are computed in chunks: 10 million frames of a rule with n = 250 need less than 64 MB of scratch memory.
 _CHUNK_VALUES = 8_000_000
 
 _SHAPE = re.compile(r"\s*(\d+)\s*(?:of|/|in)\s*(\d+)\s*", re.I)
@@ -27,7 +27,7 @@ _SHAPE = re.compile(r"\s*(\d+)\s*(?:of|/|in)\s*(\d+)\s*", re.I)
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """At least k of the last n frames above the threshold.
+    """An alarm takes at least k of the last n frames above the threshold.
 
     >>> Rule.parse("3 of 5")
     Rule(k=3, n=5)
@@ -36,9 +36,9 @@ class Rule:
     """
 
     k: int
-    """Frames over the threshold that it takes, 1 to n."""
+    """Frames above the threshold that raise an alarm, 1 to n."""
     n: int
-    """Frames that are looked at, the newest one included."""
+    """Frames considered, including the newest, 1 to 250."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.k <= self.n <= MAX_FRAMES:
@@ -48,16 +48,16 @@ class Rule:
 
     @classmethod
     def parse(cls, text: str) -> Rule:
-        """Read "3 of 5". Raises CalibrationError where the text says anything else."""
+        """Read "3 of 5". Raises CalibrationError if the text has another form."""
         found = _SHAPE.fullmatch(text)
         if found is None:
             raise CalibrationError(f"alarm rule: got {text!r}, wanted 'k of n' such as '3 of 5'")
         return cls(k=int(found[1]), n=int(found[2]))
 
     def statistic(self, scores: ArrayLike) -> NDArray[np.float64]:
-        """Return the k-th largest of each n successive scores, float64 [N - n + 1]; empty where N < n.
+        """Return the k-th largest of each n successive scores [N]: float64 [N - n + 1], empty if N < n.
 
-        It equals what `AlarmRule` returns from the n-th score on.
+        It equals the results of `AlarmRule.update` from the n-th score on.
 
         >>> Rule(k=2, n=3).statistic([1.0, 9.0, 2.0, 8.0, 0.0])
         array([2., 8., 2.])
@@ -78,7 +78,7 @@ class Rule:
 
 
 class AlarmRule:
-    """The rule frame by frame, in about a microsecond: what the agent runs.
+    """The rule frame by frame, in about a microsecond each.
 
     >>> rule = AlarmRule(Rule(k=2, n=3))
     >>> [rule.update(score) for score in (1.0, 9.0, 2.0, 8.0, 0.0)]
@@ -91,17 +91,17 @@ class AlarmRule:
         self._sorted: list[float] = []
 
     def update(self, score: float) -> float:
-        """Take the next score and return the statistic: the k-th largest of the last n scores.
+        """Add the next score and return the statistic: the k-th largest of the last n scores.
 
-        While fewer than k scores were seen the rule cannot fire; the statistic is then 0.0, the lowest a score can be.
-        The caller compares: alarm where `statistic > threshold`.
+        With fewer than k scores so far the rule cannot raise an alarm; the statistic is then 0.0, the lowest possible
+        score. The caller compares: alarm if `statistic > threshold`.
 
         Raises:
-            CalibrationError: where the score is not a number; the rule is then as it was.
+            CalibrationError: the score is not a number. The rule does not change.
         """
         score = float(score)
         if score != score:
-            raise CalibrationError("alarm rule: got a score that is not a number (nan), wanted one")
+            raise CalibrationError("alarm rule: got a score that is not a number (nan), wanted a number")
         k, n = self.rule.k, self.rule.n
         if len(self._recent) == n:
             self._sorted.remove(self._recent.popleft())
@@ -110,6 +110,6 @@ class AlarmRule:
         return self._sorted[-k] if len(self._sorted) >= k else 0.0
 
     def reset(self) -> None:
-        """Forget every score: after a gap in the stream, old scores say nothing about the next frame."""
+        """Discard all scores: after a gap in the stream they do not belong to the next frames."""
         self._recent.clear()
         self._sorted.clear()

@@ -1,8 +1,8 @@
-"""The last days of scores on disk, bounded in bytes: what previews and reports are computed from.
+"""The last days of scores on disk, bounded in bytes: the basis of previews of a new threshold.
 
-Fixed records in segment files, appended through a buffer. No sync per frame: a killed process loses nothing that was
-flushed, at most the buffer's last second or so; a power cut loses what the system had not written. A torn last record
-is cut off when it is read. The oldest segment goes when the log would outgrow its bytes.
+Fixed-size records in segment files, appended through a buffer. There is no sync per frame: a killed process loses only
+the records still in its buffer, a second or so; a power cut also loses what the system had not written. An incomplete
+last record is ignored on reading. The oldest segment is deleted when the log would exceed its limit.
 """
 
 from __future__ import annotations
@@ -23,25 +23,29 @@ from calibration.rule import Rule
 _RECORD = struct.Struct("<dqff")
 _FIELDS = np.dtype([("time", "<f8"), ("frame", "<i8"), ("score", "<f4"), ("statistic", "<f4")])
 
-# Enough segments that dropping one loses little, few enough to list in no time.
+# Enough segments that deleting one loses little, few enough to list quickly.
 _SEGMENTS = 16
 
-# Records that are held back before they go to the system: a second or so of a fast line, 3 kB.
+# Records in the buffer: a second or so of a fast line, 3 kB.
 _BUFFERED = 128
 
-# Frames further apart than this are no neighbours: the camera or the agent was down in between.
+# Frames further apart than this are not successive: the camera or the agent was down in between.
 _GAP_SECONDS = 60.0
 
 
 class ScoreLog:
-    """Appends (time, frame, score, statistic) of one camera, and reads them back as arrays. One writer at a time."""
+    """Records time, frame, score and statistic of one camera, and returns them as arrays. One writer at a time."""
 
     def __init__(self, directory: Path | str, *, max_bytes: int = 64 * 2**20) -> None:
-        """Open, and make the directory where it is missing.
+        """Open the log, and create its directory if it does not exist.
 
         Args:
-            directory: of this camera's log; nothing else lives there.
-            max_bytes: bound on the files, at least 128 kB; 24 bytes a frame: 64 MB hold 38 hours at 20 frames a second.
+            directory: of this camera's log, with no other files.
+            max_bytes: limit on the files, at least 128 kB; with 24 bytes per frame, 64 MB hold 38 hours at 20 frames
+                per second.
+
+        Raises:
+            CalibrationError: `max_bytes` is too small, or the directory cannot be created.
         """
         if max_bytes < 2**17:
             raise CalibrationError(f"score log: got max_bytes {max_bytes}, wanted at least {2**17}")
@@ -53,26 +57,26 @@ class ScoreLog:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise CalibrationError(f"score log: cannot make {self.directory}: {error.strerror}") from error
+            raise CalibrationError(f"score log: cannot create {self.directory}: {error.strerror}") from error
 
     def append(self, time: float, frame: int, score: float, statistic: float) -> None:
         """Add one frame.
 
         Args:
             time: of capture, Unix seconds.
-            frame: index, as the camera counts.
+            frame: the camera's index of it.
             score: its score.
-            statistic: what the alarm rule made of it.
+            statistic: the statistic of the alarm rule after it.
 
         Raises:
-            OSError: where the disk does not take a full buffer; the buffer is then dropped, so memory stays bounded.
+            OSError: a full buffer cannot be written. It is dropped, so memory stays bounded.
         """
         self._pending += _RECORD.pack(time, frame, score, statistic)
         if len(self._pending) >= _BUFFERED * _RECORD.size:
             self.flush()
 
     def flush(self) -> None:
-        """Hand what is held back to the system."""
+        """Write the buffer to the system. Raises OSError if that fails; the buffer is then dropped."""
         data, self._pending = self._pending, bytearray()
         if not data:
             return
@@ -84,10 +88,10 @@ class ScoreLog:
         self._size += len(data)
 
     def read(self, *, since: float | None = None) -> NDArray[np.void]:
-        """Return the frames since a Unix time (all where None), oldest first.
+        """Return the frames since a Unix time (None: all), oldest first.
 
         Returns:
-            A structured array with fields `time` (s), `frame`, `score`, `statistic`.
+            A structured array [N] with fields `time` (Unix seconds), `frame`, `score`, `statistic`.
         """
         self.flush()
         parts = []
@@ -101,9 +105,9 @@ class ScoreLog:
     def alarms_at(
         self, threshold: float, rule: Rule, *, quiet_frames: int = 1, since: float | None = None
     ) -> NDArray[np.float64]:
-        """Return when a threshold under a rule would have raised alarms: Unix times [episodes], rising.
+        """Return when a threshold and a rule would have raised alarms: Unix times, float64 [episodes], rising.
 
-        Alarms are episodes as `calibration.episodes` has them; after a gap of a minute the rule starts afresh.
+        Alarms are episodes (`calibration.episodes`). After a gap of a minute the rule starts again.
         """
         frames = self.read(since=since)
         return np.concatenate([np.empty(0), *(_alarms(run, threshold, rule, quiet_frames) for run in _runs(frames))])
@@ -125,7 +129,7 @@ class ScoreLog:
         return sorted(self.directory.glob("*.scores"))
 
     def _open_segment(self) -> None:
-        """Start a new file, always: nobody appends behind a record that a crash tore."""
+        """Start a new file, never an old one: its last record may be incomplete after a crash."""
         if self._file is not None:
             self._file.close()
         segments = self._segments()
@@ -142,7 +146,7 @@ def _records(path: Path) -> NDArray[np.void]:
 
 
 def _runs(frames: NDArray[np.void]) -> Iterator[NDArray[np.void]]:
-    """Split where the line was down, or the clock was set back."""
+    """Split the frames at gaps and where the clock was set back."""
     steps = np.diff(frames["time"])
     breaks = np.flatnonzero((steps > _GAP_SECONDS) | (steps < 0)) + 1
     return iter(np.split(frames, breaks)) if frames.size else iter(())

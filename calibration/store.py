@@ -1,9 +1,9 @@
-"""Calibrations on disk: every one kept, one active, the switch atomic.
+"""Calibrations on disk: all are kept, one is active, and the switch is atomic.
 
 One directory per camera. `<id>.json` holds one calibration and is never rewritten. `active` is a symlink to the one in
-force. `history.jsonl` says who switched to what and when; its lines are appended and never changed. A file is written
-under a temporary name, synced, linked to its own name, and the directory synced: killed at any moment, the directory
-holds the old state or the new one, never half of either.
+force. `history.jsonl` records who switched to which calibration and when; lines are only appended. A file is written
+under a temporary name, synced and renamed, then the directory is synced: after a crash at any moment, the directory
+holds the old state or the new one, never a mixture.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from calibration.record import Calibration
 _ACTIVE, _HISTORY = "active", "history.jsonl"
 
 # Inside `Store`, `list` is the method.
-Stack = list[str]
+_Ids = list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """One line of the history: from then on this calibration was in force."""
+    """One line of the history: from that time on this calibration was in force."""
 
     at: datetime
     """UTC."""
     id: str
-    """Calibration that was made active."""
+    """Calibration that became active."""
     who: str
-    """Who asked for it."""
+    """Name of the person or program that requested it."""
     event: str
     """"activated" or "rolled back"."""
 
@@ -42,18 +42,22 @@ class Store:
     """The calibrations of one camera, in one directory, written by one agent at a time."""
 
     def __init__(self, directory: Path | str) -> None:
-        """Open, and make the directory where it is missing (its parents too)."""
+        """Open the store; create the directory, with its parents, if it does not exist.
+
+        Raises:
+            CalibrationError: the directory cannot be created.
+        """
         self.directory = Path(directory)
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise CalibrationError(f"calibrations: cannot make {self.directory}: {error.strerror}") from error
+            raise CalibrationError(f"calibrations: cannot create {self.directory}: {error.strerror}") from error
 
     def save(self, calibration: Calibration) -> Path:
-        """Write a calibration and return its file. It is not active yet. One that is there already is left as it is.
+        """Write a calibration, without activating it, and return its file. An existing file is not changed.
 
         Raises:
-            CalibrationError: where the disk does not take it.
+            CalibrationError: the file cannot be written.
         """
         path = self._path(calibration.id)
         if not path.exists():
@@ -64,17 +68,17 @@ class Store:
         """Put a saved calibration in force, in one atomic step, and return it.
 
         Raises:
-            CalibrationError: where there is no such calibration, it cannot be read, or the disk does not take it.
+            CalibrationError: the calibration does not exist or cannot be read, or the switch cannot be written.
         """
         calibration = self.load(id)
         self._guarded(lambda: self._switch(Switch(at.astimezone(timezone.utc), id, who, event)))
         return calibration
 
     def active(self, *, bundle_sha256: str | None = None, engine: str | None = None) -> Calibration | None:
-        """Return the calibration in force; None where there is none, or it is for another bundle or engine.
+        """Return the calibration in force; None if there is none, or it is for another bundle or engine.
 
         Raises:
-            CalibrationError: where its file cannot be read; the text names the file.
+            CalibrationError: its file cannot be read; the text names the file.
         """
         id = self.active_id
         if id is None:
@@ -85,7 +89,7 @@ class Store:
 
     @property
     def active_id(self) -> str | None:
-        """Id of the calibration in force; None where there is none."""
+        """Id of the calibration in force; None if there is none."""
         try:
             return (self.directory / _ACTIVE).readlink().stem
         except FileNotFoundError:
@@ -94,7 +98,7 @@ class Store:
             raise CalibrationError(f"{self.directory / _ACTIVE}: {error.strerror}, wanted a symlink") from error
 
     def load(self, id: str) -> Calibration:
-        """Read one calibration. Raises CalibrationError, naming the file, where it is missing or corrupt."""
+        """Read one calibration. Raises CalibrationError, naming the file, if it is missing or corrupt."""
         path = self._path(id)
         try:
             calibration = Calibration.from_json(path.read_text(encoding="utf-8"))
@@ -113,7 +117,7 @@ class Store:
         return sorted(path.stem for path in self.directory.glob("*.json"))
 
     def history(self) -> Sequence[Switch]:
-        """Return every switch, oldest first. A line that a power cut tore is passed over."""
+        """Return every switch, oldest first. Lines left incomplete by a power cut are skipped."""
         try:
             lines = (self.directory / _HISTORY).read_text(encoding="utf-8", errors="replace").splitlines()
         except FileNotFoundError:
@@ -121,14 +125,14 @@ class Store:
         return [switch for line in lines if (switch := _switch(line)) is not None]
 
     def rollback(self, *, who: str, at: datetime) -> Calibration:
-        """Put the calibration that was in force before this one back in force, and return it.
+        """Put the previous calibration back in force, and return it.
 
-        A rollback of a rollback goes one further back; it never goes forward again.
+        A second rollback goes one further back, never forward again.
 
         Raises:
-            CalibrationError: where there was none before.
+            CalibrationError: there is no previous calibration.
         """
-        stack: Stack = []
+        stack: _Ids = []
         for switch in self.history():
             if switch.event == "rolled back" and switch.id in stack:
                 del stack[stack.index(switch.id) + 1 :]
@@ -142,11 +146,11 @@ class Store:
 
     def _path(self, id: str) -> Path:
         if not id or not all(letter.isalnum() or letter == "-" for letter in id):
-            raise CalibrationError(f"calibration id: got {id!r}, wanted one that `calibration list` shows")
+            raise CalibrationError(f"calibration id: got {id!r}, wanted one from `calibration list`")
         return self.directory / f"{id}.json"
 
     def _switch(self, switch: Switch) -> None:
-        """History first: a line too many after a power cut is harmless, a switch that nobody wrote down is not."""
+        """Write the history first: after a power cut a line too many is harmless, an unrecorded switch is not."""
         line = {"at": switch.at.isoformat(), "id": switch.id, "who": switch.who, "event": switch.event}
         with (self.directory / _HISTORY).open("a+b") as log:
             if log.tell() and _last_byte(log.fileno(), log.tell()) != b"\n":

@@ -1,16 +1,16 @@
 """Beyond the window: peaks over threshold.
 
-Excesses over a high level follow a generalised Pareto distribution, whatever the scores' own (Pickands 1975; Balkema
-& de Haan 1974; in practice: Coles 2001, chapter 4). Here it is fitted to the levels at which one episode after the
-other appears (`EpisodeCounts.highest_levels`), so that clusters count once and the fitted tail is that of the rate of
-episodes, the thing that a budget counts.
+Excesses over a high level follow a generalised Pareto distribution, whatever the distribution of the scores (Pickands
+1975; Balkema & de Haan 1974; in practice: Coles 2001, chapter 4). Here it is fitted to the levels at which one episode
+after the other appears (`EpisodeCounts.highest_levels`), so clusters count once, and the fitted tail is that of the
+episode rate, in which budgets are given.
 
-That theorem speaks of the limit, which a window does not reach, so the shape may still move
+The theorem is about the limit, which a window does not reach, so the shape may still change
 (`calibration.penultimate`).
 
-A window says little about three numbers, and everything far out hangs on them. So their posterior is carried along on a
-grid, twice: once with a prior that leans to what scores of networks look like, for the level that is set; once without,
-and with all the doubt about the dependence, for the limit that is promised.
+A window determines three parameters poorly, and rates far out depend on all of them. So their posterior is kept on a
+grid, twice: once with a prior for typical scores of networks, to set the level; once without that prior and with the
+full uncertainty of the dependence, for the promised limit.
 """
 
 from __future__ import annotations
@@ -19,53 +19,51 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from calibration.episodes import Values
 from calibration.penultimate import BENDS, SHAPES, Family, Tails
 
-Values = NDArray[np.float64]
-
-# What a level is set by. Scores end like exponential ones mostly, and data may say otherwise: a Cauchy prior of this
-# width on the final shape. Bends are those of normal-like tails or of a second mode, give or take: a normal prior.
+# Prior for the level. Most scores have an exponential tail, but data may contradict that: a Cauchy prior of this width
+# on the final shape. Bends are about those of normal-like tails or of a second mode: a normal prior.
 _SHAPE_PRIOR, _BEND_PRIOR = 0.08, (-0.8, 0.6)
 
-# The promise is given for no lighter tails than these: exponential and normal ones.
+# The promise assumes no lighter tails than these: exponential and normal ones.
 _CAUTIOUS_SHAPE, _CAUTIOUS_BEND = 0.0, -0.6
 
-# More independent excesses than this do not narrow the posterior: the model is no truer than that. For the promise it
-# is believed less. With 400 there too, promises from 10,000 frames at correlation 0.5 were kept in 75 % of Student t (5
-# degrees) and in 85 % of Burr lines, with 150 in 95 % or more, at the price of promises higher by 60 %.
+# More independent excesses than this do not narrow the posterior, since the model is no more exact. The promise trusts
+# it less. With 400 there too, promises from 10,000 frames at correlation 0.5 were kept in 75 % of Student t (5 degrees)
+# and in 85 % of Burr lines; with 150 in 95 % or more, at the cost of promises higher by 60 %.
 _MOST_WORTH, _CAUTIOUS_WORTH = 400.0, 150.0
 
-# Where levels and rates are looked for first, coarsely: in units of the mean excess, and of the highest rate.
+# First, coarse grids for levels and rates, in units of the mean excess and of the highest rate.
 _EXCESSES = np.concatenate(([0.0], np.geomspace(0.03, 1e4, 30)))
 _RATES = np.geomspace(1e-14, 1.0, 40)
 
-# So many order statistics, evenly spaced, stand for any larger number.
+# More order statistics than this are represented by so many evenly spaced ones.
 _MOST_TERMS = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Belief:
-    """Tails, and how much the rate of episodes at the base is known to be."""
+    """Weighted tails, and the uncertain rate of episodes at the base."""
 
     tails: Tails
     worth: float
-    """Independent excesses that the others are worth."""
+    """Number of independent excesses that the dependent ones equal."""
     frames: float
-    """Independent frames: `worth` over them is the rate of episodes at the base."""
+    """Number of independent frames: `worth` over `frames` is the rate of episodes at the base."""
     more: float = 0.0
-    """Excesses that may have been missed by chance: 1 for an upper limit, as with a Poisson count (Garwood 1936)."""
+    """Excesses possibly missed by chance: 1 for an upper limit, as for a Poisson count (Garwood 1936)."""
 
     def chance(self, rarities: Values, rates: Values) -> Values:
-        """Chance that episodes come at these rates [m or m, 1], per frame, or less: [m]; rarities are [m or 1, n]."""
+        """Return the probability of at most these rates [m or m, 1], per frame: [m]; rarities are [m or 1, n]."""
         with np.errstate(over="ignore"):
             at_base = rates * self.frames * np.exp(rarities)
         return np.asarray(_gamma_cdf(at_base, self.worth + self.more) @ self.tails.weights)
 
     def excess(self, rate: float, *, quantile: float) -> float:
-        """The excess, in units of the mean, at which the rate is at most `rate` with this chance."""
+        """Return the excess, in units of the mean, at which the rate is at most `rate` with this probability."""
         excesses = _EXCESSES
         for _ in range(3):
             likely = self.chance(self.tails.rarities(excesses), np.array([[rate]]))
@@ -74,7 +72,7 @@ class Belief:
         return float(np.interp(quantile, likely[at - 1 : at + 1], excesses[[0, -1]]))
 
     def rate(self, excess: float, *, quantile: float) -> float:
-        """This quantile of the rate of episodes at an excess, in units of the mean, per frame."""
+        """Return this quantile of the episode rate, per frame, at an excess in units of the mean."""
         rarities = self.tails.rarities(np.array([excess]))
         rates = 10 * (self.worth + 1) / self.frames * _RATES
         for _ in range(3):
@@ -86,7 +84,7 @@ class Belief:
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The rate of episodes beyond a base level.
+    """The episode rate beyond a base level.
 
     >>> rng = np.random.default_rng(5)
     >>> levels = np.sort(rng.exponential(size=20_000))[::-1][:1001]
@@ -96,24 +94,24 @@ class Tail:
     """
 
     base: float
-    """Level above which the tail holds."""
+    """Level above which the tail is fitted."""
     mean_excess: float
-    """Mean of the episode levels' excess over it."""
+    """Mean excess of the episode levels over the base."""
     guess: Belief
-    """With the prior: for the level."""
+    """With the prior, for the level."""
     cautious: Belief
-    """Without it, without light tails, and with all the doubt about the dependence: for the promise."""
+    """Without the prior, without light tails and with the full uncertainty of the dependence, for the promise."""
 
     def level(self, rate: float, *, quantile: float = 0.5) -> float:
-        """Return the level at which the rate of episodes, per frame, is at most `rate` with this chance."""
+        """Return the level at which the episode rate, per frame, is at most `rate` with this probability."""
         return self.base + self.mean_excess * self.guess.excess(rate, quantile=quantile)
 
     def rate(self, level: float, *, quantile: float = 0.5) -> float:
-        """Return this quantile of the best guess at the rate of episodes at a level ≥ base, per frame."""
+        """Return this quantile of the estimated episode rate at a level ≥ base, per frame."""
         return self.guess.rate(self._excess(level), quantile=quantile)
 
     def upper_rate(self, level: float, *, confidence: float) -> float:
-        """Return the upper limit on the rate of episodes at a level ≥ base, per frame."""
+        """Return the upper limit on the episode rate at a level ≥ base, per frame."""
         return self.cautious.rate(self._excess(level), quantile=confidence)
 
     def _excess(self, level: float) -> float:
@@ -124,10 +122,10 @@ def fit_tail(levels: Values, *, frames: int, dispersion: float, most_dispersion:
     """Fit the tail to the highest episode levels.
 
     Args:
-        levels: falling [k + 1]; the last one is the base, the k before it are the excesses, k ≥ 1.
+        levels: falling [k + 1]; the last is the base, the k before it exceed it, k ≥ 1.
         frames: length of the statistic that the levels come from.
         dispersion: variance of the counts over a Poisson's: the likelihood is that of so many times fewer excesses.
-        most_dispersion: upper limit on it, for the promise; the same where not given.
+        most_dispersion: upper limit on it, for the promise; `dispersion` by default.
     """
     excesses = levels[:-1] - levels[-1]
     mean = max(float(excesses.mean()), 1e-300)
@@ -142,19 +140,19 @@ def fit_tail(levels: Values, *, frames: int, dispersion: float, most_dispersion:
 
 
 def _log_prior() -> Values:
-    """Of each shape and bend, for the best guess."""
+    """Return the log prior of each shape and bend, for the estimate."""
     middle, width = _BEND_PRIOR
     return np.asarray(-np.log1p((SHAPES / _SHAPE_PRIOR) ** 2) - 0.5 * ((BENDS - middle) / width) ** 2)
 
 
 def _cautious_log_prior() -> Values:
-    """Of each shape and bend, for the promise: all alike, but for the lighter ones, which are left out."""
+    """Return the log prior of each shape and bend, for the promise: flat, without the lighter tails."""
     heavy = (SHAPES >= _CAUTIOUS_SHAPE - 1e-9) & (BENDS >= _CAUTIOUS_BEND - 1e-9)
     return np.asarray(np.where(heavy, 0.0, -np.inf))
 
 
 def _spaced(falling: Values) -> Values:
-    """Evenly spaced order statistics, at most `_MOST_TERMS` of them."""
+    """Return evenly spaced order statistics, at most `_MOST_TERMS` of them."""
     if falling.size <= _MOST_TERMS:
         return falling
     places = ((np.arange(_MOST_TERMS) + 0.5) / _MOST_TERMS * falling.size).astype(int)
@@ -162,6 +160,6 @@ def _spaced(falling: Values) -> Values:
 
 
 def _gamma_cdf(values: Values, shape: float) -> Values:
-    """Gamma distribution function by Wilson & Hilferty (1931): within 1 % of the exact one, and 20 times faster."""
+    """Return the gamma distribution function by Wilson & Hilferty (1931): within 1 % of exact, 20 times faster."""
     cube = np.cbrt(values / shape) - (1 - 1 / (9 * shape))
     return np.asarray(ndtr(3 * math.sqrt(shape) * cube))

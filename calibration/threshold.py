@@ -1,18 +1,19 @@
-"""From a window of good scores and a budget to a threshold, and to what that threshold can promise.
+"""From a window of good scores and a budget to a threshold, and to the false-alarm rate that it can promise.
 
 Inside the window, *conformal* and distribution-free: take the lowest level at which even the upper limit on the rate of
 episodes keeps the budget. The count of episodes at a level is compared with a Poisson count stretched by the dispersion
-that the window itself shows, so that clustered episodes count as the few independent ones that they are. With no
+estimated from the window, so that clustered episodes count as the few independent ones that they are. With no
 episode left, T frames of dispersion D bound the rate by D · (-ln α) / T: the rule of three. (Vovk, Gammerman & Shafer
-2005, section 2.2, for the idea on independent scores; Wilks 1941 for the limits.) Scanning from the top and stopping
-at the first level that fails makes the choice of the level part of the guarantee: the realised rate exceeds the
+2005, section 2.2, for the idea on independent scores; Wilks 1941 for the limits.) The scan starts at the top and stops
+at the first level that fails, so the choice of the level is part of the guarantee: the realised rate exceeds the
 budget only if the count at the one true level fell below its own limit.
 
 Beyond the window: *peaks over threshold* (`calibration.tail`), never certified. No level would be right there: an
-honest upper limit from 300 frames on an alarm a day lies so far out that defects pass under it. So the level and the
-promise part ways. The level is the median of what the budget may need, as likely too high as too low, and leans
+honest upper limit from 300 frames on an alarm a day is so high that defects stay below it. So level and promise are
+chosen separately. The level is the median of what the budget may need, as likely too high as too low, and leans
 towards the lower quartile where the median would hide defects of six standard deviations that the quartile shows;
-the promise is the upper limit on the rate *at that level*, above the budget, and says what the window is good for.
+the promise is the upper limit on the rate *at that level*. It is above the budget, and shows how much the window is
+worth.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from calibration.budget import SECONDS_PER_DAY, Budget
+from calibration.budget import SECONDS_PER_DAY, Budget, percent, plural, rounded
 from calibration.errors import CalibrationError
 from calibration.exceedances import Exceedances
 from calibration.rule import Rule
@@ -31,59 +32,64 @@ from calibration.rule import Rule
 CONFORMAL = "conformal"
 PEAKS_OVER_THRESHOLD = "peaks over threshold"
 
-# Chance, by the best guess, that an extrapolated level is higher than the budget needs ...
+# Estimated chance that an extrapolated level is higher than the budget needs ...
 _TOO_HIGH = 1 / 2
-# ... and where that would hide defects. Lower still would find few more and raise false alarms further.
+# ... and the same for a level that would hide defects. Lower still finds few more and raises the rate further.
 _TOO_HIGH_FOR_DEFECTS = 1 / 4
 
-# The defects that are not to be hidden add this many standard deviations of the good scores.
+# Defects that a level must not hide add this many standard deviations of the good scores.
 _DEFECT_SIGMAS = 6.0
-# Hidden is what costs more than so much of their detection; where even the lower level detects less than half of them,
-# this line cannot show them within any such budget, and nothing is gained. On lines that no benchmark was run on
-# (Gumbel, Rayleigh, normal, logistic, Student t5, Burr, inverse Gaussian, three mixtures), cells that keep 90 % of the
-# right level's detection went from 81 % to 91 %; the median of realised rates over a budget of one a day from 3.5 to
-# 5.3. A tenth instead of a twentieth: 89 % and 4.9. Without the half: 92 % and 6.2.
+# A level hides defects if it costs more than this share of their detection. If even the lower level detects less than
+# half of them, the line cannot show them within any such budget, and leaning gains nothing. On lines outside the
+# benchmark (Gumbel, Rayleigh, normal, logistic, Student t5, Burr, inverse Gaussian, three mixtures), leaning took the
+# cells that keep 90 % of the right level's detection from 81 % to 91 %, and the median of realised rates over a budget
+# of one a day from 3.5 to 5.3. A tenth instead of a twentieth: 89 % and 4.9. Without the half: 92 % and 6.2.
 _COST, _LEAST_DETECTED = 0.05, 0.5
 
-# Under this many frames neither a dependence nor a tail can be told from noise.
+# With fewer frames, neither dependence nor tail can be distinguished from noise.
 LEAST_FRAMES = 50
+
+# Dependence is given as the reason if it leaves less than this share of the window: independent windows of 300 frames
+# are estimated at 0.6 and more.
+_DEPENDENT_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A threshold on the rule's statistic, and what it can promise."""
+    """A threshold on the rule's statistic, and the false-alarm rate that it can promise."""
 
     value: float
-    """The rule alarms where its statistic lies above this, in units of the scores."""
+    """The rule alarms if its statistic is above this, in units of the scores."""
     method: str
     """"conformal" (inside the window, distribution-free) or "peaks over threshold" (extrapolated)."""
     promised_alarms_per_day: float
-    """Upper bound on alarm episodes per day of good parts, at the confidence asked for."""
+    """Upper limit on alarm episodes per day of good parts, at the requested confidence."""
     effective_sample_size: float
-    """Independent frames that the window is worth."""
+    """Number of independent frames with as much information as the window."""
     certified: bool
-    """True where the promise keeps the budget and rests on the window alone."""
+    """True if the promise keeps the budget and rests on the window alone, without extrapolation."""
     frames_needed: int | None
-    """Length of a window that would certify this budget on this line, frames in all; None where it is certified."""
+    """Estimated length of a window that would certify this budget on this line, frames; None if it is certified."""
     reason: str
-    """One sentence: why it is certified, or what is missing."""
+    """In words: why it is certified, or why it is not and what would be enough."""
     expected_alarms_per_day: float
     """Best estimate of the alarm episodes per day of good parts."""
     dispersion: float
-    """Variance of the episode counts over that of independent ones, as estimated; 1 is independent."""
+    """Estimated variance of the episode counts over that of independent ones; 1 is independent."""
     episodes: int
     """Episodes above the threshold within the window itself."""
     frames: int
     """Length of the window, frames."""
 
     def raised_to(self, level: float, *, episodes: int, why: str) -> Threshold:
-        """The same with a higher level, above which the window has `episodes`; itself where the level is not higher.
+        """Return the threshold with a higher level, above which the window has `episodes`; itself if it is not higher.
 
-        The rates stay those of the lower level, so the promise holds all the more.
+        The rates stay those of the lower level. They hold at the higher one too, and the frames that remain in the
+        window give no ground for lower ones.
         """
         if level <= self.value:
             return self
-        return replace(self, value=level, episodes=episodes, reason=f"{self.reason}; raised {why}")
+        return replace(self, value=level, episodes=episodes, reason=f"{self.reason}; the threshold was raised {why}")
 
 
 def calibrate(
@@ -95,19 +101,18 @@ def calibrate(
     confidence: float = 0.95,
     quiet_frames: int = 1,
 ) -> Threshold:
-    """Find the threshold for a budget of false alarms from the scores of good frames, in the order they came.
+    """Find the threshold for a budget of false alarms from the scores of good frames, in order of capture.
 
     Args:
-        scores: finite scores [N] of successive good frames, N ≥ 50.
-        frames_per_second: rate of the line, > 0; turns a budget per time into one per frame.
+        scores: finite scores [N] of successive good frames, N ≥ 50 and N ≥ 10 n.
+        frames_per_second: rate of the line, > 0; converts a budget per time into one per frame.
         budget: false alarms allowed.
         rule: k of n.
-        confidence: of the promise, between 0.5 and 1.
+        confidence: of the promise, from 0.5 to below 1.
         quiet_frames: frames below the threshold that end an alarm episode (see `calibration.episodes`).
 
     Raises:
-        CalibrationError: too few scores, a score that is no number, scores that are all the same, an impossible
-        setting.
+        CalibrationError: too few scores, a score that is not finite, equal scores, or a setting out of range.
 
     >>> scores = np.random.default_rng(0).gamma(4.0, size=5000)
     >>> budget = Budget(alarms=1, per_frames=100)
@@ -116,61 +121,68 @@ def calibrate(
     (True, 'conformal', 10.52)
     """
     values = _checked(scores, frames_per_second, rule, confidence, quiet_frames)
-    evidence = Exceedances.of(values, rule=rule, confidence=confidence, quiet_frames=quiet_frames)
-    return threshold_for(evidence, budget=budget, frames_per_second=frames_per_second)
+    exceedances = Exceedances.of(values, rule=rule, confidence=confidence, quiet_frames=quiet_frames)
+    return threshold_for(exceedances, budget=budget, frames_per_second=frames_per_second)
 
 
-def threshold_for(evidence: Exceedances, *, budget: Budget, frames_per_second: float) -> Threshold:
-    """Find the threshold for a budget from the evidence of a window: `calibrate`, where many budgets are asked for."""
+def threshold_for(exceedances: Exceedances, *, budget: Budget, frames_per_second: float) -> Threshold:
+    """Find the threshold for a budget from the exceedances of a window: `calibrate` for one budget of many."""
     allowed = budget.per_frame(frames_per_second=frames_per_second)
-    level = evidence.lowest_certified(allowed)
-    if level is not None:
-        return _certified(evidence, level, budget, frames_per_second * SECONDS_PER_DAY)
-    return _extrapolated(evidence, allowed, budget, frames_per_second)
-
-
-def _certified(evidence: Exceedances, level: float, budget: Budget, per_day: float) -> Threshold:
-    frames, episodes = evidence.frames, evidence.counts.at(level)
+    certified = exceedances.lowest_certified(allowed)
+    level, leaning = (certified, False) if certified is not None else _extrapolated_level(exceedances, allowed)
+    rate = alarm_rate(exceedances, level, allowed=allowed, certified=certified is not None)
+    needed = None if certified is not None else exceedances.frames_needed(allowed)
+    episodes, per_day = exceedances.counts.at(level), frames_per_second * SECONDS_PER_DAY
+    if needed is None:
+        reason = _why_certified(exceedances, budget, episodes)
+    else:
+        reason = _why_not(exceedances, budget, needed, frames_per_second, leaning=leaning)
     return Threshold(
         value=level,
-        method=CONFORMAL,
-        promised_alarms_per_day=evidence.upper_rate_at(level) * per_day,
-        effective_sample_size=evidence.effective_sample_size,
-        certified=True,
-        frames_needed=None,
-        reason=f"{episodes} episodes in {frames} frames keep {budget} at {evidence.confidence:.0%} confidence",
-        expected_alarms_per_day=(episodes + 0.5) / frames * per_day,
-        dispersion=evidence.dispersion.estimate,
-        episodes=episodes,
-        frames=frames,
-    )
-
-
-def _extrapolated(evidence: Exceedances, allowed: float, budget: Budget, frames_per_second: float) -> Threshold:
-    tail, per_day = evidence.tail, frames_per_second * SECONDS_PER_DAY
-    level, leaning = _level(evidence, allowed)
-    upper = _upper_rate(evidence, allowed, level)
-    needed = evidence.frames_needed(allowed)
-    return Threshold(
-        value=level,
-        method=PEAKS_OVER_THRESHOLD,
-        promised_alarms_per_day=upper * per_day,
-        effective_sample_size=evidence.effective_sample_size,
-        certified=False,
+        method=PEAKS_OVER_THRESHOLD if certified is None else CONFORMAL,
+        promised_alarms_per_day=rate.worst * per_day,
+        effective_sample_size=exceedances.effective_sample_size,
+        certified=certified is not None,
         frames_needed=needed,
-        reason=_missing(evidence, budget, needed, frames_per_second, leaning=leaning),
-        expected_alarms_per_day=min(tail.rate(level), upper) * per_day,
-        dispersion=evidence.dispersion.estimate,
-        episodes=evidence.counts.at(level),
-        frames=evidence.frames,
+        reason=reason,
+        expected_alarms_per_day=rate.likely * per_day,
+        dispersion=exceedances.dispersion.estimate,
+        episodes=episodes,
+        frames=exceedances.frames,
     )
 
 
-def _level(evidence: Exceedances, allowed: float) -> tuple[float, bool]:
-    """The median of what the budget may need, or as much lower as shows defects, not under a quartile; True if so."""
-    highest = evidence.tail.level(allowed, quantile=_TOO_HIGH)
-    lowest = min(highest, evidence.tail.level(allowed, quantile=_TOO_HIGH_FOR_DEFECTS))
-    with_defect = evidence.statistic + _DEFECT_SIGMAS * evidence.spread
+@dataclass(frozen=True, slots=True)
+class AlarmRate:
+    """Alarm episodes per frame of good parts at one level."""
+
+    likely: float
+    """Best estimate."""
+    worst: float
+    """Upper limit at the confidence of the window."""
+
+
+def alarm_rate(exceedances: Exceedances, level: float, *, allowed: float, certified: bool) -> AlarmRate:
+    """Return the rate at a level, from the counts of the window if certified, else from its tail.
+
+    `allowed` is the budget in alarms per frame. The promise and the chart of the report both show this rate.
+    """
+    if certified:
+        likely = (exceedances.counts.at(level) + 0.5) / exceedances.frames
+        return AlarmRate(likely, exceedances.upper_rate_at(level))
+    worst = _upper_rate(exceedances, allowed, level)
+    return AlarmRate(min(exceedances.tail.rate(level), worst), worst)
+
+
+def _extrapolated_level(exceedances: Exceedances, allowed: float) -> tuple[float, bool]:
+    """Return the level, and whether it leans.
+
+    It is the median of the levels that the budget may need. It leans if that would hide defects: down to the level
+    that shows them, but not below the lower quartile.
+    """
+    highest = exceedances.tail.level(allowed, quantile=_TOO_HIGH)
+    lowest = min(highest, exceedances.tail.level(allowed, quantile=_TOO_HIGH_FOR_DEFECTS))
+    with_defect = exceedances.statistic + _DEFECT_SIGMAS * exceedances.spread
     missed = float(np.mean(with_defect <= lowest))
     if missed > 1 - _LEAST_DETECTED:
         return highest, False
@@ -178,25 +190,44 @@ def _level(evidence: Exceedances, allowed: float) -> tuple[float, bool]:
     return min(level, highest), level < highest
 
 
-def _upper_rate(evidence: Exceedances, allowed: float, level: float) -> float:
-    """Upper limit on episodes per frame at an extrapolated level."""
-    if allowed * evidence.frames < 1:
-        # The budget lies beyond what the window can count, whatever was counted: the tail has all of the chance.
-        return evidence.tail.upper_rate(level, confidence=evidence.confidence)
-    # Two limits, the lower of which is promised: each takes half of the chance of being wrong (Bonferroni).
-    miss = evidence.miss
-    return min(evidence.tail.upper_rate(level, confidence=1 - miss), evidence.upper_rate_at(level, miss=miss))
+def _upper_rate(exceedances: Exceedances, allowed: float, level: float) -> float:
+    """Return the upper limit on episodes per frame at an extrapolated level."""
+    if allowed * exceedances.frames < 1:
+        # The budget is too rare for any count within the window: the tail gets the whole chance of being wrong.
+        return exceedances.tail.upper_rate(level, confidence=exceedances.confidence)
+    # The lower of two limits is promised: each gets half of the chance of being wrong (Bonferroni).
+    miss = exceedances.miss
+    return min(exceedances.tail.upper_rate(level, confidence=1 - miss), exceedances.upper_rate_at(level, miss=miss))
 
 
-def _missing(evidence: Exceedances, budget: Budget, needed: int, frames_per_second: float, *, leaning: bool) -> str:
-    have, seconds = evidence.frames, needed / frames_per_second
-    span = f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.0f} minutes"
-    low = f", and lower than the best guess so as to show defects of {_DEFECT_SIGMAS:g} sigma" if leaning else ""
+def _why_certified(exceedances: Exceedances, budget: Budget, episodes: int) -> str:
     return (
-        f"{have:,} frames, worth {evidence.effective_sample_size:,.0f} independent ones, cannot certify {budget}: the "
-        f"threshold is extrapolated{low}; a window of {needed:,} frames ({span}), {needed - have:,} more, would "
-        "certify it"
+        f"{plural(episodes, 'alarm')} in {exceedances.frames:,} {budget.noun}: few enough to promise at most "
+        f"{budget.words}, with {percent(exceedances.confidence)} confidence"
     )
+
+
+def _why_not(exceedances: Exceedances, budget: Budget, needed: int, frames_per_second: float, *, leaning: bool) -> str:
+    frames, count, noun = exceedances.frames, round(exceedances.effective_sample_size), budget.noun
+    short = f"{frames:,} {noun} are too few"
+    if exceedances.effective_sample_size < _DEPENDENT_SHARE * frames:
+        counts = "counts" if count == 1 else "count"
+        short = f"only {count:,} of {frames:,} {noun} {counts}, because successive {noun} are alike: too few"
+    low = ""
+    if leaning:
+        low = f", lower than the budget suggests so that defects of {_DEFECT_SIGMAS:g} sigma raise an alarm"
+    time = "" if budget.per_seconds is None else f" ({_duration(needed / frames_per_second)} of running)"
+    return (
+        f"{short} to promise at most {budget.words}; the threshold is extrapolated{low}; "
+        f"about {needed:,} good {noun}{time} would be enough"
+    )
+
+
+def _duration(seconds: float) -> str:
+    """Write a duration of at least two of its unit, where it is that long."""
+    units = (("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0), ("seconds", 1.0))
+    name, unit = next((each for each in units if seconds >= 2 * each[1]), units[-1])
+    return f"{rounded(seconds / unit)} {name}"
 
 
 def _checked(
@@ -209,16 +240,15 @@ def _checked(
         raise CalibrationError(f"confidence: got {confidence!r}, wanted a number from 0.5 to below 1")
     if quiet_frames < 1:
         raise CalibrationError(f"quiet_frames: got {quiet_frames!r}, wanted 1 or more")
-    if values.ndim != 1 or values.size < max(LEAST_FRAMES, 10 * rule.n):
-        raise CalibrationError(
-            f"scores: got shape {values.shape}, wanted at least {max(LEAST_FRAMES, 10 * rule.n)} in one row"
-        )
+    least = max(LEAST_FRAMES, 10 * rule.n)
+    if values.ndim != 1:
+        raise CalibrationError(f"scores: got shape {values.shape}, wanted one row of at least {least}")
+    if values.size < least:
+        raise CalibrationError(f"scores: got those of {values.size} good images, wanted at least {least}")
     if not np.isfinite(values).all():
-        raise CalibrationError(
-            f"scores: got {int((~np.isfinite(values)).sum())} that are not finite numbers, wanted none"
-        )
+        raise CalibrationError(f"scores: {int((~np.isfinite(values)).sum())} are not finite numbers, wanted none")
     if values.min() == values.max():
         raise CalibrationError(
-            f"scores: got {values.size} times {values[0]:g}, wanted scores that differ (camera frozen?)"
+            f"scores: all {values.size} are {values[0]:g}, wanted scores that differ (camera frozen?)"
         )
     return values

@@ -1,4 +1,4 @@
-"""The window of good frames: filled frame by frame, extended where it must be, turned into a `Calibration`."""
+"""The window of good frames: filled frame by frame, extended if necessary, then turned into a `Calibration`."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from calibration.camera_history import CameraHistory
 from calibration.episodes import EpisodeCounts
 from calibration.errors import CalibrationError, ImageEvidence
 from calibration.heat import HeatLevels
-from calibration.image_measures import Pixels, png, thumbnail
+from calibration.image_measures import Pixels, encode_png, thumbnail
 from calibration.promise import cost_of_leaving_out, promise
 from calibration.record import Calibration, LeftOut, score_reference
 from calibration.rule import Rule
 from calibration.suspects import MOST_BAD, MOST_SUSPECTED, doubtful_level, suspected_frames
 from calibration.threshold import LEAST_FRAMES, Threshold, calibrate
 
-# Thumbnails of the highest-scored frames that a window keeps: 2 MB, and more than anybody looks at.
+# Thumbnails of the highest-scored frames that a window keeps: 2 MB, and more than a person reviews.
 _MOST_THUMBNAILS = 64
 
-# Where no window within the limit can certify the budget, this many independent frames still make a fair tail.
+# If no window within the limit can certify the budget, so many independent frames are enough to fit the tail.
 _FAIR_SAMPLE = 100
 
-# An extension overshoots what is needed a little, so that it is the last one.
+# An extension is a little longer than estimated, so that one suffices.
 _OVERSHOOT = 1.1
 
 
 class Window:
-    """Collects good frames until they suffice, then says what they promise.
+    """Collects good frames until they suffice, then computes the calibration.
 
-    Feed it with `add` until `complete`, then call `finish`. It starts out wanting `frames` frames and extends itself up
-    to `max_frames` where dependence leaves them worth too little for the budget. Memory is bounded: under 100 MB for
-    100,000 frames.
+    Call `add` until `complete`, then `finish`. The window is `frames` long at first and extends itself, up to
+    `max_frames`, if its frames depend so much on each other that they do not suffice for the budget. Memory is bounded:
+    under 100 MB for 100,000 frames.
     """
 
     def __init__(
@@ -54,22 +54,23 @@ class Window:
 
         Args:
             frames: good frames wanted at first, at least 50 and at least 10 times the rule's n.
-            max_frames: limit to extensions, at least `frames`.
-            frames_per_second: rate of the line, for budgets per time.
+            max_frames: limit on extensions, at least `frames`.
+            rule: k of n.
+            budget: false alarms allowed.
+            frames_per_second: rate of the line, > 0, for budgets per time.
+            confidence, quiet_frames: as in `calibrate`.
 
         Raises:
-            CalibrationError: on a number outside its range.
+            CalibrationError: `frames` or `max_frames` is out of range.
         """
         least = max(LEAST_FRAMES, 10 * rule.n)
         if not least <= frames <= max_frames:
-            raise CalibrationError(
-                f"window: got {frames} of at most {max_frames} frames, "
-                f"wanted at least {least}, and no more than the most"
-            )
+            got = f"got {frames} frames with a limit of {max_frames}"
+            raise CalibrationError(f"window: {got}, wanted at least {least} frames and no more than the limit")
         self.target = frames
-        """Frames wanted now."""
+        """Frames wanted so far."""
         self.max_frames = max_frames
-        """Limit to `target`."""
+        """Limit on `target`."""
         self.rule, self.budget, self.confidence = rule, budget, confidence
         self.frames_per_second, self.quiet_frames = frames_per_second, quiet_frames
         self._scores: list[float] = []
@@ -80,34 +81,34 @@ class Window:
 
     @property
     def count(self) -> int:
-        """Frames taken so far."""
+        """Frames collected so far."""
         return len(self._scores)
 
     @property
     def complete(self) -> bool:
-        """True once `target` frames were taken."""
+        """True once `target` frames are collected."""
         return self.count >= self.target
 
-    def add(self, score: float, heatmap: NDArray[np.float32], picture: Pixels, *, frame: int | None = None) -> None:
-        """Take one good frame.
+    def add(self, score: float, heatmap: NDArray[np.float32], image: Pixels, *, frame: int | None = None) -> None:
+        """Add one good frame.
 
         Args:
             score: its score.
-            heatmap: its raw heat, float32 [h, w]; copied.
-            picture: its pixels, uint8 or uint16 [H, W, C], C = 1 or 3; not kept.
-            frame: its index as the camera counts; its place in the window where not given.
+            heatmap: its raw heatmap, float32 [h, w]; copied.
+            image: its pixels, uint8 or uint16 [H, W, C], C = 1 or 3; not kept.
+            frame: the camera's index of it; by default its place in the window.
 
         Raises:
-            CalibrationError: a score that is no finite number, or pictures or heatmaps that change size.
+            CalibrationError: the score is not finite, or image or heatmap differ in size from those before.
         """
         score, index = float(score), self.count
         if not math.isfinite(score):
             raise CalibrationError(
-                f"window: frame {index} scores {score}, wanted a finite number", pictures=[(index, thumbnail(picture))]
+                f"window: image {index} has score {score}, wanted a finite number", images=[(index, thumbnail(image))]
             )
-        self._camera.add(picture)
+        self._camera.add(image)
         self._heat.add(index, score, heatmap)
-        self._keep_thumbnail(score, index, picture)
+        self._keep_thumbnail(score, index, image)
         self._last_frame = index if frame is None else frame
         if not self._scores:
             self._first_frame = self._last_frame
@@ -116,18 +117,18 @@ class Window:
             self._extend()
 
     def finish(self, *, camera: str, bundle_sha256: str, engine: str, created_at: datetime, who: str) -> Calibration:
-        """Calibrate on what was collected.
+        """Compute the calibration from the frames collected.
 
         Args:
             camera, bundle_sha256, engine: what the calibration will be tied to.
             created_at: now, with a time zone.
-            who: who asked for it.
+            who: name of the person or program that requested it.
 
         Raises:
-            CalibrationError: too few frames, a frozen, black or saturated camera, scores that are all the same, more
-                than 5 % suspected frames; `pictures` shows the frames in question.
+            CalibrationError: too few frames, a frozen, black or saturated camera, equal scores, or more than 5 %
+                suspected frames; its `images` are those in question.
         """
-        self._camera.check(pictures=self._pictures())
+        self._camera.check(images=self._images())
         scores = np.array(self._scores)
         suspected = self._suspected(scores)
         kept = scores[~suspected]
@@ -146,15 +147,29 @@ class Window:
             first_frame=self._first_frame,
             last_frame=self._last_frame,
             threshold=threshold,
-            promise=promise(threshold, budget=self.budget, confidence=self.confidence),
+            promise=self._promise(threshold),
             left_out=self._left_out(scores, suspected),
-            left_out_cost=cost_of_leaving_out(
-                scores, threshold, rule=self.rule, quiet_frames=self.quiet_frames, left_out=int(suspected.sum())
-            ),
+            left_out_cost=self._cost(threshold, scores, int(suspected.sum())),
             scores=scores.astype(np.float32),
             heat_level=self._heat.level(suspected),
             score_reference=score_reference(kept),
             camera_reference=self._camera.reference(),
+        )
+
+    def _promise(self, threshold: Threshold) -> str:
+        return promise(
+            threshold, budget=self.budget, frames_per_second=self.frames_per_second, confidence=self.confidence
+        )
+
+    def _cost(self, threshold: Threshold, scores: NDArray[np.float64], left_out: int) -> str:
+        return cost_of_leaving_out(
+            scores,
+            threshold,
+            rule=self.rule,
+            budget=self.budget,
+            frames_per_second=self.frames_per_second,
+            quiet_frames=self.quiet_frames,
+            left_out=left_out,
         )
 
     def _calibrate(self, scores: NDArray[np.float64]) -> Threshold:
@@ -170,26 +185,26 @@ class Window:
     def _not_below_good_frames(
         self, threshold: Threshold, scores: NDArray[np.float64], suspected: NDArray[np.bool_]
     ) -> Threshold:
-        """A threshold from what is left, not nearer to it than to frames that were left out and may have been good."""
+        """Raise a threshold that is nearer to the kept frames than to frames left out that may be good."""
         level = doubtful_level(scores, suspected, self.budget.per_frame(frames_per_second=self.frames_per_second))
         if level is None:
             return threshold
         counts = EpisodeCounts(self.rule.statistic(scores[~suspected]), quiet_frames=self.quiet_frames)
-        why = "to halfway to the frames that were left out, which may have been good"
+        why = "halfway to the images left out, which may show good parts"
         return threshold.raised_to(level, episodes=counts.at(level), why=why)
 
     def _extend(self) -> None:
-        """Ask for more frames where these do not suffice and more would.
+        """Ask for more frames if these do not suffice and more would.
 
-        More would where a window within the limit certifies the budget, or else where these are worth so few
-        independent frames that even an extrapolation has no ground.
+        More would suffice if a window within the limit certifies the budget. Otherwise more are needed only if these
+        equal so few independent frames that they do not support even an extrapolation.
         """
         scores = np.array(self._scores)
         try:
             kept = scores[~suspected_frames(scores)[0]]
             threshold = self._calibrate(kept)
         except CalibrationError:
-            # Refused already; `finish` says why, with the pictures.
+            # The window will be rejected: `finish` reports why, with the images.
             return
         if threshold.certified:
             return
@@ -197,41 +212,41 @@ class Window:
         if needed > self.max_frames:
             needed = math.ceil(self.count * _FAIR_SAMPLE / threshold.effective_sample_size)
         if needed > self.count:
-            # At most doubled at a time: a first estimate of the dependence may be far too high.
+            # At most doubled: a first estimate of the dependence may be far too high.
             self.target = min(self.max_frames, 2 * self.count, max(self.count + 1, math.ceil(_OVERSHOOT * needed)))
 
     def _suspected(self, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
         if scores.size and scores.min() == scores.max():
             raise CalibrationError(
-                f"window: all {scores.size} frames score {scores[0]:g}, wanted scores that differ (camera frozen?)",
-                pictures=self._pictures(),
+                f"window: all {scores.size} images score {scores[0]:g}, wanted scores that differ (camera frozen?)",
+                images=self._images(),
             )
         suspected, _ = suspected_frames(scores)
         if suspected.sum() > MOST_SUSPECTED * scores.size:
             raise CalibrationError(
-                f"window: {suspected.sum()} of {scores.size} frames look unlike the rest, wanted at most "
-                f"{MOST_BAD:.0%}; take a window of good parts only",
-                pictures=self._pictures(suspected),
+                f"window: {suspected.sum()} of {scores.size} images look unlike the rest, wanted at most "
+                f"{MOST_BAD:.0%}; calibrate again on good parts only",
+                images=self._images(suspected),
             )
         return suspected
 
     def _left_out(self, scores: NDArray[np.float64], suspected: NDArray[np.bool_]) -> tuple[LeftOut, ...]:
-        pictures = dict(self._pictures(suspected))
+        images = dict(self._images(suspected))
         highest_first = sorted(np.flatnonzero(suspected), key=lambda at: -scores[at])
-        why = "score far above what the other frames of the window explain"
+        why = "score far above the other images of the window"
         return tuple(
-            LeftOut(int(at), float(scores[at]), why, png(pictures[int(at)]) if int(at) in pictures else None)
+            LeftOut(int(at), float(scores[at]), why, encode_png(images[int(at)]) if int(at) in images else None)
             for at in highest_first
         )
 
-    def _keep_thumbnail(self, score: float, index: int, picture: Pixels) -> None:
+    def _keep_thumbnail(self, score: float, index: int, image: Pixels) -> None:
         full = len(self._thumbnails) >= _MOST_THUMBNAILS
         if full and score <= self._thumbnails[0][0]:
             return
-        entry = (score, index, thumbnail(picture))
+        entry = (score, index, thumbnail(image))
         (heapq.heappushpop if full else heapq.heappush)(self._thumbnails, entry)
 
-    def _pictures(self, wanted: NDArray[np.bool_] | None = None) -> list[ImageEvidence]:
-        """The thumbnails that were kept, highest score first; only of the frames that are wanted, where given."""
+    def _images(self, wanted: NDArray[np.bool_] | None = None) -> list[ImageEvidence]:
+        """Return the kept thumbnails, highest score first; with a mask bool [N], only those of its frames."""
         highest_first = sorted(self._thumbnails, key=lambda entry: entry[:2], reverse=True)
         return [(index, small) for _, index, small in highest_first if wanted is None or wanted[index]]

@@ -71,7 +71,7 @@ class CameraGate:
     ) -> GateDecision:
         """Take in the next frame, its score and raw heatmap [h, w]: whether it may be judged."""
         frame = prepared.frame
-        finding = None if self._monitor is None else self._monitor.look(prepared.glance)
+        finding = None if self._monitor is None else self._monitor.check(prepared.glance)
         moment = Moment(frame.captured_at, frame.captured_monotonic, frame.index, score, threshold)
         alarm = self._health.update(moment, finding)
         if self.sick:

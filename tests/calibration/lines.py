@@ -16,33 +16,33 @@ TIED_TO = {"camera": "line-1", "bundle_sha256": "ab" * 32, "engine": "onnxruntim
 
 
 def gaussian(frames: int, *, correlation: float = 0.0, seed: int = 0) -> np.ndarray:
-    """A stationary AR(1) series, standard normal."""
+    """Return a stationary AR(1) series, standard normal."""
     noise = np.random.default_rng(seed).standard_normal(frames)
     noise[1:] *= np.sqrt(1 - correlation**2)
     return lfilter([1.0], [1.0, -correlation], noise)
 
 
 def scores(frames: int, *, correlation: float = 0.0, seed: int = 0) -> np.ndarray:
-    """Gamma scores with this lag-1 correlation (Gaussian copula)."""
+    """Return gamma scores with this lag-1 correlation (Gaussian copula)."""
     return gamma(4.0).isf(ndtr(-gaussian(frames, correlation=correlation, seed=seed)))
 
 
-def picture(seed: int, *, bits: int = 8, channels: int = 1, level: float = 0.4) -> np.ndarray:
-    """A noisy gray part, [48, 64, channels]."""
+def image(seed: int, *, bits: int = 8, channels: int = 1, level: float = 0.4) -> np.ndarray:
+    """Return a noisy gray image, [48, 64, channels]."""
     top = 2**bits - 1
     noisy = np.random.default_rng(seed).normal(level * top, 0.02 * top, size=(48, 64, channels))
     return noisy.clip(0, top).astype(np.uint8 if bits == 8 else np.uint16)
 
 
 def heat(seed: int, *, shape: tuple[int, int] = (12, 16)) -> np.ndarray:
-    """Raw heat of a good frame."""
+    """Return the raw heat of a good frame."""
     return np.random.default_rng(seed).gamma(4.0, size=shape).astype(np.float32)
 
 
 def window(
     *, frames: int = 300, max_frames: int | None = None, budget: str = "1 per 100 frames", rule: Rule | None = None
 ) -> Window:
-    """An empty window at 20 frames a second."""
+    """Return an empty window at 20 frames per second."""
     return Window(
         frames=frames,
         max_frames=frames if max_frames is None else max_frames,
@@ -53,13 +53,13 @@ def window(
 
 
 def filled(values: np.ndarray, **settings: object) -> Window:
-    """A window with these scores, noisy pictures and heat."""
+    """Return a window with these scores, noisy images and heat."""
     collected = window(frames=values.size, **settings)  # type: ignore[arg-type]
     for index, value in enumerate(values):
-        collected.add(float(value), heat(index), picture(index))
+        collected.add(float(value), heat(index), image(index))
     return collected
 
 
 def calibration(*, seed: int = 0, who: str = "anna", at: datetime = NOON) -> Calibration:
-    """A calibration of 300 good frames."""
+    """Return a calibration on 300 good frames."""
     return filled(scores(300, seed=seed)).finish(**TIED_TO, created_at=at, who=who)

@@ -1,4 +1,4 @@
-"""Dependence: what a window is worth."""
+"""Dependence: the effective sample size and the dispersion of a window."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_autocorrelation_time_of_constant_or_tiny_input_is_the_whole_window() ->
 
 @pytest.mark.parametrize(("correlation", "low", "high"), [(0.0, 1.0, 1.3), (0.98, 3.0, 7.0)])
 def test_dispersion_grows_with_dependence(correlation: float, low: float, high: float) -> None:
-    """4.2 was measured on four million frames at correlation 0.98, where it is largest."""
+    """Its largest value at correlation 0.98 is 4.2, measured on four million frames."""
     series = scores(100_000, correlation=correlation)
     found = dispersion(
         series, EpisodeCounts(series), autocorrelation_time=autocorrelation_time(series), confidence=0.975
@@ -44,7 +44,7 @@ def test_dispersion_of_a_window_of_few_blocks_has_no_limit() -> None:
     assert found.blocks < 8
 
 
-def test_dispersion_may_be_nearly_anything_after_few_blocks() -> None:
+def test_dispersion_after_few_blocks_is_uncertain() -> None:
     few = Dispersion(estimate=2.0, upper=8.0, blocks=10, block_frames=100).likely(25)
     many = Dispersion(estimate=2.0, upper=2.5, blocks=200, block_frames=100).likely(25)
     assert few.min() >= 1.0

@@ -1,4 +1,4 @@
-"""The examples in the docstrings give what they say, for every module of the package."""
+"""The examples in the docstrings give the results shown, for every module of the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drift: silent on a line that stays as it is, raised within 2,000 effective frames where it moves."""
+"""Drift: not raised on a steady line, raised within 2,000 effective frames after a shift."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.calibration.lines import scores
 @pytest.mark.parametrize("reference_frames", [300, 5_000])
 @pytest.mark.parametrize("correlation", [0.0, 0.9, 0.98])
 def test_drift_steady_line_raises_nothing(correlation: float, reference_frames: int) -> None:
-    """A tenth of the simulated week that the benchmark runs in full."""
+    """A tenth of the week that the benchmark simulates."""
     line = scores(1_200_000, correlation=correlation, seed=reference_frames)
     monitor = DriftMonitor(score_reference(line[:reference_frames]))
     monitor.extend(line[reference_frames:])
@@ -33,14 +33,14 @@ def test_drift_shift_by_one_sigma_is_flagged_in_time(correlation: float, directi
 
 
 def test_drift_right_after_calibration_is_flagged_too() -> None:
-    """The centre goes on being refined, but not by what sticks out."""
+    """The centre is still being refined then, but not by shifted blocks."""
     line = scores(12_000, seed=4)
     monitor = DriftMonitor(score_reference(line[:1_000]))
     monitor.extend(line[1_000:3_000] + line.std())
     assert monitor.flag
 
 
-def test_drift_flag_goes_down_when_the_line_comes_back() -> None:
+def test_drift_flag_is_lowered_when_the_scores_return() -> None:
     line = scores(40_000, seed=5)
     monitor = DriftMonitor(score_reference(line[:5_000]))
     monitor.extend(line[5_000:8_000] + line.std())
@@ -50,8 +50,8 @@ def test_drift_flag_goes_down_when_the_line_comes_back() -> None:
     assert monitor.drift.events == 1
 
 
-def test_drift_a_burst_of_defects_is_none() -> None:
-    """Thirty defects of a hundred sigma in a minute are an alarm, not drift."""
+def test_drift_is_not_raised_by_a_burst_of_defects() -> None:
+    """Thirty successive defects of a hundred sigma are an alarm, not drift."""
     line = scores(20_000, seed=6)
     line[10_000:10_030] += 100 * line.std()
     monitor = DriftMonitor(score_reference(line[:5_000]))

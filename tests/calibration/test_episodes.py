@@ -1,4 +1,4 @@
-"""Episodes: the counts at every level equal those of a plain walk through the frames."""
+"""Episodes: the counts at every level equal those of a walk through the frames."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SERIES = st.lists(st.integers(0, 6).map(float), min_size=1, max_size=50)
 
 
 def walked(statistic: list[float], level: float, quiet_frames: int) -> list[int]:
-    """Frames at which an alarm that clears after so many quiet frames is raised."""
+    """Return the frames at which an alarm is raised that is cleared after so many quiet frames."""
     raised, quiet = [], quiet_frames
     for frame, value in enumerate(statistic):
         if value > level:
@@ -34,13 +34,13 @@ def test_episode_counts_equal_a_walk_at_every_level(statistic: list[float], quie
 
 
 @given(statistic=SERIES, quiet_frames=st.integers(1, 4), many=st.integers(1, 20))
-def test_highest_levels_are_where_the_counts_step_up(statistic: list[float], quiet_frames: int, many: int) -> None:
+def test_highest_levels_are_where_the_counts_rise(statistic: list[float], quiet_frames: int, many: int) -> None:
     counts = EpisodeCounts(statistic, quiet_frames=quiet_frames)
     levels = counts.highest_levels(many)
     assert np.all(np.diff(levels) <= 0)
     for j, level in enumerate(levels, start=1):
         assert counts.at(np.nextafter(level, -np.inf)) >= j
-        # At it and everywhere above there are fewer.
+        # At this level and above there are fewer.
         assert max(counts.at(each) for each in {level, *(v for v in statistic if v >= level)}) < j
 
 

@@ -1,8 +1,9 @@
-"""The part or the camera: what each symptom looks like, and what only looks like one."""
+"""Camera faults: each symptom is found, and bad parts are not mistaken for one."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -16,7 +17,7 @@ BITS = (8, 16)
 
 
 def scene(seed: int, bits: int = 8, *, size: int = 128, part: bool = True, jitter: float = 0.6) -> np.ndarray:
-    """A square part with holes and lettering on a belt, a little off its place, with a sensor's noise."""
+    """Return a square part with holes and lettering on a belt, its position a little off, with sensor noise."""
     chance = np.random.default_rng(seed)
     rows, columns = np.indices((size, size)) / size
     level = 0.10 + 0.02 * np.sin(40 * rows) * np.sin(40 * columns)
@@ -36,18 +37,18 @@ def expose(level: np.ndarray, chance: np.random.Generator, bits: int) -> np.ndar
     return (noisy.clip(0.0, 1.0) * top).astype(np.uint8 if bits == 8 else np.uint16)[:, :, None]
 
 
-def levels(picture: np.ndarray) -> np.ndarray:
-    return np.asarray(picture[:, :, 0] / np.iinfo(picture.dtype).max)
+def levels(image: np.ndarray) -> np.ndarray:
+    return np.asarray(image[:, :, 0] / np.iinfo(image.dtype).max)
 
 
-def look(monitor: CameraMonitor, picture: np.ndarray) -> Finding | None:
-    return monitor.look(glance(picture))
+def check(monitor: CameraMonitor, image: np.ndarray) -> Finding | None:
+    return monitor.check(glance(image))
 
 
-def reference(pictures: Callable[[int], np.ndarray], count: int = 80) -> CameraReference:
+def reference(images: Callable[[int], np.ndarray], count: int = 80) -> CameraReference:
     history = CameraHistory()
     for seed in range(count):
-        history.add(pictures(seed))
+        history.add(images(seed))
     return history.reference()
 
 
@@ -72,22 +73,22 @@ SPOILT: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 @pytest.mark.parametrize("kind", SPOILT)
-def test_a_symptom_is_found_on_every_picture(usual: CameraReference, bits: int, kind: str) -> None:
+def test_monitor_finds_each_symptom_on_every_image(usual: CameraReference, bits: int, kind: str) -> None:
     monitor, chance = CameraMonitor(usual), np.random.default_rng(1)
     found = []
     for seed in range(1000, 1030):
-        picture = expose(SPOILT[kind](levels(scene(seed, bits))), chance, bits)
-        found.append(look(monitor, picture))
+        image = expose(SPOILT[kind](levels(scene(seed, bits))), chance, bits)
+        found.append(check(monitor, image))
     assert {finding.symptom if finding else None for finding in found} == {Symptom(kind)}
     assert all(finding and finding.reason.startswith(f"{kind}: ") for finding in found)
 
 
-def test_good_pictures_have_no_symptom(usual: CameraReference, bits: int) -> None:
+def test_monitor_finds_nothing_on_good_images(usual: CameraReference, bits: int) -> None:
     monitor = CameraMonitor(usual)
-    assert [look(monitor, scene(seed, bits)) for seed in range(2000, 2300)] == [None] * 300
+    assert [check(monitor, scene(seed, bits)) for seed in range(2000, 2300)] == [None] * 300
 
 
-STRANGE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+BAD_PARTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "empty": lambda level: levels(scene(0, part=False)),
     "stained": lambda level: np.where(np.indices(level.shape)[0] > level.shape[0] * 0.45, 0.3, level),
     "darker part": lambda level: np.where(level > 0.2, 0.45 * level, level),
@@ -100,105 +101,134 @@ STRANGE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-@pytest.mark.parametrize("kind", STRANGE)
-def test_a_strange_part_is_no_symptom(usual: CameraReference, bits: int, kind: str) -> None:
+@pytest.mark.parametrize("kind", BAD_PARTS)
+def test_monitor_finds_nothing_on_bad_parts(usual: CameraReference, bits: int, kind: str) -> None:
     monitor, chance = CameraMonitor(usual), np.random.default_rng(1)
-    pictures = [expose(STRANGE[kind](levels(scene(seed, bits))), chance, bits) for seed in range(30)]
-    assert [look(monitor, picture) for picture in pictures] == [None] * 30
+    images = [expose(BAD_PARTS[kind](levels(scene(seed, bits))), chance, bits) for seed in range(30)]
+    assert [check(monitor, image) for image in images] == [None] * 30
 
 
-def test_a_repeated_picture_is_frozen_and_the_next_one_is_not(usual: CameraReference, bits: int) -> None:
-    monitor, picture = CameraMonitor(usual), scene(1, bits)
-    found = [look(monitor, picture) for _ in range(3)] + [look(monitor, scene(2, bits))]
+def test_monitor_repeated_image_is_frozen_and_the_next_one_is_not(usual: CameraReference, bits: int) -> None:
+    monitor, image = CameraMonitor(usual), scene(1, bits)
+    found = [check(monitor, image) for _ in range(3)] + [check(monitor, scene(2, bits))]
     assert [finding and finding.symptom for finding in found] == [None, Symptom.FROZEN, Symptom.FROZEN, None]
 
 
-def test_a_clock_in_a_frozen_picture_does_not_hide_it(usual: CameraReference, bits: int) -> None:
-    monitor, picture = CameraMonitor(usual), scene(1, bits)
-    assert look(monitor, picture) is None
-    picture = picture.copy()
-    picture[0, 0] ^= 1
-    finding = look(monitor, picture)
+def test_monitor_finds_a_frozen_image_despite_a_clock_in_it(usual: CameraReference, bits: int) -> None:
+    monitor, image = CameraMonitor(usual), scene(1, bits)
+    assert check(monitor, image) is None
+    image = image.copy()
+    image[0, 0] ^= 1
+    finding = check(monitor, image)
     assert finding is not None
     assert finding.symptom is Symptom.FROZEN
 
 
-def test_a_camera_that_repeats_pictures_by_nature_is_frozen_later() -> None:
-    """Read at three times its rate: every picture comes three times."""
+def test_monitor_camera_that_usually_repeats_images_is_frozen_later() -> None:
+    """A camera read at three times its rate delivers every image three times."""
     monitor = CameraMonitor(reference(lambda seed: scene(seed // 3)))
-    found = [look(monitor, scene(5000 + index // 3)) for index in range(30)]
+    found = [check(monitor, scene(5000 + index // 3)) for index in range(30)]
     assert found == [None] * 30
-    still = [look(monitor, scene(9000)) for _ in range(7)]
+    still = [check(monitor, scene(9000)) for _ in range(7)]
     assert [finding and finding.symptom for finding in still] == [None] * 5 + [Symptom.FROZEN] * 2
 
 
-def test_a_scene_that_is_never_the_same_has_no_place_to_leave() -> None:
-    """Loose parts anywhere: neither a shift nor a change of light can be told, a blur can."""
+def test_monitor_changing_scene_has_no_shift_but_can_be_blurred() -> None:
+    """Loose parts anywhere: neither a shift nor a change of light can be detected, a blur can."""
 
     def loose(seed: int) -> np.ndarray:
         return np.roll(scene(seed), np.random.default_rng(seed).integers(0, 128, 2), axis=(0, 1))
 
     monitor = CameraMonitor(reference(loose))
-    assert [look(monitor, loose(seed)) for seed in range(3000, 3100)] == [None] * 100
+    assert [check(monitor, loose(seed)) for seed in range(3000, 3100)] == [None] * 100
     chance = np.random.default_rng(1)
-    finding = look(monitor, expose(gaussian_filter(levels(loose(4000)), 3.0), chance, 8))
+    finding = check(monitor, expose(gaussian_filter(levels(loose(4000)), 3.0), chance, 8))
     assert finding is not None
     assert finding.symptom is Symptom.DEFOCUSED
 
 
-def test_a_blurred_texture_is_found_where_there_are_no_edges() -> None:
+def test_monitor_finds_blur_of_a_texture_without_edges() -> None:
     def cloth(seed: int) -> np.ndarray:
         return 0.4 + 0.4 * gaussian_filter(np.random.default_rng(seed).standard_normal((256, 256)), 1.2)
 
     monitor = CameraMonitor(reference(lambda seed: expose(cloth(seed), np.random.default_rng(seed), 8)))
     chance = np.random.default_rng(1)
-    assert [look(monitor, expose(cloth(seed), chance, 8)) for seed in range(500, 550)] == [None] * 50
-    finding = look(monitor, expose(gaussian_filter(cloth(600), 4.0), chance, 8))
+    assert [check(monitor, expose(cloth(seed), chance, 8)) for seed in range(500, 550)] == [None] * 50
+    finding = check(monitor, expose(gaussian_filter(cloth(600), 4.0), chance, 8))
     assert finding is not None
     assert finding.symptom is Symptom.DEFOCUSED
 
 
-def test_air_that_saturates_in_good_pictures_is_not_taken_for_a_fault() -> None:
+def test_monitor_allows_air_that_saturates_in_good_images() -> None:
     def bright_air(seed: int) -> np.ndarray:
-        picture = scene(seed, 16)
-        picture[:, :40] = 65_535
-        return picture
+        image = scene(seed, 16)
+        image[:, :40] = 65_535
+        return image
 
     monitor = CameraMonitor(reference(bright_air))
-    assert [look(monitor, bright_air(seed)) for seed in range(500, 550)] == [None] * 50
-    finding = look(monitor, np.full_like(bright_air(0), 65_535))
+    assert [check(monitor, bright_air(seed)) for seed in range(500, 550)] == [None] * 50
+    finding = check(monitor, np.full_like(bright_air(0), 65_535))
     assert finding is not None
     assert finding.symptom is Symptom.SATURATED
 
 
-def test_a_reference_of_the_first_version_still_finds_blank_and_frozen_pictures(
+def test_monitor_with_a_reference_of_the_first_version_finds_blank_and_frozen_images(
     usual: CameraReference, bits: int
 ) -> None:
     monitor, chance = CameraMonitor(dataclasses.replace(usual, view=None)), np.random.default_rng(1)
     blurred = expose(gaussian_filter(levels(scene(1, bits)), 3.0), chance, bits)
-    assert look(monitor, blurred) is None
-    black = look(monitor, np.zeros_like(blurred))
+    assert check(monitor, blurred) is None
+    black = check(monitor, np.zeros_like(blurred))
     assert black is not None
     assert black.symptom is Symptom.BLACK
-    assert look(monitor, blurred) is None
-    again = look(monitor, blurred)
+    assert check(monitor, blurred) is None
+    again = check(monitor, blurred)
     assert again is not None
     assert again.symptom is Symptom.FROZEN
 
 
 @pytest.mark.parametrize(("shape", "channels"), [((8, 8), 1), ((33, 20), 3), ((300, 500), 1), ((1, 7), 1)])
-def test_pictures_of_any_size_are_looked_at(shape: tuple[int, int], channels: int) -> None:
+def test_monitor_works_on_images_of_any_size(shape: tuple[int, int], channels: int) -> None:
     def noise(seed: int) -> np.ndarray:
         return np.random.default_rng(seed).integers(60, 200, (*shape, channels)).astype(np.uint8)
 
     monitor = CameraMonitor(reference(noise, 20))
-    assert [look(monitor, noise(seed)) for seed in range(100, 120)] == [None] * 20
-    black = look(monitor, np.zeros((*shape, channels), np.uint8))
+    assert [check(monitor, noise(seed)) for seed in range(100, 120)] == [None] * 20
+    black = check(monitor, np.zeros((*shape, channels), np.uint8))
     assert black is not None
     assert black.symptom is Symptom.BLACK
 
 
-def test_a_picture_of_another_size_is_nothing_to_compare(usual: CameraReference, bits: int) -> None:
+def test_monitor_finds_nothing_on_an_image_of_another_size(usual: CameraReference, bits: int) -> None:
     monitor = CameraMonitor(usual)
-    look(monitor, scene(1, bits))
-    assert look(monitor, scene(1, bits, size=64)) is None
+    assert check(monitor, scene(1, bits)) is None
+    assert check(monitor, scene(1, bits, size=64)) is None
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        ("black", r"black: 99% of the pixels are below \d\.\d%, wanted \d\d%"),
+        ("saturated", r"saturated: \d+% of the pixels, wanted at most \d+%"),
+        ("dark", r"dark: [34]\d% of the light of good images"),
+        ("bright", r"bright: 1[67]\d% of the light of good images"),
+        ("defocused", r"defocused: \d+% of the fine detail of good images"),
+        ("shifted", r"shifted: by \d+% of the image, wanted at most \d+%; was the camera moved\?"),
+    ],
+)
+def test_finding_reason_gives_the_figure_and_the_usual_one(
+    usual: CameraReference, bits: int, spoil: str, reason: str
+) -> None:
+    image = expose(SPOILT[spoil](levels(scene(1000, bits))), np.random.default_rng(1), bits)
+    finding = check(CameraMonitor(usual), image)
+    assert finding is not None
+    assert re.fullmatch(reason, finding.reason), finding.reason
+
+
+def test_finding_reason_of_a_frozen_image_does_not_change(usual: CameraReference, bits: int) -> None:
+    """An alarm keeps its reason for as long as the image is frozen."""
+    monitor, image = CameraMonitor(usual), scene(1, bits)
+    found = [check(monitor, image) for _ in range(5)][1:]
+    assert {finding.reason for finding in found if finding} == {
+        "frozen: the image does not change, wanted at most 0 repeats in a row"
+    }

@@ -1,20 +1,21 @@
-"""The report opens anywhere: one file, nothing fetched, nothing that users wrote taken for markup."""
+"""The report is one self-contained page, escapes all names, and states every figure once."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from calibration import Calibration, report_html
-from calibration.image_measures import png
-from tests.calibration.lines import NOON, TIED_TO, calibration, filled, picture, scores
+from tests.calibration.lines import NOON, TIED_TO, calibration, filled, scores
 
 
 class Balanced(HTMLParser):
-    """Every element that opens closes, in order."""
+    """Checks that elements are closed in order, and collects the text."""
 
     EMPTY = frozenset({"meta", "img"})
 
@@ -28,7 +29,7 @@ class Balanced(HTMLParser):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: object) -> None:
-        """An element of SVG that closes itself."""
+        """Self-closing elements, as in SVG, are not left open."""
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
@@ -57,7 +58,7 @@ def test_report_is_one_self_contained_page(made: Calibration) -> None:
     assert page.count("<svg") == 2
 
 
-def test_report_escapes_names_and_shows_the_pictures() -> None:
+def test_report_escapes_names_and_shows_the_images() -> None:
     page = report_html(spoilt())
     assert "<b>" not in page
     assert "&lt;b&gt;top&lt;/b&gt; &amp; side" in page
@@ -70,16 +71,66 @@ def test_report_of_a_long_window_stays_small() -> None:
     assert len(report_html(replace(made, scores=values.astype("float32"), id=""))) < 600_000
 
 
-def test_report_needs_nothing_but_the_record() -> None:
+def test_report_of_a_record_from_disk_is_the_same() -> None:
     made = spoilt()
     assert report_html(Calibration.from_json(made.to_json())) == report_html(made)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_png_is_read_back_by_opencv(channels: int) -> None:
-    cv2 = pytest.importorskip("cv2")
-    import numpy as np
+def text_of(made: Calibration) -> str:
+    parser = Balanced()
+    parser.feed(report_html(made))
+    return "\n".join(parser.text)
 
-    shown = picture(0, channels=channels)
-    read = cv2.imdecode(np.frombuffer(png(shown), np.uint8), cv2.IMREAD_UNCHANGED)
-    assert np.array_equal(read.reshape(shown.shape), shown)
+
+def of_four_images_a_part(seed: int, *, odd: float = 0.0, budget: str = "1 per shift") -> Calibration:
+    """A calibration on 75 good parts with four images each, one of them odd by so much."""
+    rng = np.random.default_rng(seed)
+    values = np.repeat(1 + 0.3 * rng.standard_normal(75), 4) + 0.1 * rng.standard_normal(300)
+    values[100:104] += odd
+    return filled(values, budget=budget).finish(**TIED_TO, created_at=NOON, who="anna")
+
+
+CASES = {
+    "certified": lambda: filled(scores(5_000), budget="1 per 100 parts").finish(**TIED_TO, created_at=NOON, who="anna"),
+    "extrapolated": lambda: filled(scores(300), budget="1 per 10000 parts").finish(
+        **TIED_TO, created_at=NOON, who="anna"
+    ),
+    "dependent and leaning": lambda: of_four_images_a_part(5),
+    "raised": lambda: of_four_images_a_part(2, odd=4.0),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_report_states_the_same_rates_in_the_promise_the_facts_and_the_chart(case: str) -> None:
+    made = CASES[case]()
+    text, span = text_of(made), re.escape(made.budget.span)
+    likely, worst = re.search(rf"Likely: ([\d.,]+) per {span}; at worst ([\d.,]*\d)", made.promise).groups()  # type: ignore[union-attr]
+    assert made.promise in text
+    assert f"\n{likely} per {made.budget.span}\nfalse alarms; at worst {worst}, with 95% confidence\n" in text
+    assert f"\nlikely {likely}\nat worst {worst}\n" in text
+    assert set(re.findall(r"per (?:day|hour|minute|week|year|shift|[\d,]+ \w+)", text)) == {f"per {made.budget.span}"}
+
+
+def test_report_facts_of_dependent_images_are_exact() -> None:
+    """Four images a part: 300 images count as about 75."""
+    made = of_four_images_a_part(5)
+    lines = text_of(made).split("\n")
+    at = lines.index("Images that count")
+    count = round(made.threshold.effective_sample_size)
+    assert 20 < count < 90
+    assert lines[at + 1] == f"{count} of 300"
+    assert lines[at + 2].startswith("the more alike successive images are, the fewer count")
+    assert lines[lines.index("You asked for") + 1 : lines.index("You asked for") + 3] == [
+        "1 per shift",
+        "false alarms, at most",
+    ]
+    assert lines[lines.index("Left out") + 1] == "0 images"
+
+
+def test_report_of_a_record_of_the_first_version_uses_the_unit_of_its_budget() -> None:
+    """Its own promise is in alarms per minute."""
+    made = Calibration.from_json((Path(__file__).parent / "first-version.json").read_text())
+    assert "per minute" in made.promise
+    text = text_of(made)
+    assert "You asked for at most 1 false alarm per 100 frames. 60 frames cannot promise that." in text
+    assert "per minute. " not in text

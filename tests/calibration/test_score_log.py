@@ -1,4 +1,4 @@
-"""The score log: bounded, readable after a kill, and right about the alarms that a threshold would have raised."""
+"""The score log: bounded, readable after a kill, and exact about the alarms of another threshold."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_score_log_reads_back_what_was_appended(tmp_path: Path) -> None:
     assert frames["time"][-1] == 1e9 + 999 / 20
 
 
-def test_score_log_goes_on_in_a_new_process(tmp_path: Path) -> None:
+def test_score_log_opened_again_appends(tmp_path: Path) -> None:
     written(tmp_path, scores(300)).close()
     with written(tmp_path, scores(200), start=2e9) as log:
         assert log.read().size == 500
@@ -50,7 +50,7 @@ def test_score_log_stays_within_its_bytes_and_keeps_the_newest(tmp_path: Path) -
     assert frames.size > 2**17 / 24 * 0.7
 
 
-def test_score_log_torn_last_record_is_cut_off(tmp_path: Path) -> None:
+def test_score_log_incomplete_last_record_is_ignored(tmp_path: Path) -> None:
     written(tmp_path, scores(100)).close()
     path = next(tmp_path.iterdir())
     path.write_bytes(path.read_bytes()[:-5])
@@ -85,8 +85,8 @@ def test_score_log_alarms_equal_a_walk_through_the_frames(tmp_path: Path, quiet_
     assert len(expected) > 5
 
 
-def test_score_log_alarms_do_not_reach_across_a_gap(tmp_path: Path) -> None:
-    """Two high frames an hour apart are no 2 of 3."""
+def test_score_log_alarms_do_not_span_a_gap(tmp_path: Path) -> None:
+    """Two high frames an hour apart are not 2 of 3."""
     with ScoreLog(tmp_path) as log:
         for time, score in ((0.0, 1.0), (0.05, 1.0), (0.1, 9.0), (3600.0, 9.0), (3600.05, 1.0), (3600.1, 1.0)):
             log.append(time, 0, score, 0.0)

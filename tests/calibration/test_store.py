@@ -1,8 +1,7 @@
-"""Calibrations on disk: nothing lost, nothing half, nothing rewritten."""
+"""Calibrations on disk: nothing is lost, rewritten or left half written."""
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -12,11 +11,10 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from calibration import Calibration, CalibrationError, Store
-from tests.calibration.lines import NOON, TIED_TO, calibration, filled, scores
+from calibration import CalibrationError, Store
+from tests.calibration.lines import NOON, TIED_TO, calibration
 
 OLD = calibration(seed=1)
 NEW = calibration(seed=2, who="bert", at=NOON + timedelta(hours=1))
@@ -25,18 +23,6 @@ NEW = calibration(seed=2, who="bert", at=NOON + timedelta(hours=1))
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "line-1")
-
-
-def test_calibration_survives_json() -> None:
-    values = scores(400, seed=3)
-    values[[7, 9]] += 40
-    made = filled(values).finish(**TIED_TO, created_at=NOON, who="anna")
-    read = Calibration.from_json(made.to_json())
-    assert read == made
-    assert read.id == made.id
-    assert np.array_equal(read.scores, made.scores)
-    assert np.array_equal(read.heat_level, made.heat_level)
-    assert json.loads(made.to_json())["schema"] == "inspectd.calibration/1"
 
 
 @pytest.mark.parametrize(
@@ -59,7 +45,7 @@ def test_store_corrupt_file_is_named(store: Store, damage: object) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_store_binary_rubbish_is_named(store: Store) -> None:
+def test_store_binary_file_is_named(store: Store) -> None:
     path = store.save(OLD)
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(CalibrationError, match=OLD.id):
@@ -85,7 +71,7 @@ def test_store_save_never_rewrites(store: Store) -> None:
     assert store.list() == [OLD.id]
 
 
-def test_store_rollback_goes_to_the_one_before_and_says_who(store: Store) -> None:
+def test_store_rollback_returns_to_the_previous_one_and_records_who(store: Store) -> None:
     third = calibration(seed=3, at=NOON + timedelta(hours=2))
     for made in (OLD, NEW, third):
         store.save(made)
@@ -106,7 +92,7 @@ def test_store_rollback_goes_to_the_one_before_and_says_who(store: Store) -> Non
     assert store.list() == [OLD.id, NEW.id, third.id]
 
 
-def test_store_history_passes_over_a_torn_line(store: Store) -> None:
+def test_store_history_skips_an_incomplete_line(store: Store) -> None:
     store.save(OLD)
     store.activate(OLD.id, who="anna", at=NOON)
     with (store.directory / "history.jsonl").open("a") as log:
@@ -121,7 +107,7 @@ def test_store_unknown_id_is_one_clear_line(store: Store, id: str) -> None:
         store.activate(id, who="anna", at=NOON)
 
 
-def test_store_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_store_directory_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CalibrationError, match="file/line-1"):
         Store(tmp_path / "file" / "line-1")
@@ -144,7 +130,7 @@ while True:
 
 
 def test_store_killed_at_any_moment_holds_old_or_new(store: Store) -> None:
-    """Twelve times: a process that saves and switches without pause is killed; what is left is whole."""
+    """Twelve times, a process that saves and switches without pause is killed; the store stays complete."""
     store.save(OLD)
     store.activate(OLD.id, who="anna", at=NOON)
     moments = random.Random(1)
@@ -157,21 +143,3 @@ def test_store_killed_at_any_moment_holds_old_or_new(store: Store) -> None:
             process.send_signal(signal.SIGKILL)
         assert Store(store.directory).active() in (OLD, NEW)
     assert len(store.history()) > 12
-
-
-def test_calibration_of_the_first_version_is_read_as_it_is() -> None:
-    """Written before views were kept: its id is a hash of what it holds, so nothing may be added to it."""
-    text = (Path(__file__).parent / "first-version.json").read_text()
-    read = Calibration.from_json(text)
-    assert read.id == "20260102T120000000Z-ef7bbcd2"
-    assert read.camera_reference.view is None
-    assert read.camera_reference.sharpness.middle > 0.0
-    assert read.to_json() == text
-
-
-def test_calibration_keeps_what_the_camera_saw() -> None:
-    made = calibration()
-    before, after = made.camera_reference.view, Calibration.from_json(made.to_json()).camera_reference.view
-    assert before is not None
-    assert after == before
-    np.testing.assert_array_equal(after.picture, before.picture)

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
-from calibration.penultimate import BENDS, SHAPES, Family
 from calibration.tail import Tail, fit_tail
 
 FRAMES, RATE = 10_000, 1e-6
 
-# The score that is passed once in a million frames, and scores in falling order, by where they lie from the top (0..1).
+# Quantile functions of the upper tail: the score that is exceeded with this probability.
 TAILS = {
     "exponential": lambda share: -np.log(share),
     "normal": lambda share: -ndtri(share),
@@ -28,7 +27,7 @@ def fitted(tail: str, *, seed: int = 0, excesses: int = 400, scale: float = 1.0)
 
 @pytest.mark.parametrize("tail", TAILS)
 def test_level_a_hundred_times_beyond_the_window_is_near_the_true_one(tail: str) -> None:
-    """The median of the realised rates lies within a factor of three of the one asked for, light tail or heavy."""
+    """The median of the realised rates is within a factor of three of the requested one, for light and heavy tails."""
     levels = [fitted(tail, seed=seed).level(RATE) for seed in range(40)]
     shares = np.geomspace(1e-12, 1e-2, 2000)
     realised = np.exp(np.interp(np.median(levels), TAILS[tail](shares)[::-1], np.log(shares)[::-1]))
@@ -42,20 +41,20 @@ def test_upper_rate_holds_in_most_lines(tail: str) -> None:
     assert np.mean(np.array(limits) >= RATE) >= 0.9
 
 
-def test_level_and_rate_are_each_others_inverse() -> None:
+def test_level_and_rate_are_inverse() -> None:
     tail = fitted("exponential")
     for quantile in (0.25, 0.5):
         level = tail.level(RATE, quantile=quantile)
         assert tail.rate(level, quantile=quantile) == pytest.approx(RATE, rel=0.02)
 
 
-def test_level_of_more_doubt_about_being_too_high_is_lower() -> None:
+def test_level_rises_with_the_quantile() -> None:
     tail = fitted("exponential")
     levels = [tail.level(RATE, quantile=quantile) for quantile in (0.1, 0.25, 0.5, 0.9)]
     assert np.all(np.diff(levels) > 0)
 
 
-def test_upper_rate_grows_with_the_doubt_about_the_dependence() -> None:
+def test_upper_rate_grows_with_the_uncertainty_of_the_dependence() -> None:
     levels = np.sort(np.random.default_rng(1).exponential(size=1000))[::-1][:101]
     sure = fit_tail(levels, frames=1000, dispersion=1.0)
     unsure = fit_tail(levels, frames=1000, dispersion=1.0, most_dispersion=4.0)
@@ -68,34 +67,7 @@ def test_tail_follows_the_units_of_the_scores() -> None:
 
 
 @pytest.mark.parametrize("levels", [[2.0, 1.0], [1.0, 1.0, 1.0], [3.0, 1.0, 1.0, 1.0]])
-def test_tail_of_next_to_nothing_is_finite(levels: list[float]) -> None:
+def test_tail_of_very_few_levels_is_finite(levels: list[float]) -> None:
     tail = fit_tail(np.array(levels), frames=50, dispersion=2.0)
     assert np.isfinite(tail.level(1e-7))
     assert 0 <= tail.upper_rate(tail.level(1e-7), confidence=0.975) < 100
-
-
-def test_family_without_bend_is_the_generalised_pareto() -> None:
-    at = int(np.argmin(np.abs(SHAPES - 0.2) + np.abs(BENDS)))
-    assert (SHAPES[at], BENDS[at]) == pytest.approx((0.2, 0.0), abs=1e-9)
-    family = Family.above(2.5)
-    prior = np.where(np.arange(SHAPES.size) == at, 0.0, -np.inf)
-    tails = family.posterior(np.ones(3), 1e6, prior)
-    # One tail, of the scale that gives a mean excess of 1: scale = 1 - shape.
-    excesses = np.array([0.5, 1.0, 3.0, 10.0])
-    expected = np.log1p(0.2 * excesses / 0.8) / 0.2
-    nearest = int(np.argmin(np.abs(tails.log_scales - np.log(0.8))))
-    assert tails.rarities(excesses)[:, nearest] == pytest.approx(expected, rel=0.01)
-
-
-def test_family_with_the_bend_of_a_normal_tail_follows_one() -> None:
-    """Slope of the normal quantile in the logarithm of the rarity, a bend of -0.6 within 5 % from 1 in 20 to 1e-9."""
-    at = int(np.argmin(np.abs(SHAPES) + np.abs(BENDS + 0.6)))
-    start = -np.log(0.05)
-    shares = np.array([0.01, 1e-3, 1e-5, 1e-9])
-    excesses = -ndtri(shares) + ndtri(0.05)
-    family = Family.above(start)
-    prior = np.where(np.arange(SHAPES.size) == at, 0.0, -np.inf)
-    mean = float((-ndtri((np.arange(10_000) + 0.5) / 10_000 * 0.05)).mean() + ndtri(0.05))
-    tails = family.posterior(np.ones(3), 1e6, prior)
-    middle = tails.rarities(excesses / mean)[:, tails.weights.size // 2]
-    assert middle == pytest.approx(-np.log(shares) - start, rel=0.06)

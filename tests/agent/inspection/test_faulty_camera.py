@@ -290,6 +290,6 @@ def test_a_well_camera_is_never_doubted(mode: str, seed: int, frames: int) -> No
     for index in range(WINDOW_FRAMES):
         history.add(prepare(calibrated_on.image(index))[1])
     monitor = CameraMonitor(history.reference())
-    found = {index: monitor.look(glance(prepare(line.image(index))[1])) for index in range(frames)}
+    found = {index: monitor.check(glance(prepare(line.image(index))[1])) for index in range(frames)}
     assert {index: finding for index, finding in found.items() if finding} == {}
     assert sum(line.part(part).kind is not None for part in range(frames // line.frames_per_part)) > frames // 40
