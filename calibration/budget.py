@@ -153,10 +153,10 @@ def two_digits(value: float, *, up: bool = False) -> float:
     return (math.ceil(value / unit - 1e-9) if up else round(value / unit)) * unit
 
 
-def number(value: float) -> str:
+def number_text(value: float) -> str:
     """Write a number ≥ 0 with thousands separators, without rounding it.
 
-    >>> number(3300.0), number(0.25), number(1e-5)
+    >>> number_text(3300.0), number_text(0.25), number_text(1e-5)
     ('3,300', '0.25', 'under 0.001')
     """
     return f"under {_LEAST_WRITTEN:g}" if value < _LEAST_WRITTEN else f"{value:,.10g}"
@@ -168,7 +168,7 @@ def rounded(value: float) -> str:
     >>> rounded(18.04), rounded(3213.0), rounded(0.83), rounded(0.0)
     ('18', '3,200', '0.83', 'under 0.001')
     """
-    return number(two_digits(value)) if value > 0 else number(value)
+    return number_text(two_digits(value)) if value > 0 else number_text(value)
 
 
 def plural(number: int, noun: str) -> str:

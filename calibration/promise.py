@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.budget import Budget, number, percent, plural, rounded, two_digits
+from calibration.budget import Budget, number_text, percent, plural, rounded, two_digits
 from calibration.episodes import EpisodeCounts
 from calibration.rule import Rule
 from calibration.threshold import Threshold
@@ -57,7 +57,7 @@ class StatedRates:
         worst = budget.in_span(threshold.promised_alarms_per_day, frames_per_second=frames_per_second)
         up = two_digits(worst, up=True)
         # A certified limit is within the budget, so rounding must not take it beyond.
-        return cls(likely, worst, rounded(likely), number(min(up, budget.alarms) if threshold.certified else up))
+        return cls(likely, worst, rounded(likely), number_text(min(up, budget.alarms) if threshold.certified else up))
 
 
 def cost_of_leaving_out(

@@ -1,1 +1,1 @@
-"""How well thresholds keep their promises, on simulated lines: `python -m benchmarks.calibration`."""
+"""Whether thresholds keep their promises, on simulated lines: `python -m benchmarks.calibration`."""

@@ -1,7 +1,7 @@
 """Run the calibration benchmark and write its tables: `python -m benchmarks.calibration [--quick] [--lines N]`.
 
-Each pair of correlation and window is one JSON file in the work folder as soon as it is done; a run that was stopped
-goes on where it stopped. The tables beside this file are written from all of them at the end.
+Each pair of correlation and window is written to a JSON file in the work folder when it is done, so a stopped run
+continues where it stopped. At the end, the tables beside this file are written from all of them.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ import time
 from pathlib import Path
 
 from benchmarks.calibration import steady, tables
-from benchmarks.calibration.cells import CORRELATIONS, RULES, WINDOWS, run_cells, seconds_per_calibration
-from benchmarks.calibration.lines import Truth
+from benchmarks.calibration.cells import ALARM_RULES, CORRELATIONS, WINDOWS, run_cells, seconds_per_calibration
+from benchmarks.calibration.lines import LineTruth
 from calibration import Rule
 
-HERE = Path(__file__).parent
+_HERE = Path(__file__).parent
 
-# Another name whenever finished parts hold something else than before: older ones are not mixed in.
-WORK = HERE / ".work" / "2"
+# Change the name if the content of the parts changes, so that older parts are not mixed in.
+_WORK = _HERE / ".work" / "2"
 
 
 def main() -> int:
-    """Parse, run, write."""
+    """Parse the options, run the benchmark and write its tables. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration", description=__doc__)
-    parser.add_argument("--lines", type=int, default=200, help="simulated lines a cell (default 200)")
-    parser.add_argument("--quick", action="store_true", help="20 lines, windows up to 10,000: a look in minutes")
+    parser.add_argument("--lines", type=int, default=200, help="simulated lines per cell (default 200)")
+    parser.add_argument("--quick", action="store_true", help="20 lines, windows up to 10,000: a few minutes")
     parser.add_argument("--seed", type=int, default=3)
-    parser.add_argument("--work", type=Path, default=WORK, help="folder for finished parts")
-    parser.add_argument("--tables-only", action="store_true", help="write the tables from the parts that are done")
+    parser.add_argument("--work", type=Path, default=_WORK, help="folder for finished parts")
+    parser.add_argument("--tables-only", action="store_true", help="write the tables from the finished parts")
     options = parser.parse_args()
     lines = min(options.lines, 20) if options.quick else options.lines
     windows = tuple(window for window in WINDOWS if not options.quick or window <= 10_000)
@@ -43,7 +43,7 @@ def main() -> int:
 
 
 def _run(work: Path, windows: tuple[int, ...], *, lines: int, seed: int) -> None:
-    truths: dict[float, dict[Rule, Truth]] = {}
+    truths: dict[float, dict[Rule, LineTruth]] = {}
     for name, measured in (("drift", steady.measure_drift), ("speed", _speed)):
         path = work / f"{name}.json"
         if not path.exists():
@@ -54,16 +54,16 @@ def _run(work: Path, windows: tuple[int, ...], *, lines: int, seed: int) -> None
             if path.exists():
                 continue
             if correlation not in truths:
-                truths[correlation] = {rule: _truth(work.parent, correlation, rule) for rule in RULES}
+                truths[correlation] = {rule: _truth(work.parent, correlation, rule) for rule in ALARM_RULES}
             start = time.monotonic()
             cells = run_cells(correlation, frames, truths[correlation], lines=lines, seed=seed)
             path.write_text(json.dumps([tables.row(cell) for cell in cells]))
             print(f"{frames} frames, correlation {correlation}: {time.monotonic() - start:.0f} s", file=sys.stderr)
 
 
-def _truth(folder: Path, correlation: float, rule: Rule) -> Truth:
+def _truth(folder: Path, correlation: float, rule: Rule) -> LineTruth:
     path = folder / f"truth-{correlation:.2f}-{rule.k}-of-{rule.n}.npz"
-    return Truth.kept(path, correlation, rule, frames=20_000_000, seed=17)
+    return LineTruth.stored(path, correlation, rule, frames=20_000_000, seed=17)
 
 
 def _speed() -> dict[str, float]:
@@ -79,9 +79,9 @@ def _tables(work: Path, *, quick: bool) -> None:
     if quick:
         print(text)
         return
-    tables.write_csv(rows, HERE / "results.csv")
-    (HERE / "README.md").write_text(text)
-    print(HERE / "README.md")
+    tables.write_csv(rows, _HERE / "results.csv")
+    (_HERE / "README.md").write_text(text)
+    print(_HERE / "README.md")
 
 
 if __name__ == "__main__":

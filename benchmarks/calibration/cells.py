@@ -1,4 +1,4 @@
-"""One cell of the grid: many lines of one distribution, correlation, window, rule and budget, judged by the truth."""
+"""One cell of the grid: many lines of one distribution, correlation, window, rule and budget, with their true rates."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import gammainc, gammaincinv
 
-from benchmarks.calibration.lines import DISTRIBUTIONS, Distribution, Truth, Values, gaussian_ar1, gaussian_levels
+from benchmarks.calibration.lines import DISTRIBUTIONS, Distribution, LineTruth, Values, gaussian_ar1, gaussian_levels
 from benchmarks.calibration.rivals import RIVALS
 from calibration import Budget, Rule, calibrate
 from calibration.exceedances import Exceedances
 from calibration.threshold import threshold_for
 
-FRAMES_PER_SECOND = 20.0
-RULES = (Rule(k=1, n=1), Rule(k=2, n=3), Rule(k=3, n=5))
+LINE_FRAMES_PER_SECOND = 20.0
+ALARM_RULES = (Rule(k=1, n=1), Rule(k=2, n=3), Rule(k=3, n=5))
 CORRELATIONS = (0.0, 0.5, 0.9, 0.98)
-# Every other size first, so that a run that was stopped early has seen short and long windows.
+# In this order a run that is stopped early has covered short and long windows.
 WINDOWS = (1_000, 10_000, 100_000, 300, 30_000, 3_000)
 BUDGETS = tuple(
     Budget.parse(text) for text in ("1 per 100 frames", "1 per 1000 frames", "1 per hour", "1 per shift", "1 per day")
@@ -27,13 +27,13 @@ BUDGETS = tuple(
 
 OURS = "inspectd"
 
-# What a defect adds to every score while it is in sight, standard deviations.
+# A defect adds this many standard deviations to every score while it is visible.
 DEFECT_SIGMAS = 6.0
 
 
 @dataclass(frozen=True)
-class Key:
-    """Which cell."""
+class CellKey:
+    """The settings of a cell."""
 
     distribution: str
     correlation: float
@@ -44,14 +44,14 @@ class Key:
 
 @dataclass
 class Cell:
-    """What came out, one entry a line."""
+    """The results of a cell, one entry per line."""
 
-    key: Key
+    key: CellKey
     certified: list[bool] = field(default_factory=list)
     promised: list[float] = field(default_factory=list)
-    """Promise over budget."""
+    """Promised rate over the budget."""
     needed: list[float] = field(default_factory=list)
-    """Frames that would certify the budget, in spans of it; 0 where it is certified."""
+    """Frames needed to certify the budget, in spans of it; 0 if it is certified."""
     realised: dict[str, np.ndarray] = field(default_factory=dict)
     """True rate over budget, by method."""
     detected: dict[str, np.ndarray] = field(default_factory=dict)
@@ -59,72 +59,72 @@ class Cell:
     oracle_detects: float = 0.0
     """Share of defects that the oracle's threshold detects."""
     sharpest: float = float("nan")
-    """Of those, the share that the sharpest certificate detects; nan where there is none."""
+    """Share of those that the sharpest certificate detects; nan if there is none."""
 
     @property
     def oracle_could(self) -> bool:
-        """True where an oracle that knows the effective sample could certify with four times fewer frames.
+        """True if an oracle that knows the effective sample could certify with a quarter of the frames.
 
         The rule of three on N / 4 frames of known autocorrelation time.
         """
         time = (1 + self.key.correlation) / (1 - self.key.correlation)
-        allowed = self.key.budget.per_frame(frames_per_second=FRAMES_PER_SECOND)
+        allowed = self.key.budget.per_frame(frames_per_second=LINE_FRAMES_PER_SECOND)
         return bool(self.key.frames / 4 / time * allowed >= -np.log(0.05))
 
 
-def run_cells(correlation: float, frames: int, truths: dict[Rule, Truth], *, lines: int, seed: int) -> list[Cell]:
-    """Simulate the lines of one correlation and window; calibrate on each with every rule and budget.
+def run_cells(correlation: float, frames: int, truths: dict[Rule, LineTruth], *, lines: int, seed: int) -> list[Cell]:
+    """Simulate the lines of one correlation and window, and calibrate each with every rule and budget.
 
-    Ranks decide everything that `Exceedances` measures of dependence, so it is taken once on the Gaussian series and
-    mapped to each distribution; and it is asked for every budget, as `calibrate` would for each alone. (A test of the
-    benchmark checks that this gives `calibrate`'s own thresholds.)
+    The dependence that `Exceedances` measures depends on ranks only, so it is measured once on the Gaussian series and
+    mapped to each distribution, and the result is used for every budget. (A test of the benchmark checks that this
+    gives the thresholds of `calibrate`.)
     """
     generator = np.random.default_rng([seed, round(correlation * 100), frames])
-    cells: dict[Key, Cell] = {}
-    thresholds: dict[Key, list[list[float]]] = {}
+    cells: dict[CellKey, Cell] = {}
+    thresholds: dict[CellKey, list[list[float]]] = {}
     for _ in range(lines):
         gaussian = gaussian_ar1(generator, correlation, (1, frames))[0]
         spreads = {each.name: float(each.scores(gaussian).std()) for each in DISTRIBUTIONS}
-        for rule in RULES:
+        for rule in ALARM_RULES:
             taken = Exceedances.of(gaussian, rule=rule)
             ranked = np.sort(taken.statistic)
             for distribution, budget in product(DISTRIBUTIONS, BUDGETS):
                 if budget is BUDGETS[0]:
-                    evidence = mapped(taken, distribution, spreads[distribution.name])
+                    exceedances = mapped(taken, distribution, spreads[distribution.name])
                     rising = distribution.scores(ranked)
-                key = Key(distribution.name, correlation, frames, rule, budget)
-                values = _line(cells.setdefault(key, Cell(key)), evidence, rising)
+                key = CellKey(distribution.name, correlation, frames, rule, budget)
+                values = _line(cells.setdefault(key, Cell(key)), exceedances, rising)
                 thresholds.setdefault(key, []).append(values)
     by_name = {distribution.name: distribution for distribution in DISTRIBUTIONS}
     for key, cell in cells.items():
-        _judge(cell, np.array(thresholds[key]), by_name[key.distribution], truths[key.rule])
+        _add_truth(cell, np.array(thresholds[key]), by_name[key.distribution], truths[key.rule])
     return list(cells.values())
 
 
-def mapped(evidence: Exceedances, distribution: Distribution, spread: float) -> Exceedances:
-    """The evidence of a Gaussian window, as it is on the scores that the window maps to, which have this spread."""
+def mapped(exceedances: Exceedances, distribution: Distribution, spread: float) -> Exceedances:
+    """Return the exceedances of the scores that a Gaussian window maps to, which have this standard deviation."""
     return replace(
-        evidence,
-        statistic=distribution.scores(evidence.statistic),
-        counts=evidence.counts.mapped(distribution.scores),
+        exceedances,
+        statistic=distribution.scores(exceedances.statistic),
+        counts=exceedances.counts.mapped(distribution.scores),
         spread=spread,
     )
 
 
-def _line(cell: Cell, evidence: Exceedances, rising: Values) -> list[float]:
-    """Take the thresholds on one line: ours first, then every rival's."""
+def _line(cell: Cell, exceedances: Exceedances, rising: Values) -> list[float]:
+    """Return the thresholds on one line: ours first, then those of the rivals."""
     budget = cell.key.budget
-    allowed = budget.per_frame(frames_per_second=FRAMES_PER_SECOND)
-    found = threshold_for(evidence, budget=budget, frames_per_second=FRAMES_PER_SECOND)
+    allowed = budget.per_frame(frames_per_second=LINE_FRAMES_PER_SECOND)
+    found = threshold_for(exceedances, budget=budget, frames_per_second=LINE_FRAMES_PER_SECOND)
     cell.certified.append(found.certified)
     cell.needed.append((found.frames_needed or 0) * allowed)
-    cell.promised.append(found.promised_alarms_per_day / budget.per_day(frames_per_second=FRAMES_PER_SECOND))
+    cell.promised.append(found.promised_alarms_per_day / budget.per_day(frames_per_second=LINE_FRAMES_PER_SECOND))
     return [found.value, *(rival(rising, allowed) for rival in RIVALS.values())]
 
 
-def _judge(cell: Cell, thresholds: np.ndarray, distribution: Distribution, truth: Truth) -> None:
-    """Ask the truth for the rate and the detection at every threshold [lines, methods]."""
-    allowed = cell.key.budget.per_frame(frames_per_second=FRAMES_PER_SECOND)
+def _add_truth(cell: Cell, thresholds: np.ndarray, distribution: Distribution, truth: LineTruth) -> None:
+    """Add the true rate and the detection at every threshold [lines, methods]."""
+    allowed = cell.key.budget.per_frame(frames_per_second=LINE_FRAMES_PER_SECOND)
     best = distribution.score(truth.level(allowed))
     rates = truth.rates(gaussian_levels(thresholds, distribution)) / allowed
     lifted = np.append(thresholds.ravel(), best) - DEFECT_SIGMAS * distribution.spread
@@ -140,11 +140,11 @@ def _judge(cell: Cell, thresholds: np.ndarray, distribution: Distribution, truth
 
 
 def sharpest_certificate(frames: int, allowed: float, dispersion: float, *, confidence: float = 0.95) -> float | None:
-    """Return the rate that half of the certified levels stay under, of a method that is told the true dispersion.
+    """Return the median rate of the certified levels of a method that knows the true dispersion.
 
-    Its window is worth frames · allowed / dispersion alarms of the budget, a Poisson number. To keep the budget with
-    this confidence a level must lie where the window shows that many fewer; nobody who does not know the
-    distribution can set it lower. None where not even an empty window would do.
+    Its window equals frames · allowed / dispersion alarms of the budget, a Poisson number. To keep the budget with this
+    confidence, a level must have that many fewer in the window; without knowing the distribution it cannot be lower.
+    None if not even a window without alarms is enough.
 
     >>> round(sharpest_certificate(10_000, 0.001, 1.0), 6)  # ten spans: less than half of the budget is used
     0.000529
@@ -157,11 +157,11 @@ def sharpest_certificate(frames: int, allowed: float, dispersion: float, *, conf
 
 
 def seconds_per_calibration(frames: int, *, repeats: int = 5) -> float:
-    """Median processor time of one calibration."""
+    """Return the median processor time of one calibration."""
     scores = DISTRIBUTIONS[0].scores(gaussian_ar1(np.random.default_rng(1), 0.9, (1, frames))[0])
     took = []
     for _ in range(repeats):
         start = time.process_time()
-        calibrate(scores, frames_per_second=FRAMES_PER_SECOND, rule=RULES[2])
+        calibrate(scores, frames_per_second=LINE_FRAMES_PER_SECOND, rule=ALARM_RULES[2])
         took.append(time.process_time() - start)
     return float(np.median(took))

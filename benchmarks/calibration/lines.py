@@ -1,9 +1,9 @@
-"""Simulated lines: scores of any distribution with any lag-1 correlation, and what a threshold truly does on them.
+"""Simulated lines: scores of any distribution with any lag-1 correlation, and the true rate of any threshold on them.
 
-A line is a Gaussian AR(1) series mapped through the quantile function of its distribution (a Gaussian copula), so that
-the distribution is exact and the dependence the same for all. Mapping keeps the order of values, so episodes above a
-level in the scores are episodes above one in the Gaussian series: one long series per correlation and rule measures the
-true rate of every threshold on every line, to a few per cent, instead of a short stretch of fresh data on each.
+A line is a Gaussian AR(1) series mapped through the quantile function of its distribution (a Gaussian copula), so the
+distribution is exact and the dependence the same for all. Mapping keeps the order of values, so episodes above a level
+of the scores are episodes above a level of the Gaussian series. One long series per correlation and rule therefore
+gives the true rate of every threshold on every line, to a few per cent, without fresh data for each.
 """
 
 from __future__ import annotations
@@ -13,17 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 from scipy.signal import lfilter
 from scipy.special import ndtr, ndtri
 
 from calibration import Rule
-from calibration.episodes import EpisodeCounts
+from calibration.episodes import EpisodeCounts, Values
 
-Values = NDArray[np.float64]
-
-# Quantile functions are interpolated between these levels; beyond 7 sigma no simulated frame lies.
+# Quantile functions are interpolated between these levels; no simulated frame is beyond 7 sigma.
 _GRID = np.linspace(-7.0, 7.0, 28_001)
 _PER_STEP = 2_000.0
 
@@ -34,9 +31,9 @@ class Distribution:
 
     name: str
     quantile: Callable[[Values], Values]
-    """Of upper tail probabilities: the value exceeded with this probability."""
+    """Maps upper tail probabilities to the values exceeded with them."""
     exceeded: Callable[[Values], Values]
-    """Probability to exceed a value."""
+    """Probability of exceeding a value."""
     spread: float
     """Standard deviation."""
     table: Values
@@ -44,14 +41,14 @@ class Distribution:
 
     def scores(self, gaussian: Values) -> Values:
         """Map a Gaussian series to scores of this distribution."""
-        # Even steps need no search: ten times as fast as np.interp on values in no order.
+        # Even steps need no search: ten times as fast as np.interp on unsorted values.
         places = np.clip((gaussian - _GRID[0]) * _PER_STEP, 0.0, _GRID.size - 1.001)
         lower = places.astype(np.intp)
         below = self.table[lower]
         return below + (self.table[lower + 1] - below) * (places - lower)
 
     def score(self, gaussian_level: float) -> float:
-        """Map one level of the Gaussian series, however high."""
+        """Map one level of the Gaussian series, of any height."""
         return float(self.quantile(ndtr(-np.asarray(gaussian_level))))
 
 
@@ -60,7 +57,7 @@ def _plain(name: str, law: stats.rv_frozen) -> Distribution:
 
 
 def _bimodal() -> Distribution:
-    """Two kinds of good part, 7 : 3, three and a half standard deviations apart."""
+    """Return two kinds of good part, 7 : 3, three and a half standard deviations apart."""
     grid = np.linspace(-8, 14, 44_001)
     upper = 0.7 * ndtr(-grid) + 0.3 * ndtr(-(grid - 3.5) / 1.2)
     logs = np.log(upper)
@@ -85,7 +82,7 @@ DISTRIBUTIONS = (
 
 
 def gaussian_ar1(generator: np.random.Generator, correlation: float, shape: tuple[int, int]) -> Values:
-    """Stationary standard normal series [lines, frames] with this lag-1 correlation."""
+    """Return stationary standard normal series [lines, frames] with this lag-1 correlation."""
     noise = generator.standard_normal(shape)
     if correlation == 0:
         return noise
@@ -93,17 +90,17 @@ def gaussian_ar1(generator: np.random.Generator, correlation: float, shape: tupl
     return lfilter([1.0], [1.0, -correlation], noise, axis=1)
 
 
-# Blocks whose episodes are counted for the dispersion: a hundred decay times of the slowest line.
+# Length of the blocks for the dispersion, frames: over a hundred decay times of the slowest line.
 _BLOCK_FRAMES = 10_000
 
 _KEPT = ("levels", "_log_rate", "_above", "_dispersion")
 
 
-class Truth:
+class LineTruth:
     """True episode rate and detection of a rule on lines of one correlation, by level of the Gaussian series."""
 
     def __init__(self, correlation: float, rule: Rule, *, frames: int, seed: int) -> None:
-        """Simulate so many frames, in stretches of a million."""
+        """Simulate so many frames, a million at a time."""
         generator = np.random.default_rng(seed)
         self.levels = np.linspace(-5.0, 7.0, 1201)
         counts, above, total = np.zeros(self.levels.size), np.zeros(self.levels.size), 0
@@ -120,8 +117,8 @@ class Truth:
         self._dispersion = np.var(blocks, axis=0) / np.maximum(np.mean(blocks, axis=0), 1e-9)
 
     @classmethod
-    def kept(cls, path: Path, correlation: float, rule: Rule, *, frames: int, seed: int) -> Truth:
-        """Take it from a file, or simulate it and write the file."""
+    def stored(cls, path: Path, correlation: float, rule: Rule, *, frames: int, seed: int) -> LineTruth:
+        """Read it from a file, or simulate it and write the file."""
         if not path.exists():
             simulated = cls(correlation, rule, frames=frames, seed=seed)
             np.savez(path, **{name: getattr(simulated, name) for name in _KEPT})
@@ -133,7 +130,7 @@ class Truth:
         return truth
 
     def _smooth(self, counts: Values, total: int, rule: Rule) -> Values:
-        """Log rate; beyond 400 episodes by a parabola in the level, which Gaussian tails follow."""
+        """Return the log rate; beyond 400 episodes a parabola in the level, as for Gaussian tails."""
         well = counts >= 400
         log_rate = np.log(np.maximum(counts, 1e-9) / total)
         fitted = well & (counts < 4e5) & (self.levels > 1.0 / rule.k)
@@ -146,23 +143,23 @@ class Truth:
         return np.where(beyond, extended, log_rate)
 
     def rates(self, gaussian_levels: Values) -> Values:
-        """Episodes per frame above levels of the Gaussian series."""
+        """Return episodes per frame above levels of the Gaussian series."""
         return np.exp(np.interp(gaussian_levels, self.levels, self._log_rate))
 
     def level(self, rate: float) -> float:
-        """The oracle's threshold: the level of the Gaussian series at which episodes come down to a rate."""
+        """Return the oracle's threshold: the level of the Gaussian series at which episodes have this rate."""
         top = int(np.argmax(self._log_rate))
         return float(np.interp(-np.log(rate), -self._log_rate[top:], self.levels[top:]))
 
     def dispersion(self, rate: float) -> float:
-        """Variance of the episode counts over a Poisson's, at the level of a rate; 20 million frames show it to 3 %."""
+        """Return the dispersion of the episode counts at the level of a rate; exact to 3 % from 20 million frames."""
         return max(1.0, float(np.interp(self.level(rate), self.levels, self._dispersion)))
 
     def above(self, gaussian_levels: Values) -> Values:
-        """Share of frames whose statistic lies above levels of the Gaussian series; 1 far below."""
+        """Return the share of frames whose statistic is above levels of the Gaussian series; 1 far below."""
         return np.interp(gaussian_levels, self.levels, self._above, left=1.0)
 
 
 def gaussian_levels(scores: Values, distribution: Distribution) -> Values:
-    """Where scores lie in the Gaussian series."""
+    """Map scores to levels of the Gaussian series."""
     return -ndtri(np.clip(distribution.exceeded(scores), 1e-300, 1 - 1e-16))

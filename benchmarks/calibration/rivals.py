@@ -1,6 +1,7 @@
-"""What others do: the thresholds that stand beside ours on the same lines.
+"""Other methods, whose thresholds are compared with ours on the same lines.
 
-Each takes the rule's statistic over the window, sorted rising, and the allowed alarms per frame, and gives a threshold.
+Each takes the rule's statistic over the window, sorted rising, and the allowed alarms per frame; it returns a
+threshold.
 """
 
 from __future__ import annotations
@@ -8,32 +9,31 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-Values = NDArray[np.float64]
+from calibration.episodes import Values
 
 
 def mean_and_3_sigma(rising: Values, allowed: float) -> float:
-    """Control chart limits; the budget plays no part."""
+    """Return the control chart limit; it ignores the budget."""
     return float(rising.mean() + 3 * rising.std())
 
 
 def window_maximum(rising: Values, allowed: float) -> float:
-    """The highest good frame; the budget plays no part."""
+    """Return the highest good frame; it ignores the budget."""
     return float(rising[-1])
 
 
 def plain_quantile(rising: Values, allowed: float) -> float:
-    """The conformal quantile as if frames were independent: the ceil((N + 1)(1 - p))-th smallest, or the highest."""
+    """Return the conformal quantile for independent frames: the ceil((N + 1)(1 - p))-th smallest, or the highest."""
     rank = int(np.ceil((rising.size + 1) * (1 - allowed)))
     return float(rising[min(rank, rising.size) - 1])
 
 
 def spot(rising: Values, allowed: float) -> float:
-    """Peaks over threshold as SPOT sets it up (Siffer 2017): 98 % quantile, every excess, no declustering.
+    """Return the level by peaks over threshold as in SPOT (Siffer 2017): 98 % quantile, all excesses, no declustering.
 
-    Fitted by probability-weighted moments (Hosking & Wallis 1987), which for these sample sizes is as good as SPOT's
-    likelihood and a hundred times faster.
+    Fitted by probability-weighted moments (Hosking & Wallis 1987), which for these sample sizes is as good as the
+    likelihood of SPOT and a hundred times faster.
     """
     base = float(rising[int(0.98 * rising.size)])
     excesses = rising[np.searchsorted(rising, base, side="right") :] - base

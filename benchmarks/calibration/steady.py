@@ -1,4 +1,4 @@
-"""What runs on every frame: false drift events in a simulated week, time to a true one, and microseconds a frame."""
+"""The parts that run on every frame: false and true drift events, and processor time per frame."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.calibration.cells import CORRELATIONS, FRAMES_PER_SECOND
+from benchmarks.calibration.cells import CORRELATIONS, LINE_FRAMES_PER_SECOND
 from benchmarks.calibration.lines import DISTRIBUTIONS, gaussian_ar1
 from calibration import AlarmRule, DriftMonitor, Rule, ScoreLog, score_reference
 
-WEEK_FRAMES = int(7 * 86_400 * FRAMES_PER_SECOND)
+WEEK_FRAMES = int(7 * 86_400 * LINE_FRAMES_PER_SECOND)
 
-# A window as an impatient user takes it, and one as the budget wants it.
+# Windows: a short one, and one long enough for most budgets.
 REFERENCE_FRAMES = (1_000, 30_000)
 _STRETCH = 100_000
 
 
 def measure_drift(*, weeks: int = 3, shifted_lines: int = 40) -> list[dict[str, Any]]:
-    """Count false events a week, and the effective frames until a shift by one standard deviation is flagged."""
+    """Return false events per week, and the effective frames until a shift by one standard deviation is flagged."""
     rows = []
     for correlation in CORRELATIONS:
         for reference_frames in REFERENCE_FRAMES:
@@ -44,7 +44,7 @@ def measure_drift(*, weeks: int = 3, shifted_lines: int = 40) -> list[dict[str, 
 
 
 def _false_events(generator: np.random.Generator, correlation: float, reference_frames: int, week: int) -> int:
-    """Drift events within one week of a line that does not change."""
+    """Return the number of drift events in one week of a line that does not change."""
     distribution = DISTRIBUTIONS[week % len(DISTRIBUTIONS)]
     stretches = _Stretches(generator, correlation)
     reference = score_reference(distribution.scores(stretches.take(reference_frames)))
@@ -55,15 +55,15 @@ def _false_events(generator: np.random.Generator, correlation: float, reference_
 
 
 def _delay(generator: np.random.Generator, correlation: float, reference_frames: int, line: int) -> float | None:
-    """Effective frames from a shift by one standard deviation to the flag.
+    """Return the effective frames from a shift by one standard deviation to the flag.
 
-    Infinite where it is not raised, None where it was up before.
+    Infinite if it is not raised, None if it was raised before the shift.
     """
     distribution = DISTRIBUTIONS[line % len(DISTRIBUTIONS)]
     stretches = _Stretches(generator, correlation)
     worth = (1 + correlation) / (1 - correlation)
     monitor = DriftMonitor(score_reference(distribution.scores(stretches.take(reference_frames))))
-    # The line runs steadily for a while first, as long as it takes to refine the centre.
+    # The line is steady at first, until the centre is refined.
     monitor.extend(distribution.scores(stretches.take(int(4_000 * worth))))
     if monitor.flag:
         return None
@@ -76,7 +76,7 @@ def _delay(generator: np.random.Generator, correlation: float, reference_frames:
 
 
 class _Stretches:
-    """One endless Gaussian AR(1) series, taken in pieces."""
+    """An endless Gaussian AR(1) series, generated in pieces."""
 
     def __init__(self, generator: np.random.Generator, correlation: float) -> None:
         self._generator, self._correlation = generator, correlation
@@ -84,14 +84,14 @@ class _Stretches:
 
     def take(self, frames: int) -> np.ndarray:
         piece = gaussian_ar1(self._generator, self._correlation, (1, frames + 1))[0]
-        # Start over from the last value: the piece's own start fades with the powers of the correlation.
+        # Continue from the last value: the piece's own start fades with the powers of the correlation.
         piece += (self._last - piece[0]) * self._correlation ** np.arange(frames + 1)
         self._last = float(piece[-1])
         return piece[1:]
 
 
 def microseconds_per_frame(*, frames: int = 200_000) -> dict[str, float]:
-    """Processor time of the online rule, the drift monitor and the score log, each alone, per frame."""
+    """Return the processor time per frame of the online rule, the drift monitor and the score log, each alone."""
     scores = DISTRIBUTIONS[0].scores(gaussian_ar1(np.random.default_rng(2), 0.9, (1, frames))[0])
     values = scores.tolist()
     rule, monitor = AlarmRule(Rule(k=3, n=5)), DriftMonitor(score_reference(scores[:30_000]))

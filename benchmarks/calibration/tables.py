@@ -1,4 +1,4 @@
-"""From the cells to the tables that people read."""
+"""The tables of the README, from the cells."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import numpy as np
 from benchmarks.calibration.cells import BUDGETS, CORRELATIONS, OURS, Cell
 from benchmarks.calibration.rivals import RIVALS
 
-Row = dict[str, Any]
+CellRow = dict[str, Any]
 
 
-def row(cell: Cell) -> Row:
-    """Everything that is kept of a cell."""
+def row(cell: Cell) -> CellRow:
+    """Return the figures of a cell by column."""
     certified, promised = np.array(cell.certified), np.array(cell.promised)
     ours = cell.realised[OURS]
     key = cell.key
-    out: Row = {
+    out: CellRow = {
         "distribution": key.distribution,
         "correlation": key.correlation,
         "frames": key.frames,
@@ -57,12 +57,12 @@ def _median(values: np.ndarray) -> float:
 
 
 def _highest(values: np.ndarray) -> float:
-    """95 % of the lines stay under it."""
+    """Return the 95 % quantile."""
     return float(np.quantile(values, 0.95)) if values.size else float("nan")
 
 
-def write_csv(rows: list[Row], path: Path) -> None:
-    """Write every cell, four digits."""
+def write_csv(rows: list[CellRow], path: Path) -> None:
+    """Write every cell with four digits."""
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -70,14 +70,14 @@ def write_csv(rows: list[Row], path: Path) -> None:
             writer.writerow({name: f"{v:.4g}" if isinstance(v, float) else v for name, v in each.items()})
 
 
-def report(rows: list[Row], extra: dict[str, Any]) -> str:
-    """The Markdown page."""
+def report(rows: list[CellRow], extra: dict[str, Any]) -> str:
+    """Return the Markdown page."""
     parts = [_head(rows), _claims(rows, extra), _certified(rows), _uncertified(rows), _rivals(rows)]
     parts += [_drift(extra["drift"])] if "drift" in extra else []
     return "\n\n".join(parts) + "\n"
 
 
-def _head(rows: list[Row]) -> str:
+def _head(rows: list[CellRow]) -> str:
     windows = sorted({each["frames"] for each in rows})
     return f"""# Does the threshold keep its promise?
 
@@ -95,7 +95,7 @@ tried.{_caveat(rows)}
 - command: `{_command(rows[0]["lines"])}`"""
 
 
-def _caveat(rows: list[Row]) -> str:
+def _caveat(rows: list[CellRow]) -> str:
     lines = rows[0]["lines"]
     if lines >= 200:
         return ""
@@ -117,18 +117,18 @@ def _processor() -> str:
     return next((line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name")), "")
 
 
-def _claims(rows: list[Row], extra: dict[str, Any]) -> str:
-    """Each claim of the specification with the worst cell that was found."""
+def _claims(rows: list[CellRow], extra: dict[str, Any]) -> str:
+    """Return each claim of the specification with its worst cell."""
     lines = ["## Claims", "| claim | goal | cells | held in | worst | where |", "|---|---|---:|---:|---:|---|"]
     lines += [_claim(*each) for each in (*_kept_claims(rows), *_promise_claims(rows), *_detection_claims(rows))]
     return "\n".join([*lines, "", _CLAIMS_EXPLAINED, *_speed(extra)])
 
 
-Claim = tuple[str, str, list[Row], str, float]
-"""What is claimed, and in words of how many, of which cells, by which column, and its least (or, below 0, highest)."""
+Claim = tuple[str, str, list[CellRow], str, float]
+"""The claim, its goal in words, the cells, the column, and the least value (the highest, if negative)."""
 
 
-def _kept_claims(rows: list[Row]) -> list[Claim]:
+def _kept_claims(rows: list[CellRow]) -> list[Claim]:
     certain = [each for each in rows if each["certified"] * each["lines"] >= 20]
     independent = [each for each in certain if each["correlation"] == 0]
     dependent = [each for each in certain if each["correlation"] > 0]
@@ -140,7 +140,7 @@ def _kept_claims(rows: list[Row]) -> list[Claim]:
     ]
 
 
-def _promise_claims(rows: list[Row]) -> list[Claim]:
+def _promise_claims(rows: list[CellRow]) -> list[Claim]:
     unsure = [each for each in rows if each["certified"] < 0.5]
     ratio, least = "realised over promised", "median over highest realised"
     return [
@@ -151,35 +151,35 @@ def _promise_claims(rows: list[Row]) -> list[Claim]:
     ]
 
 
-def _detection_claims(rows: list[Row]) -> list[Claim]:
+def _detection_claims(rows: list[CellRow]) -> list[Claim]:
     seen, what = (
         [each for each in rows if each["oracle detects"] >= 0.5],
         "detection of 6 sigma defects over the oracle's",
     )
     sure = [each for each in seen if each["certified"] >= 0.5]
-    wanted, ours, sharpest = ">= 0.90", f"{OURS}: detection over oracle", "sharpest certificate: detection over oracle"
+    goal, ours, sharpest = ">= 0.90", f"{OURS}: detection over oracle", "sharpest certificate: detection over oracle"
     could = [each for each in sure if each[sharpest] >= 0.9]
     return [
-        (f"{what}, all cells", wanted, rows, ours, 0.9),
-        ("the same, where it detects at least half of them", wanted, seen, ours, 0.9),
-        ("... and not certified", wanted, [each for each in seen if each["certified"] < 0.5], ours, 0.9),
-        ("... and certified", wanted, sure, ours, 0.9),
-        ("... and certified, where the sharpest certificate keeps it", wanted, could, ours, 0.9),
-        ("the sharpest certificate itself, in the certified cells", wanted, sure, sharpest, 0.9),
+        (f"{what}, all cells", goal, rows, ours, 0.9),
+        ("the same, where it detects at least half of them", goal, seen, ours, 0.9),
+        ("... and not certified", goal, [each for each in seen if each["certified"] < 0.5], ours, 0.9),
+        ("... and certified", goal, sure, ours, 0.9),
+        ("... and certified, where the sharpest certificate keeps it", goal, could, ours, 0.9),
+        ("the sharpest certificate itself, in the certified cells", goal, sure, sharpest, 0.9),
     ]
 
 
-def _claim(what: str, wanted: str, rows: list[Row], column: str, limit: float) -> str:
-    """One line of the table: `limit` is the least that is wanted, or, where negative, minus the most."""
+def _claim(claim: str, goal: str, rows: list[CellRow], column: str, limit: float) -> str:
+    """Return a line of the table: `limit` is the least value, or if negative, minus the highest."""
     if not rows:
-        return f"| {what} | {wanted} | 0 | - | - | - |"
+        return f"| {claim} | {goal} | 0 | - | - | - |"
     sign = -1.0 if limit < 0 else 1.0
     worst = min(rows, key=lambda each: sign * each[column])
     held = sum(sign * each[column] >= limit for each in rows) / len(rows)
     where = (
         f"{worst['distribution']}, {worst['correlation']:g}, {worst['frames']:,}, {worst['rule']}, {worst['budget']}"
     )
-    return f"| {what} | {wanted} | {len(rows):,} | {held:.1%} | {worst[column]:.3g} | {where} |"
+    return f"| {claim} | {goal} | {len(rows):,} | {held:.1%} | {worst[column]:.3g} | {where} |"
 
 
 _CLAIMS_EXPLAINED = """*Where*: distribution, correlation, window, rule, budget.
@@ -206,8 +206,8 @@ def _speed(extra: dict[str, Any]) -> list[str]:
     ]
 
 
-def _certified(rows: list[Row]) -> str:
-    """Share of lines certified, and the worst share of those that keep the budget, by window and correlation."""
+def _certified(rows: list[CellRow]) -> str:
+    """Return the share of certified lines, and the worst share of those within the budget."""
     lines = [
         "## What it takes to certify",
         "Share of lines certified / share of the certified lines that keep the budget (worst of five distributions and "
@@ -224,8 +224,8 @@ def _certified(rows: list[Row]) -> str:
     return "\n".join(lines).rstrip()
 
 
-def _spans_needed(rows: list[Row]) -> str:
-    """What a budget takes that the longest windows cannot certify."""
+def _spans_needed(rows: list[CellRow]) -> str:
+    """Return the windows needed for budgets that the longest windows cannot certify."""
     longest = max(each["frames"] for each in rows)
     spans = [
         np.median(
@@ -242,7 +242,7 @@ def _spans_needed(rows: list[Row]) -> str:
     )
 
 
-def _certified_cell(rows: list[Row], budget: str, frames: int, correlation: float) -> str:
+def _certified_cell(rows: list[CellRow], budget: str, frames: int, correlation: float) -> str:
     found = _pick(rows, budget=budget, frames=frames, correlation=correlation)
     if not found:
         return "-"
@@ -251,8 +251,8 @@ def _certified_cell(rows: list[Row], budget: str, frames: int, correlation: floa
     return f"{share:.0%} / {min(kept):.1%}" if kept else f"{share:.0%}"
 
 
-def _uncertified(rows: list[Row]) -> str:
-    """Extrapolated thresholds: medians over distributions and rules, with the range."""
+def _uncertified(rows: list[CellRow]) -> str:
+    """Return the results of extrapolated thresholds: medians over distributions and rules, with their range."""
     lines = [
         "## Beyond the window",
         "Extrapolated thresholds, not certified. Median realised rate over the budget, in brackets the lowest and "
@@ -270,7 +270,7 @@ def _uncertified(rows: list[Row]) -> str:
     return "\n".join(lines).rstrip()
 
 
-def _uncertified_cell(rows: list[Row], budget: str, frames: int, correlation: float) -> str:
+def _uncertified_cell(rows: list[CellRow], budget: str, frames: int, correlation: float) -> str:
     found = _pick(rows, budget=budget, frames=frames, correlation=correlation)
     if not found:
         return "-"
@@ -280,8 +280,8 @@ def _uncertified_cell(rows: list[Row], budget: str, frames: int, correlation: fl
     return f"{np.median(rates):.2g} ({min(rates):.1g} to {max(rates):.2g}); {promised:.2g}, {kept:.0%}"
 
 
-def _rivals(rows: list[Row]) -> str:
-    """Ours beside the others, on the same lines."""
+def _rivals(rows: list[CellRow]) -> str:
+    """Return our results beside those of other methods on the same lines."""
     lines = [
         "## Beside other methods",
         "Same lines, same statistic. Share of lines that keep the budget, and median realised rate over the budget, "
@@ -298,13 +298,13 @@ def _rivals(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def _rival_cell(found: list[Row], name: str) -> str:
+def _rival_cell(found: list[CellRow], name: str) -> str:
     kept = np.mean([each[f"{name}: budget kept"] for each in found])
     rate = np.median([each[f"{name}: realised over budget"] for each in found])
     return f"{kept:.0%}, {rate:.2g}x"
 
 
-def _drift(rows: list[Row]) -> str:
+def _drift(rows: list[CellRow]) -> str:
     lines = [
         "## Drift",
         "Weeks of 12.1 million frames of lines that do not change, and lines whose scores rise by one standard "
@@ -322,5 +322,5 @@ def _drift(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def _pick(rows: list[Row], **wanted: Any) -> list[Row]:
+def _pick(rows: list[CellRow], **wanted: Any) -> list[CellRow]:
     return [each for each in rows if all(each[name] == value for name, value in wanted.items())]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.calibration.cells import BUDGETS, FRAMES_PER_SECOND, mapped, sharpest_certificate
-from benchmarks.calibration.lines import DISTRIBUTIONS, Truth, gaussian_ar1
+from benchmarks.calibration.cells import BUDGETS, LINE_FRAMES_PER_SECOND, mapped, sharpest_certificate
+from benchmarks.calibration.lines import DISTRIBUTIONS, LineTruth, gaussian_ar1
 from calibration import Budget, Rule, calibrate
 from calibration.exceedances import Exceedances
 from calibration.threshold import threshold_for
@@ -20,16 +20,16 @@ def test_evidence_mapped_gives_the_threshold_of_calibrate(rule: Rule, budget: Bu
     for distribution in DISTRIBUTIONS:
         scores = distribution.scores(gaussian)
         short = threshold_for(
-            mapped(taken, distribution, float(scores.std())), budget=budget, frames_per_second=FRAMES_PER_SECOND
+            mapped(taken, distribution, float(scores.std())), budget=budget, frames_per_second=LINE_FRAMES_PER_SECOND
         )
-        long = calibrate(scores, frames_per_second=FRAMES_PER_SECOND, budget=budget, rule=rule)
+        long = calibrate(scores, frames_per_second=LINE_FRAMES_PER_SECOND, budget=budget, rule=rule)
         assert short.value == pytest.approx(long.value)
         assert (short.certified, short.episodes) == (long.certified, long.episodes)
 
 
 def test_truth_of_independent_frames_is_known() -> None:
     """Episodes of single independent frames over a level of rate p come at p (1 - p), as a Poisson count."""
-    truth = Truth(0.0, Rule(k=1, n=1), frames=1_000_000, seed=1)
+    truth = LineTruth(0.0, Rule(k=1, n=1), frames=1_000_000, seed=1)
     assert truth.level(0.01 * 0.99) == pytest.approx(2.326, abs=0.02)
     assert truth.above(np.array([2.326])) == pytest.approx([0.01], rel=0.05)
     assert truth.dispersion(0.001) == pytest.approx(1.0, abs=0.35)
