@@ -123,7 +123,7 @@ class Budget:
 
     @property
     def noun(self) -> str:
-        """The word for the frames of a window beside this budget: "images" if the budget does not count frames."""
+        """The word for frames in sentences about this budget: the user's own if its span is counted, else "images"."""
         return "images" if self.per_frames is None else self.counted
 
     @property
@@ -138,7 +138,7 @@ class Budget:
         return f"{self._span / seconds:.12g} {unit}"
 
     def __str__(self) -> str:
-        """Return the form that `parse` reads and the agent's answers hold; it knows only "frames"."""
+        """Return the form that `parse` reads and that the agent's responses contain, with "frames" for any word."""
         span = self._time_span() if self.per_frames is None else f"{self.per_frames:.10g} frames"
         return f"{self.alarms:g} per {span}"
 

@@ -1,4 +1,4 @@
-"""The images of a window: rejects a frozen, black or saturated camera, and measures what good images look like."""
+"""The images of a window: rejects a frozen, black or saturated camera, and measures good images."""
 
 from __future__ import annotations
 

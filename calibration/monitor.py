@@ -151,7 +151,7 @@ def _blurred(seen: Glance, usual: ViewReference) -> Finding | None:
 
 def _shifted(aligned: Alignment, usual: ViewReference) -> Finding | None:
     limit = max(_LEAST_SHIFT, _SHIFT_PIXELS / max(usual.image.shape), 2.0 * usual.shift.high)
-    # The shift has to explain most of what does not match in place.
+    # The shift must explain most of the mismatch in place.
     explained = aligned.match - aligned.match_in_place > 0.5 * (1.0 - aligned.match_in_place)
     if aligned.shift <= limit or not explained:
         return None

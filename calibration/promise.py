@@ -14,7 +14,7 @@ from calibration.threshold import Threshold
 
 
 def promise(threshold: Threshold, *, budget: Budget, frames_per_second: float, confidence: float) -> str:
-    """Return what was asked for, whether the window can promise it, and the rates, all in the unit of the budget.
+    """Return the budget, whether the window can promise it, and the rates, all in the unit of the budget.
 
     >>> from calibration.threshold import calibrate
     >>> budget, scores = Budget.parse("1 per 100 parts"), np.random.default_rng(0).gamma(4.0, size=5000)
@@ -70,7 +70,7 @@ def cost_of_leaving_out(
     quiet_frames: int,
     left_out: int,
 ) -> str:
-    """Say what changes if the images left out show good parts; empty if none was left out.
+    """Return the effect on the promise if the images left out show good parts; empty if none was left out.
 
     Args:
         scores: scores of the whole window [N], images left out included.

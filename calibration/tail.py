@@ -45,7 +45,7 @@ _MOST_TERMS = 120
 
 
 @dataclass(frozen=True, slots=True)
-class Belief:
+class TailPosterior:
     """Weighted tails, and the uncertain rate of episodes at the base."""
 
     tails: Tails
@@ -97,18 +97,18 @@ class Tail:
     """Level above which the tail is fitted."""
     mean_excess: float
     """Mean excess of the episode levels over the base."""
-    guess: Belief
+    estimate: TailPosterior
     """With the prior, for the level."""
-    cautious: Belief
+    cautious: TailPosterior
     """Without the prior, without light tails and with the full uncertainty of the dependence, for the promise."""
 
     def level(self, rate: float, *, quantile: float = 0.5) -> float:
         """Return the level at which the episode rate, per frame, is at most `rate` with this probability."""
-        return self.base + self.mean_excess * self.guess.excess(rate, quantile=quantile)
+        return self.base + self.mean_excess * self.estimate.excess(rate, quantile=quantile)
 
     def rate(self, level: float, *, quantile: float = 0.5) -> float:
         """Return this quantile of the estimated episode rate at a level ≥ base, per frame."""
-        return self.guess.rate(self._excess(level), quantile=quantile)
+        return self.estimate.rate(self._excess(level), quantile=quantile)
 
     def upper_rate(self, level: float, *, confidence: float) -> float:
         """Return the upper limit on the episode rate at a level ≥ base, per frame."""
@@ -135,8 +135,8 @@ def fit_tail(levels: Values, *, frames: int, dispersion: float, most_dispersion:
     worth, doubted = excesses.size / dispersion, excesses.size / doubt
     likely = family.posterior(sample, min(worth, _MOST_WORTH), _log_prior())
     possible = family.posterior(sample, min(doubted, _CAUTIOUS_WORTH), _cautious_log_prior())
-    guess = Belief(likely, worth, frames / dispersion)
-    return Tail(float(levels[-1]), mean, guess, Belief(possible, doubted, frames / doubt, more=1.0))
+    estimate = TailPosterior(likely, worth, frames / dispersion)
+    return Tail(float(levels[-1]), mean, estimate, TailPosterior(possible, doubted, frames / doubt, more=1.0))
 
 
 def _log_prior() -> Values:

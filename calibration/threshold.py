@@ -12,8 +12,7 @@ Beyond the window: *peaks over threshold* (`calibration.tail`), never certified.
 honest upper limit from 300 frames on an alarm a day is so high that defects stay below it. So level and promise are
 chosen separately. The level is the median of what the budget may need, as likely too high as too low, and leans
 towards the lower quartile where the median would hide defects of six standard deviations that the quartile shows;
-the promise is the upper limit on the rate *at that level*. It is above the budget, and shows how much the window is
-worth.
+the promise is the upper limit on the rate *at that level*, which is above the budget.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ class Threshold:
     frames_needed: int | None
     """Estimated length of a window that would certify this budget on this line, frames; None if it is certified."""
     reason: str
-    """In words: why it is certified, or why it is not and what would be enough."""
+    """In words: why it is certified, or why not and how many frames would be enough."""
     expected_alarms_per_day: float
     """Best estimate of the alarm episodes per day of good parts."""
     dispersion: float
@@ -224,7 +223,7 @@ def _why_not(exceedances: Exceedances, budget: Budget, needed: int, frames_per_s
 
 
 def _duration(seconds: float) -> str:
-    """Write a duration of at least two of its unit, where it is that long."""
+    """Write a duration in the largest unit of which it has at least two."""
     units = (("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0), ("seconds", 1.0))
     name, unit = next((each for each in units if seconds >= 2 * each[1]), units[-1])
     return f"{rounded(seconds / unit)} {name}"

@@ -1,4 +1,4 @@
-"""The benchmark takes short cuts; they must not change what it measures."""
+"""The benchmark: its short cuts do not change the thresholds, and its true rates are right."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from calibration.threshold import threshold_for
 
 @pytest.mark.parametrize("rule", [Rule(k=1, n=1), Rule(k=3, n=5)], ids=str)
 @pytest.mark.parametrize("budget", BUDGETS, ids=str)
-def test_evidence_mapped_gives_the_threshold_of_calibrate(rule: Rule, budget: Budget) -> None:
+def test_exceedances_mapped_give_the_threshold_of_calibrate(rule: Rule, budget: Budget) -> None:
     gaussian = gaussian_ar1(np.random.default_rng(5), 0.5, (1, 1_200))[0]
     taken = Exceedances.of(gaussian, rule=rule)
     for distribution in DISTRIBUTIONS:
@@ -28,7 +28,7 @@ def test_evidence_mapped_gives_the_threshold_of_calibrate(rule: Rule, budget: Bu
 
 
 def test_truth_of_independent_frames_is_known() -> None:
-    """Episodes of single independent frames over a level of rate p come at p (1 - p), as a Poisson count."""
+    """Episodes of single independent frames above a level of rate p have the rate p (1 - p) and a Poisson count."""
     truth = LineTruth(0.0, Rule(k=1, n=1), frames=1_000_000, seed=1)
     assert truth.level(0.01 * 0.99) == pytest.approx(2.326, abs=0.02)
     assert truth.above(np.array([2.326])) == pytest.approx([0.01], rel=0.05)

@@ -10,7 +10,7 @@ from calibration.camera_history import CameraHistory
 from tests.calibration.lines import NOON, TIED_TO, heat, image, scores, window
 
 
-def spoilt(kind: str, index: int) -> np.ndarray:
+def faulty_image(kind: str, index: int) -> np.ndarray:
     if kind == "frozen":
         return image(0)
     if kind == "frozen but for a pixel":
@@ -35,7 +35,7 @@ def spoilt(kind: str, index: int) -> np.ndarray:
 def test_history_of_a_faulty_camera_is_rejected(kind: str, words: str) -> None:
     collected = window(frames=100)
     for index, value in enumerate(scores(100)):
-        collected.add(float(value), heat(index), spoilt(kind, index))
+        collected.add(float(value), heat(index), faulty_image(kind, index))
     with pytest.raises(CalibrationError) as error:
         collected.finish(**TIED_TO, created_at=NOON, who="anna")
     assert str(error.value) == words

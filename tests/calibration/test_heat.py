@@ -45,10 +45,10 @@ def test_heat_noise_where_good_parts_are_cold_stays_low() -> None:
 
 def test_heat_level_leaves_suspected_frames_out() -> None:
     frames = good_frames(0)
-    spoilt = frames.copy()
-    spoilt[[5, 50]] *= 50
+    changed = frames.copy()
+    changed[[5, 50]] *= 50
     rest = np.delete(frames, [5, 50], axis=0)
-    assert np.allclose(level_of(spoilt, suspected=(5, 50)), level_of(rest))
+    assert np.allclose(level_of(changed, suspected=(5, 50)), level_of(rest))
 
 
 def test_heat_level_of_large_maps_stays_within_its_memory() -> None:

@@ -62,7 +62,7 @@ def usual(bits: int) -> CameraReference:
     return reference(lambda seed: scene(seed, bits))
 
 
-SPOILT: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+FAULTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "black": lambda level: 0.0 * level + 0.02,
     "saturated": lambda level: 9.0 * level + 0.35,
     "dark": lambda level: 0.4 * level,
@@ -72,12 +72,12 @@ SPOILT: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-@pytest.mark.parametrize("kind", SPOILT)
+@pytest.mark.parametrize("kind", FAULTS)
 def test_monitor_finds_each_symptom_on_every_image(usual: CameraReference, bits: int, kind: str) -> None:
     monitor, chance = CameraMonitor(usual), np.random.default_rng(1)
     found = []
     for seed in range(1000, 1030):
-        image = expose(SPOILT[kind](levels(scene(seed, bits))), chance, bits)
+        image = expose(FAULTS[kind](levels(scene(seed, bits))), chance, bits)
         found.append(check(monitor, image))
     assert {finding.symptom if finding else None for finding in found} == {Symptom(kind)}
     assert all(finding and finding.reason.startswith(f"{kind}: ") for finding in found)
@@ -206,7 +206,7 @@ def test_monitor_finds_nothing_on_an_image_of_another_size(usual: CameraReferenc
 
 
 @pytest.mark.parametrize(
-    ("spoil", "reason"),
+    ("fault", "reason"),
     [
         ("black", r"black: 99% of the pixels are below \d\.\d%, wanted \d\d%"),
         ("saturated", r"saturated: \d+% of the pixels, wanted at most \d+%"),
@@ -217,9 +217,9 @@ def test_monitor_finds_nothing_on_an_image_of_another_size(usual: CameraReferenc
     ],
 )
 def test_finding_reason_gives_the_figure_and_the_usual_one(
-    usual: CameraReference, bits: int, spoil: str, reason: str
+    usual: CameraReference, bits: int, fault: str, reason: str
 ) -> None:
-    image = expose(SPOILT[spoil](levels(scene(1000, bits))), np.random.default_rng(1), bits)
+    image = expose(FAULTS[fault](levels(scene(1000, bits))), np.random.default_rng(1), bits)
     finding = check(CameraMonitor(usual), image)
     assert finding is not None
     assert re.fullmatch(reason, finding.reason), finding.reason

@@ -38,7 +38,7 @@ class Balanced(HTMLParser):
         self.text.append(data)
 
 
-def spoilt() -> Calibration:
+def with_frames_left_out() -> Calibration:
     values = scores(400, seed=3)
     values[[7, 9]] += 40
     return filled(values, budget="1 per shift").finish(
@@ -46,7 +46,9 @@ def spoilt() -> Calibration:
     )
 
 
-@pytest.mark.parametrize("made", [calibration(), spoilt()], ids=["certified or not", "with frames left out"])
+@pytest.mark.parametrize(
+    "made", [calibration(), with_frames_left_out()], ids=["certified or not", "with frames left out"]
+)
 def test_report_is_one_self_contained_page(made: Calibration) -> None:
     page = report_html(made)
     parser = Balanced()
@@ -59,7 +61,7 @@ def test_report_is_one_self_contained_page(made: Calibration) -> None:
 
 
 def test_report_escapes_names_and_shows_the_images() -> None:
-    page = report_html(spoilt())
+    page = report_html(with_frames_left_out())
     assert "<b>" not in page
     assert "&lt;b&gt;top&lt;/b&gt; &amp; side" in page
     assert page.count("data:image/png;base64,") == 2
@@ -72,7 +74,7 @@ def test_report_of_a_long_window_stays_small() -> None:
 
 
 def test_report_of_a_record_from_disk_is_the_same() -> None:
-    made = spoilt()
+    made = with_frames_left_out()
     assert report_html(Calibration.from_json(made.to_json())) == report_html(made)
 
 

@@ -35,7 +35,7 @@ def test_window_keeps_the_frame_numbers_of_the_camera() -> None:
 
 
 def test_window_grows_until_the_budget_is_certified() -> None:
-    """300 dependent frames do not certify one in a hundred; the window asks for more by itself, and then does."""
+    """300 dependent frames do not certify one in a hundred: the window extends itself until they do."""
     values = scores(60_000, correlation=0.9)
     collected = window(frames=300, max_frames=50_000)
     shown = image(0), image(1)
