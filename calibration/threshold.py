@@ -48,8 +48,8 @@ _COST, _LEAST_DETECTED = 0.05, 0.5
 # With fewer frames, neither dependence nor tail can be distinguished from noise.
 LEAST_FRAMES = 50
 
-# Dependence is given as the reason if it leaves less than this share of the window: independent windows of 300 frames
-# are estimated at 0.6 and more.
+# Dependence is given as the reason if it leaves less than this share of the window. The estimate is below it in 11 % of
+# independent windows of 50 frames, 2 % of 300 and 0.1 % of 1,000 (1,000 normal windows each).
 _DEPENDENT_SHARE = 0.5
 
 
@@ -125,7 +125,7 @@ def calibrate(
 
 
 def threshold_for(exceedances: Exceedances, *, budget: Budget, frames_per_second: float) -> Threshold:
-    """Find the threshold for a budget from the exceedances of a window: `calibrate` for one budget of many."""
+    """Find the threshold for a budget from the exceedances of a window, which serve any number of budgets."""
     allowed = budget.per_frame(frames_per_second=frames_per_second)
     certified = exceedances.lowest_certified(allowed)
     level, leaning = (certified, False) if certified is not None else _extrapolated_level(exceedances, allowed)
@@ -243,7 +243,7 @@ def _checked(
     if values.ndim != 1:
         raise CalibrationError(f"scores: got shape {values.shape}, wanted one row of at least {least}")
     if values.size < least:
-        raise CalibrationError(f"scores: got those of {values.size} good images, wanted at least {least}")
+        raise CalibrationError(f"calibration: got {values.size} good images, wanted at least {least}")
     if not np.isfinite(values).all():
         raise CalibrationError(f"scores: {int((~np.isfinite(values)).sum())} are not finite numbers, wanted none")
     if values.min() == values.max():

@@ -120,7 +120,7 @@ class Window:
         """Compute the calibration from the frames collected.
 
         Args:
-            camera, bundle_sha256, engine: what the calibration will be tied to.
+            camera, bundle_sha256, engine: the calibration is valid for these only.
             created_at: now, with a time zone.
             who: name of the person or program that requested it.
 

@@ -176,7 +176,7 @@ def test_calibrate_rounded_scores_with_many_ties_work() -> None:
         (np.ones(300), "scores: all 300 are 1, wanted scores that differ (camera frozen?)"),
         (np.r_[np.arange(200.0), np.nan], "scores: 1 are not finite numbers, wanted none"),
         (np.r_[np.arange(200.0), np.inf, np.nan], "scores: 2 are not finite numbers, wanted none"),
-        (np.arange(49.0), "scores: got those of 49 good images, wanted at least 50"),
+        (np.arange(49.0), "calibration: got 49 good images, wanted at least 50"),
         (np.zeros((10, 30)), "scores: got shape (10, 30), wanted one row of at least 50"),
     ],
 )

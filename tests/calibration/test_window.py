@@ -190,5 +190,5 @@ def test_window_too_short_for_its_rule_is_rejected() -> None:
 
 
 def test_window_empty_is_rejected() -> None:
-    with pytest.raises(CalibrationError, match="got those of 0 good images, wanted at least 50"):
+    with pytest.raises(CalibrationError, match="got 0 good images, wanted at least 50"):
         window().finish(**FINISH)
