@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from agent.core.image_bytes import shrink
+from agent.core.image_bytes import shrink_encoded
 from agent.messages import AlarmPayload, CommandResponse, OmittedPayload
 from agent.outputs.mqtt.packets import Outgoing
 from agent.outputs.mqtt.suspicions import Suspicions
@@ -58,7 +58,7 @@ class PacketLimit:
             return message
         assert self.limit is not None
         room = self.limit - (message.packet_bytes() - len(row.payload)) - SCALE_BYTES
-        small = shrink(row.payload, row.media_type, room) if row.part == "heatmap" else None
+        small = shrink_encoded(row.payload, row.media_type, room) if row.part == "heatmap" else None
         if small is None:
             self._leave_out(row, self.limit, f"the broker takes {self.limit} bytes in a packet")
             return None

@@ -14,7 +14,7 @@ from agent.alarms.drawing import draw_heatmap, to_8_bit
 from agent.alarms.evidence import Evidence
 from agent.alarms.heat_colours import colour_of
 from agent.alarms.heat_regions import regions
-from agent.core.image_bytes import encode, shrink
+from agent.core.image_bytes import encode, shrink_encoded
 from agent.core.records import Frame, Verdict
 from tests.support.delivery import AT
 
@@ -139,10 +139,10 @@ def test_disk_that_refuses_costs_the_copy_alone(tmp_path: Path, caplog: pytest.L
 
 def test_shrink_halves_until_it_fits_and_gives_up_in_the_end() -> None:
     noise = encode(np.random.default_rng(0).integers(0, 256, (200, 100, 3), np.uint8), "image/png")
-    small = shrink(noise, "image/png", len(noise) // 8)
+    small = shrink_encoded(noise, "image/png", len(noise) // 8)
     assert small is not None
     assert (len(small.payload) <= len(noise) // 8, small.scale) == (True, 0.25)
     assert cv2.imdecode(np.frombuffer(small.payload, np.uint8), cv2.IMREAD_COLOR).shape == (50, 25, 3)
-    assert shrink(noise, "image/png", 100) is None
-    assert shrink(b"no picture", "image/png", 100) is None
-    assert shrink(b"{}", "application/json", 100) is None
+    assert shrink_encoded(noise, "image/png", 100) is None
+    assert shrink_encoded(b"no picture", "image/png", 100) is None
+    assert shrink_encoded(b"{}", "application/json", 100) is None
