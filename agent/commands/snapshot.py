@@ -50,7 +50,7 @@ def draw_seen(seen: LastFrame, evidence: Evidence, reference_peak: Callable[[], 
         f"{frame.camera}   score {seen.score:.3g}   {limit}",
         f"{frame.captured_at:%Y-%m-%d %H:%M:%S} UTC   frame {frame.index}   snapshot",
     )
-    return evidence.pictures(frame, heat, hot, captions)
+    return evidence.draw(frame, heat, hot, captions)
 
 
 def _heat(seen: LastFrame, reference_peak: Callable[[], float]) -> NDArray[np.float32]:

@@ -92,7 +92,7 @@ def shrink_to_fit(message: Outgoing, limit: int | None) -> tuple[Outgoing, float
     if excess <= 0:
         return message, 1.0
     assert message.media_type is not None
-    small = shrink(message.payload, message.media_type, len(message.payload) - excess)
+    small = shrink_encoded(message.payload, message.media_type, len(message.payload) - excess)
     return None if small is None else (replace(message, payload=small.payload), small.scale)
 
 

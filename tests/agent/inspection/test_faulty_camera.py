@@ -135,10 +135,10 @@ def test_while_the_camera_is_sick_the_state_says_blind_and_why(bench: Bench) -> 
     station = bench.station()
     bench.play(station, good_line(bench.mode), Fault(FaultKind.BLACK, 9.0, start_seconds=0.5), seconds=2.0)
     assert station.phase is Phase.BLIND
-    assert station.blindness is not None
-    assert station.blindness.startswith("black: ")
-    assert station.open_alarm is not None
-    assert station.open_alarm.startswith("camera-")
+    assert station.blind_reason is not None
+    assert station.blind_reason.startswith("black: ")
+    assert station.active_alarm_id is not None
+    assert station.active_alarm_id.startswith("camera-")
 
 
 @pytest.mark.parametrize("kind", [FaultKind.BLACK, FaultKind.SATURATED, FaultKind.FROZEN])
@@ -232,7 +232,7 @@ def test_a_lost_camera_is_named_once_and_cleared_by_its_frames(bench: Bench) -> 
     station, line = bench.station(), good_line(bench.mode)
     for index in range(10):
         bench.judge(station, index, index / FRAMES_PER_SECOND, line.image(index))
-    raised = station.lose_camera("no cable", 1.5)
+    raised = station.mark_camera_lost("no cable", 1.5)
     assert raised is not None
     assert (raised.kind, raised.event, raised.frame, raised.reason) == (
         AlarmKind.CAMERA,
@@ -240,7 +240,7 @@ def test_a_lost_camera_is_named_once_and_cleared_by_its_frames(bench: Bench) -> 
         9,
         "lost: no cable",
     )
-    assert station.lose_camera("no cable", 2.0) is None
+    assert station.mark_camera_lost("no cable", 2.0) is None
     assert station.phase is Phase.BLIND
     back = [bench.judge(station, index, index / FRAMES_PER_SECOND, line.image(index)) for index in range(60, 90)]
     (cleared,) = alarms(back)

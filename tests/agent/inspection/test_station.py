@@ -78,11 +78,11 @@ def test_a_camera_that_is_lost_before_its_threshold_raises_and_clears_one_alarm(
     station = make(tmp_path)
     for lost_after in (0, SETTLING_FRAMES + 10):
         feed(station, lost_after)
-        raised = station.lose_camera("no cable", 2000.0)
+        raised = station.mark_camera_lost("no cable", 2000.0)
         assert raised is not None
         assert (raised.kind, raised.event, raised.reason) == (AlarmKind.CAMERA, AlarmEvent.RAISED, "lost: no cable")
         assert raised.threshold is None
-        assert station.lose_camera("no cable", 2001.0) is None
+        assert station.mark_camera_lost("no cable", 2001.0) is None
         (cleared,) = [outcome.alarm for outcome in feed(station, 15, first=lost_after + 40) if outcome.alarm]
         assert (cleared.id, cleared.event) == (raised.id, AlarmEvent.CLEARED)
     feed(station, PLAN.frames, first=200)
@@ -91,7 +91,7 @@ def test_a_camera_that_is_lost_before_its_threshold_raises_and_clears_one_alarm(
 
 def test_a_camera_that_nobody_looks_through_may_be_lost(armed: Station) -> None:
     armed.pause(1000.0)
-    assert armed.lose_camera("no cable", 2000.0) is None
+    assert armed.mark_camera_lost("no cable", 2000.0) is None
 
 
 def test_a_hot_frame_raises_and_quiet_clears(armed: Station) -> None:
@@ -161,7 +161,7 @@ def test_recalibration_inspects_under_the_old_threshold_meanwhile(armed: Station
 def test_recalibration_can_be_cancelled_and_asked_for_once_only(armed: Station) -> None:
     old = armed.calibration
     armed.recalibrate(PLAN)
-    with pytest.raises(InspectdError, match="being calibrated already"):
+    with pytest.raises(InspectdError, match="already being calibrated"):
         armed.recalibrate(PLAN)
     armed.cancel()
     assert armed.progress is None
@@ -223,7 +223,7 @@ def test_a_pause_clears_what_stands_and_resuming_finds_it_anew(armed: Station) -
     (cleared,) = armed.pause(10.0)
     assert (cleared.id, cleared.kind, cleared.event) == (raised.id, AlarmKind.DEFECT, AlarmEvent.CLEARED)
     assert (cleared.reason, cleared.score, cleared.frame) == ("paused", 1000.0, 200)
-    assert armed.open_alarm is None
+    assert armed.active_alarm_id is None
     assert armed.pause(11.0) == [], "said once"
     armed.resume()
     again = armed.judge(prepared(201), 1000.0, heat(50.0)).alarm
@@ -232,7 +232,7 @@ def test_a_pause_clears_what_stands_and_resuming_finds_it_anew(armed: Station) -
 
 
 def test_a_pause_clears_the_alarm_about_a_camera_that_is_lost(armed: Station) -> None:
-    raised = armed.lose_camera("cable pulled", 10.0)
+    raised = armed.mark_camera_lost("cable pulled", 10.0)
     assert raised is not None
     (cleared,) = armed.pause(11.0)
     assert (cleared.id, cleared.kind, cleared.event, cleared.reason) == (
@@ -241,14 +241,14 @@ def test_a_pause_clears_the_alarm_about_a_camera_that_is_lost(armed: Station) ->
         AlarmEvent.CLEARED,
         "paused",
     )
-    assert armed.blindness is None
+    assert armed.blind_reason is None
 
 
 def test_a_pause_before_the_first_calibration_clears_only_what_the_camera_gave_cause_for(tmp_path: Path) -> None:
     station = make(tmp_path)
     assert station.pause(1.0) == []
     station.resume()
-    raised = station.lose_camera("no cable", 2.0)
+    raised = station.mark_camera_lost("no cable", 2.0)
     assert raised is not None
     (cleared,) = station.pause(3.0)
     assert (cleared.id, cleared.event, cleared.threshold) == (raised.id, AlarmEvent.CLEARED, None)
