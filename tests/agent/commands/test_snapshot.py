@@ -14,9 +14,9 @@ from agent.alarms.evidence import Evidence, EvidenceImage
 from agent.commands.snapshot import draw_seen, inlined, take_snapshot
 from agent.core.records import Phase
 from agent.inspection.outcome import LastFrame
-from tests.agent.inspection.test_station import PLAN, feed, heat, make, prepared
 from tests.support.delivery import noise_png
-from tests.support.frames import frame
+from tests.support.frames import frame, prepared
+from tests.support.stations import PLAN, feed, heat, make
 
 
 def spot(level: float) -> np.ndarray:

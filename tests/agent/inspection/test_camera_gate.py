@@ -1,6 +1,6 @@
-"""The simulated camera falls sick in every way it knows: named in time, never a defect, back in time.
+"""Every fault that the simulated camera can have: reported in time, never as a defect, and cleared in time.
 
-A real model, its real calibration and the real simulator, at 20 frames a second on a clock of the tests' own.
+A real model, its real calibration and the real simulator, at 20 frames per second on a clock of the tests' own.
 """
 
 from __future__ import annotations
@@ -49,24 +49,24 @@ PLAN = CalibrationPlan(
     frames_per_second=FRAMES_PER_SECOND,
 )
 
-# A fault of two seconds from the second second on: time to be named, and then time to recover.
+# When the fault begins, how long it lasts, and for how long frames are captured; seconds.
 BEGINS, LASTS, WATCHED = 1.0, 2.0, 5.5
 
 
 @dataclass(frozen=True)
 class Bench:
-    """A camera with its engine, calibrated."""
+    """A calibrated camera with its engine."""
 
     mode: str
     engine: Engine
     store: Path
 
-    def station(self, plan: CalibrationPlan = PLAN, open_camera_alarm: ActiveAlarm | None = None) -> Station:
+    def station(self, plan: CalibrationPlan = PLAN, active_camera_alarm: ActiveAlarm | None = None) -> Station:
         ids = itertools.count(1)
-        tracker = DefectAlarm("line1", plan.clear_after_seconds, lambda: f"defect-{next(ids)}")
-        health = CameraAlarm("line1", lambda: f"camera-{next(ids)}", open_camera_alarm)
+        defect_alarm = DefectAlarm("line1", plan.clear_after_seconds, lambda: f"defect-{next(ids)}")
+        camera_alarm = CameraAlarm("line1", lambda: f"camera-{next(ids)}", active_camera_alarm)
         identity = CalibrationKey("line1", self.engine.bundle.sha256, self.engine.name)
-        return Station(identity, plan, Store(self.store), tracker, health, now=lambda: START)
+        return Station(identity, plan, Store(self.store), defect_alarm, camera_alarm, now=lambda: START)
 
     def judge(self, station: Station, index: int, seconds: float, image: Image) -> Outcome:
         inspected, pixels = Preparation(self.engine.bundle.geometry)(image)
@@ -74,7 +74,7 @@ class Bench:
         return Inspector(self.engine, {"line1": station}).inspect([PreparedFrame(frame, pixels, glance(pixels))])[0]
 
     def play(self, station: Station, line: SimulatedLine, *faults: Fault, seconds: float = WATCHED) -> list[Outcome]:
-        """Let the simulated camera run from now on."""
+        """Judge the frames of the simulated camera for so many seconds, from its start."""
         time = FakeTime()
         source = SimulatorSource(line, frames_per_second=20.0, faults=faults, clock=time.clock, sleep=time.sleep)
         outcomes = []
@@ -87,7 +87,7 @@ class Bench:
 
 @pytest.fixture(scope="module", params=MODES)
 def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """Calibrated on another line of the same kind than the one that is inspected."""
+    """Calibrated on another line than the one inspected, of the same kind."""
     mode = request.param
     bundle = read_bundle(BUNDLES / f"simulator-{mode}.bundle")
     with open_engine(bundle, "onnxruntime") as engine:
@@ -110,7 +110,7 @@ def good_line(mode: str) -> SimulatedLine:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FaultKind if kind is not FaultKind.LOST])
-def test_a_fault_is_named_and_over_within_two_seconds_without_a_defect(bench: Bench, kind: FaultKind) -> None:
+def test_a_fault_is_reported_and_cleared_within_two_seconds_and_raises_no_defect(bench: Bench, kind: FaultKind) -> None:
     station = bench.station()
     outcomes = bench.play(station, good_line(bench.mode), Fault(kind, LASTS, start_seconds=BEGINS))
     raised, cleared = alarms(outcomes)
@@ -126,12 +126,12 @@ def test_a_fault_is_named_and_over_within_two_seconds_without_a_defect(bench: Be
     assert BEGINS < raised.frame / FRAMES_PER_SECOND < BEGINS + 2.0
     assert BEGINS + LASTS < cleared.frame / FRAMES_PER_SECOND < BEGINS + LASTS + 2.0
     judged = [outcome.frame.index for outcome in outcomes if outcome.verdict is not None]
-    assert not [index for index in judged if raised.frame <= index <= cleared.frame], "nothing is judged blind"
+    assert not [index for index in judged if raised.frame <= index <= cleared.frame], "no frame is judged while blind"
     assert station.phase is Phase.ARMED
-    assert judged[-1] == outcomes[-1].frame.index, "inspecting again"
+    assert judged[-1] == outcomes[-1].frame.index, "frames are judged again"
 
 
-def test_while_the_camera_is_sick_the_state_says_blind_and_why(bench: Bench) -> None:
+def test_a_faulty_camera_makes_the_phase_blind_with_its_reason(bench: Bench) -> None:
     station = bench.station()
     bench.play(station, good_line(bench.mode), Fault(FaultKind.BLACK, 9.0, start_seconds=0.5), seconds=2.0)
     assert station.phase is Phase.BLIND
@@ -143,7 +143,9 @@ def test_while_the_camera_is_sick_the_state_says_blind_and_why(bench: Bench) -> 
 
 @pytest.mark.parametrize("kind", [FaultKind.BLACK, FaultKind.SATURATED, FaultKind.FROZEN])
 @pytest.mark.parametrize("frames", [1, 3])
-def test_a_few_blank_frames_are_neither_a_defect_nor_a_sick_camera(bench: Bench, kind: FaultKind, frames: int) -> None:
+def test_a_few_blank_frames_raise_neither_a_defect_nor_a_camera_alarm(
+    bench: Bench, kind: FaultKind, frames: int
+) -> None:
     station = bench.station()
     fault = Fault(kind, frames / FRAMES_PER_SECOND - 0.001, start_seconds=0.999)
     outcomes = bench.play(station, good_line(bench.mode), fault, seconds=3.0)
@@ -151,7 +153,7 @@ def test_a_few_blank_frames_are_neither_a_defect_nor_a_sick_camera(bench: Bench,
     assert alarms(outcomes) == []
 
 
-def test_a_loose_cable_is_named_though_every_second_frame_is_fine(bench: Bench) -> None:
+def test_a_loose_cable_is_reported_although_every_second_frame_is_good(bench: Bench) -> None:
     station, line = bench.station(), good_line(bench.mode)
     found = []
     for index in range(80):
@@ -163,8 +165,8 @@ def test_a_loose_cable_is_named_though_every_second_frame_is_fine(bench: Bench) 
     assert raised[0].frame <= 2.0 * FRAMES_PER_SECOND + 1
 
 
-def test_a_defect_stays_a_defect(bench: Bench) -> None:
-    """Among many bad parts no frame is held back, and what is raised is about parts."""
+def test_defects_are_never_taken_for_camera_faults(bench: Bench) -> None:
+    """Among many bad parts no frame is held back, and every alarm is about a defect."""
     station = bench.station()
     line = SimulatedLine(bench.mode, seed=13, defect_rate=0.2)
     outcomes = bench.play(station, line, seconds=12.0)
@@ -175,12 +177,12 @@ def test_a_defect_stays_a_defect(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("strange", ["no part", "covered", "misplaced"])
-def test_a_strange_part_is_a_defect_and_no_sick_camera(bench: Bench, strange: str) -> None:
-    """One part of four frames that could be taken for a sick camera: empty, hidden, or far from where it belongs."""
+def test_a_strange_part_raises_a_defect_and_no_camera_alarm(bench: Bench, strange: str) -> None:
+    """One part of four frames that looks like a camera fault: no part, a hidden one, or one far from its place."""
     station, line = bench.station(), good_line(bench.mode)
     outcomes = []
     for index in range(60):
-        image = spoil_part(line, index, strange) if 20 <= index < 24 else line.image(index)
+        image = strange_part(line, index, strange) if 20 <= index < 24 else line.image(index)
         outcomes.append(bench.judge(station, index, index / FRAMES_PER_SECOND, image))
     assert [(alarm.kind, alarm.event) for alarm in alarms(outcomes)] == [
         (AlarmKind.DEFECT, AlarmEvent.RAISED),
@@ -189,7 +191,7 @@ def test_a_strange_part_is_a_defect_and_no_sick_camera(bench: Bench, strange: st
     assert 20 <= alarms(outcomes)[0].frame < 24
 
 
-def spoil_part(line: SimulatedLine, index: int, strange: str) -> Image:
+def strange_part(line: SimulatedLine, index: int, strange: str) -> Image:
     image = line.image(index)
     if strange == "misplaced":
         return np.roll(image, line.size // 10, axis=0)
@@ -203,22 +205,22 @@ def spoil_part(line: SimulatedLine, index: int, strange: str) -> Image:
     return empty
 
 
-def test_a_line_without_parts_is_no_sick_camera(bench: Bench) -> None:
-    """For as long as it likes: the empty place is strange, but it is in focus and well lit."""
+def test_a_line_without_parts_raises_no_camera_alarm(bench: Bench) -> None:
+    """However long it lasts: the empty place is strange, but in focus and well lit."""
     station, line = bench.station(), good_line(bench.mode)
     outcomes = [
-        bench.judge(station, index, index / FRAMES_PER_SECOND, spoil_part(line, index, "no part"))
+        bench.judge(station, index, index / FRAMES_PER_SECOND, strange_part(line, index, "no part"))
         for index in range(60)
     ]
     assert AlarmKind.CAMERA not in {alarm.kind for alarm in alarms(outcomes)}
 
 
-def test_a_standing_defect_outlasts_a_blind_spell(bench: Bench) -> None:
-    """Nothing was seen meanwhile, so its quiet time begins when the camera is well."""
+def test_an_active_defect_alarm_outlasts_a_camera_fault(bench: Bench) -> None:
+    """No frame was judged meanwhile, so its quiet time starts when the camera is healthy again."""
     station, line = bench.station(), good_line(bench.mode)
     outcomes = []
     for index in range(70):
-        image = spoil_part(line, index, "no part") if index < 4 else line.image(index)
+        image = strange_part(line, index, "no part") if index < 4 else line.image(index)
         image = np.zeros_like(image) if 4 <= index < 40 else image
         outcomes.append(bench.judge(station, index, index / FRAMES_PER_SECOND, image))
     defect_raised, camera_raised, camera_cleared, defect_cleared = alarms(outcomes)
@@ -228,7 +230,7 @@ def test_a_standing_defect_outlasts_a_blind_spell(bench: Bench) -> None:
     assert defect_cleared.frame >= camera_cleared.frame + PLAN.clear_after_seconds * FRAMES_PER_SECOND
 
 
-def test_a_lost_camera_is_named_once_and_cleared_by_its_frames(bench: Bench) -> None:
+def test_a_lost_camera_raises_one_alarm_and_its_frames_clear_it(bench: Bench) -> None:
     station, line = bench.station(), good_line(bench.mode)
     for index in range(10):
         bench.judge(station, index, index / FRAMES_PER_SECOND, line.image(index))
@@ -249,16 +251,16 @@ def test_a_lost_camera_is_named_once_and_cleared_by_its_frames(bench: Bench) -> 
     assert station.phase is Phase.ARMED
 
 
-def test_an_alarm_about_the_camera_survives_a_restart(bench: Bench) -> None:
+def test_an_active_camera_alarm_survives_a_restart(bench: Bench) -> None:
     before = ActiveAlarm("camera-7", 3.0, "black: it was dark")
-    station = bench.station(open_camera_alarm=ActiveAlarm.from_json(before.to_json()))
+    station = bench.station(active_camera_alarm=ActiveAlarm.from_json(before.to_json()))
     assert station.phase is Phase.BLIND
     (cleared,) = alarms(bench.play(station, good_line(bench.mode), seconds=1.0))
     assert (cleared.id, cleared.event, cleared.reason) == ("camera-7", AlarmEvent.CLEARED, "black: it was dark")
 
 
-def test_a_camera_that_was_moved_for_good_is_calibrated_anew_while_blind(bench: Bench, tmp_path: Path) -> None:
-    """Whoever moved it on purpose recalibrates: the new pictures are the good ones then."""
+def test_a_camera_that_was_moved_on_purpose_can_be_recalibrated_while_blind(bench: Bench, tmp_path: Path) -> None:
+    """After the recalibration the new images are the good ones."""
     for record in bench.store.glob("*.json"):
         (tmp_path / record.name).write_bytes(record.read_bytes())
     (tmp_path / "active").symlink_to((bench.store / "active").readlink())
@@ -280,8 +282,8 @@ def test_a_camera_that_was_moved_for_good_is_calibrated_anew_while_blind(bench: 
     ("seed", "frames"), [(14, 300), *(pytest.param(seed, 1500, marks=pytest.mark.slow) for seed in (15, 16, 17))]
 )
 @pytest.mark.parametrize("mode", MODES)
-def test_a_well_camera_is_never_doubted(mode: str, seed: int, frames: int) -> None:
-    """One part in five is bad. Not a single frame is held back, let alone an alarm raised."""
+def test_a_healthy_camera_is_never_suspect(mode: str, seed: int, frames: int) -> None:
+    """One part in five is bad, yet no frame shows a symptom: none is held back, and no camera alarm is raised."""
     line = SimulatedLine(mode, seed=seed, defect_rate=0.2)
     bundle = read_bundle(BUNDLES / f"simulator-{mode}.bundle")
     prepare = Preparation(bundle.geometry)
