@@ -5,17 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.core.clock import Pace
-
-
-class FakeClock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def clock(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
+from tests.support.clocks import FakeClock
 
 
 def frame_times(pace: Pace, clock: FakeClock, work_seconds: list[float]) -> list[float]:
@@ -23,29 +13,29 @@ def frame_times(pace: Pace, clock: FakeClock, work_seconds: list[float]) -> list
     times = []
     for seconds in work_seconds:
         pace.wait()
-        times.append(clock.now - 100.0)
-        clock.now += seconds
+        times.append(clock.seconds - 100.0)
+        clock.seconds += seconds
     return times
 
 
 def test_frames_are_due_at_the_rate_however_long_each_takes() -> None:
     clock = FakeClock()
-    pace = Pace(10.0, clock.clock, clock.sleep)
+    pace = Pace(10.0, clock.monotonic, clock.sleep)
     assert frame_times(pace, clock, [0.0, 0.05, 0.09, 0.0]) == pytest.approx([0.0, 0.1, 0.2, 0.3])
 
 
 def test_a_short_delay_is_caught_up_and_a_long_one_is_not() -> None:
     clock = FakeClock()
-    pace = Pace(10.0, clock.clock, clock.sleep)
+    pace = Pace(10.0, clock.monotonic, clock.sleep)
     assert frame_times(pace, clock, [0.3, 0.0, 0.0, 0.0, 0.0]) == pytest.approx([0.0, 0.3, 0.3, 0.3, 0.4])
     pace.restart()
-    clock.now = 100.0
+    clock.seconds = 100.0
     assert frame_times(pace, clock, [5.0, 0.0, 0.0]) == pytest.approx([0.0, 5.0, 5.1])
 
 
 def test_without_a_rate_no_frame_waits() -> None:
     clock = FakeClock()
-    assert frame_times(Pace(None, clock.clock, clock.sleep), clock, [0.0] * 5) == [0.0] * 5
+    assert frame_times(Pace(None, clock.monotonic, clock.sleep), clock, [0.0] * 5) == [0.0] * 5
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])

@@ -5,99 +5,39 @@ A real model, its real calibration and the real simulator, at 20 frames per seco
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from agent.alarms.camera_alarm import CameraAlarm
-from agent.alarms.defect_alarm import ActiveAlarm, DefectAlarm
-from agent.core.records import Alarm, AlarmEvent, AlarmKind, Frame, Image, Phase
-from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan
-from agent.inspection.frame_queue import PreparedFrame
-from agent.inspection.inspector import Inspector
+from agent.alarms.defect_alarm import ActiveAlarm
+from agent.core.records import Alarm, AlarmEvent, AlarmKind, Image, Phase
 from agent.inspection.outcome import Outcome
 from agent.inspection.preparation import Preparation
-from agent.inspection.station import SETTLING_FRAMES, Station
 from agent.sources.simulator.faults import Fault, FaultKind
 from agent.sources.simulator.schedule import SimulatedLine
-from agent.sources.simulator.source import SimulatorSource
-from calibration import Budget, CameraMonitor, Rule, Store, glance
+from calibration import CameraMonitor, glance
 from calibration.camera_history import CameraHistory
 from engines.bundles.bundle import read_bundle
-from engines.runtime.engine import Engine
-from engines.runtime.opening import open_engine
-from tests.agent.sources.simulator.test_source import FakeTime
-from tests.support.frames import START
-
-BUNDLES = Path(str(files("engines.bundles.shipped")))
-MODES = ("camera", "xray")
-FRAMES_PER_SECOND = 20.0
-WINDOW_FRAMES = 150
-PLAN = CalibrationPlan(
-    frames=WINDOW_FRAMES,
-    max_frames=WINDOW_FRAMES,
-    budget=Budget.parse("1 per shift"),
-    rule=Rule(2, 3),
-    confidence=0.95,
-    require_certificate=False,
-    clear_after_seconds=0.2,
-    frames_per_second=FRAMES_PER_SECOND,
+from tests.support.simulated_camera import (
+    BUNDLES,
+    FRAMES_PER_SECOND,
+    MODES,
+    PLAN,
+    WINDOW_FRAMES,
+    CalibratedCamera,
+    calibrated_camera,
 )
 
 # When the fault begins, how long it lasts, and for how long frames are captured; seconds.
 BEGINS, LASTS, WATCHED = 1.0, 2.0, 5.5
 
 
-@dataclass(frozen=True)
-class Bench:
-    """A calibrated camera with its engine."""
-
-    mode: str
-    engine: Engine
-    store: Path
-
-    def station(self, plan: CalibrationPlan = PLAN, active_camera_alarm: ActiveAlarm | None = None) -> Station:
-        ids = itertools.count(1)
-        defect_alarm = DefectAlarm("line1", plan.clear_after_seconds, lambda: f"defect-{next(ids)}")
-        camera_alarm = CameraAlarm("line1", lambda: f"camera-{next(ids)}", active_camera_alarm)
-        identity = CalibrationKey("line1", self.engine.bundle.sha256, self.engine.name)
-        return Station(identity, plan, Store(self.store), defect_alarm, camera_alarm, now=lambda: START)
-
-    def judge(self, station: Station, index: int, seconds: float, image: Image) -> Outcome:
-        inspected, pixels = Preparation(self.engine.bundle.geometry)(image)
-        frame = Frame("line1", index, START, seconds, inspected)
-        return Inspector(self.engine, {"line1": station}).inspect([PreparedFrame(frame, pixels, glance(pixels))])[0]
-
-    def play(self, station: Station, line: SimulatedLine, *faults: Fault, seconds: float = WATCHED) -> list[Outcome]:
-        """Judge the frames of the simulated camera for so many seconds, from its start."""
-        time = FakeTime()
-        source = SimulatorSource(line, frames_per_second=20.0, faults=faults, clock=time.clock, sleep=time.sleep)
-        outcomes = []
-        with source:
-            for index in range(round(seconds * FRAMES_PER_SECOND)):
-                captured = source.read()
-                outcomes.append(self.judge(station, index, captured.captured_monotonic, captured.image))
-        return outcomes
-
-
 @pytest.fixture(scope="module", params=MODES)
-def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """Calibrated on another line than the one inspected, of the same kind."""
-    mode = request.param
-    bundle = read_bundle(BUNDLES / f"simulator-{mode}.bundle")
-    with open_engine(bundle, "onnxruntime") as engine:
-        made = Bench(mode, engine, tmp_path_factory.mktemp(mode))
-        station = made.station()
-        made.play(
-            station, SimulatedLine(mode, seed=11, defect_rate=0.0), seconds=(SETTLING_FRAMES + WINDOW_FRAMES) / 20.0
-        )
-        assert station.phase is Phase.ARMED
-        yield made
+def camera(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CalibratedCamera]:
+    with calibrated_camera(request.param, tmp_path_factory.mktemp(request.param)) as camera:
+        yield camera
 
 
 def alarms(outcomes: list[Outcome]) -> list[Alarm]:
@@ -110,9 +50,11 @@ def good_line(mode: str) -> SimulatedLine:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FaultKind if kind is not FaultKind.LOST])
-def test_a_fault_is_reported_and_cleared_within_two_seconds_and_raises_no_defect(bench: Bench, kind: FaultKind) -> None:
-    station = bench.station()
-    outcomes = bench.play(station, good_line(bench.mode), Fault(kind, LASTS, start_seconds=BEGINS))
+def test_a_fault_is_reported_and_cleared_within_two_seconds_and_raises_no_defect(
+    camera: CalibratedCamera, kind: FaultKind
+) -> None:
+    station = camera.station()
+    outcomes = camera.play(station, good_line(camera.mode), Fault(kind, LASTS, start_seconds=BEGINS), seconds=WATCHED)
     raised, cleared = alarms(outcomes)
     assert (raised.kind, raised.event, cleared.kind, cleared.event) == (
         AlarmKind.CAMERA,
@@ -131,9 +73,9 @@ def test_a_fault_is_reported_and_cleared_within_two_seconds_and_raises_no_defect
     assert judged[-1] == outcomes[-1].frame.index, "frames are judged again"
 
 
-def test_a_faulty_camera_makes_the_phase_blind_with_its_reason(bench: Bench) -> None:
-    station = bench.station()
-    bench.play(station, good_line(bench.mode), Fault(FaultKind.BLACK, 9.0, start_seconds=0.5), seconds=2.0)
+def test_a_faulty_camera_makes_the_phase_blind_with_its_reason(camera: CalibratedCamera) -> None:
+    station = camera.station()
+    camera.play(station, good_line(camera.mode), Fault(FaultKind.BLACK, 9.0, start_seconds=0.5), seconds=2.0)
     assert station.phase is Phase.BLIND
     assert station.blind_reason is not None
     assert station.blind_reason.startswith("black: ")
@@ -144,32 +86,32 @@ def test_a_faulty_camera_makes_the_phase_blind_with_its_reason(bench: Bench) -> 
 @pytest.mark.parametrize("kind", [FaultKind.BLACK, FaultKind.SATURATED, FaultKind.FROZEN])
 @pytest.mark.parametrize("frames", [1, 3])
 def test_a_few_blank_frames_raise_neither_a_defect_nor_a_camera_alarm(
-    bench: Bench, kind: FaultKind, frames: int
+    camera: CalibratedCamera, kind: FaultKind, frames: int
 ) -> None:
-    station = bench.station()
+    station = camera.station()
     fault = Fault(kind, frames / FRAMES_PER_SECOND - 0.001, start_seconds=0.999)
-    outcomes = bench.play(station, good_line(bench.mode), fault, seconds=3.0)
+    outcomes = camera.play(station, good_line(camera.mode), fault, seconds=3.0)
     assert sum(outcome.verdict is None for outcome in outcomes) == frames
     assert alarms(outcomes) == []
 
 
-def test_a_loose_cable_is_reported_although_every_second_frame_is_good(bench: Bench) -> None:
-    station, line = bench.station(), good_line(bench.mode)
+def test_a_loose_cable_is_reported_although_every_second_frame_is_good(camera: CalibratedCamera) -> None:
+    station, line = camera.station(), good_line(camera.mode)
     found = []
     for index in range(80):
         image = line.image(index)
         image = image if index % 2 else np.zeros_like(image)
-        found.append(bench.judge(station, index, index / FRAMES_PER_SECOND, image))
+        found.append(camera.judge(station, index, index / FRAMES_PER_SECOND, image))
     raised = alarms(found)
     assert [alarm.kind for alarm in raised] == [AlarmKind.CAMERA]
     assert raised[0].frame <= 2.0 * FRAMES_PER_SECOND + 1
 
 
-def test_defects_are_never_taken_for_camera_faults(bench: Bench) -> None:
+def test_defects_are_never_taken_for_camera_faults(camera: CalibratedCamera) -> None:
     """Among many bad parts no frame is held back, and every alarm is about a defect."""
-    station = bench.station()
-    line = SimulatedLine(bench.mode, seed=13, defect_rate=0.2)
-    outcomes = bench.play(station, line, seconds=12.0)
+    station = camera.station()
+    line = SimulatedLine(camera.mode, seed=13, defect_rate=0.2)
+    outcomes = camera.play(station, line, seconds=12.0)
     assert any(line.truth(outcome.frame.index).kind for outcome in outcomes)
     assert all(outcome.verdict is not None for outcome in outcomes)
     kinds = {alarm.kind for alarm in alarms(outcomes)}
@@ -177,13 +119,13 @@ def test_defects_are_never_taken_for_camera_faults(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("strange", ["no part", "covered", "misplaced"])
-def test_a_strange_part_raises_a_defect_and_no_camera_alarm(bench: Bench, strange: str) -> None:
+def test_a_strange_part_raises_a_defect_and_no_camera_alarm(camera: CalibratedCamera, strange: str) -> None:
     """One part of four frames that looks like a camera fault: no part, a hidden one, or one far from its place."""
-    station, line = bench.station(), good_line(bench.mode)
+    station, line = camera.station(), good_line(camera.mode)
     outcomes = []
     for index in range(60):
         image = strange_part(line, index, strange) if 20 <= index < 24 else line.image(index)
-        outcomes.append(bench.judge(station, index, index / FRAMES_PER_SECOND, image))
+        outcomes.append(camera.judge(station, index, index / FRAMES_PER_SECOND, image))
     assert [(alarm.kind, alarm.event) for alarm in alarms(outcomes)] == [
         (AlarmKind.DEFECT, AlarmEvent.RAISED),
         (AlarmKind.DEFECT, AlarmEvent.CLEARED),
@@ -205,24 +147,24 @@ def strange_part(line: SimulatedLine, index: int, strange: str) -> Image:
     return empty
 
 
-def test_a_line_without_parts_raises_no_camera_alarm(bench: Bench) -> None:
+def test_a_line_without_parts_raises_no_camera_alarm(camera: CalibratedCamera) -> None:
     """However long it lasts: the empty place is strange, but in focus and well lit."""
-    station, line = bench.station(), good_line(bench.mode)
+    station, line = camera.station(), good_line(camera.mode)
     outcomes = [
-        bench.judge(station, index, index / FRAMES_PER_SECOND, strange_part(line, index, "no part"))
+        camera.judge(station, index, index / FRAMES_PER_SECOND, strange_part(line, index, "no part"))
         for index in range(60)
     ]
     assert AlarmKind.CAMERA not in {alarm.kind for alarm in alarms(outcomes)}
 
 
-def test_an_active_defect_alarm_outlasts_a_camera_fault(bench: Bench) -> None:
+def test_an_active_defect_alarm_outlasts_a_camera_fault(camera: CalibratedCamera) -> None:
     """No frame was judged meanwhile, so its quiet time starts when the camera is healthy again."""
-    station, line = bench.station(), good_line(bench.mode)
+    station, line = camera.station(), good_line(camera.mode)
     outcomes = []
     for index in range(70):
         image = strange_part(line, index, "no part") if index < 4 else line.image(index)
         image = np.zeros_like(image) if 4 <= index < 40 else image
-        outcomes.append(bench.judge(station, index, index / FRAMES_PER_SECOND, image))
+        outcomes.append(camera.judge(station, index, index / FRAMES_PER_SECOND, image))
     defect_raised, camera_raised, camera_cleared, defect_cleared = alarms(outcomes)
     assert (defect_raised.kind, camera_raised.kind) == (AlarmKind.DEFECT, AlarmKind.CAMERA)
     assert (camera_cleared.kind, defect_cleared.kind) == (AlarmKind.CAMERA, AlarmKind.DEFECT)
@@ -230,10 +172,10 @@ def test_an_active_defect_alarm_outlasts_a_camera_fault(bench: Bench) -> None:
     assert defect_cleared.frame >= camera_cleared.frame + PLAN.clear_after_seconds * FRAMES_PER_SECOND
 
 
-def test_a_lost_camera_raises_one_alarm_and_its_frames_clear_it(bench: Bench) -> None:
-    station, line = bench.station(), good_line(bench.mode)
+def test_a_lost_camera_raises_one_alarm_and_its_frames_clear_it(camera: CalibratedCamera) -> None:
+    station, line = camera.station(), good_line(camera.mode)
     for index in range(10):
-        bench.judge(station, index, index / FRAMES_PER_SECOND, line.image(index))
+        camera.judge(station, index, index / FRAMES_PER_SECOND, line.image(index))
     raised = station.mark_camera_lost("no cable", 1.5)
     assert raised is not None
     assert (raised.kind, raised.event, raised.frame, raised.reason) == (
@@ -244,29 +186,31 @@ def test_a_lost_camera_raises_one_alarm_and_its_frames_clear_it(bench: Bench) ->
     )
     assert station.mark_camera_lost("no cable", 2.0) is None
     assert station.phase is Phase.BLIND
-    back = [bench.judge(station, index, index / FRAMES_PER_SECOND, line.image(index)) for index in range(60, 90)]
+    back = [camera.judge(station, index, index / FRAMES_PER_SECOND, line.image(index)) for index in range(60, 90)]
     (cleared,) = alarms(back)
     assert (cleared.id, cleared.event) == (raised.id, AlarmEvent.CLEARED)
     assert (cleared.frame - 60) / FRAMES_PER_SECOND <= 0.6
     assert station.phase is Phase.ARMED
 
 
-def test_an_active_camera_alarm_survives_a_restart(bench: Bench) -> None:
+def test_an_active_camera_alarm_survives_a_restart(camera: CalibratedCamera) -> None:
     before = ActiveAlarm("camera-7", 3.0, "black: it was dark")
-    station = bench.station(active_camera_alarm=ActiveAlarm.from_json(before.to_json()))
+    station = camera.station(active_camera_alarm=ActiveAlarm.from_json(before.to_json()))
     assert station.phase is Phase.BLIND
-    (cleared,) = alarms(bench.play(station, good_line(bench.mode), seconds=1.0))
+    (cleared,) = alarms(camera.play(station, good_line(camera.mode), seconds=1.0))
     assert (cleared.id, cleared.event, cleared.reason) == ("camera-7", AlarmEvent.CLEARED, "black: it was dark")
 
 
-def test_a_camera_that_was_moved_on_purpose_can_be_recalibrated_while_blind(bench: Bench, tmp_path: Path) -> None:
+def test_a_camera_that_was_moved_on_purpose_can_be_recalibrated_while_blind(
+    camera: CalibratedCamera, tmp_path: Path
+) -> None:
     """After the recalibration the new images are the good ones."""
-    for record in bench.store.glob("*.json"):
+    for record in camera.store.glob("*.json"):
         (tmp_path / record.name).write_bytes(record.read_bytes())
-    (tmp_path / "active").symlink_to((bench.store / "active").readlink())
-    moved = Bench(bench.mode, bench.engine, tmp_path)
+    (tmp_path / "active").symlink_to((camera.store / "active").readlink())
+    moved = CalibratedCamera(camera.mode, camera.engine, tmp_path)
     station = moved.station()
-    line, fault = good_line(bench.mode), Fault(FaultKind.SHIFTED, 999.0, start_seconds=0.0)
+    line, fault = good_line(camera.mode), Fault(FaultKind.SHIFTED, 999.0, start_seconds=0.0)
     moved.play(station, line, fault, seconds=2.0)
     assert station.phase is Phase.BLIND
     station.recalibrate(PLAN)
