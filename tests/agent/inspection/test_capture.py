@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable
-from datetime import datetime, timezone
+from collections.abc import Callable
 
 import pytest
 
@@ -14,44 +12,12 @@ from agent.core.errors import Permanent, Temporary
 from agent.core.records import Image
 from agent.inspection.capture import CameraState, CameraStatus, Capture
 from agent.inspection.frame_queue import FrameQueue
-from agent.sources.source import Captured, EndOfStream, FrameSource
 from tests.support.frames import noise_image
-
-Step = Image | Exception
-
-
-class Script(FrameSource):
-    """A source that follows a script: `read` returns or raises the next of `steps`, `open` raises that of `opens`."""
-
-    live = False
-
-    def __init__(self, steps: Iterable[Step], opens: Iterable[Exception | None] = ()) -> None:
-        super().__init__()
-        self._steps = deque(steps)
-        self._opens = deque(opens)
-        self.opened = self.closed = 0
-
-    def describe(self) -> str:
-        return "script"
-
-    def _open(self) -> None:
-        fault = self._opens.popleft() if self._opens else None
-        if fault is not None:
-            raise fault
-        self.opened += 1
-
-    def _read(self) -> Captured:
-        step = self._steps.popleft() if self._steps else EndOfStream()
-        if isinstance(step, Exception):
-            raise step
-        return Captured(step, datetime.now(timezone.utc), 1.0, "file.png")
-
-    def _close(self) -> None:
-        self.closed += 1
+from tests.support.scripted_source import ScriptedSource
 
 
 def run(
-    source: Script, prepare: Callable[[Image], tuple[Image, Image]] | None = None
+    source: ScriptedSource, prepare: Callable[[Image], tuple[Image, Image]] | None = None
 ) -> tuple[list[int], list[CameraStatus]]:
     """Capture until the thread ends. Returns the indices of the frames queued, and every status."""
     frame_queue = FrameQueue(depth=100)
@@ -75,7 +41,7 @@ def run(
 
 
 def test_frames_are_queued_in_order_until_the_source_ends() -> None:
-    source = Script([noise_image(i) for i in range(5)])
+    source = ScriptedSource([noise_image(i) for i in range(5)])
     indices, statuses = run(source)
     assert indices == [0, 1, 2, 3, 4]
     assert [s.state for s in statuses] == [CameraState.DELIVERING, CameraState.ENDED]
@@ -84,7 +50,7 @@ def test_frames_are_queued_in_order_until_the_source_ends() -> None:
 
 def test_a_camera_that_fails_is_reopened_and_its_frames_counted_on(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
-    source = Script(
+    source = ScriptedSource(
         [noise_image(0), Temporary("no frame for 2 s"), noise_image(1)],
         opens=[None, Temporary("does not open"), Temporary("does not open"), None],
     )
@@ -109,7 +75,7 @@ def test_a_permanent_error_ends_capture_with_its_reason(where: str) -> None:
         raise Permanent("8 bit, the model wants 16")
 
     fault = Permanent("8 bit, the model wants 16")
-    source = Script([fault if where == "read" else noise_image(0)], opens=[fault] if where == "open" else [])
+    source = ScriptedSource([fault if where == "read" else noise_image(0)], opens=[fault] if where == "open" else [])
     indices, statuses = run(source, reject if where == "prepare" else None)
     assert indices == []
     assert statuses[-1] == CameraStatus(CameraState.FAILED, "8 bit, the model wants 16")
@@ -121,7 +87,7 @@ def test_stop_interrupts_the_wait_between_two_attempts() -> None:
     lost = threading.Event()
     capture = Capture(
         "line1",
-        Script([], opens=[Temporary("no such device")] * 1000),
+        ScriptedSource([], opens=[Temporary("no such device")] * 1000),
         frame_queue,
         lambda image: (image, image),
         on_change=lambda status: lost.set(),
