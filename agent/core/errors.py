@@ -15,4 +15,4 @@ class Temporary(InspectdError):
 
 
 class Permanent(InspectdError):
-    """Stays until somebody changes something: a wrong setting, a missing file. The caller stops and reports it."""
+    """Persists until a person changes something: a wrong setting, a missing file. The caller stops and reports it."""

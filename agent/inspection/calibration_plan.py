@@ -1,4 +1,4 @@
-"""How a camera is to be calibrated, and what a calibration is tied to."""
+"""The plan by which a camera is calibrated, and the key that a calibration is valid for."""
 
 from __future__ import annotations
 

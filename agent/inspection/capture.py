@@ -32,7 +32,7 @@ class CameraState(str, Enum):
     ENDED = "ended"
     """A video file or folder has been read to its end."""
     FAILED = "failed"
-    """It cannot work until somebody changes something; the thread has ended."""
+    """It cannot work until a person changes something; the thread has ended."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,7 @@ class Station:
 
     @property
     def drift_shift(self) -> float:
-        """How far the latest block of scores lies from the calibration's, in standard deviations of a good score."""
+        """Distance of the latest block of scores from the calibration's, in standard deviations of a good score."""
         return 0.0 if self._judge is None else self._judge.drift.shift
 
     @property
@@ -138,8 +138,8 @@ class Station:
     def pause(self, monotonic_seconds: float) -> list[Alarm]:
         """Stop judging frames; they are still scored. Returns the active alarms, now cleared.
 
-        Nobody would notice their causes disappear during the pause. Where a cause is still there after `resume`, a new
-        alarm is raised.
+        Their causes might disappear unnoticed during the pause. Where a cause remains after `resume`, a new alarm is
+        raised.
         """
         self._paused = True
         self._reset_history()

@@ -88,5 +88,5 @@ class InspectionThread(threading.Thread):
 def _resolve(future: Future[Any], function: Callable[[], Any]) -> None:
     try:
         future.set_result(function())
-    except Exception as error:  # raised in the caller; the thread goes on
+    except Exception as error:  # raised in the caller; the thread continues
         future.set_exception(error)
