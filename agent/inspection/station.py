@@ -14,12 +14,12 @@ from agent.alarms import CameraAlarm, DefectAlarm, Observation
 from agent.core.errors import InspectdError
 from agent.core.records import PAUSED, Alarm, Phase
 from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan
-from agent.inspection.calibrator import Calibrator, WindowProgress
 from agent.inspection.camera_gate import CameraGate
 from agent.inspection.frame_judge import FrameJudge
 from agent.inspection.frame_queue import PreparedFrame
 from agent.inspection.frame_rate import RateMeter
 from agent.inspection.outcome import Candidate, LastFrame, Outcome
+from agent.inspection.window_calibrator import WindowCalibrator, WindowProgress
 from calibration import Calibration, CalibrationError, Store
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Station:
         self._now = now
         self._defect_alarm = defect_alarm
         self._gate = CameraGate(camera_alarm)
-        self._calibrator = Calibrator(identity, now=now)
+        self._calibrator = WindowCalibrator(identity, now=now)
         self._judge: FrameJudge | None = None
         """Judges by the calibration in force; None before the first one."""
         self._rate = RateMeter()

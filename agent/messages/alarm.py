@@ -30,7 +30,7 @@ class RegionPayload(Payload):
         return cls(x=region.x, y=region.y, width=region.width, height=region.height, peak=round(region.peak, 4))
 
 
-class PicturePayload(Payload):
+class ImagePayload(Payload):
     """Where an image of the alarm is published, and how to verify it."""
 
     topic: str = Field(description="Topic on which it is published.")
@@ -66,7 +66,7 @@ class AlarmPayload(Payload):
     model: ModelPayload | None = Field(description="The model that scored the frame.")
     engine: str | None = Field(description="Name of the engine that ran the model.")
     regions: list[RegionPayload] = Field(default_factory=list, description="Hottest first, 8 at most.")
-    evidence: dict[str, PicturePayload] = Field(
+    evidence: dict[str, ImagePayload] = Field(
         default_factory=dict, description="The images, by name: heatmap, overlay, frame."
     )
     reason: str | None = Field(
@@ -87,7 +87,7 @@ class AlarmPayload(Payload):
         model: ModelPayload | None = None,
         engine: str | None = None,
         regions: list[Region] | tuple[Region, ...] = (),
-        evidence: dict[str, PicturePayload] | None = None,
+        evidence: dict[str, ImagePayload] | None = None,
     ) -> AlarmPayload:
         """The document of an alarm; `sequence` is the number that the outbox assigned, `regions` hottest first."""
         return cls(

@@ -66,11 +66,11 @@ def first_fault(error: ValidationError) -> str:
     """The first error of a validation on one line: the field, what was wanted, and the value that was got."""
     fault = error.errors(include_url=False, include_context=False)[0]
     place = ".".join(str(step) for step in fault["loc"])
-    got = f", got {shown(fault['input'])}" if place else ""
+    got = f", got {short_text(fault['input'])}" if place else ""
     return _one_line(f"{place}: {fault['msg']}{got}" if place else fault["msg"])
 
 
-def shown(value: object) -> str:
+def short_text(value: object) -> str:
     """A value as text for an error: printable, on one line, 60 characters at most."""
     try:
         text = json.dumps(value, ensure_ascii=True)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 
 from agent.core.errors import Permanent
 from agent.core.records import Phase
-from agent.messages.base import SCHEMA_DESCRIPTION, Instant, Payload, Score, Sha256, first_fault, shown
+from agent.messages.base import SCHEMA_DESCRIPTION, Instant, Payload, Score, Sha256, first_fault, short_text
 
 
 class CommandRequest(BaseModel):
@@ -130,7 +130,7 @@ REQUESTS: dict[str, type[CommandRequest]] = {
 }
 
 
-class SnapshotPicture(Payload):
+class SnapshotImage(Payload):
     """An image of a snapshot: published on a topic, or contained here."""
 
     topic: str | None = Field(
@@ -165,7 +165,7 @@ class SnapshotResult(Payload):
         description="The meaning of 1.0 in the heatmap. calibration: the highest value that good parts reach at that "
         "place. reference: there is no calibration yet, and 1.0 is the highest value in the bundle's reference frames."
     )
-    pictures: dict[str, SnapshotPicture] = Field(
+    pictures: dict[str, SnapshotImage] = Field(
         default_factory=dict, description="The images, by name: heatmap, overlay, frame."
     )
     left_out: list[str] = Field(
@@ -224,7 +224,7 @@ def parse_request(name: str, payload: bytes) -> CommandRequest:
     """
     model = REQUESTS.get(name)
     if model is None:
-        raise Permanent(f"unknown command {shown(name)}; known are {', '.join(sorted(REQUESTS))}")
+        raise Permanent(f"unknown command {short_text(name)}; known are {', '.join(sorted(REQUESTS))}")
     if len(payload) > MAX_COMMAND_BYTES:
         raise Permanent(f"command {name}: {len(payload)} bytes, at most {MAX_COMMAND_BYTES} are taken")
     try:

@@ -25,7 +25,7 @@ class WindowProgress:
     """Good frames wanted; may grow where they turn out to depend on each other."""
 
 
-class Calibrator:
+class WindowCalibrator:
     """Fills one window at a time. Pure, apart from the wall clock of the calibration's record."""
 
     def __init__(self, identity: CalibrationKey, *, now: Callable[[], datetime]) -> None:
