@@ -1,8 +1,17 @@
-"""Alarms: raised and cleared, and the images that prove them."""
+"""Alarms: raised and cleared, and the images that go with them as evidence."""
 
-from agent.alarms.camera_alarm import CameraAlarm, Condition, Moment
+from agent.alarms.camera_alarm import CameraAlarm, Condition, Observation
 from agent.alarms.defect_alarm import ActiveAlarm, DefectAlarm
 from agent.alarms.evidence import Evidence, EvidenceImage
 from agent.alarms.heat_regions import regions
 
-__all__ = ["ActiveAlarm", "CameraAlarm", "Condition", "DefectAlarm", "Evidence", "EvidenceImage", "Moment", "regions"]
+__all__ = [
+    "ActiveAlarm",
+    "CameraAlarm",
+    "Condition",
+    "DefectAlarm",
+    "Evidence",
+    "EvidenceImage",
+    "Observation",
+    "regions",
+]

@@ -1,4 +1,4 @@
-"""From findings about single pictures to an alarm about the camera: named when they last, over when they are gone."""
+"""From findings about single frames to an alarm about the camera: raised when they last, cleared when they stop."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from calibration import Finding, Symptom
 
 log = logging.getLogger(__name__)
 
-# A picture without light has nothing else to it. The other symptoms might be a few strange parts in a row, so they have
-# to outlast some: twenty frames at 20 frames/s.
-_NAMED_AFTER_SECONDS = {Symptom.BLACK: 0.5, Symptom.SATURATED: 0.5}
-_NAMED_AFTER_DEFAULT_SECONDS = 1.0
+# An image without light has no other explanation. The other symptoms might be a few strange parts in a row, so they
+# must last longer than those: twenty frames at 20 frames/s.
+_RAISE_AFTER_SECONDS = {Symptom.BLACK: 0.5, Symptom.SATURATED: 0.5}
+_RAISE_AFTER_DEFAULT_SECONDS = 1.0
 
-# A camera that comes and goes is not well in between.
-_WELL_AFTER_SECONDS = 0.5
+# A camera whose fault comes and goes is not healthy in between.
+_CLEAR_AFTER_SECONDS = 0.5
 
-# However slow the line is, so many frames are looked at before anything is said.
+# At any frame rate, an alarm is raised or cleared after this many frames at the earliest.
 _LEAST_FRAMES = 4
 
 # Sums of frame intervals are compared with round numbers.
@@ -30,121 +30,130 @@ _ROUNDING_SECONDS = 1e-6
 
 
 class Condition(Enum):
-    """What is thought of the camera."""
+    """What the last frames say about the camera."""
 
-    WELL = "well"
+    HEALTHY = "healthy"
     SUSPECT = "suspect"
-    """The last frames were strange, too few of them for a word."""
-    SICK = "sick"
-    """An alarm stands; no part is judged."""
+    """The last frames show a symptom, but not for long enough to raise an alarm."""
+    FAULTY = "faulty"
+    """An alarm about the camera is active; no part is judged."""
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """When something was found, as the alarm tells it."""
+class Observation:
+    """A frame, or the lack of one, as an alarm reports it."""
 
     captured_at: datetime
-    """UTC."""
+    """Wall-clock time, UTC."""
     monotonic: float
-    """The same, seconds."""
+    """Monotonic time of the same moment, seconds."""
     frame: int
-    """Index of the frame; of the last one where none came."""
+    """Index of the frame; of the last one where the camera is lost."""
     score: float
-    """Its latent distance; 0 where none came."""
+    """Latent distance of the frame, ≥ 0; 0 where the camera is lost."""
     threshold: float | None
-    """The threshold in force; None before there is one."""
+    """The threshold in force; None before the first calibration."""
 
 
 class CameraAlarm:
-    """Raises one alarm when a camera falls sick and clears it when it is well. Pure; its state survives a restart."""
+    """Raises one alarm when a camera becomes faulty and clears it when it is healthy again.
 
-    def __init__(self, camera: str, new_id: Callable[[], str], open_alarm: ActiveAlarm | None = None) -> None:
+    Pure: no clock, no I/O. Its active alarm survives a restart.
+    """
+
+    def __init__(self, camera: str, new_id: Callable[[], str], active_alarm: ActiveAlarm | None = None) -> None:
         """Args:
-        camera: its name.
+        camera: name of the camera.
         new_id: makes the id of a new alarm.
-        open_alarm: the one that stood when the agent was stopped.
+        active_alarm: the alarm that was active when the agent stopped.
         """
         self._camera = camera
         self._new_id = new_id
-        self._open = open_alarm
+        self._active = active_alarm
         self._symptom: Symptom | None = None
         self._seconds = 0.0
-        """For how long frames have been strange or, in a sick camera, well again; each at most its share of frames."""
-        self._last: float | None = None
+        """How long frames have shown a symptom or, while an alarm is active, none. Each frame counts a limited time."""
+        self._last_monotonic: float | None = None
 
     @property
     def condition(self) -> Condition:
-        """What is thought of the camera now."""
-        if self._open is not None:
-            return Condition.SICK
-        return Condition.SUSPECT if self._symptom is not None else Condition.WELL
+        """The condition of the camera now."""
+        if self._active is not None:
+            return Condition.FAULTY
+        return Condition.SUSPECT if self._symptom is not None else Condition.HEALTHY
 
     @property
-    def open_alarm(self) -> ActiveAlarm | None:
-        """The alarm that stands, if one does."""
-        return self._open
+    def active_alarm(self) -> ActiveAlarm | None:
+        """The active alarm, if any."""
+        return self._active
 
-    def update(self, moment: Moment, finding: Finding | None) -> Alarm | None:
-        """Take in what was found in the next frame; what it raises or clears, if anything."""
-        passed = 0.0 if self._last is None else max(0.0, moment.monotonic - self._last)
-        self._last = moment.monotonic
-        if self._open is None:
-            return self._suspect(moment, finding, passed)
-        return self._recover(moment, finding, passed)
+    def update(self, observation: Observation, finding: Finding | None) -> Alarm | None:
+        """Take in the next frame and the symptom found in it, if any; returns the alarm that this raises or clears."""
+        interval = 0.0 if self._last_monotonic is None else max(0.0, observation.monotonic - self._last_monotonic)
+        self._last_monotonic = observation.monotonic
+        if self._active is None:
+            return self._watch_for_fault(observation, finding, interval)
+        return self._watch_for_recovery(observation, finding, interval)
 
-    def lose(self, reason: str, moment: Moment) -> Alarm | None:
-        """No frames come any more; the alarm, unless one stands."""
+    def mark_lost(self, reason: str, observation: Observation) -> Alarm | None:
+        """The camera delivers no frames: returns the alarm raised, or None where one is active already."""
         self._seconds = 0.0
-        return None if self._open is not None else self._raise(f"lost: {reason}", moment)
+        return None if self._active is not None else self._raise(f"lost: {reason}", observation)
 
-    def end(self, reason: str, moment: Moment) -> Alarm | None:
-        """Clear the alarm that stands, if one does, though the camera is not well: nobody looks any more."""
-        if self._open is None:
+    def end(self, reason: str, observation: Observation) -> Alarm | None:
+        """Clear the active alarm, if any, although its cause may remain; for when inspection stops."""
+        if self._active is None:
             return None
-        over = replace(self._open, reason=reason)
-        self._open, self._symptom, self._seconds = None, None, 0.0
-        return self._alarm(AlarmEvent.CLEARED, over, moment, over.highest_score)
+        ended = replace(self._active, reason=reason)
+        self._reset()
+        return self._alarm(AlarmEvent.CLEARED, ended, observation, ended.highest_score)
 
-    def _suspect(self, moment: Moment, finding: Finding | None, passed: float) -> Alarm | None:
+    def _watch_for_fault(self, observation: Observation, finding: Finding | None, interval: float) -> Alarm | None:
         self._symptom = None if finding is None else finding.symptom
         if finding is None:
-            # Every second picture black is a sick camera too: what is strange counts twice as much as what is well.
-            self._seconds = max(0.0, self._seconds - 0.5 * min(passed, _NAMED_AFTER_DEFAULT_SECONDS / _LEAST_FRAMES))
+            # A camera with every second image black is faulty: a frame with a symptom counts twice one without.
+            self._seconds -= 0.5 * min(interval, _RAISE_AFTER_DEFAULT_SECONDS / _LEAST_FRAMES)
+            self._seconds = max(0.0, self._seconds)
             return None
-        patience = _NAMED_AFTER_SECONDS.get(finding.symptom, _NAMED_AFTER_DEFAULT_SECONDS)
-        self._seconds += min(passed, patience / _LEAST_FRAMES)
-        return None if self._seconds < patience - _ROUNDING_SECONDS else self._raise(finding.reason, moment)
+        raise_after = _RAISE_AFTER_SECONDS.get(finding.symptom, _RAISE_AFTER_DEFAULT_SECONDS)
+        self._seconds += min(interval, raise_after / _LEAST_FRAMES)
+        return None if self._seconds < raise_after - _ROUNDING_SECONDS else self._raise(finding.reason, observation)
 
-    def _recover(self, moment: Moment, finding: Finding | None, passed: float) -> Alarm | None:
-        assert self._open is not None
-        highest = max(self._open.highest_score, moment.score)
+    def _watch_for_recovery(self, observation: Observation, finding: Finding | None, interval: float) -> Alarm | None:
+        assert self._active is not None
+        highest = max(self._active.highest_score, observation.score)
         if finding is not None:
-            reason = finding.reason if finding.symptom is not self._symptom else self._open.reason
-            self._open, self._symptom, self._seconds = ActiveAlarm(self._open.id, highest, reason), finding.symptom, 0.0
+            reason = finding.reason if finding.symptom is not self._symptom else self._active.reason
+            self._active = ActiveAlarm(self._active.id, highest, reason)
+            self._symptom, self._seconds = finding.symptom, 0.0
             return None
-        self._seconds += min(passed, _WELL_AFTER_SECONDS / _LEAST_FRAMES)
-        return None if self._seconds < _WELL_AFTER_SECONDS - _ROUNDING_SECONDS else self._clear(moment, highest)
+        self._seconds += min(interval, _CLEAR_AFTER_SECONDS / _LEAST_FRAMES)
+        return None if self._seconds < _CLEAR_AFTER_SECONDS - _ROUNDING_SECONDS else self._clear(observation, highest)
 
-    def _raise(self, reason: str, moment: Moment) -> Alarm:
-        self._open, self._seconds = ActiveAlarm(self._new_id(), moment.score, reason), 0.0
-        log.warning("camera %s: no part is judged: %s", self._camera, reason)
-        return self._alarm(AlarmEvent.RAISED, self._open, moment, moment.score)
+    def _raise(self, reason: str, observation: Observation) -> Alarm:
+        self._active, self._seconds = ActiveAlarm(self._new_id(), observation.score, reason), 0.0
+        log.warning("camera %s: faulty, parts are not judged: %s", self._camera, reason)
+        return self._alarm(AlarmEvent.RAISED, self._active, observation, observation.score)
 
-    def _clear(self, moment: Moment, highest_score: float) -> Alarm:
-        assert self._open is not None
-        over, self._open, self._symptom, self._seconds = self._open, None, None, 0.0
-        log.info("camera %s: well again", self._camera)
-        return self._alarm(AlarmEvent.CLEARED, over, moment, highest_score)
+    def _clear(self, observation: Observation, highest_score: float) -> Alarm:
+        assert self._active is not None
+        cleared = self._active
+        self._reset()
+        log.info("camera %s: healthy again", self._camera)
+        return self._alarm(AlarmEvent.CLEARED, cleared, observation, highest_score)
 
-    def _alarm(self, event: AlarmEvent, alarm: ActiveAlarm, moment: Moment, score: float) -> Alarm:
+    def _reset(self) -> None:
+        self._active, self._symptom, self._seconds = None, None, 0.0
+
+    def _alarm(self, event: AlarmEvent, alarm: ActiveAlarm, observation: Observation, score: float) -> Alarm:
         return Alarm(
             id=alarm.id,
             event=event,
             kind=AlarmKind.CAMERA,
             camera=self._camera,
-            captured_at=moment.captured_at,
-            frame=moment.frame,
+            captured_at=observation.captured_at,
+            frame=observation.frame,
             score=score,
-            threshold=moment.threshold,
+            threshold=observation.threshold,
             reason=alarm.reason,
         )

@@ -9,19 +9,20 @@ from numpy.typing import NDArray
 from agent.alarms.heat_colours import HOTTEST, Image8, colour_of
 from agent.core.records import Image
 
-# What 8 bits show of 16: all of it, evenly. A window that followed the picture would hide what changed.
+# 16 bits are shown through one fixed window, by default their whole range. A window that followed the image would hide
+# what changed between two images.
 WINDOW_16_BIT = (0, 65_535)
 
-
-# A person's screen; the frame itself is sent as it is.
-MAX_SIDE_PIXELS = 1280
-
-
-MIN_SIDE_PIXELS = 384
+# The size at which heatmap and overlay fit a person's screen; the frame itself keeps its own size.
+MAX_DRAWN_SIDE_PIXELS = 1280
+MIN_DRAWN_SIDE_PIXELS = 384
 
 
 def to_8_bit(image: Image, window: tuple[int, int] = WINDOW_16_BIT) -> Image8:
-    """`image` uint8 or uint16 [H, W, 1 or 3] as uint8 BGR [H, W, 3]; 16 bits through the fixed `window` (low, high)."""
+    """`image` uint8 or uint16 [H, W, 1 or 3] as BGR uint8 [H, W, 3].
+
+    16 bits are mapped linearly from `window`, (the value shown black, the value shown white), and clipped.
+    """
     if image.dtype == np.uint16:
         low, high = window
         image = np.clip((image.astype(np.float32) - low) * (255.0 / (high - low)) + 0.5, 0, 255).astype(np.uint8)
@@ -30,24 +31,25 @@ def to_8_bit(image: Image, window: tuple[int, int] = WINDOW_16_BIT) -> Image8:
 
 
 def fit_screen(height: int, width: int) -> tuple[int, int]:
-    """Height and width at which a picture is drawn: neither tiny nor larger than a screen."""
+    """(height, width), pixels, at which an image of this size is drawn: neither tiny nor larger than a screen."""
     longest = max(height, width)
-    scale = (
-        MAX_SIDE_PIXELS / longest if longest > MAX_SIDE_PIXELS else float(np.ceil(max(1.0, MIN_SIDE_PIXELS / longest)))
-    )
+    if longest > MAX_DRAWN_SIDE_PIXELS:
+        scale = MAX_DRAWN_SIDE_PIXELS / longest
+    else:
+        scale = float(np.ceil(max(1.0, MIN_DRAWN_SIDE_PIXELS / longest)))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def enlarge_heat(heat: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """`heat` [h, w] at [height, width], smooth, never below 0."""
-    clean = np.nan_to_num(np.asarray(heat, np.float32), nan=0.0, posinf=HOTTEST)
+def enlarge_heatmap(heatmap: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """`heatmap` float32 [h, w] interpolated to [height, width], ≥ 0."""
+    clean = np.nan_to_num(np.asarray(heatmap, np.float32), nan=0.0, posinf=HOTTEST)
     return np.maximum(cv2.resize(clean, (width, height), interpolation=cv2.INTER_CUBIC), 0.0).astype(np.float32)
 
 
-def draw_heatmap(heat: NDArray[np.float32], height: int, width: int) -> Image8:
-    """`heat` [h, w] in the fixed colours at [height, width], with the line where it passes 1.0."""
-    large = enlarge_heat(heat, height, width)
-    picture = np.ascontiguousarray(colour_of(large))
-    outline, _ = cv2.findContours((large > 1.0).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(picture, outline, -1, (255, 255, 255), max(1, round(max(height, width) / 640)), cv2.LINE_AA)
-    return picture
+def draw_heatmap(heatmap: NDArray[np.float32], height: int, width: int) -> Image8:
+    """`heatmap` float32 [h, w] in the fixed colours, BGR uint8 [height, width, 3], with a white contour at 1.0."""
+    large = enlarge_heatmap(heatmap, height, width)
+    image = np.ascontiguousarray(colour_of(large))
+    contours, _ = cv2.findContours((large > 1.0).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(image, contours, -1, (255, 255, 255), max(1, round(max(height, width) / 640)), cv2.LINE_AA)
+    return image

@@ -1,7 +1,8 @@
-"""The pictures of an alarm: what the camera saw, where the model looked, and both in one; kept under a byte cap.
+"""The images of an alarm: frame, heatmap and overlay; kept on disk under a byte limit.
 
-All three mean the same on every alarm. The colours of heat are fixed: blue is what good parts do too, and from 1.0 on
-(as hot as good parts ever get at that place, the white line) amber to white. 16 bits are shown in one fixed window.
+All three look the same way on every alarm. The colours of the heatmap are fixed: blue for values that good parts reach
+too; above 1.0 (the highest that good parts reach at that place, the white contour), amber to white. 16 bits are shown
+through one fixed window.
 """
 
 from __future__ import annotations
@@ -16,45 +17,51 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.alarms.drawing import WINDOW_16_BIT, draw_heatmap, enlarge_heat, fit_screen, to_8_bit
-from agent.alarms.heat_colours import colour_of
+from agent.alarms.drawing import WINDOW_16_BIT, draw_heatmap, enlarge_heatmap, fit_screen, to_8_bit
 from agent.alarms.overlay import draw_overlay
 from agent.core.image_bytes import encode
 from agent.core.records import Frame, Region, Verdict
 
 log = logging.getLogger(__name__)
 
-DEFAULT_MAX_BYTES = 1024**3
+DEFAULT_MAX_EVIDENCE_BYTES = 1024**3
 
 
 @dataclass(frozen=True, slots=True)
 class EvidenceImage:
-    """An encoded picture of an alarm."""
+    """An encoded image of an alarm."""
 
     name: str
-    """`heatmap`, `overlay` or `frame`: the end of its topic."""
+    """`heatmap`, `overlay` or `frame`: the last level of its topic."""
     payload: bytes
     media_type: str
+    """`image/png` or `image/jpeg`."""
 
     @property
     def sha256(self) -> str:
+        """SHA-256 of the payload, hexadecimal."""
         return hashlib.sha256(self.payload).hexdigest()
 
     @property
     def file_name(self) -> str:
+        """Name of the file on disk."""
         return f"{self.name}{'.png' if self.media_type == 'image/png' else '.jpg'}"
 
 
 class Evidence:
-    """Draws the pictures of alarms, and keeps them on disk: the oldest alarms leave when `max_bytes` are passed."""
+    """Draws the images of alarms and keeps them on disk; the oldest alarms are deleted above `max_bytes`."""
 
     def __init__(
-        self, directory: Path, *, max_bytes: int = DEFAULT_MAX_BYTES, window_16_bit: tuple[int, int] = WINDOW_16_BIT
+        self,
+        directory: Path,
+        *,
+        max_bytes: int = DEFAULT_MAX_EVIDENCE_BYTES,
+        window_16_bit: tuple[int, int] = WINDOW_16_BIT,
     ) -> None:
         """Args:
         directory: holds `<camera>/<alarm id>/heatmap.png`, `overlay.jpg`, `frame.jpg`; made where missing.
-        max_bytes: of all files in it.
-        window_16_bit: the values shown as black and white.
+        max_bytes: limit on the size of all files in it.
+        window_16_bit: the 16-bit values shown as black and as white.
         """
         self._directory = directory
         self._max_bytes = max_bytes
@@ -62,56 +69,66 @@ class Evidence:
         self._kept = _alarms_on_disk(directory)
         self._failing = False
 
-    def draw(self, verdict: Verdict, hot: Sequence[Region]) -> list[EvidenceImage]:
-        """Heatmap, overlay and frame of a verdict; `hot` are its regions, in pixels of the frame."""
-        captions = (
-            f"{verdict.frame.camera}   score {verdict.score:.3g}   threshold {verdict.threshold:.3g}",
-            f"{verdict.frame.captured_at:%Y-%m-%d %H:%M:%S} UTC   frame {verdict.frame.index}",
-        )
-        return self.pictures(verdict.frame, verdict.heatmap, hot, captions)
-
-    def pictures(
-        self, frame: Frame, heat: NDArray[np.float32], hot: Sequence[Region], captions: Sequence[str]
+    def draw(
+        self, frame: Frame, heatmap: NDArray[np.float32], hot: Sequence[Region], captions: Sequence[str]
     ) -> list[EvidenceImage]:
-        """Heatmap, overlay with the two lines of `captions`, and the frame itself; `heat` [h, w] is calibrated."""
+        """Heatmap, overlay and frame.
+
+        Args:
+            frame: drawn as it was captured, and below the overlay.
+            heatmap: calibrated, float32 [h, w], ≥ 0.
+            hot: the regions that get a box, hottest first, in pixels of the frame.
+            captions: the two lines below the overlay.
+        """
         shown = to_8_bit(frame.image, self._window)
         height, width = fit_screen(*shown.shape[:2])
-        overlay = draw_overlay(shown, enlarge_heat(heat, height, width), hot, colours=colour_of, captions=captions)
+        overlay = draw_overlay(shown, enlarge_heatmap(heatmap, height, width), hot, captions=captions)
         return [
-            EvidenceImage("heatmap", encode(draw_heatmap(heat, height, width), "image/png"), "image/png"),
+            EvidenceImage("heatmap", encode(draw_heatmap(heatmap, height, width), "image/png"), "image/png"),
             EvidenceImage("overlay", encode(overlay, "image/jpeg"), "image/jpeg"),
             self.draw_frame(frame),
         ]
 
+    def draw_verdict(self, verdict: Verdict, hot: Sequence[Region]) -> list[EvidenceImage]:
+        """Heatmap, overlay and frame of a verdict; `hot` are its regions, hottest first, in pixels of the frame."""
+        captions = (
+            f"{verdict.frame.camera}   score {verdict.score:.3g}   threshold {verdict.threshold:.3g}",
+            f"{verdict.frame.captured_at:%Y-%m-%d %H:%M:%S} UTC   frame {verdict.frame.index}",
+        )
+        return self.draw(verdict.frame, verdict.heatmap, hot, captions)
+
     def draw_frame(self, frame: Frame) -> EvidenceImage:
-        """The frame alone: all there is to see where the camera is at fault."""
+        """The frame alone: the only evidence where the camera is faulty."""
         payload = encode(to_8_bit(frame.image, self._window), "image/jpeg", quality=95)
         return EvidenceImage("frame", payload, "image/jpeg")
 
     def save(self, alarm_id: str, verdict: Verdict, hot: Sequence[Region]) -> list[EvidenceImage]:
-        """Draws the pictures and keeps them on disk. A disk that refuses them costs the copy here, never the alarm."""
-        pictures = self.draw(verdict, hot)
-        self._keep(self._directory / verdict.frame.camera / alarm_id, pictures)
-        return pictures
+        """Draw the images of a defect alarm and keep them on disk.
+
+        A disk error is logged and costs the copy on disk only: the images are returned, and nothing is raised.
+        """
+        images = self.draw_verdict(verdict, hot)
+        self._keep(self._directory / verdict.frame.camera / alarm_id, images)
+        return images
 
     def save_frame(self, alarm_id: str, frame: Frame) -> list[EvidenceImage]:
         """The same for an alarm about the camera: its frame alone."""
-        pictures = [self.draw_frame(frame)]
-        self._keep(self._directory / frame.camera / alarm_id, pictures)
-        return pictures
+        images = [self.draw_frame(frame)]
+        self._keep(self._directory / frame.camera / alarm_id, images)
+        return images
 
     def bytes_on_disk(self) -> int:
-        """Of all pictures kept."""
+        """Size of all images kept, bytes."""
         return sum(self._kept.values())
 
-    def _keep(self, folder: Path, pictures: Sequence[EvidenceImage]) -> None:
-        size = sum(len(picture.payload) for picture in pictures)
+    def _keep(self, folder: Path, images: Sequence[EvidenceImage]) -> None:
+        size = sum(len(image.payload) for image in images)
         try:
-            self._make_room(size)
+            self._delete_oldest(size)
             if size <= self._max_bytes:
                 folder.mkdir(parents=True, exist_ok=True)
-                for picture in pictures:
-                    _write(folder / picture.file_name, picture.payload)
+                for image in images:
+                    _write(folder / image.file_name, image.payload)
                 self._kept[folder] = size
         except OSError as error:
             log.log(logging.DEBUG if self._failing else logging.WARNING, "evidence not kept in %s: %s", folder, error)
@@ -119,22 +136,22 @@ class Evidence:
         else:
             self._failing = False
 
-    def _make_room(self, size: int) -> None:
-        while self._kept and self.bytes_on_disk() + size > self._max_bytes:
+    def _delete_oldest(self, needed_bytes: int) -> None:
+        while self._kept and self.bytes_on_disk() + needed_bytes > self._max_bytes:
             oldest = next(iter(self._kept))
             del self._kept[oldest]
             shutil.rmtree(oldest, ignore_errors=True)
 
 
 def _alarms_on_disk(directory: Path) -> dict[Path, int]:
-    """Folders of alarms and their bytes, oldest first."""
+    """Size in bytes of each alarm's folder, oldest first."""
     folders = [folder for folder in directory.glob("*/*") if folder.is_dir()]
     folders.sort(key=lambda folder: folder.stat().st_mtime)
     return {folder: sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) for folder in folders}
 
 
 def _write(path: Path, payload: bytes) -> None:
-    """All of it or nothing: somebody may be looking at the folder."""
-    half = path.with_name(f".{path.name}.part")
-    half.write_bytes(payload)
-    half.replace(path)
+    """Write the whole file or nothing: another program may be reading the folder."""
+    partial = path.with_name(f".{path.name}.part")
+    partial.write_bytes(payload)
+    partial.replace(path)

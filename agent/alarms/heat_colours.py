@@ -7,9 +7,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-# The colour scale: linear up to 1.0 in the lower half of the map, then a doubling for every sixth of it, up to 8.
+# The scale is linear up to 1.0 in the lower half of the colour map; above, each sixth of the map doubles the value.
 HOTTEST = 8.0
-
 
 _STOPS = (
     # position in the map, BGR
@@ -22,17 +21,17 @@ _STOPS = (
     (1.00, (255, 255, 255)),
 )
 
-
 Image8 = NDArray[np.uint8]
+"""BGR [H, W, 3]."""
 
 
 def colour_of(heat: NDArray[np.float32]) -> Image8:
-    """`heat` [h, w] in the fixed colours, BGR [h, w, 3]."""
+    """The fixed colours of heat values float32 [h, w], as BGR uint8 [h, w, 3]; values above `HOTTEST` look like it."""
     return _colours()[_position(heat)]
 
 
 def _position(heat: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Where a heat is in the map of 1024 colours."""
+    """Index, 0 to 1023, of heat values in the colour map."""
     heat = np.nan_to_num(heat, nan=0.0, posinf=HOTTEST)
     above = 0.5 + 0.5 * np.log2(np.clip(heat, 1.0, HOTTEST)) / np.log2(HOTTEST)
     place = np.where(heat < 1.0, 0.4995 * np.clip(heat, 0.0, 1.0), above)

@@ -13,12 +13,16 @@ from agent.core.records import Region
 MAX_REGIONS = 8
 
 
-def regions(heat: NDArray[np.float32], image_shape: Sequence[int]) -> list[Region]:
-    """Boxes around what is hotter than 1.0 in `heat` [h, w], in pixels of an image [H, W, …]; hottest first, 8 at most.
+def regions(heatmap: NDArray[np.float32], image_shape: Sequence[int]) -> list[Region]:
+    """Bounding boxes of the connected areas above 1.0, hottest first, `MAX_REGIONS` at most.
 
-    Where nothing is, the one box of the hottest cell: an alarm always points somewhere.
+    Where no value is above 1.0, the box of the hottest cell alone, so that every alarm points somewhere.
+
+    Args:
+        heatmap: calibrated, float32 [h, w].
+        image_shape: [H, W, …] of the image, in whose pixels the boxes are given.
     """
-    heat = np.nan_to_num(np.asarray(heat, np.float32), nan=0.0, posinf=3.4e38)
+    heat = np.nan_to_num(np.asarray(heatmap, np.float32), nan=0.0, posinf=3.4e38)
     count, labels, boxes, _ = cv2.connectedComponentsWithStats((heat > 1.0).astype(np.uint8), connectivity=8)
     if count == 1:
         row, column = np.unravel_index(int(np.argmax(heat)), heat.shape)
@@ -29,7 +33,7 @@ def regions(heat: NDArray[np.float32], image_shape: Sequence[int]) -> list[Regio
 
 
 def _region(box: Sequence[int], peak: float, heat_shape: Sequence[int], image_shape: Sequence[int]) -> Region:
-    """A box of heat cells in pixels of the image, rounded outwards."""
+    """A box (left, top, width, height) in cells of the heatmap as a region in pixels of the image, rounded outwards."""
     left, top, width, height = (int(value) for value in box)
     x_scale, y_scale = image_shape[1] / heat_shape[1], image_shape[0] / heat_shape[0]
     x, y = int(left * x_scale), int(top * y_scale)

@@ -1,19 +1,17 @@
-"""The picture that people look at: the frame, heat over it, boxes around what is hot, and a strip that says how hot."""
+"""The overlay: the frame with its heatmap on top, boxes around hot regions, and a strip with score and colour scale."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.alarms.heat_colours import Image8, colour_of
 from agent.core.records import Region
 
-Picture8 = NDArray[np.uint8]
-Colours = Callable[[NDArray[np.float32]], Picture8]
-
-# Heat shows from the first of these on, and fully from the second; good parts stay as the camera saw them.
+# Heat becomes visible at the first value and reaches full strength at the second, so that good parts look unchanged.
 FIRST_SHOWN, FULLY_SHOWN = 0.5, 1.0
 STRONGEST_BLEND = 0.6
 
@@ -23,56 +21,60 @@ _TICKS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 def draw_overlay(
-    frame: Picture8, heat: NDArray[np.float32], hot: Sequence[Region], *, colours: Colours, captions: Sequence[str]
-) -> Picture8:
-    """`frame` BGR [H, W, 3] drawn at the size of `heat` [h, w], with a strip below it: uint8 [h + strip, w, 3].
+    frame: Image8, heatmap: NDArray[np.float32], hot: Sequence[Region], *, captions: Sequence[str]
+) -> Image8:
+    """The frame at the size of the heatmap, with a strip below it: BGR uint8 [h + strip, w, 3].
 
-    `hot` is in pixels of the frame. `captions` are the two lines of the strip.
+    Args:
+        frame: BGR uint8 [H, W, 3].
+        heatmap: calibrated, float32 [h, w], ≥ 0.
+        hot: the regions that get a box, hottest first, in pixels of the frame.
+        captions: the lines of the strip.
     """
-    height, width = heat.shape
+    height, width = heatmap.shape
     interpolation = cv2.INTER_AREA if width < frame.shape[1] else cv2.INTER_CUBIC
-    picture = cv2.resize(frame, (width, height), interpolation=interpolation)
-    blended = _blend(np.asarray(picture, np.uint8), heat, colours)
+    resized = cv2.resize(frame, (width, height), interpolation=interpolation)
+    blended = _blend(np.asarray(resized, np.uint8), heatmap)
     unit = max(1.0, max(height, width) / 640.0)
-    # The hottest box last: nothing covers it or its label.
+    # The hottest box comes last, so that nothing covers it or its label.
     for number, region in reversed(list(enumerate(hot))):
         _draw_box(blended, region, width / frame.shape[1], height / frame.shape[0], unit, first=number == 0)
-    return np.vstack([blended, _strip(width, unit, colours, captions)])
+    return np.vstack([blended, _strip(width, unit, captions)])
 
 
-def _blend(picture: Picture8, heat: NDArray[np.float32], colours: Colours) -> Picture8:
-    # Squared: heat that good parts have now and then is a hint, not a stain.
+def _blend(image: Image8, heat: NDArray[np.float32]) -> Image8:
+    # Squared, so that values that good parts reach now and then are only a hint.
     alpha = STRONGEST_BLEND * np.clip((heat - FIRST_SHOWN) / (FULLY_SHOWN - FIRST_SHOWN), 0.0, 1.0)[:, :, None] ** 2
-    mixed = picture * (1.0 - alpha) + colours(heat) * alpha
+    mixed = image * (1.0 - alpha) + colour_of(heat) * alpha
     return np.ascontiguousarray(np.round(mixed).astype(np.uint8))
 
 
-def _draw_box(picture: Picture8, region: Region, x_scale: float, y_scale: float, unit: float, *, first: bool) -> None:
-    """A box a little larger than the region, so as not to cover it; dark below, so that it is seen."""
+def _draw_box(image: Image8, region: Region, x_scale: float, y_scale: float, unit: float, *, first: bool) -> None:
+    """A box a little larger than the region, to leave it visible; with a dark edge, to stand out on any background."""
     margin, thick = round(4 * unit), max(1, round((1.6 if first else 1.0) * unit))
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     left = max(0, round(region.x * x_scale) - margin)
     top = max(0, round(region.y * y_scale) - margin)
     right = min(width - 1, round((region.x + region.width) * x_scale) + margin)
     bottom = min(height - 1, round((region.y + region.height) * y_scale) + margin)
-    cv2.rectangle(picture, (left, top), (right, bottom), (20, 20, 20), thick + 2, cv2.LINE_AA)
-    cv2.rectangle(picture, (left, top), (right, bottom), (255, 255, 255), thick, cv2.LINE_AA)
+    cv2.rectangle(image, (left, top), (right, bottom), (20, 20, 20), thick + 2, cv2.LINE_AA)
+    cv2.rectangle(image, (left, top), (right, bottom), (255, 255, 255), thick, cv2.LINE_AA)
     if first:
-        _draw_peak(picture, f"{region.peak:.1f}", left, top, bottom, unit)
+        _draw_peak(image, f"{region.peak:.1f}", left, top, bottom, unit)
 
 
-def _draw_peak(picture: Picture8, text: str, left: int, top: int, bottom: int, unit: float) -> None:
-    """The peak as a small label above the hottest box, or below it at the upper edge."""
+def _draw_peak(image: Image8, text: str, left: int, top: int, bottom: int, unit: float) -> None:
+    """The peak as a small label above the hottest box; below it where there is no room above."""
     size, (width, height) = 0.42 * unit, cv2.getTextSize(text, _FONT, 0.42 * unit, 1)[0]
     pad = round(3 * unit)
-    base = top - pad if top - height - 2 * pad >= 0 else min(picture.shape[0] - pad, bottom + height + 2 * pad)
-    left = min(left, picture.shape[1] - width - 2 * pad)
-    cv2.rectangle(picture, (left, base - height - pad), (left + width + 2 * pad, base + pad), (20, 20, 20), cv2.FILLED)
-    cv2.putText(picture, text, (left + pad, base), _FONT, size, (255, 255, 255), max(1, round(unit)), cv2.LINE_AA)
+    base = top - pad if top - height - 2 * pad >= 0 else min(image.shape[0] - pad, bottom + height + 2 * pad)
+    left = min(left, image.shape[1] - width - 2 * pad)
+    cv2.rectangle(image, (left, base - height - pad), (left + width + 2 * pad, base + pad), (20, 20, 20), cv2.FILLED)
+    cv2.putText(image, text, (left + pad, base), _FONT, size, (255, 255, 255), max(1, round(unit)), cv2.LINE_AA)
 
 
-def _strip(width: int, unit: float, colours: Colours, captions: Sequence[str]) -> Picture8:
-    """The captions at the left, the colour scale with its ticks at the right where there is room."""
+def _strip(width: int, unit: float, captions: Sequence[str]) -> Image8:
+    """The captions on the left, the colour scale with its ticks on the right."""
     line = round(17 * unit)
     strip = np.full((line * len(captions) + round(10 * unit), width, 3), _STRIP, np.uint8)
     bar = round(min(170 * unit, 0.34 * width))
@@ -84,15 +86,15 @@ def _strip(width: int, unit: float, colours: Colours, captions: Sequence[str]) -
         at = (round(8 * unit), round(17 * unit) + number * line)
         colour = _TEXT if number == 0 else _QUIET
         cv2.putText(strip, caption, at, _FONT, size, colour, max(1, round(unit)), cv2.LINE_AA)
-    _draw_scale(strip, width - bar - round(14 * unit), bar, unit, colours)
+    _draw_scale(strip, width - bar - round(14 * unit), bar, unit)
     return strip
 
 
-def _draw_scale(strip: Picture8, left: int, width: int, unit: float, colours: Colours) -> None:
+def _draw_scale(strip: Image8, left: int, width: int, unit: float) -> None:
     top, height = round(8 * unit), round(9 * unit)
     place = np.linspace(0.0, 1.0, width)
     heat = np.where(place < 0.5, 2.0 * place, 8.0 ** (2.0 * place - 1.0)).astype(np.float32)
-    strip[top : top + height, left : left + width] = colours(heat[None])
+    strip[top : top + height, left : left + width] = colour_of(heat[None])
     for tick in _TICKS:
         at = tick / 2.0 if tick < 1.0 else 0.5 + 0.5 * np.log2(tick) / 3.0
         x = left + round(at * (width - 1))

@@ -106,7 +106,7 @@ class CommandHandlers:
     def snapshot(self, call: Call) -> dict[str, Any]:
         """The latest frame with its score and heatmap."""
         line, agent = self._line(call), self._agent
-        seen, camera = line.station.seen, line.capture.status
+        seen, camera = line.station.last_frame, line.capture.status
         phase, reason = phase_of(line.station, camera), camera.reason or line.station.reason
         if seen is None:
             raise Temporary(f"camera {line.name}: no frame yet ({reason or phase.value}); try again once frames come")

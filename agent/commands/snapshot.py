@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from agent.alarms import Evidence, EvidenceImage, regions
 from agent.core.records import Phase
 from agent.inspection import LastFrame
-from agent.messages import SnapshotPicture, SnapshotResult
+from agent.messages import SnapshotImage, SnapshotResult
 from agent.outputs import Output
 
 
@@ -50,7 +50,7 @@ def draw_seen(seen: LastFrame, evidence: Evidence, reference_peak: Callable[[], 
         f"{frame.camera}   score {seen.score:.3g}   {limit}",
         f"{frame.captured_at:%Y-%m-%d %H:%M:%S} UTC   frame {frame.index}   snapshot",
     )
-    return evidence.pictures(frame, heat, hot, captions)
+    return evidence.draw(frame, heat, hot, captions)
 
 
 def _heat(seen: LastFrame, reference_peak: Callable[[], float]) -> NDArray[np.float32]:
@@ -59,7 +59,7 @@ def _heat(seen: LastFrame, reference_peak: Callable[[], float]) -> NDArray[np.fl
     return np.asarray(seen.heatmap / max(reference_peak(), float(np.finfo(np.float32).tiny)), np.float32)
 
 
-def inlined(pictures: Sequence[EvidenceImage]) -> dict[str, SnapshotPicture]:
+def inlined(pictures: Sequence[EvidenceImage]) -> dict[str, SnapshotImage]:
     """Pictures for the answer itself, by name."""
     return {
         picture.name: _described(picture, base64=base64.b64encode(picture.payload).decode()) for picture in pictures
@@ -68,9 +68,9 @@ def inlined(pictures: Sequence[EvidenceImage]) -> dict[str, SnapshotPicture]:
 
 def published(
     pictures: Sequence[EvidenceImage], camera: str, outputs: Sequence[Output]
-) -> tuple[dict[str, SnapshotPicture], list[str]]:
+) -> tuple[dict[str, SnapshotImage], list[str]]:
     """Hand the images to every output; returns where each can be found, by name, and a line for each left out."""
-    sent: dict[str, SnapshotPicture] = {}
+    sent: dict[str, SnapshotImage] = {}
     left_out: list[str] = []
     for output in outputs:
         result = output.publish_images(camera, pictures)
@@ -79,7 +79,7 @@ def published(
     return sent, left_out
 
 
-def _described(picture: EvidenceImage, **more: object) -> SnapshotPicture:
-    return SnapshotPicture.model_validate(
+def _described(picture: EvidenceImage, **more: object) -> SnapshotImage:
+    return SnapshotImage.model_validate(
         {"sha256": picture.sha256, "media_type": picture.media_type, "bytes": len(picture.payload), **more}
     )

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import socketserver
 import threading
 from pathlib import Path
 
 from agent.commands.control import Control
-from agent.commands.socket_client import ask
-from agent.core.errors import Permanent, Temporary
-from agent.core.unix_socket import MAX_SOCKET_PATH_BYTES
+from agent.core.unix_socket import bind_unix_socket
 from agent.messages import MAX_COMMAND_BYTES
 
 # A command and what the line around it takes.
@@ -49,18 +46,16 @@ class _Server(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
     control: Control
 
+    def server_bind(self) -> None:
+        bind_unix_socket(self.socket, Path(str(self.server_address)), name="control socket", setting="control_socket")
+
 
 class ControlSocket:
     """Serves a `Control` on a Unix socket until it is closed."""
 
     def __init__(self, path: Path, control: Control) -> None:
         """Open the door at `path`. Raises Permanent where another agent answers there, or the path cannot be used."""
-        _make_room(path)
-        try:
-            self._server = _Server(str(path), _Client)
-        except OSError as error:
-            raise Permanent(f"control socket {path}: {error.strerror}; wanted a writable folder") from None
-        path.chmod(0o660)
+        self._server = _Server(str(path), _Client)
         self._server.control = control
         self._path = path
         threading.Thread(target=self._server.serve_forever, args=(0.1,), name="door", daemon=True).start()
@@ -70,20 +65,3 @@ class ControlSocket:
         self._server.shutdown()
         self._server.server_close()
         self._path.unlink(missing_ok=True)
-
-
-def _make_room(path: Path) -> None:
-    if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
-        raise Permanent(
-            f"control socket {path}: longer than {MAX_SOCKET_PATH_BYTES} bytes; set control_socket to a shorter path"
-        )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Permanent(f"control socket {path}: {error.strerror}; wanted a writable folder") from None
-    try:
-        ask(path, "status")
-    except (Temporary, Permanent):
-        path.unlink(missing_ok=True)
-        return
-    raise Permanent(f"control socket {path}: another agent answers there; stop it, or set another state_directory")

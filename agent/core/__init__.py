@@ -1,1 +1,2 @@
-"""The ground floor: records, errors, clocks. Import its modules: some load OpenCV; `inspectd --help` does without."""
+"""What the whole agent builds on: records, errors, clocks. Import the modules directly: some load OpenCV, and
+`inspectd --help` must start without it."""

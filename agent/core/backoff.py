@@ -1,4 +1,4 @@
-"""Waiting longer after every failure, so that a dead camera or broker costs nothing."""
+"""Exponential back-off for reconnects and retries, so that a dead camera or broker costs next to nothing."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ import random
 class Backoff:
     """Exponential back-off with jitter: each wait is drawn from the upper half of a bound that doubles.
 
-    The jitter keeps a hall full of agents from knocking at the same moment after a power cut.
+    The jitter keeps many agents from reconnecting at the same moment after a power cut.
     """
 
-    def __init__(self, first_seconds: float, max_seconds: float, chance: random.Random | None = None) -> None:
+    def __init__(self, first_seconds: float, max_seconds: float, random_source: random.Random | None = None) -> None:
         """Args:
-        first_seconds, max_seconds: bound of the first wait, and of the longest.
-        chance: source of the jitter.
+        first_seconds: upper bound of the first wait.
+        max_seconds: upper bound of the longest wait.
+        random_source: source of the jitter; None: seeded by the system.
         """
         self._first = first_seconds
         self._max = max_seconds
-        self._chance = chance or random.Random()
+        self._random = random_source or random.Random()
         self._bound = first_seconds
 
     def next_seconds(self) -> float:
-        """How long to wait now, seconds; doubles the next bound."""
+        """How long to wait before the next attempt, seconds. Doubles the bound, up to the maximum."""
         bound, self._bound = self._bound, min(2.0 * self._bound, self._max)
-        return bound * self._chance.uniform(0.5, 1.0)
+        return bound * self._random.uniform(0.5, 1.0)
 
     def reset(self) -> None:
-        """It worked: begin again with the shortest wait."""
+        """An attempt succeeded: the next wait is the shortest again."""
         self._bound = self._first

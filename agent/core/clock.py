@@ -1,4 +1,4 @@
-"""The clocks that sources take when nobody gives them others."""
+"""The wall clock in UTC, and pacing a source to a frame rate."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from datetime import datetime, timezone
 
 
 def utc_now() -> datetime:
-    """The wall clock, UTC."""
+    """The wall-clock time now, UTC."""
     return datetime.now(timezone.utc)
 
 
 class Pace:
-    """Holds a reader to so many frames a second.
+    """Limits a reader to a frame rate.
 
-    A reader that falls behind by more than `MAX_BACKLOG_SECONDS` gets no burst of late frames afterwards.
+    A reader that falls behind by more than `MAX_BACKLOG_SECONDS` does not catch up with a burst of late frames.
     """
 
     MAX_BACKLOG_SECONDS = 0.5
@@ -26,18 +26,25 @@ class Pace:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        """Args:
+        frames_per_second: the limit, above 0; None: no limit.
+        clock: monotonic clock, seconds.
+        sleep: sleeps so many seconds.
+
+        Raises ValueError where `frames_per_second` is not above 0.
+        """
         if frames_per_second is not None and not frames_per_second > 0.0:
-            raise ValueError(f"frames_per_second is {frames_per_second}, wanted more than 0, or none at all")
+            raise ValueError(f"frames_per_second is {frames_per_second}, wanted more than 0, or None")
         self._interval_seconds = None if frames_per_second is None else 1.0 / frames_per_second
         self._clock, self._sleep = clock, sleep
         self._due_at: float | None = None
 
     def restart(self) -> None:
-        """Let the next frame come at once."""
+        """Make the next frame due at once."""
         self._due_at = None
 
     def wait(self) -> None:
-        """Sleep until the next frame is due; at once where there is no pace."""
+        """Sleep until the next frame is due; return at once where there is no limit."""
         if self._interval_seconds is None:
             return
         now = self._clock()

@@ -11,7 +11,7 @@ from agent.core.section import Section
 
 
 class Crop(Section):
-    """The part of the picture that is inspected, pixels of the source."""
+    """The part of the image that is inspected, in pixels of the source image."""
 
     x: NonNegativeInt
     y: NonNegativeInt

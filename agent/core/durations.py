@@ -1,4 +1,4 @@
-"""Durations that were measured lately, and their percentiles."""
+"""Recent durations and their percentiles."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-KEPT = 10_000
+_MAX_KEPT = 10_000
 
 
 class Durations:
-    """The last 10,000 durations; any thread may add and ask.
+    """The last 10,000 durations. Any thread may add and read.
 
     >>> durations = Durations()
     >>> for i in range(1, 101): durations.add(i / 1000)
@@ -21,20 +21,20 @@ class Durations:
     """
 
     def __init__(self) -> None:
-        self._seconds: deque[float] = deque(maxlen=KEPT)
+        self._seconds: deque[float] = deque(maxlen=_MAX_KEPT)
         self._lock = threading.Lock()
         self.on_add: Callable[[float], None] | None = None
         """Called with every duration as it is added, seconds."""
 
     def add(self, seconds: float) -> None:
-        """Take in one more."""
+        """Add a duration, seconds."""
         with self._lock:
             self._seconds.append(seconds)
         if self.on_add is not None:
             self.on_add(seconds)
 
     def percentiles(self) -> tuple[float, float, float] | None:
-        """p50, p95 and p99 in milliseconds; None before the first."""
+        """p50, p95 and p99 in milliseconds; None before the first duration."""
         with self._lock:
             seconds = np.array(self._seconds)
         if not seconds.size:

@@ -6,5 +6,5 @@ import uuid_utils
 
 
 def new_id() -> str:
-    """A UUIDv7: unique, and in the order of time."""
+    """A new UUIDv7: unique, and later ids sort after earlier ones."""
     return str(uuid_utils.uuid7())

@@ -1,4 +1,4 @@
-"""Pictures as bytes: encode, and make smaller to fit a limit."""
+"""Encode an image, and shrink an encoded one to fit a byte limit."""
 
 from __future__ import annotations
 
@@ -8,24 +8,28 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# Below this a heatmap tells nothing.
-MIN_SIDE_PIXELS = 16
+# A heatmap smaller than this shows nothing.
+MIN_SHRUNK_SIDE_PIXELS = 16
 
 _EXTENSIONS = {"image/png": ".png", "image/jpeg": ".jpg"}
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedImage:
-    """An encoded picture."""
+    """An image as PNG or JPEG."""
 
     payload: bytes
     media_type: str
+    """`image/png` or `image/jpeg`."""
     scale: float = 1.0
-    """Its side over the side of the original."""
+    """Its side divided by the side of the original, above 0 and at most 1."""
 
 
 def encode(image: NDArray[np.uint8], media_type: str, *, quality: int = 90) -> bytes:
-    """`image` uint8 [H, W, 1 or 3] (BGR) as PNG or JPEG; `quality` 0 to 100 is for JPEG."""
+    """Encode `image` uint8 [H, W, 1 or 3] (BGR) as PNG or JPEG; `quality`, 0 to 100, applies to JPEG.
+
+    Raises ValueError where OpenCV cannot encode it, KeyError for another media type.
+    """
     extension = _EXTENSIONS[media_type]
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if extension == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 4]
     done, data = cv2.imencode(extension, image, options)
@@ -34,8 +38,11 @@ def encode(image: NDArray[np.uint8], media_type: str, *, quality: int = 90) -> b
     return data.tobytes()
 
 
-def shrink(payload: bytes, media_type: str, max_bytes: int) -> EncodedImage | None:
-    """The picture at half the side, or a quarter …, so that it fits; None where no picture would be left."""
+def shrink_encoded(payload: bytes, media_type: str, max_bytes: int) -> EncodedImage | None:
+    """Halve the side of an encoded image until it takes `max_bytes` at most.
+
+    None where its shorter side would fall below `MIN_SHRUNK_SIDE_PIXELS`, or where `payload` is no PNG or JPEG.
+    """
     if media_type not in _EXTENSIONS:
         return None
     image = cv2.imdecode(np.frombuffer(payload, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -45,7 +52,7 @@ def shrink(payload: bytes, media_type: str, max_bytes: int) -> EncodedImage | No
     while True:
         scale /= 2
         height, width = (round(side * scale) for side in image.shape[:2])
-        if min(height, width) < MIN_SIDE_PIXELS:
+        if min(height, width) < MIN_SHRUNK_SIDE_PIXELS:
             return None
         small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         data = encode(np.asarray(small, np.uint8), media_type)

@@ -1,4 +1,4 @@
-"""What is wrong with the agent at the moment, in one line for each subject."""
+"""The current problems of the agent, one line for each subject."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a long task is: the one type for progress callbacks."""
+"""The one type of progress callbacks for long tasks."""
 
 from __future__ import annotations
 

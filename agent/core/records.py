@@ -1,4 +1,4 @@
-"""What the stages of the agent hand each other: frozen, and with units."""
+"""The records that stages of the agent pass to each other: frozen, with units."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ Image = NDArray[np.uint8] | NDArray[np.uint16]
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture from one camera."""
+    """One image captured from one camera."""
 
     camera: str
     """Name of the camera, as in the settings."""
     index: int
-    """Counts the frames that this camera delivered since the agent started, dropped ones included; from 0."""
+    """Number of this frame since the agent started, from 0; dropped frames count too."""
     captured_at: datetime
     """Wall-clock time of capture, UTC."""
     captured_monotonic: float
     """Monotonic time of capture, seconds; for durations."""
     image: Image
-    """Pixels [H, W, C], uint8 or uint16; nobody writes to them."""
+    """Pixels [H, W, C], uint8 or uint16; read only."""
     origin: str | None = None
-    """Name of the file the frame came from; None for live cameras."""
+    """Name of the file that the frame was read from; None for live cameras."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,58 +44,62 @@ class Region:
     height: int
     """Pixels."""
     peak: float
-    """Highest calibrated heat inside; 1.0 is as hot as good parts ever get at that place."""
+    """Highest calibrated heatmap value inside, ≥ 0; 1.0 is the highest that good parts reach at that place."""
 
 
 class AlarmKind(str, Enum):
-    """What an alarm is about."""
+    """The subject of an alarm."""
 
     DEFECT = "defect"
+    """A part looks abnormal."""
     CAMERA = "camera"
+    """The camera is faulty or lost: its parts cannot be judged."""
 
 
 class AlarmEvent(str, Enum):
-    """The two ends of an alarm."""
+    """An alarm begins or ends."""
 
     RAISED = "raised"
+    """The alarm is active from now on."""
     CLEARED = "cleared"
+    """The alarm is no longer active."""
 
 
 class Phase(str, Enum):
-    """What the agent does with a camera at the moment."""
+    """The current state of inspection at one camera."""
 
     STARTING = "starting"
-    """The first frames, or none yet: the camera's rate is measured."""
+    """No frame yet, or only the first ones: the frame rate is being measured."""
     CALIBRATING = "calibrating"
-    """Good frames are collected; there is no threshold yet."""
+    """Good frames are being collected; there is no threshold yet."""
     ARMED = "armed"
     """Every frame is judged."""
     REFUSED = "refused"
-    """Calibrated, but without the certificate that the settings require: not judged."""
+    """Calibrated, but without the certificate that the settings require: frames are not judged."""
     PAUSED = "paused"
-    """Somebody asked to look away."""
+    """Inspection was paused by a command: frames are not judged."""
     CAMERA_LOST = "camera_lost"
-    """No frames come."""
+    """The camera delivers no frames."""
     BLIND = "blind"
-    """Frames come, but no part can be judged by them: the camera is sick, and `reason` says how."""
+    """Frames arrive but are not judged, because the camera is faulty; the state's `reason` names the fault."""
     STOPPED = "stopped"
-    """The agent was stopped, or the file or folder is at its end."""
+    """The agent was stopped, or the video file or folder has been read to its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What inspection says of one frame."""
+    """The judgement of one frame: its score against the threshold."""
 
     frame: Frame
     """The frame that was judged."""
     score: float
     """Latent distance of this frame, ≥ 0."""
     statistic: float
-    """What is compared with the threshold: the k-th largest of the last n scores."""
+    """The value compared with the threshold: the k-th largest of the last n scores, ≥ 0."""
     threshold: float
     """The threshold in force."""
     heatmap: NDArray[np.float32]
-    """Calibrated heat [h, w], ≥ 0; 1.0 is as hot as good parts ever get at that place."""
+    """Calibrated heatmap [h, w], ≥ 0; 1.0 is the highest that good parts reach at that place."""
 
     @property
     def anomalous(self) -> bool:
@@ -103,26 +107,26 @@ class Verdict:
         return self.statistic > self.threshold
 
 
-# Why an alarm was cleared whose end nobody saw.
+# `reason` of an alarm that was cleared because inspection was paused, not because its cause is gone.
 PAUSED = "paused"
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """One end of an alarm: it was raised, or it was cleared. Both carry the same id."""
+    """An alarm that was raised or cleared; both records carry the same id."""
 
     id: str
-    """UUIDv7 of the alarm, the same from raised to cleared."""
+    """UUIDv7 of the alarm, the same in raised and cleared."""
     event: AlarmEvent
     kind: AlarmKind
     camera: str
     captured_at: datetime
     """Wall-clock time of the frame that caused this event, UTC."""
     frame: int
-    """Index of that frame."""
+    """Index of that frame; of the last one where the camera is lost."""
     score: float
-    """Latent distance of that frame (raised); the highest one while the alarm stood (cleared)."""
+    """Latent distance, ≥ 0: of that frame (raised), or the highest while the alarm was active (cleared)."""
     threshold: float | None
-    """The threshold in force; None of a camera that was lost before it had one."""
+    """The threshold in force; None where the camera was lost before its first calibration."""
     reason: str | None = None
-    """For `kind` camera: what is wrong with it, in words. For a cleared of either kind: PAUSED, where it was."""
+    """For `kind` camera: the fault, in words. For a cleared alarm of either kind: PAUSED where a pause cleared it."""

@@ -16,6 +16,6 @@ class Host(NamedTuple):
 
 
 class Section(BaseModel):
-    """A part of the settings: frozen, and a key that it does not know is an error."""
+    """One section of the settings: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,4 +1,4 @@
-"""From a source's frames to verdicts: capture, engine, station."""
+"""From the frames of a source to verdicts and alarms: capture, engine, calibration, judging."""
 
 from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan, plan_of
 from agent.inspection.camera_line import CameraLine, Counters

@@ -1,4 +1,4 @@
-"""How a camera is to be calibrated, for what, and how far that is."""
+"""The plan by which a camera is calibrated, and the key that a calibration is valid for."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from calibration import Budget, Rule
 
 @dataclass(frozen=True, slots=True)
 class CalibrationKey:
-    """What a calibration is tied to."""
+    """A calibration is valid for this camera, bundle and engine only."""
 
     camera: str
+    """Name of the camera."""
     bundle: str
     """sha256 of the bundle's manifest."""
     engine: str
@@ -24,35 +25,29 @@ class CalibrationPlan:
     """How a calibration is to be made."""
 
     frames: int
-    """Good frames wanted at first."""
+    """Good frames wanted at first; the window grows where they turn out to depend on each other."""
     max_frames: int
-    """Good frames after which it must do."""
+    """Good frames after which the window is finished in any case."""
     budget: Budget
+    """Rate of false alarms that is allowed."""
     rule: Rule
+    """Alarm rule, k of n."""
     confidence: float
+    """Confidence of the promise, between 0 and 1."""
     require_certificate: bool
+    """Without a certified threshold, frames are not judged."""
     clear_after_seconds: float
-    """Quiet time that ends an alarm: false alarms closer together than this are one."""
+    """Quiet time that ends an alarm: false alarms closer together count as one."""
     frames_per_second: float | None = None
-    """Rate at which frames are inspected; None: measured."""
+    """Rate at which frames are inspected; None: as measured."""
     by: str = "agent"
-    """Who asked for it."""
+    """Who requested the calibration, for its record."""
     dry_run: bool = False
-    """Keep the result, but go on with the threshold in force."""
-
-
-@dataclass(frozen=True, slots=True)
-class WindowProgress:
-    """How far a calibration is."""
-
-    frames: int
-    """Good frames so far."""
-    target: int
-    """Good frames wanted now; may grow where they turn out to depend on each other."""
+    """Keep the result, but leave the current threshold in force."""
 
 
 def plan_of(camera: CameraSettings) -> CalibrationPlan:
-    """How the settings want a camera calibrated."""
+    """The plan that the settings of a camera ask for."""
     return CalibrationPlan(
         frames=camera.calibration.frames,
         max_frames=camera.calibration.max_frames,

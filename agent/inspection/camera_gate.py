@@ -1,4 +1,4 @@
-"""Can the camera be believed? Each frame is asked before its part is judged; what is doubtful waits for the answer."""
+"""Decides whether a frame may be judged; holds back frames that might show a camera fault."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.alarms import CameraAlarm, Condition, Moment
+from agent.alarms import CameraAlarm, Condition, Observation
 from agent.core.records import Alarm, Frame
 from agent.inspection.frame_queue import PreparedFrame
 from calibration import Calibration, CameraMonitor
@@ -18,85 +18,98 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class GateDecision:
-    """What a frame says of its camera."""
+    """Whether a frame may be judged, and the alarm that it raised or cleared."""
 
     blind: bool
-    """The frame may not be judged, now or ever."""
+    """The frame must not be judged, at least not now: the camera is faulty or suspect."""
     alarm: Alarm | None = None
-    """What it raised or cleared."""
+    """The alarm about the camera that this frame raised or cleared."""
 
 
 class HeldFrames:
-    """Keeps every score, but only the frame that stands out: a second of large frames is much memory."""
+    """Frames held back while the camera is suspect: all scores, but only the frame with the highest.
+
+    A second of large frames would take much memory.
+    """
 
     def __init__(self) -> None:
         self.scores: list[float] = []
         self.hottest: tuple[Frame, float, NDArray[np.float32]] | None = None
+        """The frame with the highest score, its score, and its raw heatmap [h, w]; None while no frame is held."""
 
     def add(self, frame: Frame, score: float, heatmap: NDArray[np.float32]) -> None:
-        """Hold one more back."""
+        """Hold one more frame back; `heatmap` is raw, [h, w], and is copied where it is kept."""
         self.scores.append(score)
         if self.hottest is None or score > self.hottest[1]:
             self.hottest = frame, score, heatmap.copy()
 
 
 class CameraGate:
-    """Watches one camera while its frames are judged."""
+    """Watches one camera for faults while its frames are judged."""
 
-    def __init__(self, health: CameraAlarm) -> None:
-        """Args: health: raises and clears the alarms about the camera."""
-        self._health = health
+    def __init__(self, camera_alarm: CameraAlarm) -> None:
+        """Args: camera_alarm: raises and clears the alarms about the camera."""
+        self._camera_alarm = camera_alarm
         self._monitor: CameraMonitor | None = None
         self._held = HeldFrames()
 
     @property
-    def sick(self) -> bool:
-        """True while an alarm about the camera stands."""
-        return self._health.condition is Condition.SICK
+    def faulty(self) -> bool:
+        """True while an alarm about the camera is active."""
+        return self._camera_alarm.condition is Condition.FAULTY
 
     @property
-    def health(self) -> CameraAlarm:
-        """What is thought of the camera."""
-        return self._health
+    def camera_alarm(self) -> CameraAlarm:
+        """The alarm about the camera."""
+        return self._camera_alarm
 
-    def arm(self, calibration: Calibration) -> None:
-        """Hold the pictures against what this calibration saw."""
+    def use(self, calibration: Calibration) -> None:
+        """Compare images with those of this calibration's window from now on."""
         self._held = HeldFrames()
         self._monitor = CameraMonitor(calibration.camera_reference)
         if calibration.camera_reference.view is None:
-            log.info("camera %s: recalibrate to have blur and shift noticed", calibration.camera)
+            log.info("camera %s: recalibrate to have blur and shift detected", calibration.camera)
 
-    def look(
+    def check(
         self, prepared: PreparedFrame, score: float, heatmap: NDArray[np.float32], threshold: float
     ) -> GateDecision:
-        """Take in the next frame, its score and raw heatmap [h, w]: whether it may be judged."""
-        frame = prepared.frame
+        """Check the next frame for camera faults and decide whether it may be judged.
+
+        Args:
+            prepared: the frame and its measures.
+            score: its latent distance, ≥ 0.
+            heatmap: raw, float32 [h, w].
+            threshold: the threshold in force.
+        """
         finding = None if self._monitor is None else self._monitor.check(prepared.glance)
-        moment = Moment(frame.captured_at, frame.captured_monotonic, frame.index, score, threshold)
-        alarm = self._health.update(moment, finding)
-        if self.sick:
+        alarm = self._camera_alarm.update(_observe(prepared.frame, score, threshold), finding)
+        if self.faulty:
             self._held = HeldFrames()
             return GateDecision(blind=True, alarm=alarm)
         if finding is not None and not finding.symptom.blank:
-            # Wait and see; a picture that says nothing of the part is not worth the wait.
-            self._held.add(frame, score, heatmap)
-        # With the frame that clears an alarm judging is still to begin: it carries that alarm.
+            # It may be a defect: judge it later if the camera turns out to be healthy. A blank image shows no part.
+            self._held.add(prepared.frame, score, heatmap)
+        # The frame that clears an alarm already carries that alarm; judging starts with the next one.
         return GateDecision(blind=finding is not None or alarm is not None, alarm=alarm)
 
-    def lose(self, reason: str, moment: Moment) -> Alarm | None:
-        """No frames come any more: the alarm, unless one stands."""
+    def observe_unjudged(self, frame: Frame, score: float) -> Alarm | None:
+        """Take in a frame that is not judged; several of them clear the alarm about a lost camera."""
+        return self._camera_alarm.update(_observe(frame, score, None), None)
+
+    def mark_lost(self, reason: str, observation: Observation) -> Alarm | None:
+        """The camera delivers no frames: returns the alarm raised, or None where one is active already."""
+        self.drop_held()
+        return self._camera_alarm.mark_lost(reason, observation)
+
+    def drop_held(self) -> None:
+        """Discard the frames held back."""
         self._held = HeldFrames()
-        return self._health.lose(reason, moment)
 
-    def see(self, frame: Frame, score: float) -> Alarm | None:
-        """Take in a frame that nobody judges: a camera that was lost is back after some of them."""
-        return self._health.update(Moment(frame.captured_at, frame.captured_monotonic, frame.index, score, None), None)
-
-    def forget(self) -> None:
-        """Nobody looks any more: what was held back is let go."""
-        self._held = HeldFrames()
-
-    def release(self) -> HeldFrames:
-        """Hand over what was held back for a camera that turned out to be well; often nothing."""
+    def release_held(self) -> HeldFrames:
+        """Return the frames held back, often none, and hold them no longer; for when the camera is healthy."""
         released, self._held = self._held, HeldFrames()
         return released
+
+
+def _observe(frame: Frame, score: float, threshold: float | None) -> Observation:
+    return Observation(frame.captured_at, frame.captured_monotonic, frame.index, score, threshold)

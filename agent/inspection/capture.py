@@ -1,4 +1,4 @@
-"""One thread for one camera: it opens, reads, prepares and hands on, and opens again when the camera fails."""
+"""The capture thread of one camera: opens the source, reads, prepares and queues frames, reopens after a failure."""
 
 from __future__ import annotations
 
@@ -17,60 +17,60 @@ from calibration import glance
 
 log = logging.getLogger(__name__)
 
-# A camera that is back is inspected within two seconds, so it is never left alone for longer than one; an attempt costs
-# next to nothing.
+# A camera that works again must be inspected within two seconds, so the next attempt is never further away than one
+# second; an attempt costs next to nothing.
 FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.25, 1.0
 
 
 class CameraState(str, Enum):
-    """What a camera is doing."""
+    """Whether a camera delivers frames."""
 
     OPENING = "opening"
     DELIVERING = "delivering"
     LOST = "lost"
-    """It does not open, or stopped; it is tried again."""
+    """It does not open, or stopped delivering; the thread keeps trying."""
     ENDED = "ended"
-    """A file or folder has been read to its end."""
+    """A video file or folder has been read to its end."""
     FAILED = "failed"
-    """It cannot work until somebody changes something."""
+    """It cannot work until a person changes something; the thread has ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
-    """A camera's state, and why."""
+    """The state of a camera, with its reason."""
 
     state: CameraState
     reason: str | None = None
-    """For lost and failed: what is wrong, one line."""
+    """For lost and failed: the error, one line."""
 
 
 class Capture(threading.Thread):
-    """Drives one source until it ends or is told to stop; frames go to the intake, trouble into `status`."""
+    """Reads one source until it ends or `stop` is called; frames go to the queue, errors to `status`."""
 
     def __init__(
         self,
         camera: str,
         source: FrameSource,
-        intake: FrameQueue,
+        frame_queue: FrameQueue,
         prepare: Callable[[Image], tuple[Image, Image]],
         *,
         on_change: Callable[[CameraStatus], None] = lambda status: None,
         backoff: Backoff | None = None,
     ) -> None:
         """Args:
-        camera: its name.
+        camera: name of the camera.
         source: not opened yet; this thread owns it.
-        intake: where the frames go; must know the camera already.
-        prepare: from the picture as captured to (picture as inspected, the model's input); raises Temporary or
-            Permanent when it cannot.
+        frame_queue: takes the frames; the camera must have been added to it.
+        prepare: from the captured image [H, W, C] to (the image that is inspected, the model's input [h, w, c]);
+            raises Temporary or Permanent where that fails.
         on_change: called on this thread with every new status.
-        backoff: between two attempts to open.
+        backoff: waits between two attempts to open.
         """
         super().__init__(name=f"capture-{camera}", daemon=True)
         self.camera = camera
         self.frames_captured = 0
         self._source = source
-        self._intake = intake
+        self._frame_queue = frame_queue
         self._prepare = prepare
         self._on_change = on_change
         self._backoff = backoff or Backoff(FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS)
@@ -80,20 +80,20 @@ class Capture(threading.Thread):
 
     @property
     def status(self) -> CameraStatus:
-        """What the camera is doing now."""
+        """The status now."""
         return self._status
 
     @property
     def idle(self) -> bool:
-        """True while no frame is due: between two attempts to open, at the end, from files still to come."""
+        """True while no frame is expected: between two attempts to open, after the end, and for files and folders."""
         return self._waiting or not self._source.live or self._status.state in (CameraState.ENDED, CameraState.FAILED)
 
     def stop(self) -> None:
-        """Ask the thread to end; it may be inside a read, so this does not wait."""
+        """Ask the thread to end, and return at once: it may be inside a read."""
         self._stopping.set()
 
     def run(self) -> None:
-        """Open, read, and again, until the stream ends or `stop` is called."""
+        """Open and read, again and again, until the source ends or `stop` is called."""
         while not self._stopping.is_set():
             status = self._session()
             if status is not None:
@@ -105,7 +105,7 @@ class Capture(threading.Thread):
                 self._waiting = False
 
     def _session(self) -> CameraStatus | None:
-        """Open, read until something happens, close. None: told to stop."""
+        """Open, read until the source ends or fails, close. None where `stop` was called."""
         try:
             self._source.open()
             self._deliver()
@@ -123,7 +123,7 @@ class Capture(threading.Thread):
         while not self._stopping.is_set():
             captured = self._source.read()
             inspected, pixels = self._prepare(captured.image)
-            if self._stopping.is_set() or not self._intake.put(self._prepared(captured, inspected, pixels)):
+            if self._stopping.is_set() or not self._frame_queue.put(self._prepared(captured, inspected, pixels)):
                 return
             self.frames_captured += 1
             self._set_status(CameraStatus(CameraState.DELIVERING))
@@ -149,7 +149,7 @@ class Capture(threading.Thread):
 
 
 def _log_change(camera: str, previous: CameraStatus, status: CameraStatus) -> None:
-    """First failure a warning, repeats quiet, recovery said."""
+    """First failure WARNING, repeats DEBUG, recovery INFO."""
     fields = {"camera": camera, "state": status.state.value}
     if status.state is CameraState.FAILED:
         log.error("camera %s: %s", camera, status.reason, extra=fields)

@@ -1,4 +1,4 @@
-"""Where captured frames wait for inspection: never more than a few, and never the reason that a camera stalls."""
+"""The queue between capture and inspection: short, and a live camera never waits for it."""
 
 from __future__ import annotations
 
@@ -9,93 +9,93 @@ from dataclasses import dataclass, field
 from agent.core.records import Frame, Image
 from calibration import Glance
 
-# Enough to ride out the scheduler; more would only add latency, since inspection is never far behind.
+# Enough to cover delays of the scheduler; more would only add latency.
 DEFAULT_DEPTH = 4
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedFrame:
-    """A frame and what the engine is to see of it."""
+    """A frame with its input to the engine."""
 
     frame: Frame
-    """The frame as captured."""
+    """The frame; its image is the part that is inspected."""
     pixels: Image
-    """The frame fitted to the model's input, [h, w, c]."""
+    """The image fitted to the model's input, [h, w, c]."""
     glance: Glance
-    """The same at a glance: what the camera's health is told by."""
+    """Measures of `pixels` by which camera faults are detected."""
 
 
 @dataclass(slots=True)
-class _Lane:
+class _CameraQueue:
     live: bool
     waiting: deque[PreparedFrame] = field(default_factory=deque)
     dropped: int = 0
 
 
 class FrameQueue:
-    """The frames of several cameras on their way to one inspection thread.
+    """Frames of several cameras for one inspection thread. Thread safe.
 
-    A live camera keeps its newest frame only, and counts the ones that gave way to it. A file or folder waits for a
-    place: nothing is lost.
+    Of a live camera only the newest frame is kept; older ones are dropped and counted. A file or folder waits for
+    space, so that no frame is lost.
     """
 
     def __init__(self, depth: int = DEFAULT_DEPTH) -> None:
-        """Args: depth: frames of one file or folder that may wait."""
+        """Args: depth: how many frames of one file or folder may wait."""
         self._depth = depth
-        self._lanes: dict[str, _Lane] = {}
+        self._cameras: dict[str, _CameraQueue] = {}
         self._changed = threading.Condition()
         self._closed = False
 
     def add_camera(self, camera: str, *, live: bool) -> None:
-        """Make a place for the frames of one more camera."""
+        """Add a camera; its frames may be put from now on."""
         with self._changed:
-            self._lanes[camera] = _Lane(live=live)
+            self._cameras[camera] = _CameraQueue(live=live)
 
     def put(self, prepared: PreparedFrame) -> bool:
-        """Hand over a frame; waits for a place unless the camera is live. False: closed, and not taken."""
+        """Put a frame; waits for space unless the camera is live. False where the queue is closed: nothing is taken."""
         with self._changed:
-            lane = self._lanes[prepared.frame.camera]
-            if lane.live and lane.waiting:
-                lane.waiting.clear()
-                lane.dropped += 1
-            while len(lane.waiting) >= self._depth and not self._closed:
+            queue = self._cameras[prepared.frame.camera]
+            if queue.live and queue.waiting:
+                queue.waiting.clear()
+                queue.dropped += 1
+            while len(queue.waiting) >= self._depth and not self._closed:
                 self._changed.wait()
             if self._closed:
                 return False
-            lane.waiting.append(prepared)
+            queue.waiting.append(prepared)
             self._changed.notify_all()
             return True
 
     def take(self, timeout_seconds: float) -> list[PreparedFrame]:
-        """The oldest waiting frame of each camera; empty after the timeout, or when closed and drained."""
+        """The oldest waiting frame of each camera; empty after the timeout, or where the queue is closed and empty."""
         with self._changed:
-            self._changed.wait_for(self._something, timeout_seconds)
-            batch = [lane.waiting.popleft() for lane in self._lanes.values() if lane.waiting]
+            self._changed.wait_for(self._ready, timeout_seconds)
+            batch = [queue.waiting.popleft() for queue in self._cameras.values() if queue.waiting]
             self._changed.notify_all()
             return batch
 
-    def _something(self) -> bool:
-        return self._closed or any(lane.waiting for lane in self._lanes.values())
+    def _ready(self) -> bool:
+        return self._closed or any(queue.waiting for queue in self._cameras.values())
 
     def dropped(self, camera: str) -> int:
-        """Frames of this camera that gave way to a newer one."""
+        """How many frames of this camera were dropped for newer ones."""
         with self._changed:
-            return self._lanes[camera].dropped
+            return self._cameras[camera].dropped
 
     def close(self) -> None:
-        """Take no more frames; what waits can still be taken."""
+        """Accept no more frames; the waiting ones can still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     @property
     def drained(self) -> bool:
-        """True once it is closed and nothing waits."""
+        """True once it is closed and no frame waits."""
         with self._changed:
-            return self._closed and not any(lane.waiting for lane in self._lanes.values())
+            return self._closed and not any(queue.waiting for queue in self._cameras.values())
 
     @property
     def busy(self) -> bool:
         """True while a frame waits."""
         with self._changed:
-            return any(lane.waiting for lane in self._lanes.values())
+            return any(queue.waiting for queue in self._cameras.values())

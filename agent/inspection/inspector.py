@@ -1,4 +1,4 @@
-"""The loop's one pass through the stages: frames → engine → station. No I/O of its own."""
+"""One pass of the inspection loop: frames → engine → station. No I/O of its own."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from agent.inspection.station import Station
 from engines.runtime import Engine
 
 OnTiming = Callable[[str, str, float], None]
-"""Takes camera, stage and how long it took, seconds."""
+"""Takes the camera, the stage, and its duration in seconds."""
 
 
 class Inspector:
-    """Scores frames with one engine, for all the cameras that share it."""
+    """Scores frames with one engine, for all cameras that share it, and has each judged by its camera's station."""
 
     def __init__(self, engine: Engine, stations: Mapping[str, Station], *, on_timing: OnTiming | None = None) -> None:
         """Args:
         engine: open and checked.
-        stations: by camera; each has this engine and its bundle.
-        on_timing: told what each frame spent waiting, in the engine and in its station.
+        stations: by camera; each is for this engine and its bundle.
+        on_timing: called for each frame and stage: `queue`, `engine`, `station`, and `verdict` (capture to verdict).
         """
         self._engine = engine
         self._stations = stations
         self._on_timing = on_timing
 
     def inspect(self, batch: Sequence[PreparedFrame]) -> list[Outcome]:
-        """Score a batch (at least one frame, of any of the cameras) and judge each frame, in the given order."""
+        """Score a batch of one or more frames, of any of the cameras, and judge each, in the given order."""
         started = time.monotonic()
         scores = self._engine.score(_stack(batch))
         scored = time.monotonic()
@@ -39,11 +39,11 @@ class Inspector:
             for i, prepared in enumerate(batch)
         ]
         if self._on_timing is not None:
-            self._tell(batch, started, scored, time.monotonic())
+            self._report_timing(batch, started, scored, time.monotonic())
         return outcomes
 
-    def _tell(self, batch: Sequence[PreparedFrame], started: float, scored: float, judged: float) -> None:
-        """The frames of a batch are scored together, and each of them takes as long as all of them."""
+    def _report_timing(self, batch: Sequence[PreparedFrame], started: float, scored: float, judged: float) -> None:
+        """The frames of a batch are scored together: each counts the duration of the whole batch."""
         assert self._on_timing is not None
         for prepared in batch:
             camera = prepared.frame.camera
@@ -54,7 +54,7 @@ class Inspector:
 
 
 def _stack(batch: Sequence[PreparedFrame]) -> np.ndarray:
-    """[N, h, w, c]; a single frame, by far the most frequent case, is not copied."""
+    """The model's input [N, h, w, c]; a single frame, by far the most frequent case, is not copied."""
     if len(batch) == 1:
         return batch[0].pixels[np.newaxis]
     return np.stack([prepared.pixels for prepared in batch])

@@ -1,4 +1,4 @@
-"""What one frame led to, and what a camera's station saw last."""
+"""What one frame led to, and the last frame that a station scored."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from calibration import Calibration, Drift
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A finished calibration. The first one of a camera is in force already; a later one waits to be activated."""
+    """A finished calibration. A camera's first one is in force already; a later one waits to be activated."""
 
     calibration: Calibration
     plan: CalibrationPlan
-    """How it was asked for."""
+    """The plan that it was made by."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one frame led to."""
+    """Everything that one frame led to."""
 
     frame: Frame
     score: float
-    """Latent distance."""
+    """Latent distance, ≥ 0."""
     verdict: Verdict | None = None
-    """None while there is no threshold, or nobody looks."""
+    """None where the frame was not judged."""
     alarm: Alarm | None = None
-    """What was raised or cleared by this frame."""
+    """The alarm that this frame raised or cleared."""
     candidate: Candidate | None = None
-    """A calibration that this frame completed."""
+    """The calibration that this frame completed."""
     drift: Drift | None = None
-    """What was found where this frame raised or lowered the drift flag."""
+    """The drift, where this frame raised or cleared its flag."""
     blind: bool = False
-    """The camera is, or may be, at fault: the score says nothing of the part."""
+    """The camera is faulty or suspect: the score says nothing about the part."""
     late: Outcome | None = None
-    """What earlier frames led to, which had been held back for a camera that turned out to be well."""
+    """The outcome of earlier frames, which were held back until the camera turned out to be healthy."""
 
 
 @dataclass(frozen=True, slots=True)
 class LastFrame:
-    """What the station saw last, for somebody who asks."""
+    """The frame that a station scored last."""
 
     frame: Frame
     score: float
-    """Latent distance."""
+    """Latent distance, ≥ 0."""
     statistic: float | None
-    """What was compared with the threshold; None where nothing was judged."""
+    """The value compared with the threshold; None where the frame was not judged."""
     heatmap: NDArray[np.float32]
-    """Raw heat [h, w]."""
+    """Raw heatmap [h, w]."""
     calibration: Calibration | None
-    """The one that was in force."""
+    """The calibration in force at that time."""

@@ -1,4 +1,4 @@
-"""What is done to a picture before it is inspected: cut out the part that counts, fit it to the model's input."""
+"""From a captured image to the model's input: crop, then fit to the model's size."""
 
 from __future__ import annotations
 
@@ -13,33 +13,35 @@ from engines.images import fit as fit_on_cpu
 
 
 class Preparation:
-    """Runs on the capture thread, so that a large picture does not hold up the engine."""
+    """Crops and fits images. Runs on the capture thread, so that a large image does not delay the engine."""
 
     def __init__(
         self, geometry: Geometry, crop: Crop | None = None, *, fit: Callable[[Image], Image] | None = None
     ) -> None:
-        """Args: geometry: the model's input. crop: the part that is inspected; None: the whole picture.
-        fit: brings a picture to the model's input where an engine does that itself; None: on the CPU.
+        """Args:
+        geometry: size, channels and bit depth of the model's input.
+        crop: the part that is inspected; None: the whole image.
+        fit: fits an image to the model's input, where the engine does that itself; None: on the CPU.
         """
         self._fit = fit or (lambda image: fit_on_cpu(image, geometry))
         self._crop = crop
 
     def __call__(self, image: Image) -> tuple[Image, Image]:
-        """From a picture [H, W, C] to (the part that is inspected, the model's input [h, w, c]).
+        """From an image [H, W, C] to (the part that is inspected, the model's input [h, w, c]).
 
-        Raises Permanent where the picture is of another kind than the model wants, or the crop leaves it.
+        Raises Permanent where bit depth or channels do not match the model, or the crop exceeds the image.
         """
-        inspected = image if self._crop is None else _cut(image, self._crop)
+        inspected = image if self._crop is None else _cropped(image, self._crop)
         try:
             return inspected, self._fit(inspected)
         except ImageError as error:
             raise Permanent(str(error)) from None
 
 
-def _cut(image: Image, crop: Crop) -> Image:
+def _cropped(image: Image, crop: Crop) -> Image:
     height, width = image.shape[:2]
     if crop.x + crop.width > width or crop.y + crop.height > height:
         raise Permanent(
-            f"crop is {crop.width}×{crop.height} at {crop.x},{crop.y}, wanted within the picture of {width}×{height}"
+            f"crop is {crop.width}×{crop.height} at {crop.x},{crop.y}, wanted within the image of {width}×{height}"
         )
     return image[crop.y : crop.y + crop.height, crop.x : crop.x + crop.width]

@@ -1,4 +1,4 @@
-"""What a new threshold would have done lately: told before it takes effect."""
+"""How many alarms a new threshold would have raised recently; reported before it takes effect."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from agent.inspection.outcome import Candidate
 from calibration import Calibration, ScoreLog
 
-# A day holds every shift, and a person remembers what happened in it.
+# A day covers every shift, and people still remember its events.
 HOURS = 24.0
 
 
@@ -22,23 +22,35 @@ def preview_calibration(
         current: the calibration in force, if there is one.
         candidate: the new one.
         now: Unix time, seconds.
+
+    Returns the document that `status` reports for a recalibration.
     """
     new = candidate.calibration
     since = now - HOURS * 3600.0
     log = ScoreLog(score_log)
-    would = _alarms(log, new, since)
-    did = None if current is None else _alarms(log, current, since)
-    instead = "" if did is None else f" instead of {did}"
+    alarms = _alarms(log, new, since)
+    alarms_before = None if current is None else _alarms(log, current, since)
     return {
         "calibration": new.id,
         "threshold": new.threshold.value,
         "certified": new.threshold.certified,
         "promise": new.promise,
         "dry_run": candidate.plan.dry_run,
-        "alarms": would,
-        "alarms_before": did,
-        "sentence": f"over the last {HOURS:g} h of scores this threshold would have alarmed {would} times{instead}",
+        "alarms": alarms,
+        "alarms_before": alarms_before,
+        "sentence": _sentence(alarms, alarms_before),
     }
+
+
+def _sentence(alarms: int, alarms_before: int | None) -> str:
+    """The two counts in words.
+
+    >>> _sentence(1, 3)
+    'with this threshold, the last 24 h of scores give 1 alarm instead of 3'
+    """
+    instead = "" if alarms_before is None else f" instead of {alarms_before}"
+    noun = "alarm" if alarms == 1 else "alarms"
+    return f"with this threshold, the last {HOURS:g} h of scores give {alarms} {noun}{instead}"
 
 
 def _alarms(log: ScoreLog, calibration: Calibration, since: float) -> int:

@@ -1,4 +1,4 @@
-"""The thread that inspects: takes frames, has them judged, hands every outcome on; commands run between frames."""
+"""The inspection thread of one engine: frames from the queue are scored and judged; commands run between frames."""
 
 from __future__ import annotations
 
@@ -20,59 +20,62 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# How long a command waits for its turn between two frames at the most; one frame takes milliseconds.
+# How long a command waits for its turn between two frames; a frame takes milliseconds.
 CALL_TIMEOUT_SECONDS = 5.0
 
-# How long the thread waits for a frame before it looks for commands again.
+# How long the thread waits for a frame before it checks for commands again.
 IDLE_SECONDS = 0.05
 
 
 class InspectionThread(threading.Thread):
-    """Runs an inspector until its intake is closed and empty. Stations belong to this thread: others use `call`."""
+    """Runs an inspector until its frame queue is closed and empty.
+
+    Stations belong to this thread: other threads change them by `call` only.
+    """
 
     def __init__(
-        self, name: str, intake: FrameQueue, inspector: Inspector, on_outcome: Callable[[Outcome], None]
+        self, name: str, frame_queue: FrameQueue, inspector: Inspector, on_outcome: Callable[[Outcome], None]
     ) -> None:
         """Args:
         name: for the thread and the log.
-        intake: where the frames wait.
+        frame_queue: the frames to inspect.
         inspector: scores and judges them.
-        on_outcome: takes each outcome, on this thread; should return within a frame interval.
+        on_outcome: called on this thread with each outcome; should return within a frame interval.
         """
         super().__init__(name=f"inspection-{name}", daemon=True)
-        self._intake = intake
+        self._frame_queue = frame_queue
         self._inspector = inspector
         self._on_outcome = on_outcome
         self.rounds = 0
-        """How often the thread looked for work: it stands still where the engine hangs."""
+        """How often the thread has looked for work; does not grow while the engine hangs."""
         self._calls: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
 
     def run(self) -> None:
-        """Inspect until there is nothing left. A thread that dies takes no more frames, so that nobody waits for it."""
+        """Inspect until the queue is closed and empty. An error closes the queue too, so that capture does not wait."""
         try:
-            while not self._intake.drained:
+            while not self._frame_queue.drained:
                 self.rounds += 1
                 self._run_calls()
-                batch = self._intake.take(IDLE_SECONDS)
+                batch = self._frame_queue.take(IDLE_SECONDS)
                 if batch:
                     for outcome in self._inspector.inspect(batch):
                         self._on_outcome(outcome)
             self._run_calls()
         finally:
-            self._intake.close()
+            self._frame_queue.close()
 
-    def call(self, function: Callable[[], T]) -> T:
-        """Run a function on the inspection thread, between two frames; its result or its error is the caller's.
+    def call(self, function: Callable[[], T], timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> T:
+        """Run a function on the inspection thread, between two frames, and return its result or raise its error.
 
-        Raises Temporary where the thread does not come round to it.
+        Raises Temporary where it has not finished within the timeout.
         """
         future: Future[T] = Future()
         self._calls.put((function, future))
         try:
-            return future.result(CALL_TIMEOUT_SECONDS)
+            return future.result(timeout_seconds)
         except FutureTimeoutError:
             future.cancel()
-            raise Temporary(f"inspection did not answer within {CALL_TIMEOUT_SECONDS:g} s; see the log") from None
+            raise Temporary(f"inspection did not respond within {timeout_seconds:g} s; see the log") from None
 
     def _run_calls(self) -> None:
         with suppress(queue.Empty):
@@ -85,5 +88,5 @@ class InspectionThread(threading.Thread):
 def _resolve(future: Future[Any], function: Callable[[], Any]) -> None:
     try:
         future.set_result(function())
-    except Exception as error:  # whoever called gets it; the thread goes on
+    except Exception as error:  # raised in the caller; the thread continues
         future.set_exception(error)

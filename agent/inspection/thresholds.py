@@ -1,4 +1,4 @@
-"""What this device judges by at present: an engine is held against it before it may judge."""
+"""The thresholds in force on this device: an engine must reproduce its reference well enough for them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ log = logging.getLogger(__name__)
 
 
 def calibrations_of(settings: Settings, camera: str) -> Path:
-    """The directory with a camera's calibrations."""
+    """The directory of a camera's calibrations."""
     return settings.state_directory / "cameras" / camera / "calibrations"
 
 
 def thresholds_in_force(settings: Settings, bundle_sha256: str) -> tuple[float, ...]:
-    """Thresholds of the cameras whose calibration in force is of this bundle, made on whichever engine.
+    """Thresholds of all cameras whose calibration in force was made with this bundle, on any engine.
 
-    One that cannot be read is left out: the camera that it belongs to will say so.
+    A calibration that cannot be read is left out; its camera's station reports it.
     """
     found = []
     for directory in (calibrations_of(settings, camera) for camera in settings.cameras):

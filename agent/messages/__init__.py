@@ -1,6 +1,6 @@
 """Every document that the agent sends or receives, as pydantic models; the JSON Schemas are generated from them."""
 
-from agent.messages.alarm import AlarmPayload, OmittedPayload, PicturePayload
+from agent.messages.alarm import AlarmPayload, ImagePayload, OmittedPayload
 from agent.messages.base import parse, utc_text
 from agent.messages.command import (
     MAX_COMMAND_BYTES,
@@ -10,7 +10,7 @@ from agent.messages.command import (
     CommandResponse,
     Execute,
     ReloadResult,
-    SnapshotPicture,
+    SnapshotImage,
     SnapshotResult,
     parse_request,
 )
@@ -28,17 +28,17 @@ __all__ = [
     "DeliveryPayload",
     "EventPayload",
     "Execute",
+    "ImagePayload",
     "LatencyPayload",
     "ModelPayload",
     "OmittedPayload",
     "OutboxPayload",
-    "PicturePayload",
     "Presence",
     "ProgressPayload",
     "ReloadResult",
     "RulePayload",
     "ScorePayload",
-    "SnapshotPicture",
+    "SnapshotImage",
     "SnapshotResult",
     "StatePayload",
     "StatusPayload",

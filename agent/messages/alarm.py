@@ -1,4 +1,4 @@
-"""The alarm document, its regions and images."""
+"""The alarm document with its regions and images, and the note about an omitted image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import (
 )
 
 from agent.core.records import Alarm, AlarmEvent, AlarmKind, Region
-from agent.messages.base import Instant, Payload, Score, Sha256
+from agent.messages.base import SCHEMA_DESCRIPTION, Instant, Payload, Score, Sha256
 from agent.messages.state import ModelPayload, RulePayload
 
 
@@ -22,50 +22,57 @@ class RegionPayload(Payload):
     y: NonNegativeInt = Field(description="Top edge, pixels.")
     width: PositiveInt = Field(description="Pixels.")
     height: PositiveInt = Field(description="Pixels.")
-    peak: Score = Field(description="Highest heat inside; 1.0 is as hot as good parts ever get at that place.")
+    peak: Score = Field(description="Highest heatmap value inside; 1.0 is the highest that good parts reach there.")
 
     @classmethod
     def of(cls, region: Region) -> RegionPayload:
+        """The payload of a region; the peak is rounded to four decimals."""
         return cls(x=region.x, y=region.y, width=region.width, height=region.height, peak=round(region.peak, 4))
 
 
-class PicturePayload(Payload):
-    """Where a picture of the alarm is published, and how to check it."""
+class ImagePayload(Payload):
+    """Where an image of the alarm is published, and how to verify it."""
 
-    topic: str
-    sha256: Sha256 = Field(description="Of the picture as it was accepted.")
-    media_type: str = Field(examples=["image/png"])
-    bytes: NonNegativeInt
+    topic: str = Field(description="Topic on which it is published.")
+    sha256: Sha256 = Field(description="SHA-256 of the image, unless it was shrunk for the broker.")
+    media_type: str = Field(examples=["image/png"], description="`image/png` or `image/jpeg`.")
+    bytes: NonNegativeInt = Field(description="Size, bytes.")
 
 
 class AlarmPayload(Payload):
-    """One end of an alarm: raised or cleared, both with the same id."""
+    """An alarm was raised or cleared; both messages carry the same id."""
 
-    schema_id: Literal["inspectd.alarm/1"] = Field(default="inspectd.alarm/1", alias="schema")
+    schema_id: Literal["inspectd.alarm/1"] = Field(
+        default="inspectd.alarm/1", alias="schema", description=SCHEMA_DESCRIPTION
+    )
     id: str = Field(description="UUIDv7, the same in raised and cleared.")
     sequence: PositiveInt = Field(description="Counts the alarm messages of this agent, without gaps.")
-    event: AlarmEvent
-    kind: AlarmKind
-    site: str
-    camera: str
-    captured_at: Instant = Field(description="When the frame behind this event was captured.")
-    frame: NonNegativeInt = Field(description="Its index: frames of this camera since the agent started.")
+    event: AlarmEvent = Field(description="Whether the alarm begins or ends.")
+    kind: AlarmKind = Field(description="defect: a part looks abnormal. camera: the camera is faulty or lost.")
+    site: str = Field(description="Name of the site.")
+    camera: str = Field(description="Name of the camera.")
+    captured_at: Instant = Field(description="When the frame that caused this event was captured.")
+    frame: NonNegativeInt = Field(description="Index of that frame, counted per camera since the agent started.")
     score: Score = Field(
-        description="Latent distance of that frame, 0 where none came; in cleared, the highest while the alarm stood."
+        description="Latent distance of that frame, 0 where the camera is lost; in cleared, the highest while the "
+        "alarm was active."
     )
     threshold: Score | None = Field(
-        description="The threshold in force; null, as rule and calibration, where a camera was lost before it had one."
+        description="The threshold in force; null, like rule and calibration, where a camera was lost before its first "
+        "calibration."
     )
-    rule: RulePayload | None
-    calibration: str | None = Field(description="Id of the calibration.")
-    model: ModelPayload | None
-    engine: str | None
+    rule: RulePayload | None = Field(description="The alarm rule in force.")
+    calibration: str | None = Field(description="Id of the calibration in force.")
+    model: ModelPayload | None = Field(description="The model that scored the frame.")
+    engine: str | None = Field(description="Name of the engine that ran the model.")
     regions: list[RegionPayload] = Field(default_factory=list, description="Hottest first, 8 at most.")
-    evidence: dict[str, PicturePayload] = Field(default_factory=dict, description="By name: heatmap, overlay, frame.")
+    evidence: dict[str, ImagePayload] = Field(
+        default_factory=dict, description="The images, by name: heatmap, overlay, frame."
+    )
     reason: str | None = Field(
         default=None,
-        description="For kind camera: what is wrong with it, in words. In a cleared of either kind: `paused`, "
-        "where it was cleared because nobody looks any more.",
+        description="For kind camera: the fault, in words. In a cleared alarm of either kind: `paused`, where it was "
+        "cleared because inspection was paused.",
     )
 
     @classmethod
@@ -80,9 +87,9 @@ class AlarmPayload(Payload):
         model: ModelPayload | None = None,
         engine: str | None = None,
         regions: list[Region] | tuple[Region, ...] = (),
-        evidence: dict[str, PicturePayload] | None = None,
+        evidence: dict[str, ImagePayload] | None = None,
     ) -> AlarmPayload:
-        """The document of a record; `sequence` is the one that the outbox assigned."""
+        """The document of an alarm; `sequence` is the number that the outbox assigned, `regions` hottest first."""
         return cls(
             id=alarm.id,
             sequence=sequence,
@@ -105,12 +112,14 @@ class AlarmPayload(Payload):
 
 
 class OmittedPayload(Payload):
-    """A picture that was not sent as the alarm announced it, and why."""
+    """An image that was announced in an alarm but not sent, and the reason."""
 
-    schema_id: Literal["inspectd.omitted/1"] = Field(default="inspectd.omitted/1", alias="schema")
-    id: str = Field(description="Of the alarm.")
-    camera: str
-    picture: str = Field(examples=["heatmap"])
-    reason: str
-    bytes: NonNegativeInt = Field(description="Size of the picture.")
-    limit_bytes: NonNegativeInt = Field(description="What the broker takes in one packet.")
+    schema_id: Literal["inspectd.omitted/1"] = Field(
+        default="inspectd.omitted/1", alias="schema", description=SCHEMA_DESCRIPTION
+    )
+    id: str = Field(description="Id of the alarm.")
+    camera: str = Field(description="Name of the camera.")
+    picture: str = Field(examples=["heatmap"], description="Name of the image: heatmap, overlay or frame.")
+    reason: str = Field(description="Why it was not sent, in words.")
+    bytes: NonNegativeInt = Field(description="Size of the image, bytes.")
+    limit_bytes: NonNegativeInt = Field(description="The broker's limit on the size of a packet, bytes.")

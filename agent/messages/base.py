@@ -1,8 +1,8 @@
-"""What the agent publishes over MQTT: pydantic models, the one source of every document; commands: `command_payloads`.
+"""What all documents share: the base class, timestamps, and reading with a one-line error.
 
-The JSON Schemas, the tables of `docs/topics.md` and the AsyncAPI document are generated from these classes
-(`agent.tools.message_docs`). What the agent sends may gain fields within a schema version: a subscriber ignores fields
-it does not know.
+The pydantic models of this folder are the single source of every document: the JSON Schemas, the tables of
+`docs/topics.md` and the AsyncAPI document are generated from them (`agent.tools.message_docs`). Documents that the
+agent sends may gain fields within a schema version: subscribers ignore fields that they do not know.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ from pydantic import (
 
 from agent.core.errors import Permanent
 
+SCHEMA_DESCRIPTION = "Name and version of the schema of this document."
+
 
 def utc_text(instant: datetime) -> str:
-    """UTC, ISO 8601, milliseconds, `Z`: `2026-03-01T12:00:00.250Z`."""
+    """A time in UTC, ISO 8601 with milliseconds and `Z`: `2026-03-01T12:00:00.250Z`."""
     return instant.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -40,12 +42,12 @@ Score = Annotated[FiniteFloat, Field(ge=0)]
 
 
 class Payload(BaseModel):
-    """What all documents share: frozen, and written the same way everywhere."""
+    """Base class of the documents: frozen, and serialised in one way."""
 
     model_config = ConfigDict(frozen=True, validate_by_name=True, validate_by_alias=True, protected_namespaces=())
 
     def to_bytes(self) -> bytes:
-        """The JSON document, UTF-8, without blanks."""
+        """The JSON document, UTF-8, without whitespace between tokens."""
         return self.model_dump_json(by_alias=True).encode()
 
 
@@ -53,7 +55,7 @@ PayloadT = TypeVar("PayloadT", bound=Payload)
 
 
 def parse(model: type[PayloadT], payload: bytes) -> PayloadT:
-    """A received document as `model`; raises `Permanent` with one line where it is not one."""
+    """Read a received document. Raises Permanent with one line where it does not fit the model."""
     try:
         return model.model_validate_json(payload)
     except ValidationError as error:
@@ -61,15 +63,15 @@ def parse(model: type[PayloadT], payload: bytes) -> PayloadT:
 
 
 def first_fault(error: ValidationError) -> str:
-    """What a document is not taken for: place, what was wanted and what was got, short, on one line."""
+    """The first error of a validation on one line: the field, what was wanted, and the value that was got."""
     fault = error.errors(include_url=False, include_context=False)[0]
     place = ".".join(str(step) for step in fault["loc"])
-    got = f", got {shown(fault['input'])}" if place else ""
+    got = f", got {short_text(fault['input'])}" if place else ""
     return _one_line(f"{place}: {fault['msg']}{got}" if place else fault["msg"])
 
 
-def shown(value: object) -> str:
-    """A value for an error line: short, printable, on one line."""
+def short_text(value: object) -> str:
+    """A value as text for an error: printable, on one line, 60 characters at most."""
     try:
         text = json.dumps(value, ensure_ascii=True)
     except (TypeError, ValueError):

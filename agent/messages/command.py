@@ -11,93 +11,105 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 
 from agent.core.errors import Permanent
 from agent.core.records import Phase
-from agent.messages.base import Instant, Payload, Score, Sha256, first_fault, shown
+from agent.messages.base import SCHEMA_DESCRIPTION, Instant, Payload, Score, Sha256, first_fault, short_text
 
 
 class CommandRequest(BaseModel):
-    """What every command may carry; its name is the end of the topic. Unknown fields are refused."""
+    """The fields of every request. A request with an unknown field is rejected."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
     command: ClassVar[str]
 
-    schema_id: Literal["inspectd.command/1"] = Field(default="inspectd.command/1", alias="schema")
+    schema_id: Literal["inspectd.command/1"] = Field(
+        default="inspectd.command/1", alias="schema", description=SCHEMA_DESCRIPTION
+    )
     id: str | None = Field(
         default=None,
         min_length=1,
         max_length=128,
-        description="Comes back in the answer; for brokers and clients without MQTT 5 correlation data.",
+        description="Returned in the response; for brokers and clients without MQTT 5 correlation data.",
     )
 
 
 class StatusRequest(CommandRequest):
-    """What the agent and its cameras are doing."""
+    """The status of the agent and its cameras."""
 
     command = "status"
 
 
 class RecalibrateRequest(CommandRequest):
-    """Fill a new window of good frames and take its threshold; the old one stays in force meanwhile."""
+    """Fill a new window of good frames and compute a threshold from it; the old one stays in force meanwhile."""
 
     command = "recalibrate"
     frames: int | None = Field(
-        default=None, ge=20, le=10_000_000, strict=True, description="Window length; null: as set."
+        default=None,
+        ge=20,
+        le=10_000_000,
+        strict=True,
+        description="Length of the window, frames; null: as in the settings.",
     )
     false_alarms: str | None = Field(
         default=None,
         min_length=1,
         max_length=100,
-        description="Budget in words; null: as set.",
+        description="Budget of false alarms, in words; null: as in the settings.",
         examples=["1 per shift"],
     )
-    dry_run: bool = Field(default=False, strict=True, description="Stop at the preview.")
-    cancel: bool = Field(default=False, strict=True, description="Give up the recalibration under way.")
+    dry_run: bool = Field(
+        default=False, strict=True, description="Keep the result, but leave the current threshold in force."
+    )
+    cancel: bool = Field(default=False, strict=True, description="Cancel the recalibration that is running.")
 
 
 class RollbackRequest(CommandRequest):
-    """Go back to an earlier calibration."""
+    """Put an earlier calibration in force again."""
 
     command = "calibration/rollback"
-    to: str | None = Field(default=None, min_length=1, max_length=200, description="Its id; null: the one before.")
+    to: str | None = Field(
+        default=None, min_length=1, max_length=200, description="Id of the calibration; null: the previous one."
+    )
 
 
 class CalibrationListRequest(CommandRequest):
-    """Every calibration of the camera, and which one is in force."""
+    """List the calibrations of a camera, and which one is in force."""
 
     command = "calibration/list"
 
 
 class CalibrationShowRequest(CommandRequest):
-    """One calibration, whole."""
+    """Show one calibration."""
 
     command = "calibration/show"
-    of: str | None = Field(default=None, min_length=1, max_length=200, description="Its id; null: the one in force.")
+    of: str | None = Field(
+        default=None, min_length=1, max_length=200, description="Id of the calibration; null: the one in force."
+    )
 
 
 class PauseRequest(CommandRequest):
-    """Stop inspecting; alarms that stand are cleared, with the reason `paused`."""
+    """Stop judging frames; active alarms are cleared with the reason `paused`."""
 
     command = "pause"
 
 
 class ResumeRequest(CommandRequest):
-    """Inspect again."""
+    """Judge frames again."""
 
     command = "resume"
 
 
 class SnapshotRequest(CommandRequest):
-    """The latest frame with its score and heatmap, now."""
+    """Return the latest frame with its score and heatmap."""
 
     command = "snapshot"
     inline: bool = Field(
         default=False,
         strict=True,
-        description="Pictures in the answer itself, base64, instead of on the topics that it names.",
+        description="Return the images in the response itself, base64, instead of on topics.",
     )
 
 
 class ReloadRequest(CommandRequest):
-    """Read the settings again, and take over those that can change live."""
+    """Read the settings again and apply those that can change while the agent runs."""
 
     command = "reload"
 
@@ -118,51 +130,59 @@ REQUESTS: dict[str, type[CommandRequest]] = {
 }
 
 
-class SnapshotPicture(Payload):
-    """A picture of a snapshot: on a topic, or here."""
+class SnapshotImage(Payload):
+    """An image of a snapshot: published on a topic, or contained here."""
 
-    topic: str | None = Field(default=None, description="Where it is published, retained; null where it is here.")
-    sha256: Sha256
-    media_type: str = Field(examples=["image/jpeg"])
-    bytes: NonNegativeInt
-    scale: float = Field(default=1.0, description="Below 1.0 where it was made smaller for the broker's packet limit.")
-    base64: str | None = Field(default=None, description="The picture, where the request said `inline`.")
+    topic: str | None = Field(
+        default=None, description="Topic on which it is published, retained; null where it is contained here."
+    )
+    sha256: Sha256 = Field(description="SHA-256 of the image.")
+    media_type: str = Field(examples=["image/jpeg"], description="`image/png` or `image/jpeg`.")
+    bytes: NonNegativeInt = Field(description="Size, bytes.")
+    scale: float = Field(default=1.0, description="Below 1.0 where it was shrunk for the broker's packet limit.")
+    base64: str | None = Field(default=None, description="The image, where the request said `inline`.")
 
 
 class SnapshotResult(Payload):
-    """What a camera saw last, and what the model made of it: the result of `snapshot`."""
+    """The result of `snapshot`: the latest frame of a camera and its score."""
 
-    camera: str
-    captured_at: Instant
-    age_seconds: NonNegativeFloat = Field(description="How long ago that was: large where no frames come any more.")
-    frame: NonNegativeInt = Field(description="Its index: frames of this camera since the agent started.")
-    origin: str | None = Field(default=None, description="Name of the file it came from.")
+    camera: str = Field(description="Name of the camera.")
+    captured_at: Instant = Field(description="When the frame was captured.")
+    age_seconds: NonNegativeFloat = Field(
+        description="How long ago that was; large where the camera delivers no frames."
+    )
+    frame: NonNegativeInt = Field(description="Index of the frame, counted per camera since the agent started.")
+    origin: str | None = Field(default=None, description="Name of the file that the frame was read from.")
     phase: Phase = Field(description="As in `state`.")
     reason: str | None = Field(default=None, description="As in `state`.")
     score: Score = Field(description="Latent distance of this frame.")
     statistic: Score | None = Field(
-        default=None, description="What is compared with the threshold; null while nothing is judged."
+        default=None, description="The value compared with the threshold; null where the frame was not judged."
     )
-    threshold: Score | None = Field(default=None, description="Null until calibrated.")
+    threshold: Score | None = Field(default=None, description="The threshold in force; null until calibrated.")
     calibration: str | None = Field(default=None, description="Id of the calibration in force.")
     heat: Literal["calibration", "reference"] = Field(
-        description="What 1.0 in the heatmap is: as hot as good parts ever get at that place, by the calibration; or, "
-        "before there is one, the hottest spot of the bundle's good reference frames."
+        description="The meaning of 1.0 in the heatmap. calibration: the highest value that good parts reach at that "
+        "place. reference: there is no calibration yet, and 1.0 is the highest value in the bundle's reference frames."
     )
-    pictures: dict[str, SnapshotPicture] = Field(default_factory=dict, description="By name: heatmap, overlay, frame.")
-    left_out: list[str] = Field(default_factory=list, description="Pictures that the broker has no room for.")
+    pictures: dict[str, SnapshotImage] = Field(
+        default_factory=dict, description="The images, by name: heatmap, overlay, frame."
+    )
+    left_out: list[str] = Field(
+        default_factory=list, description="A line for each image above the broker's packet limit."
+    )
 
 
 class ReloadResult(Payload):
-    """What became of the settings that differ from those that the agent runs with: the result of `reload`."""
+    """The result of `reload`: the settings that have changed, by when they apply."""
 
-    changed: list[str] = Field(description="In force now.", examples=[["log.level"]])
+    changed: list[str] = Field(description="Apply now.", examples=[["log.level"]])
     at_next_calibration: list[str] = Field(
-        description="In force from the next calibration on; the threshold in force was made for the old ones.",
+        description="Apply from the next calibration on; the current threshold was computed with the old ones.",
         examples=[["cameras.line1.calibration.false_alarms"]],
     )
     needs_restart: list[str] = Field(
-        description="Not taken over: the agent has to be restarted for them.", examples=[["cameras.line1.bundle"]]
+        description="Apply only after a restart of the agent.", examples=[["cameras.line1.bundle"]]
     )
 
 
@@ -174,17 +194,19 @@ MAX_COMMAND_BYTES = 16_384
 
 
 class CommandResponse(Payload):
-    """The answer to a command, whatever came."""
+    """The response to a command; every command gets one."""
 
-    schema_id: Literal["inspectd.response/1"] = Field(default="inspectd.response/1", alias="schema")
-    command: str
-    site: str
-    camera: str | None = None
+    schema_id: Literal["inspectd.response/1"] = Field(
+        default="inspectd.response/1", alias="schema", description=SCHEMA_DESCRIPTION
+    )
+    command: str = Field(description="Name of the command.")
+    site: str = Field(description="Name of the site.")
+    camera: str | None = Field(default=None, description="Name of the camera, where the request named one.")
     id: str | None = Field(default=None, description="The id of the request, where it had one.")
-    at: Instant
-    ok: bool
-    error: str | None = Field(default=None, description="What was wrong, one line; nothing was changed then.")
-    result: dict[str, Any] = Field(default_factory=dict)
+    at: Instant = Field(description="When the response was written.")
+    ok: bool = Field(description="Whether the command was carried out.")
+    error: str | None = Field(default=None, description="The error, one line; nothing was changed in that case.")
+    result: dict[str, Any] = Field(default_factory=dict, description="The result, as the command defines it.")
 
 
 class Execute(Protocol):
@@ -202,7 +224,7 @@ def parse_request(name: str, payload: bytes) -> CommandRequest:
     """
     model = REQUESTS.get(name)
     if model is None:
-        raise Permanent(f"unknown command {shown(name)}; known are {', '.join(sorted(REQUESTS))}")
+        raise Permanent(f"unknown command {short_text(name)}; known are {', '.join(sorted(REQUESTS))}")
     if len(payload) > MAX_COMMAND_BYTES:
         raise Permanent(f"command {name}: {len(payload)} bytes, at most {MAX_COMMAND_BYTES} are taken")
     try:

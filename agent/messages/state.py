@@ -1,4 +1,4 @@
-"""The retained state of a camera, and score telemetry."""
+"""The retained state of a camera, and the telemetry of its scores."""
 
 from __future__ import annotations
 
@@ -13,66 +13,77 @@ from pydantic import (
 )
 
 from agent.core.records import Phase
-from agent.messages.base import Instant, Payload, Score, Sha256
+from agent.messages.base import SCHEMA_DESCRIPTION, Instant, Payload, Score, Sha256
 from agent.messages.status import LatencyPayload
 
 
 class ModelPayload(Payload):
-    """Which model judged."""
+    """A model."""
 
-    name: str
-    sha256: Sha256 = Field(description="Of the bundle's manifest: the identity of the bundle.")
+    name: str = Field(description="Name in the bundle's manifest.")
+    sha256: Sha256 = Field(description="SHA-256 of the bundle's manifest, which identifies the bundle.")
 
 
 class RulePayload(Payload):
-    """k of n: the alarm stands when the k-th largest of the last n scores is above the threshold."""
+    """k of n: a frame is anomalous where the k-th largest of the last n scores is above the threshold."""
 
-    k: PositiveInt
-    n: PositiveInt
+    k: PositiveInt = Field(description="How many of the last n scores must be above the threshold.")
+    n: PositiveInt = Field(description="How many scores count.")
 
 
 class ProgressPayload(Payload):
     """How far the window of good frames is filled."""
 
-    frames: NonNegativeInt
-    wanted: PositiveInt
+    frames: NonNegativeInt = Field(description="Good frames so far.")
+    wanted: PositiveInt = Field(description="Good frames wanted; may grow where they turn out to depend on each other.")
 
 
 class StatePayload(Payload):
-    """One camera: what the agent does with it. Retained; the latest one counts."""
+    """The state of inspection at one camera. Retained; the latest one counts."""
 
-    schema_id: Literal["inspectd.state/1"] = Field(default="inspectd.state/1", alias="schema")
-    site: str
-    camera: str
-    at: Instant = Field(description="When this was written.")
-    phase: Phase
-    reason: str | None = Field(default=None, description="Why it is in this phase, in words, where that helps.")
-    threshold: Score | None = Field(default=None, description="Null until calibrated.")
-    rule: RulePayload | None = None
-    calibration: str | None = Field(default=None, description="Id of the active calibration.")
-    promise: str | None = Field(default=None, description="What the calibration promises, in words.")
-    model: ModelPayload | None = None
+    schema_id: Literal["inspectd.state/1"] = Field(
+        default="inspectd.state/1", alias="schema", description=SCHEMA_DESCRIPTION
+    )
+    site: str = Field(description="Name of the site.")
+    camera: str = Field(description="Name of the camera.")
+    at: Instant = Field(description="When this document was written.")
+    phase: Phase = Field(description="armed: every frame is judged. In any other phase, no frame is.")
+    reason: str | None = Field(
+        default=None, description="Why it is in this phase, in words, where there is more to say."
+    )
+    threshold: Score | None = Field(default=None, description="The threshold in force; null until calibrated.")
+    rule: RulePayload | None = Field(default=None, description="The alarm rule in force.")
+    calibration: str | None = Field(default=None, description="Id of the calibration in force.")
+    promise: str | None = Field(default=None, description="The calibration's promise about false alarms, in words.")
+    model: ModelPayload | None = Field(default=None, description="The model that scores the frames.")
     engine: str | None = Field(default=None, description="Name of the engine that runs the model.")
-    engine_reason: str | None = Field(default=None, description="Why it is this engine, in words.")
-    frames: NonNegativeInt = Field(default=0, description="Frames judged since start.")
-    dropped: NonNegativeInt = Field(default=0, description="Frames that a live camera delivered and nobody judged.")
-    frames_per_second: NonNegativeFloat = Field(default=0.0, description="Frames judged a second, lately.")
-    latency_ms: LatencyPayload | None = Field(default=None, description="Capture of a frame to its verdict.")
-    progress: ProgressPayload | None = Field(default=None, description="Of a calibration under way, else null.")
+    engine_reason: str | None = Field(default=None, description="Why this engine was chosen, in words.")
+    frames: NonNegativeInt = Field(default=0, description="Frames scored since the agent started.")
+    dropped: NonNegativeInt = Field(default=0, description="Frames of a live camera that were dropped for newer ones.")
+    frames_per_second: NonNegativeFloat = Field(default=0.0, description="Frames scored per second, recently.")
+    latency_ms: LatencyPayload | None = Field(default=None, description="From the capture of a frame to its verdict.")
+    progress: ProgressPayload | None = Field(
+        default=None, description="Progress of the current calibration; null where none is running."
+    )
     drift: bool = Field(default=False, description="The scores of good parts have shifted: recalibrate soon.")
     shift: FiniteFloat | None = Field(
-        default=None, description="While they have: how far, in standard deviations of a good score."
+        default=None,
+        description="How far they have shifted, in standard deviations of a good score; null without drift.",
     )
-    alarm: str | None = Field(default=None, description="Id of the alarm that stands, else null.")
+    alarm: str | None = Field(default=None, description="Id of the active alarm; null where none is active.")
 
 
 class ScorePayload(Payload):
-    """Telemetry: the score of one frame, QoS 0, rate limited, lost while the broker is away."""
+    """Telemetry: the score of one frame. QoS 0, rate limited, lost while the broker is unreachable."""
 
-    schema_id: Literal["inspectd.score/1"] = Field(default="inspectd.score/1", alias="schema")
-    camera: str
-    captured_at: Instant
-    frame: NonNegativeInt
-    score: Score
-    statistic: Score = Field(description="What is compared with the threshold: the k-th largest of the last n scores.")
-    threshold: Score | None = Field(description="Null until calibrated.")
+    schema_id: Literal["inspectd.score/1"] = Field(
+        default="inspectd.score/1", alias="schema", description=SCHEMA_DESCRIPTION
+    )
+    camera: str = Field(description="Name of the camera.")
+    captured_at: Instant = Field(description="When the frame was captured.")
+    frame: NonNegativeInt = Field(description="Index of the frame, counted per camera since the agent started.")
+    score: Score = Field(description="Latent distance of the frame.")
+    statistic: Score = Field(
+        description="The value compared with the threshold: the k-th largest of the last n scores."
+    )
+    threshold: Score | None = Field(description="The threshold in force; null until calibrated.")

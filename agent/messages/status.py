@@ -12,11 +12,11 @@ from pydantic import (
 )
 
 from agent.core.durations import Durations
-from agent.messages.base import Instant, Payload
+from agent.messages.base import SCHEMA_DESCRIPTION, Instant, Payload
 
 
 class Presence(str, Enum):
-    """Whether the agent is there."""
+    """Whether the agent is running and connected."""
 
     ONLINE = "online"
     OFFLINE = "offline"
@@ -24,7 +24,7 @@ class Presence(str, Enum):
 
 
 class LatencyPayload(Payload):
-    """Percentiles of a duration, over the last 10,000 events at most."""
+    """Percentiles of a duration, over the last 10,000 values."""
 
     p50: NonNegativeFloat = Field(description="Median, milliseconds.")
     p95: NonNegativeFloat = Field(description="95th percentile, milliseconds.")
@@ -32,49 +32,58 @@ class LatencyPayload(Payload):
 
     @classmethod
     def of(cls, durations: Durations) -> LatencyPayload | None:
-        """The percentiles of `durations`; None before the first."""
+        """The percentiles of `durations`; None before the first value."""
         found = durations.percentiles()
         return None if found is None else cls(p50=found[0], p95=found[1], p99=found[2])
 
 
 class OutboxPayload(Payload):
-    """What waits on the agent's disk, and what was lost there."""
+    """The messages that wait on the agent's disk, and those that were lost."""
 
-    waiting: NonNegativeInt = Field(description="Messages accepted and not yet acknowledged by the broker.")
+    waiting: NonNegativeInt = Field(description="Messages not yet acknowledged by the broker.")
     waiting_bytes: NonNegativeInt = Field(description="Their size on disk, bytes.")
-    sequence: NonNegativeInt = Field(description="The sequence number accepted last; 0 before the first alarm.")
-    dropped_pictures: NonNegativeInt = Field(description="Pictures dropped for want of disk quota, ever.")
-    dropped_alarms: NonNegativeInt = Field(description="Alarm messages dropped for want of disk quota, ever.")
-    dead_letters: NonNegativeInt = Field(description="Messages that the broker refused for good, ever.")
-    omitted_pictures: NonNegativeInt = Field(description="Pictures too big for the broker's packet limit, since start.")
+    sequence: NonNegativeInt = Field(description="The latest sequence number; 0 before the first alarm.")
+    dropped_pictures: NonNegativeInt = Field(description="Images dropped because the disk quota was used up, ever.")
+    dropped_alarms: NonNegativeInt = Field(
+        description="Alarm messages dropped because the disk quota was used up, ever."
+    )
+    dead_letters: NonNegativeInt = Field(description="Messages that the broker rejected for good, ever.")
+    omitted_pictures: NonNegativeInt = Field(
+        description="Images above the broker's packet limit, since the agent started."
+    )
     missing: list[NonNegativeInt] = Field(
         default_factory=list,
-        description="The latest sequence numbers (100 at most) that will never arrive: dropped or refused.",
+        description="The latest sequence numbers (100 at most) that will never arrive: dropped or rejected.",
     )
 
 
 class DeliveryPayload(Payload):
-    """How delivery stands, for `inspectd status`."""
+    """Delivery to the broker, for `inspectd status`."""
 
-    connected: bool = Field(description="The broker let the agent in.")
+    connected: bool = Field(description="The broker has accepted the connection.")
     outbox: OutboxPayload
-    latency_ms: LatencyPayload | None = Field(default=None, description="Capture of the frame to its alarm's PUBACK.")
-    problems: list[str] = Field(default_factory=list)
+    latency_ms: LatencyPayload | None = Field(
+        default=None, description="From the capture of a frame to the PUBACK of its alarm; null before the first."
+    )
+    problems: list[str] = Field(default_factory=list, description="Problems of delivery, one line each.")
 
 
 class StatusPayload(Payload):
-    """The agent itself: online, offline (its last will), or stopped on purpose. Retained."""
+    """The status of the agent: online, offline (its last will), or stopped on purpose. Retained."""
 
-    schema_id: Literal["inspectd.status/1"] = Field(default="inspectd.status/1", alias="schema")
-    status: Presence
-    site: str
+    schema_id: Literal["inspectd.status/1"] = Field(
+        default="inspectd.status/1", alias="schema", description=SCHEMA_DESCRIPTION
+    )
+    status: Presence = Field(description="offline: the broker published the last will after losing the connection.")
+    site: str = Field(description="Name of the site.")
     version: str = Field(description="Version of inspectd.")
     at: Instant | None = Field(
-        default=None, description="When this was written; null in the last will, which the broker publishes."
+        default=None, description="When this document was written; null in the last will, which the broker publishes."
     )
-    connected_at: Instant = Field(description="When the connection that this is about was opened.")
-    outbox: OutboxPayload | None = Field(default=None, description="Null in the last will.")
+    connected_at: Instant = Field(description="When the connection to the broker was opened.")
+    outbox: OutboxPayload | None = Field(default=None, description="The outbox; null in the last will.")
     delivery_ms: LatencyPayload | None = Field(
-        default=None, description="Capture of the frame to the broker's PUBACK of its alarm; null before the first."
+        default=None,
+        description="From the capture of a frame to the broker's PUBACK of its alarm; null before the first.",
     )
-    problems: list[str] = Field(default_factory=list, description="What is wrong with the agent, one line each.")
+    problems: list[str] = Field(default_factory=list, description="Problems of the agent, one line each.")

@@ -28,7 +28,7 @@ def state_payload(site: str, line: CameraLine, at: datetime) -> StatePayload:
         camera=line.name,
         at=at,
         phase=phase_of(station, capture.status),
-        reason=capture.status.reason or station.blindness or station.reason,
+        reason=capture.status.reason or station.blind_reason or station.reason,
         threshold=None if calibration is None else calibration.threshold.value,
         rule=RulePayload(k=rule.k, n=rule.n),
         calibration=None if calibration is None else calibration.id,
@@ -43,5 +43,5 @@ def state_payload(site: str, line: CameraLine, at: datetime) -> StatePayload:
         progress=None if progress is None else ProgressPayload(frames=progress.frames, wanted=progress.target),
         drift=station.drifted,
         shift=round(station.drift_shift, 3) if station.drifted else None,
-        alarm=station.open_alarm,
+        alarm=station.active_alarm_id,
     )

@@ -172,7 +172,7 @@ class _Snapshot(Collector):
                 threshold.add_metric((name,), station.calibration.threshold.value)
             drift.add_metric((name,), float(station.drifted))
             shift.add_metric((name,), station.drift_shift)
-            standing.add_metric((name,), float(station.open_alarm is not None))
+            standing.add_metric((name,), float(station.active_alarm_id is not None))
             now = phase_of(station, line.capture.status)
             for each in Phase:
                 phase.add_metric((name, each.value), float(each is now))

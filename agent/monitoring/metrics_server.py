@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import socketserver
 import threading
-from contextlib import suppress
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, MetricsHandler
 
 from agent.core.errors import Permanent
-from agent.core.unix_socket import MAX_SOCKET_PATH_BYTES
+from agent.core.unix_socket import bind_unix_socket
 
 # Nobody outside the machine has any business with them; a scraper elsewhere goes through one that guards access.
 HOST = "127.0.0.1"
@@ -30,6 +28,9 @@ class _UnixServer(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
     block_on_close = False
 
+    def server_bind(self) -> None:
+        bind_unix_socket(self.socket, Path(str(self.server_address)), name="metrics socket", setting="metrics.socket")
+
 
 class MetricsServer:
     """Answers every GET with the metrics, from its start until it is closed."""
@@ -41,7 +42,7 @@ class MetricsServer:
         self._socket = socket
         self._server: _TcpServer | _UnixServer
         if socket is not None:
-            self._server = _on_socket(socket, handler)
+            self._server = _UnixServer(str(socket), handler)
         else:
             assert port is not None
             self._server = _on_port(port, handler)
@@ -60,19 +61,3 @@ def _on_port(port: int, handler: type) -> _TcpServer:
         return _TcpServer((HOST, port), handler)
     except OSError as error:
         raise Permanent(f"metrics port {port}: {error.strerror}; wanted a free port on {HOST}") from None
-
-
-def _on_socket(path: Path, handler: type) -> _UnixServer:
-    if len(os.fsencode(path)) > MAX_SOCKET_PATH_BYTES:
-        raise Permanent(f"metrics socket {path}: longer than {MAX_SOCKET_PATH_BYTES} bytes; set metrics.socket shorter")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # What a killed agent left; a file that is no socket is somebody's, and binding says so.
-        if path.is_socket():
-            with suppress(FileNotFoundError):
-                path.unlink()
-        server = _UnixServer(str(path), handler)
-    except OSError as error:
-        raise Permanent(f"metrics socket {path}: {error.strerror}; wanted a path that can be written") from None
-    path.chmod(0o660)
-    return server

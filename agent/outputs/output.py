@@ -17,7 +17,7 @@ from agent.messages import (
     ModelPayload,
     RulePayload,
     ScorePayload,
-    SnapshotPicture,
+    SnapshotImage,
     StatePayload,
 )
 from agent.outputs.outbox import Message
@@ -56,7 +56,7 @@ class RecordedAlarm:
 class PublishedImages:
     """What became of images that were asked for."""
 
-    sent: dict[str, SnapshotPicture] = field(default_factory=dict)
+    sent: dict[str, SnapshotImage] = field(default_factory=dict)
     """Where each image can be found, by its name."""
     left_out: list[str] = field(default_factory=list)
     """One line for each image that this output could not send."""

@@ -245,14 +245,14 @@ class Service:
         now = time.monotonic()
         for line in self.lines.values():
             reason = line.lost_reason(now)
-            if reason is not None and line.station.blindness is None:
+            if reason is not None and line.station.blind_reason is None:
                 try:
                     line.call(lambda line=line, reason=reason: self._lose(line, reason))  # type: ignore[misc]
                 except Temporary as error:
                     log.warning("camera %s: lost, and %s", line.name, error)
 
     def _lose(self, line: CameraLine, reason: str) -> None:
-        alarm = line.station.lose_camera(reason, time.monotonic())
+        alarm = line.station.mark_camera_lost(reason, time.monotonic())
         if alarm is not None:
             self._dispatcher.deliver(line, alarm)
 

@@ -234,7 +234,10 @@ def _for_people(text: str) -> str:
 def _field_table(model: type[BaseModel]) -> str:
     schema = _schema_of(model)
     head = "| field | type | meaning |\n|---|---|---|\n"
-    rows = (f"| `{name}` | {_type_name(field)} | {_meaning(field)} |\n" for name, field in schema["properties"].items())
+    rows = (
+        f"| `{name}` | {_type_name(field, schema)} | {_meaning(field)} |\n"
+        for name, field in schema["properties"].items()
+    )
     return head + "".join(rows)
 
 
@@ -247,23 +250,29 @@ def _command_table() -> str:
 
 
 def _own_fields(model: type[BaseModel]) -> str:
-    properties = _schema_of(model)["properties"]
+    schema = _schema_of(model)
     return "<br>".join(
-        f"`{name}` ({_type_name(field)}): {_meaning(field)}"
-        for name, field in properties.items()
+        f"`{name}` ({_type_name(field, schema)}): {_meaning(field)}"
+        for name, field in schema["properties"].items()
         if name not in ("schema", "id")
     )
 
 
-def _type_name(field: dict[str, Any]) -> str:
+def _type_name(field: dict[str, Any], schema: dict[str, Any]) -> str:
+    """The type of a field for people: the values of an enum, the name of a document; `schema` has the definitions."""
     if "anyOf" in field:
-        return " or ".join(_type_name(option) for option in field["anyOf"])
+        return " or ".join(_type_name(option, schema) for option in field["anyOf"])
     if "const" in field:
         return f"`{json.dumps(field['const'])}`"
+    if "enum" in field:
+        *others, last = (f"`{json.dumps(value)}`" for value in field["enum"])
+        return f"{', '.join(others)} or {last}" if others else last
     if "$ref" in field:
-        return str(field["$ref"]).rpartition("/")[2].removesuffix("Payload").lower()
+        name = str(field["$ref"]).rpartition("/")[2]
+        definition = schema["$defs"][name]
+        return _type_name(definition, schema) if "enum" in definition else name.removesuffix("Payload").lower()
     if field.get("type") == "array":
-        return f"list of {_type_name(field['items'])}"
+        return f"list of {_type_name(field['items'], schema)}"
     return "time" if field.get("format") == "date-time" else str(field.get("type", "any"))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from agent.core.image_bytes import encode
 from agent.core.records import Alarm, AlarmEvent, AlarmKind
-from agent.messages.alarm import AlarmPayload, PicturePayload
+from agent.messages.alarm import AlarmPayload, ImagePayload
 from agent.outputs.mqtt.broker import Broker
 from agent.outputs.mqtt.publisher import Publisher
 from agent.outputs.mqtt.topics import Topics
@@ -60,7 +60,7 @@ def accept(
     def build(sequence: int) -> list[Message]:
         messages = [picture(identity, payload, name, camera) for name, payload in pictures.items()]
         evidence = {
-            message.part: PicturePayload(
+            message.part: ImagePayload(
                 topic=message.topic, sha256="0" * 64, media_type=message.media_type, bytes=len(message.payload)
             )
             for message in messages

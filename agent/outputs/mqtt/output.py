@@ -13,9 +13,9 @@ from agent.messages import (
     DeliveryPayload,
     EventPayload,
     Execute,
-    PicturePayload,
+    ImagePayload,
     ScorePayload,
-    SnapshotPicture,
+    SnapshotImage,
     StatePayload,
 )
 from agent.outputs.mqtt.home_assistant import discovery
@@ -75,7 +75,7 @@ class MqttOutput(Output):
             engine=context.engine,
             regions=list(recorded.regions),
             evidence={
-                image.name: PicturePayload(
+                image.name: ImagePayload(
                     topic=topic, sha256=image.sha256, media_type=image.media_type, bytes=len(image.payload)
                 )
                 for topic, image in sent
@@ -124,7 +124,7 @@ class MqttOutput(Output):
                 continue
             message, scale = fitting
             self._publisher.notify(message)
-            published.sent[image.name] = SnapshotPicture(
+            published.sent[image.name] = SnapshotImage(
                 topic=topic,
                 sha256=hashlib.sha256(message.payload).hexdigest(),
                 media_type=image.media_type,

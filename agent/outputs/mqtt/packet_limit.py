@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from agent.core.image_bytes import shrink
+from agent.core.image_bytes import shrink_encoded
 from agent.messages import AlarmPayload, CommandResponse, OmittedPayload
 from agent.outputs.mqtt.packets import Outgoing
 from agent.outputs.mqtt.suspicions import Suspicions
@@ -58,7 +58,7 @@ class PacketLimit:
             return message
         assert self.limit is not None
         room = self.limit - (message.packet_bytes() - len(row.payload)) - SCALE_BYTES
-        small = shrink(row.payload, row.media_type, room) if row.part == "heatmap" else None
+        small = shrink_encoded(row.payload, row.media_type, room) if row.part == "heatmap" else None
         if small is None:
             self._leave_out(row, self.limit, f"the broker takes {self.limit} bytes in a packet")
             return None
@@ -92,7 +92,7 @@ def shrink_to_fit(message: Outgoing, limit: int | None) -> tuple[Outgoing, float
     if excess <= 0:
         return message, 1.0
     assert message.media_type is not None
-    small = shrink(message.payload, message.media_type, len(message.payload) - excess)
+    small = shrink_encoded(message.payload, message.media_type, len(message.payload) - excess)
     return None if small is None else (replace(message, payload=small.payload), small.scale)
 
 

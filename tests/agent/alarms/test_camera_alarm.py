@@ -1,4 +1,4 @@
-"""From findings to one alarm: how long it takes, at any rate of frames, and when it is over."""
+"""From findings to one alarm: after how long it is raised and cleared, at any frame rate."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from agent.alarms.camera_alarm import CameraAlarm, Condition, Moment
+from agent.alarms.camera_alarm import CameraAlarm, Condition, Observation
 from agent.alarms.defect_alarm import ActiveAlarm
 from agent.core.records import Alarm, AlarmEvent, AlarmKind
 from calibration import Finding, Symptom
@@ -17,66 +17,69 @@ BLACK = Finding(Symptom.BLACK, "black: no light")
 SHIFTED = Finding(Symptom.SHIFTED, "shifted: by 12 %")
 
 
-def health(open_alarm: ActiveAlarm | None = None) -> CameraAlarm:
+def camera_alarm(active_alarm: ActiveAlarm | None = None) -> CameraAlarm:
     ids = itertools.count(1)
-    return CameraAlarm("line1", lambda: f"id-{next(ids)}", open_alarm)
+    return CameraAlarm("line1", lambda: f"id-{next(ids)}", active_alarm)
 
 
-def moment(index: int, seconds: float, score: float = 2.0) -> Moment:
-    return Moment(START + timedelta(seconds=seconds), seconds, index, score, 1.0)
+def observation(index: int, seconds: float, score: float = 2.0) -> Observation:
+    return Observation(START + timedelta(seconds=seconds), seconds, index, score, 1.0)
 
 
 def play(made: CameraAlarm, findings: list[Finding | None], rate: float = 20.0, first: int = 0) -> list[Alarm]:
     alarms = (
-        made.update(moment(first + index, (first + index) / rate), finding) for index, finding in enumerate(findings)
+        made.update(observation(first + index, (first + index) / rate), finding)
+        for index, finding in enumerate(findings)
     )
     return [alarm for alarm in alarms if alarm is not None]
 
 
 @pytest.mark.parametrize(("finding", "seconds"), [(BLACK, 0.5), (SHIFTED, 1.0)])
 @pytest.mark.parametrize("rate", [8.0, 20.0, 50.0, 400.0])
-def test_a_lasting_symptom_is_named_in_time_at_any_rate(finding: Finding, seconds: float, rate: float) -> None:
-    made = health()
+def test_a_lasting_symptom_raises_the_alarm_in_time_at_any_frame_rate(
+    finding: Finding, seconds: float, rate: float
+) -> None:
+    made = camera_alarm()
     (raised,) = play(made, [None] * 10 + [finding] * round(3 * rate), rate)
     assert (raised.kind, raised.event, raised.reason) == (AlarmKind.CAMERA, AlarmEvent.RAISED, finding.reason)
     assert (raised.frame - 9) / rate == pytest.approx(seconds, abs=1.01 / rate)
-    assert made.condition is Condition.SICK
+    assert made.condition is Condition.FAULTY
 
 
-def test_a_slow_line_is_given_four_frames() -> None:
-    (raised,) = play(health(), [None, None] + [BLACK] * 6, rate=0.2)
+def test_a_slow_camera_raises_after_four_frames() -> None:
+    (raised,) = play(camera_alarm(), [None, None] + [BLACK] * 6, rate=0.2)
     assert raised.frame == 5
 
 
-def test_a_symptom_that_passes_is_not_named() -> None:
-    made = health()
+def test_a_symptom_that_passes_raises_nothing() -> None:
+    made = camera_alarm()
     assert play(made, [None] * 5 + [BLACK] * 8 + [None] * 40 + [SHIFTED] * 15 + [None]) == []
-    assert made.condition is Condition.WELL
+    assert made.condition is Condition.HEALTHY
 
 
-def test_the_first_frame_of_all_may_be_strange() -> None:
-    made = health()
+def test_a_symptom_in_the_first_frame_alone_raises_nothing() -> None:
+    made = camera_alarm()
     assert play(made, [BLACK]) == []
     assert made.condition is Condition.SUSPECT
 
 
-def test_a_camera_that_comes_and_goes_is_sick() -> None:
-    raised = play(health(), [None] * 10 + [BLACK, None] * 40)
+def test_a_fault_in_every_second_frame_raises_one_alarm() -> None:
+    raised = play(camera_alarm(), [None] * 10 + [BLACK, None] * 40)
     assert [alarm.event for alarm in raised] == [AlarmEvent.RAISED]
 
 
-def test_it_is_over_after_half_a_second_without_interruption() -> None:
-    made = health()
+def test_alarm_is_cleared_after_half_a_second_without_a_symptom() -> None:
+    made = camera_alarm()
     alarms = play(made, [None] + [BLACK] * 20 + [None] * 9 + [BLACK] + [None] * 20)
     raised, cleared = alarms
     assert raised.id == cleared.id
     assert (cleared.event, cleared.kind, cleared.reason) == (AlarmEvent.CLEARED, AlarmKind.CAMERA, BLACK.reason)
     assert cleared.frame == 1 + 20 + 9 + 1 + 9
-    assert made.condition is Condition.WELL
+    assert made.condition is Condition.HEALTHY
 
 
-def test_the_next_time_it_takes_as_long_and_has_another_id() -> None:
-    made = health()
+def test_the_next_alarm_takes_as_long_and_has_another_id() -> None:
+    made = camera_alarm()
     alarms = play(made, [None] + [BLACK] * 20 + [None] * 20 + [BLACK] * 20)
     assert [(alarm.id, alarm.event) for alarm in alarms] == [
         ("id-1", AlarmEvent.RAISED),
@@ -86,33 +89,33 @@ def test_the_next_time_it_takes_as_long_and_has_another_id() -> None:
     assert alarms[2].frame == 50
 
 
-def test_the_reason_follows_the_symptom_and_the_alarm_stays() -> None:
-    made = health()
+def test_another_symptom_changes_the_reason_of_the_active_alarm() -> None:
+    made = camera_alarm()
     play(made, [None] + [BLACK] * 15 + [SHIFTED] * 30)
-    assert made.open_alarm is not None
-    assert (made.open_alarm.id, made.open_alarm.reason) == ("id-1", SHIFTED.reason)
+    assert made.active_alarm is not None
+    assert (made.active_alarm.id, made.active_alarm.reason) == ("id-1", SHIFTED.reason)
 
 
-def test_a_lost_camera_has_one_alarm_whatever_comes_first() -> None:
-    made = health()
+def test_a_lost_camera_has_one_alarm_until_healthy_frames_arrive() -> None:
+    made = camera_alarm()
     play(made, [None] * 5)
-    lost = made.lose("no cable", moment(4, 2.0, 0.0))
+    lost = made.mark_lost("no cable", observation(4, 2.0, 0.0))
     assert lost is not None
     assert (lost.reason, lost.frame, lost.score) == ("lost: no cable", 4, 0.0)
-    assert made.lose("no cable", moment(4, 3.0, 0.0)) is None
+    assert made.mark_lost("no cable", observation(4, 3.0, 0.0)) is None
     assert play(made, [BLACK] * 5, first=100) == []
     (cleared,) = play(made, [None] * 15, first=105)
     assert cleared.id == lost.id
 
 
-def test_it_survives_a_restart() -> None:
-    made = health(ActiveAlarm("old", 3.0, "black: no light"))
-    assert made.condition is Condition.SICK
+def test_an_active_alarm_survives_a_restart() -> None:
+    made = camera_alarm(ActiveAlarm("old", 3.0, "black: no light"))
+    assert made.condition is Condition.FAULTY
     (cleared,) = play(made, [None] * 15)
     assert (cleared.id, cleared.event, cleared.score, cleared.frame) == ("old", AlarmEvent.CLEARED, 3.0, 10)
 
 
-def test_a_clock_that_stands_still_names_nothing() -> None:
-    """A folder is read as fast as it goes: its frames may all come within a millisecond."""
-    made = health()
-    assert [made.update(moment(index, 5.0), BLACK) for index in range(100)] == [None] * 100
+def test_frames_without_time_between_them_raise_nothing() -> None:
+    """A folder is read as fast as possible: all its frames may arrive within a millisecond."""
+    made = camera_alarm()
+    assert [made.update(observation(index, 5.0), BLACK) for index in range(100)] == [None] * 100

@@ -87,7 +87,7 @@ def test_ask_where_nobody_is(tmp_path: Path) -> None:
 
 
 def test_a_second_agent_at_the_same_door_is_refused(door: Path) -> None:
-    with pytest.raises(Permanent, match="another agent answers there"):
+    with pytest.raises(Permanent, match="another process listens there"):
         ControlSocket(door, Control("plant", {}, lambda: datetime.now(timezone.utc)))
 
 

@@ -14,9 +14,9 @@ from agent.alarms.evidence import Evidence, EvidenceImage
 from agent.commands.snapshot import draw_seen, inlined, take_snapshot
 from agent.core.records import Phase
 from agent.inspection.outcome import LastFrame
-from tests.agent.inspection.test_station import PLAN, feed, heat, make, prepared
 from tests.support.delivery import noise_png
-from tests.support.frames import frame
+from tests.support.frames import frame, prepared
+from tests.support.stations import PLAN, feed, heat, make
 
 
 def spot(level: float) -> np.ndarray:
@@ -41,14 +41,14 @@ def test_snapshot_before_calibration_has_no_threshold_and_says_what_its_heat_is(
 
 def test_station_shows_the_latest_frame_with_what_it_was_measured_against(tmp_path: Path) -> None:
     station = make(tmp_path)
-    assert station.seen is None
+    assert station.last_frame is None
     feed(station, 5)
-    assert station.seen is not None
-    assert (station.seen.frame.index, station.seen.calibration) == (4, None)
+    assert station.last_frame is not None
+    assert (station.last_frame.frame.index, station.last_frame.calibration) == (4, None)
     feed(station, 15 + PLAN.frames, first=5)
     station.judge(prepared(300), 12.5, heat(0.2))
-    assert (station.seen.frame.index, station.seen.score, station.seen.statistic) == (300, 12.5, 12.5)
-    assert station.seen.calibration is station.calibration
+    assert (station.last_frame.frame.index, station.last_frame.score, station.last_frame.statistic) == (300, 12.5, 12.5)
+    assert station.last_frame.calibration is station.calibration
 
 
 @pytest.mark.parametrize(("level", "hot"), [(4.0, True), (1.9, False)])

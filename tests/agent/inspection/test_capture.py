@@ -1,11 +1,9 @@
-"""The capture thread opens, reads, reports trouble, and opens again."""
+"""The capture thread opens and reads a source, reports its errors, and reopens it."""
 
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable
-from datetime import datetime, timezone
+from collections.abc import Callable
 
 import pytest
 
@@ -14,53 +12,21 @@ from agent.core.errors import Permanent, Temporary
 from agent.core.records import Image
 from agent.inspection.capture import CameraState, CameraStatus, Capture
 from agent.inspection.frame_queue import FrameQueue
-from agent.sources.source import Captured, EndOfStream, FrameSource
-from tests.support.frames import picture
-
-Step = Image | Exception
-
-
-class Script(FrameSource):
-    """A source that does what the script says, one step a call; an exception marked `open` happens at the next open."""
-
-    live = False
-
-    def __init__(self, steps: Iterable[Step], opens: Iterable[Exception | None] = ()) -> None:
-        super().__init__()
-        self._steps = deque(steps)
-        self._opens = deque(opens)
-        self.opened = self.closed = 0
-
-    def describe(self) -> str:
-        return "script"
-
-    def _open(self) -> None:
-        fault = self._opens.popleft() if self._opens else None
-        if fault is not None:
-            raise fault
-        self.opened += 1
-
-    def _read(self) -> Captured:
-        step = self._steps.popleft() if self._steps else EndOfStream()
-        if isinstance(step, Exception):
-            raise step
-        return Captured(step, datetime.now(timezone.utc), 1.0, "file.png")
-
-    def _close(self) -> None:
-        self.closed += 1
+from tests.support.frames import noise_image
+from tests.support.scripted_source import ScriptedSource
 
 
 def run(
-    source: Script, prepare: Callable[[Image], tuple[Image, Image]] | None = None
+    source: ScriptedSource, prepare: Callable[[Image], tuple[Image, Image]] | None = None
 ) -> tuple[list[int], list[CameraStatus]]:
-    """Indices of the frames that came through, and every status."""
-    intake = FrameQueue(depth=100)
-    intake.add_camera("line1", live=False)
+    """Capture until the thread ends. Returns the indices of the frames queued, and every status."""
+    frame_queue = FrameQueue(depth=100)
+    frame_queue.add_camera("line1", live=False)
     statuses: list[CameraStatus] = []
     capture = Capture(
         "line1",
         source,
-        intake,
+        frame_queue,
         prepare or (lambda image: (image, image)),
         on_change=statuses.append,
         backoff=Backoff(1e-3, 1e-3),
@@ -69,23 +35,23 @@ def run(
     capture.join(10.0)
     assert not capture.is_alive()
     indices = []
-    while batch := intake.take(0.0):
+    while batch := frame_queue.take(0.0):
         indices += [taken.frame.index for taken in batch]
     return indices, statuses
 
 
-def test_frames_come_through_in_order_until_the_end() -> None:
-    source = Script([picture(i) for i in range(5)])
+def test_frames_are_queued_in_order_until_the_source_ends() -> None:
+    source = ScriptedSource([noise_image(i) for i in range(5)])
     indices, statuses = run(source)
     assert indices == [0, 1, 2, 3, 4]
     assert [s.state for s in statuses] == [CameraState.DELIVERING, CameraState.ENDED]
     assert source.opened == source.closed == 1
 
 
-def test_a_camera_that_stops_is_opened_again_and_the_count_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_camera_that_fails_is_reopened_and_its_frames_counted_on(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
-    source = Script(
-        [picture(0), Temporary("no frame for 2 s"), picture(1)],
+    source = ScriptedSource(
+        [noise_image(0), Temporary("no frame for 2 s"), noise_image(1)],
         opens=[None, Temporary("does not open"), Temporary("does not open"), None],
     )
     indices, statuses = run(source)
@@ -99,30 +65,30 @@ def test_a_camera_that_stops_is_opened_again_and_the_count_goes_on(caplog: pytes
     ]
     assert statuses[1].reason == "no frame for 2 s"
     warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
-    assert warnings == ["camera line1: no frame for 2 s; trying again"], "the first failure warns, repeats are quiet"
+    assert warnings == ["camera line1: no frame for 2 s; trying again"], "repeated failures are logged at DEBUG"
     assert source.opened == source.closed == 2
 
 
 @pytest.mark.parametrize("where", ["open", "read", "prepare"])
-def test_what_stays_wrong_ends_the_capture_with_the_reason(where: str) -> None:
-    def refuse(image: Image) -> tuple[Image, Image]:
+def test_a_permanent_error_ends_capture_with_its_reason(where: str) -> None:
+    def reject(image: Image) -> tuple[Image, Image]:
         raise Permanent("8 bit, the model wants 16")
 
     fault = Permanent("8 bit, the model wants 16")
-    source = Script([fault if where == "read" else picture(0)], opens=[fault] if where == "open" else [])
-    indices, statuses = run(source, refuse if where == "prepare" else None)
+    source = ScriptedSource([fault if where == "read" else noise_image(0)], opens=[fault] if where == "open" else [])
+    indices, statuses = run(source, reject if where == "prepare" else None)
     assert indices == []
     assert statuses[-1] == CameraStatus(CameraState.FAILED, "8 bit, the model wants 16")
 
 
-def test_stop_ends_the_wait_between_two_attempts() -> None:
-    intake = FrameQueue()
-    intake.add_camera("line1", live=True)
+def test_stop_interrupts_the_wait_between_two_attempts() -> None:
+    frame_queue = FrameQueue()
+    frame_queue.add_camera("line1", live=True)
     lost = threading.Event()
     capture = Capture(
         "line1",
-        Script([], opens=[Temporary("no such device")] * 1000),
-        intake,
+        ScriptedSource([], opens=[Temporary("no such device")] * 1000),
+        frame_queue,
         lambda image: (image, image),
         on_change=lambda status: lost.set(),
         backoff=Backoff(3600.0, 3600.0),

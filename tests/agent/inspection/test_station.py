@@ -2,52 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from agent.alarms.camera_alarm import CameraAlarm
-from agent.alarms.defect_alarm import DefectAlarm
 from agent.core.errors import InspectdError
 from agent.core.records import AlarmEvent, AlarmKind, Phase
-from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan
 from agent.inspection.frame_queue import PreparedFrame
-from agent.inspection.frame_rate import RateMeter
-from agent.inspection.outcome import Outcome
 from agent.inspection.station import SETTLING_FRAMES, Station
-from calibration import Budget, CalibrationError, Rule, Store, glance
-from tests.support.frames import START, frame, picture, prepared
-
-PLAN = CalibrationPlan(
-    frames=100,
-    max_frames=100,
-    budget=Budget.parse("1 per 100 frames"),
-    rule=Rule(1, 1),
-    confidence=0.95,
-    require_certificate=False,
-    clear_after_seconds=0.2,
-)
-IDENTITY = CalibrationKey("line1", "a" * 64, "onnxruntime")
-
-
-def make(directory: Path, plan: CalibrationPlan = PLAN, identity: CalibrationKey = IDENTITY) -> Station:
-    ids = itertools.count(1)
-    tracker = DefectAlarm("line1", 0.2, lambda: f"id-{next(ids)}")
-    health = CameraAlarm("line1", lambda: f"id-{next(ids)}")
-    return Station(identity, plan, Store(directory), tracker, health, now=lambda: START)
-
-
-def feed(station: Station, count: int, first: int = 0, seed: int = 0) -> list[Outcome]:
-    """Good frames, whose scores are gamma distributed."""
-    chance = np.random.default_rng(seed)
-    return [station.judge(prepared(first + i), chance.gamma(9.0), heat(chance.random())) for i in range(count)]
-
-
-def heat(level: float) -> np.ndarray:
-    return np.full((8, 8), 0.5 + level, np.float32)
+from calibration import Budget, CalibrationError, Rule, glance
+from tests.support.frames import frame, noise_image, prepared
+from tests.support.stations import IDENTITY, PLAN, feed, heat, make
 
 
 @pytest.fixture
@@ -58,7 +25,7 @@ def armed(tmp_path: Path) -> Station:
     return station
 
 
-def test_station_settles_calibrates_and_arms(tmp_path: Path) -> None:
+def test_station_measures_the_rate_then_calibrates_then_judges(tmp_path: Path) -> None:
     station = make(tmp_path)
     assert station.phase is Phase.STARTING
     feed(station, SETTLING_FRAMES)
@@ -73,28 +40,28 @@ def test_station_settles_calibrates_and_arms(tmp_path: Path) -> None:
     assert all(outcome.verdict is None for outcome in outcomes)
 
 
-def test_a_camera_that_is_lost_before_its_threshold_raises_and_clears_one_alarm(tmp_path: Path) -> None:
-    """Never there at first, then lost while calibrating."""
+def test_a_camera_lost_before_its_first_threshold_raises_and_clears_one_alarm(tmp_path: Path) -> None:
+    """Once before its first frame, once while calibrating."""
     station = make(tmp_path)
     for lost_after in (0, SETTLING_FRAMES + 10):
         feed(station, lost_after)
-        raised = station.lose_camera("no cable", 2000.0)
+        raised = station.mark_camera_lost("no cable", 2000.0)
         assert raised is not None
         assert (raised.kind, raised.event, raised.reason) == (AlarmKind.CAMERA, AlarmEvent.RAISED, "lost: no cable")
         assert raised.threshold is None
-        assert station.lose_camera("no cable", 2001.0) is None
+        assert station.mark_camera_lost("no cable", 2001.0) is None
         (cleared,) = [outcome.alarm for outcome in feed(station, 15, first=lost_after + 40) if outcome.alarm]
         assert (cleared.id, cleared.event) == (raised.id, AlarmEvent.CLEARED)
     feed(station, PLAN.frames, first=200)
     assert station.phase is Phase.ARMED
 
 
-def test_a_camera_that_nobody_looks_through_may_be_lost(armed: Station) -> None:
+def test_a_camera_lost_while_paused_raises_nothing(armed: Station) -> None:
     armed.pause(1000.0)
-    assert armed.lose_camera("no cable", 2000.0) is None
+    assert armed.mark_camera_lost("no cable", 2000.0) is None
 
 
-def test_a_hot_frame_raises_and_quiet_clears(armed: Station) -> None:
+def test_a_high_score_raises_an_alarm_and_the_quiet_time_clears_it(armed: Station) -> None:
     raised = armed.judge(prepared(200), 1000.0, heat(50.0))
     assert raised.alarm is not None
     assert raised.alarm.event is AlarmEvent.RAISED
@@ -104,7 +71,7 @@ def test_a_hot_frame_raises_and_quiet_clears(armed: Station) -> None:
     assert [o.alarm.event for o in later if o.alarm] == [AlarmEvent.CLEARED]
 
 
-def test_a_restart_is_armed_at_once(armed: Station, tmp_path: Path) -> None:
+def test_a_restart_judges_by_the_stored_calibration_at_once(armed: Station, tmp_path: Path) -> None:
     again = make(tmp_path)
     assert again.phase is Phase.ARMED
     assert again.calibration == armed.calibration
@@ -113,15 +80,15 @@ def test_a_restart_is_armed_at_once(armed: Station, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [{"bundle": "b" * 64}, {"engine": "torch"}])
-def test_a_restart_with_another_model_or_engine_calibrates_anew(
+def test_a_restart_with_another_model_or_engine_calibrates_again(
     armed: Station, tmp_path: Path, change: dict[str, str]
 ) -> None:
     assert make(tmp_path, identity=replace(IDENTITY, **change)).phase is Phase.STARTING
 
 
-def test_a_frozen_camera_is_refused_by_name_and_the_next_window_arms(tmp_path: Path) -> None:
+def test_the_window_of_a_frozen_camera_is_rejected_and_the_next_one_used(tmp_path: Path) -> None:
     station = make(tmp_path)
-    still = picture(0)
+    still = noise_image(0)
     for i in range(SETTLING_FRAMES + PLAN.frames):
         station.judge(PreparedFrame(frame(i, image=still), still, glance(still)), 1.0 + 1e-3 * (i % 7), heat(0.0))
     assert station.phase is Phase.CALIBRATING
@@ -131,7 +98,7 @@ def test_a_frozen_camera_is_refused_by_name_and_the_next_window_arms(tmp_path: P
     assert station.phase is Phase.ARMED
 
 
-def test_a_score_that_is_no_number_is_refused_and_the_agent_goes_on(tmp_path: Path) -> None:
+def test_a_window_with_a_score_that_is_no_number_is_rejected_and_the_next_one_used(tmp_path: Path) -> None:
     station = make(tmp_path)
     feed(station, SETTLING_FRAMES + 10)
     station.judge(prepared(40), float("nan"), heat(0.0))
@@ -141,7 +108,7 @@ def test_a_score_that_is_no_number_is_refused_and_the_agent_goes_on(tmp_path: Pa
     assert station.phase is Phase.ARMED
 
 
-def test_recalibration_inspects_under_the_old_threshold_meanwhile(armed: Station) -> None:
+def test_recalibration_judges_by_the_old_threshold_until_it_is_activated(armed: Station) -> None:
     old = armed.calibration
     armed.recalibrate(replace(PLAN, by="anna"))
     outcomes = feed(armed, 60, first=200, seed=1)
@@ -149,19 +116,19 @@ def test_recalibration_inspects_under_the_old_threshold_meanwhile(armed: Station
     assert armed.judge(prepared(300), 1000.0, heat(50.0)).alarm is not None
     assert armed.progress is not None
     taken = armed.progress.frames
-    assert taken <= 60, "the frame that alarmed is not taken in"
+    assert taken <= 60, "the anomalous frame does not count as good"
     candidates = [o.candidate for o in feed(armed, 120, first=301, seed=2) if o.candidate]
     assert len(candidates) == 1
-    assert armed.calibration is old, "not before somebody has seen the preview"
+    assert armed.calibration is old, "the preview comes first"
     armed.activate(candidates[0].calibration, "anna")
     assert armed.calibration is candidates[0].calibration
     assert armed.calibration.who == "anna"
 
 
-def test_recalibration_can_be_cancelled_and_asked_for_once_only(armed: Station) -> None:
+def test_recalibration_can_be_cancelled_but_not_started_twice(armed: Station) -> None:
     old = armed.calibration
     armed.recalibrate(PLAN)
-    with pytest.raises(InspectdError, match="being calibrated already"):
+    with pytest.raises(InspectdError, match="already being calibrated"):
         armed.recalibrate(PLAN)
     armed.cancel()
     assert armed.progress is None
@@ -170,7 +137,7 @@ def test_recalibration_can_be_cancelled_and_asked_for_once_only(armed: Station) 
         armed.cancel()
 
 
-def test_roll_back_goes_to_the_calibration_before(armed: Station) -> None:
+def test_roll_back_returns_to_the_previous_calibration(armed: Station) -> None:
     first = armed.calibration
     armed.recalibrate(PLAN)
     candidate = next(o.candidate for o in feed(armed, 200, first=200, seed=3) if o.candidate)
@@ -182,7 +149,7 @@ def test_roll_back_goes_to_the_calibration_before(armed: Station) -> None:
         armed.roll_back("20200101T000000000Z-00000000", "ben")
 
 
-def test_without_the_certificate_that_is_required_it_does_not_arm(tmp_path: Path) -> None:
+def test_a_missing_certificate_that_is_required_keeps_frames_unjudged(tmp_path: Path) -> None:
     plan = replace(PLAN, budget=Budget.parse("1 per week"), require_certificate=True)
     station = make(tmp_path, plan)
     feed(station, SETTLING_FRAMES + plan.frames)
@@ -191,12 +158,12 @@ def test_without_the_certificate_that_is_required_it_does_not_arm(tmp_path: Path
     assert station.judge(prepared(500), 1000.0, heat(50.0)).alarm is None
 
 
-def test_adopted_settings_count_at_once_or_with_the_next_calibration(armed: Station) -> None:
+def test_adopted_quiet_time_counts_at_once_and_the_rule_with_the_next_calibration(armed: Station) -> None:
     old = armed.calibration
     assert old is not None
     armed.adopt(replace(PLAN, rule=Rule(2, 3), clear_after_seconds=10.0))
     raised = armed.judge(prepared(200), 1000.0, heat(50.0))
-    assert raised.alarm is not None, "still 1 of 1: the threshold was made for it"
+    assert raised.alarm is not None, "still 1 of 1: the threshold in force was computed for it"
     later = [armed.judge(prepared(201 + i), 1.0, heat(0.0)) for i in range(100)]
     assert not any(o.alarm for o in later), "0.2 s would have cleared it"
     armed.recalibrate(armed.plan)
@@ -204,7 +171,7 @@ def test_adopted_settings_count_at_once_or_with_the_next_calibration(armed: Stat
     assert candidate.calibration.rule == Rule(2, 3)
 
 
-def test_adopted_certificate_disarms_and_arms_again(tmp_path: Path) -> None:
+def test_adopted_certificate_requirement_stops_and_restarts_judging(tmp_path: Path) -> None:
     plan = replace(PLAN, budget=Budget.parse("1 per week"))
     station = make(tmp_path, plan)
     feed(station, SETTLING_FRAMES + plan.frames)
@@ -217,22 +184,22 @@ def test_adopted_certificate_disarms_and_arms_again(tmp_path: Path) -> None:
     assert station.judge(prepared(501), 1000.0, heat(50.0)).alarm is not None
 
 
-def test_a_pause_clears_what_stands_and_resuming_finds_it_anew(armed: Station) -> None:
+def test_a_pause_clears_the_active_alarm_and_resuming_raises_a_new_one(armed: Station) -> None:
     raised = armed.judge(prepared(200), 1000.0, heat(50.0)).alarm
     assert raised is not None
     (cleared,) = armed.pause(10.0)
     assert (cleared.id, cleared.kind, cleared.event) == (raised.id, AlarmKind.DEFECT, AlarmEvent.CLEARED)
     assert (cleared.reason, cleared.score, cleared.frame) == ("paused", 1000.0, 200)
-    assert armed.open_alarm is None
-    assert armed.pause(11.0) == [], "said once"
+    assert armed.active_alarm_id is None
+    assert armed.pause(11.0) == [], "reported once"
     armed.resume()
     again = armed.judge(prepared(201), 1000.0, heat(50.0)).alarm
     assert again is not None
     assert (again.event, again.id != raised.id) == (AlarmEvent.RAISED, True)
 
 
-def test_a_pause_clears_the_alarm_about_a_camera_that_is_lost(armed: Station) -> None:
-    raised = armed.lose_camera("cable pulled", 10.0)
+def test_a_pause_clears_the_alarm_about_a_lost_camera(armed: Station) -> None:
+    raised = armed.mark_camera_lost("cable pulled", 10.0)
     assert raised is not None
     (cleared,) = armed.pause(11.0)
     assert (cleared.id, cleared.kind, cleared.event, cleared.reason) == (
@@ -241,20 +208,20 @@ def test_a_pause_clears_the_alarm_about_a_camera_that_is_lost(armed: Station) ->
         AlarmEvent.CLEARED,
         "paused",
     )
-    assert armed.blindness is None
+    assert armed.blind_reason is None
 
 
-def test_a_pause_before_the_first_calibration_clears_only_what_the_camera_gave_cause_for(tmp_path: Path) -> None:
+def test_a_pause_before_the_first_calibration_clears_the_alarm_about_the_camera(tmp_path: Path) -> None:
     station = make(tmp_path)
     assert station.pause(1.0) == []
     station.resume()
-    raised = station.lose_camera("no cable", 2.0)
+    raised = station.mark_camera_lost("no cable", 2.0)
     assert raised is not None
     (cleared,) = station.pause(3.0)
     assert (cleared.id, cleared.event, cleared.threshold) == (raised.id, AlarmEvent.CLEARED, None)
 
 
-def test_a_paused_station_judges_nothing(armed: Station) -> None:
+def test_a_paused_station_judges_no_frame(armed: Station) -> None:
     armed.pause(10.0)
     assert armed.phase is Phase.PAUSED
     assert armed.judge(prepared(200), 1000.0, heat(50.0)).verdict is None
@@ -262,7 +229,7 @@ def test_a_paused_station_judges_nothing(armed: Station) -> None:
     assert armed.judge(prepared(201), 1000.0, heat(50.0)).alarm is not None
 
 
-def test_a_shift_of_the_good_scores_is_flagged_and_moves_no_threshold(armed: Station) -> None:
+def test_a_shift_of_the_good_scores_is_flagged_and_leaves_the_threshold(armed: Station) -> None:
     before = armed.calibration
     feed(armed, 1500, first=200, seed=4)
     assert not armed.drifted
@@ -276,17 +243,10 @@ def test_a_shift_of_the_good_scores_is_flagged_and_moves_no_threshold(armed: Sta
     assert armed.drift_shift == pytest.approx(drift.shift, abs=0.5)
 
 
-def test_drift_that_passes_is_told_of_as_well(armed: Station) -> None:
+def test_drift_that_ends_is_reported_too(armed: Station) -> None:
     chance = np.random.default_rng(6)
     offset = np.repeat([0.0, 5.0, 0.0], 1500)
     scores = chance.gamma(9.0, size=offset.size) + offset
     turns = [armed.judge(prepared(200 + i), score, heat(0.0)).drift for i, score in enumerate(scores)]
     assert [drift.flag for drift in turns if drift] == [True, False]
     assert not armed.drifted
-
-
-def test_rate_meter_survives_equal_times() -> None:
-    meter = RateMeter()
-    for _ in range(3):
-        meter.update(1.0)
-    assert meter.frames_per_second is not None

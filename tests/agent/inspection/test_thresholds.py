@@ -1,4 +1,4 @@
-"""Which thresholds an engine is held against before it may judge."""
+"""Which thresholds an engine is checked against before it is used."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CAMERA = """\
 bundle = "part.bundle"
 [cameras.{name}.source]
 kind = "folder"
-path = "pictures"
+path = "images"
 """
 
 
@@ -35,7 +35,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def calibrate(settings: Settings) -> Callable[[str, Calibration], float]:
-    """Puts a calibration in force for a camera; its threshold."""
+    """Puts a calibration in force for a camera and returns its threshold."""
 
     def put(camera: str, made: Calibration) -> float:
         store = Store(calibrations_of(settings, camera))
@@ -49,25 +49,25 @@ def calibrate(settings: Settings) -> Callable[[str, Calibration], float]:
 Calibrate = Callable[[str, Calibration], float]
 
 
-def test_before_the_first_calibration_there_is_none_and_nothing_is_made(settings: Settings) -> None:
+def test_thresholds_before_the_first_calibration_are_none_and_no_folder_is_made(settings: Settings) -> None:
     assert thresholds_in_force(settings, BUNDLE) == ()
     assert not settings.state_directory.exists()
 
 
-def test_every_camera_of_the_bundle_counts_whatever_the_engine(settings: Settings, calibrate: Calibrate) -> None:
+def test_thresholds_are_of_every_camera_of_the_bundle_on_any_engine(settings: Settings, calibrate: Calibrate) -> None:
     first = calibrate("a", calibration(seed=1))
     other = calibrate("c", dataclasses.replace(calibration(seed=2), engine="tensorrt", id=""))
     calibrate("b", dataclasses.replace(calibration(seed=3), bundle_sha256="cd" * 32, id=""))
     assert thresholds_in_force(settings, BUNDLE) == (first, other)
 
 
-def test_only_the_calibration_in_force_counts(settings: Settings, calibrate: Calibrate) -> None:
+def test_thresholds_are_of_the_calibrations_in_force_only(settings: Settings, calibrate: Calibrate) -> None:
     calibrate("a", calibration(seed=1))
     later = calibrate("a", calibration(seed=2))
     assert thresholds_in_force(settings, BUNDLE) == (later,)
 
 
-def test_calibration_that_cannot_be_read_is_left_to_its_camera(settings: Settings, calibrate: Calibrate) -> None:
+def test_thresholds_leave_out_a_calibration_that_cannot_be_read(settings: Settings, calibrate: Calibrate) -> None:
     broken = calibration(seed=1)
     calibrate("a", broken)
     (calibrations_of(settings, "a") / f"{broken.id}.json").write_text("{")

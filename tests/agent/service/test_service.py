@@ -233,7 +233,7 @@ def test_recalibrate_shows_a_preview_and_rollback_undoes_it(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "this threshold would have alarmed" in done.stdout
+    assert "with this threshold, the last 24 h of scores give" in done.stdout
     second = await_state(tmp_path, lambda state: state["calibration"] != first["calibration"])
     listed = subprocess.run(
         [*inspectd, "calibration", "list", "--json", "--socket", socket], capture_output=True, text=True, check=True

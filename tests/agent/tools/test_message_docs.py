@@ -79,6 +79,14 @@ def test_every_field_of_an_alarm_is_in_the_table() -> None:
     assert RegionPayload.model_fields.keys() == {"x", "y", "width", "height", "peak"}
 
 
+def test_tables_show_the_values_of_an_enum_and_the_meaning_of_every_field() -> None:
+    tables = documents.tables()
+    assert '| `event` | `"raised"` or `"cleared"` |' in tables["alarm"]
+    assert '| `status` | `"online"`, `"offline"` or `"stopped"` |' in tables["status"]
+    for name in tables.keys() - {"topics", "commands"}:
+        assert "| – |" not in tables[name], name
+
+
 def test_examples_of_the_documentation_are_well_formed() -> None:
     text = (documents.DIRECTORY / "topics.md").read_text("utf-8")
     for language, code in re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL):

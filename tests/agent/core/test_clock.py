@@ -1,0 +1,44 @@
+"""Pacing a source to a frame rate, on a clock of the tests' own."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.core.clock import Pace
+from tests.support.clocks import FakeClock
+
+
+def frame_times(pace: Pace, clock: FakeClock, work_seconds: list[float]) -> list[float]:
+    """When each frame was due, seconds from the first, where handling the one before took so long."""
+    times = []
+    for seconds in work_seconds:
+        pace.wait()
+        times.append(clock.seconds - 100.0)
+        clock.seconds += seconds
+    return times
+
+
+def test_frames_are_due_at_the_rate_however_long_each_takes() -> None:
+    clock = FakeClock()
+    pace = Pace(10.0, clock.monotonic, clock.sleep)
+    assert frame_times(pace, clock, [0.0, 0.05, 0.09, 0.0]) == pytest.approx([0.0, 0.1, 0.2, 0.3])
+
+
+def test_a_short_delay_is_caught_up_and_a_long_one_is_not() -> None:
+    clock = FakeClock()
+    pace = Pace(10.0, clock.monotonic, clock.sleep)
+    assert frame_times(pace, clock, [0.3, 0.0, 0.0, 0.0, 0.0]) == pytest.approx([0.0, 0.3, 0.3, 0.3, 0.4])
+    pace.restart()
+    clock.seconds = 100.0
+    assert frame_times(pace, clock, [5.0, 0.0, 0.0]) == pytest.approx([0.0, 5.0, 5.1])
+
+
+def test_without_a_rate_no_frame_waits() -> None:
+    clock = FakeClock()
+    assert frame_times(Pace(None, clock.monotonic, clock.sleep), clock, [0.0] * 5) == [0.0] * 5
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
+def test_a_rate_that_is_not_above_zero_is_rejected(rate: float) -> None:
+    with pytest.raises(ValueError, match="wanted more than 0"):
+        Pace(rate)

@@ -1,0 +1,37 @@
+"""The measured frame rate."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.inspection.frame_rate import RateMeter
+
+
+def test_rate_is_unknown_before_the_second_frame() -> None:
+    meter = RateMeter()
+    assert meter.frames_per_second is None
+    meter.update(5.0)
+    assert (meter.frames_per_second, meter.count) == (None, 1)
+
+
+def test_rate_follows_a_camera_that_slows_down() -> None:
+    meter, now = RateMeter(), 0.0
+    for interval in [0.05] * 100 + [0.1] * 1000:
+        now += interval
+        meter.update(now)
+    assert meter.frames_per_second == pytest.approx(10.0, rel=0.01)
+
+
+def test_one_late_frame_changes_the_rate_by_a_percent() -> None:
+    meter = RateMeter()
+    for index in range(200):
+        meter.update(index * 0.05)
+    meter.update(200 * 0.05 + 0.05)
+    assert meter.frames_per_second == pytest.approx(20.0 / 1.01, rel=1e-3)
+
+
+def test_rate_of_frames_with_equal_times_is_finite() -> None:
+    meter = RateMeter()
+    for _ in range(3):
+        meter.update(1.0)
+    assert meter.frames_per_second == pytest.approx(1e6)

@@ -1,0 +1,48 @@
+"""From a captured image to the model's input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from agent.core.crop import Crop
+from agent.core.errors import Permanent
+from agent.inspection.preparation import Preparation
+from engines.bundles.manifest import Geometry
+
+GEOMETRY = Geometry(height=32, width=32, channels=1, bit_depth=8)
+IMAGE = np.arange(60 * 80, dtype=np.uint32).reshape(60, 80, 1).astype(np.uint8)
+
+
+def test_the_crop_is_what_is_inspected_and_fitted() -> None:
+    inspected, pixels = Preparation(GEOMETRY, Crop(x=10, y=20, width=32, height=32))(IMAGE)
+    assert (inspected == IMAGE[20:52, 10:42]).all()
+    assert (pixels == inspected).all(), "it has the model's size already"
+
+
+def test_the_whole_image_is_inspected_without_a_crop() -> None:
+    inspected, pixels = Preparation(GEOMETRY)(IMAGE)
+    assert inspected.shape == (60, 80, 1)
+    assert pixels.shape == (32, 32, 1)
+
+
+def test_an_engine_that_fits_images_itself_gets_the_crop() -> None:
+    given: list[tuple[int, ...]] = []
+
+    def fit(image: np.ndarray) -> np.ndarray:
+        given.append(image.shape)
+        return image[:32, :32]
+
+    _, pixels = Preparation(GEOMETRY, Crop(x=0, y=0, width=50, height=40), fit=fit)(IMAGE)
+    assert given == [(40, 50, 1)]
+    assert pixels.shape == (32, 32, 1)
+
+
+def test_a_crop_beyond_the_image_is_rejected() -> None:
+    with pytest.raises(Permanent, match="crop is 40×30 at 50,0, wanted within the image of 80×60"):
+        Preparation(GEOMETRY, Crop(x=50, y=0, width=40, height=30))(IMAGE)
+
+
+def test_an_image_of_another_bit_depth_is_rejected() -> None:
+    with pytest.raises(Permanent, match="16"):
+        Preparation(GEOMETRY)(IMAGE.astype(np.uint16))
