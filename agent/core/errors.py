@@ -1,17 +1,21 @@
 """The errors of the agent: each is one line that a person can act on.
 
-An error is raised where it is found and logged once where it is handled. Its text says what was got and what was
-wanted. The packages below the agent have their own (`engines.errors`, `calibration.errors`), since they do not know it.
+An error is raised where it is found and logged once where it is handled. Its text states the value found and the value
+expected. The packages below the agent cannot import it and have errors of their own: `engines.errors` and
+`calibration.errors`.
 """
 
 
 class InspectdError(Exception):
-    """Anything that `inspectd` reports to its user on purpose; never a bug."""
+    """Base of all errors that `inspectd` reports to its user; never a bug."""
+
+    expected = True
+    """See `agent.core.expected`."""
 
 
 class Temporary(InspectdError):
-    """May go away by itself: an unplugged camera, a broker that is down. The caller tries again, with back-off."""
+    """May pass without help: an unplugged camera, a broker that is down. The caller retries with back-off."""
 
 
 class Permanent(InspectdError):
-    """Stays until somebody changes something: a wrong setting, a missing file. The caller stops and says so."""
+    """Stays until it is fixed: a wrong setting, a missing file. The caller stops and reports it."""
