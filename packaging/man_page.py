@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from agent.cli import app
+from agent.cli import build_app
 
 FILES = (
     ("/etc/inspectd/NAME.toml", "Settings of the service inspectd@NAME."),
@@ -60,4 +60,4 @@ def roff(text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write("\n".join(page(typer.main.get_command(app))) + "\n")
+    sys.stdout.write("\n".join(page(typer.main.get_command(build_app()))) + "\n")

@@ -3,6 +3,18 @@
 from agent.alarms.camera_alarm import CameraAlarm, Condition, Moment
 from agent.alarms.defect_alarm import ActiveAlarm, DefectAlarm
 from agent.alarms.evidence import Evidence, EvidenceImage
+from agent.alarms.heat_colours import HOTTEST, colour_of
 from agent.alarms.heat_regions import regions
 
-__all__ = ["ActiveAlarm", "CameraAlarm", "Condition", "DefectAlarm", "Evidence", "EvidenceImage", "Moment", "regions"]
+__all__ = [
+    "HOTTEST",
+    "ActiveAlarm",
+    "CameraAlarm",
+    "Condition",
+    "DefectAlarm",
+    "Evidence",
+    "EvidenceImage",
+    "Moment",
+    "colour_of",
+    "regions",
+]

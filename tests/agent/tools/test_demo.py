@@ -17,7 +17,7 @@ from agent.core.records import AlarmEvent, AlarmKind
 from agent.messages.alarm import AlarmPayload
 from agent.sources.simulator.schedule import SimulatedLine
 from agent.tools.contact_sheet import ContactSheetEntry, write_contact_sheet
-from agent.tools.score_sheet import alarmed_parts, bad_parts, match
+from agent.tools.score_sheet import alarmed_parts, bad_parts, match_alarms
 
 LINE = SimulatedLine("camera", seed=3, size=128, defect_rate=0.15, good_frames=40)
 
@@ -48,7 +48,7 @@ def first_bad_part() -> int:
 def test_an_alarm_about_the_camera_finds_no_bad_part() -> None:
     frame = first_bad_part() * LINE.frames_per_part
     sick = alarm(frame).model_copy(update={"kind": AlarmKind.CAMERA})
-    assert [each.kind is None for each in match(LINE, [alarm(frame), sick], rule_frames=3)] == [False, True]
+    assert [each.kind is None for each in match_alarms(LINE, [alarm(frame), sick], rule_frames=3)] == [False, True]
 
 
 def test_no_bad_part_among_the_good_frames() -> None:
@@ -69,13 +69,13 @@ def test_an_alarm_belongs_to_the_part_in_view_or_just_gone() -> None:
     first = part * LINE.frames_per_part
     last = first + LINE.frames_per_part - 1
     for frame in (first, last, last + 2):
-        found = match(LINE, [alarm(frame)], rule_frames=3)
+        found = match_alarms(LINE, [alarm(frame)], rule_frames=3)
         assert found[0].kind == LINE.part(part).kind
         assert alarmed_parts(LINE, found, rule_frames=3) == {part}
 
 
 def test_an_alarm_without_a_bad_part_is_false() -> None:
-    found = match(LINE, [alarm(10), alarm(12, AlarmEvent.CLEARED)], rule_frames=3)
+    found = match_alarms(LINE, [alarm(10), alarm(12, AlarmEvent.CLEARED)], rule_frames=3)
     assert [entry.kind for entry in found] == [None]
     assert alarmed_parts(LINE, found, rule_frames=3) == set()
 
