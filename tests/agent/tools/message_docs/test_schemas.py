@@ -11,8 +11,8 @@ import jsonschema
 import pytest
 
 from agent.messages.command import REQUESTS
-from agent.tools.message_docs import DIRECTORY
-from agent.tools.message_schemas import schema_file_name
+from agent.tools.message_docs.documents import DIRECTORY
+from agent.tools.message_docs.schemas import schema_file_name
 from tests.support.delivery import document
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from agent.messages import REQUESTS, RESULTS
-from agent.tools.message_channels import CHANNELS, Channel, payload_models
-from agent.tools.message_schemas import schema_file_name, schema_of, summary_of
+from agent.tools.message_docs.channels import CHANNELS, Channel, payload_models
+from agent.tools.message_docs.schemas import schema_file_name, schema_of, summary_of
 
 
 def message_tables() -> dict[str, str]:

@@ -8,7 +8,7 @@ import pytest
 
 from agent.core.errors import Permanent
 from agent.settings import load_settings
-from agent.tools.demo_stage import CAMERA, MODES, prepare_stage
+from agent.tools.demo.stage import CAMERA, MODES, prepare_stage
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -1,8 +1,4 @@
-"""Writes the documents for subscribers: JSON Schemas, the AsyncAPI document, the tables of `docs/topics.md`.
-
-`python -m agent.tools.message_docs` writes them; `python -m agent.tools.message_docs --check` lists those that are out
-of date.
-"""
+"""Writes the documents for subscribers: JSON Schemas, the AsyncAPI document, the tables of `docs/topics.md`."""
 
 from __future__ import annotations
 
@@ -13,11 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from agent.tools.message_channels import payload_models
-from agent.tools.message_schemas import asyncapi, schema_file_name, schema_of
-from agent.tools.message_tables import message_tables
+from agent.tools.message_docs.channels import payload_models
+from agent.tools.message_docs.schemas import asyncapi, schema_file_name, schema_of
+from agent.tools.message_docs.tables import message_tables
 
-DIRECTORY = Path(__file__).parents[2] / "docs"
+DIRECTORY = Path(__file__).parents[3] / "docs"
 
 
 def current_documents(directory: Path = DIRECTORY) -> dict[Path, str]:
@@ -76,7 +72,3 @@ def _write(outdated: list[Path]) -> None:
 
 def _json(document: Any) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

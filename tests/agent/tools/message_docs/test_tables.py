@@ -8,8 +8,8 @@ import pytest
 
 from agent.messages.alarm import AlarmPayload, RegionPayload
 from agent.messages.command import REQUESTS
-from agent.tools.message_docs import DIRECTORY, with_tables
-from agent.tools.message_tables import message_tables
+from agent.tools.message_docs.documents import DIRECTORY, with_tables
+from agent.tools.message_docs.tables import message_tables
 
 
 def test_every_field_of_an_alarm_is_in_the_table() -> None:

@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from agent.tools.message_docs import DIRECTORY, current_documents, main, outdated_documents
+from agent.tools.message_docs.documents import DIRECTORY, current_documents, main, outdated_documents
 
 
 def test_committed_documents_are_up_to_date() -> None:

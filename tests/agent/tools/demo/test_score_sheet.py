@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from agent.core.records import AlarmEvent, AlarmKind
 from agent.messages.alarm import AlarmPayload
 from agent.sources.simulator.schedule import SimulatedLine
-from agent.tools.score_sheet import ScoreSheet, alarmed_parts, bad_parts, match_alarms
+from agent.tools.demo.score_sheet import ScoreSheet, alarmed_parts, bad_parts, match_alarms
 
 LINE = SimulatedLine("camera", seed=3, size=128, defect_rate=0.15, good_frames=40)
 

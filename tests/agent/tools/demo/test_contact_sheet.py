@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from agent.core.errors import Permanent
-from agent.tools.contact_sheet import MAX_ALARMS, ContactSheetEntry, write_contact_sheet
+from agent.tools.demo.contact_sheet import MAX_ALARMS, ContactSheetEntry, write_contact_sheet
 
 RED, GREEN, BLUE = (0, 0, 255), (0, 255, 0), (255, 0, 0)
 

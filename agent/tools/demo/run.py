@@ -11,9 +11,10 @@ from typing import Any
 from agent.commands import ask
 from agent.messages import AlarmPayload, parse
 from agent.sources.simulator import SimulatedLine
-from agent.tools.contact_sheet import ContactSheetEntry, write_contact_sheet
-from agent.tools.demo_processes import DemoProcesses
-from agent.tools.demo_stage import (
+from agent.tools.demo.contact_sheet import ContactSheetEntry, write_contact_sheet
+from agent.tools.demo.processes import DemoProcesses
+from agent.tools.demo.score_sheet import MatchedAlarm, ScoreSheet, alarmed_parts, bad_parts, match_alarms
+from agent.tools.demo.stage import (
     CALIBRATION_FRAMES,
     CAMERA,
     FRAMES_PER_SECOND,
@@ -22,7 +23,6 @@ from agent.tools.demo_stage import (
     DemoStage,
     prepare_stage,
 )
-from agent.tools.score_sheet import MatchedAlarm, ScoreSheet, alarmed_parts, bad_parts, match_alarms
 from agent.tools.watcher import OnLine
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from agent.commands import ask
 from agent.core.errors import Permanent, Temporary
-from agent.tools.demo_stage import CAMERA, SITE, DemoStage
+from agent.tools.demo.stage import CAMERA, SITE, DemoStage
 from agent.tools.watcher import OnLine
 
 T = TypeVar("T")

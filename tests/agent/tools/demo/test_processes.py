@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from agent.core.errors import Permanent
-from agent.tools.demo_processes import DemoProcesses, wait_for
-from agent.tools.demo_stage import prepare_stage
+from agent.tools.demo.processes import DemoProcesses, wait_for
+from agent.tools.demo.stage import prepare_stage
 
 
 class Clock:
