@@ -53,11 +53,10 @@ def train(
             precision=precision,
             progress=report,
         )
-    if not result.is_main:
-        return
-    _print_training(result, out)
-    if test_normal is not None and test_abnormal is not None:
-        evaluate(out, test_normal, test_abnormal)
+    if result.is_main:
+        _print_training(result, out)
+        if test_normal is not None and test_abnormal is not None:
+            evaluate(out, test_normal, test_abnormal)
 
 
 def compare_systems(

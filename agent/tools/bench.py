@@ -22,8 +22,8 @@ from engines.runtime import Choice, Engine, choose, open_engine, remember
 # Frames shown over and over: from 256 pixels a side on, no cache holds them all.
 DISTINCT_FRAMES = 64
 
-# Engine and loop take turns of this length: a shared machine is faster at one moment than at the next.
-TURN_SECONDS = 0.5
+# Engine and loop take turns, each for this time: a shared machine is faster at one moment than at the next.
+ROUND_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +75,8 @@ def run_bench(bundle_path: Path, *, engine_name: str, seconds: float) -> BenchRe
         BenchLoop(engine, frames, Path(directory)) as loop,
     ):
         turns = [
-            (_engine_rate(engine, frames, TURN_SECONDS, durations.add), loop.rate(TURN_SECONDS))
-            for _ in range(max(1, round(seconds / TURN_SECONDS)))
+            (_engine_rate(engine, frames, ROUND_SECONDS, durations.add), loop.rate(ROUND_SECONDS))
+            for _ in range(max(1, round(seconds / ROUND_SECONDS)))
         ]
         engine_ms, loop_ms = LatencyPayload.of(durations), LatencyPayload.of(loop.durations)
     assert engine_ms is not None

@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from agent.alarms import HOTTEST, colour_of
 from agent.core.errors import Permanent
 
-Image8 = NDArray[np.uint8]
+_Image = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
 # Three alarms in a row fill a screen; beyond eight rows nobody scrolls.
-COLUMNS = 3
+ALARMS_PER_ROW = 3
 MAX_ALARMS = 24
 
 # Pixels. The sheet is twice as wide as a page shows it, for screens of high density.
 _TILE_WIDTH = 256
 _MARGIN, _COLUMN_GAP, _ROW_GAP, _TILE_GAP = 28, 24, 22, 6
 _HEADER_HEIGHT, _TITLE_HEIGHT = 84, 32
-_WIDTH = 2 * _MARGIN + COLUMNS * (2 * _TILE_WIDTH + _TILE_GAP) + (COLUMNS - 1) * _COLUMN_GAP
+_WIDTH = 2 * _MARGIN + ALARMS_PER_ROW * (2 * _TILE_WIDTH + _TILE_GAP) + (ALARMS_PER_ROW - 1) * _COLUMN_GAP
 _SCALE_WIDTH, _SCALE_HEIGHT = 240, 12
 
 # BGR.
@@ -52,11 +52,11 @@ def write_contact_sheet(path: Path, heading: str, entries: Sequence[ContactSheet
     tiles = [(_read(entry.frame), _read(entry.heatmap)) for entry in shown]
     height = _tile_height([heatmap for _, heatmap in tiles])
     row_height = _TITLE_HEIGHT + height + _ROW_GAP
-    rows = -(-len(shown) // COLUMNS)
+    rows = -(-len(shown) // ALARMS_PER_ROW)
     sheet = np.full((_HEADER_HEIGHT + rows * row_height + _MARGIN - _ROW_GAP, _WIDTH, 3), _BACKGROUND, np.uint8)
     _draw_header(sheet, heading)
     for number, (entry, images) in enumerate(zip(shown, tiles, strict=True)):
-        row, column = divmod(number, COLUMNS)
+        row, column = divmod(number, ALARMS_PER_ROW)
         x = _MARGIN + column * (2 * _TILE_WIDTH + _TILE_GAP + _COLUMN_GAP)
         _draw_alarm(sheet, entry, images, x, _HEADER_HEIGHT + row * row_height, height)
     # The highest compression: the sheet of a long demo is 2 MB as PNG.
@@ -64,19 +64,19 @@ def write_contact_sheet(path: Path, heading: str, entries: Sequence[ContactSheet
         raise Permanent(f"{path}: cannot be written; wanted a writable folder")
 
 
-def _read(path: Path) -> Image8 | None:
+def _read(path: Path) -> _Image | None:
     """uint8 BGR [H, W, 3]; None if it did not arrive or is damaged."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.exists() else None
     return None if image is None else np.asarray(image, np.uint8)
 
 
-def _tile_height(heatmaps: Sequence[Image8 | None]) -> int:
+def _tile_height(heatmaps: Sequence[_Image | None]) -> int:
     """Of the first heatmap, at the width of a tile: all alarms on a sheet are of one camera."""
     shapes = [heatmap.shape for heatmap in heatmaps if heatmap is not None]
     return round(_TILE_WIDTH * shapes[0][0] / shapes[0][1]) if shapes else _TILE_WIDTH
 
 
-def _draw_header(sheet: Image8, heading: str) -> None:
+def _draw_header(sheet: _Image, heading: str) -> None:
     """The heading on the left; on the right the colour scale of the heatmaps."""
     _write(sheet, heading, _MARGIN, 50, _LARGE, _TEXT)
     left = _WIDTH - _MARGIN - _SCALE_WIDTH
@@ -90,7 +90,7 @@ def _draw_header(sheet: Image8, heading: str) -> None:
 
 
 def _draw_alarm(
-    sheet: Image8, entry: ContactSheetEntry, images: tuple[Image8 | None, Image8 | None], x: int, y: int, height: int
+    sheet: _Image, entry: ContactSheetEntry, images: tuple[_Image | None, _Image | None], x: int, y: int, height: int
 ) -> None:
     """Title and caption above the frame, its heatmap to the right; `x`, `y` is the upper left corner."""
     right = x + _TILE_WIDTH + _TILE_GAP
@@ -101,7 +101,7 @@ def _draw_alarm(
         sheet[top : top + height, left : left + _TILE_WIDTH] = _tile(image, height)
 
 
-def _tile(image: Image8 | None, height: int) -> Image8:
+def _tile(image: _Image | None, height: int) -> _Image:
     """The image at the size of a tile; gray if there is none. The strip of an overlay, below the frame, is cut off."""
     if image is None:
         return np.full((height, _TILE_WIDTH, 3), _MISSING, np.uint8)
@@ -110,7 +110,7 @@ def _tile(image: Image8 | None, height: int) -> Image8:
     return np.asarray(cv2.resize(image[:rows], (_TILE_WIDTH, height), interpolation=interpolation), np.uint8)
 
 
-def _write(sheet: Image8, text: str, x: int, base: int, size: float, colour: Colour) -> None:
+def _write(sheet: _Image, text: str, x: int, base: int, size: float, colour: Colour) -> None:
     cv2.putText(sheet, text, (x, base), _FONT, size, colour, 1, cv2.LINE_AA)
 
 
