@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -75,13 +74,13 @@ def test_help_loads_no_heavy_library() -> None:
     assert done.stderr == "[]\n"
 
 
+def processor_seconds_of_help() -> float:
+    before = os.times()
+    subprocess.run([sys.executable, "-m", "agent.cli", "--help"], capture_output=True, timeout=60, check=True)
+    after = os.times()
+    return after.children_user - before.children_user + after.children_system - before.children_system
+
+
 def test_help_takes_less_than_half_a_second() -> None:
-    """0.2 s on two cores at 2.5 GHz. The best of several: other programs may want the cores."""
-    seconds = []
-    for _ in range(8):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "agent.cli", "--help"], capture_output=True, timeout=60, check=True)
-        seconds.append(time.perf_counter() - start)
-        if seconds[-1] < 0.5:
-            break
-    assert min(seconds) < 0.5, seconds
+    """0.2 s at 2.5 GHz. Processor time, and the best of several: other programs may want the cores."""
+    assert any(processor_seconds_of_help() < 0.5 for _ in range(8))

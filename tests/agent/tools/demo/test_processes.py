@@ -14,7 +14,7 @@ from agent.tools.demo.stage import prepare_stage
 
 
 class Clock:
-    """Seconds that pass only while somebody sleeps."""
+    """Seconds that pass only during a sleep."""
 
     def __init__(self) -> None:
         self.now = 100.0
