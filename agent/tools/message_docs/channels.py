@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from agent.messages import (
     REQUESTS,
+    RESULTS,
     AlarmPayload,
     CommandResponse,
     EventPayload,
@@ -17,6 +18,8 @@ from agent.messages import (
     StatePayload,
     StatusPayload,
 )
+
+__all__ = ["CHANNELS", "PARAMETERS", "REQUESTS", "RESULTS", "Channel", "payload_models"]
 
 JSON, PNG, JPEG = "application/json", "image/png", "image/jpeg"
 

@@ -9,8 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from agent.messages import REQUESTS
-from agent.tools.message_docs.channels import CHANNELS, PARAMETERS, Channel, payload_models
+from agent.tools.message_docs.channels import CHANNELS, PARAMETERS, REQUESTS, Channel, payload_models
 
 
 class _Schema(GenerateJsonSchema):

@@ -9,8 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from agent.messages import REQUESTS, RESULTS
-from agent.tools.message_docs.channels import CHANNELS, Channel, payload_models
+from agent.tools.message_docs.channels import CHANNELS, REQUESTS, RESULTS, Channel, payload_models
 from agent.tools.message_docs.schemas import schema_file_name, schema_of, summary_of
 
 
@@ -43,8 +42,9 @@ def _with_brackets(text: str) -> str:
 
 
 def _field_table(model: type[BaseModel]) -> str:
-    fields = schema_of(model)["properties"].items()
-    rows = ((f"`{name}`", _type_name(field), _meaning(field)) for name, field in fields)
+    schema = schema_of(model)
+    fields = schema["properties"].items()
+    rows = ((f"`{name}`", _type_name(field, schema), _meaning(field)) for name, field in fields)
     return _table(("field", "type", "meaning"), rows)
 
 
@@ -55,22 +55,29 @@ def _command_table() -> str:
 
 def _request_fields(model: type[BaseModel]) -> str:
     """The fields of this request, without those that all requests have."""
+    schema = schema_of(model)
     return "<br>".join(
-        f"`{name}` ({_type_name(field)}): {_meaning(field)}"
-        for name, field in schema_of(model)["properties"].items()
+        f"`{name}` ({_type_name(field, schema)}): {_meaning(field)}"
+        for name, field in schema["properties"].items()
         if name not in ("schema", "id")
     )
 
 
-def _type_name(field: dict[str, Any]) -> str:
+def _type_name(field: dict[str, Any], schema: dict[str, Any]) -> str:
+    """The type of a field for people: the values of an enum, the name of a document; `schema` has the definitions."""
     if "anyOf" in field:
-        return " or ".join(_type_name(option) for option in field["anyOf"])
+        return " or ".join(_type_name(option, schema) for option in field["anyOf"])
     if "const" in field:
         return f"`{json.dumps(field['const'])}`"
+    if "enum" in field:
+        *others, last = (f"`{json.dumps(value)}`" for value in field["enum"])
+        return f"{', '.join(others)} or {last}" if others else last
     if "$ref" in field:
-        return str(field["$ref"]).rpartition("/")[2].removesuffix("Payload").lower()
+        name = str(field["$ref"]).rpartition("/")[2]
+        definition = schema["$defs"][name]
+        return _type_name(definition, schema) if "enum" in definition else name.removesuffix("Payload").lower()
     if field.get("type") == "array":
-        return f"list of {_type_name(field['items'])}"
+        return f"list of {_type_name(field['items'], schema)}"
     return "time" if field.get("format") == "date-time" else str(field.get("type", "any"))
 
 

@@ -36,6 +36,8 @@ from tests.support.command_line import assert_one_line, inspectd
 def test_wrong_input_is_one_line(
     tiny_bundle: Bundle, good_parts: Path, tmp_path: Path, arguments: list[str], wanted: list[str]
 ) -> None:
+    if arguments[0] == "train":
+        pytest.importorskip("torch", reason="training needs the train extra")
     places = {"bundle": tiny_bundle.path, "good": good_parts, "tmp": tmp_path}
     assert_one_line(inspectd(*(argument.format(**places) for argument in arguments)), *wanted)
 

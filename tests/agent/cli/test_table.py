@@ -12,7 +12,7 @@ import pytest
 from agent.cli.table import COMMANDS, GROUPS
 
 # Loading any of these takes longer than printing a help text may.
-HEAVY = ("cv2", "numpy", "scipy", "pydantic", "paho", "torch", "onnxruntime", "engines", "calibration", "agent.service")
+HEAVY = ("cv2", "numpy", "scipy", "pydantic", "paho", "torch", "onnxruntime", "engines.runtime", "calibration")
 
 TOY = '''\
 """Commands for weighing."""

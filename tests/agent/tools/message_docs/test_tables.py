@@ -19,6 +19,12 @@ def test_every_field_of_an_alarm_is_in_the_table() -> None:
     assert RegionPayload.model_fields.keys() == {"x", "y", "width", "height", "peak"}
 
 
+def test_tables_show_the_values_of_an_enum() -> None:
+    tables = message_tables()
+    assert '| `event` | `"raised"` or `"cleared"` |' in tables["alarm"]
+    assert '| `status` | `"online"`, `"offline"` or `"stopped"` |' in tables["status"]
+
+
 def test_every_command_is_in_its_table() -> None:
     commands = re.findall(r"^\| `([\w/]+)` \|", message_tables()["commands"], re.MULTILINE)
     assert commands == sorted(REQUESTS)
