@@ -94,7 +94,7 @@ def show_lines(result: dict[str, Any]) -> Iterator[str]:
     yield result["promise"]
     yield f"  threshold       {result['threshold']:.6g} ({result['method']})"
     yield f"  budget, rule    {result['budget']}; {result['rule']} frames"
-    count = f"{result['effective_sample_size']:.0f} of {result['frames']} frames count"
+    count = f"{result['effective_sample_size']:.0f} of {result['frames']} images count"
     yield f"  window          {count}, {result['left_out']} left out"
     yield f"  engine, bundle  {result['engine']}, {result['bundle'][:12]}"
     yield f"  file            {result['file']}"

@@ -19,7 +19,7 @@ from calibration import Store
 from engines.bundles.bundle import Bundle, reference_archive, write_bundle, write_lean_copy
 from engines.runtime.choice import Choice, recall, remember
 from engines.runtime.hardware import describe_processor, shows_gpu
-from tests.calibration.lines import NOON, heat, picture, scores, window
+from tests.calibration.lines import NOON, heat, image, scores, window
 from tests.support.broker import Mosquitto, Subscriber, wait_until
 from tests.support.command_line import inspectd
 from tests.support.parts import write_parts
@@ -196,7 +196,7 @@ def activate(state: Path, bundle: Bundle, threshold: float) -> None:
     """A calibration of line1 with this threshold, made on ONNX Runtime."""
     collected = window(frames=300)
     for index, score in enumerate(scores(300)):
-        collected.add(float(score), heat(index, shape=bundle.heatmap_shape), picture(index))
+        collected.add(float(score), heat(index, shape=bundle.heatmap_shape), image(index))
     tied_to = {"camera": "line1", "bundle_sha256": bundle.sha256, "engine": "onnxruntime"}
     found = collected.finish(**tied_to, created_at=NOON, who="anna")
     made = dataclasses.replace(found, threshold=dataclasses.replace(found.threshold, value=threshold), id="")

@@ -83,7 +83,7 @@ def test_calibration_is_shown_with_the_frames_that_count() -> None:
         "At most one false alarm a day.",
         "  threshold       11.628 (extrapolated)",
         "  budget, rule    1 per day; 2 of 3 frames",
-        "  window          296 of 300 frames count, 2 left out",
+        "  window          296 of 300 images count, 2 left out",
         "  engine, bundle  onnxruntime, 0123456789ab",
         "  file            /var/lib/inspectd/c1.json",
     ]
