@@ -19,7 +19,7 @@ from typing import Any
 
 from agent.commands import ask
 from agent.core.errors import Temporary
-from agent.tools.bench import BenchResult, bench
+from agent.tools.bench import BenchResult, run_bench
 from benchmarks.machine import describe_machine
 from tests.support.agent_settings import settings_text
 
@@ -103,7 +103,7 @@ def _await_frames(door: Path, frames: int) -> int:
 
 
 def _rows(mode: str, frames: int) -> list[str]:
-    rates: BenchResult = bench(bundle_of(mode), engine_name="auto", seconds=BENCH_SECONDS)
+    rates: BenchResult = run_bench(bundle_of(mode), engine_name="auto", seconds=BENCH_SECONDS)
     state = latency_at_20(mode)
     used = memory(mode, frames)
     ms = state["latency_ms"]

@@ -14,6 +14,9 @@ ImageEvidence = tuple[int, NDArray[np.uint8]]
 class CalibrationError(ValueError):
     """A window, a setting or a record that cannot be used; `str()` is one line for the user."""
 
+    expected = True
+    """Reported in one line, without a traceback: the user can act on it."""
+
     def __init__(self, message: str, *, images: Sequence[ImageEvidence] = ()) -> None:
         super().__init__(message)
         self.images: list[ImageEvidence] = list(images)

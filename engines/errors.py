@@ -4,6 +4,9 @@
 class EngineError(RuntimeError):
     """The model or its engine cannot do what was asked."""
 
+    expected = True
+    """Reported in one line, without a traceback: the user can act on it."""
+
 
 class BundleError(EngineError):
     """A model bundle is missing, incomplete, altered, or of a kind that this version does not know."""

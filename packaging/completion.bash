@@ -1,4 +1,4 @@
-# Completion of inspectd in bash: the command itself knows its options.
+# Bash completion of inspectd; the command itself lists its options.
 _inspectd_completion() {
     local IFS=$'\n'
     mapfile -t COMPREPLY < <(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD="$COMP_CWORD" _INSPECTD_COMPLETE=complete_bash "$1" 2>/dev/null)

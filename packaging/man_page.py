@@ -1,4 +1,4 @@
-"""inspectd(1), written from the commands themselves: `python packaging/man_page.py > inspectd.1`."""
+"""Writes inspectd(1) from the command line's own help: `python packaging/man_page.py > inspectd.1`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 import typer
 
-from agent.cli import app
+from agent.cli import build_app
 
 FILES = (
     ("/etc/inspectd/NAME.toml", "Settings of the service inspectd@NAME."),
-    ("/var/lib/inspectd/NAME", "Its calibrations, alarms that wait for the broker, pictures, scores."),
-    ("/run/inspectd/NAME/control.sock", "Where the other commands reach it."),
-    ("/etc/credstore/inspectd.NAME.mqtt-password", "Its password at the broker."),
+    ("/var/lib/inspectd/NAME", "Its calibrations, waiting alarms, images and scores."),
+    ("/run/inspectd/NAME/control.sock", "Its control socket, which the other commands use."),
+    ("/etc/credstore/inspectd.NAME.mqtt-password", "Its password for the broker."),
     ("/usr/share/doc/inspectd/device.md", "How to set up a device."),
 )
 
@@ -23,7 +23,7 @@ FILES = (
 def page(command: Any) -> Iterator[str]:
     """The lines of the page, roff."""
     yield f'.TH INSPECTD 1 "" "inspectd {version("inspectd")}" "User Commands"'
-    yield from (".SH NAME", "inspectd \\- inspector for production lines")
+    yield from (".SH NAME", "inspectd \\- visual inspection agent for production lines")
     yield from (".SH SYNOPSIS", ".B inspectd", "COMMAND [OPTIONS] [ARGUMENTS]")
     yield from (".SH DESCRIPTION", roff(command.help or ""), ".SH COMMANDS")
     for name, sub in commands(command):
@@ -35,7 +35,7 @@ def page(command: Any) -> Iterator[str]:
 
 
 def commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
-    """Every command with its whole name."""
+    """Every command with its full name."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, f"{before}{name} ")
@@ -54,10 +54,10 @@ def section(name: str, command: Any) -> Iterator[str]:
 
 
 def roff(text: str) -> str:
-    """Text as it is: hyphens that can be copied, no line that begins like a request."""
+    """Text for roff: hyphens that can be copied, and no line that looks like a roff request."""
     plain = " ".join(text.split()).replace("\\", "\\e").replace("-", "\\-")
     return f"\\&{plain}" if plain.startswith((".", "'")) else plain
 
 
 if __name__ == "__main__":
-    sys.stdout.write("\n".join(page(typer.main.get_command(app))) + "\n")
+    sys.stdout.write("\n".join(page(typer.main.get_command(build_app()))) + "\n")

@@ -3,9 +3,11 @@
 from agent.alarms.camera_alarm import CameraAlarm, Condition, Observation
 from agent.alarms.defect_alarm import ActiveAlarm, DefectAlarm
 from agent.alarms.evidence import Evidence, EvidenceImage
+from agent.alarms.heat_colours import HOTTEST, colour_of
 from agent.alarms.heat_regions import regions
 
 __all__ = [
+    "HOTTEST",
     "ActiveAlarm",
     "CameraAlarm",
     "Condition",
@@ -13,5 +15,6 @@ __all__ = [
     "Evidence",
     "EvidenceImage",
     "Observation",
+    "colour_of",
     "regions",
 ]

@@ -1,4 +1,4 @@
-"""The calibrations of an agent that runs: list, show, roll back."""
+"""The calibrations of a running agent: list, show, roll back."""
 
 from __future__ import annotations
 
@@ -7,58 +7,58 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.console import say, say_json
-from agent.cli.options import Json, MaybeConfig, Socket, door_path
+from agent.cli.console import print_json, print_line
+from agent.cli.options import AgentConfigOption, CameraArgument, JsonOption, SocketOption, socket_path
 
 
-def calibration_list(
-    camera: Annotated[str | None, typer.Argument(help="The camera; not needed where there is one.")] = None,
-    socket: Socket = None,
-    config: MaybeConfig = None,
-    json_document: Json = False,
+def list_calibrations(
+    camera: CameraArgument = None,
+    socket: SocketOption = None,
+    config: AgentConfigOption = None,
+    json_document: JsonOption = False,
 ) -> None:
-    """Every calibration, oldest first; the one in force has a star."""
+    """List all calibrations, oldest first. A star marks the active one."""
     from agent.cli.text import calibration_lines
     from agent.commands import ask
 
-    result = ask(door_path(socket, config), "calibration/list", camera)
+    result = ask(socket_path(socket, config), "calibration/list", camera)
     if json_document:
-        say_json(result)
-    else:
-        for line in calibration_lines(result):
-            say(line)
+        print_json(result)
+        return
+    for line in calibration_lines(result):
+        print_line(line)
 
 
-def calibration_show(
-    camera: Annotated[str | None, typer.Argument(help="The camera; not needed where there is one.")] = None,
-    of: Annotated[str | None, typer.Option("--id", help="Its id; the one in force if not given.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a report with pictures to this file.")] = None,
-    socket: Socket = None,
-    config: MaybeConfig = None,
-    json_document: Json = False,
+def show_calibration(
+    camera: CameraArgument = None,
+    of: Annotated[str | None, typer.Option("--id", help="Id of the calibration; the active one by default.")] = None,
+    html: Annotated[Path | None, typer.Option(help="File to write a report with charts to, HTML.")] = None,
+    socket: SocketOption = None,
+    config: AgentConfigOption = None,
+    json_document: JsonOption = False,
 ) -> None:
-    """One calibration: threshold, promise, what it rests on."""
-    from agent.cli.text import show_lines, write_report
+    """Show one calibration: its threshold, its promise and the window it was computed from."""
+    from agent.cli.text import show_lines, write_calibration_report
     from agent.commands import ask
 
-    result = ask(door_path(socket, config), "calibration/show", camera, of=of)
+    result = ask(socket_path(socket, config), "calibration/show", camera, of=of)
     if html is not None:
-        write_report(Path(result["file"]), html)
+        write_calibration_report(Path(result["file"]), html)
     if json_document:
-        say_json(result)
+        print_json(result)
         return
     for line in show_lines(result):
-        say(line)
+        print_line(line)
 
 
-def calibration_rollback(
-    camera: Annotated[str | None, typer.Argument(help="The camera; not needed where there is one.")] = None,
-    to: Annotated[str | None, typer.Option(help="Id of a calibration; the one before if not given.")] = None,
-    socket: Socket = None,
-    config: MaybeConfig = None,
+def roll_back(
+    camera: CameraArgument = None,
+    to: Annotated[str | None, typer.Option(help="Id of the calibration; the previous one by default.")] = None,
+    socket: SocketOption = None,
+    config: AgentConfigOption = None,
 ) -> None:
-    """Put the calibration before this one, or the one of an id, in force again."""
+    """Activate an earlier calibration again."""
     from agent.commands import ask
 
-    result = ask(door_path(socket, config), "calibration/rollback", camera, to=to)
-    say(f"in force: threshold {result['threshold']:.6g}, calibration {result['id']}")
+    result = ask(socket_path(socket, config), "calibration/rollback", camera, to=to)
+    print_line(f"active: threshold {result['threshold']:.6g}, calibration {result['id']}")

@@ -1,4 +1,4 @@
-"""What a person sees on the terminal: lines, progress bars, one clear line for every mistake."""
+"""Terminal output: results on stdout; errors, log lines and progress bars on stderr."""
 
 from __future__ import annotations
 
@@ -12,22 +12,20 @@ from typing import Any
 from agent.cli.journal import JournalFormatter, is_journal, priority_of
 from agent.core.progress import Progress
 
-log = logging.getLogger("inspectd")
 
-
-def say(text: str = "") -> None:
-    """A line on standard output, as it is."""
+def print_line(text: str = "") -> None:
+    """Print a line on stdout, unchanged."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
-def say_json(document: Any) -> None:
-    """A JSON document on one line of standard output."""
-    say(json.dumps(document, separators=(", ", ": "), allow_nan=False))
+def print_json(document: Any) -> None:
+    """Print a JSON document on one line of stdout."""
+    print_line(json.dumps(document, separators=(", ", ": "), allow_nan=False))
 
 
-def complain(text: str) -> None:
-    """A line on standard error for each line of the text."""
+def print_error(text: str) -> None:
+    """Print each line of the text on stderr, with the program's name in front."""
     priority = f"<{priority_of(logging.ERROR)}>" if is_journal(sys.stderr) else ""
     for line in text.splitlines() or ["failed"]:
         sys.stderr.write(f"{priority}inspectd: {line}\n")
@@ -35,8 +33,8 @@ def complain(text: str) -> None:
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Progress]:
-    """A bar on standard error while it is a terminal; silent otherwise."""
-    # A tenth of a second, which an agent that is started again after a mishap does without.
+    """Show a progress bar on stderr if it is a terminal."""
+    # Importing rich takes a tenth of a second, which a restarting agent does not need to spend.
     from rich import progress as rich
     from rich.console import Console
 
@@ -56,9 +54,9 @@ def progress_bar(title: str) -> Iterator[Progress]:
 
 
 def set_up_logging(level: str) -> None:
-    """To standard error: for journald where it reads it, else in a person's format."""
+    """Log to stderr: in journald's format if it reads stderr, else in a format for people."""
     handler = logging.StreamHandler(sys.stderr)
-    people = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s")
-    handler.setFormatter(JournalFormatter() if is_journal(sys.stderr) else people)
+    for_people = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s")
+    handler.setFormatter(JournalFormatter() if is_journal(sys.stderr) else for_people)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("matplotlib").setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""`inspectd engine …`: build an engine on this device, hold two beside each other."""
+"""The engines on this device: build one, compare two, measure speed."""
 
 from __future__ import annotations
 
@@ -7,73 +7,90 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.console import progress_bar, say, say_json
+from agent.cli.console import print_json, print_line, progress_bar
+from agent.cli.options import BundleArgument, EngineOption, JsonOption
 
 if TYPE_CHECKING:
     from engines.bundles import Bundle
 
-engine_app = typer.Typer(help="The engines that run a model.", no_args_is_help=True)
-
-BundlePath = Annotated[Path, typer.Argument(help="A model bundle.")]
-Config = Annotated[
+EngineConfigOption = Annotated[
     Path | None,
     typer.Option(
-        "--config", "-c", help="Settings of the agent that it is for: its state directory and thresholds count."
+        "--config", "-c", help="Settings file of the agent that uses it, for its state directory and thresholds."
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
 
 
-@engine_app.command()
 def build(
-    bundle: BundlePath,
+    bundle: BundleArgument,
     engine: Annotated[str, typer.Option("--engine", help="tensorrt; the others need no building.")] = "tensorrt",
-    config: Config = None,
-    json_document: Json = False,
+    config: EngineConfigOption = None,
+    json_document: JsonOption = False,
 ) -> None:
-    """Build an engine on this very device, and check it against the bundle's reference. Minutes on a Jetson."""
+    """Build an engine on this device and check it against the bundle's reference. Takes minutes on a Jetson."""
     from agent.tools.engine_check import check_engine
 
     opened, directory, thresholds = _of_agent(bundle, config)
     with progress_bar("build") as report:
         result = check_engine(opened, engine, directory, thresholds=thresholds, progress=report)
     if json_document:
-        say_json(result.document())
+        print_json(result.document())
     else:
-        say(str(result))
+        print_line(str(result))
 
 
-@engine_app.command()
-def compare(
-    bundle: BundlePath,
-    folder: Annotated[
-        Path | None, typer.Argument(help="Folder of pictures; the bundle's reference if not given.")
-    ] = None,
-    a: Annotated[str, typer.Option("--a", help="An engine.")] = "onnxruntime",
-    b: Annotated[str, typer.Option("--b", help="The other one.")] = "tensorrt",
+def compare_engines(
+    bundle: BundleArgument,
+    folder: Annotated[Path | None, typer.Argument(help="Folder of images; the bundle's reference by default.")] = None,
+    a: Annotated[str, typer.Option("--a", help="First engine.")] = "onnxruntime",
+    b: Annotated[str, typer.Option("--b", help="Second engine.")] = "tensorrt",
     threshold: Annotated[
-        float | None,
-        typer.Option(help="Say which pictures would be judged differently at this score, not at those in force."),
+        float | None, typer.Option(help="List images that they judge differently at this score; default: active ones.")
     ] = None,
-    config: Config = None,
-    json_document: Json = False,
+    config: EngineConfigOption = None,
+    json_document: JsonOption = False,
 ) -> None:
-    """Two engines side by side: scores, heatmaps and time on the same pictures."""
+    """Compare two engines on the same images: scores, heatmaps and time."""
     from agent.tools.engine_check import compare_answers
 
-    opened, directory, in_force = _of_agent(bundle, config)
-    thresholds = in_force if threshold is None else (threshold,)
+    opened, directory, active = _of_agent(bundle, config)
+    thresholds = active if threshold is None else (threshold,)
     with progress_bar("compare") as report:
         result = compare_answers(opened, (a, b), directory, folder=folder, thresholds=thresholds, progress=report)
     if json_document:
-        say_json(result.document())
+        print_json(result.document())
         return
     for line in result.lines():
-        say(line)
+        print_line(line)
+
+
+def bench(
+    bundle: BundleArgument,
+    engine: EngineOption = "auto",
+    seconds: Annotated[float, typer.Option(min=1.0, help="Time for the engine, and again for the loop.")] = 10.0,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="Settings file of an agent: its `auto` then takes the fastest engine."),
+    ] = None,
+    json_document: JsonOption = False,
+) -> None:
+    """Measure the engine alone and the whole loop on the same frames; with auto, find the fastest engine."""
+    from agent.tools.bench import fastest_engine, run_bench
+
+    result = run_bench(bundle, engine_name=engine, seconds=seconds)
+    choice = fastest_engine(bundle, config, seconds=seconds) if engine == "auto" else None
+    if json_document:
+        rates = {} if choice is None else {"engines": choice.frames_per_second, "fastest": choice.engine}
+        print_json({**result.document(), **rates})
+        return
+    print_line(str(result))
+    if choice is not None:
+        kept = "" if config is None else "; saved: `auto` takes it from the next start on"
+        print_line(f"engines here  {choice.reason}: {choice.engine}{kept}")
 
 
 def _of_agent(path: Path, config: Path | None) -> tuple[Bundle, Path, tuple[float, ...]]:
-    """The bundle, with the state directory and the thresholds in force of the agent with these settings."""
+    """The bundle, and the state directory and active thresholds of the agent with these settings."""
     from agent.inspection import thresholds_in_force
     from agent.settings import default_state_directory, load_settings
     from engines.bundles import read_bundle

@@ -1,4 +1,4 @@
-"""Log lines for journald: the priority in front, where `journalctl -p warning` finds it, and key=value fields behind.
+"""Log lines for journald: the priority first, for `journalctl -p warning`, then the message, then key=value fields.
 
 `log.info("camera %s: lost", name, extra={"camera": name})` becomes
 `<6>camera line1: lost camera=line1 logger=agent.inspection.capture`.
@@ -15,12 +15,12 @@ from typing import TextIO
 # syslog's levels, as sd-daemon(3) reads them at the start of a line.
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.DEBUG, 7))
 
-# What every record has; anything else was given by `extra=`.
+# Attributes of every record; any other attribute comes from `extra=`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 class JournalFormatter(logging.Formatter):
-    """One line a message; each line of a traceback has its priority too, since journald takes a line for an entry."""
+    """One line for each message. Each line of a traceback has a priority, since journald makes each an entry."""
 
     def format(self, record: logging.LogRecord) -> str:
         priority = f"<{priority_of(record.levelno)}>"
@@ -40,13 +40,13 @@ def priority_of(level: int) -> int:
 
 
 def fields_of(record: logging.LogRecord) -> list[str]:
-    """`key=value`: what the message was given by `extra=`, then where it comes from."""
+    """The fields as `key=value`: those of `extra=`, then the logger."""
     given = {key: value for key, value in vars(record).items() if key not in _STANDARD and value is not None}
     return [f"{key}={quoted(value)}" for key, value in {**given, "logger": record.name}.items()]
 
 
 def quoted(value: object) -> str:
-    """As it is where that is one word, else a JSON string; never more than one line.
+    """A value for a field: unchanged if it is one word, else a JSON string; always one line.
 
     >>> quoted("line1"), quoted(0.25), quoted('is it "in"?'), quoted("")
     ('line1', '0.25', '"is it \\\\"in\\\\"?"', '""')
@@ -57,13 +57,13 @@ def quoted(value: object) -> str:
 
 
 def is_journal(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether journald reads this stream: systemd says by JOURNAL_STREAM, `device:inode`, which one it reads.
+    """Whether journald reads this stream. systemd sets JOURNAL_STREAM to the `device:inode` that it reads.
 
-    The variable alone says nothing: a shell that a service started inherits it, with another stream.
+    The variable alone is not enough: a shell started by a service inherits it, with another stream.
     """
     device, _, inode = environment.get("JOURNAL_STREAM", "").partition(":")
     try:
         status = os.fstat(stream.fileno())
         return (int(device), int(inode)) == (status.st_dev, status.st_ino)
-    except (OSError, ValueError):  # a stream without a file, such as a test's, is none either
+    except (OSError, ValueError):  # a stream without a file, such as a test's
         return False

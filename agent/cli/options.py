@@ -7,16 +7,20 @@ from typing import Annotated
 
 import typer
 
-Json = Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")]
-Config = Annotated[Path, typer.Option("--config", "-c", help="Settings, TOML; see inspectd.example.toml.")]
-Socket = Annotated[Path | None, typer.Option("--socket", help="Control socket of the agent.")]
-MaybeConfig = Annotated[Path | None, typer.Option("--config", "-c", help="Settings of the agent, to find its socket.")]
-EngineName = Annotated[str, typer.Option("--engine", help="auto, onnxruntime, openvino, tensorrt or torch.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same result.")]
+BundleArgument = Annotated[Path, typer.Argument(help="Model bundle.")]
+CameraArgument = Annotated[str | None, typer.Argument(help="Name of the camera; optional if there is only one.")]
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Settings file, TOML; see inspectd.example.toml.")]
+AgentConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", help="Settings file of the agent, to find its control socket.")
+]
+SocketOption = Annotated[Path | None, typer.Option("--socket", help="Control socket of the agent.")]
+EngineOption = Annotated[str, typer.Option("--engine", help="auto, onnxruntime, openvino, tensorrt or torch.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same result.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
-def door_path(socket: Path | None, config: Path | None) -> Path:
-    """Where the agent's door is: as told, as in its settings, or where it is by default."""
+def socket_path(socket: Path | None, config: Path | None) -> Path:
+    """The agent's control socket: as given, else from its settings, else the default."""
     from agent.settings import default_state_directory, load_settings
 
     if socket is not None:

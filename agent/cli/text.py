@@ -1,4 +1,4 @@
-"""What the agent's answers look like to a person: lines of text, and the HTML report of a calibration."""
+"""Results as lines of text for people, and the HTML report of a calibration."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _camera_lines(state: dict[str, Any]) -> Iterator[str]:
 
 
 def snapshot_lines(result: dict[str, Any]) -> Iterator[str]:
-    """One frame: what it scored, and how old it is."""
+    """One frame: its score and its age."""
     if result["threshold"] is None:
         limit = "no threshold yet"
     else:
@@ -59,17 +59,17 @@ def snapshot_lines(result: dict[str, Any]) -> Iterator[str]:
     name = f" ({result['origin']})" if result["origin"] else ""
     yield f"frame {result['frame']}{name}, captured {result['captured_at']}, {result['age_seconds']:.1f} s ago"
     if result["heat"] == "reference":
-        yield "not calibrated: heat 1.0 is the hottest spot of the bundle's own good frames"
+        yield "not calibrated: 1.0 in the heatmap is the hottest spot of the bundle's good reference frames"
 
 
-def save_pictures(result: dict[str, Any], folder: Path) -> Iterator[Path]:
-    """Write the pictures of a snapshot that holds them; file names begin with camera and time of capture."""
+def save_images(result: dict[str, Any], folder: Path) -> Iterator[Path]:
+    """Write the images of a snapshot and yield their paths, `<folder>/<camera>-<time of capture>-<kind>.<png|jpg>`."""
     folder.mkdir(parents=True, exist_ok=True)
     stamp = result["captured_at"].replace(":", "").replace("-", "")
-    for name, picture in result["pictures"].items():
-        ending = "png" if picture["media_type"] == "image/png" else "jpg"
+    for name, image in result["pictures"].items():
+        ending = "png" if image["media_type"] == "image/png" else "jpg"
         path = folder / f"{result['camera']}-{stamp}-{name}.{ending}"
-        path.write_bytes(base64.b64decode(picture["base64"]))
+        path.write_bytes(base64.b64decode(image["base64"]))
         yield path
 
 
@@ -78,7 +78,7 @@ def _percentiles(latency: dict[str, float]) -> str:
 
 
 def calibration_lines(result: dict[str, Any]) -> Iterator[str]:
-    """A line for each calibration; the one in force has a star."""
+    """A line for each calibration; a star marks the active one."""
     if not result["calibrations"]:
         yield "no calibration yet"
     for entry in result["calibrations"]:
@@ -89,19 +89,19 @@ def calibration_lines(result: dict[str, Any]) -> Iterator[str]:
 
 
 def show_lines(result: dict[str, Any]) -> Iterator[str]:
-    """Everything about one calibration that fits on a screen."""
+    """One calibration on one screen."""
     yield f"calibration {result['id']}, {result['created_at']}, by {result['by']}"
     yield result["promise"]
     yield f"  threshold       {result['threshold']:.6g} ({result['method']})"
     yield f"  budget, rule    {result['budget']}; {result['rule']} frames"
-    worth = f"worth {result['effective_sample_size']:.0f} independent ones"
-    yield f"  window          {result['frames']} frames, {result['left_out']} left out, {worth}"
+    count = f"{result['effective_sample_size']:.0f} of {result['frames']} images count"
+    yield f"  window          {count}, {result['left_out']} left out"
     yield f"  engine, bundle  {result['engine']}, {result['bundle'][:12]}"
     yield f"  file            {result['file']}"
 
 
 def evaluation_lines(result: Evaluation) -> Iterator[str]:
-    """The figures of an evaluation, with their 95 % bootstrap intervals."""
+    """The figures of an evaluation, with 95 % bootstrap intervals."""
     yield f"{result.normal} normal and {result.abnormal} abnormal images on {result.engine}"
     yield f"  image AUROC        {result.auroc}"
     yield f"  average precision  {result.average_precision}, chance {result.chance_precision:.3f}"
@@ -110,7 +110,7 @@ def evaluation_lines(result: Evaluation) -> Iterator[str]:
         false = f"false alarms on {at.false_alarm_rate:.1%} of {at.normal} normal images"
         yield f"  at threshold {at.threshold:<8.4g} finds {at.recall:.1%}, {false}"
     else:
-        yield f"  no threshold       half of the normal images calibrate one, wanted {LEAST_FRAMES} that differ in it"
+        yield f"  no threshold       wanted {LEAST_FRAMES} different scores in half of the normal images"
     if result.pixels is not None:
         within = f"within abnormal images {result.pixels.auroc_within:.3f}"
         yield f"  pixel AUROC        {result.pixels.auroc:.3f}, {within}"
@@ -118,8 +118,8 @@ def evaluation_lines(result: Evaluation) -> Iterator[str]:
     yield from (f"  skipped: {line}" for line in result.skipped)
 
 
-def write_report(record: Path, html: Path) -> None:
-    """Write the self-contained HTML report of a calibration's file. Raises Permanent where it cannot be read."""
+def write_calibration_report(record: Path, html: Path) -> None:
+    """Write the self-contained HTML report of a calibration's file. Raises Permanent if the file cannot be read."""
     from calibration import Calibration, report_html
 
     try:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from agent.core.errors import InspectdError, Permanent
+from agent.core.errors import Permanent
+from agent.core.expected import error_text, is_expected
 from agent.messages import CommandRequest, CommandResponse, parse_request
-from calibration import CalibrationError
-from engines.errors import EngineError
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +49,11 @@ class Control:
         try:
             request = parse_request(name, payload)
             result = self._handler(name)(Call(camera, request, by))
-        except (InspectdError, CalibrationError, EngineError) as error:
-            log.info("command %s refused: %s", ascii(name[:80]), error)
-            return self._response(name, camera, request, error=str(error))
+        except Exception as error:
+            expected, text = is_expected(error), error_text(error)
+            level, reason = (logging.INFO, "rejected") if expected else (logging.ERROR, "failed")
+            log.log(level, "command %s %s: %s", ascii(name[:80]), reason, text, exc_info=not expected)
+            return self._response(name, camera, request, error=text)
         log.log(
             logging.DEBUG if name == "status" else logging.INFO,
             "command %s by %s done",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from agent.alarms import Evidence
 from agent.commands import CommandHandlers, Control, ControlSocket, Reload, plan_reload, reload_lines
 from agent.core.clock import utc_now
-from agent.core.errors import InspectdError, Permanent, Temporary
+from agent.core.errors import Permanent, Temporary
 from agent.core.ids import new_id
 from agent.core.problems import Problems
 from agent.inspection import CameraLine, CameraState
@@ -24,9 +24,9 @@ from agent.outputs.outbox import Outbox
 from agent.service.assembly import Assembly
 from agent.service.dispatcher import Dispatcher
 from agent.service.single_instance import SingleInstance
+from agent.service.thread_crash import ThreadCrash
 from agent.service.watchdog import Pulse, Watchdog
 from agent.settings import Settings, writable
-from calibration import CalibrationError
 from engines.errors import EngineError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Service:
         self._reloading = threading.Lock()
         self._hung_up = threading.Event()
         self._stop = threading.Event()
-        self._crashed: str | None = None
+        self._crash = ThreadCrash(self._stop.set)
         # Several services may share a machine; an agent started by hand runs beside them at its user's own risk.
         self._claim = SingleInstance(settings) if self.supervision.supervised else None
         self._open_outputs()
@@ -141,7 +141,7 @@ class Service:
         Raises Permanent where a thread ended with an error, or every camera failed for good.
         """
         self._handle_signals()
-        threading.excepthook = self._on_crash
+        self._crash.watch()
         self.start()
         try:
             while not self._stop.wait(STATE_CHECK_SECONDS):
@@ -218,14 +218,6 @@ class Service:
 
     # Ends and errors
 
-    def _on_crash(self, crash: threading.ExceptHookArgs) -> None:
-        """A thread that cannot go on ends the agent: systemd starts a whole one again."""
-        name = crash.thread.name if crash.thread else "a thread"
-        expected = isinstance(crash.exc_value, InspectdError | EngineError | CalibrationError)
-        self._crashed = f"{name}: {crash.exc_value if expected else repr(crash.exc_value)}"
-        log.critical("%s", self._crashed, exc_info=None if expected else crash.exc_value)
-        self._stop.set()
-
     def _ended(self) -> bool:
         """Every source is at its end, and every frame is inspected."""
         over = (CameraState.ENDED, CameraState.FAILED)
@@ -234,8 +226,7 @@ class Service:
         )
 
     def _raise_failures(self) -> None:
-        if self._crashed is not None:
-            raise Permanent(self._crashed)
+        self._crash.raise_if_any()
         failed = [line for line in self.lines.values() if line.capture.status.state is CameraState.FAILED]
         if failed:
             raise Permanent("\n".join(f"camera {line.name}: {line.capture.status.reason}" for line in failed))

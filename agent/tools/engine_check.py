@@ -1,4 +1,4 @@
-"""Does an engine give the right answers on this device, and the same as another one?"""
+"""Checks that an engine reproduces the bundle's reference on this device, and compares two engines."""
 
 from __future__ import annotations
 
@@ -13,29 +13,31 @@ import numpy as np
 
 from agent.core.errors import Permanent
 from agent.core.progress import Progress
+from agent.tools.image_list import images_in
 from engines.bundles import Bundle
-from engines.images import Image, list_images, read_image
+from engines.images import Image, read_image
 from engines.runtime import Engine, Scores, open_engine, reference_errors, relative_error
 
-# Calls that are timed, a frame each, after as many that warm up.
+# Timed calls with one frame each, after as many calls to warm up.
 TIMED_CALLS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class EngineCheck:
-    """An engine that opened, and how close to the reference it is."""
+    """An open engine, and its distance from the reference."""
 
     engine: str
     detail: str
     score_error: float
-    """Largest difference on a reference frame, relative."""
+    """Largest relative difference of a reference frame's score."""
     heatmap_error: float
+    """The same for its heatmap."""
     tolerance: float
-    """The manifest's limit for both."""
+    """Limit for both, from the manifest."""
     milliseconds: float
-    """A call with one frame, median."""
+    """Median of calls with one frame."""
     reason: str
-    """Why it is this one, in words."""
+    """Why this engine was chosen."""
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
@@ -44,23 +46,24 @@ class EngineCheck:
     def __str__(self) -> str:
         """For people."""
         return (
-            f"{self.engine} ({self.detail}; {self.reason}) reproduces the reference: score off by "
-            f"{self.score_error:.2g}, heatmap by {self.heatmap_error:.2g}, at most {self.tolerance:g} allowed; "
-            f"{self.milliseconds:.2f} ms a frame"
+            f"{self.engine} ({self.detail}; {self.reason}) reproduces the reference: score error "
+            f"{self.score_error:.2g}, heatmap error {self.heatmap_error:.2g}, tolerance {self.tolerance:g}; "
+            f"{self.milliseconds:.2f} ms per frame"
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """One picture on two engines."""
+class ImagePair:
+    """One image on two engines."""
 
-    picture: str
+    image: str
+    """File name, or number of the reference frame."""
     a: float
     b: float
     score_difference: float
     """Relative to the first engine's score."""
     heatmap_difference: float
-    """Of the hottest difference to the first engine's hottest place."""
+    """Largest difference, relative to the first engine's hottest spot."""
 
     def is_flipped_at(self, threshold: float) -> bool:
         """Whether the two engines are judged differently at this threshold."""
@@ -69,23 +72,24 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class EngineComparison:
-    """Two engines on the same pictures."""
+    """Two engines on the same images."""
 
     engines: tuple[str, str]
     milliseconds: tuple[float, float]
-    """A call with one frame, medians."""
-    pairs: list[Pair]
+    """Medians of calls with one frame."""
+    pairs: list[ImagePair]
     thresholds: tuple[float, ...] = ()
-    """Scores above which a frame is judged anomalous: the one that was asked about, or those in force."""
+    """Scores above which a frame is judged defective: as given, or the active ones of the agent."""
 
     @property
     def flipped(self) -> list[str]:
-        """Pictures that lie on different sides of one of the thresholds."""
-        return [pair.picture for pair in self.pairs if any(pair.is_flipped_at(value) for value in self.thresholds)]
+        """Images judged differently at one of the thresholds."""
+        return [pair.image for pair in self.pairs if any(pair.is_flipped_at(value) for value in self.thresholds)]
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
-        return {**asdict(self), "flipped": self.flipped}
+        pairs = [{"picture": values.pop("image"), **values} for values in map(asdict, self.pairs)]
+        return {**asdict(self), "pairs": pairs, "flipped": self.flipped}
 
     def lines(self) -> Iterator[str]:
         """For people."""
@@ -94,25 +98,25 @@ class EngineComparison:
         for pair in self.pairs:
             yield (
                 f"{pair.a:14.6g}{pair.b:14.6g}   {pair.score_difference:.1e}  {pair.heatmap_difference:.1e}  "
-                f"{pair.picture}"
+                f"{pair.image}"
             )
         score = max(pair.score_difference for pair in self.pairs)
         heatmap = max(pair.heatmap_difference for pair in self.pairs)
         yield f"largest relative difference: score {score:.2g}, heatmap {heatmap:.2g}"
-        yield f"a frame: {a} {self.milliseconds[0]:.2f} ms, {b} {self.milliseconds[1]:.2f} ms"
+        yield f"time per frame: {a} {self.milliseconds[0]:.2f} ms, {b} {self.milliseconds[1]:.2f} ms"
         for threshold in self.thresholds:
-            flipped = ", ".join(pair.picture for pair in self.pairs if pair.is_flipped_at(threshold)) or "none"
+            flipped = ", ".join(pair.image for pair in self.pairs if pair.is_flipped_at(threshold)) or "none"
             yield f"at threshold {threshold:g} judged differently: {flipped}"
 
 
 def check_engine(
     bundle: Bundle, name: str, directory: Path, *, thresholds: Sequence[float] = (), progress: Progress
 ) -> EngineCheck:
-    """Open an engine as an agent does, built first where need be; EngineError where it cannot be used here."""
+    """Open an engine as the agent does, and build it if necessary. Raises EngineError if it cannot be used here."""
     with open_engine(bundle, name, directory=directory, progress=progress, thresholds=thresholds) as engine:
         score, heatmap = reference_errors(engine)
         tolerance = float(getattr(bundle.manifest.tolerance, engine.precision))
-        reason = f"auto: {engine.reason}" if name == "auto" else "as asked for"
+        reason = f"auto: {engine.reason}" if name == "auto" else "as requested"
         return EngineCheck(engine.name, engine.detail, score, heatmap, tolerance, _milliseconds(engine), reason)
 
 
@@ -125,38 +129,39 @@ def compare_answers(
     thresholds: tuple[float, ...] = (),
     progress: Progress,
 ) -> EngineComparison:
-    """Score the same pictures on two engines; each brings them to the model's input in its own way."""
+    """Score the same images on two engines, each with its own way of fitting them to the model's input.
+
+    `folder`: None for the bundle's reference frames. Raises Permanent for a threshold that is not finite and for a
+    folder without images, EngineError for an engine that cannot be used here.
+    """
     for threshold in thresholds:
         if not math.isfinite(threshold):
             raise Permanent(f"threshold is {threshold:g}, wanted a finite number")
-    pictures = _pictures(folder, bundle.reference().frames)
+    named_images = _named_images(folder, bundle.reference().frames)
     with (
         open_engine(bundle, names[0], directory=directory, progress=progress) as a,
         open_engine(bundle, names[1], directory=directory, progress=progress) as b,
     ):
         pairs = []
-        for index, (name, picture) in enumerate(pictures):
-            image = read_image(picture) if isinstance(picture, Path) else picture
+        for index, (name, source) in enumerate(named_images):
+            image = read_image(source) if isinstance(source, Path) else source
             pairs.append(_pair(name, _score(a, image), _score(b, image)))
-            progress((index + 1) / len(pictures), name)
+            progress((index + 1) / len(named_images), name)
         return EngineComparison((a.name, b.name), (_milliseconds(a), _milliseconds(b)), pairs, thresholds)
 
 
-def _pictures(folder: Path | None, reference: Image) -> list[tuple[str, Path | Image]]:
+def _named_images(folder: Path | None, reference: Image) -> list[tuple[str, Path | Image]]:
     if folder is None:
         return [(f"reference {index}", frame) for index, frame in enumerate(reference)]
-    found = list_images(folder)
-    if not found:
-        raise Permanent(f"{folder}: no pictures in this folder; wanted PNG, JPEG, TIFF or BMP files")
-    return [(path.name, path) for path in found]
+    return [(path.name, path) for path in images_in(folder)]
 
 
 def _score(engine: Engine, image: Image) -> Scores:
     return engine.score(engine.fit(image)[np.newaxis])
 
 
-def _pair(name: str, a: Scores, b: Scores) -> Pair:
-    return Pair(
+def _pair(name: str, a: Scores, b: Scores) -> ImagePair:
+    return ImagePair(
         name,
         float(a.score[0]),
         float(b.score[0]),

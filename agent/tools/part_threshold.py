@@ -1,4 +1,4 @@
-"""A threshold from pictures of single parts, as `inspectd evaluate` needs it: the agent's own calibration, no clock."""
+"""The threshold of `inspectd evaluate`: the agent's own calibration, on images of single parts instead of a stream."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from engines.evaluation.evaluate import Calibrator
 
 
 def part_calibrator(false_alarms: str) -> Calibrator:
-    """Calibrate to a budget such as "1 per 1000 parts"; finds none from fewer scores than a calibration takes.
+    """A function from scores, float32 [N], to the threshold for a budget such as "1 per 1000 parts".
 
-    Raises Permanent for a budget per time: pictures have no clock.
+    It returns None if there are fewer scores than a calibration needs, or if they are all the same.
+    Raises Permanent for a budget per time, since images have no times.
     """
     try:
         budget = Budget.parse(false_alarms)

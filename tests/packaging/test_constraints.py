@@ -1,4 +1,4 @@
-"""What is pinned can be had by everybody."""
+"""The pinned packages are releases that everyone can install."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ CONSTRAINTS = (Path(__file__).parents[2] / "constraints.txt").read_text().splitl
 
 
 @pytest.mark.parametrize("line", CONSTRAINTS)
-def test_constraint_names_a_release_and_no_local_build_of_it(line: str) -> None:
-    """A build such as torch's `+cpu` is on somebody's disk, not on PyPI (PEP 440, local version identifiers)."""
+def test_constraint_names_a_release_and_not_a_local_build(line: str) -> None:
+    """A build such as torch's `+cpu` is on one disk, not on PyPI (PEP 440, local version identifiers)."""
     assert re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*( ; .*)?", line)
 
 

@@ -1,4 +1,4 @@
-"""What is inside a package for another machine than this one: an ARM board's, for the Pythons of its systems."""
+"""The contents of a package built for another machine: an ARM board, with the Pythons of its systems."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = [
 # Ubuntu 22.04 and JetPack 6, Debian 12, Ubuntu 24.04 and JetPack 7.
 PYTHONS = ("3.10", "3.11", "3.12")
 
-# Of the oldest of these systems, Ubuntu 22.04.
+# glibc 2.35 of the oldest of these systems, Ubuntu 22.04.
 GLIBC_MINOR = 35
 
 # e_machine of an ELF file, two bytes from the 18th on, little-endian.
@@ -34,7 +34,7 @@ ELF, MACHINE, AARCH64 = b"\x7fELF", slice(18, 20), (183).to_bytes(2, "little")
 
 @dataclass(frozen=True)
 class Package:
-    """A package, unpacked."""
+    """An unpacked package."""
 
     file: Path
     tree: Path
@@ -45,7 +45,7 @@ class Package:
         return sorted((self.tree / "usr/lib/inspectd/wheels").iterdir())
 
     def field(self, name: str) -> str:
-        """One of its control file."""
+        """A field of its control file."""
         return subprocess.run(
             ["dpkg-deb", "--field", self.file, name], capture_output=True, text=True, check=True
         ).stdout.strip()
@@ -60,24 +60,24 @@ def package(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     shutil.rmtree(directory)
 
 
-def test_the_control_file_names_machine_and_python(package: Package) -> None:
-    """apt then refuses it where it would not run."""
+def test_control_file_names_machine_and_python(package: Package) -> None:
+    """apt rejects it on machines that cannot run it."""
     major, minor = package.python.split(".")
     assert package.field("Architecture") == "arm64"
     depends = package.field("Depends").split(", ")
     assert {f"python3 (>= {package.python})", f"python3 (<< {major}.{int(minor) + 1}~)", "python3-venv"} <= set(depends)
 
 
-def test_every_wheel_is_for_this_machine_and_python(package: Package) -> None:
-    """As pip on the device judges them, by their tags."""
+def test_every_wheel_is_for_the_machine_and_python(package: Package) -> None:
+    """By their tags, as pip on the device judges them."""
     version = tuple(map(int, package.python.split(".")))
     platforms = [*(f"manylinux_2_{minor}_aarch64" for minor in range(17, GLIBC_MINOR + 1)), "manylinux2014_aarch64"]
     known = {*cpython_tags(version, platforms=platforms), *compatible_tags(version, platforms=platforms)}
     assert [wheel.name for wheel in package.wheels if not parse_wheel_filename(wheel.name)[3] & known] == []
 
 
-def test_every_program_in_the_wheels_is_for_this_machine(package: Package) -> None:
-    """A tag is only what a wheel says of itself."""
+def test_every_program_in_the_wheels_is_for_the_machine(package: Package) -> None:
+    """A tag is only what a wheel claims; the ELF header is the fact."""
     found = {}
     for wheel in package.wheels:
         with zipfile.ZipFile(wheel) as archive:
@@ -90,8 +90,8 @@ def test_every_program_in_the_wheels_is_for_this_machine(package: Package) -> No
     assert [name for name, machine in found.items() if machine != AARCH64] == []
 
 
-def test_the_wheels_are_all_that_is_needed(package: Package, tmp_path: Path) -> None:
-    """Resolved for the device, from these wheels alone: what pip does there without a network."""
+def test_wheels_are_complete_and_none_is_superfluous(package: Package, tmp_path: Path) -> None:
+    """Resolved for the device from these wheels alone, as pip does there without a network."""
     uv, wheels = Path(sys.executable).parent / "uv", package.tree / "usr/lib/inspectd/wheels"
     alone = ["--offline", "--no-index", "--no-cache", "--find-links", wheels, "--target", tmp_path / "nowhere"]
     device = ["--python-version", package.python, "--python-platform", f"aarch64-manylinux_2_{GLIBC_MINOR}"]
@@ -100,10 +100,10 @@ def test_the_wheels_are_all_that_is_needed(package: Package, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     wanted = {line.split()[1].split("==")[0] for line in done.stderr.splitlines() if line.startswith(" + ")}
     inside = {parse_wheel_filename(wheel.name)[0] for wheel in package.wheels}
-    assert wanted == inside, "and no more than that"
+    assert wanted == inside
 
 
-def test_it_brings_the_unit_the_documents_and_the_models(package: Package) -> None:
+def test_package_contains_unit_documents_and_models(package: Package) -> None:
     places = (
         "usr/lib/systemd/system/inspectd@.service",
         "usr/lib/sysusers.d/inspectd.conf",

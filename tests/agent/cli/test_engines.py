@@ -1,4 +1,4 @@
-"""`inspectd engine …` and `inspectd bench`, and an agent whose wanted engine is refused: as people start them."""
+"""`inspectd engine …` and `inspectd bench`, and an agent whose preferred engine is rejected, as processes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent.tools.engine_check import EngineComparison, Pair
+from agent.tools.engine_check import EngineComparison, ImagePair
 from calibration import Store
 from engines.bundles.bundle import Bundle, reference_archive, write_bundle, write_lean_copy
 from engines.runtime.choice import Choice, recall, remember
 from engines.runtime.hardware import describe_processor, shows_gpu
-from tests.calibration.lines import NOON, heat, picture, scores, window
+from tests.calibration.lines import NOON, heat, image, scores, window
 from tests.support.broker import Mosquitto, Subscriber, wait_until
+from tests.support.command_line import inspectd
 from tests.support.parts import write_parts
 
 SETTINGS = """\
@@ -33,15 +34,9 @@ url = "{url}"
 bundle = "{bundle}"
 [cameras.line1.source]
 kind = "folder"
-path = "pictures"
+path = "images"
 follow = true
 """
-
-
-def inspectd(*arguments: str | Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, filter(None, (path, *sys.path))))}
-    command = [sys.executable, "-m", "agent.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
 
 
 @pytest.fixture
@@ -50,7 +45,7 @@ def openvino() -> None:
 
 
 @pytest.mark.usefixtures("openvino")
-def test_engine_compare_shows_two_engines_on_the_same_pictures(tiny_bundle: Bundle, good_parts: Path) -> None:
+def test_engine_compare_shows_two_engines_on_the_same_images(tiny_bundle: Bundle, good_parts: Path) -> None:
     command = ("engine", "compare", tiny_bundle.path, good_parts, "--b", "openvino", "--threshold", "1e9", "--json")
     done = inspectd(*command)
     assert done.returncode == 0, done.stderr
@@ -62,7 +57,7 @@ def test_engine_compare_shows_two_engines_on_the_same_pictures(tiny_bundle: Bund
     assert result["flipped"] == []
 
 
-def test_engine_build_with_auto_says_which_and_why(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_engine_build_with_auto_prints_the_engine_and_the_reason(tiny_bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "agent.toml").write_text(SETTINGS.format(url="mqtt://localhost", bundle=tiny_bundle.path))
     command = ("engine", "build", tiny_bundle.path, "--engine", "auto", "--config", tmp_path / "agent.toml", "--json")
     done = inspectd(*command)
@@ -73,7 +68,7 @@ def test_engine_build_with_auto_says_which_and_why(tiny_bundle: Bundle, tmp_path
 
 def test_engine_build_without_tensorrt_and_gpu_is_one_line(tiny_bundle: Bundle) -> None:
     if shows_gpu():
-        pytest.skip("this machine has a GPU; tests/gpu looks at it")
+        pytest.skip("this machine has a GPU; tests/gpu checks it")
     done = inspectd("engine", "build", tiny_bundle.path, "--engine", "tensorrt")
     assert done.returncode == 1
     assert done.stderr.startswith("inspectd: tensorrt engine: ")
@@ -81,13 +76,13 @@ def test_engine_build_without_tensorrt_and_gpu_is_one_line(tiny_bundle: Bundle) 
     assert done.stderr.count("\n") == 1
 
 
-def test_engine_compare_with_a_threshold_that_is_no_number_is_refused(tiny_bundle: Bundle) -> None:
-    """Nothing is above it or below, so that every picture would be judged alike."""
+def test_engine_compare_with_a_threshold_that_is_not_finite_is_rejected(tiny_bundle: Bundle) -> None:
+    """No score is above or below NaN: all images would be judged alike."""
     done = inspectd("engine", "compare", tiny_bundle.path, "--b", "onnxruntime", "--threshold", "nan")
     assert (done.returncode, done.stderr) == (1, "inspectd: threshold is nan, wanted a finite number\n")
 
 
-def test_engine_without_its_weights_names_the_bundle_once(tmp_path: Path, tiny_bundle: Bundle) -> None:
+def test_engine_without_its_weights_is_one_line_with_the_bundle(tmp_path: Path, tiny_bundle: Bundle) -> None:
     lean = write_lean_copy(tiny_bundle, tmp_path / "lean.bundle")
     done = inspectd("engine", "compare", lean.path, "--b", "torch")
     assert done.returncode == 1
@@ -95,8 +90,8 @@ def test_engine_without_its_weights_names_the_bundle_once(tmp_path: Path, tiny_b
     assert done.stderr.count(str(lean.path)) == done.stderr.count("\n") == 1
 
 
-def test_comparison_names_pictures_that_are_judged_differently() -> None:
-    pairs = [Pair("good.png", 1.0, 1.01, 0.01, 0.0), Pair("edge.png", 1.99, 2.02, 0.015, 0.1)]
+def test_comparison_lists_images_that_are_judged_differently() -> None:
+    pairs = [ImagePair("good.png", 1.0, 1.01, 0.01, 0.0), ImagePair("edge.png", 1.99, 2.02, 0.015, 0.1)]
     lines = list(EngineComparison(("onnxruntime", "tensorrt"), (9.0, 1.0), pairs, thresholds=(1.5, 2.0)).lines())
     assert lines[-2:] == [
         "at threshold 1.5 judged differently: none",
@@ -113,10 +108,20 @@ def test_engine_build_checks_against_the_reference(tiny_bundle: Bundle) -> None:
     assert result["milliseconds"] > 0
 
 
-def test_engine_build_of_nothing_is_a_line(tmp_path: Path) -> None:
+def test_engine_build_without_a_bundle_is_one_line(tmp_path: Path) -> None:
     done = inspectd("engine", "build", tmp_path / "none.bundle")
     assert done.returncode == 1
     assert done.stderr.strip().endswith("none.bundle: found nothing, wanted a bundle directory with manifest.json")
+
+
+def test_bench_prints_both_rates_and_their_ratio(tiny_bundle: Bundle) -> None:
+    done = inspectd("bench", tiny_bundle.path, "--seconds", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["engine_frames_per_second"] > 0
+    assert result["loop_frames_per_second"] > 0
+    assert result["loop_over_engine"] > 0
+    assert result["capture_to_verdict_ms"]["p99"] >= result["capture_to_verdict_ms"]["p50"]
 
 
 @pytest.mark.usefixtures("openvino")
@@ -132,18 +137,18 @@ def test_bench_measures_every_engine_and_keeps_the_choice_for_an_agent(tiny_bund
 
 
 def documents(subscriber: Subscriber, ending: str) -> list[dict[str, Any]]:
-    """The payloads on topics that end so."""
+    """The payloads on topics with this ending."""
     return [json.loads(message.payload) for message in subscriber.on(ending)]
 
 
 @pytest.fixture
 def run_agent(tmp_path: Path, mosquitto: Callable[..., Mosquitto]) -> Callable[..., tuple[dict[str, Any], str]]:
-    """Runs an agent that would take OpenVINO until it has seen three frames; its one event, and what it logged."""
+    """Runs an agent that prefers OpenVINO for three frames; returns its only event and its log."""
 
     def run(bundle: Bundle, path: Path | None = None) -> tuple[dict[str, Any], str]:
         broker = mosquitto()
         (tmp_path / "inspectd.toml").write_text(SETTINGS.format(url=broker.url, bundle=bundle.path))
-        write_parts(tmp_path / "pictures", 3, seed=1)
+        write_parts(tmp_path / "images", 3, seed=1)
         rates = {"onnxruntime": 50.0, "openvino": 80.0}
         measured = Choice("openvino", rates, bundle.sha256, describe_processor(), "2026-05-01T10:00:00Z")
         remember(tmp_path / "state", measured)
@@ -165,10 +170,10 @@ def run_agent(tmp_path: Path, mosquitto: Callable[..., Mosquitto]) -> Callable[.
     return run
 
 
-def test_refused_engine_is_one_event_and_another_one_runs(
+def test_rejected_engine_is_one_event_and_another_engine_runs(
     run_agent: Callable[..., tuple[dict[str, Any], str]], tmp_path: Path, tiny_bundle: Bundle
 ) -> None:
-    """OpenVINO was measured to be faster, and its libraries are gone."""
+    """OpenVINO was measured to be faster, but its libraries are missing now."""
     (tmp_path / "broken" / "openvino").mkdir(parents=True)
     (tmp_path / "broken" / "openvino" / "__init__.py").write_text("raise ImportError('libopenvino.so: no such file')")
     event, log = run_agent(tiny_bundle, tmp_path / "broken")
@@ -179,7 +184,7 @@ def test_refused_engine_is_one_event_and_another_one_runs(
 
 
 def near_its_threshold(bundle: Bundle, folder: Path) -> tuple[Bundle, float]:
-    """The bundle with a reference that is off by half of the tolerance, and a threshold between it and engines."""
+    """A bundle with a reference score off by half the tolerance, and a threshold between it and the true one."""
     reference = bundle.reference()
     moved = dataclasses.replace(reference, score=reference.score * np.float32(1.0005))
     contents = {name: bundle.file(name).read_bytes() for name in bundle.manifest.files}
@@ -187,11 +192,11 @@ def near_its_threshold(bundle: Bundle, folder: Path) -> tuple[Bundle, float]:
     return write_bundle(folder / "near.bundle", bundle.manifest, contents), float(moved.score[2]) / 1.00025
 
 
-def put_in_force(state: Path, bundle: Bundle, threshold: float) -> None:
+def activate(state: Path, bundle: Bundle, threshold: float) -> None:
     """A calibration of line1 with this threshold, made on ONNX Runtime."""
     collected = window(frames=300)
     for index, score in enumerate(scores(300)):
-        collected.add(float(score), heat(index, shape=bundle.heatmap_shape), picture(index))
+        collected.add(float(score), heat(index, shape=bundle.heatmap_shape), image(index))
     tied_to = {"camera": "line1", "bundle_sha256": bundle.sha256, "engine": "onnxruntime"}
     found = collected.finish(**tied_to, created_at=NOON, who="anna")
     made = dataclasses.replace(found, threshold=dataclasses.replace(found.threshold, value=threshold), id="")
@@ -201,11 +206,11 @@ def put_in_force(state: Path, bundle: Bundle, threshold: float) -> None:
 
 
 @pytest.mark.usefixtures("openvino")
-def test_engine_that_would_judge_differently_is_an_event_and_the_one_in_force_goes_on(
+def test_engine_that_would_judge_differently_is_one_event_and_another_engine_runs(
     run_agent: Callable[..., tuple[dict[str, Any], str]], tmp_path: Path, tiny_bundle: Bundle
 ) -> None:
     bundle, threshold = near_its_threshold(tiny_bundle, tmp_path)
-    put_in_force(tmp_path / "state", bundle, threshold)
+    activate(tmp_path / "state", bundle, threshold)
     event, log = run_agent(bundle)
     assert event["text"].startswith("runs on onnxruntime: openvino engine: reference frame 2 scores ")
     assert f"wanted the side of the threshold {threshold:.6g} on which" in event["text"]
@@ -213,9 +218,9 @@ def test_engine_that_would_judge_differently_is_an_event_and_the_one_in_force_go
 
 
 @pytest.mark.usefixtures("openvino")
-def test_engine_commands_go_by_the_thresholds_of_the_agent(tmp_path: Path, tiny_bundle: Bundle) -> None:
+def test_engine_commands_use_the_thresholds_of_the_agent(tmp_path: Path, tiny_bundle: Bundle) -> None:
     bundle, threshold = near_its_threshold(tiny_bundle, tmp_path)
-    put_in_force(tmp_path / "state", bundle, threshold)
+    activate(tmp_path / "state", bundle, threshold)
     config = tmp_path / "inspectd.toml"
     config.write_text(SETTINGS.format(url="mqtt://127.0.0.1:1", bundle=bundle.path))
     done = inspectd("engine", "build", bundle.path, "--engine", "openvino", "--config", config)

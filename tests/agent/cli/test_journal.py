@@ -18,19 +18,19 @@ def formatted(level: int, message: str, *arguments: object, **fields: object) ->
     return JournalFormatter().format(record)
 
 
-def test_a_line_has_priority_message_and_fields() -> None:
+def test_line_has_priority_message_and_fields() -> None:
     line = formatted(logging.WARNING, "camera %s: %s", "line1", "is it plugged in?", camera="line1", reason="is it in?")
     assert line == '<4>camera line1: is it plugged in? camera=line1 reason="is it in?" logger=agent.inspection.capture'
 
 
-def test_a_message_is_one_entry_whatever_is_in_it() -> None:
+def test_message_with_line_breaks_is_one_entry() -> None:
     assert (
         formatted(logging.INFO, "first\nsecond", text="a\nb")
         == '<6>first second text="a\\nb" logger=agent.inspection.capture'
     )
 
 
-def test_a_field_that_is_none_is_left_out() -> None:
+def test_field_that_is_none_is_omitted() -> None:
     assert formatted(logging.INFO, "done", camera=None) == "<6>done logger=agent.inspection.capture"
 
 
@@ -44,7 +44,7 @@ def test_every_line_of_a_traceback_has_the_priority() -> None:
     assert all(line.startswith("<3>") for line in lines)
 
 
-def test_journald_is_known_by_its_stream(tmp_path: Path) -> None:
+def test_journald_is_recognized_by_its_stream(tmp_path: Path) -> None:
     with (tmp_path / "stream").open("w") as stream:
         status = os.fstat(stream.fileno())
         assert is_journal(stream, {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"})
@@ -53,7 +53,7 @@ def test_journald_is_known_by_its_stream(tmp_path: Path) -> None:
         assert not is_journal(stream, {})
 
 
-def test_a_terminal_gets_a_persons_format(tmp_path: Path) -> None:
+def test_log_format_depends_on_who_reads_stderr(tmp_path: Path) -> None:
     """The same program with and without journald behind its standard error."""
     program = (
         "import logging; from agent.cli.console import set_up_logging as up; up('info'); logging.warning('drifted')"

@@ -1,10 +1,15 @@
-"""What people read of an agent's answers."""
+"""Answers of an agent as text for people."""
 
 from __future__ import annotations
 
+import base64
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from agent.cli.text import status_lines
+from agent.cli.text import save_images, show_lines, snapshot_lines, status_lines, write_calibration_report
+from agent.core.errors import Permanent
 from agent.core.records import Phase
 from agent.messages.state import ModelPayload, RulePayload, StatePayload
 from agent.messages.status import DeliveryPayload, OutboxPayload
@@ -12,7 +17,7 @@ from tests.support.delivery import AT
 
 
 def lines(**more: object) -> list[str]:
-    """Of an armed camera."""
+    """The lines for an armed camera."""
     counts = dict.fromkeys(("waiting", "waiting_bytes", "sequence", "dropped_pictures", "dropped_alarms"), 0)
     outbox = OutboxPayload(**counts, dead_letters=0, omitted_pictures=0)
     state = StatePayload(
@@ -38,18 +43,94 @@ def lines(**more: object) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("shift", "said"), [(1.5, "1.5 standard deviations higher"), (-0.7, "0.7 standard deviations lower")]
+    ("shift", "words"), [(1.5, "1.5 standard deviations higher"), (-0.7, "0.7 standard deviations lower")]
 )
-def test_status_tells_of_drift_in_words(shift: float, said: str) -> None:
+def test_status_reports_drift_in_words(shift: float, words: str) -> None:
     (line,) = [line for line in lines(drift=True, shift=shift) if "DRIFT" in line]
-    assert said in line
+    assert words in line
     assert "recalibrate" in line
 
 
-def test_status_of_a_steady_camera_has_no_word_of_drift() -> None:
+def test_status_of_a_camera_without_drift_does_not_mention_it() -> None:
     assert not [line for line in lines() if "drift" in line.lower()]
 
 
-def test_status_says_which_engine_and_why() -> None:
+def test_status_shows_the_engine_and_the_reason() -> None:
     (line,) = [line for line in lines(engine_reason="runs on every CPU") if "model parts" in line]
     assert line.endswith("model parts on onnxruntime (runs on every CPU)")
+
+
+def test_calibration_is_shown_with_the_frames_that_count() -> None:
+    """An effective sample size of 296.4 means that 296 of the 300 frames count as independent."""
+    result = {
+        "id": "c1",
+        "created_at": "2026-03-01T12:00:00Z",
+        "by": "anna",
+        "promise": "At most one false alarm a day.",
+        "threshold": 11.628,
+        "method": "extrapolated",
+        "budget": "1 per day",
+        "rule": "2 of 3",
+        "frames": 300,
+        "left_out": 2,
+        "effective_sample_size": 296.4,
+        "engine": "onnxruntime",
+        "bundle": "0123456789abcdef",
+        "file": "/var/lib/inspectd/c1.json",
+    }
+    assert list(show_lines(result)) == [
+        "calibration c1, 2026-03-01T12:00:00Z, by anna",
+        "At most one false alarm a day.",
+        "  threshold       11.628 (extrapolated)",
+        "  budget, rule    1 per day; 2 of 3 frames",
+        "  window          296 of 300 images count, 2 left out",
+        "  engine, bundle  onnxruntime, 0123456789ab",
+        "  file            /var/lib/inspectd/c1.json",
+    ]
+
+
+def snapshot(**changes: object) -> dict[str, Any]:
+    """The answer to `snapshot` with its images inline."""
+    image = {"media_type": "image/jpeg", "base64": base64.b64encode(b"jpeg").decode()}
+    heatmap = {"media_type": "image/png", "base64": base64.b64encode(b"png").decode()}
+    return {
+        "camera": "line1",
+        "captured_at": "2026-03-01T12:00:00.250Z",
+        "age_seconds": 0.26,
+        "frame": 7,
+        "origin": None,
+        "phase": "armed",
+        "reason": None,
+        "score": 3.5,
+        "threshold": 2.0,
+        "heat": "calibration",
+        "pictures": {"heatmap": heatmap, "frame": image},
+        **changes,
+    }
+
+
+def test_snapshot_is_compared_with_the_threshold() -> None:
+    assert list(snapshot_lines(snapshot())) == [
+        "line1: score 3.5, above the threshold 2; armed",
+        "frame 7, captured 2026-03-01T12:00:00.250Z, 0.3 s ago",
+    ]
+
+
+def test_snapshot_before_the_calibration_explains_its_heatmap() -> None:
+    first, *_, last = snapshot_lines(snapshot(threshold=None, phase="calibrating", heat="reference"))
+    assert first == "line1: score 3.5, no threshold yet; calibrating"
+    assert last == "not calibrated: 1.0 in the heatmap is the hottest spot of the bundle's good reference frames"
+
+
+def test_images_of_a_snapshot_are_saved_by_camera_time_and_kind(tmp_path: Path) -> None:
+    files = list(save_images(snapshot(), tmp_path / "out"))
+    assert [(file.name, file.read_bytes()) for file in files] == [
+        ("line1-20260301T120000.250Z-heatmap.png", b"png"),
+        ("line1-20260301T120000.250Z-frame.jpg", b"jpeg"),
+    ]
+
+
+def test_report_of_a_calibration_that_cannot_be_read_is_an_error_with_a_hint(tmp_path: Path) -> None:
+    with pytest.raises(Permanent, match=r"c1.json: No such file .*same user as the agent"):
+        write_calibration_report(tmp_path / "c1.json", tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()

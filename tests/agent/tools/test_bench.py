@@ -1,51 +1,43 @@
-"""The loop of `inspectd bench`: it runs in turns, and says so where it cannot run."""
+"""`inspectd bench`: the frames that it shows, and its text for people."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from pathlib import Path
+import numpy as np
 
-import pytest
-
-from agent.core.errors import Permanent
-from agent.tools import bench
+from agent.messages.status import LatencyPayload
+from agent.tools.bench import DISTINCT_FRAMES, BenchResult, noise_frames
 from engines.bundles.bundle import Bundle
-from engines.runtime.engine import Engine
-from engines.runtime.opening import open_engine
 
 
-@pytest.fixture
-def engine(tiny_bundle: Bundle, tmp_path: Path) -> Iterator[Engine]:
-    with open_engine(tiny_bundle, "onnxruntime", directory=tmp_path) as opened:
-        yield opened
+def test_noise_frames_are_all_different_and_of_the_models_geometry(tiny_bundle: Bundle) -> None:
+    frames = noise_frames(tiny_bundle)
+    reference = tiny_bundle.reference().frames
+    assert {(frame.shape, frame.dtype) for frame in frames} == {(reference.shape[1:], reference.dtype)}
+    assert len({frame.tobytes() for frame in frames}) == DISTINCT_FRAMES
 
 
-def test_the_loop_stands_still_between_its_turns(engine: Engine, tmp_path: Path) -> None:
-    with bench._Loop(engine, bench.noise_frames(engine.bundle), tmp_path) as loop:
-        assert loop.rate(0.1) > 0.0
-        judged = len(loop._done)
-        time.sleep(0.2)
-        assert len(loop._done) == judged
-        assert loop.rate(0.1) > 0.0
-        assert len(loop._done) >= judged + bench.WARM_UP_FRAMES + bench.LEAST_FRAMES
-        assert loop.durations.percentiles() is not None
+def test_noise_frames_are_close_to_the_reference(tiny_bundle: Bundle) -> None:
+    """Noise of 0.5 % of the range: the model scores frames of the kind that it was trained on."""
+    first = noise_frames(tiny_bundle)[0].astype(np.float64)
+    difference = first - tiny_bundle.reference().frames[0]
+    assert 0.5 < difference.std() < 1.5
 
 
-def test_a_window_that_is_refused_again_and_again_ends_it(
-    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bench, "MOST_FRAMES_TO_ARM", 200)
-    still = bench.noise_frames(engine.bundle)[:1]
-    loop = bench._Loop(engine, still, tmp_path)
-    with pytest.raises(Permanent, match="does not arm on the bundle's reference frames: camera frozen"):
-        loop.__enter__()
-    assert not loop._inspection.is_alive()
-
-
-def test_a_fast_machine_arms_with_many_frames_in_its_first_turn(
-    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bench, "MOST_FRAMES_TO_ARM", 50)
-    with bench._Loop(engine, bench.noise_frames(engine.bundle), tmp_path) as loop:
-        assert loop.rate(0.1) > 0.0
+def test_result_is_a_line_each_for_engine_and_loop() -> None:
+    result = BenchResult(
+        bundle="parts",
+        engine="onnxruntime",
+        input="256×256×1, 8 bit",
+        engine_frames_per_second=160.0,
+        loop_frames_per_second=150.0,
+        loop_over_engine=0.9375,
+        engine_ms=LatencyPayload(p50=6.0, p95=6.5, p99=7.0),
+        capture_to_verdict_ms=LatencyPayload(p50=20.0, p95=21.0, p99=22.0),
+    )
+    assert str(result).splitlines() == [
+        "parts on onnxruntime, input 256×256×1, 8 bit",
+        "engine alone     160.0 frames/s   p50 6.00  p95 6.50  p99 7.00 ms a call",
+        "whole loop       150.0 frames/s   p50 20.00  p95 21.00  p99 22.00 ms capture to verdict",
+        "loop / engine    0.938",
+    ]
+    assert result.document()["engine_ms"] == {"p50": 6.0, "p95": 6.5, "p99": 7.0}

@@ -1,4 +1,4 @@
-"""A threshold from pictures of single parts."""
+"""A threshold from images of single parts."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ def test_too_few_or_equal_scores_give_no_threshold(scores: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(("budget", "wanted"), [("1 per day", "in parts"), ("few", "wanted")])
-def test_budget_without_parts_is_refused(budget: str, wanted: str) -> None:
+def test_budget_per_time_is_rejected(budget: str, wanted: str) -> None:
     with pytest.raises(Permanent, match=wanted):
         part_calibrator(budget)

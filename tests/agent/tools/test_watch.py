@@ -1,4 +1,4 @@
-"""The subscriber for people, as a library and as a process."""
+"""The subscriber for people, as a library and as a process, with a real broker."""
 
 from __future__ import annotations
 
@@ -15,18 +15,15 @@ from pathlib import Path
 import pytest
 
 from agent.core.errors import Permanent
-from agent.core.records import AlarmEvent, AlarmKind
-from agent.messages.alarm import AlarmPayload
-from agent.messages.event import drift_event
+from agent.core.records import AlarmEvent
 from agent.outputs.mqtt.topics import Topics
 from agent.outputs.outbox import Message
-from agent.tools.watch import Watcher, topic_filters, watch
-from calibration import Drift
+from agent.tools.watch import topic_filters, watch
 from tests.support.broker import Mosquitto, wait_until
-from tests.support.delivery import AT, TOPICS, accept, alarm_record, delivering, document, noise_png
+from tests.support.delivery import accept, delivering, document, noise_png
 
 
-def test_watch_tells_of_alarms_once_and_saves_their_pictures(
+def test_alarms_are_printed_once_and_saved_with_their_images(
     mosquitto: Callable[..., Mosquitto], tmp_path: Path
 ) -> None:
     broker = mosquitto()
@@ -51,54 +48,7 @@ def test_watch_tells_of_alarms_once_and_saves_their_pictures(
     assert [line.split()[3] for line in lines if "#" in line] == ["RAISED", "cleared"]
 
 
-def test_repeated_alarm_is_told_of_once() -> None:
-    lines: list[str] = []
-    watcher = Watcher(lines.append)
-    message = document("a1", 1)
-    for _ in range(3):
-        watcher.take(message.topic, message.payload)
-    assert len(lines) == 1
-    assert "score 3.5 over threshold 2" in lines[0]
-
-
-def test_event_is_told_of_once_in_words() -> None:
-    lines: list[str] = []
-    watcher = Watcher(lines.append)
-    event = drift_event("e1", "plant", "cam", Drift(flag=True, shift=-0.8, events=1), "c1", AT)
-    for _ in range(2):
-        watcher.take(TOPICS.event("cam"), event.to_bytes())
-    assert len(lines) == 1
-    assert "cam  DRIFT  good parts score 0.8 standard deviations lower" in lines[0]
-
-
-def test_an_alarm_about_the_camera_says_what_is_wrong_with_it() -> None:
-    lines: list[str] = []
-    watcher = Watcher(lines.append)
-    for event in AlarmEvent:
-        alarm = replace(alarm_record("a1", event=event), kind=AlarmKind.CAMERA, reason="black: no light, wanted 70 %")
-        payload = AlarmPayload.of(alarm, sequence=1, site="plant")
-        watcher.take(TOPICS.alarm(alarm.camera), payload.to_bytes())
-    assert "RAISED   camera: black: no light, wanted 70 %" in lines[0]
-    assert "cleared  camera: no longer black" in lines[1]
-    assert "score" not in lines[1]
-
-
-def test_nonsense_from_the_network_is_a_line_and_stays_in_the_folder(tmp_path: Path) -> None:
-    lines: list[str] = []
-    out = tmp_path / "out"
-    watcher = Watcher(lines.append, out=out)
-    watcher.take("inspectd/plant/cam/alarm", b"{}")
-    watcher.take("inspectd/plant/cam/alarm", b"\xff")
-    watcher.take("inspectd/plant/../alarm/../heatmap", b"x")
-    evil = document("../../evil", 1, camera="cam").payload.replace(b'"camera":"cam"', b'"camera":"\\u001b[31m/.."')
-    watcher.take(TOPICS.alarm("cam"), evil)
-    assert all(line.isprintable() for line in lines)
-    assert len(lines) == 3
-    assert {path.relative_to(out).parts[0] for path in out.rglob("*") if path.is_file()} <= {"_", "__31m_"}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
-
-
-def test_watch_of_a_tree_of_the_plants_own_saves_under_the_cameras_name(
+def test_alarms_on_topics_of_the_plants_own_are_saved_under_the_cameras_name(
     mosquitto: Callable[..., Mosquitto], tmp_path: Path
 ) -> None:
     broker = mosquitto()
@@ -138,6 +88,6 @@ def test_process_ends_cleanly_on_a_signal(mosquitto: Callable[..., Mosquitto], n
 
 
 @pytest.mark.parametrize("site", ["", "a/b", "#"])
-def test_impossible_site_is_refused(site: str) -> None:
+def test_invalid_site_is_rejected(site: str) -> None:
     with pytest.raises(Permanent, match="site"):
         topic_filters("inspectd", site, "+")

@@ -1,4 +1,4 @@
-"""The demo's score sheet: the alarms that arrived beside the truth, which nobody but this module works out."""
+"""The demo's score sheet: the alarms that arrived, compared with the truth. No other module knows the truth."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from agent.sources.simulator import SimulatedLine
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
-    """An alarm that was raised, and what the part behind it was."""
+class MatchedAlarm:
+    """A raised alarm and the defect behind it."""
 
     alarm: AlarmPayload
     kind: str | None
-    """The defect; None: a false alarm."""
+    """Kind of the defect; None for a false alarm."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreSheet:
-    """What the demo found."""
+    """Result of a demo run."""
 
     mode: str
     seed: int
     frames: int
     """Frames inspected."""
     defects_shown: int
-    """Bad parts that passed while the agent was armed."""
+    """Bad parts that were completely in view while the agent was armed."""
     defects_alarmed: int
-    """Those of them that raised an alarm."""
+    """Bad parts that raised an alarm."""
     false_alarms: int
-    """Alarms that no bad part explains."""
+    """Alarms without a bad part."""
     frames_dropped: int
-    """Frames that gave way to newer ones."""
+    """Frames replaced by newer ones before they were inspected."""
     latency_ms: dict[str, float]
     """Capture to the broker's PUBACK of the alarm, milliseconds: p50, p95, p99."""
     missed: tuple[str, ...]
-    """Kinds of the bad parts that raised none."""
+    """Kinds of the bad parts that raised no alarm."""
     threshold: float
     promise: str
-    """What the calibration promised."""
+    """The promise of the calibration."""
 
     def document(self) -> dict[str, Any]:
         """For `summary.json`."""
@@ -65,15 +65,15 @@ class ScoreSheet:
         return [f"  {title:<22} {value}" for title, value in rows]
 
 
-def match(line: SimulatedLine, alarms: Sequence[AlarmPayload], rule_frames: int) -> list[Match]:
-    """Find the part behind every alarm that was raised.
+def match_alarms(line: SimulatedLine, alarms: Sequence[AlarmPayload], rule_frames: int) -> list[MatchedAlarm]:
+    """Find the defect behind every raised alarm.
 
-    An alarm belongs to a bad part when it was raised while the part was in view, or within the rule's memory after it.
-    One about the camera belongs to none: the simulated camera of the demo is well.
+    An alarm belongs to a bad part if it was raised while the part was in view, or less than `rule_frames` frames later.
+    A camera alarm is a false alarm: the simulated camera of the demo is healthy.
     """
     raised = [alarm for alarm in alarms if alarm.event is AlarmEvent.RAISED]
     return [
-        Match(alarm, _kind_behind(line, alarm.frame, rule_frames) if alarm.kind is AlarmKind.DEFECT else None)
+        MatchedAlarm(alarm, _kind_behind(line, alarm.frame, rule_frames) if alarm.kind is AlarmKind.DEFECT else None)
         for alarm in raised
     ]
 
@@ -87,14 +87,14 @@ def _kind_behind(line: SimulatedLine, frame: int, rule_frames: int) -> str | Non
 
 
 def bad_parts(line: SimulatedLine, first_frame: int, last_frame: int) -> dict[int, str]:
-    """The bad parts that were wholly in view between two frames: kind by index of the part."""
+    """The bad parts that were completely in view between two frames: kind of the defect by index of the part."""
     first = -(-first_frame // line.frames_per_part)
     last = (last_frame + 1) // line.frames_per_part
     parts = (line.part(index) for index in range(first, last))
     return {part.index: part.kind for part in parts if part.kind is not None}
 
 
-def alarmed_parts(line: SimulatedLine, matches: Sequence[Match], rule_frames: int) -> set[int]:
+def alarmed_parts(line: SimulatedLine, matches: Sequence[MatchedAlarm], rule_frames: int) -> set[int]:
     """Indices of the bad parts that raised an alarm."""
     return {
         next(i for i in range(m.alarm.frame, m.alarm.frame - rule_frames, -1) if line.truth(i).kind is not None)

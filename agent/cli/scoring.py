@@ -1,0 +1,69 @@
+"""Scores of images, and how well they separate bad parts from good ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent.cli.console import print_error, print_json, print_line, progress_bar
+from agent.cli.options import BundleArgument, EngineOption, JsonOption
+from agent.core.errors import Permanent
+
+
+def score(
+    bundle: BundleArgument,
+    paths: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
+    json_lines: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each image.")] = False,
+    heatmaps: Annotated[Path | None, typer.Option(help="Folder for the heatmap of each image.")] = None,
+    engine: EngineOption = "auto",
+) -> None:
+    """Score images. The higher the score, the less an image looks like a good part."""
+    from agent.tools.score_files import score_paths
+
+    failed = 0
+    for result in score_paths(bundle, paths, engine_name=engine, heatmaps=heatmaps):
+        failed += result.error is not None
+        if result.error is not None:
+            print_error(f"{result.path}: {result.error}")
+        elif json_lines:
+            print_json(result.document())
+        else:
+            print_line(f"{result.score:12.6g}  {result.path}")
+    if failed:
+        raise Permanent(f"{failed} of the images could not be scored")
+
+
+def evaluate(
+    bundle: BundleArgument,
+    normal: Annotated[Path, typer.Option(help="Folder of good parts, not used for training.")],
+    abnormal: Annotated[Path, typer.Option(help="Folder of bad parts.")],
+    masks: Annotated[Path | None, typer.Option(help="Folder of masks of the bad parts, with the same stems.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the charts; beside the bundle by default.")] = None,
+    false_alarms: Annotated[
+        str, typer.Option(help="Budget; a threshold is calibrated to it on every other good part.")
+    ] = "1 per 1000 parts",
+    engine: EngineOption = "auto",
+    json_document: JsonOption = False,
+) -> None:
+    """Measure how well a bundle separates bad parts from good ones that it has not been trained on."""
+    from agent.cli.text import evaluation_lines
+    from agent.settings import default_state_directory
+    from agent.tools.part_threshold import part_calibrator
+    from engines.bundles import read_bundle
+    from engines.evaluation.evaluate import evaluate as evaluate_engine
+    from engines.runtime import open_engine
+
+    folder = out or bundle.with_name(f"{bundle.stem}-evaluation")
+    kept, calibrator = default_state_directory(), part_calibrator(false_alarms)
+    with open_engine(read_bundle(bundle), engine, directory=kept) as opened, progress_bar("evaluate") as report:
+        result = evaluate_engine(
+            opened, normal, abnormal, masks=masks, threshold=calibrator, out=folder, progress=report
+        )
+    if json_document:
+        print_line(result.to_json())
+        return
+    for line in evaluation_lines(result):
+        print_line(line)
+    print_line(f"charts in {folder}")

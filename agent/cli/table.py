@@ -1,0 +1,44 @@
+"""The commands of the command line. A new one is a function in a file of this folder, and a row here.
+
+The files are imported for every command, `inspectd --help` included: they import libraries inside their functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agent.cli import bundles, calibrations, demo, device, engines, running_agent, scoring, training, watch
+
+# In the order of `inspectd --help`, which lists the groups last. The function's docstring is the help text.
+COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo.demo,
+    "simulate": demo.simulate,
+    "train": training.train,
+    "score": scoring.score,
+    "evaluate": scoring.evaluate,
+    "compare": training.compare_systems,
+    "bench": engines.bench,
+    "run": device.run,
+    "doctor": device.doctor,
+    "status": running_agent.status,
+    "snapshot": running_agent.snapshot,
+    "reload": running_agent.reload,
+    "recalibrate": running_agent.recalibrate,
+    "watch": watch.watch,
+    "bundle lean": bundles.lean,
+    "bundle import": bundles.import_weights,
+    "bundle keygen": bundles.keygen,
+    "bundle sign": bundles.sign,
+    "bundle verify": bundles.verify,
+    "calibration list": calibrations.list_calibrations,
+    "calibration show": calibrations.show_calibration,
+    "calibration rollback": calibrations.roll_back,
+    "engine build": engines.build,
+    "engine compare": engines.compare_engines,
+}
+
+GROUPS = {
+    "bundle": "Model bundles: copy, import, sign, verify.",
+    "calibration": "The calibrations of a running agent.",
+    "engine": "The engines that run a model.",
+}

@@ -1,0 +1,128 @@
+"""Training, and GANomaly beside other systems. Both need the `train` extra."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli.console import print_error, print_line, progress_bar
+from agent.cli.options import JsonOption, SeedOption
+from agent.cli.scoring import evaluate
+from agent.core.errors import Permanent
+
+if TYPE_CHECKING:
+    from engines.training.train import TrainingResult
+
+
+def train(
+    normal: Annotated[Path, typer.Option(help="Folder of images of good parts, and of nothing else.")],
+    out: Annotated[Path, typer.Option(help="Bundle to write.")],
+    minutes: Annotated[float | None, typer.Option(min=0.05, help="Time to train, kept within 10 %.")] = 10.0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps to train instead of a time; reproducible.")] = None,
+    seed: SeedOption = 0,
+    size: Annotated[str, typer.Option(help="Input of the model, pixels: auto, SIDE or WIDTHxHEIGHT.")] = "auto",
+    recipe: Annotated[str, typer.Option(help="default, or reference (the GANomaly paper).")] = "default",
+    devices: Annotated[int, typer.Option(min=1, help="Devices of this machine to train on.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines to train on, started by torchrun.")] = 1,
+    accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="32-true, bf16-mixed or 16-mixed.")] = "32-true",
+    test_normal: Annotated[Path | None, typer.Option(help="Good parts, to evaluate on afterwards.")] = None,
+    test_abnormal: Annotated[Path | None, typer.Option(help="Bad parts, to evaluate on afterwards.")] = None,
+) -> None:
+    """Train a model on images of good parts. Ctrl-C keeps the best state so far."""
+    if (test_normal is None) != (test_abnormal is None):
+        raise typer.BadParameter("--test-normal and --test-abnormal go together")
+    check_training_extra()
+    from engines.training.train import train as train_model
+
+    with progress_bar("train") as report:
+        result = train_model(
+            normal,
+            out=out,
+            recipe=recipe,
+            size=_size(size),
+            minutes=None if steps is not None else minutes,
+            steps=steps,
+            seed=seed,
+            devices=devices,
+            num_nodes=nodes,
+            accelerator=accelerator,
+            precision=precision,
+            progress=report,
+        )
+    if result.is_main:
+        _print_training(result, out)
+        if test_normal is not None and test_abnormal is not None:
+            evaluate(out, test_normal, test_abnormal)
+
+
+def compare_systems(
+    normal: Annotated[Path, typer.Option(help="Folder of good parts to train on.")],
+    test_normal: Annotated[Path, typer.Option(help="Folder of good parts to test on.")],
+    abnormal: Annotated[Path, typer.Option(help="Folder of bad parts.")],
+    masks: Annotated[Path | None, typer.Option(help="Folder of masks of the bad parts, with the same stems.")] = None,
+    only: Annotated[str | None, typer.Option(help="Some systems only, such as ganomaly,anogan,pca.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds; each system is trained with each.")] = 3,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Training time of each system, for each seed.")] = 2.0,
+    size: Annotated[str, typer.Option(help="Input of all systems, pixels: SIDE or WIDTHxHEIGHT.")] = "64",
+    max_images: Annotated[
+        int | None, typer.Option(min=1, help="Images from each test folder, evenly spaced; AnoGAN is slow.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for table, ROC curves and heatmaps.")] = Path("compare-out"),
+    json_document: JsonOption = False,
+) -> None:
+    """Compare GANomaly with other systems from the literature on the same images."""
+    check_training_extra()
+    from engines.comparison.compare import compare
+    from engines.comparison.table import as_text
+
+    with progress_bar("compare") as report:
+        result = compare(
+            normal,
+            test_normal,
+            abnormal,
+            masks=masks,
+            only=None if only is None else [name.strip() for name in only.split(",")],
+            size=_size(size) or 64,
+            minutes=minutes,
+            seeds=seeds,
+            max_images=max_images,
+            out=out,
+            progress=report,
+        )
+    if json_document:
+        print_line(result.to_json())
+        return
+    print_line(as_text(result))
+    skipped = f"{len(result.skipped)} files could not be used; " if result.skipped else ""
+    print_line(f"{skipped}charts in {out}")
+
+
+def check_training_extra() -> None:
+    """Raise Permanent, with the command that installs it, if the `train` extra is missing."""
+    for package in ("lightning_fabric", "torch"):
+        if find_spec(package) is None:
+            raise Permanent(f"training needs {package}: pip install 'inspectd[train]'")
+
+
+def _print_training(result: TrainingResult, out: Path) -> None:
+    record = result.record
+    for warning in record.warnings:
+        print_error(f"warning: {warning}")
+    print_line(
+        f"{out}: trained on {record.images_used} images in {record.seconds:.0f} s, {record.steps} steps, "
+        f"{record.images_held_out} held out, {record.images_skipped} skipped; see {out / 'report.png'}"
+    )
+
+
+def _size(text: str) -> int | tuple[int, int] | None:
+    """None for auto, a side, or (height, width) from WIDTHxHEIGHT; pixels."""
+    if text == "auto":
+        return None
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() for side in sides):
+        raise typer.BadParameter(f"got {text}, wanted auto, SIDE or WIDTHxHEIGHT in pixels", param_hint="--size")
+    return int(sides[0]) if len(sides) == 1 else (int(sides[1]), int(sides[0]))

@@ -1,0 +1,112 @@
+"""`inspectd demo`: all real parts on one machine: a broker, the agent on the simulator, a subscriber."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from agent.commands import ask
+from agent.messages import AlarmPayload, parse
+from agent.sources.simulator import SimulatedLine
+from agent.tools.demo.contact_sheet import ContactSheetEntry, write_contact_sheet
+from agent.tools.demo.processes import DemoProcesses
+from agent.tools.demo.score_sheet import MatchedAlarm, ScoreSheet, alarmed_parts, bad_parts, match_alarms
+from agent.tools.demo.stage import (
+    CALIBRATION_FRAMES,
+    CAMERA,
+    FRAMES_PER_SECOND,
+    GOOD_FRAMES,
+    RULE_FRAMES,
+    DemoStage,
+    prepare_stage,
+)
+from agent.tools.watcher import OnLine
+
+
+def run_demo(*, mode: str, seconds: float, seed: int, out: Path, on_line: OnLine) -> ScoreSheet:
+    """Run the demo; write `summary.json` and `alarms.png` to `out`.
+
+    `on_line` takes the alarms as they arrive, and the score sheet. Raises Permanent if a part is missing or fails.
+    """
+    stage = prepare_stage(out, mode, seed)
+    final, calibration = _play(stage, seconds, on_line)
+    sheet, matches = _evaluate(stage, final, calibration)
+    (out / "summary.json").write_text(json.dumps(sheet.document(), indent=2) + "\n", encoding="utf-8")
+    _write_contact_sheet(stage, sheet, matches)
+    on_line("")
+    for row in sheet.lines():
+        on_line(row)
+    on_line(f"\n  images of the alarms: {out / 'alarms.png'}    figures: {out / 'summary.json'}    logs: {stage.logs}")
+    return sheet
+
+
+def _play(stage: DemoStage, seconds: float, on_line: OnLine) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Calibrate, then inspect for this time. The agent's last status, and its calibration."""
+    # SIGTERM then ends the other processes too: SystemExit unwinds the stack.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with DemoProcesses(stage, on_line) as processes:
+        on_line(f"broker: Mosquitto on {stage.url}")
+        processes.start_broker()
+        processes.start_subscriber()
+        processes.start_agent()
+        on_line(f"agent: simulator in {stage.mode} mode, seed {stage.seed}, {FRAMES_PER_SECOND:g} frames/s")
+        on_line(f"calibrating on {CALIBRATION_FRAMES} good frames")
+        state = processes.wait_until_armed()
+        on_line(f"armed: threshold {state['threshold']:.4g}. {state['promise']}")
+        on_line(f"inspecting for {seconds:g} s")
+        processes.let_run(seconds)
+        final, calibration = (ask(stage.control_socket, command) for command in ("status", "calibration/show"))
+        processes.stop_agent()
+    return final, calibration
+
+
+def _evaluate(
+    stage: DemoStage, final: dict[str, Any], calibration: dict[str, Any]
+) -> tuple[ScoreSheet, list[MatchedAlarm]]:
+    """Compare the alarms with the simulator's truth, for the frames after the calibration."""
+    line = SimulatedLine(stage.mode, seed=stage.seed, good_frames=GOOD_FRAMES)
+    state = final["cameras"][CAMERA]
+    first, last = int(calibration["last_frame"]) + 1, int(state["frames"]) + int(state["dropped"]) - 1
+    matches = [found for found in match_alarms(line, _alarms(stage), RULE_FRAMES) if first <= found.alarm.frame]
+    shown = bad_parts(line, first, last)
+    alarmed = alarmed_parts(line, matches, RULE_FRAMES) & set(shown)
+    sheet = ScoreSheet(
+        mode=stage.mode,
+        seed=stage.seed,
+        frames=last - first + 1 - int(state["dropped"]),
+        defects_shown=len(shown),
+        defects_alarmed=len(alarmed),
+        false_alarms=sum(found.kind is None for found in matches),
+        frames_dropped=int(state["dropped"]),
+        latency_ms={name: round(value, 2) for name, value in (final["delivery"]["latency_ms"] or {}).items()},
+        missed=tuple(kind for part, kind in shown.items() if part not in alarmed),
+        threshold=float(state["threshold"]),
+        promise=str(state["promise"]),
+    )
+    return sheet, matches
+
+
+def _alarms(stage: DemoStage) -> list[AlarmPayload]:
+    """The raised alarms that the subscriber saved, in order."""
+    documents = stage.alarms.glob("*/*/raised.json")
+    return sorted((parse(AlarmPayload, path.read_bytes()) for path in documents), key=lambda alarm: alarm.sequence)
+
+
+def _write_contact_sheet(stage: DemoStage, sheet: ScoreSheet, matches: list[MatchedAlarm]) -> None:
+    heading = (
+        f"inspectd demo, {stage.mode} mode: {sheet.defects_alarmed} of {sheet.defects_shown} defects alarmed, "
+        f"{sheet.false_alarms} false alarms"
+    )
+    entries = [
+        ContactSheetEntry(
+            title=(found.kind or "FALSE ALARM").replace("_", " "),
+            caption=f"score {found.alarm.score:.3g}, threshold {found.alarm.threshold:.3g}",
+            frame=stage.alarms / CAMERA / found.alarm.id / "overlay.jpg",
+            heatmap=stage.alarms / CAMERA / found.alarm.id / "heatmap.png",
+        )
+        for found in matches
+    ]
+    write_contact_sheet(stage.out / "alarms.png", heading, entries)

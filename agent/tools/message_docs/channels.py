@@ -1,0 +1,100 @@
+"""The channels of the MQTT interface: topic, documents, quality of service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from agent.messages import (
+    REQUESTS,
+    RESULTS,
+    AlarmPayload,
+    CommandResponse,
+    EventPayload,
+    OmittedPayload,
+    ScorePayload,
+    StatePayload,
+    StatusPayload,
+)
+
+__all__ = ["CHANNELS", "PARAMETERS", "REQUESTS", "RESULTS", "Channel", "payload_models"]
+
+JSON, PNG, JPEG = "application/json", "image/png", "image/jpeg"
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One kind of topic."""
+
+    name: str
+    address: str
+    """Below `inspectd/{site}`."""
+    messages: tuple[type[BaseModel], ...]
+    """Empty for an image."""
+    qos: int
+    retained: bool
+    description: str
+    media_type: str = JSON
+    from_agent: bool = True
+
+
+CHANNELS = (
+    Channel("status", "status", (StatusPayload,), 1, True, "The agent: `online`, `offline` (last will) or `stopped`."),
+    Channel("state", "{camera}/state", (StatePayload,), 1, True, "A camera: phase, threshold, model, rates."),
+    Channel("alarm", "{camera}/alarm", (AlarmPayload,), 1, False, "An alarm is raised, or cleared with the same `id`."),
+    Channel("heatmap", "{camera}/alarm/{id}/heatmap", (), 1, False, "Where the score comes from; fixed colours.", PNG),
+    Channel("overlay", "{camera}/alarm/{id}/overlay", (), 1, False, "The frame with heatmap and boxes.", JPEG),
+    Channel("frame", "{camera}/alarm/{id}/frame", (), 1, False, "The frame itself, 8 bit.", JPEG),
+    Channel(
+        "omitted",
+        "{camera}/alarm/{id}/omitted",
+        (OmittedPayload,),
+        1,
+        False,
+        "Replaces an image that exceeds the broker's packet limit, with the reason.",
+    ),
+    Channel("event", "{camera}/event", (EventPayload,), 1, False, "Needs attention, such as drift; not an alarm."),
+    Channel(
+        "snapshot",
+        "{camera}/snapshot/{picture}",
+        (),
+        1,
+        True,
+        "An image requested by the command `snapshot`: heatmap (PNG), overlay or frame (JPEG).",
+        JPEG,
+    ),
+    Channel("score", "{camera}/score", (ScorePayload,), 0, False, "Telemetry: scores at a limited rate."),
+    Channel(
+        "command",
+        "{camera}/command/{name}",
+        tuple(REQUESTS.values()),
+        1,
+        False,
+        "A request; without `{camera}` it is for the agent. Never retained.",
+        from_agent=False,
+    ),
+    Channel(
+        "response",
+        "{camera}/response/{name}",
+        (CommandResponse,),
+        1,
+        False,
+        "The answer to a request that has no response topic.",
+    ),
+)
+
+# What the placeholders of an address stand for.
+PARAMETERS = {
+    "site": "Name of the site, from the settings.",
+    "camera": "Name of the camera, from the settings.",
+    "id": "Id of the alarm, UUIDv7.",
+    "name": "Name of the command.",
+    "picture": "heatmap, overlay or frame.",
+}
+
+
+def payload_models() -> Iterator[type[BaseModel]]:
+    """The model of every document on the wire, once."""
+    yield from dict.fromkeys(model for channel in CHANNELS for model in channel.messages)

@@ -1,0 +1,139 @@
+"""What a subscriber does with the agents' messages: print alarms once, save documents and images.
+
+Delivery is at least once, so it remembers the alarms it has seen, by id and event.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.core.errors import Permanent
+from agent.core.records import PAUSED, AlarmEvent
+from agent.messages import AlarmPayload, EventPayload, OmittedPayload, StatusPayload, parse
+
+OnLine = Callable[[str], None]
+
+# Remembered alarms. A broker repeats the messages that were in flight: a few dozen at most.
+REMEMBERED = 10_000
+
+_FILE_NAMES = {"heatmap": "heatmap.png", "overlay": "overlay.jpg", "frame": "frame.jpg"}
+
+
+class Watcher:
+    """Takes messages of agents, prints alarms and events as lines, saves alarms."""
+
+    def __init__(self, on_line: OnLine, *, out: Path | None = None) -> None:
+        """Args:
+        on_line: takes each line.
+        out: alarms are saved here as `<camera>/<alarm id>/raised.json`, `cleared.json`, `overlay.jpg` …; None: nowhere.
+        """
+        self._on_line = on_line
+        self._out = out
+        self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._cameras: dict[str, str] = {}
+        self._status: dict[str, str] = {}
+
+    def take(self, topic: str, payload: bytes) -> None:
+        """Handle one message on any topic. An invalid one, or a full disk, is a line."""
+        try:
+            self._take(topic.split("/"), payload)
+        except Permanent as error:
+            self._on_line(f"{_printable(topic)}: {error}")
+        except OSError as error:
+            self._on_line(f"cannot save to {self._out}: {error.strerror}")
+
+    def _take(self, levels: list[str], payload: bytes) -> None:
+        match levels:
+            case [*_, "alarm"]:
+                self._take_alarm(parse(AlarmPayload, payload))
+            case [*_, "status"]:
+                self._take_status(parse(StatusPayload, payload))
+            case [*_, "event"]:
+                self._take_event(parse(EventPayload, payload))
+            case [*_, "omitted"]:
+                note = parse(OmittedPayload, payload)
+                self._on_line(f"{note.camera}: the {note.picture} of alarm {note.id} was omitted: {note.reason}")
+            case [*_, camera, "alarm", alarm_id, kind] if kind in _FILE_NAMES:
+                self._save(self._cameras.get(alarm_id, camera), alarm_id, _FILE_NAMES[kind], payload)
+
+    def _take_alarm(self, alarm: AlarmPayload) -> None:
+        if not self._first_time(alarm.id, alarm.event.value):
+            return
+        # With topics of the plant's own, the topic of an image need not contain the camera's name.
+        self._cameras[alarm.id] = alarm.camera
+        if len(self._cameras) > REMEMBERED:
+            del self._cameras[next(iter(self._cameras))]
+        document = json.dumps(alarm.model_dump(mode="json", by_alias=True), indent=2) + "\n"
+        self._save(alarm.camera, alarm.id, f"{alarm.event.value}.json", document.encode())
+        self._on_line(alarm_line(alarm))
+
+    def _take_event(self, event: EventPayload) -> None:
+        if self._first_time(event.id, event.event):
+            at = f"{event.at.astimezone():%H:%M:%S.%f}"[:-3]
+            self._on_line(f"{at}  {_printable(event.camera)}  {event.event.upper()}  {_printable(event.text)}")
+
+    def _first_time(self, identity: str, event: str) -> bool:
+        """False for a repetition."""
+        if (identity, event) in self._seen:
+            return False
+        self._seen[identity, event] = None
+        if len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
+        return True
+
+    def _take_status(self, status: StatusPayload) -> None:
+        if self._status.get(status.site) == status.status.value:
+            return
+        self._status[status.site] = status.status.value
+        self._on_line(f"{_printable(status.site)}: agent {status.status.value}")
+
+    def _save(self, camera: str, alarm_id: str, name: str, payload: bytes) -> None:
+        if self._out is None:
+            return
+        folder = self._out / _file_name(camera) / _file_name(alarm_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        half = folder / f".{name}.part"
+        half.write_bytes(payload)
+        half.replace(folder / name)
+
+
+def alarm_line(alarm: AlarmPayload) -> str:
+    """An alarm as one line, in local time."""
+    at = f"{alarm.captured_at.astimezone():%H:%M:%S.%f}"[:-3]
+    head = f"{at}  {_printable(alarm.camera)}  #{alarm.sequence}"
+    if alarm.event is AlarmEvent.RAISED:
+        return f"{head}  RAISED   {_raised(alarm)}"
+    return f"{head}  cleared  {_cleared(alarm)}"
+
+
+def _raised(alarm: AlarmPayload) -> str:
+    if alarm.reason is not None:
+        return f"{alarm.kind.value}: {_printable(alarm.reason)}"
+    place = ""
+    if alarm.regions:
+        hottest = alarm.regions[0]
+        place = f"  at x {hottest.x}–{hottest.x + hottest.width}, y {hottest.y}–{hottest.y + hottest.height}"
+    over = "" if alarm.threshold is None else f" over threshold {alarm.threshold:.4g}"
+    return f"score {alarm.score:.4g}{over}{place}"
+
+
+def _cleared(alarm: AlarmPayload) -> str:
+    if alarm.reason is None:
+        return f"highest score {alarm.score:.4g}"
+    if alarm.reason == PAUSED:
+        return f"{alarm.kind.value}: the camera is paused"
+    return f"{alarm.kind.value}: no longer {_printable(alarm.reason.partition(':')[0])}"
+
+
+def _file_name(text: str) -> str:
+    """A file name from text of the network, without any way out of the folder."""
+    name = "".join(c if c.isalnum() or c in "-_. " else "_" for c in text)[:120].strip(". ")
+    return name or "_"
+
+
+def _printable(text: str) -> str:
+    """Text of the network for a terminal, without control characters."""
+    return "".join(c if c.isprintable() else "?" for c in text)[:200]

@@ -1,0 +1,52 @@
+"""`inspectd score` and `inspectd evaluate`, as processes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from engines.bundles.bundle import Bundle
+from tests.support.command_line import inspectd
+from tests.support.parts import write_parts
+
+
+def test_score_prints_a_json_line_for_each_image(tiny_bundle: Bundle, good_parts: Path, tmp_path: Path) -> None:
+    done = inspectd("score", tiny_bundle.path, good_parts, "--json", "--heatmaps", tmp_path / "heat")
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(lines) == 24
+    assert all(line["score"] >= 0.0 for line in lines)
+    assert cv2.imread(lines[0]["heatmap"]).shape == (32, 32, 3)
+
+
+def test_score_continues_after_a_damaged_image(tiny_bundle: Bundle, good_parts: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    shutil.copytree(good_parts, folder)
+    whole = (folder / "003.png").read_bytes()
+    (folder / "003.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "notes.txt").write_text("not an image")
+    assert cv2.imwrite(str(folder / "deep.png"), np.zeros((40, 40), np.uint16))
+    done = inspectd("score", tiny_bundle.path, folder, "--json")
+    assert done.returncode == 1
+    assert len(done.stdout.splitlines()) == 23
+    assert "003.png" in done.stderr
+    assert "deep.png" in done.stderr
+    assert "2 of the images could not be scored" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_evaluate_prints_figures_and_writes_charts(tiny_bundle: Bundle, good_parts: Path, tmp_path: Path) -> None:
+    bad_parts = write_parts(tmp_path / "bad", 6, seed=3, scratch=True)
+    arguments = ("evaluate", tiny_bundle.path, "--normal", good_parts, "--abnormal", bad_parts, "--out", tmp_path / "e")
+    done = inspectd(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    assert 0.0 <= json.loads(done.stdout)["auroc"]["value"] <= 1.0
+    assert cv2.imread(str(tmp_path / "e" / "roc.png")) is not None
+    assert cv2.imread(str(tmp_path / "e" / "histogram.png")) is not None
+    people = inspectd(*arguments)
+    assert "AUROC" in people.stdout
+    assert "no threshold       wanted 50 different scores in half of the normal images" in people.stdout

@@ -1,0 +1,77 @@
+"""Messages of agents as lines and files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from agent.core.records import PAUSED, AlarmEvent, AlarmKind
+from agent.messages.alarm import AlarmPayload
+from agent.messages.event import drift_event
+from agent.messages.status import Presence, StatusPayload
+from agent.tools.watcher import Watcher
+from calibration import Drift
+from tests.support.delivery import AT, TOPICS, alarm_record, document
+
+
+def test_repeated_alarm_is_printed_once() -> None:
+    lines: list[str] = []
+    watcher = Watcher(lines.append)
+    message = document("a1", 1)
+    for _ in range(3):
+        watcher.take(message.topic, message.payload)
+    assert len(lines) == 1
+    assert "score 3.5 over threshold 2" in lines[0]
+
+
+def test_event_is_printed_once() -> None:
+    lines: list[str] = []
+    watcher = Watcher(lines.append)
+    event = drift_event("e1", "plant", "cam", Drift(flag=True, shift=-0.8, events=1), "c1", AT)
+    for _ in range(2):
+        watcher.take(TOPICS.event("cam"), event.to_bytes())
+    assert len(lines) == 1
+    assert "cam  DRIFT  good parts score 0.8 standard deviations lower" in lines[0]
+
+
+def test_camera_alarm_is_printed_with_its_reason() -> None:
+    lines: list[str] = []
+    watcher = Watcher(lines.append)
+    for event in AlarmEvent:
+        alarm = replace(alarm_record("a1", event=event), kind=AlarmKind.CAMERA, reason="black: no light, wanted 70 %")
+        payload = AlarmPayload.of(alarm, sequence=1, site="plant")
+        watcher.take(TOPICS.alarm(alarm.camera), payload.to_bytes())
+    assert "RAISED   camera: black: no light, wanted 70 %" in lines[0]
+    assert "cleared  camera: no longer black" in lines[1]
+    assert "score" not in lines[1]
+
+
+def test_invalid_message_is_a_line_and_writes_nothing_outside_the_folder(tmp_path: Path) -> None:
+    lines: list[str] = []
+    out = tmp_path / "out"
+    watcher = Watcher(lines.append, out=out)
+    watcher.take("inspectd/plant/cam/alarm", b"{}")
+    watcher.take("inspectd/plant/cam/alarm", b"\xff")
+    watcher.take("inspectd/plant/../alarm/../heatmap", b"x")
+    evil = document("../../evil", 1, camera="cam").payload.replace(b'"camera":"cam"', b'"camera":"\\u001b[31m/.."')
+    watcher.take(TOPICS.alarm("cam"), evil)
+    assert all(line.isprintable() for line in lines)
+    assert len(lines) == 3
+    assert {path.relative_to(out).parts[0] for path in out.rglob("*") if path.is_file()} <= {"_", "__31m_"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+def test_alarm_cleared_by_a_pause_is_printed_as_paused() -> None:
+    lines: list[str] = []
+    alarm = replace(alarm_record("a1", event=AlarmEvent.CLEARED), reason=PAUSED)
+    Watcher(lines.append).take(TOPICS.alarm("cam"), AlarmPayload.of(alarm, sequence=1, site="plant").to_bytes())
+    assert lines[0].endswith("#1  cleared  defect: the camera is paused")
+
+
+def test_status_is_printed_when_it_changes() -> None:
+    lines: list[str] = []
+    watcher = Watcher(lines.append)
+    for presence in (Presence.ONLINE, Presence.ONLINE, Presence.STOPPED):
+        status = StatusPayload(status=presence, site="plant", version="1", connected_at=AT)
+        watcher.take(TOPICS.status(), status.to_bytes())
+    assert lines == ["plant: agent online", "plant: agent stopped"]
