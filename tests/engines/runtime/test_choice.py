@@ -84,7 +84,7 @@ def test_auto_falls_back_where_the_sandbox_lets_openvino_make_no_code(tiny_bundl
         "if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0): sys.exit(77)\n"
         "from pathlib import Path\n"
         "from engines.bundles.bundle import read_bundle\n"
-        "from engines.runtime.engine import open_engine\n"
+        "from engines.runtime.opening import open_engine\n"
         "bundle, directory = read_bundle(sys.argv[1]), Path(sys.argv[2])\n"
         "with open_engine(bundle, threads=1, directory=directory) as engine:\n"
         "    print(engine.name, *engine.refused)\n"

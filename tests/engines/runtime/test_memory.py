@@ -18,7 +18,7 @@ import gc
 import sys
 from pathlib import Path
 from engines.bundles.bundle import read_bundle
-from engines.runtime.engine import open_engine
+from engines.runtime.opening import open_engine
 
 def once(bundle, name):
     with open_engine(bundle, name, threads=1) as engine:

@@ -113,7 +113,7 @@ def test_inference_imports_neither_torch_nor_matplotlib(tiny_bundle: Bundle) -> 
     code = (
         "import sys, numpy\n"
         "from engines.bundles.bundle import read_bundle\n"
-        "from engines.runtime.engine import open_engine\n"
+        "from engines.runtime.opening import open_engine\n"
         "import engines.images.preprocessing\n"
         f"bundle = read_bundle({str(tiny_bundle.path)!r})\n"
         "with open_engine(bundle, threads=1) as engine:\n"

@@ -1,9 +1,9 @@
-// What happens to frames on the GPU before the network: shrinking by area, and raw counts to float32.
+// Steps on the GPU before the network: shrinking by area, and raw counts to float32.
 //
-// frames.ptx beside this file is made of it by `make kernels`, and that is what devices load: the driver translates
-// it for its own GPU, so that no device needs a CUDA compiler. engines/images/shrinking.py makes the tables and says the rule.
+// `make kernels` compiles this file to frames.ptx beside it. Devices load that file and the driver translates it
+// for its own GPU, so no device needs a CUDA compiler. engines/images/shrinking.py makes the tables and defines the rule.
 
-// One thread for each sample of the shrunk picture; neighbours in a warp read neighbours in a row.
+// One thread per sample of the shrunk image; neighbours in a warp read neighbours in a row.
 template <typename Sample>
 __device__ void shrink(const Sample *source, int source_width, int channels, Sample *target, int width, int height,
                        const int *row_first, const int *row_count, const float *row_weight, int row_stride,

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[4]
+BACKEND = ROOT / "engines" / "runtime" / "tensorrt"
 STUBS = ROOT / "tests" / "stubs" / "tensorrt" / "__init__.pyi"
 
 # Its constructor is the base class's own in C++ and says nothing of itself in some releases.
@@ -94,7 +95,7 @@ def check_method(name: str, node: ast.FunctionDef, real: dict[str, Any]) -> None
 
 def test_stubs_name_nothing_that_our_code_leaves_unused() -> None:
     """Exactly what we use: a name that no file of ours has says that the stubs were not kept in step."""
-    code = "\n".join(path.read_text() for path in sorted((ROOT / "engines").glob("tensorrt*.py")))
+    code = "\n".join(path.read_text() for path in sorted(BACKEND.glob("*.py")))
     used = set(re.findall(r"\w+", code))
     returned = {"ICudaEngine", "IExecutionContext", "IHostMemory", "Dims", "ITimingCache"}
     members = {
@@ -110,6 +111,6 @@ def test_stubs_name_nothing_that_our_code_leaves_unused() -> None:
 
 def test_no_release_is_asked_for_half_precision_by_flag() -> None:
     """TensorRT 11 has none of these; the graph's own types say it."""
-    code = "\n".join(path.read_text() for path in (ROOT / "engines").glob("tensorrt*.py"))
+    code = "\n".join(path.read_text() for path in BACKEND.glob("*.py"))
     assert not re.search(r"BuilderFlag\.(FP16|BF16|INT8|OBEY_PRECISION_CONSTRAINTS)", code)
     assert "NetworkDefinitionCreationFlag.STRONGLY_TYPED" in code
