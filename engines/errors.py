@@ -1,15 +1,15 @@
-"""The errors of this package: each text is one line that says what was got and what was wanted."""
+"""The errors of this package. Each text is one line that says what was found and what was wanted."""
 
 
 class EngineError(RuntimeError):
-    """The model or its engine cannot do what was asked."""
+    """A model or its engine cannot be used as requested. Base class of all errors here."""
 
     expected = True
     """Reported in one line, without a traceback: the user can act on it."""
 
 
 class BundleError(EngineError):
-    """A model bundle is missing, incomplete, altered, or of a kind that this version does not know."""
+    """A model bundle is missing, incomplete, altered, or of a schema that this version does not read."""
 
 
 class SigningError(EngineError):
@@ -17,8 +17,8 @@ class SigningError(EngineError):
 
 
 class ImageError(EngineError):
-    """A picture cannot be read, or does not fit the model."""
+    """An image cannot be read, or does not fit the model."""
 
 
 class TrainingError(EngineError):
-    """Training cannot start or cannot go on."""
+    """Training cannot start or continue."""

@@ -1,8 +1,8 @@
-"""How far a long task is: the one type for progress callbacks."""
+"""The type of progress callbacks for long tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Progress = Callable[[float, str], None]
-"""Takes the fraction done, 0 to 1, and the current step in a few words."""
+"""Called with the fraction done, 0 to 1, and the current step in a few words."""

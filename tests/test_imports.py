@@ -61,7 +61,7 @@ ENGINES = {
 FLOORS = {"agent": AGENT, "engines": ENGINES}
 
 # Files beside the folders of `engines`, which everything there may import.
-GROUND = {"engines": {"errors", "progress"}, "agent": set()}
+GROUND = {"engines": {"backends", "errors", "progress"}, "agent": set()}
 
 # Which packages each package may import, and for those of the agent, which folders may.
 MAY_IMPORT = {"agent": {"engines", "calibration"}, "engines": set(), "calibration": set()}
@@ -72,6 +72,7 @@ ENGINES_OF = {
     "tools": "*",
     "commands": {"engines.errors"},
     "inspection": "*",
+    "settings": {"engines.backends"},
     "sources": {"engines.images", "engines.errors"},
 }
 CALIBRATION_OF = set(AGENT) - {"core", "sources", "doctor"}

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from engines.backends import engine_names
+
 BundleArgument = Annotated[Path, typer.Argument(help="Model bundle.")]
 CameraArgument = Annotated[str | None, typer.Argument(help="Name of the camera; optional if there is only one.")]
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Settings file, TOML; see inspectd.example.toml.")]
@@ -14,7 +16,9 @@ AgentConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", help="Settings file of the agent, to find its control socket.")
 ]
 SocketOption = Annotated[Path | None, typer.Option("--socket", help="Control socket of the agent.")]
-EngineOption = Annotated[str, typer.Option("--engine", help="auto, onnxruntime, openvino, tensorrt or torch.")]
+EngineOption = Annotated[
+    str, typer.Option("--engine", help=f"{', '.join(engine_names()[:-1])} or {engine_names()[-1]}.")
+]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same result.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 

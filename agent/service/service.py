@@ -125,9 +125,9 @@ class Service:
         for output in self.outputs:
             output.announce({line.name: line.model.name for line in self.lines.values()})
         for line in self.lines.values():
-            if line.engine.refused:
+            if line.engine.rejected:
                 event = engine_event(
-                    new_id(), self.settings.site, line.name, line.engine.name, line.engine.refused, utc_now()
+                    new_id(), self.settings.site, line.name, line.engine.name, line.engine.rejected, utc_now()
                 )
                 log.warning("camera %s: %s", line.name, event.text)
                 for output in self.outputs:

@@ -34,6 +34,7 @@ from agent.outputs.settings import OutputSection, parse_section
 from agent.settings.paths import default_state_directory
 from agent.sources import SourceSettings
 from calibration import Budget, Rule
+from engines.backends import AUTO, engine_names
 
 ENVIRONMENT_PREFIX = "INSPECTD_"
 
@@ -44,6 +45,13 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 def _name(value: str) -> str:
     if not NAME.fullmatch(value):
         raise ValueError("wanted up to 64 letters, digits, '.', '_' or '-', the first a letter or a digit")
+    return value
+
+
+def _engine_name(value: str) -> str:
+    names = [f"'{name}'" for name in engine_names()]
+    if value not in engine_names():
+        raise ValueError(f"wanted {', '.join(names[:-1])} or {names[-1]}")
     return value
 
 
@@ -58,6 +66,7 @@ def _parsed_by(parse: Any) -> AfterValidator:
 
 
 Name = Annotated[str, AfterValidator(_name)]
+EngineName = Annotated[str, AfterValidator(_engine_name)]
 RuleText = Annotated[str, _parsed_by(Rule.parse)]
 BudgetText = Annotated[str, _parsed_by(Budget.parse)]
 Confidence = Annotated[float, Field(gt=0.5, lt=1.0)]
@@ -97,7 +106,7 @@ class CameraSettings(Section):
 
     source: SourceSettings
     bundle: Path
-    engine: Literal["auto", "onnxruntime", "openvino", "tensorrt", "torch"] = "auto"
+    engine: EngineName = AUTO
     crop: Crop | None = None
     """The part of the image that is inspected; None: all of it."""
     calibration: CalibrationSettings = CalibrationSettings()

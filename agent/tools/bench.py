@@ -17,7 +17,7 @@ from agent.messages import LatencyPayload
 from agent.settings import default_state_directory, load_settings
 from agent.tools.bench_loop import MIN_FRAMES, WARM_UP_FRAMES, BenchLoop
 from engines.bundles import Bundle, read_bundle
-from engines.runtime import Choice, Engine, choose, open_engine, remember
+from engines.runtime import Choice, Engine, choose_engine, open_engine, remember
 
 # Frames shown over and over: from 256 pixels a side on, no cache holds them all.
 DISTINCT_FRAMES = 64
@@ -103,7 +103,7 @@ def fastest_engine(bundle_path: Path, config: Path | None, *, seconds: float) ->
     settings = None if config is None else load_settings(config)
     threads = None if settings is None else settings.inference_threads
     directory = default_state_directory() if settings is None else settings.state_directory
-    choice = choose(read_bundle(bundle_path), threads=threads, directory=directory, seconds=seconds)
+    choice = choose_engine(read_bundle(bundle_path), threads=threads, directory=directory, seconds=seconds)
     if settings is not None:
         remember(directory, choice)
     return choice

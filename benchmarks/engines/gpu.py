@@ -28,7 +28,7 @@ from benchmarks.machine import describe_machine
 from engines.bundles import Bundle, Frames, Geometry
 from engines.errors import EngineError
 from engines.images import fit
-from engines.runtime import OnnxRuntimeEngine, load_scorer
+from engines.runtime import EngineOptions, OnnxRuntimeEngine, load_scorer
 from engines.runtime.tensorrt.cuda import open_gpu
 from engines.runtime.tensorrt.engine import TensorRtEngine
 from engines.runtime.tensorrt.gpu_resize import GpuResizer
@@ -53,7 +53,9 @@ def calls(bundle: Bundle, directory: Path, stack: ExitStack) -> dict[str, Call |
     """Every way to score, by name; None where it cannot be had here, and the name says why."""
     ways: dict[str, Call | None] = {}
     try:
-        tensorrt = stack.enter_context(TensorRtEngine(bundle, directory=directory, max_batch=max(BATCHES)))
+        tensorrt = stack.enter_context(
+            TensorRtEngine(bundle, EngineOptions(directory=directory), max_batch=max(BATCHES))
+        )
         ways[tensorrt.detail] = tensorrt.score
     except EngineError as error:
         ways[str(error)] = None

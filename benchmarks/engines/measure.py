@@ -15,11 +15,12 @@ import numpy as np
 
 from agent.tools.bench import noise_frames
 from benchmarks.engines.flops import gemm_gflops, operations_per_frame
+from engines.backends import BACKENDS, Hardware
 from engines.bundles import MODEL, Bundle, Frames
 from engines.errors import EngineError
 from engines.runtime import Engine, open_engine
 
-ENGINES = ("onnxruntime", "openvino", "torch")
+ENGINES = tuple(name for name, backend in BACKENDS.items() if backend.hardware is Hardware.CPU)
 BATCHES = (1, 8)
 ROUNDS = 9
 

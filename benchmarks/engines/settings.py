@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime
 
 from engines.bundles import MODEL, Bundle, Frames
-from engines.runtime import open_session, waiting
+from engines.runtime import open_session, spin_entries
 
 Call = Callable[[Frames], Any]
 
@@ -84,7 +84,7 @@ def _session(model: bytes, *, level: Any = None, reuse: bool = False, waits: Map
     options.enable_mem_reuse = reuse
     if level is not None:
         options.graph_optimization_level = level
-    for key, value in (waits or waiting(onnxruntime.__version__)).items():
+    for key, value in (waits or spin_entries(onnxruntime.__version__)).items():
         options.add_session_config_entry(key, value)
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 

@@ -1,8 +1,8 @@
-"""Which engine `auto` takes, and why: what was measured here, else the GPU's, else the one that every machine has.
+"""Which engine `auto` takes: the measured one, else the one for this machine's GPU, else the fallback.
 
-Nothing is measured on the way into inspection. A calibration belongs to its engine, so the choice must not move with
-the noise of a measurement or with a package that somebody installs: it is made once, when somebody asks for it, and
-kept beside the agent's other state until somebody asks again.
+Nothing is measured when the agent starts. A calibration belongs to its engine, so the choice must not change with the
+noise of a measurement or with a package that somebody installs: `inspectd bench` measures, and its choice is kept in
+the agent's state directory until the next `inspectd bench`.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from engines.backends import BACKENDS, FALLBACK, Auto
 from engines.bundles import Bundle
-from engines.runtime.engine import DEFAULT
-from engines.runtime.hardware import describe_processor, installed
+from engines.runtime.hardware import describe_processor, usable_engines
 from engines.runtime.kept_files import FOLDER, keep
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What was measured on a machine with a bundle."""
+    """The result of measuring the engines with one bundle on one machine."""
 
     engine: str
-    """The engine to take."""
+    """The engine that `auto` takes."""
     frames_per_second: Mapping[str, float]
-    """Of each engine that was tried, frame by frame."""
+    """Rates of all measured engines, one frame a call."""
     bundle: str
     """sha256 of the bundle."""
     machine: str
-    """What it was measured on, as `describe_processor` says."""
+    """The machine, as `describe_processor` names it."""
     measured_at: str
     """UTC, ISO 8601."""
 
     @property
     def reason(self) -> str:
-        """Why this engine, in words.
+        """Why this engine, for people.
 
         >>> Choice("openvino", {"onnxruntime": 100.0, "openvino": 151.0}, "", "", "2026-05-01T10:00:00Z").reason
         'measured 2026-05-01: openvino 151, onnxruntime 100 frames/s'
@@ -46,25 +46,28 @@ class Choice:
 
 
 def candidates(bundle: Bundle, directory: Path | None) -> dict[str, str]:
-    """Engines and why each is worth opening, the best first; among them the one that every machine has."""
-    here = installed()
+    """The engines that `auto` tries, the best first, each with the reason; the last one is the fallback."""
+    usable = usable_engines()
     choice = None if directory is None else recall(directory, bundle)
-    reasons = {}
-    if "tensorrt" in here and (choice is None or "tensorrt" not in choice.frames_per_second):
-        reasons["tensorrt"] = "there is a GPU"
-    if choice is not None and choice.engine in here:
+    measured = {} if choice is None else choice.frames_per_second
+    reasons = {
+        name: f"there is an {BACKENDS[name].hardware.value}"
+        for name in usable
+        if BACKENDS[name].auto is Auto.PREFERRED and name not in measured
+    }
+    if choice is not None and choice.engine in usable:
         reasons[choice.engine] = choice.reason
-    reasons.setdefault(DEFAULT, "runs on every CPU")
+    reasons.setdefault(FALLBACK, "runs on every CPU")
     return reasons
 
 
 def remember(directory: Path, choice: Choice) -> None:
-    """Keep a choice in the agent's state directory, in place of the one for this bundle that may be there."""
+    """Keep a choice in the agent's state directory; it replaces an earlier one for the same bundle."""
     keep(_file(directory, choice.bundle), (json.dumps(asdict(choice), indent=2) + "\n").encode())
 
 
 def recall(directory: Path, bundle: Bundle) -> Choice | None:
-    """The choice for this bundle on this machine; None where there is none, or only one that cannot be read."""
+    """The kept choice for this bundle on this machine; None if there is none or it cannot be read."""
     try:
         choice = Choice(**json.loads(_file(directory, bundle.sha256).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):

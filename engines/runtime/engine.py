@@ -1,15 +1,11 @@
-"""The engine: frames in, latent distances and heatmaps out. Backends fill in `_score`; the checks are here, once.
-
-An engine that does not reproduce the bundle's reference frames within the manifest's tolerance is never handed out, nor
-one that would judge one of them differently at a threshold that is in force.
-"""
+"""The engine: frames in, scores and heatmaps out. Backends implement `_score`; the checks are here, once."""
 
 from __future__ import annotations
 
-import logging
 import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, cast
 
@@ -19,48 +15,64 @@ from numpy.typing import NDArray
 from engines.bundles import Bundle, Frames
 from engines.errors import EngineError
 from engines.images import Image, fit
-
-log = logging.getLogger(__name__)
-
-
-DEFAULT = "onnxruntime"
-"""The engine that every machine has, and that takes over from one that is refused."""
+from engines.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What an engine says of N frames."""
+    """The answers of an engine for N frames."""
 
     score: NDArray[np.float32]
     """Latent distance [N], ≥ 0."""
     heatmap: NDArray[np.float32]
-    """Where it comes from [N, h, w], raw, ≥ 0, in the same units on every frame."""
+    """Where the score comes from [N, h, w], raw, ≥ 0, in the same units on every frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """How to open an engine. A backend uses the options that apply to it."""
+
+    threads: int | None = None
+    """Limit of the CPU threads of one call to `score`, ≥ 1; None: the backend decides."""
+    directory: Path | None = None
+    """The agent's state directory, for measured choices and built plans; None: nothing is kept."""
+    progress: Progress | None = None
+    """Called while a plan is built; None: nobody wants to know."""
+
+    def __post_init__(self) -> None:
+        """Raise EngineError if there are no threads."""
+        if self.threads is not None and self.threads < 1:
+            raise EngineError(f"threads is {self.threads}, wanted at least 1")
+
+
+DEFAULT_OPTIONS = EngineOptions()
 
 
 class Engine(ABC):
-    """A model that is ready to score. Scoring is thread-safe; closing is for the one who opened it.
+    """A model that is ready to score. `score` and `fit` are thread-safe; the owner closes the engine.
 
-    A frame's score does not depend on the frames it is batched with, and the caller's arrays are never written to.
+    A frame's score does not depend on the other frames of its batch, and the caller's arrays are never written to.
     """
 
     name: ClassVar[str]
-    """As `open_engine` takes it, and as calibrations record it."""
+    """The name of its row in `engines.backends`; calibrations record it."""
     precision: str = "fp32"
     """Which tolerance of the manifest applies: fp32 or fp16."""
     detail: str = ""
-    """How it runs here, in words: version, precision, device."""
+    """Version, precision and device, for people."""
     reason: str = "as the settings say"
-    """Why it is this one, in words."""
-    refused: tuple[str, ...] = ()
-    """Engines that `auto` would rather have taken, a line each with what was wrong with them."""
+    """Why this engine runs, for people."""
+    rejected: tuple[str, ...] = ()
+    """Engines that `auto` tried first, one line each with the reason for the rejection."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, options: EngineOptions = DEFAULT_OPTIONS) -> None:
         self.bundle = bundle
+        self.options = options
         self._closed = False
-        self._state = threading.Lock()
+        self._closing = threading.Lock()
 
     def score(self, frames: Frames) -> Scores:
-        """Score N ≥ 1 frames, [N, H, W, C] of the bundle's geometry and dtype; EngineError where they are not."""
+        """Score N ≥ 1 frames, [N, H, W, C] of the bundle's geometry and dtype; EngineError for any others."""
         if self._closed:
             raise EngineError(f"{self.name} engine: already closed")
         self._check(frames)
@@ -68,12 +80,12 @@ class Engine(ABC):
         return Scores(score, heatmap)
 
     def fit(self, image: Image) -> Image:
-        """Bring a picture [H, W, C] to the model's input, as `engines.images.preprocessing.fit` does; thread-safe."""
+        """Resize an image [H, W, C] to the model's input, as `engines.images.fit` does; thread-safe."""
         return fit(image, self.bundle.geometry)
 
     def close(self) -> None:
-        """Let go of the model; closing twice is fine."""
-        with self._state:
+        """Release the model; closing twice does no harm."""
+        with self._closing:
             if not self._closed:
                 self._closed = True
                 self._close()
@@ -88,10 +100,10 @@ class Engine(ABC):
 
     @abstractmethod
     def _score(self, frames: Frames) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Score checked, contiguous frames: (score [N], heatmap [N, h, w]), float32, both the caller's to keep."""
+        """Score checked, contiguous frames: (score [N], heatmap [N, h, w]), float32; the caller owns both arrays."""
 
     def _close(self) -> None:  # noqa: B027 - a backend without resources of its own needs none
-        """Let go of what the backend holds; called once."""
+        """Release the backend's resources; called once."""
 
     def _check(self, frames: Frames) -> None:
         geometry = self.bundle.geometry

@@ -1,7 +1,7 @@
-"""ONNX Runtime: the engine of every machine, and on an NVIDIA GPU too where its GPU package is installed.
+"""ONNX Runtime: runs on every machine, and on an NVIDIA GPU if its GPU package is installed.
 
-What the session's settings are worth is measured in `benchmarks/engines`. Binding inputs and outputs to buffers of our
-own is not done: the answers are the caller's to keep, so that each call would need new ones, and nothing is gained.
+`benchmarks/engines` measures the effect of the session's settings. Inputs and outputs are not bound to buffers of our
+own: the caller owns the answers, so each call would need new buffers and nothing would be gained.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from numpy.typing import NDArray
 
 from engines.bundles import MODEL, Bundle, Frames
 from engines.errors import EngineError
-from engines.runtime.engine import Engine
+from engines.runtime.engine import DEFAULT_OPTIONS, Engine, EngineOptions
 
-# onnxruntime's levels: 0 verbose … 3 error, 4 fatal. What it warns of at level 2 is for its developers, not for a line.
+# onnxruntime's levels: 0 verbose … 3 error, 4 fatal. The warnings of level 2 are for its developers, not for operators.
 _QUIET = 3
 
-# The memory arena keeps the largest working set there ever was, twice over where batches vary. Below this much free
-# memory the time that it saves is not worth what it takes from the rest of the device.
+# The memory arena keeps the largest working set so far, twice over if batch sizes vary. With less free memory than
+# this, the time that the arena saves is not worth the memory that it takes from the rest of the device.
 _SHORT_OF_MEMORY_BYTES = 1024**3
 
-# Steps of a frame take 1 to 50 µs each, and to be woken takes as long. Awake for so long, two threads score a frame of
-# 64 or 256 pixels 1.2 to 1.5 times as fast as when they sleep at once, and the whole loop runs 1.4 to 1.7 times as
-# fast, for no more of the processor's time. Longer is no faster, and slower where others want the cores.
-_AWAKE_MICROSECONDS = 30
+# The steps of a frame take 1 to 50 µs each, and waking a thread takes as long. If threads spin for this time before
+# they sleep, two threads score a frame of 64 or 256 pixels 1.2 to 1.5 times as fast, and the whole loop runs 1.4 to
+# 1.7 times as fast, for no more processor time. Longer is no faster, and slower if other programs need the cores.
+_SPIN_MICROSECONDS = 30
 
-# Full float32, as the tolerance of `model.onnx` asks for: TF32 has ten bits of mantissa. The default search tries every
-# algorithm on each new batch size, for seconds.
+# Full float32, because of the tolerance of `model.onnx`: TF32 has ten bits of mantissa. The default search tries every
+# algorithm on each new batch size, which takes seconds.
 _CUDA: tuple[str, dict[str, str]] = ("CUDAExecutionProvider", {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"})
 _CPU: tuple[str, dict[str, str]] = ("CPUExecutionProvider", {})
 
@@ -39,14 +39,14 @@ class OnnxRuntimeEngine(Engine):
 
     name = "onnxruntime"
 
-    def __init__(self, bundle: Bundle, *, threads: int | None = None, model: str = MODEL) -> None:
-        """Open a session; `threads` limits one call's CPU threads, None takes one per physical core."""
-        super().__init__(bundle)
-        self._session: Any = open_session(bundle.file(model).read_bytes(), threads=threads)
+    def __init__(self, bundle: Bundle, options: EngineOptions = DEFAULT_OPTIONS) -> None:
+        """Open a session; without `options.threads`, a call uses one thread per physical core."""
+        super().__init__(bundle, options)
+        self._session: Any = open_session(bundle.file(MODEL).read_bytes(), threads=options.threads)
         self.detail = _describe(self._session)
 
     def _score(self, frames: Frames) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        # Held in a local: a close() on another thread then only drops the engine's own reference.
+        # A local reference keeps the session alive if another thread calls close() meanwhile.
         session = self._session
         if session is None:
             raise EngineError(f"{self.name} engine: already closed")
@@ -57,30 +57,32 @@ class OnnxRuntimeEngine(Engine):
         self._session = None
 
 
-def waiting(version: str) -> dict[str, str]:
-    """How a session's threads wait for each other, in words of this release: awake for a moment, within a call only.
+def spin_entries(version: str) -> dict[str, str]:
+    """Session entries that let threads spin for a moment while they wait for each other, within a call only.
 
-    Before 1.27 they cannot be told for how long, and a core is the agent's own for capture and delivery: asleep then.
+    Before 1.27 the time cannot be limited. Threads then sleep at once, because capture and delivery need a core, too.
 
-    >>> waiting("1.23.2")
+    >>> spin_entries("1.23.2")
     {'session.intra_op.allow_spinning': '0'}
     """
     if tuple(map(int, version.split(".")[:2])) < (1, 27):
         return {"session.intra_op.allow_spinning": "0"}
     return {
         "session.intra_op.allow_spinning": "1",
-        "session.intra_op.spin_duration_us": str(_AWAKE_MICROSECONDS),
+        "session.intra_op.spin_duration_us": str(_SPIN_MICROSECONDS),
         "session.force_spinning_stop": "1",
     }
 
 
 def open_session(model: bytes, *, threads: int | None = None, arena: bool | None = None) -> Any:
-    """Open a session on an ONNX model, on the GPU where the runtime has it; EngineError where the model is refused.
+    """Open a session on an ONNX model, on the GPU if this ONNX Runtime supports it.
 
     Args:
         model: the file's bytes.
-        threads: CPU threads of one call; None takes one per physical core.
-        arena: whether memory is kept from call to call; None: unless the machine is short of it.
+        threads: CPU threads of one call; None: one per physical core.
+        arena: whether memory is kept from call to call; None: unless the machine is short of memory.
+
+    Raises EngineError if ONNX Runtime rejects the model.
     """
     import onnxruntime
 
@@ -89,11 +91,11 @@ def open_session(model: bytes, *, threads: int | None = None, arena: bool | None
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.intra_op_num_threads = 0 if threads is None else threads
     options.inter_op_num_threads = 1
-    # Memory is planned by how long each value is needed either way. Left to take over each other's as well, values made
-    # a frame of 64×64 pixels 3 % slower, one of 256×256 1 %, and a process that scores eight of these 12 % larger.
+    # Memory is planned by the lifetime of each value in any case. Reuse of one value's memory for another made a frame
+    # of 64×64 pixels 3 % slower, one of 256×256 1 %, and a process that scores eight of these 12 % larger.
     options.enable_mem_reuse = False
     options.enable_cpu_mem_arena = not _short_of_memory() if arena is None else arena
-    for key, value in waiting(onnxruntime.__version__).items():
+    for key, value in spin_entries(onnxruntime.__version__).items():
         options.add_session_config_entry(key, value)
     providers = [_CUDA, _CPU] if _CUDA[0] in onnxruntime.get_available_providers() else [_CPU]
     try:
@@ -103,7 +105,7 @@ def open_session(model: bytes, *, threads: int | None = None, arena: bool | None
 
 
 def _short_of_memory() -> bool:
-    """What Linux holds free for the taking, MemAvailable, is below the limit; False where nobody says."""
+    """Whether Linux's MemAvailable is below the limit; False on systems without it."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -113,7 +115,7 @@ def _short_of_memory() -> bool:
 
 
 def _describe(session: Any) -> str:
-    """`ONNX Runtime 1.20.0, CPU`: the provider that is in use, which need not be the one that was asked for."""
+    """Version and execution provider in use, which need not be the preferred one: `ONNX Runtime 1.20.0, CPU`."""
     import onnxruntime
 
     return f"ONNX Runtime {onnxruntime.__version__}, {session.get_providers()[0].removesuffix('ExecutionProvider')}"

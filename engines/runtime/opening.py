@@ -1,26 +1,27 @@
-"""Open an engine by name, and check it against the bundle's reference."""
+"""Open an engine by name and check it against the bundle's reference."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
+from engines.backends import AUTO, BACKENDS, FALLBACK, engine_names
 from engines.bundles import Bundle
 from engines.errors import EngineError
 from engines.progress import Progress
-from engines.runtime.engine import DEFAULT, Engine
+from engines.runtime.choice import candidates
+from engines.runtime.engine import Engine, EngineOptions
+from engines.runtime.hardware import has_hardware
 from engines.runtime.reference_check import check_reference
 
 log = logging.getLogger(__name__)
 
-NAMES = ("auto", "onnxruntime", "openvino", "tensorrt", "torch")
-"""What `open_engine` takes; `engines.runtime.choice` says what `auto` is."""
-
 
 def open_engine(
     bundle: Bundle,
-    name: str = "auto",
+    name: str = AUTO,
     *,
     threads: int | None = None,
     directory: Path | None = None,
@@ -30,72 +31,74 @@ def open_engine(
     """Open an engine on a bundle and check it against the reference frames.
 
     Args:
-        bundle: a verified one.
-        name: one of NAMES. `auto` goes from the best to the one that every machine has, until one opens.
-        threads: limit of the CPU threads of one call to `score`; None leaves it to the backend.
-        directory: the agent's state directory, where choices and built engines are kept; None: nothing is kept.
-        progress: told how far the building of an engine is, where one has to be built first.
-        thresholds: scores above which frames are judged anomalous on this device at present.
+        bundle: a verified bundle.
+        name: a backend, or `auto`: the first of `engines.runtime.choice.candidates` that opens.
+        threads: limit of the CPU threads of one call to `score`; None: the backend decides.
+        directory: the agent's state directory, for measured choices and built plans; None: nothing is kept.
+        progress: called while a plan is built, if one has to be built first.
+        thresholds: the thresholds that are in force on this device for this bundle.
 
-    Raises EngineError where the name is unknown, the backend is not installed, the reference is not reproduced, or one
-    of its frames would be judged differently; the last does not count for DEFAULT, behind which there is no other.
+    Raises EngineError if the name is unknown, the backend is not installed, the reference is not reproduced, or a
+    reference frame would get another verdict at one of the thresholds. The fallback is exempt from the last check,
+    because no other engine could replace it.
     """
-    if name == "auto":
-        return _open_best(bundle, threads, directory, progress, thresholds)
-    engine = _construct(bundle, name, threads, directory, progress)
+    options = EngineOptions(threads, directory, progress)
+    if name == AUTO:
+        return _open_best(bundle, options, thresholds)
+    engine = _construct(bundle, name, options)
     try:
-        check_reference(engine, () if name == DEFAULT else thresholds)
+        check_reference(engine, () if name == FALLBACK else thresholds)
     except BaseException:
         engine.close()
         raise
     return engine
 
 
-def _open_best(
-    bundle: Bundle,
-    threads: int | None,
-    directory: Path | None,
-    progress: Progress | None,
-    thresholds: Sequence[float],
-) -> Engine:
-    from engines.runtime.choice import candidates
-
-    refused: list[str] = []
-    for name, reason in candidates(bundle, directory).items():
+def _open_best(bundle: Bundle, options: EngineOptions, thresholds: Sequence[float]) -> Engine:
+    rejected: list[str] = []
+    for name, reason in candidates(bundle, options.directory).items():
         try:
             engine = open_engine(
-                bundle, name, threads=threads, directory=directory, progress=progress, thresholds=thresholds
+                bundle,
+                name,
+                threads=options.threads,
+                directory=options.directory,
+                progress=options.progress,
+                thresholds=thresholds,
             )
         except EngineError as error:
-            if name == DEFAULT:
+            if name == FALLBACK:
                 raise
             log.warning("%s", error)
-            refused.append(str(error))
+            rejected.append(str(error))
             continue
-        engine.reason, engine.refused = reason, tuple(refused)
+        engine.reason, engine.rejected = reason, tuple(rejected)
         return engine
-    raise AssertionError("the last candidate is opened, or raises")
+    raise AssertionError("the last candidate is the fallback, which opens or raises")
 
 
-def _construct(
-    bundle: Bundle, name: str, threads: int | None, directory: Path | None, progress: Progress | None
-) -> Engine:
-    if threads is not None and threads < 1:
-        raise EngineError(f"threads is {threads}, wanted at least 1")
-    if name == "onnxruntime":
-        from engines.runtime.onnxruntime import OnnxRuntimeEngine
+def _construct(bundle: Bundle, name: str, options: EngineOptions) -> Engine:
+    if name not in BACKENDS:
+        raise EngineError(f"engine {name!r} is unknown, wanted one of {', '.join(engine_names())}")
+    try:
+        return _load(name)(bundle, options)
+    except EngineError as error:
+        hardware = BACKENDS[name].hardware
+        if has_hardware(hardware):
+            raise
+        raise EngineError(f"{error}; no {hardware.value} was found on this machine") from error
 
-        return OnnxRuntimeEngine(bundle, threads=threads)
-    if name == "openvino":
-        from engines.runtime.openvino import OpenVinoEngine
 
-        return OpenVinoEngine(bundle, threads=threads)
-    if name == "tensorrt":
-        from engines.runtime.tensorrt.engine import TensorRtEngine
-
-        return TensorRtEngine(bundle, directory=directory, progress=progress)
-    if name == "torch":
-        from engines.runtime.torch import TorchEngine
-
-        return TorchEngine(bundle, threads=threads)
-    raise EngineError(f"engine {name!r} is unknown, wanted one of {', '.join(NAMES)}")
+def _load(name: str) -> type[Engine]:
+    """Import the packages and the module of a backend; EngineError with the install command if one cannot be loaded."""
+    backend = BACKENDS[name]
+    module, _, attribute = backend.engine.partition(":")
+    try:
+        for package in backend.packages:
+            import_module(package)
+        engine: type[Engine] = getattr(import_module(module), attribute)
+    except (ImportError, OSError) as error:  # OSError: a shared library of the package is missing
+        command = f"pip install 'inspectd[{backend.extra}]'" if backend.extra else "pip install inspectd"
+        reason = " ".join(str(error).split())[:200]
+        raise EngineError(f"{name} engine: cannot be loaded ({reason}); {command}") from error
+    return engine

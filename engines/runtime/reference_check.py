@@ -1,4 +1,4 @@
-"""Does an engine reproduce the reference of the bundle?"""
+"""Check that an engine reproduces the bundle's reference: no other engine may inspect parts."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from engines.runtime.engine import Engine, Scores
 
 
 def check_reference(engine: Engine, thresholds: Sequence[float] = ()) -> None:
-    """Raise EngineError where the engine is further from the reference frames than the manifest allows.
+    """Raise EngineError if the engine's answers differ from the reference by more than the manifest's tolerance.
 
-    So it does where it has one of them on the other side of one of the thresholds than the reference has.
+    Also raise it if a reference frame gets another verdict from the engine than from the reference at one of the
+    thresholds.
     """
     tolerance = float(getattr(engine.bundle.manifest.tolerance, engine.precision))
     reference = engine.bundle.reference()
     scores = engine.score(reference.frames)
-    for error, what in zip(_errors(scores, reference), ("score", "heatmap"), strict=True):
+    for error, answer in zip(_errors(scores, reference), ("score", "heatmap"), strict=True):
         if not error <= tolerance:
             raise EngineError(
-                f"{engine.name} engine: {what} of the reference frames is off by {error:.2g}, "
+                f"{engine.name} engine: {answer} of the reference frames is off by {error:.2g}, "
                 f"wanted at most {tolerance:g} ({engine.bundle.path})"
             )
     for threshold in thresholds:
@@ -31,13 +32,13 @@ def check_reference(engine: Engine, thresholds: Sequence[float] = ()) -> None:
         if flipped.size > 0:
             first = int(flipped[0])
             raise EngineError(
-                f"{engine.name} engine: reference frame {first} scores {scores.score[first]:.6g}, wanted the side of "
-                f"the threshold {threshold:.6g} on which {reference.score[first]:.6g} is ({engine.bundle.path})"
+                f"{engine.name} engine: reference frame {first} scores {scores.score[first]:.6g}, wanted the same side "
+                f"of the threshold {threshold:.6g} as {reference.score[first]:.6g} ({engine.bundle.path})"
             )
 
 
 def reference_errors(engine: Engine) -> tuple[float, float]:
-    """How far the engine is from the reference frames, relative, as `relative_error` says: score, heatmap."""
+    """Relative errors on the reference frames, as `relative_error` defines them: (score, heatmap)."""
     reference = engine.bundle.reference()
     return _errors(engine.score(reference.frames), reference)
 
@@ -47,7 +48,9 @@ def _errors(scores: Scores, reference: Reference) -> tuple[float, float]:
 
 
 def relative_error(got: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
-    """Largest difference on any frame, relative to that frame's largest wanted value; inf where anything is not finite.
+    """The largest difference on any frame, relative to that frame's largest wanted value.
+
+    Takes [N] or [N, h, w]; inf if the shapes differ or a value is not finite.
 
     >>> relative_error(np.float32([1.0, 2.1]), np.float32([1.0, 2.0]))
     0.05

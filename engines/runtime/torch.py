@@ -1,4 +1,4 @@
-"""PyTorch on the CPU: slow, and the yardstick for every other engine."""
+"""PyTorch on the CPU: slow; the other engines are compared with it."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ from numpy.typing import NDArray
 
 from engines.bundles import WEIGHTS, Bundle, Frames
 from engines.errors import BundleError, EngineError
-from engines.runtime.engine import Engine
+from engines.runtime.engine import DEFAULT_OPTIONS, Engine, EngineOptions
 
 if TYPE_CHECKING:
     from engines.recipes.scorer import Scorer
 
 
 class TorchEngine(Engine):
-    """Runs the networks themselves, built by the bundle's recipe and filled from `weights.npz`.
+    """Runs the networks themselves, built by the bundle's recipe, with the weights of `weights.npz`.
 
-    PyTorch knows the number of threads per process only, so `threads` holds for everything else in it too.
+    PyTorch has one thread limit for the whole process, so `options.threads` applies to everything else in it, too.
     """
 
     name = "torch"
 
-    def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
-        super().__init__(bundle)
-        try:
-            import torch
-        except ImportError as error:
-            raise EngineError("torch engine: PyTorch is not installed (pip install 'inspectd[train]')") from error
-        if threads is not None:
-            torch.set_num_threads(threads)
+    def __init__(self, bundle: Bundle, options: EngineOptions = DEFAULT_OPTIONS) -> None:
+        """Load the weights; BundleError if the bundle has none."""
+        super().__init__(bundle, options)
+        import torch
+
+        if options.threads is not None:
+            torch.set_num_threads(options.threads)
         self._scorer: Scorer | None = load_scorer(bundle)
         self.detail = f"PyTorch {torch.__version__}, CPU"
 
@@ -49,7 +48,7 @@ class TorchEngine(Engine):
 
 
 def load_scorer(bundle: Bundle) -> Scorer:
-    """Build the bundle's scoring module and fill it with its weights; BundleError where they do not belong together."""
+    """Build the bundle's scoring module and load its weights; BundleError if they do not fit together."""
     import torch
 
     from engines.recipes.recipe import find_recipe

@@ -1,4 +1,4 @@
-"""TensorRT on a real GPU: `make test-gpu`. What every engine promises is in tests/contracts, which runs there too."""
+"""TensorRT on a real GPU: `make test-gpu`, which also runs the contract of every engine in tests/contracts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from agent.tools.engine_check import check_engine, compare_answers
 from engines.bundles.bundle import Bundle, read_bundle
 from engines.errors import EngineError
 from engines.images.preprocessing import fit
-from engines.runtime.hardware import installed
+from engines.runtime.engine import EngineOptions
+from engines.runtime.hardware import usable_engines
 from engines.runtime.opening import open_engine
 from engines.runtime.reference_check import reference_errors
 from engines.runtime.tensorrt.cuda import open_gpu
@@ -28,13 +29,12 @@ from engines.runtime.tensorrt.runtime import Runtime
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.timeout(600),
-    pytest.mark.skipif("tensorrt" not in installed(), reason="no GPU, or TensorRT and PyCUDA are not installed"),
+    pytest.mark.skipif("tensorrt" not in usable_engines(), reason="no GPU, or TensorRT and PyCUDA are not installed"),
 ]
 
-# Building takes most of the time, and all of this is to fit in ten minutes: what both bundles would show alike is shown
-# with one of them.
+# Builds take most of the time, and all of this must fit in ten minutes: so most tests use one of the two bundles.
 
-# An engine and what belongs to it; the driver's own bookkeeping moves by a page or two.
+# An engine with its buffers takes more; the driver's own memory varies by a page or two.
 LEAK_BYTES = 4 * 1024**2
 
 
@@ -46,7 +46,7 @@ def bundle(request: pytest.FixtureRequest) -> Bundle:
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state directory; each plan is built once for all tests."""
+    """A state directory, so that each plan is built once for all tests."""
     return tmp_path_factory.mktemp("state")
 
 
@@ -68,23 +68,23 @@ def test_batches_larger_than_the_plan_are_scored_in_parts(engine: TensorRtEngine
     assert scores.heatmap.shape == (19, *engine.bundle.heatmap_shape)
 
 
-def test_agrees_with_onnx_runtime_picture_by_picture(bundle: Bundle, directory: Path) -> None:
+def test_scores_agree_with_onnx_runtime_image_by_image(bundle: Bundle, directory: Path) -> None:
     result = compare_answers(bundle, ("onnxruntime", "tensorrt"), directory, progress=lambda fraction, message: None)
     assert max(pair.score_difference for pair in result.pairs) < bundle.manifest.tolerance.fp16
 
 
 @pytest.mark.parametrize("bundle", ["camera"], indirect=True)
-def test_building_tells_how_far_it_is(bundle: Bundle, tmp_path: Path) -> None:
-    told: list[float] = []
-    checked = check_engine(bundle, "tensorrt", tmp_path, progress=lambda fraction, message: told.append(fraction))
+def test_build_reports_its_progress(bundle: Bundle, tmp_path: Path) -> None:
+    fractions: list[float] = []
+    checked = check_engine(bundle, "tensorrt", tmp_path, progress=lambda fraction, message: fractions.append(fraction))
     assert checked.score_error <= checked.tolerance
-    assert len(told) > 10
-    assert told == sorted(told)
-    assert told[-1] == 1.0
+    assert len(fractions) > 10
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
 
 
 @pytest.mark.parametrize("bundle", ["camera"], indirect=True)
-def test_building_that_is_interrupted_ends(bundle: Bundle, tmp_path: Path) -> None:
+def test_build_that_is_interrupted_stops(bundle: Bundle, tmp_path: Path) -> None:
     def interrupt(fraction: float, message: str) -> None:
         raise KeyboardInterrupt
 
@@ -94,7 +94,7 @@ def test_building_that_is_interrupted_ends(bundle: Bundle, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("bundle", ["camera"], indirect=True)
-def test_plan_is_kept_and_one_that_is_broken_is_built_again(
+def test_plan_is_kept_and_a_broken_one_is_built_again(
     bundle: Bundle, directory: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     open_engine(bundle, "tensorrt", directory=directory).close()
@@ -110,33 +110,33 @@ def test_plan_is_kept_and_one_that_is_broken_is_built_again(
 
 
 @pytest.mark.parametrize("plan", [b"", b"garbage" * 1000], ids=["empty", "garbage"])
-def test_what_is_no_plan_is_refused_with_a_line(bundle: Bundle, plan: bytes) -> None:
-    with open_gpu().current(), pytest.raises(EngineError, match="the plan is refused"):
+def test_bytes_that_are_no_plan_are_rejected_in_one_line(bundle: Bundle, plan: bytes) -> None:
+    with open_gpu().current(), pytest.raises(EngineError, match="the plan is rejected"):
         Runtime().deserialize(plan, bundle)
 
 
-def test_plan_of_another_bundle_is_refused_with_a_line(tiny_bundle: Bundle, bundle: Bundle, directory: Path) -> None:
+def test_plan_of_another_bundle_is_rejected_in_one_line(tiny_bundle: Bundle, bundle: Bundle, directory: Path) -> None:
     open_engine(bundle, "tensorrt", directory=directory).close()
     plan = next((directory / "engines").glob(f"{bundle.sha256[:12]}-*.plan")).read_bytes()
     with open_gpu().current(), pytest.raises(EngineError, match="of the plan is"):
         Runtime().deserialize(plan, tiny_bundle)
 
 
-def test_scoring_takes_no_memory_of_the_device(engine: TensorRtEngine) -> None:
+def test_scoring_allocates_no_memory_of_the_device(engine: TensorRtEngine) -> None:
     frames = np.repeat(engine.bundle.reference().frames[:1], 8, axis=0)
     engine.score(frames)
     before = open_gpu().free_bytes()
     for count in range(1, 9):
         for _ in range(50):
             engine.score(frames[:count])
-    # 400 calls; the device's memory is also other programs'.
+    # After 400 calls. Other programs use the device's memory, too.
     assert before - open_gpu().free_bytes() <= LEAK_BYTES
 
 
 @pytest.mark.parametrize("bundle", ["camera"], indirect=True)
-def test_opening_and_closing_leaves_memory_where_it_was(bundle: Bundle, directory: Path) -> None:
+def test_opening_and_closing_leaks_no_memory(bundle: Bundle, directory: Path) -> None:
     def once() -> None:
-        with TensorRtEngine(bundle, directory=directory) as opened:
+        with TensorRtEngine(bundle, EngineOptions(directory=directory)) as opened:
             opened.score(bundle.reference().frames[:1])
 
     for _ in range(5):
@@ -145,28 +145,28 @@ def test_opening_and_closing_leaves_memory_where_it_was(bundle: Bundle, director
     for _ in range(200):
         once()
     assert device - open_gpu().free_bytes() <= LEAK_BYTES
-    # Python's and the driver's own pools grow for a while; a leak of buffers would be 200 times 2 MB and more.
+    # The pools of Python and of the driver grow for a while; a leak of buffers would be 200 times 2 MB or more.
     assert resident_bytes() - host <= 64 * 1024**2
 
 
 @pytest.mark.parametrize("bundle", ["camera"], indirect=True)
 def test_engine_may_be_closed_on_another_thread(bundle: Bundle, directory: Path) -> None:
-    """PyCUDA warns of what it cannot free there, and leaks it."""
+    """PyCUDA would warn about memory that it cannot free there, and leak it."""
     opened = open_engine(bundle, "tensorrt", directory=directory)
     opened.fit(np.zeros((1100, 1100, 1), bundle.geometry.dtype))
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         closing = threading.Thread(target=opened.close)
         closing.start()
         closing.join()
         del opened
         gc.collect()
-    assert [str(warning.message) for warning in said] == []
+    assert [str(warning.message) for warning in caught] == []
 
 
 @pytest.mark.parametrize("bundle", ["camera"], indirect=True)
-def test_opening_disturbs_nobody_on_the_default_stream(bundle: Bundle, directory: Path) -> None:
-    """While an ordinary stream is recorded, work on the default one fails, whichever thread it is on."""
+def test_opening_does_not_disturb_the_default_stream(bundle: Bundle, directory: Path) -> None:
+    """While an ordinary stream is recorded, work of any thread on the default stream fails."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     if not torch.cuda.is_available():
         pytest.skip("this PyTorch has no CUDA")
@@ -194,7 +194,7 @@ def resident_bytes() -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
 
 
-def test_small_and_odd_pictures_stay_on_the_cpu(engine: TensorRtEngine) -> None:
+def test_small_images_and_other_kinds_are_fitted_on_the_cpu(engine: TensorRtEngine) -> None:
     geometry = engine.bundle.geometry
     for shape in ((300, 300, 1), (100, 5000, 1), (2160, 3840, 3)):
         image = np.zeros(shape, geometry.dtype)

@@ -1,1 +1,1 @@
-"""The TensorRT backend. Import its modules: they load TensorRT and PyCUDA."""
+"""The TensorRT backend. Re-exports nothing: its modules load TensorRT and PyCUDA."""

@@ -1,8 +1,8 @@
-"""From a bundle's FP16-typed graph to a TensorRT plan, on the device that will run it.
+"""Build a TensorRT plan from a bundle's FP16-typed graph, on the device that will run it.
 
 The network is strongly typed: every tensor has the type that the graph gives it, float16 in the networks, float32 in
-normalisation, distances and sums. That is the one way that TensorRT 10.3 (JetPack 6) and 11 share, since 11 has no FP16
-flag any more, and it leaves nothing of the precision to the builder's taste.
+normalisation, distances and sums. Only this way works with both TensorRT 10.3 (JetPack 6) and 11, which has no FP16
+flag any more, and it leaves no choice of precision to the builder.
 """
 
 from __future__ import annotations
@@ -21,52 +21,47 @@ from engines.progress import Progress
 from engines.runtime.kept_files import keep
 from engines.runtime.tensorrt.float_edges import with_float_edges
 from engines.runtime.tensorrt.progress import Phases
-from engines.runtime.tensorrt.runtime import INPUT, Diary, load_tensorrt, make_logger, start
+from engines.runtime.tensorrt.runtime import INPUT, TensorRtMessages, load_tensorrt, make_logger, start
 
 if TYPE_CHECKING:
     import tensorrt
 
-# Of the device's memory; on a Jetson with 4 GB that is 512 MB, beside the agent, the desktop and the camera's driver.
-WORKSPACE_SHARE = 8
+# One eighth of the device's memory: 512 MB on a Jetson with 4 GB, which the agent, the desktop and the camera's driver
+# need as well.
+WORKSPACE_DIVISOR = 8
 WORKSPACE_LEAST_BYTES, WORKSPACE_MOST_BYTES = 128 * 1024**2, 2 * 1024**3
 
-# The errors of a graph that one release does not take repeat themselves; these are enough to see what it is.
+# The errors of a graph that one release does not accept are repetitive; so many are enough to see the cause.
 MAX_ERRORS_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """What a plan is built for, beside the bundle."""
+    """The options of a build."""
 
     max_batch: int
-    """Frames of one call at most."""
+    """Largest number of frames in one call."""
     device_bytes: int
     """Memory of the device."""
     timing_cache: Path | None = None
-    """Where the times of tactics are kept from build to build, for this device and TensorRT; None: nowhere."""
+    """File with the times of tactics from earlier builds with this device and TensorRT; None: they are not kept."""
 
 
 def build_plan(bundle: Bundle, options: BuildOptions, progress: Progress | None = None) -> bytes:
-    """Build the plan of a bundle; the context of the GPU has to be current. Seconds on a PC, minutes on a Jetson.
+    """Build the plan of a bundle. Takes seconds on a PC, minutes on a Jetson.
 
-    Raises EngineError where TensorRT is missing, does not take the graph, or fails; what `progress` raises ends it, and
-    so does Ctrl-C.
+    The context of the GPU must be current. Raises EngineError if TensorRT is missing, does not accept the graph, or
+    fails. An exception from `progress`, or Ctrl-C, stops the build and is raised.
     """
     version = load_tensorrt()
     import tensorrt as trt
 
-    diary = Diary()
-    logger = make_logger(diary)
-    builder = start(trt.Builder, logger, diary)
+    messages = TensorRtMessages()
+    logger = make_logger(messages)
+    builder = start(trt.Builder, logger, messages)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    _parse(bundle, network, logger, diary)
-    config = builder.create_builder_config()
-    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_bytes(options.device_bytes))
-    # What the graph has as float32 needs it; TF32 would compute it with ten bits of mantissa.
-    config.clear_flag(trt.BuilderFlag.TF32)
-    _load_timings(config, options.timing_cache)
-    diary.why()  # a cache that is of no use is an error to TensorRT, and would explain all that comes after
-    config.add_optimization_profile(_profile(builder, bundle, options.max_batch))
+    _parse(bundle, network, logger, messages)
+    config = _configure(builder, bundle, options, messages)
     phases = Phases(progress or (lambda fraction, message: None))
     config.progress_monitor = monitor = _make_monitor(phases)
     with _interruptible(phases):
@@ -75,30 +70,47 @@ def build_plan(bundle: Bundle, options: BuildOptions, progress: Progress | None 
     if phases.failure is not None:
         raise phases.failure
     if plan is None:
-        raise EngineError(f"tensorrt engine: TensorRT {version} built no plan{diary.why()}")
+        raise EngineError(f"tensorrt engine: TensorRT {version} built no plan{messages.first_error()}")
     _save_timings(config, options.timing_cache)
     return bytes(memoryview(plan))
 
 
+def _configure(
+    builder: tensorrt.Builder, bundle: Bundle, options: BuildOptions, messages: TensorRtMessages
+) -> tensorrt.IBuilderConfig:
+    import tensorrt as trt
+
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_bytes(options.device_bytes))
+    # The graph's float32 parts need full precision; TF32 would compute them with ten bits of mantissa.
+    config.clear_flag(trt.BuilderFlag.TF32)
+    _load_timings(config, options.timing_cache)
+    messages.first_error()  # drop TensorRT's error for an unusable timing cache: it would hide the later ones
+    config.add_optimization_profile(_profile(builder, bundle, options.max_batch))
+    return config
+
+
 def workspace_bytes(device_bytes: int) -> int:
-    """Memory that a tactic may use for itself, at most.
+    """Limit of the memory that a tactic may use, for a device with `device_bytes`.
 
     >>> [workspace_bytes(size * 1024**3) // 1024**2 for size in (0, 4, 8, 80)]
     [128, 512, 1024, 2048]
     """
-    return min(max(device_bytes // WORKSPACE_SHARE, WORKSPACE_LEAST_BYTES), WORKSPACE_MOST_BYTES)
+    return min(max(device_bytes // WORKSPACE_DIVISOR, WORKSPACE_LEAST_BYTES), WORKSPACE_MOST_BYTES)
 
 
-def _parse(bundle: Bundle, network: tensorrt.INetworkDefinition, logger: tensorrt.ILogger, diary: Diary) -> None:
+def _parse(
+    bundle: Bundle, network: tensorrt.INetworkDefinition, logger: tensorrt.ILogger, messages: TensorRtMessages
+) -> None:
     import tensorrt as trt
 
     parser = trt.OnnxParser(network, logger)
     if parser.parse(with_float_edges(bundle.file(MODEL_FP16).read_bytes())):
         return
     errors = [parser.get_error(index) for index in range(parser.num_errors)]
-    shown = "; ".join(_explain(error) for error in errors[:MAX_ERRORS_SHOWN]) or diary.why().strip(" ()")
+    shown = "; ".join(_explain(error) for error in errors[:MAX_ERRORS_SHOWN]) or messages.first_error().strip(" ()")
     more = f" and {len(errors) - MAX_ERRORS_SHOWN} more" if len(errors) > MAX_ERRORS_SHOWN else ""
-    raise EngineError(f"tensorrt engine: TensorRT {trt.__version__} does not take {MODEL_FP16}: {shown}{more}")
+    raise EngineError(f"tensorrt engine: TensorRT {trt.__version__} does not accept {MODEL_FP16}: {shown}{more}")
 
 
 def _explain(error: tensorrt.ParserError) -> str:
@@ -107,7 +119,7 @@ def _explain(error: tensorrt.ParserError) -> str:
 
 
 def _profile(builder: tensorrt.Builder, bundle: Bundle, max_batch: int) -> tensorrt.IOptimizationProfile:
-    """One frame at least, and best at that: a line with one camera has no other batch."""
+    """Batches of 1 to `max_batch` frames, optimised for one frame: an engine with one camera gets no other batch."""
     profile = builder.create_optimization_profile()
     shape = bundle.geometry.shape
     profile.set_shape(INPUT, (1, *shape), (1, *shape), (max_batch, *shape))
@@ -116,7 +128,7 @@ def _profile(builder: tensorrt.Builder, bundle: Bundle, max_batch: int) -> tenso
 
 @contextmanager
 def _interruptible(phases: Phases) -> Iterator[None]:
-    """Have Ctrl-C end the building. What it raises by default lands in one of TensorRT's calls, which swallow it."""
+    """Let Ctrl-C stop the build. The default handler raises inside one of TensorRT's calls, which swallow it."""
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
@@ -148,7 +160,7 @@ def _make_monitor(phases: Phases) -> tensorrt.IProgressMonitor:
 
 
 def _load_timings(config: tensorrt.IBuilderConfig, path: Path | None) -> None:
-    """Take up what an earlier build measured; what another device or release wrote is refused, and started anew."""
+    """Load the times of earlier builds; start empty if TensorRT rejects them as those of another device or release."""
     try:
         known = b"" if path is None else path.read_bytes()
     except OSError:
@@ -159,7 +171,7 @@ def _load_timings(config: tensorrt.IBuilderConfig, path: Path | None) -> None:
 
 
 def _save_timings(config: tensorrt.IBuilderConfig, path: Path | None) -> None:
-    """A convenience: where the disk does not take it, the next build measures again."""
+    """Keep the times for the next build, which measures again if the disk does not take them."""
     if path is None:
         return
     cache = config.get_timing_cache()

@@ -1,15 +1,14 @@
-"""The GPU, by way of PyCUDA: its context, page-locked buffers, kernels, and graphs of what is done over and over.
+"""The GPU through PyCUDA: its context, kernels and page-locked buffers.
 
-One context for the whole process, the primary one, which TensorRT shares. A context is bound to a thread while it is
-used: `with gpu.current():` around everything, on whichever thread it is. PyCUDA has no calls for graphs; the six that
-are needed go to the driver's library.
+The process has one context, the primary one, and shares it with TensorRT. A context must be bound to the thread that
+uses it: everything on the GPU runs inside `with gpu.current():`, on any thread.
 """
 
 from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
@@ -24,22 +23,19 @@ from engines.errors import EngineError
 if TYPE_CHECKING:
     import pycuda.driver as driver
 
-# cuda.h: CU_STREAM_CAPTURE_MODE_THREAD_LOCAL. What other threads allocate meanwhile is none of this capture's business.
-_CAPTURE_THIS_THREAD = 1
-
-# cuda.h: CU_STREAM_NON_BLOCKING, which PyCUDA has no name for. While an ordinary stream is recorded, whatever another
-# thread does on the default stream, PyTorch's and ONNX Runtime's, fails with CUDA_ERROR_STREAM_CAPTURE_IMPLICIT.
+# cuda.h: CU_STREAM_NON_BLOCKING; PyCUDA has no name for it. While an ordinary stream is recorded, all work of other
+# threads on the default stream (PyTorch's, ONNX Runtime's) fails with CUDA_ERROR_STREAM_CAPTURE_IMPLICIT.
 _NON_BLOCKING = 1
 
 BLOCK = 256
 """Threads of a block: full occupancy for kernels as small as ours, from Turing on."""
 
 
-class Gpu:
-    """The first CUDA device of the process, with its primary context and our kernels; made by `open_gpu`."""
+class CudaDevice:
+    """The first CUDA device of the process, with its primary context and our kernels; `open_gpu` returns it."""
 
     def __init__(self) -> None:
-        """Raises EngineError where PyCUDA, the driver or a GPU is missing."""
+        """Raise EngineError if PyCUDA, the driver or a GPU is missing."""
         self.driver = _load_pycuda()
         try:
             self.driver.init()
@@ -48,27 +44,27 @@ class Gpu:
         except self.driver.Error as error:
             raise EngineError(f"tensorrt engine: no usable GPU ({_line(error)})") from None
         self.name = str(device.name())
-        """As the driver names it."""
+        """The driver's name for it."""
         self.compute_capability = "{}.{}".format(*device.compute_capability())
         """Such as 8.7."""
         self.total_bytes = int(device.total_memory())
-        """Its memory; where it shares the CPU's, all of that."""
+        """Its memory; if it shares the CPU's, all of that."""
         self.shares_memory = bool(device.get_attribute(self.driver.device_attribute.INTEGRATED))
-        """Whether CPU and GPU have the same memory, as on a Jetson: nothing is copied then."""
+        """Whether CPU and GPU share one memory, as on a Jetson: then nothing is copied."""
         with self.current():
             ptx = (files("engines.runtime.tensorrt") / "kernels" / "frames.ptx").read_bytes()
             self._module = self.driver.module_from_buffer(ptx + b"\0")
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        """Bind the context to this thread; the driver's errors, those of binding too, become EngineErrors."""
+        """Bind the context to this thread; errors of the driver, also of binding, become EngineErrors."""
         with self._errors_as_lines():
             self._context.push()
         try:
             with self._errors_as_lines():
                 yield
         except BaseException:
-            # After some errors of the GPU this fails as well, and would hide what went wrong.
+            # After some errors of the GPU this fails as well, and would hide the first error.
             with suppress(self.driver.Error):
                 self.driver.Context.pop()
             raise
@@ -83,18 +79,18 @@ class Gpu:
             raise EngineError(f"tensorrt engine: the GPU reports {_line(error)}") from error
 
     def stream(self) -> driver.Stream:
-        """A stream of its own. To be dropped with the context current: PyCUDA leaks it on another thread otherwise."""
+        """A new stream. Drop it while the context is current: otherwise PyCUDA leaks it on another thread."""
         opened: driver.Stream = self.driver.Stream(_NON_BLOCKING)
         return opened
 
     def kernel(self, name: str, argument_types: str) -> Kernel:
-        """One of `kernels/frames.cu`; the types are those of `struct`: P pointer, i integer."""
+        """A kernel of `kernels/frames.cu`; argument types as in `struct`: P pointer, i integer."""
         function = self._module.get_function(name)
         function.prepare(argument_types)
         return Kernel(function)
 
     def free_bytes(self) -> int:
-        """Memory that the device has left."""
+        """Free memory of the device."""
         with self.current():
             return int(self.driver.mem_get_info()[0])
 
@@ -106,30 +102,33 @@ class Kernel:
         self._function = function
 
     def launch(self, stream: driver.Stream, columns: int, rows: int, *arguments: int) -> None:
-        """Queue it for `columns` × `rows` threads, rounded up to whole blocks along the columns."""
+        """Queue it with `columns` × `rows` threads, rounded up to whole blocks along the columns."""
         blocks = (columns + BLOCK - 1) // BLOCK
         self._function.prepared_async_call((blocks, rows), (BLOCK, 1, 1), stream, *arguments)
 
 
 class Buffer:
-    """An array that both sides see: page-locked on the host, with its place on the device.
+    """An array on both sides: page-locked memory on the host and its counterpart on the device.
 
-    Where both have the same memory the two are one and nothing is copied, unless it is `cached`. To be made and freed
-    with the context current.
+    If CPU and GPU share their memory, both are the same memory and nothing is copied, unless the buffer is `cached`.
+    Create and free it while the context is current.
     """
 
-    def __init__(self, gpu: Gpu, shape: tuple[int, ...], dtype: DTypeLike, *, cached: bool = False) -> None:
-        """Args:
-        gpu: open, current on this thread.
-        shape: of the host's array.
-        dtype: of the host's array.
-        cached: the GPU reads it over and over: a Jetson's does not cache what the host can see ("CUDA for Tegra").
+    def __init__(self, gpu: CudaDevice, shape: tuple[int, ...], dtype: DTypeLike, *, cached: bool = False) -> None:
+        """Allocate both sides.
+
+        Args:
+            gpu: the device; its context is current on this thread.
+            shape: shape of the host's array.
+            dtype: dtype of the host's array.
+            cached: the GPU reads it repeatedly. A Jetson's GPU does not cache memory that the host sees ("CUDA for
+                Tegra"), so such a buffer is copied there, too.
         """
         self._gpu = gpu
         shared = gpu.shares_memory and not cached
         flags = gpu.driver.host_alloc_flags.DEVICEMAP if shared else 0
         self.host: NDArray[Any] = gpu.driver.pagelocked_empty(shape, dtype, mem_flags=flags)
-        """The host's side."""
+        """The host's array."""
         self._device: driver.DeviceAllocation | None = None
         try:
             if shared:
@@ -142,17 +141,17 @@ class Buffer:
             raise
 
     def upload(self, stream: driver.Stream, rows: int) -> None:
-        """Queue the first rows to the device."""
+        """Queue the copy of the first rows to the device."""
         if self._device is not None:
             self._gpu.driver.memcpy_htod_async(self._device, self.host[:rows], stream)
 
     def download(self, stream: driver.Stream, rows: int) -> None:
-        """Queue the first rows to the host."""
+        """Queue the copy of the first rows to the host."""
         if self._device is not None:
             self._gpu.driver.memcpy_dtoh_async(self.host[:rows], self._device, stream)
 
     def free(self) -> None:
-        """Give both sides back; the host's array is not to be touched again."""
+        """Free both sides; the host's array must not be used afterwards."""
         if self._device is not None:
             self._device.free()
             self._device = None
@@ -161,58 +160,19 @@ class Buffer:
             allocation.free()  # type: ignore[attr-defined]
 
 
-class Graph:
-    """A sequence of work on a stream, recorded once: one launch instead of hundreds."""
-
-    def __init__(self, stream: driver.Stream, work: Callable[[], None]) -> None:
-        """Record what `work` queues on the stream; nothing of it runs. EngineError where it cannot be recorded."""
-        self._library = _driver_library()
-        self._stream = ctypes.c_void_p(stream.handle)
-        self._executable = ctypes.c_void_p()
-        graph = ctypes.c_void_p()
-        self._call("cuStreamBeginCapture_v2", self._stream, ctypes.c_int(_CAPTURE_THIS_THREAD))
-        try:
-            self._record(work, graph)
-            self._call("cuGraphInstantiateWithFlags", ctypes.byref(self._executable), graph, ctypes.c_ulonglong(0))
-        finally:
-            if graph.value is not None:
-                self._call("cuGraphDestroy", graph)
-
-    def _record(self, work: Callable[[], None], graph: ctypes.c_void_p) -> None:
-        """Do the work and end the recording, whatever happened: a stream that still records is of no use."""
-        try:
-            work()
-        finally:
-            ended = self._library.cuStreamEndCapture(self._stream, ctypes.byref(graph))
-        _check("cuStreamEndCapture", ended)
-
-    def launch(self) -> None:
-        """Queue it on its stream."""
-        self._call("cuGraphLaunch", self._executable, self._stream)
-
-    def free(self) -> None:
-        """Give back what the driver holds for it."""
-        executable, self._executable = self._executable, ctypes.c_void_p()
-        if executable.value is not None:
-            self._call("cuGraphExecDestroy", executable)
-
-    def _call(self, name: str, *arguments: Any) -> None:
-        _check(name, getattr(self._library, name)(*arguments))
-
-
 _opening = threading.Lock()
 
 
-def open_gpu() -> Gpu:
-    """The process's GPU; the same one every time. EngineError where there is none."""
+def open_gpu() -> CudaDevice:
+    """The process's GPU, the same object every time; EngineError if there is none."""
     with _opening:
         return _open_gpu()
 
 
 @cache
-def _open_gpu() -> Gpu:
-    """It lives as long as the process: at the end PyCUDA would detach a context that it has only borrowed."""
-    gpu = Gpu()
+def _open_gpu() -> CudaDevice:
+    """Open the GPU and never release it: PyCUDA would detach the primary context, which it does not own."""
+    gpu = CudaDevice()
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(gpu))
     return gpu
 
@@ -225,18 +185,6 @@ def _load_pycuda() -> ModuleType:
             f"tensorrt engine: PyCUDA cannot be loaded ({_line(error)}); pip install 'inspectd[tensorrt]'"
         ) from error
     return module
-
-
-@cache
-def _driver_library() -> ctypes.CDLL:
-    return ctypes.CDLL("libcuda.so.1")
-
-
-def _check(name: str, code: int) -> None:
-    if code != 0:
-        text = ctypes.c_char_p()
-        _driver_library().cuGetErrorName(ctypes.c_int(code), ctypes.byref(text))
-        raise EngineError(f"tensorrt engine: {name} says {(text.value or b'?').decode()} ({code})")
 
 
 def _line(error: Exception) -> str:

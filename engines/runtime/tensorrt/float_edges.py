@@ -1,9 +1,9 @@
-"""The bundle's graph with float32 where TensorRT has no integers: its input, and weights that are stored in 8 bits.
+"""Change the bundle's graph to float32 where TensorRT supports no integers: its input, and its 8-bit weights.
 
-TensorRT has no unsigned 16-bit type at all, takes unsigned 8 bits at a network's edge only, and knows 8-bit weights as
-quantised ones. In the bundle's graph each of these goes through a Cast to float32 before anything is computed, so that
-the graph says the same when they are float32 from the start and the Cast does nothing. The device has no `onnx`
-package: this walks the protobuf wire format, as `onnx.proto` numbers its fields.
+TensorRT has no unsigned 16-bit type at all, accepts unsigned 8 bits only at a network's edge, and treats 8-bit weights
+as quantised. In the bundle's graph each of these goes through a Cast to float32 before anything is computed. So the
+graph computes the same if they are float32 from the start and the Cast does nothing. The device has no `onnx` package:
+this code walks the protobuf wire format, with the field numbers of `onnx.proto`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _Edit = Callable[[memoryview], bytes]
 
 
 def with_float_edges(model: bytes) -> bytes:
-    """The same ONNX model with its inputs and its 8-bit weights as float32; EngineError where it is no ONNX model."""
+    """The same ONNX model with float32 inputs and float32 instead of 8-bit weights; EngineError if it is not ONNX."""
     graph = {_INITIALIZER: _float_weights, _INPUT: _float_value, _VALUE_INFO: _float_value}
     try:
         return _edited(memoryview(model), {_GRAPH: lambda message: _edited(message, graph)})
@@ -35,7 +35,7 @@ def with_float_edges(model: bytes) -> bytes:
 
 
 def _edited(message: memoryview, edits: Mapping[int, _Edit]) -> bytes:
-    """A message with some of its submessages replaced, all else byte for byte."""
+    """A message with some of its submessages replaced and all else unchanged, byte for byte."""
     parts: list[bytes | memoryview] = []
     for number, value, raw in raw_fields(message):
         edit = edits.get(number)
@@ -44,7 +44,7 @@ def _edited(message: memoryview, edits: Mapping[int, _Edit]) -> bytes:
 
 
 def _float_value(value_info: memoryview) -> bytes:
-    """What a graph says of a value; of the frames too on their way to the Cast, which only turn their axes."""
+    """A ValueInfoProto with float32 for an integer type: of the input, and of the transposed frames before the Cast."""
 
     def tensor(message: memoryview) -> bytes:
         kinds = [value for number, value, _ in raw_fields(message) if number == _ELEM_TYPE]

@@ -1,7 +1,7 @@
-"""Plans on the disk: built once on this device, kept under the agent's state directory, never taken from elsewhere.
+"""Plans on disk: built once on this device, kept in the agent's state directory, never taken from elsewhere.
 
-A plan is executable code. One is loaded only where its record says that this very device built it, for this bundle,
-this TensorRT and this GPU, every byte is as it was written, and nobody else could have written it.
+A plan is executable code. It is loaded only if its record says that this device built it, for this bundle, this
+TensorRT and this GPU, if every byte is unchanged, and if nobody else could have written the file.
 """
 
 from __future__ import annotations
@@ -22,55 +22,56 @@ from engines.runtime.kept_files import FOLDER, keep
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-"""Counts up when what we build of the same bundle changes, so that older plans are built again."""
+"""Increased when our build of the same bundle changes, so that older plans are built again."""
 
 Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True, slots=True)
 class PlanKey:
-    """What a plan is good for, and nothing else."""
+    """Everything that a plan depends on."""
 
     bundle: str
     """sha256 of the bundle."""
     tensorrt: str
     """Version of TensorRT."""
     gpu: str
-    """Name of the GPU, as the driver says."""
+    """The driver's name for the GPU."""
     compute_capability: str
     """Such as 8.7."""
     precision: str
     """fp16."""
     max_batch: int
-    """Frames of one call at most."""
+    """Largest number of frames in one call."""
     device: str
-    """Which machine built it: plans that came with a copied disk are built again."""
+    """Identity of the machine that built it (`device_identity`): plans on a copied disk are built again."""
     format: int = FORMAT
 
     @property
     def digest(self) -> str:
-        """sha256, hex, of all of it."""
+        """sha256, hex, of all fields."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
 class PlanStore:
-    """The plans of one state directory; None: none are kept."""
+    """The plans of one state directory."""
 
     def __init__(self, directory: Path | None) -> None:
+        """Use this state directory; None: no plan is kept."""
         self._folder = None if directory is None else directory / FOLDER
 
     def timing_cache(self, key: PlanKey) -> Path | None:
-        """Where the builder's measurements are kept: they hold for any bundle on this device and TensorRT."""
+        """File for the builder's measurements, which are valid for any bundle with this device and TensorRT."""
         if self._folder is None:
             return None
         name = hashlib.sha256("\n".join((key.tensorrt, key.gpu, key.compute_capability, key.device)).encode())
         return self._folder / f"timing-{name.hexdigest()[:16]}.cache"
 
     def load_or_build(self, key: PlanKey, build: Callable[[], bytes], load: Callable[[bytes], Loaded]) -> Loaded:
-        """A plan brought to life by `load`: the one that is kept, else a new one.
+        """Load the kept plan, or build, keep and load a new one.
 
-        One that is kept and cannot be loaded is set aside, and built again once. Raises what `build` raises, and what
-        `load` raises of a plan that was built just now.
+        A kept plan that `load` rejects with EngineError is set aside and built again once. Passes on the errors of
+        `build`, and those of `load` for the new plan.
         """
         plan = self.read(key)
         if plan is not None:
@@ -83,39 +84,39 @@ class PlanStore:
         return load(plan)
 
     def read(self, key: PlanKey) -> bytes | None:
-        """The plan that is kept for exactly this; None where there is none. One that was altered is set aside."""
+        """The kept plan for exactly this key; None if there is none. An altered plan is set aside."""
         path, record = self._paths(key)
         if path is None or record is None or not path.exists():
             return None
         try:
-            said = json.loads(record.read_text(encoding="utf-8"))
+            recorded = json.loads(record.read_text(encoding="utf-8"))
             plan = _read_own(path)
         except (OSError, ValueError) as error:
             self.set_aside(key, str(error))
             return None
-        if not isinstance(said, dict) or said.get("key") != asdict(key):
-            self.set_aside(key, "its record is of another plan")
+        if not isinstance(recorded, dict) or recorded.get("key") != asdict(key):
+            self.set_aside(key, "its record belongs to another plan")
             return None
-        if said.get("sha256") != hashlib.sha256(plan).hexdigest():
-            self.set_aside(key, f"{len(plan)} bytes that are not the {said.get('bytes')} that were written")
+        if recorded.get("sha256") != hashlib.sha256(plan).hexdigest():
+            self.set_aside(key, f"its {len(plan)} bytes are not the {recorded.get('bytes')} that were written")
             return None
         return plan
 
     def write(self, key: PlanKey, plan: bytes) -> None:
-        """Keep a plan, complete or not at all; where the disk does not take it, it is built again at the next start."""
+        """Keep a plan, completely or not at all; if the disk does not take it, the next start builds it again."""
         path, record = self._paths(key)
         if path is None or record is None:
             return
-        said = {"key": asdict(key), "sha256": hashlib.sha256(plan).hexdigest(), "bytes": len(plan)}
+        content = {"key": asdict(key), "sha256": hashlib.sha256(plan).hexdigest(), "bytes": len(plan)}
         try:
             record.unlink(missing_ok=True)
             keep(path, plan)
-            keep(record, (json.dumps(said, indent=2) + "\n").encode())
+            keep(record, (json.dumps(content, indent=2) + "\n").encode())
         except OSError as error:
             log.warning("tensorrt engine: the plan is not kept (%s: %s)", path, error.strerror)
 
     def set_aside(self, key: PlanKey, reason: str) -> None:
-        """Out of the way, but there to be looked at; the one before it goes."""
+        """Rename a plan to `.broken`, for inspection; replaces the previous one."""
         path, record = self._paths(key)
         if path is None or record is None:
             return
@@ -134,9 +135,9 @@ class PlanStore:
 
 
 def device_identity() -> str:
-    """What tells this machine from others, without saying which it is: a digest of the ids that any user may read.
+    """Identifies this machine without revealing which one it is: a digest of ids that any user may read, 32 hex digits.
 
-    A machine id is on the disk, and is made anew where a disk is copied properly; a Jetson has its serial number too.
+    The machine id is on the disk, and is renewed if a disk is copied properly; a Jetson also has a serial number.
     """
     parts = []
     for source in ("/etc/machine-id", "/proc/device-tree/serial-number"):
@@ -148,7 +149,7 @@ def device_identity() -> str:
 
 
 def _read_own(path: Path) -> bytes:
-    """The bytes of a file that we, or root, own and nobody else can write; OSError says what is wrong."""
+    """The bytes of a file that we or root own and nobody else can write; OSError with the reason for any other."""
     with path.open("rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode) or path.is_symlink():

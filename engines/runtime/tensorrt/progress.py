@@ -1,4 +1,4 @@
-"""How far the building of a plan is: TensorRT tells of nested phases, people want one number."""
+"""Progress of building a plan: TensorRT reports nested phases, people want one number."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class _Phase:
 
 
 class Phases:
-    """Takes what `IProgressMonitor` is told, from any thread, and gives one fraction that never falls.
+    """Turns the calls to an `IProgressMonitor`, from any thread, into one fraction that never decreases.
 
     >>> phases = Phases(lambda fraction, message: print(f"{fraction:.3f} {message}"))
     >>> phases.start("build", None, 4); phases.start("tactics", "build", 2)
@@ -36,20 +36,20 @@ class Phases:
         self._phases: dict[str, _Phase] = {}
         self._fraction = 0.0
         self.failure: BaseException | None = None
-        """Why the building is to end; None where it is not."""
+        """The reason to stop the build; None: continue."""
 
     def start(self, name: str, parent: str | None, steps: int) -> None:
-        """A phase begins, inside another or on its own."""
+        """A phase begins, inside its parent or on its own."""
         with self._lock:
             self._phases[name] = _Phase(parent if parent in self._phases else None, max(steps, 1))
-        self._tell(name)
+        self._report(name)
 
     def step(self, name: str, step: int) -> bool:
-        """Step number `step`, counted from 0, is done; False where the building is to end."""
+        """Step number `step`, counted from 0, is done; returns False to stop the build."""
         with self._lock:
             if name in self._phases:
                 self._phases[name].done = step + 1
-        self._tell(name)
+        self._report(name)
         return self.failure is None
 
     def finish(self, name: str) -> None:
@@ -58,28 +58,28 @@ class Phases:
             if name not in self._phases:
                 return
             self._phases[name].done = self._phases[name].steps
-        self._tell(name)
+        self._report(name)
         with self._lock:
             self._phases.pop(name, None)
 
     def fail(self, failure: BaseException) -> None:
-        """Have the building end, and this raised afterwards; the first reason counts."""
+        """Stop the build; the builder raises the first failure afterwards."""
         if self.failure is None:
             self.failure = failure
 
-    def _tell(self, name: str) -> None:
+    def _report(self, name: str) -> None:
         if self.failure is not None:
-            return  # TensorRT goes on to the end of its phases; nobody wants to hear of it
+            return  # TensorRT still finishes its phases
         with self._lock:
             self._fraction = max([self._fraction, *(self._value(root) for root in self._inside(None))])
             fraction = self._fraction
         try:
             self._progress(fraction, name)
-        except BaseException as error:  # Python's exceptions do not pass through TensorRT: raised again by the builder
+        except BaseException as error:  # Python's exceptions do not pass through TensorRT; the builder raises it again
             self.fail(error)
 
     def _value(self, name: str) -> float:
-        """How far one phase is, 0 to 1: its steps, and the one under way by what runs inside."""
+        """The done fraction of one phase, 0 to 1: its finished steps, plus the inner phases' share of the current."""
         phase, inside = self._phases[name], self._inside(name)
         under_way = sum(map(self._value, inside)) / len(inside) if inside else 0.0
         return min(1.0, (phase.done + under_way) / phase.steps)

@@ -1,4 +1,4 @@
-"""TensorRT's runtime half: its log, a plan brought to life, and whether that plan is the model that we think it is."""
+"""TensorRT's runtime: its log, loading a plan, and the check that the plan belongs to the bundle."""
 
 from __future__ import annotations
 
@@ -21,91 +21,89 @@ INPUT, SCORE, HEATMAP = "frames", "score", "heatmap"
 """Tensors of a plan, as the bundle's graph names them."""
 
 
-class Diary:
-    """What TensorRT says: errors are kept for the one who asked, the rest is for its developers."""
+class TensorRtMessages:
+    """TensorRT's log messages: errors are kept for the caller, everything goes to our debug log."""
 
     def __init__(self) -> None:
         self.errors: list[str] = []
+        """Errors since the last `first_error`."""
 
-    def take(self, text: str, *, error: bool) -> None:
-        """A line of its log."""
+    def add(self, text: str, *, error: bool) -> None:
+        """Add a message."""
         line = " ".join(text.split())[:400]
         log.debug("TensorRT: %s", line)
         if error:
             self.errors.append(line)
 
-    def why(self) -> str:
-        """The first error since the last time somebody asked, in brackets; nothing where there is none."""
+    def first_error(self) -> str:
+        """The first error since the last call, as ` (text)` for the end of a sentence; empty if there is none."""
         errors, self.errors = self.errors, []
         return f" ({errors[0]})" if errors else ""
 
 
-# TensorRT keeps the first logger for as long as any builder or runtime lives, whoever made those; 300 bytes each.
+# TensorRT keeps the first logger as long as any builder or runtime exists; so all of them are kept, 300 bytes each.
 _LOGGERS: list[tensorrt.ILogger] = []
 
 
-def make_logger(diary: Diary) -> tensorrt.ILogger:
-    """A logger of TensorRT's own kind that writes to the diary; it lives as long as the process."""
+def make_logger(messages: TensorRtMessages) -> tensorrt.ILogger:
+    """A TensorRT logger that adds to `messages`; it is never released."""
     import tensorrt as trt
 
     severe = (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR)
 
     class Logger(trt.ILogger):
         def __init__(self) -> None:
-            # Its own constructor has to be called by this name; super() is not enough for a class from C++.
+            # pybind11 needs the explicit call: super() does not construct the C++ part.
             trt.ILogger.__init__(self)
 
         def log(self, severity: tensorrt.ILogger.Severity, msg: str) -> None:
-            diary.take(msg, error=severity in severe)
+            messages.add(msg, error=severity in severe)
 
     _LOGGERS.append(Logger())
     return _LOGGERS[-1]
 
 
-def start(kind: Callable[[tensorrt.ILogger], Started], logger: tensorrt.ILogger, diary: Diary) -> Started:
-    """TensorRT's Builder or Runtime, whichever `kind` is; EngineError where it cannot be used.
+def start(kind: Callable[[tensorrt.ILogger], Started], logger: tensorrt.ILogger, messages: TensorRtMessages) -> Started:
+    """Construct TensorRT's Builder or Runtime, as `kind` says; EngineError if it cannot be used.
 
-    Where the driver is older than this TensorRT wants, its bindings turn the null pointer that they get into a
-    TypeError. Without any driver 10.16 and 11.4 hand out an object all the same, which takes the process with it at
-    first use, and when it is freed: so it never is.
+    If the driver is older than this TensorRT requires, the library returns a null pointer and the bindings raise
+    TypeError. Without any driver, 10.16 and 11.4 return an object that crashes the process at its first use and when it
+    is freed: so it is never freed.
     """
     started = None
     try:
         started = kind(logger)
     except TypeError as error:
-        diary.take(str(error), error=True)
-    if started is None or diary.errors:
+        messages.add(str(error), error=True)
+    if started is None or messages.errors:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(started))
-        raise EngineError(f"tensorrt engine: TensorRT {load_tensorrt()} cannot start{diary.why()}")
+        raise EngineError(f"tensorrt engine: TensorRT {load_tensorrt()} cannot start{messages.first_error()}")
     return started
 
 
 class Runtime:
-    """Brings plans to life. The context of the GPU has to be current."""
+    """Loads plans. The context of the GPU must be current."""
 
     def __init__(self) -> None:
-        """Raises EngineError where TensorRT is missing or cannot use a GPU."""
+        """Raise EngineError if TensorRT is missing or cannot use a GPU."""
         load_tensorrt()
         import tensorrt as trt
 
-        self.diary = Diary()
-        self._logger = make_logger(self.diary)
-        self._runtime = start(trt.Runtime, self._logger, self.diary)
+        self.messages = TensorRtMessages()
+        self._logger = make_logger(self.messages)
+        self._runtime = start(trt.Runtime, self._logger, self.messages)
 
     def deserialize(self, plan: bytes, bundle: Bundle) -> tensorrt.ICudaEngine:
-        """A plan that this device built, ready to make contexts of.
-
-        Raises EngineError where TensorRT refuses it, or it is not the plan of this bundle.
-        """
+        """Load a plan that this device built; EngineError if TensorRT rejects it, or it belongs to another bundle."""
         engine = self._runtime.deserialize_cuda_engine(plan)
         if engine is None:
-            raise EngineError(f"tensorrt engine: the plan is refused{self.diary.why()}")
+            raise EngineError(f"tensorrt engine: the plan is rejected{self.messages.first_error()}")
         check_tensors(engine, bundle)
         return engine
 
 
 def check_tensors(engine: tensorrt.ICudaEngine, bundle: Bundle) -> None:
-    """Raise EngineError where a plan's tensors are not those of the bundle's graph, by name, type and shape."""
+    """Raise EngineError if a plan's tensors differ from those of the bundle's graph in name, type or shape."""
     import tensorrt as trt
 
     wanted = {
@@ -125,7 +123,7 @@ def check_tensors(engine: tensorrt.ICudaEngine, bundle: Bundle) -> None:
 
 
 def load_tensorrt() -> str:
-    """Load the library; its version. EngineError where it is missing."""
+    """Import the library and return its version; EngineError if it is missing."""
     try:
         import tensorrt as trt
     except (ImportError, OSError) as error:

@@ -16,9 +16,10 @@ import pytest
 
 from agent.tools.engine_check import EngineComparison, ImagePair
 from calibration import Store
+from engines.backends import Hardware
 from engines.bundles.bundle import Bundle, reference_archive, write_bundle, write_lean_copy
 from engines.runtime.choice import Choice, recall, remember
-from engines.runtime.hardware import describe_processor, shows_gpu
+from engines.runtime.hardware import describe_processor, has_hardware
 from tests.calibration.lines import NOON, heat, image, scores, window
 from tests.support.broker import Mosquitto, Subscriber, wait_until
 from tests.support.command_line import inspectd
@@ -67,12 +68,12 @@ def test_engine_build_with_auto_prints_the_engine_and_the_reason(tiny_bundle: Bu
 
 
 def test_engine_build_without_tensorrt_and_gpu_is_one_line(tiny_bundle: Bundle) -> None:
-    if shows_gpu():
+    if has_hardware(Hardware.NVIDIA_GPU):
         pytest.skip("this machine has a GPU; tests/gpu checks it")
     done = inspectd("engine", "build", tiny_bundle.path, "--engine", "tensorrt")
     assert done.returncode == 1
     assert done.stderr.startswith("inspectd: tensorrt engine: ")
-    assert done.stderr.endswith("; and this machine shows no NVIDIA GPU\n")
+    assert done.stderr.endswith("; no NVIDIA GPU was found on this machine\n")
     assert done.stderr.count("\n") == 1
 
 
@@ -178,7 +179,9 @@ def test_rejected_engine_is_one_event_and_another_engine_runs(
     (tmp_path / "broken" / "openvino" / "__init__.py").write_text("raise ImportError('libopenvino.so: no such file')")
     event, log = run_agent(tiny_bundle, tmp_path / "broken")
     assert (event["event"], event["camera"], event["shift"]) == ("engine", "line1", None)
-    assert event["text"].startswith("runs on onnxruntime: openvino engine: OpenVINO is not installed")
+    assert event["text"].startswith(
+        "runs on onnxruntime: openvino engine: cannot be loaded (libopenvino.so: no such file)"
+    )
     assert "engine onnxruntime (ONNX Runtime" in log
     assert "Traceback" not in log
 
@@ -213,7 +216,7 @@ def test_engine_that_would_judge_differently_is_one_event_and_another_engine_run
     activate(tmp_path / "state", bundle, threshold)
     event, log = run_agent(bundle)
     assert event["text"].startswith("runs on onnxruntime: openvino engine: reference frame 2 scores ")
-    assert f"wanted the side of the threshold {threshold:.6g} on which" in event["text"]
+    assert f"wanted the same side of the threshold {threshold:.6g} as" in event["text"]
     assert "Traceback" not in log
 
 

@@ -1,7 +1,7 @@
-"""What our code uses of TensorRT is there, under that name and with those parameters, in every release that counts.
+"""Every supported release of TensorRT has the names and parameters that our code uses.
 
-mypy holds our code against `tests/stubs/tensorrt`; here the stubs are held against the real bindings: each class, enum
-value, attribute, method and parameter. `make tensorrt` fetches those; where it could not, this is skipped.
+mypy checks our code against `tests/stubs/tensorrt`. These tests check the stubs against the real bindings: each class,
+enum value, attribute, method and parameter. `make tensorrt` fetches the bindings; without them the tests are skipped.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ ROOT = Path(__file__).parents[4]
 BACKEND = ROOT / "engines" / "runtime" / "tensorrt"
 STUBS = ROOT / "tests" / "stubs" / "tensorrt" / "__init__.pyi"
 
-# Its constructor is the base class's own in C++ and says nothing of itself in some releases.
-UNSAID = {"ILogger.__init__", "IProgressMonitor.__init__"}
+# The constructor is inherited in C++, and some releases give it no signature.
+NO_SIGNATURE = {"ILogger.__init__", "IProgressMonitor.__init__"}
 
 
 @pytest.fixture(scope="module", params=["10.3", "10.13", "11.4"])
 def api(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """What the bindings of one release offer."""
+    """The classes of the bindings of one release."""
     folder = ROOT / "build" / "tensorrt" / request.param
     if not folder.exists():
         pytest.skip(f"the bindings of TensorRT {request.param} are not here: make tensorrt")
@@ -43,7 +43,7 @@ def api(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def stub_classes(body: list[ast.stmt], prefix: str = "") -> Iterator[tuple[str, ast.ClassDef]]:
-    """Every class of the stubs, those inside others too, by its dotted name."""
+    """Every class of the stubs, also nested ones, with its dotted name."""
     for node in body:
         if isinstance(node, ast.ClassDef):
             yield prefix + node.name, node
@@ -71,7 +71,7 @@ def parameters(signature: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_class_is_as_our_stubs_say(api: dict[str, Any], name: str) -> None:
+def test_class_has_the_members_of_our_stubs(api: dict[str, Any], name: str) -> None:
     real = real_class(api, name)
     for node in CLASSES[name].body:
         if isinstance(node, ast.Assign):
@@ -84,17 +84,17 @@ def test_class_is_as_our_stubs_say(api: dict[str, Any], name: str) -> None:
 
 def check_method(name: str, node: ast.FunctionDef, real: dict[str, Any]) -> None:
     if node.name in ("__buffer__", "__iter__"):
-        return  # the buffer protocol and old-style iteration show under no name of their own
+        return  # the buffer protocol and old-style iteration have no visible names
     assert node.name in real["members"], f"{name}.{node.name}"
     wanted = [argument.arg for argument in node.args.args[1:]]
-    said = [parameters(signature) for signature in real["members"][node.name]]
-    if f"{name}.{node.name}" in UNSAID or node.name in ("__len__", "__getitem__", "__int__"):
+    found = [parameters(signature) for signature in real["members"][node.name]]
+    if f"{name}.{node.name}" in NO_SIGNATURE or node.name in ("__len__", "__getitem__", "__int__"):
         return
-    assert any(names[: len(wanted)] == wanted for names in said), f"{name}.{node.name}: wanted {wanted}, it has {said}"
+    assert any(names[: len(wanted)] == wanted for names in found), f"{name}.{node.name}: wanted {wanted}, got {found}"
 
 
-def test_stubs_name_nothing_that_our_code_leaves_unused() -> None:
-    """Exactly what we use: a name that no file of ours has says that the stubs were not kept in step."""
+def test_stubs_have_only_names_that_our_code_uses() -> None:
+    """A name that no file of ours uses shows that the stubs are outdated."""
     code = "\n".join(path.read_text() for path in sorted(BACKEND.glob("*.py")))
     used = set(re.findall(r"\w+", code))
     returned = {"ICudaEngine", "IExecutionContext", "IHostMemory", "Dims", "ITimingCache"}
@@ -109,8 +109,8 @@ def test_stubs_name_nothing_that_our_code_leaves_unused() -> None:
     assert members <= used
 
 
-def test_no_release_is_asked_for_half_precision_by_flag() -> None:
-    """TensorRT 11 has none of these; the graph's own types say it."""
+def test_half_precision_is_not_set_by_flag() -> None:
+    """TensorRT 11 has none of these flags; the graph's types set the precision."""
     code = "\n".join(path.read_text() for path in BACKEND.glob("*.py"))
     assert not re.search(r"BuilderFlag\.(FP16|BF16|INT8|OBEY_PRECISION_CONSTRAINTS)", code)
     assert "NetworkDefinitionCreationFlag.STRONGLY_TYPED" in code

@@ -1,7 +1,7 @@
 """NVIDIA's own ONNX parser and builder on our graphs, without a GPU: those of TensorRT for RTX build ahead of time.
 
-They are TensorRT's under another name, with the same interface, and what they build is for PCs' GPUs only. Nothing
-runs here; what a plan computes is for tests/gpu.
+They have TensorRT's interface under another name, and build for PCs' GPUs only. No plan runs here; `tests/gpu` checks
+what plans compute.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from engines.bundles.bundle import MODEL_FP16, Bundle, read_bundle
 from engines.errors import EngineError
 from engines.runtime.tensorrt.build import BuildOptions, build_plan
 from engines.runtime.tensorrt.float_edges import with_float_edges
-from engines.runtime.tensorrt.runtime import Diary, Runtime, make_logger
+from engines.runtime.tensorrt.runtime import Runtime, TensorRtMessages, make_logger
 
 RTX = Path(__file__).parents[4] / "build" / "tensorrt" / "rtx"
 
-# It has no timing caches to speak of, and says so at each call.
+# It deprecates timing caches, and warns at each call.
 pytestmark = pytest.mark.filterwarnings("ignore:Use Deprecated in TensorRT-RTX:DeprecationWarning")
 
 OPTIONS = BuildOptions(max_batch=8, device_bytes=4 * 1024**3)
@@ -39,7 +39,7 @@ Change = Callable[[onnx.ModelProto], None]
 
 @pytest.fixture(autouse=True)
 def tensorrt(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """TensorRT for RTX, where our code looks for TensorRT."""
+    """TensorRT for RTX in place of TensorRT."""
     if not RTX.exists():
         pytest.skip("TensorRT for RTX is not here: make tensorrt")
     monkeypatch.syspath_prepend(str(RTX))
@@ -58,7 +58,7 @@ def bundle(request: pytest.FixtureRequest) -> Bundle:
 
 @pytest.fixture
 def altered(tiny_bundle: Bundle, tmp_path: Path) -> Callable[[Change], Bundle]:
-    """The tiny bundle with a change of its graph; nobody looks at its seal here."""
+    """The tiny bundle with a changed graph; the build does not check its hash."""
 
     def alter(change: Change) -> Bundle:
         model = onnx.load(tiny_bundle.file(MODEL_FP16))
@@ -70,7 +70,7 @@ def altered(tiny_bundle: Bundle, tmp_path: Path) -> Callable[[Change], Bundle]:
 
 
 def rename(old: str, new: str) -> Change:
-    """Call the nodes of one kind by another name."""
+    """Rename the nodes of one kind."""
 
     def change(model: onnx.ModelProto) -> None:
         for node in model.graph.node:
@@ -79,16 +79,16 @@ def rename(old: str, new: str) -> Change:
     return change
 
 
-def test_plan_is_built_with_the_weights_inside(bundle: Bundle) -> None:
+def test_plan_contains_the_weights(bundle: Bundle) -> None:
     weights = onnx.load_from_string(float_graph(bundle)).graph.initializer
     assert len(build_plan(bundle, OPTIONS)) > sum(len(each.raw_data) for each in weights)
 
 
 def test_each_tensor_has_the_type_that_the_graph_gives_it(bundle: Bundle, tensorrt: Any) -> None:
-    """Strongly typed: networks in half precision, sums, distances and what comes out in single."""
+    """Strongly typed: networks in half precision; sums, distances and outputs in single precision."""
     graph = onnx.shape_inference.infer_shapes(onnx.load_from_string(float_graph(bundle))).graph
     wanted = {each.name: each.type.tensor_type.elem_type for each in (*graph.value_info, *graph.output)}
-    logger = make_logger(Diary())
+    logger = make_logger(TensorRtMessages())
     builder = tensorrt.Builder(logger)
     network = builder.create_network(1 << int(tensorrt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     assert tensorrt.OnnxParser(network, logger).parse(float_graph(bundle))
@@ -108,8 +108,8 @@ def float_graph(bundle: Bundle) -> bytes:
     return with_float_edges(bundle.file(MODEL_FP16).read_bytes())
 
 
-def test_graph_of_mixed_types_is_refused_by_the_node(altered: Callable[[Change], Bundle]) -> None:
-    """Nothing is converted behind our back, as a builder left to itself would."""
+def test_graph_of_mixed_types_is_rejected_with_the_node(altered: Callable[[Change], Bundle]) -> None:
+    """Nothing is converted silently, as a builder without strong typing would do."""
 
     def keep_single(model: onnx.ModelProto) -> None:
         cast = next(
@@ -119,68 +119,68 @@ def test_graph_of_mixed_types_is_refused_by_the_node(altered: Callable[[Change],
         )
         cast.attribute[0].i = onnx.TensorProto.FLOAT
 
-    with pytest.raises(EngineError, match=r"does not take model-fp16.onnx: Conv node_\w+: .*must be of same type"):
+    with pytest.raises(EngineError, match=r"does not accept model-fp16.onnx: Conv node_\w+: .*must be of same type"):
         build_plan(altered(keep_single), OPTIONS)
 
 
-def test_nodes_that_tensorrt_does_not_know_are_named_a_few_of_them(altered: Callable[[Change], Bundle]) -> None:
-    with pytest.raises(EngineError) as refused:
+def test_graph_with_unknown_nodes_is_rejected_with_the_first_few(altered: Callable[[Change], Bundle]) -> None:
+    with pytest.raises(EngineError) as caught:
         build_plan(altered(rename("Conv", "Convolve")), OPTIONS)
-    line = str(refused.value)
-    assert line.startswith("tensorrt engine: TensorRT 1.7.1.116 does not take model-fp16.onnx: Convolve node_")
+    line = str(caught.value)
+    assert line.startswith("tensorrt engine: TensorRT 1.7.1.116 does not accept model-fp16.onnx: Convolve node_")
     assert line.count("Convolve node_") == 5
     assert line.endswith(" more")
     assert "\n" not in line
 
 
-def test_graph_with_a_hole_is_refused_by_the_node(altered: Callable[[Change], Bundle]) -> None:
+def test_graph_with_a_missing_input_is_rejected_with_the_node(altered: Callable[[Change], Bundle]) -> None:
     def cut(model: onnx.ModelProto) -> None:
         next(node for node in model.graph.node if node.op_type == "Conv").input[0] = "nowhere"
 
-    with pytest.raises(EngineError, match=r"does not take model-fp16.onnx: Conv node_\w+: "):
+    with pytest.raises(EngineError, match=r"does not accept model-fp16.onnx: Conv node_\w+: "):
         build_plan(altered(cut), OPTIONS)
 
 
-def test_what_is_no_graph_is_refused(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_file_that_is_not_onnx_is_rejected(tiny_bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / MODEL_FP16).write_bytes(b"garbage" * 100)
     with pytest.raises(EngineError, match="the model is not ONNX"):
         build_plan(dataclasses.replace(tiny_bundle, path=tmp_path), OPTIONS)
 
 
-def test_batch_of_no_frames_is_refused_with_what_tensorrt_says(tiny_bundle: Bundle) -> None:
+def test_batch_of_no_frames_is_rejected_with_the_reason_of_tensorrt(tiny_bundle: Bundle) -> None:
     with pytest.raises(EngineError, match=r"built no plan \(.*MIN<=OPT<=MAX"):
         build_plan(tiny_bundle, dataclasses.replace(OPTIONS, max_batch=0))
 
 
-def test_building_tells_how_far_it_is_to_the_end(bundle: Bundle) -> None:
-    told: list[tuple[float, str]] = []
-    build_plan(bundle, OPTIONS, lambda fraction, message: told.append((fraction, message)))
-    fractions = [fraction for fraction, _ in told]
-    assert len(told) > 100
+def test_build_reports_its_progress_up_to_the_end(bundle: Bundle) -> None:
+    reports: list[tuple[float, str]] = []
+    build_plan(bundle, OPTIONS, lambda fraction, message: reports.append((fraction, message)))
+    fractions = [fraction for fraction, _ in reports]
+    assert len(reports) > 100
     assert fractions == sorted(fractions)
     assert (fractions[0], fractions[-1]) == (0.0, 1.0)
-    assert all(message for _, message in told)
+    assert all(message for _, message in reports)
 
 
-@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, EngineError("told to stop")], ids=repr)
-def test_building_that_is_interrupted_ends_with_that(tiny_bundle: Bundle, interrupt: Any) -> None:
-    told: list[float] = []
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, EngineError("stopped")], ids=repr)
+def test_build_that_is_interrupted_stops_with_that_error(tiny_bundle: Bundle, interrupt: Any) -> None:
+    fractions: list[float] = []
 
     def stop(fraction: float, message: str) -> None:
-        told.append(fraction)
+        fractions.append(fraction)
         if fraction > 0.3:
             raise interrupt
 
     with pytest.raises(type(interrupt) if isinstance(interrupt, Exception) else interrupt):
         build_plan(tiny_bundle, OPTIONS, stop)
-    assert told[-1] < 0.5
+    assert fractions[-1] < 0.5
 
 
-def test_ctrl_c_ends_the_building(tiny_bundle: Bundle) -> None:
-    """It comes while TensorRT's own code runs, which swallows what a signal raises inside one of its calls."""
+def test_ctrl_c_stops_the_build(tiny_bundle: Bundle) -> None:
+    """The signal arrives while TensorRT's own code runs, which swallows exceptions in its calls to Python."""
     due = threading.Event()
 
-    def tell(fraction: float, message: str) -> None:
+    def report(fraction: float, message: str) -> None:
         due.set()
 
     def press() -> None:
@@ -190,20 +190,18 @@ def test_ctrl_c_ends_the_building(tiny_bundle: Bundle) -> None:
     pressing = threading.Thread(target=press)
     pressing.start()
     with pytest.raises(KeyboardInterrupt):
-        build_plan(tiny_bundle, OPTIONS, tell)
+        build_plan(tiny_bundle, OPTIONS, report)
     pressing.join()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_building_beside_the_main_thread_leaves_signals_alone(tiny_bundle: Bundle) -> None:
+def test_build_on_another_thread_leaves_signals_alone(tiny_bundle: Bundle) -> None:
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(build_plan, tiny_bundle, OPTIONS).result()
 
 
 @pytest.mark.parametrize("kept", [b"", b"garbage" * 100], ids=["empty", "garbage"])
-def test_times_of_another_build_that_are_of_no_use_stop_nothing(
-    tiny_bundle: Bundle, tmp_path: Path, kept: bytes
-) -> None:
+def test_build_with_an_unusable_timing_cache_replaces_it(tiny_bundle: Bundle, tmp_path: Path, kept: bytes) -> None:
     cache = tmp_path / "state" / "timing.cache"
     cache.parent.mkdir()
     cache.write_bytes(kept)
@@ -211,10 +209,10 @@ def test_times_of_another_build_that_are_of_no_use_stop_nothing(
     assert cache.read_bytes() != kept
 
 
-def test_plan_is_not_brought_to_life_without_a_driver(tiny_bundle: Bundle) -> None:
-    """The real runtime with a real plan: a line, not a crash."""
+def test_plan_without_a_driver_is_rejected(tiny_bundle: Bundle) -> None:
+    """The real runtime with a real plan: one line, not a crash."""
     if Path("/dev/nvidia0").exists():
-        pytest.skip("this machine has a GPU; tests/gpu looks at it")
+        pytest.skip("this machine has a GPU; tests/gpu runs on it")
     plan = build_plan(tiny_bundle, OPTIONS)
-    with pytest.raises(EngineError, match=r"tensorrt engine: the plan is refused \(.*CUDA"):
+    with pytest.raises(EngineError, match=r"tensorrt engine: the plan is rejected \(.*CUDA"):
         Runtime().deserialize(plan, tiny_bundle)

@@ -1,4 +1,4 @@
-"""The graph that TensorRT gets says the same as the bundle's: shown by running both."""
+"""The graph for TensorRT computes the same as the bundle's: ONNX Runtime runs both."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from engines.runtime.tensorrt.float_edges import with_float_edges
 
 @pytest.fixture(params=["camera", "xray", "tiny"])
 def bundle(request: pytest.FixtureRequest) -> Bundle:
-    """8 and 16 bits as they ship, and a graph as it is exported now, which turns the frames' axes before the Cast."""
+    """The shipped bundles, 8 and 16 bits, and a graph that transposes the frames before the Cast."""
     if request.param == "tiny":
         return request.getfixturevalue("tiny_bundle")
     return read_bundle(Path(str(files("engines.bundles.shipped"))) / f"simulator-{request.param}.bundle")
 
 
-def test_graph_with_float_edges_gives_the_same_answers(bundle: Bundle) -> None:
+def test_graph_with_float_edges_computes_the_same(bundle: Bundle) -> None:
     model, frames = bundle.file(MODEL_FP16).read_bytes(), bundle.reference().frames[:1]
     score, heatmap = open_session(model, threads=1).run(("score", "heatmap"), {"frames": frames})
     edited = open_session(with_float_edges(model), threads=1)
@@ -32,7 +32,7 @@ def test_graph_with_float_edges_gives_the_same_answers(bundle: Bundle) -> None:
     np.testing.assert_allclose(floats[1], heatmap, rtol=1e-5, atol=1e-6)
 
 
-def test_graph_with_float_edges_has_no_integers_but_shapes(bundle: Bundle) -> None:
+def test_graph_with_float_edges_has_integers_in_shapes_only(bundle: Bundle) -> None:
     onnx = pytest.importorskip("onnx", reason="ONNX is not installed")
     graph = onnx.load_from_string(with_float_edges(bundle.file(MODEL_FP16).read_bytes())).graph
     types = {tensor.data_type for tensor in graph.initializer}
@@ -43,7 +43,7 @@ def test_graph_with_float_edges_has_no_integers_but_shapes(bundle: Bundle) -> No
     onnx.checker.check_model(model, full_check=True)
 
 
-def test_everything_else_stays_byte_for_byte(bundle: Bundle) -> None:
+def test_graph_with_float_edges_already_is_unchanged(bundle: Bundle) -> None:
     model = bundle.file(MODEL_FP16).read_bytes()
     once = with_float_edges(model)
     assert once != model
@@ -51,6 +51,6 @@ def test_everything_else_stays_byte_for_byte(bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize("content", [b"not a model", b"\x3a\xff\xff\xff\x7f", b"\x3a\x05abc"])
-def test_what_is_no_model_is_refused_with_a_line(content: bytes) -> None:
+def test_bytes_that_are_not_onnx_are_rejected_in_one_line(content: bytes) -> None:
     with pytest.raises(EngineError, match="the model is not ONNX"):
         with_float_edges(content)

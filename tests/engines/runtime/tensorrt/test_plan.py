@@ -1,4 +1,4 @@
-"""Plans on the disk: what is loaded, what is built again, what is set aside."""
+"""Plans on disk: which are loaded, built again, or set aside."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ KEY = PlanKey("ab" * 32, "10.3.0", "Orin", "8.7", "fp16", 8, "this device")
 
 
 class Builder:
-    """Builds plans that say how many there were; loads those that it likes."""
+    """Builds numbered plans; rejects those in `rejected`."""
 
     def __init__(self) -> None:
         self.built = 0
-        self.refuses: set[bytes] = set()
+        self.rejected: set[bytes] = set()
 
     def build(self) -> bytes:
         self.built += 1
         return b"plan %d" % self.built
 
     def load(self, plan: bytes) -> str:
-        if plan in self.refuses:
-            raise EngineError("the plan is refused")
+        if plan in self.rejected:
+            raise EngineError("the plan is rejected")
         return plan.decode()
 
 
@@ -46,15 +46,15 @@ def plans(directory: Path) -> list[Path]:
     return sorted((directory / "engines").glob("*.plan"))
 
 
-def test_plan_is_built_once_and_loaded_from_then_on(tmp_path: Path, builder: Builder) -> None:
+def test_plan_is_built_once_and_loaded_afterwards(tmp_path: Path, builder: Builder) -> None:
     assert load(PlanStore(tmp_path), builder) == "plan 1"
     assert load(PlanStore(tmp_path), builder) == "plan 1"
     assert builder.built == 1
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(PlanKey)])
-def test_plan_for_anything_else_is_built_anew(tmp_path: Path, builder: Builder, field: str) -> None:
-    """Another bundle, TensorRT, GPU, compute capability, precision, batch, device, or a change of ours."""
+def test_plan_for_another_key_is_built(tmp_path: Path, builder: Builder, field: str) -> None:
+    """Another bundle, TensorRT, GPU, compute capability, precision, batch, device, or plan format."""
     load(PlanStore(tmp_path), builder)
     value = getattr(KEY, field)
     other = dataclasses.replace(KEY, **{field: value + 1 if isinstance(value, int) else f"{value}x"})
@@ -65,7 +65,7 @@ def test_plan_for_anything_else_is_built_anew(tmp_path: Path, builder: Builder, 
 def test_foreign_plan_under_our_name_is_set_aside(
     tmp_path: Path, builder: Builder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whole, with its own record: from another device, say, renamed by somebody."""
+    """Complete, with its own record: for example from another device, and renamed."""
     load(PlanStore(tmp_path), builder)
     (plan,) = plans(tmp_path)
     record = json.loads(plan.with_suffix(".json").read_text())
@@ -74,7 +74,7 @@ def test_foreign_plan_under_our_name_is_set_aside(
     with caplog.at_level(logging.WARNING):
         assert load(PlanStore(tmp_path), builder) == "plan 2"
     assert plan.with_suffix(".broken").read_bytes() == b"plan 1"
-    assert "its record is of another plan" in caplog.text
+    assert "its record belongs to another plan" in caplog.text
 
 
 @pytest.mark.parametrize("content", [b"", b"pl", b"garbage that is longer than the plan"], ids=["empty", "cut", "long"])
@@ -82,20 +82,20 @@ def test_altered_plan_never_reaches_the_runtime(tmp_path: Path, builder: Builder
     load(PlanStore(tmp_path), builder)
     (plan,) = plans(tmp_path)
     plan.write_bytes(content)
-    seen: list[bytes] = []
+    loaded: list[bytes] = []
 
-    def watch(data: bytes) -> str:
-        seen.append(data)
+    def record(data: bytes) -> str:
+        loaded.append(data)
         return builder.load(data)
 
-    assert PlanStore(tmp_path).load_or_build(KEY, builder.build, watch) == "plan 2"
-    assert seen == [b"plan 2"]
+    assert PlanStore(tmp_path).load_or_build(KEY, builder.build, record) == "plan 2"
+    assert loaded == [b"plan 2"]
     assert plan.with_suffix(".broken").read_bytes() == content
     assert load(PlanStore(tmp_path), builder) == "plan 2"
 
 
-@pytest.mark.parametrize("record", [None, "", "[]", "{}"], ids=["missing", "empty", "list", "nothing said"])
-def test_plan_without_a_record_of_its_own_is_built_anew(tmp_path: Path, builder: Builder, record: str | None) -> None:
+@pytest.mark.parametrize("record", [None, "", "[]", "{}"], ids=["missing", "empty", "list", "no entries"])
+def test_plan_without_its_record_is_built_again(tmp_path: Path, builder: Builder, record: str | None) -> None:
     load(PlanStore(tmp_path), builder)
     (plan,) = plans(tmp_path)
     if record is None:
@@ -105,12 +105,12 @@ def test_plan_without_a_record_of_its_own_is_built_anew(tmp_path: Path, builder:
     assert load(PlanStore(tmp_path), builder) == "plan 2"
 
 
-def test_plan_that_the_runtime_refuses_is_set_aside_and_built_again_once(tmp_path: Path, builder: Builder) -> None:
+def test_plan_that_the_runtime_rejects_is_built_again_once(tmp_path: Path, builder: Builder) -> None:
     load(PlanStore(tmp_path), builder)
-    builder.refuses = {b"plan 1"}
+    builder.rejected = {b"plan 1"}
     assert load(PlanStore(tmp_path), builder) == "plan 2"
-    builder.refuses = {b"plan 2", b"plan 3"}
-    with pytest.raises(EngineError, match="the plan is refused"):
+    builder.rejected = {b"plan 2", b"plan 3"}
+    with pytest.raises(EngineError, match="the plan is rejected"):
         load(PlanStore(tmp_path), builder)
     assert builder.built == 3
 
@@ -134,13 +134,13 @@ def test_plan_that_is_a_link_is_not_loaded(tmp_path: Path, builder: Builder) -> 
     assert load(PlanStore(tmp_path), builder) == "plan 2"
 
 
-def test_without_a_directory_nothing_is_kept(builder: Builder) -> None:
+def test_store_without_a_directory_keeps_nothing(builder: Builder) -> None:
     assert load(PlanStore(None), builder) == "plan 1"
     assert load(PlanStore(None), builder) == "plan 2"
     assert PlanStore(None).timing_cache(KEY) is None
 
 
-def test_disk_that_takes_nothing_costs_a_build_at_each_start(
+def test_plan_that_cannot_be_written_is_used_with_a_warning(
     tmp_path: Path, builder: Builder, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "engines").write_text("a file in the way")
@@ -157,14 +157,14 @@ def test_timing_cache_is_shared_by_bundles_and_by_nothing_else(tmp_path: Path) -
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_what_root_builds_belongs_to_the_agent(tmp_path: Path, builder: Builder) -> None:
+def test_plan_that_root_builds_belongs_to_the_agent(tmp_path: Path, builder: Builder) -> None:
     os.chown(tmp_path, 4711, 4711)
     load(PlanStore(tmp_path), builder)
     (plan,) = plans(tmp_path)
     assert {plan.stat().st_uid, plan.with_suffix(".json").stat().st_uid, plan.parent.stat().st_uid} == {4711}
 
 
-def test_device_identity_is_steady_and_says_nothing_else() -> None:
+def test_device_identity_is_constant_and_hides_the_machine_id() -> None:
     assert device_identity() == device_identity()
     assert len(device_identity()) == 32
     machine_id = Path("/etc/machine-id")

@@ -1,5 +1,5 @@
-"""What our code uses of PyCUDA is there. mypy holds our code against `tests/stubs/pycuda`; here the stubs are held
-against PyCUDA itself, wherever it can be imported: it needs the driver's library for that, though no GPU.
+"""PyCUDA has the names that our code uses. mypy checks our code against `tests/stubs/pycuda`; these tests check the
+stubs against PyCUDA itself, if it can be imported: that needs the driver's library, though no GPU.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FUNCTIONS = [node for node in STUBS.body if isinstance(node, ast.FunctionDef)]
 
 
 @pytest.mark.parametrize("node", CLASSES, ids=lambda node: node.name)
-def test_class_has_what_our_stubs_say(node: ast.ClassDef) -> None:
+def test_class_has_the_members_of_our_stubs(node: ast.ClassDef) -> None:
     real = getattr(driver, node.name)
     for member in node.body:
         if isinstance(member, ast.FunctionDef):
@@ -28,18 +28,18 @@ def test_class_has_what_our_stubs_say(node: ast.ClassDef) -> None:
 
 
 @pytest.mark.parametrize("node", FUNCTIONS, ids=lambda node: node.name)
-def test_function_takes_the_parameters_that_our_stubs_say(node: ast.FunctionDef) -> None:
-    """Boost writes a signature into the docstring; parameters that it has no name for are called arg1."""
+def test_function_has_the_parameters_of_our_stubs(node: ast.FunctionDef) -> None:
+    """Boost writes the signature into the docstring; it calls nameless parameters arg1."""
     signature = (getattr(driver, node.name).__doc__ or "").strip().splitlines()[0]
     for argument in node.args.args:
         assert f"){argument.arg}" in signature or ")arg1" in signature, signature
 
 
-def test_stream_takes_flags() -> None:
+def test_stream_accepts_flags() -> None:
     assert "flags" in driver.Stream.__init__.__doc__
 
 
 def test_errors_have_one_base() -> None:
-    """Which `Gpu.current` turns into words."""
+    """`CudaDevice.current` catches it."""
     for name in ("MemoryError", "LogicError", "LaunchError", "RuntimeError"):
         assert issubclass(getattr(driver, name), driver.Error)

@@ -1,4 +1,4 @@
-"""TensorRT's real runtime, the lean one, as far as it goes without a GPU: each trouble is a line, and none a crash."""
+"""TensorRT's real lean runtime, as far as it runs without a GPU: each failure is one line, none is a crash."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from pathlib import Path
 
 import pytest
 
+from engines.backends import Hardware
 from engines.bundles.bundle import Bundle
 from engines.errors import EngineError
 from engines.runtime.choice import candidates
-from engines.runtime.hardware import installed
+from engines.runtime.hardware import has_hardware, usable_engines
 from engines.runtime.opening import open_engine
-from engines.runtime.tensorrt.runtime import Diary
+from engines.runtime.tensorrt.runtime import TensorRtMessages
 from tests.engines.runtime.tensorrt.test_api import CLASSES
+from tests.support.fake_plan import FAKE_TENSORRT
 
 ROOT = Path(__file__).parents[4]
 LEAN = ROOT / "build" / "tensorrt" / "lean"
 
-# A process of its own: where this goes wrong, it goes wrong with a segmentation fault.
+# A process of its own: a failure here is a segmentation fault.
 _PROGRAM = """\
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -42,7 +44,7 @@ except EngineError as error:
 print("alive")
 """
 
-# The bindings of a release whose library gives null pointers, as it does where the driver is too old for it.
+# The bindings of a release whose library returns null pointers, as it does if the driver is too old for it.
 _NO_BUILDER = """\
 import os
 import sys
@@ -62,8 +64,8 @@ sys.stdout.flush()
 os._exit(0)
 """
 
-# The part of the interface that a plan is run with.
-_RUNTIME_HALF = ("ILogger", "Runtime", "ICudaEngine", "IExecutionContext", "TensorIOMode", "DataType")
+# The part of the interface that runs a plan.
+_RUNTIME_CLASSES = ("ILogger", "Runtime", "ICudaEngine", "IExecutionContext", "TensorIOMode", "DataType")
 
 
 @pytest.fixture
@@ -73,24 +75,26 @@ def lean() -> Path:
     return LEAN
 
 
-def test_runtime_says_what_is_wrong_and_lives(lean: Path, tiny_bundle: Bundle) -> None:
-    """Without a driver it hands out a runtime that crashes at first use; on a GPU it refuses each of the plans."""
+def test_runtime_without_a_driver_or_plan_reports_it_and_does_not_crash(lean: Path, tiny_bundle: Bundle) -> None:
+    """Without a driver it returns a runtime that crashes at first use; on a GPU it rejects each of the plans."""
     command = [sys.executable, "-c", _PROGRAM, str(lean), str(tiny_bundle.path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    *said, last = done.stdout.splitlines()
+    *lines, last = done.stdout.splitlines()
     assert last == "alive"
-    if len(said) == 1:
-        assert said[0].startswith("tensorrt engine: TensorRT 11.4.0.106 cannot start (createInferRuntime: Error Code 6")
-        assert "CUDA" in said[0]
+    if len(lines) == 1:
+        assert lines[0].startswith(
+            "tensorrt engine: TensorRT 11.4.0.106 cannot start (createInferRuntime: Error Code 6"
+        )
+        assert "CUDA" in lines[0]
     else:
-        assert len(said) == 3
-        assert all(line.startswith("tensorrt engine: the plan is refused (") for line in said)
+        assert len(lines) == 3
+        assert all(line.startswith("tensorrt engine: the plan is rejected (") for line in lines)
 
 
 @pytest.mark.parametrize("release", ["10.3", "10.13", "11.4"])
-def test_library_that_gives_no_builder_and_no_runtime_is_a_line(release: str, tiny_bundle: Bundle) -> None:
-    """The bindings raise TypeError then, at which `auto` would not have gone on to the next engine."""
+def test_library_that_returns_no_builder_and_no_runtime_is_one_line(release: str, tiny_bundle: Bundle) -> None:
+    """The bindings then raise TypeError, which `auto` would not take for a rejected engine."""
     folder = ROOT / "build" / "tensorrt" / release
     if not folder.exists() or not all(map(shutil.which, ("cc", "nm", "readelf"))):
         pytest.skip(
@@ -99,16 +103,17 @@ def test_library_that_gives_no_builder_and_no_runtime_is_a_line(release: str, ti
     command = [sys.executable, "-c", _NO_BUILDER, str(folder), str(tiny_bundle.path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    said = done.stdout.splitlines()
-    assert len(said) == 2
-    assert all(line.startswith(f"tensorrt engine: TensorRT {release}.") for line in said)
-    assert all(line.endswith("cannot start (pybind11::init(): factory function returned nullptr)") for line in said)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith(f"tensorrt engine: TensorRT {release}.") for line in lines)
+    assert all(line.endswith("cannot start (pybind11::init(): factory function returned nullptr)") for line in lines)
 
 
-def test_real_runtime_has_all_that_a_plan_is_run_with(lean: Path) -> None:
-    """Its library loaded, not only its bindings."""
+def test_real_runtime_has_every_call_that_runs_a_plan(lean: Path) -> None:
+    """With its library loaded, not only its bindings."""
     names = {
-        name: [each.name for each in CLASSES[name].body if isinstance(each, ast.FunctionDef)] for name in _RUNTIME_HALF
+        name: [each.name for each in CLASSES[name].body if isinstance(each, ast.FunctionDef)]
+        for name in _RUNTIME_CLASSES
     }
     program = (
         "import sys, operator; sys.path.insert(0, sys.argv[1]); import tensorrt_lean_bindings as trt\n"
@@ -121,27 +126,29 @@ def test_real_runtime_has_all_that_a_plan_is_run_with(lean: Path) -> None:
     assert (done.returncode, done.stdout.strip()) == (0, "11.4.0.106"), done.stderr
 
 
-def test_diary_gives_the_first_error_once() -> None:
-    diary = Diary()
-    diary.take("only\nsaying", error=False)
-    assert diary.why() == ""
-    diary.take("[E] first\n  of two", error=True)
-    diary.take("second", error=True)
-    assert diary.why() == " ([E] first of two)"
-    assert diary.why() == ""
+def test_messages_return_the_first_error_once() -> None:
+    messages = TensorRtMessages()
+    messages.add("only\ninformation", error=False)
+    assert messages.first_error() == ""
+    messages.add("[E] first\n  of two", error=True)
+    messages.add("second", error=True)
+    assert messages.first_error() == " ([E] first of two)"
+    assert messages.first_error() == ""
 
 
 @pytest.mark.parametrize("missing", ["tensorrt", "pycuda"])
-def test_without_its_libraries_the_engine_is_a_line(
+def test_engine_without_its_packages_is_rejected_with_the_install_command(
     tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", FAKE_TENSORRT)
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(EngineError, match=r"tensorrt engine: .* cannot be loaded .*pip install 'inspectd.tensorrt.'"):
+    message = rf"tensorrt engine: cannot be loaded \(.*{missing}.*\); pip install 'inspectd\[tensorrt\]'"
+    with pytest.raises(EngineError, match=message):
         open_engine(tiny_bundle, "tensorrt")
 
 
-def test_auto_leaves_tensorrt_alone_without_a_gpu(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    if any(map(Path.exists, map(Path, ("/dev/nvidia0", "/dev/nvgpu/igpu0", "/dev/nvhost-gpu")))):
-        pytest.skip("this machine has a GPU; tests/gpu looks at it")
-    assert "tensorrt" not in installed()
+def test_auto_without_a_gpu_does_not_try_tensorrt(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    if has_hardware(Hardware.NVIDIA_GPU):
+        pytest.skip("this machine has a GPU; tests/gpu runs on it")
+    assert "tensorrt" not in usable_engines()
     assert "tensorrt" not in candidates(tiny_bundle, tmp_path)
