@@ -1,19 +1,19 @@
-"""What several suites share: pictures of a small part, and a real model that was trained on them."""
+"""Fixtures that several folders of tests share: images of a small part, a real model for them, a broker."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from engines.bundles.bundle import Bundle, read_bundle
 from tests.support.broker import MOSQUITTO, Mosquitto
 from tests.support.parts import write_parts
 
-if TYPE_CHECKING:
-    from engines.bundles.bundle import Bundle
-
+DATA = Path(__file__).with_name("data")
 
 # Programs that tests start, one of them on the system's Python with its GStreamer, and data; neither are tests.
 collect_ignore_glob = ["support/*", "data/*"]
@@ -21,13 +21,19 @@ collect_ignore_glob = ["support/*", "data/*"]
 
 @pytest.fixture(scope="session")
 def good_parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of 24 good pictures, 40×40 gray, 8 bit."""
+    """A folder of 24 good images, 40×40 gray, 8 bit."""
     return write_parts(tmp_path_factory.mktemp("parts") / "good", 24)
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(good_parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A real bundle, 32×32 gray, 8 bit: the published networks, narrow, after 12 steps. Nobody may write to it."""
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A real bundle, 32×32 gray, 8 bit, from `tests/data`; read-only, although it is a copy."""
+    return read_bundle(shutil.copytree(DATA / "tiny.bundle", tmp_path_factory.mktemp("bundle") / "tiny.bundle"))
+
+
+@pytest.fixture(scope="session")
+def trained_bundle(good_parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle like `tiny_bundle`, trained now on `good_parts`, with its training report."""
     pytest.importorskip("torch", reason="training needs the train extra")
     import torch
 
@@ -35,7 +41,7 @@ def tiny_bundle(good_parts: Path, tmp_path_factory: pytest.TempPathFactory) -> B
 
     # Rounding depends on the number of threads, and other tests change it.
     torch.set_num_threads(1)
-    out = tmp_path_factory.mktemp("bundle") / "tiny.bundle"
+    out = tmp_path_factory.mktemp("trained") / "trained.bundle"
     small = {"filters": 8, "latent": 16}
     return train(
         good_parts, out=out, recipe="reference", size=32, steps=12, minutes=None, options=small, accelerator="cpu"
@@ -44,7 +50,7 @@ def tiny_bundle(good_parts: Path, tmp_path_factory: pytest.TempPathFactory) -> B
 
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
-    """Starts a real Mosquitto: `mosquitto(persistence=True, lines=["max_packet_size 5000"])`; all are ended."""
+    """Start a real Mosquitto: `mosquitto(persistence=True, lines=["max_packet_size 5000"])`; stopped after the test."""
     if MOSQUITTO is None:
         pytest.skip("mosquitto is not installed: apt install mosquitto")
     brokers: list[Mosquitto] = []

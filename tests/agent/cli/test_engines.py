@@ -84,6 +84,7 @@ def test_engine_compare_with_a_threshold_that_is_not_finite_is_rejected(tiny_bun
 
 
 def test_engine_without_its_weights_is_one_line_with_the_bundle(tmp_path: Path, tiny_bundle: Bundle) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed")
     lean = write_lean_copy(tiny_bundle, tmp_path / "lean.bundle")
     done = inspectd("engine", "compare", lean.path, "--b", "torch")
     assert done.returncode == 1

@@ -5,11 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.support.parts import draw_part
-
-pytest.importorskip("torch", reason="baselines need the train extra")
-
 from engines.bundles.bundle import Frames
+from tests.support.parts import draw_part
 
 
 def parts(count: int, *, seed: int, scratch: bool = False, depth: int = 8) -> Frames:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+pytest.importorskip("torch", reason="baselines need the train extra")
+
 from engines.baselines.anogan import STEPS, WEIGHT, AnoGan, latent
 from engines.bundles.bundle import Frames
 

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="baselines need the train extra")
+
 import torch
 
 from engines.baselines import baseline_names, find_baseline

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+pytest.importorskip("torch", reason="baselines need the train extra")
+
 from engines.baselines.ocsvm import OneClassSvm
 from engines.baselines.pca import Pca, spread
 from engines.baselines.principal import principal_axes

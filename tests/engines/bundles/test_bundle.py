@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import resource
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -198,18 +201,24 @@ def test_write_refuses_a_file_and_a_link_in_its_place(tiny_bundle: Bundle, copy:
     assert read_bundle(copy).manifest == tiny_bundle.manifest
 
 
-def test_write_that_fails_leaves_the_bundle_before(
-    tiny_bundle: Bundle, copy: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import engines.bundles.bundle
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """Let the operating system fail writes beyond this size, as on a full disk: "File too large" (setrlimit(2))."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-    def full(path: Path, data: bytes) -> None:
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(engines.bundle, "_write_durably", full)
-    with pytest.raises(BundleError, match="cannot write the bundle \\(No space left on device\\)"):
-        write_bundle(copy, tiny_bundle.manifest, {MODEL: b""})
-    monkeypatch.undo()
+def test_write_that_fails_halfway_keeps_the_previous_bundle(tiny_bundle: Bundle, copy: Path) -> None:
+    """The first files fit, the model does not."""
+    files = {name: (tiny_bundle.path / name).read_bytes() for name in tiny_bundle.manifest.files}
+    renamed = tiny_bundle.manifest.model_copy(update={"name": "second"})
+    message = r"copy\.bundle: cannot write the bundle \(File too large\)"
+    with file_size_limit(len(files[REFERENCE]) + 1), pytest.raises(BundleError, match=message):
+        write_bundle(copy, renamed, {REFERENCE: files[REFERENCE], **files})
     assert read_bundle(copy).sha256 == tiny_bundle.sha256
     assert sorted(path.name for path in copy.parent.iterdir()) == ["copy.bundle"]
 

@@ -27,8 +27,8 @@ OPTIONS = {"filters": 8, "latent": 16}
 FISHBONES = Path(__file__).parents[4] / "shared" / "data" / "fishbones"
 
 
-def test_training_records_what_it_did(tiny_bundle: Bundle) -> None:
-    record = tiny_bundle.manifest.training
+def test_training_records_what_it_did(trained_bundle: Bundle) -> None:
+    record = trained_bundle.manifest.training
     assert (record.seed, record.steps, record.stopped) == (0, 12, "finished")
     assert record.images_used + record.images_held_out == 24
     assert record.images_held_out == 4
@@ -39,14 +39,14 @@ def test_training_records_what_it_did(tiny_bundle: Bundle) -> None:
     assert record.versions["torch"]
 
 
-def test_training_draws_a_report(tiny_bundle: Bundle) -> None:
-    picture = cv2.imread(str(tiny_bundle.path / REPORT))
+def test_training_draws_a_report(trained_bundle: Bundle) -> None:
+    picture = cv2.imread(str(trained_bundle.path / REPORT))
     assert picture.shape[1] > 1000
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 100
 
 
 def test_training_again_with_the_same_seed_gives_the_same_model(
-    tiny_bundle: Bundle, good_parts: Path, tmp_path: Path
+    trained_bundle: Bundle, good_parts: Path, tmp_path: Path
 ) -> None:
     """Byte for byte: weights, both graphs and the reference; with as many threads as the first time."""
     import torch
@@ -61,7 +61,7 @@ def test_training_again_with_the_same_seed_gives_the_same_model(
         "accelerator": "cpu",
     }
     again = train(good_parts, out=tmp_path / "again.bundle", **arguments).bundle
-    ours, theirs = again.manifest.files, tiny_bundle.manifest.files
+    ours, theirs = again.manifest.files, trained_bundle.manifest.files
     for name in (MODEL, MODEL_FP16, WEIGHTS, "reference.npz"):
         assert ours[name] == theirs[name], name
 
