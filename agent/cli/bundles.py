@@ -31,7 +31,7 @@ def import_weights(
 
     with progress_bar("import") as report:
         bundle = bundle_published(weights, normal, out, report)
-    for warning in bundle.manifest.training.warnings:
+    for warning in bundle.manifest.warnings:
         print_error(f"note: {warning}")
     print_line(f"{out}: {bundle.geometry}")
 
@@ -54,8 +54,7 @@ def sign(
     key: Annotated[Path, typer.Option(help="Private key, NAME.key.")],
 ) -> None:
     """Verify every file of a bundle and sign its manifest."""
-    from engines.bundles import read_bundle
-    from engines.bundles import sign as sign_bundle
+    from engines.bundles import read_bundle, sign_bundle
 
     verified = read_bundle(bundle)
     print_line(f"{bundle}: signed by {sign_bundle(verified.path, key)}, bundle {verified.sha256[:12]}")

@@ -67,14 +67,16 @@ def run(images: Images, seed: int, length: Length, out: Path, ablation: str = "a
         good, bad = score_images(engine, images.good), score_images(engine, images.bad)
         milliseconds = _milliseconds(engine, bundle.geometry.shape, bundle.geometry.dtype)
     pixels = _pixels(good, bad, images.masks)
+    training = bundle.manifest.training
+    assert training is not None, "it was trained above"
     return Figures(
         auroc=float(auroc(good.score, bad.score)),
         pixel_auroc=pixels.auroc_within if pixels else None,
         pro=pixels.pro if pixels else None,
         hit=pixels.peak_hits if pixels else None,
         milliseconds=milliseconds,
-        steps=bundle.manifest.training.steps,
-        train_seconds=bundle.manifest.training.seconds,
+        steps=training.steps,
+        train_seconds=training.seconds,
     )
 
 

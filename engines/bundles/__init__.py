@@ -1,4 +1,4 @@
-"""The model bundle: a directory that is written, verified, signed and read."""
+"""The model bundle, a directory: write, verify, sign and read it."""
 
 from engines.bundles.bundle import (
     MODEL,
@@ -22,7 +22,7 @@ from engines.bundles.bundle import (
     write_lean_copy,
 )
 from engines.bundles.external_data import OnnxFormatError, raw_fields
-from engines.bundles.signing import generate_keys, load_trusted_keys, sign
+from engines.bundles.signing import generate_keys, load_trusted_keys, sign_bundle
 
 __all__ = [
     "MODEL",
@@ -46,7 +46,7 @@ __all__ = [
     "raw_fields",
     "read_bundle",
     "reference_archive",
-    "sign",
+    "sign_bundle",
     "write_bundle",
     "write_lean_copy",
 ]

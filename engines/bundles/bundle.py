@@ -1,9 +1,9 @@
 """The model bundle on disk: a directory whose manifest names every other file with its sha256.
 
-A bundle is data, never code: JSON, ONNX, NumPy archives without pickle, a picture. `read_bundle` trusts nothing that
-it has not checked, because a bundle may come over a network or on a stick: every file is hashed, nothing may be
-missing, added or linked from elsewhere, and an ONNX graph may not point at a file of its own choosing
-(`engines.bundles.external_data`). Who wants to know where it comes from has it signed (`engines.bundles.signing`).
+A bundle is data, never code: JSON, ONNX, NumPy archives without pickle, an image. `read_bundle` trusts nothing without
+a check, because a bundle may arrive over a network or on a USB stick: every file is hashed, no file may be missing,
+added or a link, and an ONNX graph may not refer to other files (`engines.bundles.external_data`). A signature proves
+where a bundle comes from (`engines.bundles.signing`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pydantic import ValidationError
 
 from engines.bundles.external_data import OnnxFormatError, external_data
 from engines.bundles.manifest import (
-    SCHEMA,
+    MANIFEST_SCHEMA,
     Geometry,
     Manifest,
     Normalisation,
@@ -34,16 +34,16 @@ from engines.bundles.manifest import (
     Tolerance,
     TrainingRecord,
 )
-from engines.bundles.signing import SIGNATURE, TrustedKey, verify
+from engines.bundles.signing import SIGNATURE, TrustedKey, verify_signature
 from engines.errors import BundleError
 
 __all__ = [
     "MANIFEST",
+    "MANIFEST_SCHEMA",
     "MODEL",
     "MODEL_FP16",
     "REFERENCE",
     "REPORT",
-    "SCHEMA",
     "WEIGHTS",
     "Bundle",
     "Frames",
@@ -70,18 +70,18 @@ REPORT = "report.png"
 REQUIRED = (MODEL, MODEL_FP16, REFERENCE)
 OPTIONAL = (WEIGHTS, REPORT)
 
-# A manifest of ours is about 2 kB; whatever is a thousand times that is not one, and is not worth parsing.
+# A manifest has about 2 kB. A file a thousand times as large is no manifest, and is not parsed.
 MAX_MANIFEST_BYTES = 2_000_000
 
 Frames = NDArray[np.uint8] | NDArray[np.uint16]
-"""Pictures of one geometry, [N, H, W, C]."""
+"""Images of one geometry, [N, H, W, C]."""
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A few good frames with the answers that an engine must give."""
+    """A few good frames with the scores and heatmaps that an engine must reproduce."""
 
     frames: Frames
     """[N, H, W, C]."""
@@ -93,7 +93,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A bundle that has been verified."""
+    """A verified bundle."""
 
     path: Path
     """Its directory."""
@@ -101,11 +101,11 @@ class Bundle:
     sha256: str
     """sha256, hex, of `manifest.json`, which names every other file by its hash: the identity of the bundle."""
     signed_by: str | None = None
-    """Fingerprint of the trusted key that signed it; None where nobody asked."""
+    """Fingerprint of the trusted key that signed it; None if no signature was required."""
 
     @property
     def geometry(self) -> Geometry:
-        """Size and kind of the frames that the model takes."""
+        """Size and kind of the model's input frames."""
         return self.manifest.geometry
 
     @property
@@ -114,7 +114,7 @@ class Bundle:
         return self.manifest.heatmap_shape
 
     def file(self, name: str) -> Path:
-        """Path of one of the bundle's files; BundleError where the manifest does not list it."""
+        """Path of one of the bundle's files; BundleError if the manifest does not list it."""
         if name not in self.manifest.files:
             raise BundleError(
                 f"{self.path}: no {name} in this bundle (it has {', '.join(sorted(self.manifest.files))})"
@@ -122,21 +122,21 @@ class Bundle:
         return self.path / name
 
     def reference(self) -> Reference:
-        """Load the reference frames and their answers."""
+        """Load the reference frames, scores and heatmaps."""
         return _read_reference(self)
 
 
 def read_bundle(path: Path | str, *, trusted: Sequence[TrustedKey] | None = None) -> Bundle:
-    """Read a bundle and verify every file of it; BundleError, one line, where anything is not as the manifest says.
+    """Read a bundle and verify every file; BundleError, one line, if anything differs from the manifest.
 
-    With `trusted`, nothing of it is believed, the manifest first, unless one of these keys has signed it.
+    With `trusted`, one of these keys must have signed the manifest; that is checked before the manifest is parsed.
     """
     folder = Path(path)
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing"
         raise BundleError(f"{folder}: found {found}, wanted a bundle directory with {MANIFEST}")
     raw = _read_manifest_bytes(folder)
-    signed_by = None if trusted is None else verify(folder, raw, trusted).fingerprint
+    signed_by = None if trusted is None else verify_signature(folder, raw, trusted).fingerprint
     manifest = _parse_manifest(folder, raw)
     _check_names(folder, manifest)
     for name, wanted in manifest.files.items():
@@ -147,13 +147,13 @@ def read_bundle(path: Path | str, *, trusted: Sequence[TrustedKey] | None = None
 
 
 def write_bundle(path: Path | str, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
-    """Write a bundle in one go: it is complete at `path`, or what was there before still is.
+    """Write a bundle atomically: afterwards `path` holds the complete bundle, or its previous content.
 
-    Takes the manifest without hashes and the content of every other file by name. Replaces a bundle that is already
-    there and refuses to replace anything else. Returns the bundle, read back and verified. It is not signed, whatever
-    was there before: its manifest is new.
+    Takes the manifest without hashes, and the content of every other file by name. Replaces an existing bundle;
+    BundleError for anything else at `path`, or if the disk does not take the files. Returns the bundle, read back and
+    verified. It is not signed, even if the previous one was: its manifest is new.
     """
-    target = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a link that is to be refused
+    target = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a link, which must be rejected
     check_replaceable(target)
     for name in files:
         if not _FILE_NAME.match(name) or name in (MANIFEST, SIGNATURE):
@@ -170,10 +170,10 @@ def write_bundle(path: Path | str, manifest: Manifest, files: Mapping[str, bytes
 
 
 def write_lean_copy(bundle: Bundle, out: Path | str) -> Bundle:
-    """Write what a device needs of a bundle to `out`: the graphs, and two reference frames of those that there are.
+    """Write the part of a bundle that a device needs to `out`: both graphs and two of the reference frames.
 
-    No weights for PyTorch and no training report, which is half the size. The two frames are the first and the last,
-    which training sorts from the quietest to the busiest.
+    It has half the size, without the weights for PyTorch and the training report. The two frames are the first and the
+    last: training sorts them by score.
     """
     reference = bundle.reference()
     ends = [0, len(reference.score) - 1]
@@ -190,14 +190,14 @@ def reference_archive(reference: Reference) -> bytes:
 
 
 def check_replaceable(target: Path) -> None:
-    """Raise BundleError where something stands at `target` that is neither a bundle nor an empty directory."""
+    """Raise BundleError if `target` exists and is neither a bundle nor an empty directory."""
     if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise BundleError(f"{target}: exists and is not a bundle; it stays as it is")
+        raise BundleError(f"{target}: exists and is not a bundle, so it is not replaced")
     if target.is_dir() and any(target.iterdir()):
         try:
             _parse_manifest(target, _read_manifest_bytes(target))
         except BundleError:
-            raise BundleError(f"{target}: exists and is not a bundle; it stays as it is") from None
+            raise BundleError(f"{target}: exists and is not a bundle, so it is not replaced") from None
 
 
 def _read_manifest_bytes(folder: Path) -> bytes:
@@ -223,7 +223,7 @@ def _parse_manifest(folder: Path, raw: bytes) -> Manifest:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         if place == "schema":
-            raise BundleError(f"{folder}: schema {first['input']!r}, this version reads {SCHEMA!r}") from None
+            raise BundleError(f"{folder}: schema {first['input']!r}, this version reads {MANIFEST_SCHEMA!r}") from None
         raise BundleError(f"{folder / MANIFEST}: {place}: {first['msg']}".replace("\n", " ")) from None
 
 
@@ -285,7 +285,7 @@ def _read_reference(bundle: Bundle) -> Reference:
 
 
 def _write_and_swap(target: Path, content: Mapping[str, bytes]) -> None:
-    """Write beside the target, then rename: only between two renames of directories is there no bundle."""
+    """Write next to the target, then rename: there is no bundle only between the two renames."""
     staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         new = staging / "new"

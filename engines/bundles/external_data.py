@@ -1,9 +1,9 @@
-"""Does an ONNX file keep its weights elsewhere? Answered without the `onnx` package, which the device does not have.
+"""Find out whether an ONNX file reads weights from other files, without the `onnx` package, which devices do not have.
 
-ONNX lets a tensor name a file to read its values from (`TensorProto.external_data`), and a runtime opens whatever path
-stands there. A model from outside must not choose which files of the device are opened, so a bundle's graphs carry all
-their weights. The scan walks the protobuf wire format along the fields that can hold a tensor, as `onnx.proto` numbers
-them.
+An ONNX tensor can name a file with its values (`TensorProto.external_data`), and a runtime opens that path, whatever it
+is. A model from outside must not choose which files of the device are opened, so a bundle's graphs must contain all
+their weights. The scan walks the protobuf wire format along the fields that can hold a tensor, with the field numbers
+of `onnx.proto`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
-# onnx.proto: message -> {field number: message type of that field}; only the ways that lead to a tensor.
+# onnx.proto: message -> {field number: message type of that field}; only the fields that lead to a tensor.
 _FIELDS: dict[str, dict[int, str]] = {
     "Model": {7: "Graph", 20: "TrainingInfo", 25: "Function"},
     "TrainingInfo": {1: "Graph", 2: "Graph"},
@@ -22,10 +22,10 @@ _FIELDS: dict[str, dict[int, str]] = {
     "Attribute": {5: "Tensor", 6: "Graph", 10: "Tensor", 11: "Graph", 22: "SparseTensor", 23: "SparseTensor"},
     "SparseTensor": {1: "Tensor", 2: "Tensor"},
 }
-# TensorProto: external_data is a list of key/value pairs, data_location 1 means "elsewhere".
+# TensorProto: external_data is a list of key/value pairs; data_location 1 is EXTERNAL.
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
 
-# Subgraphs nest (If, Loop); an honest model stays far below this, a hostile one shall not exhaust the stack.
+# Subgraphs nest (If, Loop). Real models stay far below this limit; a hostile one must not exhaust the stack.
 _MAX_DEPTH = 64
 
 
@@ -34,13 +34,13 @@ class OnnxFormatError(ValueError):
 
 
 def external_data(model: bytes) -> str | None:
-    """Return where the first tensor with outside values keeps them, or None where all values are inside.
+    """The file of the first tensor with external values; None if the model contains all its values.
 
-    Raises OnnxFormatError where the bytes are no protobuf message or hold no graph.
+    Raises OnnxFormatError if the bytes are no protobuf message or contain no graph.
     """
     graphs = [value for number, value in _fields(memoryview(model)) if number == 7]
     if not graphs:
-        raise OnnxFormatError("it holds no graph")
+        raise OnnxFormatError("it contains no graph")
     return _search(memoryview(model), "Model", 0)
 
 
@@ -49,9 +49,9 @@ def _search(message: memoryview, kind: str, depth: int) -> str | None:
         raise OnnxFormatError(f"nested deeper than {_MAX_DEPTH} levels")
     if kind == "Tensor":
         return _external_location(message)
-    ways = _FIELDS[kind]
+    inner_kinds = _FIELDS[kind]
     for number, value in _fields(message):
-        inner = ways.get(number)
+        inner = inner_kinds.get(number)
         if inner is None or isinstance(value, int):
             continue
         found = _search(value, inner, depth + 1)
@@ -77,13 +77,13 @@ def _entry_value(entry: memoryview) -> str:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
-    """Yield (field number, value) of a protobuf message; raises OnnxFormatError where it ends too early."""
+    """Yield (field number, value) of a protobuf message; raises OnnxFormatError if it is truncated."""
     for number, value, _ in raw_fields(message):
         yield number, value
 
 
 def raw_fields(message: memoryview) -> Iterator[tuple[int, memoryview | int, memoryview]]:
-    """Yield (field number, value, the field as it is encoded); raises OnnxFormatError where the message ends early."""
+    """Yield (field number, value, encoded field) of a protobuf message; raises OnnxFormatError if it is truncated."""
     position = 0
     while position < len(message):
         start = position

@@ -1,4 +1,4 @@
-"""`manifest.json`: what a bundle says of itself. Pydantic models, closed: a field that is not known is an error."""
+"""The models of `manifest.json`. An unknown field is an error."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-SCHEMA = "inspectd.bundle/1"
+MANIFEST_SCHEMA = "inspectd.bundle/1"
 
 _CLOSED = ConfigDict(frozen=True, extra="forbid")
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Size and kind of the frames that a model takes."""
+    """Size and kind of a model's input frames."""
 
     height: int
     """Rows, pixels."""
@@ -26,7 +26,7 @@ class Geometry:
     bit_depth: Literal[8, 16] = 8
     """Bits of a sample: 8 for uint8, 16 for uint16."""
     colour_order: Literal["BGR", "GRAY"] = "GRAY"
-    """Order of the channels; BGR is what OpenCV delivers."""
+    """Order of the channels; BGR is OpenCV's."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -39,12 +39,12 @@ class Geometry:
         return np.dtype(np.uint8) if self.bit_depth == 8 else np.dtype(np.uint16)
 
     def __str__(self) -> str:
-        """As errors name it: `64×64 GRAY, 8 bit`."""
+        """For people: `64×64 GRAY, 8 bit`."""
         return f"{self.width}×{self.height} {self.colour_order}, {self.bit_depth} bit"
 
 
 class Normalisation(BaseModel):
-    """Raw samples to the network's range: `low` becomes -1, `high` becomes +1, linearly, and beyond."""
+    """Maps raw samples to the network's range, linearly: `low` becomes -1, `high` becomes +1; not clipped."""
 
     model_config = _CLOSED
     low: float
@@ -60,7 +60,7 @@ class Normalisation(BaseModel):
 
 
 class RecipeRecord(BaseModel):
-    """Which networks are inside, and what they were built with."""
+    """The recipe of the networks and their options."""
 
     model_config = _CLOSED
     name: str
@@ -70,7 +70,7 @@ class RecipeRecord(BaseModel):
 
 
 class ScoreSummary(BaseModel):
-    """Scores of the held-out good frames."""
+    """Statistics of the scores of the held-out good frames."""
 
     model_config = _CLOSED
     count: int
@@ -81,7 +81,7 @@ class ScoreSummary(BaseModel):
 
 
 class TrainingRecord(BaseModel):
-    """How the model came to be: enough to do it again."""
+    """How the model was trained: enough to repeat it."""
 
     model_config = _CLOSED
     date: str
@@ -91,31 +91,31 @@ class TrainingRecord(BaseModel):
     seconds: float
     """Time from start to bundle, seconds."""
     steps: int
-    """Steps that were trained; with the same seed and `steps` the same machine makes the same model."""
+    """Training steps; with the same seed and `steps` the same machine trains the same model."""
     kept_step: int
-    """The step whose state was kept: lowest loss on the held-out good frames."""
+    """The step whose weights were kept: lowest loss on the held-out good frames."""
     epochs: float
     """Passes over the training frames."""
     images_used: int
     """Frames that were trained on."""
     images_held_out: int
-    """Good frames that were kept back."""
+    """Good frames that were not trained on."""
     images_skipped: int
     """Files that could not be used."""
     stopped: Literal["finished", "interrupted"]
-    """Whether the budget was used up, or somebody stopped it."""
+    """Whether all steps were trained, or a user interrupted the training."""
     held_out: ScoreSummary
     """Scores of the held-out good frames."""
     warnings: list[str] = []
-    """What training found to complain of, a line each."""
+    """Warnings of training, one line each."""
     agreement: dict[str, float] = {}
-    """Largest relative difference of a reference score, by model file, between ONNX Runtime and PyTorch."""
+    """Largest relative difference between ONNX Runtime's and PyTorch's reference scores, by model file."""
     versions: dict[str, str] = {}
-    """Versions of what made it."""
+    """Versions of the libraries used."""
 
 
 class Tolerance(BaseModel):
-    """How far an engine may be from the reference, relative to the reference score (and to the hottest pixel)."""
+    """Largest allowed error of an engine, relative to the reference score (and to the heatmap's largest value)."""
 
     model_config = _CLOSED
     fp32: float = 1e-3
@@ -123,20 +123,25 @@ class Tolerance(BaseModel):
 
 
 class Manifest(BaseModel):
-    """`manifest.json`."""
+    """`manifest.json`. A model that was not trained by this project has no `recipe` and no `training`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
     schema_id: Literal["inspectd.bundle/1"] = Field(default="inspectd.bundle/1", alias="schema")
     name: str
-    """What people call it."""
+    """Name of the model, for people."""
     geometry: Geometry
     normalisation: Normalisation
     heatmap_shape: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
     """Rows and columns of a heatmap."""
     score_kind: str
-    """What the score measures, in words."""
-    recipe: RecipeRecord
-    training: TrainingRecord
+    """What the score measures, for people."""
+    recipe: RecipeRecord | None = None
+    training: TrainingRecord | None = None
     tolerance: Tolerance = Tolerance()
     files: dict[str, str] = {}
     """sha256, hex, of every other file."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """Warnings of training, one line each."""
+        return [] if self.training is None else self.training.warnings

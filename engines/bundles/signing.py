@@ -1,8 +1,8 @@
-"""Signed bundles: an Ed25519 signature (RFC 8032) over the manifest, which names every other file by its sha256.
+"""Signed bundles: an Ed25519 signature (RFC 8032) of the manifest, which names every other file by its sha256.
 
-Keys are PEM files as OpenSSL writes and reads them, and the signature is its 64 bytes, so that one can be checked
+Keys are PEM files in OpenSSL's format, and the signature file has the bare 64 bytes. So a signature can be checked
 without this program: `openssl pkeyutl -verify -pubin -inkey plant.pub -rawin -in manifest.json -sigfile manifest.sig`.
-`cryptography` is loaded only where a key is used.
+`cryptography` is loaded only when a key is used.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from engines.errors import BundleError, SigningError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-# Not in the manifest, which it signs, and so the only file of a bundle that the manifest does not list.
+# It signs the manifest, so it is the only file of a bundle that the manifest does not list.
 SIGNATURE = "manifest.sig"
 
 SIGNATURE_BYTES = 64
 
-# A PEM file of an Ed25519 key has 119 bytes, of a public one 113; nobody keeps one in a file that is much longer.
+# The PEM file of a private Ed25519 key has 119 bytes, that of a public one 113. No key file is much longer.
 MAX_KEY_FILE_BYTES = 16_384
 
 
 @dataclass(frozen=True, slots=True)
 class TrustedKey:
-    """A public key whose signature makes a bundle fit to run."""
+    """A public key; bundles that it signed may run."""
 
     file: Path
     public: Ed25519PublicKey
     fingerprint: str
-    """For people: the first 16 hex digits of the sha256 of the 32 bytes of the key."""
+    """For people: the first 16 hex digits of the sha256 of the key's 32 bytes."""
 
 
 def generate_keys(name: Path) -> tuple[Path, Path]:
-    """Make a key pair: `name.key`, the private one, readable by its owner alone, and `name.pub`; returns both.
+    """Make a key pair and return both files: `name.key`, private, readable by its owner only, and `name.pub`.
 
-    Raises SigningError where either file is there already: a key that is overwritten signs nothing any more.
+    Raises SigningError if one of the files exists: an overwritten private key is lost for ever.
     """
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -51,7 +51,7 @@ def generate_keys(name: Path) -> tuple[Path, Path]:
     private_file, public_file = name.with_name(f"{name.name}.key"), name.with_name(f"{name.name}.pub")
     for file in (private_file, public_file):
         if file.exists() or file.is_symlink():
-            raise SigningError(f"{file}: exists; wanted a name that is free, keys are never overwritten")
+            raise SigningError(f"{file}: exists; wanted another name, because keys are never overwritten")
     key = Ed25519PrivateKey.generate()
     pem = serialization.Encoding.PEM
     private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
@@ -66,7 +66,7 @@ def generate_keys(name: Path) -> tuple[Path, Path]:
 
 
 def load_trusted_key(file: Path) -> TrustedKey:
-    """Read a public key. Raises SigningError, one line, for anything else."""
+    """Read a public key; SigningError, one line, for anything else."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -84,16 +84,16 @@ def load_trusted_key(file: Path) -> TrustedKey:
 
 
 def load_trusted_keys(files: Sequence[Path] | None) -> tuple[TrustedKey, ...] | None:
-    """All of them; None, where any bundle will do, stays None. Raises SigningError."""
+    """Read the public keys; None, if no signature is required, stays None. Raises SigningError."""
     return None if files is None else tuple(map(load_trusted_key, files))
 
 
-def sign(folder: Path, private_file: Path) -> str:
-    """Sign the manifest of the bundle in `folder`, in place of an earlier signature; returns the key's fingerprint.
+def sign_bundle(folder: Path, private_file: Path) -> str:
+    """Sign the manifest of the bundle in `folder` and return the key's fingerprint; replaces an earlier signature.
 
-    The caller has verified the bundle (`read_bundle`): what is signed is that every file is as the manifest says.
-    Raises SigningError where the key cannot be used, or may be read by others, and BundleError where the bundle cannot
-    be written to.
+    The caller must have verified the bundle (`read_bundle`): the signature confirms that every file is as in the
+    manifest. Raises SigningError if the key cannot be used or may be read by others, and BundleError if the bundle
+    cannot be written to.
     """
     key = _load_private_key(private_file)
     try:
@@ -104,8 +104,8 @@ def sign(folder: Path, private_file: Path) -> str:
     return _fingerprint(key.public_key())
 
 
-def verify(folder: Path, manifest: bytes, trusted: Sequence[TrustedKey]) -> TrustedKey:
-    """The key that signed these bytes of the manifest of `folder`. Raises BundleError where none of `trusted` did."""
+def verify_signature(folder: Path, manifest: bytes, trusted: Sequence[TrustedKey]) -> TrustedKey:
+    """The key of `trusted` that signed these bytes of the manifest in `folder`; BundleError if none did."""
     from cryptography.exceptions import InvalidSignature
 
     signature = _read_signature(folder)
@@ -116,7 +116,7 @@ def verify(folder: Path, manifest: bytes, trusted: Sequence[TrustedKey]) -> Trus
             continue
         return key
     names = ", ".join(f"{key.file.name} ({key.fingerprint})" for key in trusted)
-    raise BundleError(f"{folder}: altered after it was signed, or signed by another key; trusted is only {names}")
+    raise BundleError(f"{folder}: altered after it was signed, or signed by another key; trusted keys are {names}")
 
 
 def _read_signature(folder: Path) -> bytes:
@@ -143,7 +143,7 @@ def _load_private_key(file: Path) -> Ed25519PrivateKey:
     pem = _read(file)
     mode = stat.S_IMODE(file.stat().st_mode)
     if mode & 0o077:
-        raise SigningError(f"{file}: mode {mode:04o}, others may read or change it; wanted 0600 (chmod 600 {file})")
+        raise SigningError(f"{file}: mode {mode:04o}, so others may read or change it; wanted 0600 (chmod 600 {file})")
     try:
         key = load_pem_private_key(pem, password=None)
     except TypeError:
@@ -168,7 +168,7 @@ def _read(file: Path) -> bytes:
 
 
 def _create(file: Path, content: bytes, mode: int) -> None:
-    """Never over a file, nor through a link, that is there; whatever the umask, with these rights from the start."""
+    """Write a new file with these rights from the start, whatever the umask is; never over a file or through a link."""
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
         with os.fdopen(descriptor, "wb") as target:
@@ -181,7 +181,7 @@ def _create(file: Path, content: bytes, mode: int) -> None:
 
 
 def _replace(target: Path, content: bytes) -> None:
-    """Written beside the bundle and renamed into it: a stray file in there would make it refused."""
+    """Write next to the bundle and rename into it: a stray file in the bundle would get it rejected."""
     descriptor, name = tempfile.mkstemp(prefix=f".{target.parent.name}.", dir=target.parent.absolute().parent)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -82,7 +82,8 @@ def _page(
     top = top_of(good.heatmap)
     misses, alarms = np.argsort(bad.score)[:_WORST], np.argsort(good.score)[::-1][:_WORST]
     manifest = bundle.manifest
-    about = f"recipe {manifest.recipe.name}, {manifest.geometry}, engine {result.engine}, bundle {result.bundle[:12]}"
+    recipe = "without a recipe" if manifest.recipe is None else f"recipe {manifest.recipe.name}"
+    about = f"{recipe}, {manifest.geometry}, engine {result.engine}, bundle {result.bundle[:12]}"
     return _PAGE.format(
         title=html.escape(manifest.name),
         about=html.escape(about),

@@ -1,4 +1,4 @@
-"""From an image file or a camera's array to the model's frame."""
+"""From an image file or a camera's array to the model's input frame."""
 
 from engines.images.preprocessing import SUFFIXES, Image, check_image, fit, list_images, read_image
 from engines.images.shrinking import spans

@@ -1,4 +1,4 @@
-"""DICOM pictures, where the `dicom` extra is installed: the stored values, 12 or 16 bits as the detector gave them."""
+"""DICOM images, if the `dicom` extra is installed: the stored values, 12 or 16 bits as the detector delivered them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from engines.errors import ImageError
 
 
 def read_dicom(path: Path, data: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Return a single-frame picture, [H, W, 1] gray or [H, W, 3] BGR; ImageError for anything else.
+    """Decode a single-frame DICOM file, [H, W, 1] gray or [H, W, 3] BGR; ImageError for anything else.
 
-    Signed samples are shifted by half their range, and MONOCHROME1 (0 is white) is turned round, so that more is
-    brighter.
+    Signed samples are shifted by half their range, and MONOCHROME1 (0 is white) is inverted: higher is brighter.
     """
     try:
         import pydicom
@@ -27,7 +26,7 @@ def read_dicom(path: Path, data: bytes) -> NDArray[np.uint8] | NDArray[np.uint16
     try:
         dataset = pydicom.dcmread(io.BytesIO(data), force=False)
         pixels = dataset.pixel_array
-    except Exception as error:  # pydicom and its codecs raise whatever they like on damaged files
+    except Exception as error:  # pydicom and its codecs raise many kinds of errors for damaged files
         raise ImageError(f"{path}: truncated, damaged or unsupported DICOM ({' '.join(str(error).split())})") from None
     if int(getattr(dataset, "NumberOfFrames", None) or 1) > 1:
         raise ImageError(f"{path}: {dataset.NumberOfFrames} frames in one DICOM file, wanted one")

@@ -1,9 +1,8 @@
-"""Shrinking by area: each new pixel is the mean of the patch that it covers, edge pixels by their share.
+"""Shrink by area: each new pixel is the mean of the patch that it covers, with edge pixels weighted by their share.
 
-One rule for CPU and GPU. The CPU's is OpenCV's INTER_AREA (`engines.images.preprocessing`); the GPU's kernel
-(`kernels/`)
-reads the tables made here, which follow the same definition. `shrink` is that definition in NumPy, for tests: all three
-agree within one grey level, since they differ in the order of a sum alone.
+CPU and GPU follow the same rule. The CPU uses OpenCV's INTER_AREA (`engines.images.preprocessing`); the GPU's kernel
+(`engines/runtime/tensorrt/kernels`) reads the tables of this module. `shrink_by_area` is the definition in NumPy, for
+tests. All three agree within one grey level, because they differ only in the order of a sum.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ from engines.images.preprocessing import Image
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """Which old pixels make up each new one, along one axis."""
+    """The old pixels of each new one, along one axis."""
 
     first: NDArray[np.int32]
-    """[n], index of the first old pixel of each new one."""
+    """[n], index of the first old pixel."""
     count: NDArray[np.int32]
-    """[n], how many follow on each other."""
+    """[n], number of consecutive old pixels."""
     weight: NDArray[np.float32]
-    """[n, most], their shares, 0 beyond `count`; each row sums to 1."""
+    """[n, largest count], their weights, 0 beyond `count`; each row sums to 1."""
 
 
 def spans(source: int, target: int) -> Spans:
-    """The tables for shrinking `source` pixels to `target`.
+    """The tables for shrinking `source` pixels to `target` ≤ `source`.
 
     >>> print(spans(5, 2).weight)
     [[0.4 0.4 0.2]
@@ -47,8 +46,8 @@ def spans(source: int, target: int) -> Spans:
     )
 
 
-def shrink(image: Image, height: int, width: int) -> Image:
-    """Shrink a picture [H, W, C] to [height, width, C], same dtype, as the kernel does."""
+def shrink_by_area(image: Image, height: int, width: int) -> Image:
+    """Shrink an image [H, W, C] to [height, width, C], same dtype."""
     rows, columns = (
         _matrix(spans(image.shape[0], height), image.shape[0]),
         _matrix(spans(image.shape[1], width), image.shape[1]),

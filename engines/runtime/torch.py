@@ -54,6 +54,8 @@ def load_scorer(bundle: Bundle) -> Scorer:
     from engines.recipes.recipe import find_recipe
 
     manifest = bundle.manifest
+    if manifest.recipe is None:
+        raise BundleError(f"{bundle.path}: no recipe in its manifest, so PyTorch cannot build its networks")
     recipe = find_recipe(manifest.recipe.name)
     networks = recipe.networks(manifest.geometry, **manifest.recipe.options)
     scorer = recipe.scorer(networks, manifest.normalisation)

@@ -55,7 +55,9 @@ class TrainingResult:
     @property
     def record(self) -> TrainingRecord:
         """How it went, as in the bundle's manifest."""
-        return self.bundle.manifest.training
+        record = self.bundle.manifest.training
+        assert record is not None, "training writes it"
+        return record
 
 
 def train(

@@ -9,7 +9,7 @@ from agent.doctor import Level
 from agent.doctor.model import check_bundles, check_engines
 from agent.settings.load import load_settings
 from engines.bundles.bundle import Bundle
-from engines.bundles.signing import generate_keys, sign
+from engines.bundles.signing import generate_keys, sign_bundle
 from tests.agent.doctor.results import Configure, only
 
 
@@ -35,7 +35,7 @@ def test_bundle_must_be_signed_where_there_are_trusted_keys(
     assert unsigned.level is Level.PROBLEM
     assert "not signed" in unsigned.text
     assert "inspectd bundle sign line1.bundle" in str(unsigned.fix)
-    fingerprint = sign(tmp_path / "line1.bundle", private)
+    fingerprint = sign_bundle(tmp_path / "line1.bundle", private)
     assert f"signed by {fingerprint}" in only(check_bundles(trusting)).text
     public.unlink()
     assert "plant.pub: key cannot be read" in only(check_bundles(trusting)).text

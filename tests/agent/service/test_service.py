@@ -26,7 +26,7 @@ from agent.core.errors import InspectdError, Permanent
 from agent.service.service import Service
 from agent.settings.load import load_settings
 from engines.bundles.bundle import Bundle
-from engines.bundles.signing import generate_keys, sign
+from engines.bundles.signing import generate_keys, sign_bundle
 from engines.errors import EngineError
 from engines.runtime.onnxruntime import OnnxRuntimeEngine
 from tests.support.agent_settings import NO_BROKER, settings_text
@@ -102,7 +102,7 @@ def test_agent_with_trusted_keys_runs_signed_bundles_only(tiny_bundle: Bundle, t
         f"inspectd: {bundle}: not signed, wanted a signature by a trusted key (inspectd bundle sign)"
     ]
     assert "Traceback" not in log
-    fingerprint = sign(bundle, private)
+    fingerprint = sign_bundle(bundle, private)
     process = start()
     _, log = process.communicate(timeout=60)
     assert process.returncode == 0, log

@@ -1,4 +1,4 @@
-"""External data is found wherever ONNX lets a tensor stand."""
+"""External data is found at every place where ONNX allows a tensor."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from engines.bundles.external_data import OnnxFormatError, external_data
 
-onnx = pytest.importorskip("onnx", reason="onnx builds the models that are scanned here")
+onnx = pytest.importorskip("onnx", reason="onnx builds the models of these tests")
 helper = onnx.helper
 
 
@@ -79,19 +79,19 @@ def test_scan_finds_a_sparse_tensor() -> None:
     assert external_data(helper.make_model(graph).SerializeToString()) == "weights.bin"
 
 
-def test_scan_finds_a_tensor_that_says_external_and_no_more() -> None:
+def test_scan_finds_an_external_tensor_without_a_file_name() -> None:
     tensor = onnx.TensorProto(name="w", data_location=onnx.TensorProto.EXTERNAL)
     assert external_data(model([], [tensor])) == "?"
 
 
 @pytest.mark.parametrize("junk", [b"", b"\x00" * 9, b"not a model", b"\x3a\xff\xff\xff\xff\x0f", b"\xff" * 40])
-def test_scan_of_something_else_says_so(junk: bytes) -> None:
+def test_scan_of_other_bytes_raises(junk: bytes) -> None:
     with pytest.raises(OnnxFormatError):
         external_data(junk)
 
 
 def test_scan_of_every_truncation_ends() -> None:
-    """Never an endless loop, an index error or a stack overflow, wherever the file was cut."""
+    """No endless loop, index error or stack overflow, wherever the file was truncated."""
     whole = model([helper.make_node("Constant", [], ["c"], value=inside("c"))], [inside()])
     for size in range(len(whole)):
         try:
@@ -100,7 +100,7 @@ def test_scan_of_every_truncation_ends() -> None:
             continue
 
 
-def test_scan_of_deep_nesting_gives_up() -> None:
+def test_scan_of_deep_nesting_raises() -> None:
     graph = branch(outside()).SerializeToString()
     for _ in range(100):
         for field in (6, 5, 1):  # graph in attribute, attribute in node, node in graph: deeper than protobuf builds

@@ -1,4 +1,4 @@
-"""The bundles that ship: whole, small, and giving the answers that they promise."""
+"""The bundles that ship: small, verified, and their graphs reproduce the reference."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def test_shipped_bundle_is_small(shipped: Bundle) -> None:
     assert sum(file.stat().st_size for file in shipped.path.iterdir()) < MAX_BYTES
 
 
-def test_shipped_bundle_agrees_with_the_networks_it_was_exported_from(shipped: Bundle) -> None:
+def test_shipped_graph_agrees_with_its_networks(shipped: Bundle) -> None:
     """FP32 within 1e-4, relative, on every reference frame."""
     reference = shipped.reference()
     with open_engine(shipped, "onnxruntime", threads=1) as engine:
         assert relative_error(engine.score(reference.frames).score, reference.score) < 1e-4
 
 
-def test_shipped_fp16_graph_agrees_with_the_networks_it_was_exported_from(shipped: Bundle) -> None:
+def test_shipped_fp16_graph_agrees_with_its_networks(shipped: Bundle) -> None:
     """FP16-typed within 1e-2, relative, on every reference frame."""
     reference = shipped.reference()
     half = open_session((shipped.path / MODEL_FP16).read_bytes())
@@ -40,7 +40,7 @@ def test_shipped_fp16_graph_agrees_with_the_networks_it_was_exported_from(shippe
     assert relative_error(np.asarray(score, np.float32), reference.score) < 1e-2
 
 
-def test_lean_copy_scores_the_same_without_what_only_training_needs(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_lean_copy_scores_the_same_without_weights_and_report(tiny_bundle: Bundle, tmp_path: Path) -> None:
     lean = write_lean_copy(tiny_bundle, tmp_path / "lean.bundle")
     assert set(lean.manifest.files) == {"model.onnx", "model-fp16.onnx", "reference.npz"}
     frames = tiny_bundle.reference().frames

@@ -1,4 +1,4 @@
-"""With trusted keys a bundle is believed that one of them has signed, and nothing else; each refusal is one line."""
+"""With trusted keys only bundles that one of them signed are accepted; each rejection is one line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from engines.bundles.bundle import MANIFEST, MODEL, REFERENCE, Bundle, read_bundle, write_bundle, write_lean_copy
-from engines.bundles.signing import SIGNATURE, generate_keys, load_trusted_key, load_trusted_keys, sign
+from engines.bundles.signing import SIGNATURE, generate_keys, load_trusted_key, load_trusted_keys, sign_bundle
 from engines.errors import BundleError, EngineError, SigningError
 from tests.engines.bundles.test_bundle import edit_manifest
 
@@ -26,13 +26,13 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def signed(tiny_bundle: Bundle, keys: tuple[Path, Path], tmp_path: Path) -> Path:
-    """A signed copy of the tiny bundle that may be damaged."""
+    """A signed copy of the tiny bundle that tests may damage."""
     copy = Path(shutil.copytree(tiny_bundle.path, tmp_path / "line1.bundle"))
-    sign(copy, keys[0])
+    sign_bundle(copy, keys[0])
     return copy
 
 
-def refusal(bundle: Path, *public_files: Path) -> str:
+def rejection(bundle: Path, *public_files: Path) -> str:
     with pytest.raises(BundleError) as caught:
         read_bundle(bundle, trusted=load_trusted_keys(public_files))
     assert "\n" not in str(caught.value)
@@ -42,15 +42,15 @@ def refusal(bundle: Path, *public_files: Path) -> str:
 def test_signed_bundle_is_read_with_the_key_that_signed_it(
     tiny_bundle: Bundle, signed: Path, keys: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """Also where other keys are trusted beside it; and the bundle is the same bundle as before."""
+    """Also among other trusted keys; its signature does not change the bundle's identity."""
     other = generate_keys(tmp_path / "other")[1]
     bundle = read_bundle(signed, trusted=load_trusted_keys([other, keys[1]]))
     assert bundle.sha256 == tiny_bundle.sha256
     assert bundle.signed_by == load_trusted_key(keys[1]).fingerprint
-    assert read_bundle(signed).signed_by is None, "nobody asked"
+    assert read_bundle(signed).signed_by is None, "no signature was required"
 
 
-def test_signature_is_one_that_openssl_verifies(signed: Path, keys: tuple[Path, Path]) -> None:
+def test_signature_is_verified_by_openssl(signed: Path, keys: tuple[Path, Path]) -> None:
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed: apt install openssl")
     command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", str(keys[1]), "-rawin", "-in", MANIFEST]
@@ -58,31 +58,31 @@ def test_signature_is_one_that_openssl_verifies(signed: Path, keys: tuple[Path, 
     assert "Verified Successfully" in done.stdout, done.stderr
 
 
-def test_bundle_signed_by_another_key_is_refused(signed: Path, tmp_path: Path) -> None:
+def test_bundle_signed_by_another_key_is_rejected(signed: Path, tmp_path: Path) -> None:
     other = generate_keys(tmp_path / "other")[1]
-    assert "signed by another key; trusted is only other.pub" in refusal(signed, other)
+    assert "signed by another key; trusted keys are other.pub" in rejection(signed, other)
 
 
-def test_altered_manifest_is_refused_before_it_is_believed(signed: Path, keys: tuple[Path, Path]) -> None:
+def test_altered_manifest_is_rejected_before_it_is_parsed(signed: Path, keys: tuple[Path, Path]) -> None:
     edit_manifest(signed, name="another")
-    assert "altered after it was signed" in refusal(signed, keys[1])
+    assert "altered after it was signed" in rejection(signed, keys[1])
     (signed / MANIFEST).write_text("{")
-    assert "altered after it was signed" in refusal(signed, keys[1])
+    assert "altered after it was signed" in rejection(signed, keys[1])
 
 
-def test_altered_file_behind_a_good_signature_is_refused(signed: Path, keys: tuple[Path, Path]) -> None:
+def test_altered_file_with_a_valid_signature_is_rejected(signed: Path, keys: tuple[Path, Path]) -> None:
     (signed / MODEL).write_bytes((signed / MODEL).read_bytes() + b"\0")
-    assert f"{MODEL}: altered" in refusal(signed, keys[1])
+    assert f"{MODEL}: altered" in rejection(signed, keys[1])
 
 
-def test_signature_of_another_bundle_is_refused(signed: Path, keys: tuple[Path, Path], tmp_path: Path) -> None:
+def test_signature_of_another_bundle_is_rejected(signed: Path, keys: tuple[Path, Path], tmp_path: Path) -> None:
     lean = write_lean_copy(read_bundle(signed), tmp_path / "lean.bundle")
     shutil.copy(signed / SIGNATURE, lean.path / SIGNATURE)
-    assert "altered after it was signed" in refusal(lean.path, keys[1])
+    assert "altered after it was signed" in rejection(lean.path, keys[1])
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
         ("missing", "not signed, wanted a signature by a trusted key"),
         ("short", "63 bytes, wanted the 64 of an Ed25519 signature"),
@@ -92,7 +92,9 @@ def test_signature_of_another_bundle_is_refused(signed: Path, keys: tuple[Path, 
         ("zeros", "altered after it was signed"),
     ],
 )
-def test_signature_that_is_none_is_one_line(signed: Path, keys: tuple[Path, Path], damage: str, said: str) -> None:
+def test_signature_that_is_damaged_is_one_line(
+    signed: Path, keys: tuple[Path, Path], damage: str, message: str
+) -> None:
     file = signed / SIGNATURE
     good = file.read_bytes()
     file.unlink()
@@ -103,38 +105,35 @@ def test_signature_that_is_none_is_one_line(signed: Path, keys: tuple[Path, Path
         file.mkdir()
     elif damage != "missing":
         file.write_bytes({"short": good[:63], "long": good + b"\0", "zeros": bytes(64)}[damage])
-    assert said in refusal(signed, keys[1])
+    assert message in rejection(signed, keys[1])
 
 
-def test_signature_is_the_only_file_beside_those_of_the_manifest(signed: Path, keys: tuple[Path, Path]) -> None:
+def test_file_next_to_the_signature_is_rejected(signed: Path, keys: tuple[Path, Path]) -> None:
     (signed / "manifest.sig2").write_bytes(b"")
-    assert "'manifest.sig2' is not in the manifest" in refusal(signed, keys[1])
+    assert "'manifest.sig2' is not in the manifest" in rejection(signed, keys[1])
 
 
-def test_bundle_cannot_bring_its_signature_as_a_file_of_its_own(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_write_with_a_signature_among_the_files_is_rejected(tiny_bundle: Bundle, tmp_path: Path) -> None:
     files = {name: (tiny_bundle.path / name).read_bytes() for name in (MODEL, "model-fp16.onnx", REFERENCE)}
     with pytest.raises(BundleError, match="cannot be a file of a bundle"):
         write_bundle(tmp_path / "x.bundle", tiny_bundle.manifest, {**files, SIGNATURE: bytes(64)})
 
 
-def test_bundle_written_anew_is_not_signed(tiny_bundle: Bundle, signed: Path, keys: tuple[Path, Path]) -> None:
+def test_bundle_that_is_replaced_is_not_signed(tiny_bundle: Bundle, signed: Path, keys: tuple[Path, Path]) -> None:
     files = {name: (tiny_bundle.path / name).read_bytes() for name in tiny_bundle.manifest.files}
     write_bundle(signed, tiny_bundle.manifest, files)
-    assert "not signed" in refusal(signed, keys[1])
+    assert "not signed" in rejection(signed, keys[1])
 
 
-def test_signing_again_takes_the_place_of_the_first(signed: Path, keys: tuple[Path, Path], tmp_path: Path) -> None:
+def test_second_signature_replaces_the_first(signed: Path, keys: tuple[Path, Path], tmp_path: Path) -> None:
     second = generate_keys(tmp_path / "second")
-    fingerprint = sign(signed, second[0])
+    fingerprint = sign_bundle(signed, second[0])
     assert read_bundle(signed, trusted=load_trusted_keys(second[1:])).signed_by == fingerprint
-    assert "another key" in refusal(signed, keys[1])
+    assert "another key" in rejection(signed, keys[1])
     assert {path.name for path in tmp_path.iterdir()} == {"line1.bundle", "second.key", "second.pub"}
 
 
-# Keys
-
-
-def test_private_key_is_for_its_owner_alone_whatever_the_umask(tmp_path: Path) -> None:
+def test_private_key_is_for_its_owner_only_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         private, public = generate_keys(tmp_path / "plant")
@@ -153,10 +152,10 @@ def test_keys_are_never_overwritten(tmp_path: Path, taken: str, kind: str) -> No
         (tmp_path / taken).symlink_to(tmp_path / "nowhere")
     with pytest.raises(SigningError, match="never overwritten"):
         generate_keys(tmp_path / "plant")
-    assert [path.name for path in tmp_path.iterdir()] == [taken], "and no half of a pair"
+    assert [path.name for path in tmp_path.iterdir()] == [taken], "no half of a pair is left"
 
 
-def test_impossible_place_for_keys_is_one_line(tmp_path: Path) -> None:
+def test_keys_in_a_missing_folder_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(SigningError, match=r"plant\.key: cannot be written \(No such file"):
         generate_keys(tmp_path / "nowhere" / "plant")
 
@@ -167,17 +166,17 @@ def pem(*arguments: str) -> bytes:
     return subprocess.run(["openssl", *arguments], capture_output=True, check=True).stdout
 
 
-def test_key_of_openssl_signs_too(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_key_made_by_openssl_signs(tiny_bundle: Bundle, tmp_path: Path) -> None:
     private, public = tmp_path / "a.key", tmp_path / "a.pub"
     private.touch(0o600)
     private.write_bytes(pem("genpkey", "-algorithm", "ed25519"))
     public.write_bytes(pem("pkey", "-in", str(private), "-pubout"))
     copy = Path(shutil.copytree(tiny_bundle.path, tmp_path / "line1.bundle"))
-    assert sign(copy, private) == read_bundle(copy, trusted=load_trusted_keys([public])).signed_by
+    assert sign_bundle(copy, private) == read_bundle(copy, trusted=load_trusted_keys([public])).signed_by
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (lambda: None, "key cannot be read (No such file"),
         (lambda: b"", "not a private key"),
@@ -190,29 +189,29 @@ def test_key_of_openssl_signs_too(tiny_bundle: Bundle, tmp_path: Path) -> None:
     ],
     ids=["missing", "empty", "garbage", "another kind", "encrypted"],
 )
-def test_private_key_that_is_none_is_one_line(signed: Path, tmp_path: Path, content: object, said: str) -> None:
+def test_private_key_that_is_invalid_is_one_line(signed: Path, tmp_path: Path, content: object, message: str) -> None:
     file, before = tmp_path / "a.key", (signed / SIGNATURE).read_bytes()
     data = content()  # type: ignore[operator]
     if data is not None:
         file.touch(0o600)
         file.write_bytes(data)
     with pytest.raises(SigningError) as caught:
-        sign(signed, file)
-    assert said in str(caught.value)
+        sign_bundle(signed, file)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert (signed / SIGNATURE).read_bytes() == before
 
 
-def test_private_key_that_others_may_read_signs_nothing(signed: Path, tmp_path: Path) -> None:
+def test_private_key_that_others_may_read_is_rejected(signed: Path, tmp_path: Path) -> None:
     private, _ = generate_keys(tmp_path / "loose")
     private.chmod(0o640)
-    with pytest.raises(SigningError, match=r"mode 0640, others may read or change it; wanted 0600"):
-        sign(signed, private)
+    with pytest.raises(SigningError, match=r"mode 0640, so others may read or change it; wanted 0600"):
+        sign_bundle(signed, private)
 
 
 @pytest.fixture
 def ordinary_user() -> Iterator[None]:
-    """Root may read everything: without its rights for the time of the test."""
+    """Root may read everything, so the test drops its rights."""
     user = os.geteuid()
     if user == 0:
         os.seteuid(65_534)
@@ -220,7 +219,7 @@ def ordinary_user() -> Iterator[None]:
     os.seteuid(user)
 
 
-@pytest.mark.usefixtures("keys", "ordinary_user")  # keys: what reads them is loaded while we still may
+@pytest.mark.usefixtures("keys", "ordinary_user")  # keys: loads the library that reads them while we still may
 def test_unreadable_key_is_one_line() -> None:
     with tempfile.NamedTemporaryFile(suffix=".pub") as file:
         os.fchmod(file.fileno(), 0)
@@ -229,7 +228,7 @@ def test_unreadable_key_is_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (lambda private: private.read_bytes(), "a private key, wanted the public one"),
         (lambda private: b"ssh-ed25519 AAAA plant", "not a public key"),
@@ -240,14 +239,14 @@ def test_unreadable_key_is_one_line() -> None:
     ],
     ids=["private", "ssh", "another kind"],
 )
-def test_trusted_key_that_is_none_is_one_line(
-    keys: tuple[Path, Path], tmp_path: Path, content: object, said: str
+def test_trusted_key_that_is_invalid_is_one_line(
+    keys: tuple[Path, Path], tmp_path: Path, content: object, message: str
 ) -> None:
     file = tmp_path / "a.pub"
     file.write_bytes(content(Path(shutil.copy(keys[0], tmp_path / "copy.key"))))  # type: ignore[operator]
     with pytest.raises(SigningError) as caught:
         load_trusted_keys([file])
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def _other_kind(private: Path) -> str:

@@ -126,7 +126,7 @@ def test_files_that_cannot_be_read_are_skipped_and_named(engine: Engine, normal:
     result = evaluate(engine, normal, folder)
     assert result.abnormal == 3
     assert len(result.skipped) == 2
-    assert "deep.png: the picture has 16 bits per sample, the model wants 8" in result.skipped[0]
+    assert "deep.png: the image has 16 bits per sample, the model wants 8" in result.skipped[0]
 
 
 def test_folder_without_a_usable_image_is_one_line(engine: Engine, normal: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Every picture is read whole and in its own bit depth, or refused in one line."""
+"""Images are read completely and in their own bit depth, or rejected in one line; and fitted to the model's input."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write(path: Path, pixels: np.ndarray) -> Path:
     return path
 
 
-def complaint(path: Path) -> str:
+def rejection(path: Path) -> str:
     with pytest.raises(ImageError) as caught:
         read_image(path)
     assert "\n" not in str(caught.value)
@@ -33,35 +33,35 @@ def complaint(path: Path) -> str:
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "bmp"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_read_gives_8_bit_pictures_back_exactly(tmp_path: Path, suffix: str, channels: int) -> None:
+def test_read_of_8_bit_images_is_exact(tmp_path: Path, suffix: str, channels: int) -> None:
     pixels = noise(20, 30, channels)
-    image = read_image(write(tmp_path / f"picture.{suffix}", pixels))
+    image = read_image(write(tmp_path / f"image.{suffix}", pixels))
     np.testing.assert_array_equal(image, pixels)
     assert image.dtype == np.uint8
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_read_keeps_16_bits(tmp_path: Path, suffix: str, channels: int) -> None:
+def test_read_of_16_bit_images_is_exact(tmp_path: Path, suffix: str, channels: int) -> None:
     pixels = noise(20, 30, channels, dtype=np.uint16)
-    image = read_image(write(tmp_path / f"picture.{suffix}", pixels))
+    image = read_image(write(tmp_path / f"image.{suffix}", pixels))
     np.testing.assert_array_equal(image, pixels)
     assert image.dtype == np.uint16
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_read_of_a_jpeg_keeps_its_channels(tmp_path: Path, channels: int) -> None:
-    image = read_image(write(tmp_path / "picture.jpg", np.full((16, 24, channels), 120, np.uint8)))
+    image = read_image(write(tmp_path / "image.jpg", np.full((16, 24, channels), 120, np.uint8)))
     assert image.shape == (16, 24, channels)
     assert abs(int(image.mean()) - 120) <= 1
 
 
 def test_read_drops_alpha(tmp_path: Path) -> None:
     pixels = noise(20, 30, 4)
-    np.testing.assert_array_equal(read_image(write(tmp_path / "picture.png", pixels)), pixels[:, :, :3])
+    np.testing.assert_array_equal(read_image(write(tmp_path / "image.png", pixels)), pixels[:, :, :3])
 
 
-def test_read_takes_a_name_that_is_not_ascii(tmp_path: Path) -> None:
+def test_read_accepts_a_name_that_is_not_ascii(tmp_path: Path) -> None:
     write(tmp_path / "plain.png", noise(8, 8))
     (tmp_path / "plain.png").rename(tmp_path / "gräte 1.png")
     assert read_image(tmp_path / "gräte 1.png").shape == (8, 8, 1)
@@ -69,15 +69,15 @@ def test_read_takes_a_name_that_is_not_ascii(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "bmp"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.98])
-def test_read_of_a_truncated_file_is_refused(tmp_path: Path, suffix: str, share: float) -> None:
-    """Decoders gladly fill the missing half with gray."""
-    path = write(tmp_path / f"picture.{suffix}", noise(64, 64, 3))
+def test_read_of_a_truncated_file_is_rejected(tmp_path: Path, suffix: str, share: float) -> None:
+    """Decoders fill the missing half with gray."""
+    path = write(tmp_path / f"image.{suffix}", noise(64, 64, 3))
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
-    assert "truncated" in complaint(path)
+    assert "truncated" in rejection(path)
 
 
-def test_read_of_a_jpeg_whose_thumbnail_alone_is_whole_is_refused(tmp_path: Path) -> None:
+def test_read_of_a_truncated_jpeg_with_a_complete_thumbnail_is_rejected(tmp_path: Path) -> None:
     thumbnail = write(tmp_path / "small.jpg", noise(8, 8)).read_bytes()
     large = write(tmp_path / "large.jpg", noise(64, 64)).read_bytes()
     segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
@@ -85,35 +85,35 @@ def test_read_of_a_jpeg_whose_thumbnail_alone_is_whole_is_refused(tmp_path: Path
     (tmp_path / "whole.jpg").write_bytes(whole)
     (tmp_path / "half.jpg").write_bytes(whole[:-200])
     assert read_image(tmp_path / "whole.jpg").shape == (64, 64, 1)
-    assert "truncated" in complaint(tmp_path / "half.jpg")
+    assert "truncated" in rejection(tmp_path / "half.jpg")
 
 
-def test_read_of_a_png_with_a_flipped_bit_is_refused(tmp_path: Path) -> None:
-    path = write(tmp_path / "picture.png", noise(64, 64))
+def test_read_of_a_png_with_a_flipped_bit_is_rejected(tmp_path: Path) -> None:
+    path = write(tmp_path / "image.png", noise(64, 64))
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 4
     path.write_bytes(data)
-    assert "damaged" in complaint(path)
+    assert "damaged" in rejection(path)
 
 
-def test_read_of_text_is_refused(tmp_path: Path) -> None:
+def test_read_of_text_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "notes.png").write_text("shift 2, line 4")
-    assert "not a PNG, JPEG, TIFF, BMP or DICOM picture" in complaint(tmp_path / "notes.png")
+    assert "not a PNG, JPEG, TIFF, BMP or DICOM image" in rejection(tmp_path / "notes.png")
 
 
-def test_read_of_an_empty_file_is_refused(tmp_path: Path) -> None:
+def test_read_of_an_empty_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
-    assert "empty file" in complaint(tmp_path / "empty.png")
+    assert "empty file" in rejection(tmp_path / "empty.png")
 
 
-def test_read_of_nothing_and_of_a_folder_is_refused(tmp_path: Path) -> None:
-    assert "cannot be read" in complaint(tmp_path / "nowhere.png")
-    assert "cannot be read" in complaint(tmp_path)
+def test_read_of_a_missing_file_or_a_folder_is_rejected(tmp_path: Path) -> None:
+    assert "cannot be read" in rejection(tmp_path / "nowhere.png")
+    assert "cannot be read" in rejection(tmp_path)
 
 
-def test_read_of_a_float_tiff_is_refused(tmp_path: Path) -> None:
+def test_read_of_a_float_tiff_is_rejected(tmp_path: Path) -> None:
     path = write(tmp_path / "depth.tif", np.ones((8, 8), np.float32))
-    assert "samples are float32, wanted 8 or 16 bits" in complaint(path)
+    assert "samples are float32, wanted 8 or 16 bits" in rejection(path)
 
 
 def write_dicom(
@@ -144,7 +144,7 @@ def test_read_of_dicom_keeps_stored_values(tmp_path: Path) -> None:
     assert image.dtype == np.uint16
 
 
-def test_read_of_dicom_where_0_is_white_is_turned_round(tmp_path: Path) -> None:
+def test_read_of_dicom_where_0_is_white_is_inverted(tmp_path: Path) -> None:
     pixels = noise(16, 20, dtype=np.uint16) % 4096
     image = read_image(write_dicom(tmp_path / "xray.dcm", pixels, bits=12, photometric="MONOCHROME1"))
     np.testing.assert_array_equal(image[:, :, 0], 4095 - pixels)
@@ -156,21 +156,21 @@ def test_read_of_signed_dicom_is_shifted(tmp_path: Path) -> None:
     assert image[:, :, 0].tolist() == [[0, 2048], [2053, 4095]]
 
 
-def test_read_of_dicom_with_several_frames_or_half_a_frame_is_refused(tmp_path: Path) -> None:
+def test_read_of_dicom_with_several_frames_or_half_a_frame_is_rejected(tmp_path: Path) -> None:
     path = write_dicom(tmp_path / "film.dcm", noise(2, 16, 16, dtype=np.uint16), bits=16, frames=2)
-    assert "2 frames in one DICOM file" in complaint(path)
+    assert "2 frames in one DICOM file" in rejection(path)
     path = write_dicom(tmp_path / "half.dcm", noise(64, 64, dtype=np.uint16), bits=16)
     path.write_bytes(path.read_bytes()[:-2000])
-    assert "DICOM" in complaint(path)
+    assert "DICOM" in rejection(path)
 
 
-def test_list_is_sorted_and_takes_pictures_only(tmp_path: Path) -> None:
+def test_list_is_sorted_and_has_images_only(tmp_path: Path) -> None:
     for name in ("b.PNG", "a.jpg", "notes.txt", ".hidden.png", "c.tiff"):
         (tmp_path / name).touch()
     assert [path.name for path in list_images(tmp_path)] == ["a.jpg", "b.PNG", "c.tiff"]
 
 
-def test_list_of_a_missing_folder_or_a_file_is_refused(tmp_path: Path) -> None:
+def test_list_of_a_missing_folder_or_a_file_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="no such folder, wanted a folder of images"):
         list_images(tmp_path / "nowhere")
     (tmp_path / "file").touch()
@@ -179,7 +179,7 @@ def test_list_of_a_missing_folder_or_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_fit_shrinks_by_area() -> None:
-    """Each output pixel is the mean of its block: a line of one pixel never vanishes between samples."""
+    """Each output pixel is the mean of its block, so a line of one pixel never vanishes between samples."""
     pixels = noise(64, 64, 1)
     blocks = pixels.reshape(16, 4, 16, 4).mean(axis=(1, 3))
     shrunk = fit(pixels, Geometry(16, 16, 1))
@@ -187,7 +187,7 @@ def test_fit_shrinks_by_area() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_fit_keeps_the_bit_depth_and_reaches_the_size(dtype: type) -> None:
+def test_fit_keeps_the_bit_depth_and_returns_the_size(dtype: type) -> None:
     geometry = Geometry(32, 48, 1, 8 if dtype is np.uint8 else 16)
     for shape in ((64, 64, 1), (16, 16, 1), (10, 100, 1)):
         fitted = fit(noise(*shape, dtype=dtype), geometry)
@@ -195,12 +195,12 @@ def test_fit_keeps_the_bit_depth_and_reaches_the_size(dtype: type) -> None:
         assert fitted.dtype == dtype
 
 
-def test_fit_of_the_right_size_changes_nothing() -> None:
+def test_fit_of_the_right_size_returns_the_same_array() -> None:
     pixels = noise(32, 32, 3)
     assert fit(pixels, Geometry(32, 32, 3, 8, "BGR")) is pixels
 
 
-def test_fit_turns_gray_into_bgr_and_back() -> None:
+def test_fit_converts_gray_to_bgr_and_back() -> None:
     gray = noise(32, 32, 1, dtype=np.uint16)
     colour = fit(gray, Geometry(32, 32, 3, 16, "BGR"))
     assert colour.shape == (32, 32, 3)
@@ -208,8 +208,8 @@ def test_fit_turns_gray_into_bgr_and_back() -> None:
     np.testing.assert_array_equal(fit(colour, Geometry(32, 32, 1, 16)), gray)
 
 
-def test_fit_of_another_bit_depth_is_refused() -> None:
-    with pytest.raises(ImageError, match="the picture has 16 bits per sample, the model wants 8"):
+def test_fit_of_another_bit_depth_is_rejected() -> None:
+    with pytest.raises(ImageError, match="the image has 16 bits per sample, the model wants 8"):
         fit(noise(32, 32, 1, dtype=np.uint16), Geometry(32, 32, 1, 8))
 
 
@@ -217,6 +217,6 @@ def test_fit_of_another_bit_depth_is_refused() -> None:
     "wrong",
     [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 2), np.uint8), np.zeros((0, 8, 1), np.uint8), np.zeros((8, 8, 1))],
 )
-def test_fit_of_something_else_is_refused(wrong: np.ndarray) -> None:
+def test_fit_of_an_array_that_is_no_image_is_rejected(wrong: np.ndarray) -> None:
     with pytest.raises(ImageError, match="wanted"):
         fit(wrong, Geometry(32, 32, 1))

@@ -1,4 +1,4 @@
-"""Shrinking by area is one rule: OpenCV's, ours in NumPy, and the GPU's kernel, compiled for the CPU here."""
+"""The GPU's kernels: their source, compiled for the CPU, and their PTX for every GPU."""
 
 from __future__ import annotations
 
@@ -10,63 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from engines.bundles.bundle import Geometry
 from engines.images.preprocessing import fit
-from engines.images.shrinking import shrink, spans
+from engines.images.shrinking import spans
 from engines.runtime.tensorrt.cuda import BLOCK
+from tests.engines.images.test_shrinking import SIZES, geometry_of, largest_difference, noise_image
 
 KERNELS = Path(__file__).parents[4] / "engines" / "runtime" / "tensorrt" / "kernels"
-
-# From whole multiples to hardly any change, even and odd, one axis alone.
-SIZES = [(1080, 1920, 64, 64), (480, 640, 256, 256), (257, 511, 256, 256), (70, 70, 7, 64), (64, 64, 64, 64)]
-
-
-def picture(height: int, width: int, channels: int, dtype: type) -> np.ndarray:
-    """Noise over the whole range, which an average tells most of."""
-    return np.random.default_rng(3).integers(0, np.iinfo(dtype).max, (height, width, channels), dtype, endpoint=True)
-
-
-def geometry_of(height: int, width: int, channels: int, dtype: type) -> Geometry:
-    colour = "GRAY" if channels == 1 else "BGR"
-    return Geometry(height, width, channels, 8 if dtype is np.uint8 else 16, colour)  # type: ignore[arg-type]
-
-
-def largest_difference(a: np.ndarray, b: np.ndarray) -> int:
-    assert a.shape == b.shape
-    return int(np.abs(a.astype(np.int64) - b.astype(np.int64)).max())
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("size", SIZES, ids=str)
-def test_shrink_agrees_with_the_cpu_path_within_a_grey_level(
-    size: tuple[int, int, int, int], channels: int, dtype: type
-) -> None:
-    image = picture(*size[:2], channels, dtype)
-    assert largest_difference(shrink(image, *size[2:]), fit(image, geometry_of(*size[2:], channels, dtype))) <= 1
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.integers(1, 5000).flatmap(lambda source: st.tuples(st.just(source), st.integers(1, min(source, 600)))))
-def test_spans_cover_the_picture_once(sizes: tuple[int, int]) -> None:
-    source, target = sizes
-    table = spans(source, target)
-    assert table.first[0] == 0
-    assert table.first[-1] + table.count[-1] == source
-    assert (table.first + table.count <= source).all()
-    np.testing.assert_allclose(table.weight.sum(axis=1), 1.0, rtol=1e-5)
-    total = np.zeros(source)
-    for row, (first, count) in enumerate(zip(table.first, table.count, strict=True)):
-        total[first : first + count] += table.weight[row, :count]
-    np.testing.assert_allclose(total, target / source, rtol=1e-3)
 
 
 @pytest.fixture(scope="module")
 def kernels(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    """The kernels' source as a library for this CPU."""
+    """The kernels' source, compiled for this CPU."""
     compiler = shutil.which("g++") or shutil.which("c++")
     if compiler is None:
         pytest.skip("no C++ compiler is installed: apt install g++")
@@ -85,11 +40,11 @@ def address(array: np.ndarray) -> ctypes.c_void_p:
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", SIZES[1:], ids=str)
-def test_kernel_agrees_with_the_cpu_path_within_a_grey_level(
+def test_kernel_agrees_with_opencv_within_one_grey_level(
     kernels: ctypes.CDLL, size: tuple[int, int, int, int], channels: int, dtype: type
 ) -> None:
     source_height, source_width, height, width = size
-    image = picture(source_height, source_width, channels, dtype)
+    image = noise_image(source_height, source_width, channels, dtype)
     shrunk = np.zeros((height, width, channels), dtype)
     rows, columns = spans(source_height, height), spans(source_width, width)
     run = getattr(kernels, f"run_shrink_{8 * image.itemsize}")
@@ -114,14 +69,14 @@ def test_kernel_widens_every_count_exactly(kernels: ctypes.CDLL, dtype: type) ->
 
 
 def test_compiled_kernels_are_those_of_the_source() -> None:
-    """Whoever changes frames.cu runs `make kernels`."""
-    said = (KERNELS / "frames.ptx").read_text(encoding="ascii").splitlines()[0]
+    """After a change of frames.cu, run `make kernels`."""
+    recorded = (KERNELS / "frames.ptx").read_text(encoding="ascii").splitlines()[0]
     wanted = hashlib.sha256((KERNELS / "frames.cu").read_bytes()).hexdigest()
-    assert said == f"// frames.cu, sha256 {wanted}"
+    assert recorded == f"// frames.cu, sha256 {wanted}"
 
 
 def test_compiled_kernels_suit_the_oldest_driver_and_gpu() -> None:
-    """PTX 8.2 is what JetPack 6's driver takes at least; no GPU older than Turing runs TensorRT 10.3 and 11."""
+    """JetPack 6's driver needs PTX 8.2 or older; no GPU older than Turing runs TensorRT 10.3 and 11."""
     lines = (KERNELS / "frames.ptx").read_text(encoding="ascii").splitlines()
     assert ".version 8.2" in lines
     assert ".target sm_75" in lines
@@ -131,10 +86,10 @@ def test_compiled_kernels_suit_the_oldest_driver_and_gpu() -> None:
 
 @pytest.mark.parametrize("target", ["sm_75", "sm_80", "sm_87", "sm_90", "sm_120"])
 def test_compiled_kernels_assemble_for_every_gpu(target: str, tmp_path: Path) -> None:
-    """From Turing over Orin to Blackwell: by NVIDIA's assembler, which the driver has inside."""
+    """From Turing over Orin to Blackwell, with NVIDIA's assembler, which is part of the driver."""
     assembler = shutil.which("ptxas") or shutil.which("ptxas", path="/usr/local/cuda/bin")
     if assembler is None:
-        pytest.skip("no CUDA toolkit is installed, whose ptxas this takes")
+        pytest.skip("no CUDA toolkit with ptxas is installed")
     command = [assembler, "--gpu-name", target, str(KERNELS / "frames.ptx"), "-o", str(tmp_path / "frames.cubin")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if "is not defined for option" in done.stderr:
