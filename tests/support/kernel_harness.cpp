@@ -1,4 +1,4 @@
-// The GPU's kernels as a CPU runs them: the same source, one thread after the other.
+// Runs the GPU's kernels on the CPU: the same source, one thread after the other.
 #include <cmath>
 
 struct Place {

@@ -1,4 +1,4 @@
-"""Small ONNX graphs for tests of rules, and what a rule makes of them."""
+"""Small ONNX graphs for tests of rewrite rules, and the check of a rewritten graph."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAPS = ("N", 16, 8, 6)
 
 
 def model(nodes: list[Any], constants: dict[str, np.ndarray], axes: int = 4) -> Any:
-    """A graph from maps `x` to `y`, which has so many axes."""
+    """A graph from feature maps `x` [N, 16, 8, 6] to `y` with `axes` axes."""
     graph = helper.make_graph(
         nodes,
         "test",
@@ -31,7 +31,7 @@ def model(nodes: list[Any], constants: dict[str, np.ndarray], axes: int = 4) -> 
 
 
 def kinds_after(proto: Any, rule: Any) -> Counter[str]:
-    """The kinds of nodes that a rule leaves, after a check that the answers are the same."""
+    """Apply a rule, check that the outputs stay the same, and count the remaining nodes by kind."""
     frames = np.random.default_rng(0).standard_normal((3, *MAPS[1:])).astype(np.float32)
     (before,) = open_session(proto.SerializeToString()).run(("y",), {"x": frames})
     rewrite(proto, [rule])

@@ -1,7 +1,7 @@
-"""Print what the bindings of one TensorRT release offer: `python tensorrt_bindings.py FOLDER`, JSON on standard output.
+"""Print the classes of one TensorRT release's bindings: `python tensorrt_bindings.py FOLDER`, JSON on standard output.
 
-The bindings link to libraries that this machine does not have. Empty ones of the same names, with the few functions
-that the linker looks for, let them be loaded and asked for their signatures. Nothing can be computed that way.
+The bindings link to libraries that this machine does not have. Empty libraries of the same names, with the few
+functions that the linker needs, make it possible to load the bindings and read their signatures. They compute nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 
 def load_bindings(folder: Path) -> Any:
-    """The module, from a folder with an unpacked wheel."""
+    """Load the module from a folder with an unpacked wheel."""
     library = next((folder / "tensorrt_bindings").glob("tensorrt*.so"))
     with tempfile.TemporaryDirectory() as directory:
         for name in _needed(library):
@@ -31,7 +31,7 @@ def load_bindings(folder: Path) -> Any:
 
 
 def describe(thing: Any) -> dict[str, Any]:
-    """Each class with the values of an enum, and its members with their signatures, where they have any."""
+    """Each class with its enum values, its members and their signatures, and its nested classes."""
     classes = {name: value for name, value in vars(thing).items() if inspect.isclass(value)}
     return {
         name: {
@@ -57,7 +57,7 @@ def _needed(library: Path) -> list[str]:
 
 
 def _undefined(library: Path) -> list[str]:
-    """NVIDIA's functions among those that are looked for elsewhere: not the C library's, nor weak ones."""
+    """NVIDIA's functions among the undefined symbols, without those of the C library and weak ones."""
     command = ["nm", "-D", "--undefined-only", library]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     strong = [line.split()[-1] for line in lines if line.split()[-2] == "U" and "@" not in line]

@@ -1,7 +1,7 @@
-"""Build PyCUDA and a CUDA driver that runs on the CPU, both for tests alone: `python build.py FOLDER`.
+"""Build PyCUDA and a CUDA driver that runs on the CPU, both for tests only: `python build.py FOLDER`.
 
-PyCUDA is the real one, compiled from its source, which takes three to four minutes. Of the driver's functions those
-that we need are in driver.cpp; the others that PyCUDA names say that they are not supported.
+PyCUDA is the real one, compiled from its source in three to four minutes. driver.cpp has the driver's functions that we
+need; the others that PyCUDA refers to return "not supported".
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 SOURCE = Path(__file__).with_name("driver.cpp")
 
-# With these headers our driver is held against NVIDIA's declarations; 12.2 is JetPack 6's.
+# The compiler checks our driver against NVIDIA's declarations in these headers; 12.2 is JetPack 6's.
 HEADERS = "nvidia-cuda-runtime-cu12==12.2.140"
 
 
 def main() -> None:
-    """Build what is missing of FOLDER/libcuda.so.1 and FOLDER/pycuda."""
+    """Build FOLDER/libcuda.so.1, and FOLDER/pycuda unless it exists."""
     folder = Path(sys.argv[1]).absolute()
     (folder / "headers").mkdir(parents=True, exist_ok=True)
     include, library = fetch_headers(folder / "headers"), folder / "libcuda.so.1"
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def fetch_headers(folder: Path) -> Path:
-    """The folder with cuda.h."""
+    """Download the headers and return the folder with cuda.h."""
     if not (folder / "nvidia").exists():
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
         subprocess.run([*pip, "-d", folder, HEADERS], check=True)
@@ -49,24 +49,24 @@ def fetch_headers(folder: Path) -> Path:
 
 
 def compile_driver(library: Path, include: Path, others: Path) -> None:
-    """Build our driver, and the kernels into it."""
+    """Compile our driver together with the kernels."""
     kernels = f'-DKERNELS_SOURCE="{ROOT / "engines" / "runtime" / "tensorrt" / "kernels" / "frames.cu"}"'
     options = ["-std=c++17", "-O2", "-Wall", "-Werror", "-shared", "-fPIC", f"-I{include}", kernels]
     subprocess.run(["g++", *options, f"-Wl,-soname,{library.name}", "-o", library, SOURCE, others], check=True)
 
 
 def undefined(library: Path) -> set[str]:
-    """Functions of the driver that a library looks for."""
+    """Functions of the driver that a library refers to."""
     return {name for name in symbols(library, "--undefined-only") if name.startswith("cu")}
 
 
 def defined(library: Path) -> set[str]:
-    """Functions that a library has."""
+    """Functions that a library defines."""
     return set(symbols(library, "--defined-only"))
 
 
 def symbols(library: Path, which: str) -> list[str]:
-    """Names in a library's dynamic table."""
+    """Names in a library's dynamic symbol table."""
     done = subprocess.run(["nm", "-D", which, library], check=True, capture_output=True, text=True)
     return [line.split()[-1].partition("@")[0] for line in done.stdout.splitlines()]
 

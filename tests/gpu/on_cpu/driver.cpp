@@ -1,10 +1,10 @@
-// A CUDA driver, of the few calls that we make, whose one device is this CPU. Our kernels run here from their source.
+// A CUDA driver with the few calls that we make; its one device is this CPU. Our kernels are compiled from their source.
 //
-// It is as strict as the real one may be, so that what works with it works with any: a stream's work runs at the next
-// synchronisation and not before; the device's addresses are of no use to the host; only page-locked memory is copied;
-// a thread that records may do nothing that waits or allocates; each call wants a context, and each handle is freed
-// once. What is wrong beyond an error code ends the process with a line. With ON_CPU_INTEGRATED set, host and device
-// share their memory, as on a Jetson.
+// It is as strict as a real driver may be, so code that works with it works with any: a stream's work runs at the next
+// synchronisation and not before; the host cannot use addresses of the device; only page-locked memory is copied; a
+// thread that records must not wait or allocate; each call needs a context, and each handle is freed once. A mistake
+// for which there is no error code ends the process with one line. With ON_CPU_INTEGRATED set, host and device share
+// their memory, as on a Jetson.
 #include <cuda.h>
 
 #include <cmath>
@@ -71,11 +71,11 @@ std::set<CUgraphExec> executables;
 std::map<CUdeviceptr, size_t> device_memory;
 std::map<char *, Pinned> host_memory;
 size_t used_bytes = 0;
-CUresult broken = CUDA_SUCCESS;  // after an error of the device every call says so
+CUresult broken = CUDA_SUCCESS;  // after an error of the device every call returns it
 
-[[noreturn]] void end(const char *why)
+[[noreturn]] void end(const char *reason)
 {
-    std::fprintf(stderr, "CUDA on the CPU: %s\n", why);
+    std::fprintf(stderr, "CUDA on the CPU: %s\n", reason);
     std::abort();
 }
 
@@ -91,7 +91,7 @@ void run_all()
         run(stream);
 }
 
-// What forbids a call that waits or allocates; it spoils the recording that it would disturb.
+// The error of a call that waits or allocates while its thread records; it spoils the recording.
 CUresult forbidden()
 {
     CUresult result = CUDA_SUCCESS;
@@ -103,7 +103,7 @@ CUresult forbidden()
     return result;
 }
 
-// Every call begins so.
+// Every call begins with this check.
 CUresult entry()
 {
     return bound.empty() ? CUDA_ERROR_INVALID_CONTEXT : broken;
@@ -127,7 +127,7 @@ CUresult queue(CUstream stream, Work work)
     return CUDA_SUCCESS;
 }
 
-// The memory behind the device's address; all of it has to be allocated.
+// The memory at an address of the device; all of it must be allocated.
 template <typename T = char>
 T *behind(CUdeviceptr address, size_t bytes = 1)
 {
@@ -138,7 +138,7 @@ T *behind(CUdeviceptr address, size_t bytes = 1)
     for (auto &[start, pinned] : host_memory)
         if (pinned.mapped && memory >= start && memory + bytes <= start + pinned.bytes)
             return reinterpret_cast<T *>(memory);
-    end("an address that is no memory of the device");
+    end("an address outside the memory of the device");
 }
 
 void want_pinned(const void *memory, size_t bytes)
@@ -150,7 +150,7 @@ void want_pinned(const void *memory, size_t bytes)
     end("memory that is not page-locked");
 }
 
-// Arguments as a launch packs them: each at a multiple of its size.
+// The arguments of a launch, each at a multiple of its size.
 std::vector<CUdeviceptr> unpack(const std::string &types, const char *packed, size_t bytes)
 {
     std::vector<CUdeviceptr> values;
@@ -160,13 +160,13 @@ std::vector<CUdeviceptr> unpack(const std::string &types, const char *packed, si
         at = (at + width - 1) / width * width;
         CUdeviceptr value = 0;
         if (at + width > bytes)
-            end("arguments that are too few");
+            end("too few arguments");
         std::memcpy(&value, packed + at, width);
         values.push_back(value);
         at += width;
     }
     if (at != bytes)
-        end("arguments that are too many");
+        end("too many arguments");
     return values;
 }
 
@@ -185,7 +185,7 @@ void call(const std::string &name, const std::vector<CUdeviceptr> &a)
 
 extern "C" {
 
-// What a test breaks the device with.
+// Tests break the device with this call.
 void on_cpu_break(int code)
 {
     broken = CUresult(code);
@@ -249,7 +249,7 @@ CUresult cuDevicePrimaryCtxRelease(CUdevice)
     return CUDA_SUCCESS;
 }
 
-// Such a context is not the caller's to detach.
+// The caller does not own this context and cannot detach it.
 CUresult cuCtxDetach(CUcontext)
 {
     return CUDA_ERROR_INVALID_CONTEXT;
@@ -448,7 +448,7 @@ CUresult cuStreamBeginCapture(CUstream stream, CUstreamCaptureMode mode)
 {
     BEGIN
     if (mode != CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
-        end("a recording that forbids other threads what they do");
+        end("a recording mode that disturbs other threads");
     if (streams.count(stream) == 0 || stream->recording)
         return CUDA_ERROR_ILLEGAL_STATE;
     stream->recording = true, stream->spoiled = false;

@@ -1,4 +1,4 @@
-"""What this project uses of PyCUDA's driver interface, and no more."""
+"""The part of PyCUDA's driver interface that this project uses."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
-"""What this project uses of TensorRT, and no more: mypy checks our code against this, a test checks this against the
-real bindings of several releases (tests/engines/runtime/tensorrt/test_api.py)."""
+"""The part of TensorRT that this project uses: mypy checks our code against it, and a test checks it against the real
+bindings of several releases (tests/engines/runtime/tensorrt/test_api.py)."""
 
 from collections.abc import Iterator
 from enum import Enum
