@@ -2,6 +2,6 @@
 
 import os
 
-# ONNX Runtime from 1.29 on sends usage data to its maker and leaves an identifier in the user's home, unless it is told
-# not to before it is loaded. An inspector talks to nobody but its broker.
+# From 1.29 on, ONNX Runtime sends usage data to its maker and writes an identifier to the user's home directory, unless
+# this variable is set before it is loaded. The agent sends data to its broker only.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"

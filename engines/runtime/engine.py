@@ -37,7 +37,7 @@ class EngineOptions:
     directory: Path | None = None
     """The agent's state directory, for measured choices and built plans; None: nothing is kept."""
     progress: Progress | None = None
-    """Called while a plan is built; None: nobody wants to know."""
+    """Called while a plan is built; None: progress is not reported."""
 
     def __post_init__(self) -> None:
         """Raise EngineError if there are no threads."""
@@ -60,7 +60,7 @@ class Engine(ABC):
     """Which tolerance of the manifest applies: fp32 or fp16."""
     detail: str = ""
     """Version, precision and device, for people."""
-    reason: str = "as the settings say"
+    reason: str = "as configured"
     """Why this engine runs, for people."""
     rejected: tuple[str, ...] = ()
     """Engines that `auto` tried first, one line each with the reason for the rejection."""

@@ -25,7 +25,7 @@ from tests.support.broker import Mosquitto, Subscriber, wait_until
 
 ROOT = Path(__file__).parents[2]
 
-# A backend as somebody would write it: the model in a session of its own.
+# A complete backend: it runs the model in a session of its own.
 TOY = '''\
 """The toy backend."""
 
@@ -54,7 +54,7 @@ class ToyEngine(Engine):
         self._session = None
 '''
 
-# The row; a test process imports this file first, since it cannot edit the table.
+# Its row in the table, for processes that import this file first.
 ROW = """\
 from engines.backends import BACKENDS, Backend
 
@@ -162,7 +162,7 @@ def test_table_has_one_fallback_that_needs_nothing_but_the_base_install() -> Non
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_packages_of_a_backend_are_in_its_extra(name: str) -> None:
-    """What the error of a missing package says helps: `pip install 'inspectd[extra]'`."""
+    """So the advice for a missing package helps: `pip install 'inspectd[extra]'`."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     backend = BACKENDS[name]
     wanted = project["dependencies"] if backend.extra is None else project["optional-dependencies"][backend.extra]

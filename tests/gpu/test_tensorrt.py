@@ -179,13 +179,13 @@ def test_opening_does_not_disturb_the_default_stream(bundle: Bundle, directory: 
         except RuntimeError as error:
             failed.append(str(error))
 
-    beside = threading.Thread(target=work)
-    beside.start()
+    other = threading.Thread(target=work)
+    other.start()
     try:
         open_engine(bundle, "tensorrt", directory=directory).close()
     finally:
         ended.set()
-        beside.join()
+        other.join()
     assert failed == []
 
 

@@ -1,6 +1,6 @@
 // Steps on the GPU before the network: shrinking by area, and raw counts to float32.
 //
-// `make kernels` compiles this file to frames.ptx beside it. Devices load that file and the driver translates it
+// `make kernels` compiles this file to frames.ptx in the same folder. Devices load that file and the driver translates it
 // for its own GPU, so no device needs a CUDA compiler. engines/images/shrinking.py makes the tables and defines the rule.
 
 // One thread per sample of the shrunk image; neighbours in a warp read neighbours in a row.
