@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, Queue
 
 from agent.commands import ask
 from agent.core.errors import InspectdError
@@ -15,13 +17,16 @@ from agent.core.records import Image
 from agent.doctor.check_result import CheckResult, ok, problem, warning
 from agent.inspection import Preparation
 from agent.settings import CameraSettings, Settings
-from agent.sources import EndOfStream, FrameSource, build_source
+from agent.sources import Captured, EndOfStream, FrameSource, build_source
 from engines.bundles import read_bundle
 from engines.errors import EngineError
 
 # How long frames are read from a source to measure its rate, and how many are enough.
 SAMPLE_SECONDS = 2.0
 SAMPLE_FRAMES = 200
+
+# How long a source may take for its first frame. A camera has given up by then, with its reason; a folder just waits.
+FIRST_FRAME_SECONDS = 10.0
 
 # A camera below this share of the rate that was asked for has too long an exposure or too slow a link.
 LOWEST_RATE = 0.8
@@ -43,13 +48,15 @@ class Sample:
         return f"{width}×{height} {kind}, {self.image.dtype.itemsize * 8} bit{rate}"
 
 
-def check_cameras(settings: Settings, max_seconds: float = SAMPLE_SECONDS) -> Iterator[CheckResult]:
+def check_cameras(
+    settings: Settings, max_seconds: float = SAMPLE_SECONDS, first_frame_seconds: float = FIRST_FRAME_SECONDS
+) -> Iterator[CheckResult]:
     """Each source opens and gives frames that its bundle accepts. Of a camera in use, the running agent reports.
 
     max_seconds: how long a source is read.
     """
     for name, camera in settings.cameras.items():
-        yield _ask_agent(settings, name) or _read_camera(name, camera, max_seconds)
+        yield _ask_agent(settings, name) or _read_camera(name, camera, max_seconds, first_frame_seconds)
 
 
 def _ask_agent(settings: Settings, name: str) -> CheckResult | None:
@@ -65,12 +72,14 @@ def _ask_agent(settings: Settings, name: str) -> CheckResult | None:
     return ok(subject, f"in use by the running agent: {state['phase']}, {state['frames_per_second']:.1f} frames/s")
 
 
-def _read_camera(name: str, camera: CameraSettings, max_seconds: float) -> CheckResult:
+def _read_camera(name: str, camera: CameraSettings, max_seconds: float, first_frame_seconds: float) -> CheckResult:
     subject = f"camera {name}"
     try:
-        sample = _sample(camera, max_seconds)
+        sample = _sample(camera, max_seconds, first_frame_seconds)
         with suppress(EngineError):  # check_bundles reports a bundle that cannot be read
             Preparation(read_bundle(camera.bundle).geometry, camera.crop)(sample.image)
+    except _NoFrame as silence:
+        return ok(subject, str(silence))
     except EndOfStream:
         return problem(subject, "the source is empty, wanted at least one frame", camera.source.remedy())
     except InspectdError as error:
@@ -82,20 +91,48 @@ def _read_camera(name: str, camera: CameraSettings, max_seconds: float) -> Check
     return ok(subject, str(sample))
 
 
-def _sample(camera: CameraSettings, max_seconds: float) -> Sample:
+def _sample(camera: CameraSettings, max_seconds: float, first_frame_seconds: float) -> Sample:
     """Read for a moment. Raises InspectdError, or EndOfStream if the source has no frame at all."""
     with tempfile.TemporaryDirectory() as quarantine:
         source = build_source(camera.source, quarantine_directory=Path(quarantine))
         with source:
-            return _read(source, max_seconds)
+            return _read(source, max_seconds, first_frame_seconds)
 
 
-def _read(source: FrameSource, max_seconds: float) -> Sample:
-    image = source.read().image
+def _read(source: FrameSource, max_seconds: float, first_frame_seconds: float) -> Sample:
+    """Read on a thread of its own: a folder may wait for its next file for ever, and is given up with that thread."""
+    arrived: Queue[Captured | Exception] = Queue()
+    enough = threading.Event()
+    threading.Thread(target=_deliver, args=(source, arrived, enough), name="doctor-read", daemon=True).start()
+    try:
+        image = _next(arrived, first_frame_seconds).image
+    except Empty:
+        raise _NoFrame(f"{source.describe()} can be read; nothing new within {first_frame_seconds:g} s") from None
     started, frames = time.monotonic(), 0
-    with suppress(EndOfStream):
-        while frames < SAMPLE_FRAMES and time.monotonic() - started < max_seconds:
-            image = source.read().image
+    with suppress(EndOfStream, Empty):
+        while frames < SAMPLE_FRAMES and (left := started + max_seconds - time.monotonic()) > 0:
+            image = _next(arrived, left).image
             frames += 1
+    enough.set()
     seconds = time.monotonic() - started
     return Sample(image, frames / seconds if source.live and frames else None)
+
+
+def _deliver(source: FrameSource, arrived: Queue[Captured | Exception], enough: threading.Event) -> None:
+    try:
+        while not enough.is_set():
+            arrived.put(source.read())
+    except Exception as error:
+        arrived.put(error)
+
+
+def _next(arrived: Queue[Captured | Exception], seconds: float) -> Captured:
+    """The next frame. Raises the source's error, or Empty where nothing came in time."""
+    found = arrived.get(timeout=seconds)
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+class _NoFrame(Exception):
+    """The source can be read and has no frame at the moment; `str()` is one line for the user."""

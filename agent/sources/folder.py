@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import stat
 import time
 from collections import deque
@@ -19,6 +21,8 @@ from agent.sources.source import Captured, EndOfStream, FrameSource
 from engines.errors import ImageError
 from engines.images import SUFFIXES, read_image
 
+log = logging.getLogger(__name__)
+
 # A file that does not decode and has not changed for this long is given up: its writer has failed.
 GIVE_UP_SECONDS = 30.0
 
@@ -31,6 +35,10 @@ class _Version:
     modified_ns: int
     inode: int
 
+    def is_replaced_by(self, later: _Version) -> bool:
+        """Whether the later version is another file under the same name, rather than this one written further."""
+        return later.inode != self.inode or later.size < self.size
+
 
 @dataclass(slots=True)
 class _Unsettled:
@@ -38,7 +46,7 @@ class _Unsettled:
 
     version: _Version
     since: float
-    """When this version was first seen, monotonic seconds."""
+    """When this version was first seen, monotonic seconds; the file's own time is by the writer's clock."""
     failed: bool = False
     """It did not decode. It is read again when it has changed, or once more before it is given up."""
 
@@ -48,7 +56,8 @@ class FolderSource(FrameSource):
 
     path: the folder. Hidden files, and names without the suffix of an image (such as `x.png.part`), are skipped.
     follow: after the last image, wait for new ones. A file is read once its size and time have not changed for
-        `settle_seconds` and it decodes to the end; a file that is written again counts as a new image.
+        `settle_seconds` and it decodes to the end; a file that is written again counts as a new image. Versions that
+        are overwritten sooner are counted and logged.
     recursive: also read the folders below.
     frames_per_second: pace; None reads as fast as the caller asks.
     quarantine_directory: for copies of unreadable files, up to `quarantine_max_bytes`. The folder itself is only read.
@@ -81,6 +90,10 @@ class FolderSource(FrameSource):
         self._ready: deque[Path] = deque()
         self._done: dict[Path, _Version] = {}
         self._unsettled: dict[Path, _Unsettled] = {}
+        self._rejected_links: set[Path] = set()
+        self._reported_formats: set[str] = set()
+        self.missed_count = 0
+        """Versions of files that were overwritten before they could be read, since the start."""
 
     @property
     def unreadable_count(self) -> int:
@@ -154,10 +167,23 @@ class FolderSource(FrameSource):
             return False
         unsettled = self._unsettled.get(file)
         if unsettled is None or unsettled.version != version:
-            age_seconds = self._now().timestamp() - version.modified_ns / 1e9
-            unsettled = self._unsettled[file] = _Unsettled(version, self._clock() - max(age_seconds, 0.0))
+            if unsettled is not None and unsettled.version.is_replaced_by(version):
+                self._report_missed(file)
+            unsettled = self._unsettled[file] = _Unsettled(version, self._clock())
         wanted_seconds = GIVE_UP_SECONDS if unsettled.failed else self._settle_seconds
         return self._clock() - unsettled.since >= wanted_seconds
+
+    def _report_missed(self, file: Path) -> None:
+        """First WARNING, repeats DEBUG."""
+        self.missed_count += 1
+        log.log(
+            logging.WARNING if self.missed_count == 1 else logging.DEBUG,
+            "%s: overwritten before it was %g s old, so that version was not inspected (%d such versions so far); "
+            "write each image under a name of its own",
+            file,
+            self._settle_seconds,
+            self.missed_count,
+        )
 
     def _versions(self) -> dict[Path, _Version]:
         versions = {}
@@ -176,20 +202,67 @@ class FolderSource(FrameSource):
             problem = "is not a folder" if self._path.exists() else "does not exist"
             raise error_type(f"{self.describe()} {problem}, wanted a folder of images")
         try:
-            entries = sorted(self._path.rglob("*") if self._recursive else self._path.iterdir())
-            return [entry for entry in entries if self._is_image(entry)]
+            entries = list(self._path.rglob("*") if self._recursive else self._path.iterdir())
+            home = self._path.resolve()
         except OSError as error:
             raise error_type(f"{self.describe()} cannot be listed: {error.strerror or error}") from error
+        return sorted((entry for entry in entries if self._is_image(entry, home)), key=_natural_order)
 
-    def _is_image(self, entry: Path) -> bool:
+    def _is_image(self, entry: Path, home: Path) -> bool:
         """True for a regular file with the suffix of an image. Reading from a pipe of that name would never return."""
         hidden = any(part.startswith(".") for part in entry.relative_to(self._path).parts)
-        if hidden or entry.suffix.lower() not in SUFFIXES:
+        if hidden:
+            return False
+        if entry.suffix.lower() not in SUFFIXES:
+            self._report_format(entry)
+            return False
+        if entry.is_symlink() and not self._accepts_link(entry, home):
             return False
         try:
             return stat.S_ISREG(entry.stat().st_mode)
-        except FileNotFoundError:
+        except OSError:
             return False
+
+    def _accepts_link(self, link: Path, home: Path) -> bool:
+        """Whether a link leads to a file inside the folder. Others are reported once, and nothing is copied of them."""
+        if link in self._rejected_links:
+            return False
+        try:
+            target = link.resolve(strict=True)
+        except (OSError, RuntimeError):  # a loop is a RuntimeError before Python 3.13
+            reason = "the link leads nowhere"
+        else:
+            if target.is_relative_to(home):
+                return True
+            reason = "the link leads out of the folder"
+        self._rejected_links.add(link)
+        self._quarantine.add(link, f"{link}: {reason}; wanted a file inside {self._path}", copy=False)
+        return False
+
+    def _report_format(self, entry: Path) -> None:
+        """Once for each suffix: a folder whose files are all skipped would otherwise stay silent."""
+        suffix = entry.suffix.lower()
+        if suffix not in self._reported_formats and entry.is_file():
+            self._reported_formats.add(suffix)
+            kind = f"{suffix} files" if suffix else "files without a suffix"
+            log.warning(
+                "%s: %s are skipped, such as %s; wanted %s",
+                self.describe(),
+                kind,
+                entry.name,
+                ", ".join(sorted(SUFFIXES)),
+            )
+
+
+def _natural_order(path: Path) -> list[tuple[int, int, str]]:
+    """Key that sorts numbers in names by value.
+
+    >>> sorted([Path("part_10.png"), Path("part_2.png")], key=_natural_order)
+    [PosixPath('part_2.png'), PosixPath('part_10.png')]
+    """
+    # Every second part is a number.
+    parts = re.split(r"([0-9]+)", str(path))
+    return [(0, int(part), part) if index % 2 else (1, 0, part) for index, part in enumerate(parts)]
 
 
 def from_settings(settings: FolderSettings, *, quarantine_directory: Path) -> FolderSource:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 from collections.abc import Callable
 from datetime import datetime
@@ -35,15 +36,15 @@ class Quarantine:
         self._max_bytes = max_bytes
         self._now = now
 
-    def add(self, file: Path, reason: str) -> None:
-        """Keep a copy of the file, with the reason. An error of the disk is logged, never raised."""
+    def add(self, file: Path, reason: str, *, copy: bool = True) -> None:
+        """Keep a copy of the file, unless `copy` is False, with the reason. A disk error is logged, never raised."""
         self.count += 1
         log.warning("unreadable file number %d: %s", self.count, reason)
         if self._directory is None:
             return
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            self._add_line(file, reason, self._copy(file))
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._add_line(file, reason, self._copy(file) if copy else None)
         except OSError as error:
             log.warning("cannot quarantine %s in %s: %s", file.name, self._directory, error.strerror or error)
 
@@ -58,7 +59,12 @@ class Quarantine:
         if used + size > self._max_bytes:
             return None
         name = f"{self._now():%Y%m%dT%H%M%S.%f}-{file.name}"
-        shutil.copyfile(file, self._directory / name)
+        # Readable by the agent alone, and not by following a link that took the file's place meanwhile.
+        with (
+            open(file, "rb", opener=_no_links) as source,
+            open(self._directory / name, "xb", opener=_private) as copy,
+        ):
+            shutil.copyfileobj(source, copy)
         return name
 
     def _add_line(self, file: Path, reason: str, copy: str | None) -> None:
@@ -67,5 +73,15 @@ class Quarantine:
         if journal.exists() and journal.stat().st_size > MAX_JOURNAL_BYTES:
             return
         line = {"time": self._now().isoformat(), "file": str(file), "reason": reason, "copy": copy}
-        with journal.open("a", encoding="utf-8") as out:
+        with open(journal, "a", encoding="utf-8", opener=_private) as out:
             out.write(json.dumps(line) + "\n")
+
+
+def _no_links(path: str, flags: int) -> int:
+    """Opens for `open`; fails for a link."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def _private(path: str, flags: int) -> int:
+    """Opens for `open`; a new file can be read by its owner only."""
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)

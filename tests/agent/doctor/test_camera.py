@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from agent.doctor import CheckResult, Level
 from agent.doctor.camera import check_cameras
 from agent.settings.load import load_settings
 from tests.agent.doctor.results import Configure, only
+from tests.support.parts import write_parts
 
 
 def check(config: Path) -> CheckResult:
@@ -46,3 +49,15 @@ def test_camera_slower_than_asked_is_a_warning(configure: Configure) -> None:
     result = check(configure(source='{ kind = "simulator", frames_per_second = 1000000.0 }'))
     assert result.level is Level.WARNING
     assert "wanted 1e+06 frames/s" in result.text
+
+
+@pytest.mark.parametrize("images", [0, 2])
+def test_followed_folder_without_a_new_image_does_not_keep_the_doctor_waiting(
+    configure: Configure, tmp_path: Path, images: int
+) -> None:
+    folder = write_parts(tmp_path / "parts", images) if images else tmp_path / "parts"
+    folder.mkdir(exist_ok=True)
+    config = configure(source=f'{{ kind = "folder", path = "{folder}", follow = true }}')
+    result = only(check_cameras(load_settings(config), max_seconds=0.2, first_frame_seconds=3.0 if images else 0.2))
+    assert result.level is Level.OK
+    assert ("nothing new within 0.2 s" in result.text) is (images == 0)

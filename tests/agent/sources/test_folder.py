@@ -288,7 +288,78 @@ def test_followed_folder_forgets_removed_files(tmp_path: Path) -> None:
     assert source._unsettled == {}
 
 
-def test_file_older_than_the_settling_time_is_read_at_once(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(png(1))
-    os.utime(tmp_path / "a.png", (1.0e9, 1.0e9))
-    assert names(follow_to_the_end(Scanner().follow(tmp_path))) == ["a.png"]
+def test_file_is_settled_by_this_machines_clock(tmp_path: Path) -> None:
+    """The writer's clock may be behind: a file that looks old may still be written to."""
+
+    def write(half: bytes) -> None:
+        (tmp_path / "a.png").write_bytes(half)
+        os.utime(tmp_path / "a.png", (1.0e9, 1.0e9))
+
+    whole = png(1)
+    write(whole[:40])
+    steps = [nothing, lambda: write(whole), nothing, nothing, nothing]
+    frames = follow_to_the_end(Scanner(*steps).follow(tmp_path))
+    assert [int(frame.image.mean()) for frame in frames] == [1]
+
+
+def test_overwritten_versions_are_counted_and_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def replace_it() -> None:
+        (tmp_path / ".new").write_bytes(png(1))
+        (tmp_path / ".new").rename(tmp_path / "latest.png")
+
+    source = Scanner(*[replace_it] * 4, nothing, nothing, nothing).follow(tmp_path)
+    assert names(follow_to_the_end(source)) == ["latest.png"]
+    assert source.missed_count == 3
+    warnings = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert "latest.png: overwritten before" in warnings[0].getMessage()
+
+
+def test_numbers_in_names_are_ordered_by_value(tmp_path: Path) -> None:
+    for name in ("part_10.png", "part_2.png", "part_1.png", "²2.png"):
+        (tmp_path / name).write_bytes(png(1))
+    assert names(read_all(FolderSource(tmp_path)))[:3] == ["part_1.png", "part_2.png", "part_10.png"]
+
+
+@pytest.mark.parametrize("follow", [True, False])
+def test_links_that_lead_nowhere_or_out_of_the_folder_are_rejected_alone(tmp_path: Path, follow: bool) -> None:
+    folder, kept = tmp_path / "parts", tmp_path / "quarantine"
+    folder.mkdir()
+    (tmp_path / "secret.png").write_bytes(png(9))
+    (folder / "1.png").write_bytes(png(1))
+    (folder / "loop.png").symlink_to(folder / "loop.png")
+    (folder / "nowhere.png").symlink_to(folder / "gone.png")
+    (folder / "out.png").symlink_to(tmp_path / "secret.png")
+    (folder / "inside.png").symlink_to("1.png")
+    if follow:
+        source = Scanner(*[nothing] * 6).follow(folder, quarantine_directory=kept)
+        frames = follow_to_the_end(source)
+    else:
+        source = FolderSource(folder, quarantine_directory=kept)
+        frames = read_all(source)
+    assert names(frames) == ["1.png", "inside.png"]
+    assert source.unreadable_count == 3, "each once, however often the folder is listed"
+    reasons = [json.loads(line)["reason"] for line in (kept / "quarantine.jsonl").read_text().splitlines()]
+    assert sum("leads nowhere" in reason for reason in reasons) == 2
+    assert sum("leads out of the folder" in reason for reason in reasons) == 1
+    assert [file.name for file in kept.iterdir()] == ["quarantine.jsonl"], "nothing is copied of them"
+
+
+def test_quarantine_can_be_read_by_its_owner_only(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "broken.png").write_bytes(b"no image")
+    read_all(FolderSource(tmp_path / "parts", quarantine_directory=tmp_path / "kept"))
+    assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o700
+    files = list((tmp_path / "kept").iterdir())
+    assert len(files) == 2
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+
+
+def test_skipped_formats_are_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a.gif", "b.gif", "scan", "1.png"):
+        (tmp_path / name).write_bytes(png(1))
+    assert names(read_all(FolderSource(tmp_path))) == ["1.png"]
+    assert sorted(record.getMessage().split(": ")[1].split(" are")[0] for record in caplog.records) == [
+        ".gif files",
+        "files without a suffix",
+    ]
