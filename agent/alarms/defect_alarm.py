@@ -123,4 +123,5 @@ class DefectAlarm:
             frame=verdict.frame.index,
             score=score,
             threshold=verdict.threshold,
+            origin=verdict.frame.origin,
         )

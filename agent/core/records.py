@@ -130,3 +130,5 @@ class Alarm:
     """The threshold in force; None where the camera was lost before its first calibration."""
     reason: str | None = None
     """For `kind` camera: the fault, in words. For a cleared alarm of either kind: PAUSED where a pause cleared it."""
+    origin: str | None = None
+    """For `kind` defect: name of the file that the frame came from; None for live cameras."""

@@ -75,6 +75,11 @@ class AlarmPayload(Payload):
         "cleared because inspection was paused.",
     )
 
+    origin: str | None = Field(
+        default=None,
+        description="For kind defect: the file that the frame came from, below the folder; null for live cameras.",
+    )
+
     @classmethod
     def of(
         cls,
@@ -108,6 +113,7 @@ class AlarmPayload(Payload):
             regions=[RegionPayload.of(region) for region in regions],
             evidence=evidence or {},
             reason=alarm.reason,
+            origin=alarm.origin,
         )
 
 

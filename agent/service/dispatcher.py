@@ -119,13 +119,14 @@ class Dispatcher:
         """Have an alarm recorded: with its verdict, or with the frame that shows the camera's fault, if any."""
         calibration = line.station.calibration
         log.info(
-            "camera %s: %s alarm %s %s, score %.4g, threshold %s",
+            "camera %s: %s alarm %s %s, score %.4g, threshold %s%s",
             line.name,
             alarm.kind.value,
             alarm.id,
             alarm.event.value,
             alarm.score,
             "none yet" if alarm.threshold is None else f"{alarm.threshold:.4g}",
+            "" if alarm.origin is None else f", file {ascii(alarm.origin)[1:-1]}",
             extra={"camera": line.name, "alarm": alarm.id, "event": alarm.event.value, "frame": alarm.frame},
         )
         if self._metrics is not None:

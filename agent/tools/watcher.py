@@ -117,7 +117,8 @@ def _raised(alarm: AlarmPayload) -> str:
         hottest = alarm.regions[0]
         place = f"  at x {hottest.x}–{hottest.x + hottest.width}, y {hottest.y}–{hottest.y + hottest.height}"
     over = "" if alarm.threshold is None else f" over threshold {alarm.threshold:.4g}"
-    return f"score {alarm.score:.4g}{over}{place}"
+    file = "" if alarm.origin is None else f"  file {_printable(alarm.origin)}"
+    return f"score {alarm.score:.4g}{over}{place}{file}"
 
 
 def _cleared(alarm: AlarmPayload) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
 from agent.alarms.defect_alarm import ActiveAlarm, DefectAlarm
 from agent.core.records import Alarm, AlarmEvent
+from agent.messages.alarm import AlarmPayload
 from tests.support.frames import verdict
 
 
@@ -29,6 +31,16 @@ def test_alarm_is_raised_once_and_cleared_after_the_quiet_time() -> None:
     ]
     assert alarms[0].score == 2.0
     assert alarms[1].score == 3.0, "the highest while it was active"
+
+
+def test_alarm_names_the_file_of_its_frame() -> None:
+    bad, good = (verdict(index, statistic) for index, statistic in ((0, 2.0), (9, 0.5)))
+    made = defect_alarm(clear_after_seconds=0.0)
+    named = [replace(one, frame=replace(one.frame, origin=f"{one.frame.index}.png")) for one in (bad, good)]
+    alarms = [made.update(one) for one in named]
+    assert [alarm and alarm.origin for alarm in alarms] == ["0.png", "9.png"]
+    raised = AlarmPayload.of(alarms[0], sequence=1, site="plant")  # type: ignore[arg-type]
+    assert raised.origin == "0.png"
 
 
 def test_alarm_stays_active_while_the_quiet_time_is_interrupted() -> None:
