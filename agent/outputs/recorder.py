@@ -1,4 +1,4 @@
-"""The thread that makes an alarm durable: pictures, document, outbox. What it has accepted will arrive."""
+"""The thread that makes an alarm durable: images, document, outbox. What it has accepted will arrive."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class AlarmRecorder(threading.Thread):
     def _next_group(self) -> tuple[list[Entry], bool]:
         """The next alarm and others that wait already; and whether `finish` came behind them.
 
-        Drawing the pictures of the others keeps the first one waiting. So they are taken along only as long as that
+        Drawing the images of the others keeps the first one waiting. So they are taken along only as long as that
         takes no longer than a commit does: on a slow disk they save each other one, on a fast one nobody waits.
         """
         group: list[Entry] = []
@@ -122,32 +122,32 @@ class AlarmRecorder(threading.Thread):
     def _entry(self, judged: AlarmJob) -> Entry:
         alarm = judged.alarm
         frame = judged.frame if judged.verdict is None else judged.verdict.frame
-        pictures, hot = self._look(judged)
+        images, hot = self._look(judged)
         return Entry(
             alarm.camera,
-            lambda sequence: self._messages(judged, pictures, hot, sequence),
+            lambda sequence: self._messages(judged, images, hot, sequence),
             state={state_key(alarm.camera, alarm.kind): _open_alarm(alarm)},
             captured_monotonic=None if frame is None else frame.captured_monotonic,
         )
 
     def _look(self, judged: AlarmJob) -> tuple[Sequence[EvidenceImage], list[Region]]:
-        """The pictures and hot regions of an alarm that was raised; a cleared one has none."""
+        """The images and hot regions of an alarm that was raised; a cleared one has none."""
         verdict = judged.verdict
         if judged.alarm.event is AlarmEvent.CLEARED:
             return (), []
         if verdict is None:
             return self._evidence.save_frame(judged.alarm.id, judged.frame) if judged.frame is not None else (), []
         hot = regions(verdict.heatmap, verdict.frame.image.shape)
-        pictures = self._evidence.save(judged.alarm.id, verdict, hot)
+        images = self._evidence.save(judged.alarm.id, verdict, hot)
         crop = judged.context.crop
         if crop is not None:
             hot = [replace(region, x=region.x + crop.x, y=region.y + crop.y) for region in hot]
-        return pictures, hot
+        return images, hot
 
     def _messages(
-        self, judged: AlarmJob, pictures: Sequence[EvidenceImage], hot: list[Region], sequence: int
+        self, judged: AlarmJob, images: Sequence[EvidenceImage], hot: list[Region], sequence: int
     ) -> list[Message]:
-        recorded = RecordedAlarm(judged.alarm, sequence, self._site, judged.context, hot, pictures)
+        recorded = RecordedAlarm(judged.alarm, sequence, self._site, judged.context, hot, images)
         return [message for output in self._outputs for message in output.messages_for(recorded)]
 
 

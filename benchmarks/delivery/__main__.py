@@ -1,12 +1,12 @@
 """Delivery, measured: `python -m benchmarks.delivery [--alarms N] [--json FILE]`, with a real Mosquitto on loopback.
 
-- rate: alarms with three pictures a second through outbox (fsync included) and publisher, beside bare paho at QoS 1
+- rate: alarms with three images a second through outbox (fsync included) and publisher, beside bare paho at QoS 1
   with the same bytes to the same broker, in turn, so that both see the same machine. All alarms of a round wait from
   the start, for paho in its queue, for us in groups that share a commit, as the agent accepts what waits while the disk
   is busy; once more with a commit for each alarm, as if each came when the one before was durable; and how many a
   second are durable where nobody publishes;
 - latency: from the call of `accept` to the subscriber, alarms at five a second;
-- live: the same for an alarm that comes while 10,000 pictures of an outage wait.
+- live: the same for an alarm that comes while 10,000 images of an outage wait.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ from tests.support.broker import Mosquitto, Subscriber, wait_until
 from tests.support.delivery import TOPICS, document
 
 # Sizes as the simulator's alarms have them at 512 pixels: heatmap 150 kB, overlay 50 kB, frame 65 kB.
-PICTURE_BYTES = {"heatmap": 150_000, "overlay": 50_000, "frame": 65_000}
+IMAGE_BYTES = {"heatmap": 150_000, "overlay": 50_000, "frame": 65_000}
 ROUNDS = 7
 
 
-def pictures() -> dict[str, bytes]:
-    """Bytes that stand for pictures; none of the two systems looks inside."""
+def images() -> dict[str, bytes]:
+    """Bytes that stand for images; none of the two systems looks inside."""
     rng = np.random.default_rng(0)
-    return {name: rng.bytes(size) for name, size in PICTURE_BYTES.items()}
+    return {name: rng.bytes(size) for name, size in IMAGE_BYTES.items()}
 
 
 def messages(identity: str, sequence: int, shots: dict[str, bytes], camera: str) -> list[Message]:
-    topics = [TOPICS.picture(camera, identity, name) for name in shots]
+    topics = [TOPICS.image(camera, identity, name) for name in shots]
     return [document(identity, sequence, camera)] + [
-        Message(topic, payload, identity, name, picture=True, media_type="image/png")
+        Message(topic, payload, identity, name, is_image=True, media_type="image/png")
         for topic, (name, payload) in zip(topics, shots.items(), strict=True)
     ]
 
@@ -146,13 +146,13 @@ def latencies(broker: Mosquitto, directory: Path, alarms: int, shots: dict[str, 
 
 
 def live_behind_backlog(broker: Mosquitto, directory: Path, rows: int) -> float:
-    """Seconds from `accept` to the subscriber, for an alarm that comes while `rows` pictures of an outage wait."""
+    """Seconds from `accept` to the subscriber, for an alarm that comes while `rows` images of an outage wait."""
     subscriber = Subscriber(broker, "inspectd/+/+/alarm")
     shot = bytes(10_000)
     with agent(broker, directory) as (outbox, publisher):
         for start in range(0, rows, 100):
-            topic = TOPICS.picture("cam", f"old{start}", "frame")
-            backlog = [Message(topic, shot, f"old{start}", "frame", picture=True, media_type="image/jpeg")] * 100
+            topic = TOPICS.image("cam", f"old{start}", "frame")
+            backlog = [Message(topic, shot, f"old{start}", "frame", is_image=True, media_type="image/jpeg")] * 100
             outbox.accept("cam", lambda sequence, b=backlog: [document(f"old{sequence}", sequence), *b])
         publisher.start()
         wait_until(lambda: len(subscriber.messages) == rows // 100, seconds=60)
@@ -175,7 +175,7 @@ def ratio(ours: list[float], bare: list[float]) -> dict[str, float]:
 def measure(alarms: int, directory: Path) -> dict[str, Any]:
     broker = Mosquitto(directory / "broker").start()
     try:
-        shots = pictures()
+        shots = images()
         ours, single, bare, durable = [], [], [], []
         for _ in range(ROUNDS):
             ours.append(rate_of_ours(broker, directory, alarms, shots, MAX_TOGETHER))
@@ -187,7 +187,7 @@ def measure(alarms: int, directory: Path) -> dict[str, Any]:
             "machine": describe_machine(),
             "load": round(os.getloadavg()[0], 1),
             "alarms": alarms,
-            "bytes_per_alarm": sum(PICTURE_BYTES.values()),
+            "bytes_per_alarm": sum(IMAGE_BYTES.values()),
             "alarms_per_second": round(median(ours), 1),
             "bare_paho_alarms_per_second": round(median(bare), 1),
             "ratio": ratio(ours, bare),

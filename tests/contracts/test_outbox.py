@@ -29,11 +29,10 @@ def reopen(tmp_path: Path) -> Iterator[Open]:
     opened[-1].close()
 
 
-def messages(alarm: str, part: str = "raised", pictures: int = 0) -> list[Message]:
+def messages(alarm: str, part: str = "raised", images: int = 0) -> list[Message]:
     document = Message(f"t/{alarm}", f"{alarm} {part}".encode(), alarm, part)
     return [document] + [
-        Message(f"t/{alarm}/{number}", bytes(100), alarm, f"picture{number}", picture=True)
-        for number in range(pictures)
+        Message(f"t/{alarm}/{number}", bytes(100), alarm, f"image{number}", is_image=True) for number in range(images)
     ]
 
 
@@ -56,9 +55,9 @@ def test_failing_builder_leaves_no_trace(reopen: Open) -> None:
     outbox.accept("cam", lambda _: messages("a"), state={"open": b"a"})
 
     def fail(_: int) -> list[Message]:
-        raise ValueError("no picture")
+        raise ValueError("no image")
 
-    with pytest.raises(ValueError, match="no picture"):
+    with pytest.raises(ValueError, match="no image"):
         outbox.accept("cam", fail, state={"open": b"b"})
     assert outbox.state() == {"open": b"a"}
     assert outbox.waiting() == 1
@@ -76,7 +75,7 @@ def test_state_is_stored_with_the_alarm(reopen: Open) -> None:
 def test_alarms_come_in_order_one_for_each_camera(reopen: Open) -> None:
     outbox = reopen()
     for number in range(6):
-        outbox.accept(f"cam{number % 2}", lambda _: messages("a", pictures=1))
+        outbox.accept(f"cam{number % 2}", lambda _: messages("a", images=1))
     assert [row.sequence for row in outbox.next_alarms(10)] == [1, 2]
     assert [row.sequence for row in outbox.next_alarms(10, busy={"cam0"})] == [2]
     assert [row.sequence for row in outbox.next_alarms(1)] == [1]
@@ -85,20 +84,20 @@ def test_alarms_come_in_order_one_for_each_camera(reopen: Open) -> None:
     assert [row.sequence for row in reopen().next_alarms(10)] == [3, 4]
 
 
-def test_pictures_of_the_newest_alarm_come_first_in_their_order(reopen: Open) -> None:
+def test_images_of_the_newest_alarm_come_first_in_their_order(reopen: Open) -> None:
     outbox = reopen()
     for _ in range(3):
-        outbox.accept("cam", lambda _: messages("a", pictures=2))
-    rows = outbox.next_pictures(10)
+        outbox.accept("cam", lambda _: messages("a", images=2))
+    rows = outbox.next_images(10)
     assert [(row.sequence, row.part) for row in rows] == [
-        (sequence, part) for sequence in (3, 2, 1) for part in ("picture0", "picture1")
+        (sequence, part) for sequence in (3, 2, 1) for part in ("image0", "image1")
     ]
-    assert outbox.next_pictures(2, excluding=[rows[0].id, rows[2].id]) == [rows[1], rows[3]]
+    assert outbox.next_images(2, excluding=[rows[0].id, rows[2].id]) == [rows[1], rows[3]]
 
 
 def test_row_stays_until_acknowledged(reopen: Open) -> None:
     outbox = reopen()
-    outbox.accept("cam", lambda _: messages("a", pictures=1))
+    outbox.accept("cam", lambda _: messages("a", images=1))
     before = outbox.next_alarms(1)[0]
     row = reopen().next_alarms(1)[0]
     assert (row.id, row.payload, row.topic, row.alarm) == (before.id, b"a raised", "t/a", "a")
@@ -118,19 +117,19 @@ def test_capture_time_is_known_in_the_same_run_only(reopen: Open) -> None:
 
 def test_rejected_row_is_counted_and_named(reopen: Open) -> None:
     outbox = reopen()
-    outbox.accept("cam", lambda _: messages("a", pictures=1))
+    outbox.accept("cam", lambda _: messages("a", images=1))
     outbox.reject(outbox.next_alarms(1)[0], "topic name invalid")
-    outbox.reject(outbox.next_pictures(1)[0], "topic name invalid")
+    outbox.reject(outbox.next_images(1)[0], "topic name invalid")
     counts = reopen().counts()
     assert (counts.waiting, counts.dead_letters, counts.missing) == (0, 2, (1,))
 
 
-def test_replaced_picture_keeps_its_row(reopen: Open) -> None:
+def test_replaced_image_keeps_its_row(reopen: Open) -> None:
     outbox = reopen()
-    outbox.accept("cam", lambda _: messages("a", pictures=1))
-    row = outbox.next_pictures(1)[0]
-    outbox.replace(row, Message("t/a/omitted", b"{}", "a", "omitted", picture=True))
-    (note,) = reopen().next_pictures(5)
+    outbox.accept("cam", lambda _: messages("a", images=1))
+    row = outbox.next_images(1)[0]
+    outbox.replace(row, Message("t/a/omitted", b"{}", "a", "omitted", is_image=True))
+    (note,) = reopen().next_images(5)
     assert (note.id, note.topic, note.payload, note.part) == (row.id, "t/a/omitted", b"{}", "omitted")
 
 
@@ -149,11 +148,11 @@ def test_any_history_keeps_numbers_order_and_counts(
     """Beside a plain list that does the same."""
     path = tmp_path_factory.mktemp("history") / "outbox.sqlite"
     outbox, model, last = Outbox(path), dict[str, list[int]](cam0=[], cam1=[]), 0
-    pictures = 0
+    images = 0
     for what, camera, number in steps:
         if what == "accept":
-            sequence = outbox.accept(camera, lambda _: messages("a", pictures=number))  # noqa: B023
-            last, pictures = last + 1, pictures + number
+            sequence = outbox.accept(camera, lambda _: messages("a", images=number))  # noqa: B023
+            last, images = last + 1, images + number
             assert sequence == last
             model[camera].append(sequence)
         elif what == "acknowledge":
@@ -164,5 +163,5 @@ def test_any_history_keeps_numbers_order_and_counts(
             outbox.close()
             outbox = Outbox(path)
         assert outbox.alarms_waiting() == sum(map(len, model.values()))
-        assert outbox.waiting() == outbox.alarms_waiting() + pictures
+        assert outbox.waiting() == outbox.alarms_waiting() + images
     outbox.close()

@@ -38,13 +38,13 @@ def document(
 
 
 def noise_png(side: int) -> bytes:
-    """A picture that does not compress: about 3 · side² bytes."""
+    """An image that does not compress: about 3 · side² bytes."""
     return encode(np.random.default_rng(side).integers(0, 256, (side, side, 3), np.uint8), "image/png")
 
 
-def picture(identity: str, payload: bytes, name: str = "heatmap", camera: str = "cam") -> Message:
-    topic = TOPICS.picture(camera, identity, name)
-    return Message(topic, payload, identity, name, picture=True, media_type="image/png")
+def image(identity: str, payload: bytes, name: str = "heatmap", camera: str = "cam") -> Message:
+    topic = TOPICS.image(camera, identity, name)
+    return Message(topic, payload, identity, name, is_image=True, media_type="image/png")
 
 
 def accept(
@@ -52,13 +52,13 @@ def accept(
     identity: str,
     camera: str = "cam",
     event: AlarmEvent = AlarmEvent.RAISED,
-    pictures: dict[str, bytes] | None = None,
+    images: dict[str, bytes] | None = None,
 ) -> int:
-    """Has an alarm accepted with its pictures; its sequence number."""
-    pictures = pictures or {}
+    """Has an alarm accepted with its images; its sequence number."""
+    images = images or {}
 
     def build(sequence: int) -> list[Message]:
-        messages = [picture(identity, payload, name, camera) for name, payload in pictures.items()]
+        messages = [image(identity, payload, name, camera) for name, payload in images.items()]
         evidence = {
             message.part: ImagePayload(
                 topic=message.topic, sha256="0" * 64, media_type=message.media_type, bytes=len(message.payload)

@@ -23,8 +23,8 @@ from tests.support.delivery import accept, delivering, noise_png
 
 STEPS = (
     "before accept",
-    "pictures written",
-    "pictures synced",
+    "images written",
+    "images synced",
     "after commit",
     "after accept",
     "before publish",
@@ -64,8 +64,8 @@ def main(url: str, directory: Path, step: str, count: int, alarms: int) -> None:
     nothing: Callable[[], None] = lambda: None  # noqa: E731
     wrap(session_module.Session, "_send", lambda: reached("before publish"), lambda: reached("after publish"))
     wrap(session_module.Session, "acknowledged", nothing, lambda: reached("after puback"))
-    wrap(segments_module, "_write_all", nothing, lambda: reached("pictures written"))
-    wrap(segments_module.ImageFiles, "sync", nothing, lambda: reached("pictures synced"))
+    wrap(segments_module, "_write_all", nothing, lambda: reached("images written"))
+    wrap(segments_module.ImageFiles, "sync", nothing, lambda: reached("images synced"))
     wrap(change_module.Transaction, "committed", lambda: reached("after commit"), nothing)
     wrap(Outbox, "acknowledge", nothing, lambda: reached("after delete"))
     with delivering(url, directory) as (outbox, publisher), (directory / "accepted").open("ab", buffering=0) as log:

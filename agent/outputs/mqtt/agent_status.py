@@ -44,7 +44,7 @@ class AgentStatus:
 
     def delivered(self, row: Row, now: float) -> None:
         """The broker has a row since `now`, monotonic seconds."""
-        if not row.picture and row.captured_monotonic is not None:
+        if not row.is_image and row.captured_monotonic is not None:
             self.latency.add(max(0.0, now - row.captured_monotonic))
 
     def delivery(self, *, connected: bool) -> DeliveryPayload:

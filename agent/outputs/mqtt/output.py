@@ -64,7 +64,7 @@ class MqttOutput(Output):
 
     def messages_for(self, recorded: RecordedAlarm) -> list[Message]:
         alarm, context = recorded.alarm, recorded.context
-        sent = [(self._topics.picture(alarm.camera, alarm.id, image.name), image) for image in recorded.images]
+        sent = [(self._topics.image(alarm.camera, alarm.id, image.name), image) for image in recorded.images]
         payload = AlarmPayload.of(
             alarm,
             sequence=recorded.sequence,
@@ -90,7 +90,7 @@ class MqttOutput(Output):
                 image.payload,
                 alarm.id,
                 image.name,
-                picture=True,
+                is_image=True,
                 media_type=image.media_type,
                 output=self.name,
             )

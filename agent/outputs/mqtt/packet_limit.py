@@ -14,7 +14,7 @@ from agent.outputs.outbox import Message, Outbox, Row
 
 log = logging.getLogger(__name__)
 
-# The property that tells the scale of a picture that was shrunk, bytes.
+# The property that tells the scale of an image that was shrunk, bytes.
 SCALE_BYTES = 32
 
 
@@ -48,7 +48,7 @@ class PacketLimit:
         self._outbox.reject(row, f"{message.packet_bytes()} bytes, the broker takes {self.limit} in a packet")
         return None
 
-    def picture(self, row: Row) -> Outgoing | None:
+    def image(self, row: Row) -> Outgoing | None:
         """A heatmap shrunk as far as need be; None where it is left out: its note takes its place in the outbox."""
         message = _outgoing(row, row.payload)
         if self._suspicions.guilty(row):
@@ -72,13 +72,13 @@ class PacketLimit:
 
     def _leave_out(self, row: Row, limit: int, reason: str) -> None:
         if row.part == "omitted":
-            self._outbox.reject(row, f"not even the note about a picture is taken: {reason}")
+            self._outbox.reject(row, f"not even the note about an image is taken: {reason}")
             return
         note = OmittedPayload(
             id=row.alarm, camera=row.camera, picture=row.part, reason=reason, bytes=len(row.payload), limit_bytes=limit
         )
         log.warning("%s of alarm %s left out: %d bytes, %s", row.part, row.alarm, len(row.payload), reason)
-        message = Message(self._omitted_topic(row), note.to_bytes(), row.alarm, "omitted", picture=True)
+        message = Message(self._omitted_topic(row), note.to_bytes(), row.alarm, "omitted", is_image=True)
         self._outbox.replace(row, message)
         self._suspicions.forget(row)
 

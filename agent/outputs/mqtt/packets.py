@@ -81,7 +81,7 @@ class Outgoing:
     def pack_properties(self) -> bytes:
         """The properties of PUBLISH with their length in front (MQTT 5, 3.3.2.3).
 
-        paho's own `Properties` would take longer over them than over sending the picture that they go with.
+        paho's own `Properties` would take longer over them than over sending the image that they go with.
         """
         parts = []
         if self.media_type is not None:
@@ -107,7 +107,7 @@ class Outgoing:
         return 13 + len(self.topic.encode()) + extra + len(self.payload)
 
 
-# An alarm's messages say the same things: its id, its number, and what a picture is.
+# An alarm's messages say the same things: its id, its number, and what an image is.
 @lru_cache(maxsize=64)
 def _text(value: str) -> bytes:
     return _counted(value.encode())

@@ -27,7 +27,7 @@ from agent.outputs.mqtt.notices import Notices
 from agent.outputs.mqtt.packets import Acknowledged, Connected, ConnectionEvent, Outgoing, Received, Subscribed
 from agent.outputs.mqtt.protocol_version import ProtocolVersion
 from agent.outputs.mqtt.retained import RetainedDocuments
-from agent.outputs.mqtt.session import BACKLOG_PICTURES_PER_SECOND, Session
+from agent.outputs.mqtt.session import BACKLOG_IMAGES_PER_SECOND, Session
 from agent.outputs.mqtt.subscriptions import CommandMessage, MessageHandler, Subscriptions, may_answer_on
 from agent.outputs.mqtt.suspicions import Suspicions
 from agent.outputs.mqtt.telemetry import Telemetry
@@ -63,7 +63,7 @@ class Publisher:
         delivery_durations: Durations | None = None,
         client_id: str | None = None,
         delivered: Callable[[Row, float], None] | None = None,
-        backlog_pictures_per_second: float = BACKLOG_PICTURES_PER_SECOND,
+        backlog_images_per_second: float = BACKLOG_IMAGES_PER_SECOND,
         protocol: Protocol = Protocol.MQTT_5,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -73,7 +73,7 @@ class Publisher:
         delivery_durations: takes capture to PUBACK of each alarm; None for its own.
         client_id: None: that of the topic tree; two agents at one place throw each other out, and are told so.
         delivered: called on the publisher's thread with a row and the monotonic time of its PUBACK, seconds.
-        backlog_pictures_per_second: limit for pictures that waited before the connection was made.
+        backlog_images_per_second: limit for images that waited before the connection was made.
         protocol: the version to try first; 3.1.1 follows where the broker does not know 5.
         clock: monotonic seconds, the clock of `Frame.captured_monotonic`.
         """
@@ -83,7 +83,7 @@ class Publisher:
         self._output = output
         self._client_id = client_id or topics.client_id
         self._delivered_hook = delivered
-        self._backlog_pictures_per_second = backlog_pictures_per_second
+        self._backlog_images_per_second = backlog_images_per_second
         self._protocol = ProtocolVersion(protocol)
         self._clock = clock
         self.reporter = AgentStatus(
@@ -258,7 +258,7 @@ class Publisher:
             self._say_goodbye(connection, session, connected_at)
         except ConnectionLost as lost:
             if session is not None and lost.closed_by_broker:
-                self._suspicions.connection_lost(session.pictures_in_flight)
+                self._suspicions.connection_lost(session.images_in_flight)
             raise
         finally:
             self._connected.clear()
@@ -316,8 +316,8 @@ class Publisher:
             suspicions=self._suspicions,
             clock=self._clock,
             delivered=self._delivered,
-            omitted_topic=lambda row: self._topics.picture(row.camera, row.alarm, "omitted"),
-            backlog_pictures_per_second=self._backlog_pictures_per_second,
+            omitted_topic=lambda row: self._topics.image(row.camera, row.alarm, "omitted"),
+            backlog_images_per_second=self._backlog_images_per_second,
         )
 
     def _greet(self, connection: Connection) -> None:
@@ -404,7 +404,7 @@ class Publisher:
                 self._board.put(self._topics.status(), self.reporter.status(Presence.STOPPED, connected_at).to_bytes())
                 said = True
             self._take_new(connection, session)
-            session.pump(pictures=False)
+            session.pump(images=False)
             if said and session.idle:
                 break
             self._handle(connection.turn(0.05), session)

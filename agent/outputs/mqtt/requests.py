@@ -26,7 +26,7 @@ MAX_WAITING = 32
 # Answers kept, so that a request that comes twice (QoS 1) is carried out once.
 KEPT_ANSWERS = 1000
 
-# Most answers have under 2 kB, one with pictures in it has millions.
+# Most answers have under 2 kB, one with images in it has millions.
 MAX_KEPT_BYTES = 8 * 1024**2
 
 

@@ -1,4 +1,4 @@
-"""What a session goes by: retained documents, notices, rows under suspicion, room for pictures."""
+"""What a session goes by: retained documents, notices, rows under suspicion, room for images."""
 
 from __future__ import annotations
 

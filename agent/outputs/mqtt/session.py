@@ -1,8 +1,8 @@
 """What is sent over one connection, in which order, and what becomes of it: the window between outbox and broker.
 
-Order of precedence: retained documents, answers, notices, alarms, pictures. One alarm a camera is in flight at a time:
-were there two, the broker could refuse the first and take the second, and the order per camera would be lost. Pictures
-of a backlog go at a limited rate, and pictures never fill the window or the link, so that a live alarm always finds
+Order of precedence: retained documents, answers, notices, alarms, images. One alarm a camera is in flight at a time:
+were there two, the broker could refuse the first and take the second, and the order per camera would be lost. Images
+of a backlog go at a limited rate, and images never fill the window or the link, so that a live alarm always finds
 room.
 """
 
@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 # In flight at most: Mosquitto's own default, and enough to keep a link of 50 ms busy with 400 messages a second.
 WINDOW = 20
 
-# Pictures of a backlog a second: 10,000 of them are through in under two minutes, and no subscriber is flooded.
-BACKLOG_PICTURES_PER_SECOND = 100.0
+# Images of a backlog a second: 10,000 of them are through in under two minutes, and no subscriber is flooded.
+BACKLOG_IMAGES_PER_SECOND = 100.0
 
 # A connection on which a PUBACK is this late is taken for dead, beyond what the slowest link served (bytes/s) needs.
 PUBACK_TIMEOUT_SECONDS = 10.0
@@ -48,8 +48,8 @@ _TOO_LARGE = 0x95
 RETRY_FIRST_SECONDS = 1.0
 RETRY_MAX_SECONDS = 60.0
 
-# A picture that is refused this often for any other reason is given up; an alarm is tried for as long as it takes.
-PICTURE_ATTEMPTS = 8
+# An image that is refused this often for any other reason is given up; an alarm is tried for as long as it takes.
+IMAGE_ATTEMPTS = 8
 
 
 @dataclass(slots=True)
@@ -78,7 +78,7 @@ class Session:
         clock: Callable[[], float],
         delivered: Callable[[Row, float], None],
         omitted_topic: Callable[[Row], str],
-        backlog_pictures_per_second: float = BACKLOG_PICTURES_PER_SECOND,
+        backlog_images_per_second: float = BACKLOG_IMAGES_PER_SECOND,
     ) -> None:
         self._connection = connection
         self._fitting = PacketLimit(connected.maximum_packet_bytes, outbox, suspicions, omitted_topic)
@@ -96,9 +96,9 @@ class Session:
         self._settled: dict[int, Row] = {}
         self._settled_since = 0.0
         self._answers: deque[Outgoing] = deque()
-        self._picture_window = ImageWindow()
+        self._image_window = ImageWindow()
         self._backlog_end = outbox.last_id()
-        self._rate = backlog_pictures_per_second
+        self._rate = backlog_images_per_second
         self._tokens, self._tokens_at = 1.0, clock()
         self._outbox_rests_until = 0.0
         self.rows_delivered = 0
@@ -112,8 +112,8 @@ class Session:
         return not self._in_flight and not self._notices and not self._board.newer_than(self._sent_versions)
 
     @property
-    def pictures_in_flight(self) -> list[Row]:
-        return [entry.row for entry in self._in_flight.values() if entry.row is not None and entry.row.picture]
+    def images_in_flight(self) -> list[Row]:
+        return [entry.row for entry in self._in_flight.values() if entry.row is not None and entry.row.is_image]
 
     def answer(self, message: Outgoing) -> None:
         """An answer to a command; goes when there is room, and is lost with the connection."""
@@ -128,7 +128,7 @@ class Session:
         if self._fitting.fits(message):
             self._connection.publish(message)
 
-    def pump(self, *, pictures: bool = True) -> None:
+    def pump(self, *, images: bool = True) -> None:
         """Fills the window with what is most urgent."""
         self._send_board()
         while self._answers and self._room > 0:
@@ -139,8 +139,8 @@ class Session:
             return
         try:
             self._send_alarms(now)
-            if pictures:
-                self._send_pictures(now)
+            if images:
+                self._send_images(now)
         except ConnectionLost:
             return  # the next turn says so, once it has handed over what came before
         except Temporary as error:
@@ -158,8 +158,8 @@ class Session:
         elif entry.row is not None and event.code < 0x80:
             self._settled_since = self._settled_since if self._settled else self._clock()
             self._settled[entry.row.id] = entry.row
-            if entry.row.picture:
-                self._picture_window.acknowledged(entry.bytes, delay_seconds=self._clock() - entry.sent_at)
+            if entry.row.is_image:
+                self._image_window.acknowledged(entry.bytes, delay_seconds=self._clock() - entry.sent_at)
             self._suspicions.forget(entry.row)
             self.rows_delivered += 1
             self._delivered(entry.row, self._clock())
@@ -172,7 +172,7 @@ class Session:
         A few rows wait for others while something is in flight, unless it has to be `all_of_it`.
         """
         now = self._clock()
-        if now < self._outbox_rests_until or not (self._settled or self._outbox.leaving):
+        if now < self._outbox_rests_until or not (self._settled or self._outbox.has_undeleted):
             return
         few = 0 < len(self._settled) < DELETED_TOGETHER and now - self._settled_since < DELETE_AFTER_SECONDS
         if few and self._in_flight and not all_of_it:
@@ -234,30 +234,30 @@ class Session:
     def _send_alarms(self, now: float) -> None:
         waiting = {identity for identity, refusal in self._suspicions.refusals.items() if refusal.not_before > now}
         on_the_way = (entry.row for entry in self._in_flight.values())
-        busy = {row.camera for row in on_the_way if row is not None and not row.picture}
+        busy = {row.camera for row in on_the_way if row is not None and not row.is_image}
         # In the order of their PUBACKs, which is the order of their ids: the last of a camera is its highest.
-        arrived = {row.camera: row.id for row in self._settled.values() if not row.picture}
+        arrived = {row.camera: row.id for row in self._settled.values() if not row.is_image}
         for row in self._outbox.next_alarms(self._room, output=self._output, busy=busy, after=arrived):
             if row.id not in waiting:
                 message = self._fitting.alarm(row)
                 if message is not None:
                     self._send(message, row=row)
 
-    def _send_pictures(self, now: float) -> None:
-        pictures = self.pictures_in_flight
-        bytes_in_flight = sum(len(row.payload) for row in pictures)
+    def _send_images(self, now: float) -> None:
+        images = self.images_in_flight
+        bytes_in_flight = sum(len(row.payload) for row in images)
         # One place is kept for an alarm, where the broker gives us two.
         room = self._room - 1 if self._window > 1 else self._room
-        if room <= 0 or bytes_in_flight >= self._picture_window.bytes or any(map(self._suspicions.suspected, pictures)):
+        if room <= 0 or bytes_in_flight >= self._image_window.bytes or any(map(self._suspicions.suspected, images)):
             return
-        space = self._picture_window.bytes - bytes_in_flight
-        for row in self._outbox.next_pictures(
+        space = self._image_window.bytes - bytes_in_flight
+        for row in self._outbox.next_images(
             room, output=self._output, excluding=self._untouchable(now), max_bytes=space
         ):
             alone = self._suspicions.suspected(row)
-            if (alone and self.pictures_in_flight) or not self._rate_allows(row, now):
+            if (alone and self.images_in_flight) or not self._rate_allows(row, now):
                 return
-            message = self._fitting.picture(row)
+            message = self._fitting.image(row)
             if message is not None:
                 self._send(message, row=row)
             if alone:
@@ -270,7 +270,7 @@ class Session:
         return rows | set(self._settled)
 
     def _rate_allows(self, row: Row, now: float) -> bool:
-        """A token bucket over the pictures that were waiting when the connection was made."""
+        """A token bucket over the images that were waiting when the connection was made."""
         if row.id > self._backlog_end:
             return True
         self._tokens = min(self._tokens + (now - self._tokens_at) * self._rate, max(1.0, self._rate / 10))
@@ -296,10 +296,10 @@ class Session:
 
     def _refused(self, row: Row, event: Acknowledged) -> None:
         attempts = self._suspicions.refusals[row.id].attempts + 1 if row.id in self._suspicions.refusals else 1
-        hopeless = event.code in _HOPELESS or (row.picture and attempts >= PICTURE_ATTEMPTS)
+        hopeless = event.code in _HOPELESS or (row.is_image and attempts >= IMAGE_ATTEMPTS)
         self.problem = f"the broker refuses {row.topic}: {event.reason}"
         log.log(logging.WARNING if attempts == 1 else logging.DEBUG, "%s (attempt %d)", self.problem, attempts)
-        if event.code == _TOO_LARGE and row.picture:
+        if event.code == _TOO_LARGE and row.is_image:
             self._suspicions.condemn(row)
         elif hopeless:
             self._suspicions.refusals.pop(row.id, None)

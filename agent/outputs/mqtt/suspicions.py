@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from agent.outputs.outbox import Row
 
-# The broker closed the connection this often with a picture in flight, at last with this one alone: it is the picture.
+# The broker closed the connection this often with an image in flight, at last with this one alone: it is the image.
 # (Mosquitto answers to a payload above its `message_size_limit` with PUBACK 0x95, which MQTT 5 does not allow there and
 # paho takes for a broken protocol; MQTT 3.1.1 brokers just close.)
 SUSPECT_LOSSES = 2
@@ -33,10 +33,10 @@ class Suspicions:
     """How often the broker closed the connection while the row was in flight."""
     refusals: dict[int, Refusal] = field(default_factory=dict)
 
-    def connection_lost(self, pictures: list[Row]) -> None:
+    def connection_lost(self, images: list[Row]) -> None:
         """The broker closed the connection while these were in flight."""
-        for row in pictures:
-            limit = POISON_LOSSES if len(pictures) == 1 else SUSPECT_LOSSES
+        for row in images:
+            limit = POISON_LOSSES if len(images) == 1 else SUSPECT_LOSSES
             self.losses[row.id] = min(self.losses[row.id] + 1, limit)
         if len(self.losses) > 1000:
             self.losses.clear()

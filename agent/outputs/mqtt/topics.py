@@ -140,9 +140,9 @@ class Topics:
     def alarm(self, camera: str) -> str:
         return f"{self.camera(camera)}/alarm"
 
-    def picture(self, camera: str, alarm_id: str, name: str) -> str:
-        """Topic of a picture of an alarm: `name` is heatmap, frame, overlay, or omitted (a note instead)."""
-        return f"{self.alarm(camera)}/{check_level('alarm id', alarm_id)}/{check_level('picture', name)}"
+    def image(self, camera: str, alarm_id: str, name: str) -> str:
+        """Topic of an image of an alarm: `name` is heatmap, frame, overlay, or omitted (a note instead)."""
+        return f"{self.alarm(camera)}/{check_level('alarm id', alarm_id)}/{check_level('image', name)}"
 
     def score(self, camera: str) -> str:
         return f"{self.camera(camera)}/score"
@@ -151,8 +151,8 @@ class Topics:
         return f"{self.camera(camera)}/event"
 
     def snapshot(self, camera: str, name: str) -> str:
-        """Topic of a picture that somebody asked for: heatmap, frame or overlay."""
-        return f"{self.camera(camera)}/snapshot/{check_level('picture', name)}"
+        """Topic of an image that somebody asked for: heatmap, frame or overlay."""
+        return f"{self.camera(camera)}/snapshot/{check_level('image', name)}"
 
     def command(self, camera: str | None, name: str) -> str:
         return f"{self._place(camera)}/command/{name}"

@@ -1,13 +1,16 @@
-"""Store and forward: what was accepted here is on the disk, and stays there until the broker acknowledged it.
+"""Store and forward: an accepted message is on the disk until its output acknowledges it.
 
-`store.py` is the outbox itself; the others are its parts:
+`store.py` is the outbox itself; the other files are its parts:
 
-- `rows.py`: what stands in the tables; `database.py`: SQLite with durable commits and a way out of a corrupt file;
-- `segments.py`: the pictures, in files beside the database;
-- `change.py`: what one transaction does to rows and pictures; `quota.py`: what goes where the room is used up;
-- `waiting.py`: the rows that are sent next, in memory; `remains.py`: what outlives a lost database or a full disk.
+- `storage.py`: database, image files and queue, opened and changed together;
+- `rows.py`: the tables; `database.py`: SQLite with durable commits and recovery from a corrupt file;
+- `image_files.py`: writes and reads images in segment files; `segments.py`: which segments are in use;
+- `transaction.py`: what one commit changes; `quota.py`: what is dropped when the quota is used up;
+- `queue.py`, `output_queue.py`: the rows that are sent next, in memory;
+- `recovery.py`: what helps after a lost database or on a full disk.
 """
 
+from agent.outputs.outbox.output_queue import MemoryLimits
 from agent.outputs.outbox.recovery import SEQUENCE_JUMP
 from agent.outputs.outbox.rows import DEFAULT_OUTPUT, ROW_BYTES, Counts, Entry, Message, Row
 from agent.outputs.outbox.store import MAX_TOGETHER, Outbox
@@ -19,6 +22,7 @@ __all__ = [
     "SEQUENCE_JUMP",
     "Counts",
     "Entry",
+    "MemoryLimits",
     "Message",
     "Outbox",
     "Row",

@@ -1,7 +1,7 @@
-"""A small SQLite database that one process owns: durable commits, clear errors, and a way out of a corrupt file.
+"""A small SQLite database owned by one process: durable commits, clear errors, recovery from a corrupt file.
 
-WAL with `synchronous=FULL`: a commit returns after the log was synced, so what was committed survives a power cut
-(https://www.sqlite.org/pragma.html#pragma_synchronous). The file is locked exclusively: a second agent is told so.
+WAL with `synchronous=FULL`: a commit returns after the log is synced, so a committed transaction survives a power cut
+(https://www.sqlite.org/pragma.html#pragma_synchronous). The file is locked exclusively: a second agent gets an error.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
-# The log is moved into the database from this size on. It keeps that much on disk: a commit then overwrites the log
-# from its start instead of growing it, which matters when the disk is full.
+# From this size on, the log is moved into the database. The log file keeps this size: later commits overwrite it from
+# its start instead of growing it, which matters when the disk is full.
 LOG_BYTES = 4 * 1024 * 1024
 PAGE_BYTES = 4096
 
-# Free pages kept for the next alarms, and given back at a time: 4 MB.
+# Free pages kept for the next alarms, and returned to the file system at a time: 4 MB.
 FREE_PAGES = 1024
 
 _CORRUPT = ("file is not a database", "malformed", "file is encrypted")
@@ -36,23 +36,23 @@ _READ_ONLY = ("readonly", "read-only")
 _LOCKED = ("locked", "busy")
 
 
-def _says(error: sqlite3.Error, phrases: tuple[str, ...]) -> bool:
+def _mentions(error: sqlite3.Error, phrases: tuple[str, ...]) -> bool:
     text = str(error).lower()
     return any(phrase in text for phrase in phrases)
 
 
 def _run(connection: sqlite3.Connection, statements: str) -> None:
-    """Not `executescript`, which would commit first."""
+    """Run statements separated by semicolons. `executescript` would commit first."""
     for statement in filter(str.strip, statements.split(";")):
         connection.execute(statement)
 
 
 class DiskFull(Temporary):
-    """There is no room for a commit."""
+    """There is no room on the disk for a commit."""
 
 
 class Database:
-    """Runs one transaction after the other on a file; any thread may call. Raises `Temporary` and `Permanent` only."""
+    """Runs transactions on one file, one at a time; any thread may call. Raises only `Temporary` and `Permanent`."""
 
     def __init__(
         self,
@@ -62,10 +62,13 @@ class Database:
         on_new_file: Callable[[sqlite3.Connection, Path | None], None],
         upgrades: Sequence[str] = (),
     ) -> None:
-        """Args:
-        schema: the statements that make the tables of a new file.
-        on_new_file: `on_new_file(connection, aside)` fills it; `aside` is the corrupt one that it replaces, if any.
-        upgrades: the statements that lead from each version of the schema to the next, beginning with version 0.
+        """Open the file, or create it. A corrupt file is set aside and replaced by a new one.
+
+        Args:
+            path: the file; missing directories are created.
+            schema: the statements that create the tables of a new file.
+            on_new_file: `on_new_file(connection, aside)` fills a new file; `aside` is the corrupt file it replaces.
+            upgrades: for each version of the schema, from 0 on, the statements that lead to the next version.
         """
         self._path = path
         self._schema = schema
@@ -81,18 +84,19 @@ class Database:
         return self._path
 
     def transaction(self, work: Work[T], *, durable: bool = True) -> T:
-        """What `work` returns, committed. `durable` False spares the sync: after a power cut the commit may be undone.
+        """Run `work` in a transaction, commit, and return its result.
 
-        Anything that `work` raises undoes it. A corrupt file is set aside and `work` runs again in a new one.
+        An exception in `work` rolls the transaction back. If the file is corrupt, it is set aside and `work` runs
+        again on a new one. `durable=False` skips the sync: a power cut may undo the commit.
         """
-        return self._twice(lambda connection: self._commit(connection, work, durable))
+        return self._retry_if_corrupt(lambda connection: self._commit(connection, work, durable))
 
     def read(self, work: Work[T]) -> T:
-        """What `work` returns, which only reads. A corrupt file is set aside and `work` runs again in a new one."""
-        return self._twice(work)
+        """Run `work`, which only reads, and return its result; on a corrupt file as `transaction` does."""
+        return self._retry_if_corrupt(work)
 
     def checkpoint(self) -> None:
-        """Moves the log into the database, so that the log is written from its start again; failure does not matter."""
+        """Move the log into the database, so that the log is overwritten from its start; a failure is harmless."""
         with self._lock:
             if self._connection is not None:
                 try:
@@ -101,13 +105,13 @@ class Database:
                     log.debug("checkpoint of %s: %s", self._path, error)
 
     def shrink(self, *, keep_pages: int = FREE_PAGES) -> None:
-        """Gives some of the free pages back to the file system; `keep_pages` or fewer are kept for what comes next."""
+        """Return some of the free pages to the file system, unless there are no more than `keep_pages`."""
         with self._lock:
             connection = self._connection
             if connection is None or connection.execute("PRAGMA freelist_count").fetchone()[0] <= keep_pages:
                 return
             try:
-                # Not `execute`, which takes the first step of this statement only: one page.
+                # `execute` would take only the first step of this statement: one page.
                 connection.executescript(f"PRAGMA incremental_vacuum({FREE_PAGES})")
             except sqlite3.Error as error:
                 log.debug("shrinking %s: %s", self._path, error)
@@ -123,18 +127,20 @@ class Database:
                 self._connection.close()
                 self._connection = None
 
-    def _twice(self, work: Work[T]) -> T:
+    # Transactions
+
+    def _retry_if_corrupt(self, work: Work[T]) -> T:
         with self._lock:
             try:
                 return work(self._opened())
             except sqlite3.DatabaseError as error:
-                if not _says(error, _CORRUPT):
-                    raise self._explained(error) from error
-                self._renew(error)
+                if not _mentions(error, _CORRUPT):
+                    raise self._explain(error) from error
+                self._replace_corrupt(error)
             try:
                 return work(self._opened())
             except sqlite3.Error as error:
-                raise self._explained(error) from error
+                raise self._explain(error) from error
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -159,24 +165,23 @@ class Database:
             if not durable:
                 connection.execute("PRAGMA synchronous = FULL")
 
+    # Opening
+
     def _open(self) -> sqlite3.Connection:
-        self._make_directory()
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Permanent(f"cannot create {self._path.parent}: {error.strerror}") from error
         try:
             return self._connect(aside=None)
         except sqlite3.DatabaseError as error:
-            if not _says(error, _CORRUPT):
-                raise self._explained(error) from error
+            if not _mentions(error, _CORRUPT):
+                raise self._explain(error) from error
             aside = self._set_aside(error)
         try:
             return self._connect(aside)
         except sqlite3.Error as error:
-            raise self._explained(error) from error
-
-    def _make_directory(self) -> None:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise Permanent(f"cannot make {self._path.parent}: {error.strerror}") from error
+            raise self._explain(error) from error
 
     def _connect(self, aside: Path | None) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=0.5)
@@ -184,7 +189,7 @@ class Database:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            # Debian builds SQLite to overwrite what is deleted: deleting would then cost as much as inserting did.
+            # Debian builds SQLite to overwrite deleted content: deleting would then cost as much as inserting.
             connection.execute("PRAGMA secure_delete = OFF")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
@@ -197,10 +202,11 @@ class Database:
             raise
         return connection
 
-    def _check(self, connection: sqlite3.Connection) -> None:
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(f"malformed: {verdict}")
+    @staticmethod
+    def _check(connection: sqlite3.Connection) -> None:
+        (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if result != "ok":
+            raise sqlite3.DatabaseError(f"malformed: {result}")
 
     def _prepare(self, connection: sqlite3.Connection, aside: Path | None) -> None:
         connection.execute("BEGIN IMMEDIATE")
@@ -219,25 +225,29 @@ class Database:
 
     def _upgrade(self, connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > len(self._upgrades):
-            known = len(self._upgrades)
-            raise Permanent(f"{self._path} is of version {version}, this inspectd knows {known}: install the newer one")
+        known = len(self._upgrades)
+        if version > known:
+            raise Permanent(
+                f"{self._path} has version {version}, this inspectd reads up to version {known}: install a newer one"
+            )
         for statements in self._upgrades[version:]:
             _run(connection, statements)
-        if version < len(self._upgrades):
-            connection.execute(f"PRAGMA user_version = {len(self._upgrades)}")
-            log.info("%s: brought from version %d to %d", self._path, version, len(self._upgrades))
+        if version < known:
+            connection.execute(f"PRAGMA user_version = {known}")
+            log.info("%s: upgraded from version %d to %d", self._path, version, known)
 
-    def _renew(self, error: sqlite3.DatabaseError) -> None:
+    # Errors
+
+    def _replace_corrupt(self, error: sqlite3.DatabaseError) -> None:
         self.close()
         aside = self._set_aside(error)
         try:
             self._connection = self._connect(aside)
         except sqlite3.Error as again:
-            raise self._explained(again) from again
+            raise self._explain(again) from again
 
     def _set_aside(self, error: sqlite3.DatabaseError) -> Path:
-        """Renames the file and its log, so that somebody can look at them; returns the new name."""
+        """Rename the file and its log, so that they can be examined; returns the new path of the file."""
         stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%f")
         aside = self._path.with_name(f"{self._path.name}.corrupt-{stamp}")
         try:
@@ -246,20 +256,20 @@ class Database:
                 companion = self._path.with_name(self._path.name + suffix)
                 if companion.exists():
                     companion.rename(aside.with_name(aside.name + suffix))
-        except OSError as trouble:
-            raise Permanent(f"{self._path} is corrupt and cannot be set aside: {trouble.strerror}") from trouble
-        log.error("%s is corrupt (%s): set aside as %s, a new one is begun", self._path, error, aside.name)
+        except OSError as cause:
+            raise Permanent(f"{self._path} is corrupt and cannot be set aside: {cause.strerror}") from cause
+        log.error("%s is corrupt (%s): set aside as %s, starting a new one", self._path, error, aside.name)
         return aside
 
-    def _explained(self, error: sqlite3.Error) -> InspectdError:
-        """The error as one line that somebody can act on."""
+    def _explain(self, error: sqlite3.Error) -> InspectdError:
+        """The error as one line that says what to do."""
         path = self._path
-        if _says(error, _FULL):
+        if _mentions(error, _FULL):
             return DiskFull(f"{path}: the disk is full; free some space on {path.parent}")
-        if _says(error, _READ_ONLY) or not os.access(path.parent, os.W_OK):
+        if _mentions(error, _READ_ONLY) or not os.access(path.parent, os.W_OK):
             return Temporary(f"{path} cannot be written: the disk or the file is read-only")
-        if _says(error, _LOCKED):
-            return Permanent(f"{path} is in use by another process; one outbox serves one agent")
-        if _says(error, ("unable to open",)):
+        if _mentions(error, _LOCKED):
+            return Permanent(f"{path} is in use by another process; each agent needs an outbox of its own")
+        if _mentions(error, ("unable to open",)):
             return Permanent(f"{path} cannot be opened: check that it is a file in a writable directory")
         return Temporary(f"{path}: {error}")

@@ -1,362 +1,253 @@
-"""The pictures of the outbox: bytes in a few files that are written from front to back and used again.
+"""The images of the outbox: bytes in a few segment files that are written from front to back and reused.
 
-SQLite would write every picture twice, once to its log and once to its file. Here it is written once, and is durable
-before the commit that names it: a row says where its picture lies (segment, offset, length) and what it sums up to.
-Only what a row names is a picture. A write that a power cut tore is named by none, and the next one goes over it.
-
-A segment whose rows are all gone is written again from its start, once their deletion is durable: a row that a power
-cut brings back still finds its picture. Overwriting spares the file system the allocation that growing a file costs.
+SQLite would write every image twice, to its log and to its file. Here it is written once, and is durable before the
+commit that refers to it: the row holds segment, offset, length and checksum. Bytes that no row refers to are free. If a
+power cut tears a write, no row refers to it, and the next write overwrites it.
 """
 
 from __future__ import annotations
 
-import errno
-import logging
 import os
-import re
 import zlib
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-from agent.core.errors import Temporary
-from agent.outputs.outbox.database import DiskFull
+from agent.outputs.outbox.segments import Location, Segments, explain_os_error
 
-log = logging.getLogger(__name__)
-
-# A segment is closed at this size. Large enough that new files are rare, small enough that little is left lying where
-# one picture of it stays; a small quota has smaller ones.
-MAX_SEGMENT_BYTES = 8 * 1024 * 1024
-MIN_SEGMENT_BYTES = 64 * 1024
-SEGMENTS_OF_QUOTA = 32
-
-# Empty segments kept to be written again. Synced to the disk of the benchmark, 2 MB took 11.5 ms at the end of a
-# growing file and 3.8 ms over old bytes.
-KEPT_SPARES = 4
-
-# Spares are made beforehand only on a disk that has this many times their size free.
-SPARE_PART_OF_DISK = 20
-
-# Segments that are empty but for deletions not synced yet: from so many on, a sync is worth the room that it frees.
-WORTH_A_SYNC = 2
-
-# Every write begins on a page of its own: one that is torn damages no page that was promised before.
+# Every write starts on a new page: a torn write cannot damage a page that was made durable earlier.
 PAGE_BYTES = 4096
 
-# Bytes that are handed at a time to a thread that writes them while the rest of a group is put together: of alarms in
-# groups of sixteen 4,400 a second were durable, and 2,500 and 3,600 where the thread had to wait for the whole group.
-# Handing over 265 kB, one alarm, and waiting for it took as long as writing them beside.
-WORTH_A_THREAD = 1024 * 1024
-
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
-_NAME = re.compile(r"segment-(\d{6,})")
+# Bytes that are passed at a time to a thread, which writes them while the rest of a group is built: 4,400 alarms a
+# second were durable in groups of sixteen, and 2,500 and 3,600 where the thread got a whole group at once. For one
+# alarm, 265 kB, passing it to the thread and waiting took as long as writing it directly.
+BACKGROUND_WRITE_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a picture lies."""
-
-    segment: int
-    offset: int
-    """Bytes from the start of the segment."""
-    length: int
-    """Bytes."""
-    checksum: int
-    """CRC-32 of the picture."""
-
-
-class Damaged(Exception):
-    """The bytes at a place are not those that were put there."""
+class DamagedImage(Exception):
+    """The bytes at a location are not those that were written there."""
 
 
 class ImageFiles:
-    """The files, for one writer: `put` what belongs to a transaction, `begin_sync` where there is something to do
-    meanwhile, `sync`, commit, then `committed`; or `undo`. Much is written from the first `put` on, beside the caller.
+    """Stores images for one writer; any thread may `read`.
 
-    Any thread may `read`. Raises `Temporary`; `DiskFull` where there is no room.
+    For each transaction: `put` its images, `sync` (or `begin_sync` first, if there is other work to do meanwhile),
+    commit the rows, then `committed`; or `discard`. A large amount is written by a second thread from the first `put`
+    on. Raises `Temporary`; `DiskFull` if there is no room.
     """
 
     def __init__(self, directory: Path, *, max_bytes: int) -> None:
-        """`max_bytes`: the quota that the pictures are held to; the size of a segment goes by it. Touches no disk."""
+        """`max_bytes`: quota of the images, from which the size of a segment follows. Touches no disk."""
         self.directory = directory
-        self._segment_bytes = min(max(max_bytes // SEGMENTS_OF_QUOTA, MIN_SEGMENT_BYTES), MAX_SEGMENT_BYTES)
+        self._segments = Segments(directory, max_bytes)
         self._descriptor: int | None = None
         self._writer: ThreadPoolExecutor | None = None
-        """Made with the first write that is worth a thread."""
-        self._writing: list[Future[None]] = []
-        """What the thread was given since the last `sync`."""
+        """Created for the first write that is worth a thread."""
+        self._writes: list[Future[None]] = []
+        """What the thread got since the last `sync`."""
         self._syncing = False
-        """It was also told to make all of that durable."""
+        """The thread was also asked to make all of that durable."""
         self._reset()
 
     def _reset(self) -> None:
         self._current: int | None = None
         self._begin = self._end = 0
-        """What was `put` since the last `sync` lies between them."""
+        """The range of the current segment that was `put` since the last `sync`."""
         self._unwritten: list[bytes] = []
         self._written = 0
-        """Where the unwritten bytes belong: what is before is written, or the thread has it."""
-        self._rows: Counter[int] = Counter()
-        self._sizes: dict[int, int] = {}
-        self._spares: list[int] = []
-        self._emptied: list[int] = []
-        self._new = False
+        """Where the unwritten bytes belong: everything before is written, or the thread has it."""
+        self._is_new = False
+        """The current file was created since the last `sync`."""
 
     def open(self, rows: Mapping[int, tuple[int, int]]) -> None:
-        """Begins with what is on the disk; `rows`: by segment, how many rows name it, and where the last of them ends.
+        """Start with the files on the disk.
 
-        The one with the most room goes on behind what is named there. Segments that nothing names are spares.
+        Writing continues in the segment with the most room. Segments without rows are reused.
+
+        Args:
+            rows: by segment, how many rows refer to it, and where the last of their images ends, bytes.
         """
-        self._let_go()
-        try:
-            self._sizes = {number: path.stat().st_size for number, path in self._files()}
-        except OSError as error:
-            raise self._explained(error) from error
-        self._rows = Counter({number: count for number, (count, _) in rows.items()})
-        self._spares = sorted(set(self._sizes) - set(rows))
-        self._drop_spares(KEPT_SPARES)
-        self._prepare_spares()
-        ends = {number: end for number, (_, end) in rows.items() if number in self._sizes}
+        self._close_segment()
+        self._segments.scan(rows)
+        ends = {number: end for number, (_, end) in rows.items() if self._segments.exists(number)}
         if ends:
             emptiest = min(ends, key=lambda number: ends[number])
-            self._turn_to(emptiest, _page_after(ends[emptiest]))
-
-    def _files(self) -> list[tuple[int, Path]]:
-        found = self.directory.iterdir() if self.directory.is_dir() else iter(())
-        return [(int(name[1]), path) for path in found if (name := _NAME.fullmatch(path.name))]
-
-    def _prepare_spares(self) -> None:
-        """Writes spares full of zeros, once in the life of an outbox, where the disk has plenty of room."""
-        missing = KEPT_SPARES - len(self._spares)
-        with suppress(OSError):
-            if missing <= 0 or _free_bytes(self.directory.parent) < SPARE_PART_OF_DISK * missing * self._segment_bytes:
-                return
-            self.directory.mkdir(exist_ok=True)
-            for _ in range(missing):
-                number = max([0, *self._sizes, *self._rows]) + 1
-                self._sizes[number] = 0
-                self._spares.append(number)
-                with self._path(number).open("wb") as file:
-                    file.write(bytes(self._segment_bytes))
-                    file.flush()
-                    # Now, or the first alarm would wait for it.
-                    os.fdatasync(file.fileno())
-                self._sizes[number] = self._segment_bytes
-            self._sync_directory()
+            self._switch_to(emptiest, _page_after(ends[emptiest]))
 
     # Writing
 
-    def put(self, payload: bytes) -> Place:
-        """The place that the picture will have once `sync` returned; until then nobody can rely on it."""
+    def put(self, payload: bytes) -> Location:
+        """Where the image will be once `sync` has returned; until then it may be lost."""
         if self._end == self._begin:
             self._find_room()
             self._begin = self._written = self._end
-        place = Place(self._current or 0, self._end, len(payload), zlib.crc32(payload))
+        location = Location(self._current or 0, self._end, len(payload), zlib.crc32(payload))
         self._unwritten.append(payload)
         self._syncing = False
         self._end += len(payload)
-        if self._end - self._written >= WORTH_A_THREAD:
-            self._hand_over(durable=False)
-        return place
+        if self._end - self._written >= BACKGROUND_WRITE_BYTES:
+            self._write_in_background(durable=False)
+        return location
 
     def begin_sync(self) -> None:
-        """Begins to make much of it durable, beside what the caller does until `sync`; a little waits for `sync`."""
-        if self._writing and not self._syncing:
-            self._hand_over(durable=True)
+        """Start to make a large amount durable while the caller continues; a small one is left to `sync`."""
+        if self._writes and not self._syncing:
+            self._write_in_background(durable=True)
             self._syncing = True
 
     def sync(self) -> None:
-        """Writes what was `put`; it is durable when this returns."""
+        """Write what was `put`; it is durable when this returns."""
         if self._end == self._begin or self._current is None:
             return
         self.begin_sync()
         try:
-            if not self._writing:
-                self._write(self._take(), durable=True)
-            for write in self._writing:
+            if not self._writes:
+                self._write(self._take_unwritten(), durable=True)
+            for write in self._writes:
                 write.result()
         except OSError as error:
-            self._give_back(self._current)
-            raise self._explained(error) from error
-        self._writing.clear()
-        self._new = False
-        self._sizes[self._current] = max(self._sizes.get(self._current, 0), self._end)
+            self._truncate(self._current)
+            raise explain_os_error(error, self.directory) from error
+        self._writes.clear()
+        self._is_new = False
+        self._segments.grown(self._current, self._end)
         self._begin = self._end = _page_after(self._end)
 
-    def undo(self) -> None:
-        """The transaction failed: what it `put` is no picture, and the next one goes over it."""
-        if self._writing and self._current is not None:
-            self._give_back(self._current)
+    def discard(self) -> None:
+        """The transaction failed: what it `put` is free again, and the next write overwrites it."""
+        if self._writes and self._current is not None:
+            self._truncate(self._current)
         self._unwritten.clear()
         self._end = self._begin
 
-    def _hand_over(self, *, durable: bool) -> None:
-        self._writer = self._writer or ThreadPoolExecutor(1, thread_name_prefix="pictures")
-        self._writing.append(self._writer.submit(self._write, self._take(), durable=durable))
+    def committed(self, added: Iterable[Location], removed: Iterable[Location], *, durable: bool) -> None:
+        """The transaction is committed. If `durable`, so is every earlier one, and what they removed is free."""
+        self._segments.committed(added, removed)
+        if self._segments.is_emptied(self._current):
+            self._close_segment()
+        if durable:
+            self._segments.free_emptied()
 
-    def _take(self) -> tuple[int, list[bytes]]:
-        """What is not written yet, and where it belongs; now it is whoever asked that writes it."""
+    def _write_in_background(self, *, durable: bool) -> None:
+        self._writer = self._writer or ThreadPoolExecutor(1, thread_name_prefix="images")
+        self._writes.append(self._writer.submit(self._write, self._take_unwritten(), durable=durable))
+
+    def _take_unwritten(self) -> tuple[int, list[bytes]]:
+        """The bytes that are not written yet, and their offset; the caller has to write them."""
         taken = self._written, self._unwritten
         self._written, self._unwritten = self._end, []
         return taken
 
-    def _write(self, what: tuple[int, list[bytes]], *, durable: bool) -> None:
+    def _write(self, bytes_at: tuple[int, list[bytes]], *, durable: bool) -> None:
         assert self._current is not None
-        offset, payloads = what
+        offset, payloads = bytes_at
         descriptor = self._open_current(self._current)
         _write_all(descriptor, payloads, offset)
         if durable:
             os.fdatasync(descriptor)
-            if self._new:
-                self._sync_directory()
+            if self._is_new:
+                self._segments.sync_directory()
 
-    def committed(self, added: Iterable[Place], removed: Iterable[Place], *, durable: bool) -> None:
-        """The transaction is committed; where it is `durable`, so is every one before it, and their room is free."""
-        self._rows.update(place.segment for place in added)
-        for place in removed:
-            self._rows[place.segment] -= 1
-            if self._rows[place.segment] <= 0:
-                del self._rows[place.segment]
-                self._emptied.append(place.segment)
-        if self._current in self._emptied:
-            self._let_go()
-        if durable and self._emptied:
-            # One that was emptied and filled again in the same transaction is in use.
-            self._spares += [number for number in dict.fromkeys(self._emptied) if number not in self._rows]
-            self._emptied.clear()
-            self._drop_spares(KEPT_SPARES)
+    def _open_current(self, number: int) -> int:
+        if self._descriptor is None:
+            path = self._segments.path(number)
+            self._is_new = not path.exists()
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._segments.created(number)
+        return self._descriptor
 
-    @property
-    def emptied(self) -> int:
-        """Segments whose room is free with the next durable commit."""
-        return len(self._emptied)
-
-    def give_up_spares(self) -> None:
-        """The disk is full: nothing is kept for later."""
-        self._drop_spares(0)
-
-    # Reading
-
-    def read(self, place: Place) -> bytes:
-        """The picture at `place`. Raises `Damaged`: torn, overwritten, gone, or not readable."""
-        try:
-            with self._path(place.segment).open("rb", buffering=0) as file:
-                payload = os.pread(file.fileno(), place.length, place.offset)
-        except OSError as error:
-            raise Damaged(f"{self._path(place.segment).name}: {error.strerror}") from error
-        if len(payload) != place.length or zlib.crc32(payload) != place.checksum:
-            raise Damaged(f"{self._path(place.segment).name} at {place.offset}: checksum or length does not match")
-        return payload
-
-    @property
-    def bytes_on_disk(self) -> int:
-        """Of all segments, spares included."""
-        return sum(list(self._sizes.values()))
-
-    @property
-    def bytes_in_use(self) -> int:
-        """Of those segments that rows name."""
-        return sum(self._sizes.get(number, 0) for number in self._rows)
-
-    @property
-    def segment_bytes(self) -> int:
-        """The size at which a segment is closed."""
-        return self._segment_bytes
-
-    # Ending
-
-    def set_aside(self, suffix: str) -> None:
-        """Renames the directory: the database that says what lies where was lost. Begins with nothing."""
-        self._let_go()
-        if self.directory.exists():
+    def _truncate(self, number: int) -> None:
+        """Cut off what a failed write added to the file: the disk may be full."""
+        wait(self._writes)
+        self._writes.clear()
+        if self._descriptor is not None:
             with suppress(OSError):
-                self.directory.rename(self.directory.with_name(self.directory.name + suffix))
-        self._reset()
+                os.ftruncate(self._descriptor, self._segments.size(number))
 
-    def close(self) -> None:
-        self._let_go()
-        if self._writer is not None:
-            self._writer.shutdown()
-            self._writer = None
+    # The current segment
 
-    def _let_go(self) -> None:
-        # A descriptor that is closed under a write would let it go to whatever file is opened next.
-        wait(self._writing)
-        self._writing.clear()
+    def _find_room(self) -> None:
+        """Make sure that the current segment can take another write."""
+        if self._current is None or self._end >= self._segments.segment_bytes:
+            self._switch_to(self._segments.take(), 0)
+
+    def _switch_to(self, number: int, end: int) -> None:
+        if self._current is not None:
+            self._segments.closed(self._current)
+        self._close_segment()
+        self._current, self._begin, self._end = number, end, end
+
+    def _close_segment(self) -> None:
+        # A descriptor closed during a write would send that write to whatever file is opened next.
+        wait(self._writes)
+        self._writes.clear()
         if self._descriptor is not None:
             os.close(self._descriptor)
         self._descriptor = self._current = None
         self._begin = self._end = 0
 
-    def _turn_to(self, number: int, end: int) -> None:
-        if self._current is not None and self._current not in self._rows:
-            self._emptied.append(self._current)
-        self._let_go()
-        self._current, self._begin, self._end = number, end, end
+    # Reading
 
-    def _find_room(self) -> None:
-        """Makes sure that there is a current segment that takes another write."""
-        if self._current is not None and self._end < self._segment_bytes:
-            return
-        if self._spares:
-            self._turn_to(self._spares.pop(), 0)
-        else:
-            self._turn_to(max([0, *self._sizes]) + 1, 0)
+    def read(self, location: Location) -> bytes:
+        """The image at `location`. Raises `DamagedImage` if it is torn, overwritten, missing or unreadable."""
+        path = self._segments.path(location.segment)
+        try:
+            with path.open("rb", buffering=0) as file:
+                payload = os.pread(file.fileno(), location.length, location.offset)
+        except OSError as error:
+            raise DamagedImage(f"{path.name}: {error.strerror}") from error
+        if len(payload) != location.length or zlib.crc32(payload) != location.checksum:
+            raise DamagedImage(f"{path.name} at {location.offset}: checksum or length does not match")
+        return payload
 
-    def _open_current(self, number: int) -> int:
-        if self._descriptor is None:
-            self._new = not self._path(number).exists()
-            self.directory.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(self._path(number), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            self._sizes.setdefault(number, 0)
-        return self._descriptor
+    # Sizes
 
-    def _give_back(self, number: int) -> None:
-        """What a failed write has added to the file is given back: the disk may be full."""
-        wait(self._writing)
-        self._writing.clear()
-        if self._descriptor is not None:
+    @property
+    def bytes_on_disk(self) -> int:
+        """Size of all segments, including those kept for reuse."""
+        return self._segments.bytes_on_disk
+
+    @property
+    def bytes_in_use(self) -> int:
+        """Size of the segments that rows refer to."""
+        return self._segments.bytes_in_use
+
+    @property
+    def segment_bytes(self) -> int:
+        """Size at which a segment is closed."""
+        return self._segments.segment_bytes
+
+    @property
+    def emptied(self) -> int:
+        """Number of segments that the next durable commit frees."""
+        return self._segments.emptied
+
+    def delete_spares(self) -> None:
+        """The disk is full: keep no segments for reuse."""
+        self._segments.delete_spares(0)
+
+    # Closing
+
+    def set_aside(self, suffix: str) -> None:
+        """Rename the directory, since the database that describes it is lost, and start with an empty one."""
+        self._close_segment()
+        if self.directory.exists():
             with suppress(OSError):
-                os.ftruncate(self._descriptor, self._sizes[number])
+                self.directory.rename(self.directory.with_name(self.directory.name + suffix))
+        self._segments.clear()
+        self._reset()
 
-    def _sync_directory(self) -> None:
-        """The name of a new file is durable only once the directory is, and that of a new directory with its own."""
-        for directory in (self.directory, self.directory.parent):
-            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-
-    def _drop_spares(self, keep: int) -> None:
-        """Deletes the spares beyond `keep`, the highest numbers first; large ones go in any case."""
-        large = {number for number in self._spares if self._sizes.get(number, 0) > 2 * self._segment_bytes}
-        self._spares.sort(key=lambda number: (number in large, number))
-        while self._spares and (len(self._spares) > keep or self._spares[-1] in large):
-            number = self._spares.pop()
-            try:
-                self._path(number).unlink(missing_ok=True)
-            except OSError as error:
-                log.debug("%s: %s", self._path(number), error)
-            self._sizes.pop(number, None)
-
-    def _path(self, number: int) -> Path:
-        return self.directory / f"segment-{number:06}"
-
-    def _explained(self, error: OSError) -> Temporary:
-        if error.errno in _FULL:
-            return DiskFull(f"{self.directory}: the disk is full; free some space on {self.directory.parent}")
-        if error.errno in _READ_ONLY:
-            return Temporary(f"{self.directory} cannot be written: the disk or the file is read-only")
-        return Temporary(f"{self.directory}: {error.strerror}")
+    def close(self) -> None:
+        self._close_segment()
+        if self._writer is not None:
+            self._writer.shutdown()
+            self._writer = None
 
 
 def _write_all(descriptor: int, payloads: list[bytes], offset: int) -> None:
-    """Writes them one behind the other; a disk that takes only a part is asked again, and then says why."""
+    """Write them one after the other. After a partial write the rest is tried again, which raises the reason."""
     left = [memoryview(payload) for payload in payloads if payload]
     while left:
         # 1024: IOV_MAX of Linux.
@@ -366,11 +257,6 @@ def _write_all(descriptor: int, payloads: list[bytes], offset: int) -> None:
             written -= len(left.pop(0))
         if left:
             left[0] = left[0][written:]
-
-
-def _free_bytes(directory: Path) -> int:
-    found = os.statvfs(directory)
-    return found.f_bavail * found.f_frsize
 
 
 def _page_after(offset: int) -> int:

@@ -1,24 +1,27 @@
-"""What helps when the database is lost or the disk is full: small files beside it, none of which has to be there."""
+"""What helps when the database is lost or the disk is full: small files beside the database, all of them optional."""
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import suppress
 from pathlib import Path
 
-# Where the true sequence number is lost with a corrupt file, the next one leaves a gap this wide, so that a subscriber
-# sees that something is missing; the last number known lags by at most what one crash can lose.
+log = logging.getLogger(__name__)
+
+# If the true sequence number is lost with a corrupt file, the next number leaves a gap this wide, so that a subscriber
+# sees that something is missing; the last known number lags by at most what one crash can lose.
 SEQUENCE_JUMP = 1000
 
-# Kept free for the moment when the disk is full: the log fits into it, so that it can be moved into the database.
+# Kept free for a full disk: the log fits into it, so that it can be moved into the database.
 RESERVE_BYTES = 6 * 1024 * 1024
 
 
-class Hint:
-    """The last sequence number in a file of its own: not synced, and allowed to fail.
+class SequenceFile:
+    """The latest sequence number in a file of its own, not synced; writing may fail.
 
-    It matters only once the database is lost. The file stays open, since opening it would cost more than the rest of
-    an accept's own work does.
+    It is needed only if the database is lost. The file stays open: opening it would cost more than everything else
+    that `accept` does.
     """
 
     def __init__(self, path: Path) -> None:
@@ -26,6 +29,7 @@ class Hint:
         self._descriptor: int | None = None
 
     def read(self) -> int:
+        """The number; 0 if there is none."""
         try:
             return int(self._path.read_text().strip() or 0)
         except (OSError, ValueError):
@@ -35,7 +39,7 @@ class Hint:
         with suppress(OSError):
             if self._descriptor is None:
                 self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            # Of one length, so that nothing of an earlier number is left behind it.
+            # Fixed length, so that it overwrites the earlier number completely.
             os.pwrite(self._descriptor, b"%020d\n" % sequence, 0)
 
     def close(self) -> None:
@@ -45,13 +49,13 @@ class Hint:
 
 
 class Reserve:
-    """Room that a full disk leaves us: without it, not even a deletion could be written."""
+    """Disk space that is released when the disk is full: without it, not even a deletion could be written."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def keep(self) -> None:
-        """Takes the room, where there is any."""
+    def allocate(self) -> None:
+        """Take the space, if there is any."""
         if not self._path.exists():
             try:
                 self._path.write_bytes(bytes(RESERVE_BYTES))
@@ -59,6 +63,24 @@ class Reserve:
                 with suppress(OSError):
                     self._path.unlink(missing_ok=True)
 
-    def give_up(self) -> None:
+    def release(self) -> None:
         with suppress(OSError):
             self._path.unlink()
+
+
+class WarnOnce:
+    """Logs each subject once at WARNING until it is over: a day without a broker is one line."""
+
+    def __init__(self) -> None:
+        self._active: set[str] = set()
+
+    def warn(self, subject: str, text: str) -> None:
+        """Log "subject: text" at WARNING, and repeats at DEBUG."""
+        log.log(logging.DEBUG if subject in self._active else logging.WARNING, "%s: %s", subject, text)
+        self._active.add(subject)
+
+    def over(self) -> None:
+        """Everything is delivered: log each subject as resolved, and warn of it again the next time."""
+        for subject in sorted(self._active):
+            log.info("%s: resolved, everything that was kept is delivered", subject)
+        self._active.clear()

@@ -1,4 +1,4 @@
-"""The tables of the outbox and what stands in them."""
+"""The tables of the outbox, and the records that are read from and written to them."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agent.outputs.outbox.image_files import Place
+from agent.outputs.outbox.segments import Location
 
-# What a row costs beside its payload: its key, topic and index entries. Measured 210 bytes with 40-byte topics.
+# Cost of a row in addition to its payload: key, topic and index entries. Measured: 210 bytes with 40-byte topics.
 ROW_BYTES = 256
 
-# Sequence numbers that will never arrive, kept to be told; and messages that the broker refused for good.
+# How many sequence numbers that will never arrive are kept for reporting, and how many finally rejected messages.
 KEPT_MISSING = 100
 KEPT_DEAD_LETTERS = 1000
 
-# The output of rows from before outputs had names.
+# The output of rows that were written before outputs had names.
 DEFAULT_OUTPUT = "mqtt"
 
-# A picture lies in a segment (`segment`, `start`, `length`, `checksum`), and its payload here is empty. Alarms, notes
-# and the pictures that an older version left have theirs in the row, and no segment.
+# An image (`picture` = 1) is in a segment file (`segment`, `start`, `length`, `checksum`); the payload of its row is
+# empty. Alarms, notes and images of an older version have their payload in the row, and no segment.
 _INDEXES = """
 CREATE INDEX alarm_order ON message (camera, id) WHERE picture = 0;
 CREATE INDEX alarm_parts ON message (alarm, part) WHERE picture = 0;
@@ -45,7 +45,7 @@ CREATE TABLE dead_letter (
     payload BLOB);
 """
 
-# From one version of the tables to the next. 0 had all images in their rows, 1 had MQTT as its only output.
+# From each version of the tables to the next. Version 0 had all images in rows, version 1 had only the output MQTT.
 UPGRADES = (
     f"""
 ALTER TABLE message ADD COLUMN segment INTEGER;
@@ -64,21 +64,21 @@ COLUMNS = (
     "id, sequence, camera, alarm, part, picture, topic, media_type, cost, captured, payload, "
     "segment, start, length, checksum, output"
 )
-# The same for rows whose payload is not wanted yet.
+# The same with an empty payload, for rows whose payload is not needed yet.
 COLUMNS_BUT_PAYLOAD = COLUMNS.replace("payload", "x''")
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Something to publish: the document of an alarm, or one of its pictures."""
+    """A message to deliver: the document of an alarm, or one of its images."""
 
     topic: str
     payload: bytes
     alarm: str
     """Id of the alarm it belongs to."""
     part: str
-    """`raised` or `cleared` for the document; `heatmap`, `overlay`, `frame` for a picture."""
-    picture: bool = False
+    """`raised` or `cleared` for the document; `heatmap`, `overlay` or `frame` for an image."""
+    is_image: bool = False
     media_type: str = "application/json"
     output: str = DEFAULT_OUTPUT
     """Name of the output that delivers it."""
@@ -86,51 +86,52 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An alarm to be accepted."""
+    """An alarm to accept."""
 
     camera: str
     build: Callable[[int], Sequence[Message]]
-    """Makes the messages from the sequence number; may be called again with another one."""
+    """Builds the messages for a sequence number; may be called again with another number."""
     state: Mapping[str, bytes] = field(default_factory=dict)
-    """The agent's state that becomes durable with the alarm."""
+    """State of the agent that becomes durable together with the alarm."""
     captured_monotonic: float | None = None
     """Monotonic time of capture, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A message that waits in the outbox."""
+    """A message waiting in the outbox."""
 
     id: int
     sequence: int
     camera: str
     alarm: str
     part: str
-    picture: bool
+    is_image: bool
     topic: str
     media_type: str
     cost: int
-    """What it counts against the quota, bytes."""
+    """Bytes that count against the quota."""
     captured_monotonic: float | None
-    """Monotonic time of capture, seconds; None for rows of an earlier run, whose clock is not ours."""
+    """Monotonic time of capture, seconds; None for rows of an earlier run, which had another clock."""
     payload: bytes
-    place: Place | None = None
-    """Where a picture lies whose payload is not in the row; None for all else."""
+    location: Location | None = None
+    """Where the image is stored; None if the payload is in the row."""
     output: str = DEFAULT_OUTPUT
     """Name of the output that delivers it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How the outbox stands."""
+    """Contents of the outbox, and what it has lost so far."""
 
     waiting: int
     """Rows."""
     waiting_bytes: int
-    """What they count against the quota."""
+    """Bytes that they count against the quota."""
     sequence: int
-    """The number assigned last; 0 before the first."""
+    """The latest sequence number; 0 before the first."""
     dropped_pictures: int
+    """Images; named as in the `status` document, like `omitted_pictures`."""
     dropped_alarms: int
     dead_letters: int
     omitted_pictures: int
@@ -139,19 +140,19 @@ class Counts:
 
 
 def row_of(columns: Sequence[Any]) -> Row:
-    """What `COLUMNS` selected."""
-    identity, sequence, camera, alarm, part, picture, topic, media_type, cost, captured, payload, *where, output = (
-        columns
-    )
-    about = (identity, sequence, camera, alarm, part, bool(picture), topic, media_type, cost, captured)
-    return Row(*about, bytes(payload), None if where[0] is None else Place(*where), output)
+    """The row that was selected as `COLUMNS`."""
+    key, sequence, camera, alarm, part, image, topic, media_type, cost, captured, payload, *stored, output = columns
+    about = (key, sequence, camera, alarm, part, bool(image), topic, media_type, cost, captured)
+    return Row(*about, bytes(payload), None if stored[0] is None else Location(*stored), output)
 
 
 def cost_of(message: Message) -> int:
+    """Bytes that a message counts against the quota."""
     return len(message.payload) + ROW_BYTES
 
 
 def count_up(db: sqlite3.Connection, name: str, by: int) -> None:
+    """Add `by` to a counter."""
     if by:
         db.execute(
             "INSERT INTO counter VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = value + ?2", (name, by)
@@ -159,24 +160,26 @@ def count_up(db: sqlite3.Connection, name: str, by: int) -> None:
 
 
 def counters(db: sqlite3.Connection) -> tuple[Counter[str], tuple[int, ...]]:
+    """All counters by name, and the sequence numbers that will never arrive."""
     values = Counter(dict(db.execute("SELECT name, value FROM counter").fetchall()))
     missing = tuple(sequence for (sequence,) in db.execute("SELECT sequence FROM missing ORDER BY sequence"))
     return values, missing
 
 
-def named_segments(db: sqlite3.Connection) -> dict[int, tuple[int, int]]:
-    """By segment: how many rows name it, and where the last of their pictures ends, bytes."""
+def segment_usage(db: sqlite3.Connection) -> dict[int, tuple[int, int]]:
+    """By segment: how many rows refer to it, and where the last of their images ends, bytes."""
     query = "SELECT segment, count(*), max(start + length) FROM message WHERE segment IS NOT NULL GROUP BY segment"
     return {segment: (rows, end) for segment, rows, end in db.execute(query)}
 
 
 def payload_of(db: sqlite3.Connection, identity: int) -> bytes | None:
-    """The payload in a row; None where the row is gone."""
+    """The payload in a row; None if there is no such row."""
     found = db.execute("SELECT payload FROM message WHERE id = ?", (identity,)).fetchone()
     return None if found is None else bytes(found[0])
 
 
 def trim_missing(db: sqlite3.Connection) -> None:
+    """Keep only the latest of the sequence numbers that will never arrive."""
     db.execute(
         "DELETE FROM missing WHERE sequence NOT IN (SELECT sequence FROM missing ORDER BY sequence DESC LIMIT ?)",
         (KEPT_MISSING,),
@@ -184,12 +187,13 @@ def trim_missing(db: sqlite3.Connection) -> None:
 
 
 def store_state(db: sqlite3.Connection, state: Mapping[str, bytes]) -> None:
+    """Store these keys of the agent's state; others stay unchanged."""
     for key, value in state.items():
         db.execute("INSERT OR REPLACE INTO agent_state VALUES (?, ?)", (key, value))
 
 
 def salvage(aside: Path) -> tuple[int, dict[str, bytes]]:
-    """The sequence number and the agent's state from a corrupt file, as far as they can still be read."""
+    """The sequence number and the agent's state from a corrupt file, as far as they are readable."""
     sequence, state = 0, {}
     with suppress(sqlite3.Error):
         db = sqlite3.connect(aside)

@@ -1,12 +1,13 @@
-"""What one transaction does to the rows that wait and to their pictures: all of it comes true with the commit."""
+"""Everything that one transaction changes in rows and images; it takes effect with the commit."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 
-from agent.outputs.outbox.image_files import ImageFiles, Place
+from agent.outputs.outbox.image_files import ImageFiles
 from agent.outputs.outbox.rows import (
     COLUMNS,
     COLUMNS_BUT_PAYLOAD,
@@ -18,57 +19,58 @@ from agent.outputs.outbox.rows import (
     row_of,
     trim_missing,
 )
+from agent.outputs.outbox.segments import Location
 
-# Rows that one statement inserts or deletes at most. Each statement gives up the interpreter and wants it back, which
-# the thread that feeds the broker does not give at once: 64 rows one by one waited for it 64 times.
+# Rows that one statement inserts or deletes at most. Each statement releases the interpreter lock and has to wait for
+# it again while the publisher's thread holds it: inserting 64 rows one by one waited 64 times.
 ROWS_TOGETHER = 32
 
 _VALUES = f"(?{', ?' * 15})"
 _INSERT = f"INSERT INTO message ({COLUMNS}) VALUES "
-# No row has the id 0, which fills the places that are left over.
+# Unused places are filled with 0, which is no row's id.
 _DELETE = f"DELETE FROM message WHERE id IN (?{', ?' * (ROWS_TOGETHER - 1)})"
-_DELETE_AND_TELL = f"{_DELETE} RETURNING {COLUMNS_BUT_PAYLOAD}"
-_SWAP = (
+_DELETE_RETURNING = f"{_DELETE} RETURNING {COLUMNS_BUT_PAYLOAD}"
+_REPLACE = (
     "UPDATE message SET part = ?, topic = ?, media_type = ?, cost = ?, payload = ?, "
     "segment = NULL, start = NULL, length = NULL, checksum = NULL WHERE id = ?"
 )
 
 
 class Transaction:
-    """Writes to the tables, puts pictures into segments, and notes what it did for those who keep count."""
+    """Changes the tables, puts images into segments, and records both for the queue in memory."""
 
-    def __init__(self, db: sqlite3.Connection, segments: ImageFiles, waiting_bytes: int, last_id: int) -> None:
-        """`waiting_bytes`: what all rows count against the quota before this change; `last_id`: the highest so far."""
+    def __init__(self, db: sqlite3.Connection, images: ImageFiles, waiting_bytes: int, last_id: int) -> None:
+        """`waiting_bytes`: what all rows count against the quota before it; `last_id`: the highest row id so far."""
         self.db = db
-        self._segments = segments
+        self._images = images
         self._last_id = last_id
         self._uninserted: list[tuple[object, ...]] = []
         self.bytes = waiting_bytes
-        """What all rows count against the quota after it."""
+        """What all rows count against the quota after it, bytes."""
         self.added: dict[int, Row] = {}
         """By id; with their payloads."""
         self.removed: dict[int, Row] = {}
-        """By id; rows that were there before, without their payloads."""
-        self.swapped: dict[int, Row] = {}
-        """By id; notes that took the place of a picture."""
-        self._freed: list[Place] = []
+        """By id; rows from before this transaction, without their payloads."""
+        self.replaced: dict[int, Row] = {}
+        """By id; notes that replaced an image."""
+        self._freed: list[Location] = []
 
     def insert(self, sequence: int, camera: str, message: Message, captured: float | None) -> None:
-        """Adds a row, which is in the table after `flush`; a picture goes to the segments."""
+        """Add a row; it is in the table after `flush`. An image goes to the segments."""
         m, cost = message, cost_of(message)
-        about = (sequence, camera, m.alarm, m.part, m.picture, m.topic, m.media_type, cost, captured)
-        place = self._segments.put(m.payload) if m.picture else None
-        if place is None:
-            where: tuple[object, ...] = (m.payload, None, None, None, None)
+        about = (sequence, camera, m.alarm, m.part, m.is_image, m.topic, m.media_type, cost, captured)
+        location = self._images.put(m.payload) if m.is_image else None
+        if location is None:
+            stored: tuple[object, ...] = (m.payload, None, None, None, None)
         else:
-            where = (b"", place.segment, place.offset, place.length, place.checksum)
+            stored = (b"", location.segment, location.offset, location.length, location.checksum)
         self._last_id += 1
-        self._uninserted.append((self._last_id, *about, *where, m.output))
-        self.added[self._last_id] = Row(self._last_id, *about, m.payload, place, m.output)
+        self._uninserted.append((self._last_id, *about, *stored, m.output))
+        self.added[self._last_id] = Row(self._last_id, *about, m.payload, location, m.output)
         self.bytes += cost
 
     def flush(self) -> None:
-        """Inserts what waits for it: before anything looks for it in the table, and before the commit."""
+        """Insert the added rows: needed before a query that may find them, and before the commit."""
         for begin in range(0, len(self._uninserted), ROWS_TOGETHER):
             rows = self._uninserted[begin : begin + ROWS_TOGETHER]
             statement = _INSERT + ", ".join([_VALUES] * len(rows))
@@ -76,25 +78,26 @@ class Transaction:
         self._uninserted.clear()
 
     def delete(self, rows: Iterable[int], *, missing: bool = False) -> int:
-        """Deletes rows, returns how many there were; `missing` notes the sequence numbers of alarms among them."""
+        """Delete rows by id and return how many existed. `missing` records the sequence numbers of alarms."""
         self.flush()
         deleted = 0
-        for some in _batches(list(rows)):
-            found = self.db.execute(_DELETE_AND_TELL, some).fetchall()
+        for ids in _batches(list(rows)):
+            found = self.db.execute(_DELETE_RETURNING, ids).fetchall()
             deleted += len(found)
             for row in map(row_of, found):
                 self._deleted(row)
-                if missing and not row.picture:
+                if missing and not row.is_image:
                     self.db.execute("INSERT OR IGNORE INTO missing VALUES (?)", (row.sequence,))
         return deleted
 
     def delete_known(self, rows: Mapping[int, Row]) -> None:
-        """Deletes rows that are in the table for certain, by id.
+        """Delete rows, by id, that are certainly in the table.
 
-        Each row that a statement tells gives up the interpreter, too: 64 of them cost an alarm's commit 1 to 3 ms.
+        Each row that a statement returns releases the interpreter lock too: 64 of them cost an alarm's commit 1 to 3
+        ms.
         """
-        for some in _batches(list(rows)):
-            self.db.execute(_DELETE, some)
+        for ids in _batches(list(rows)):
+            self.db.execute(_DELETE, ids)
         for row in rows.values():
             self._deleted(row)
 
@@ -102,15 +105,15 @@ class Transaction:
         self.bytes -= row.cost
         if self.added.pop(row.id, None) is None:
             self.removed[row.id] = row
-            self._free(row.place)
+            self._free(row.location)
 
-    def bury(self, row: Row, reason: str) -> None:
-        """Moves a row to the dead letters, and counts it; of a picture the payload is not kept."""
+    def reject(self, row: Row, reason: str) -> None:
+        """Move a row to the dead letters and count it; the payload of an image is not kept."""
         if self.delete([row.id], missing=True) == 0:
             return
         trim_missing(self.db)
         at = datetime.now(timezone.utc).isoformat()
-        payload = None if row.picture else row.payload
+        payload = None if row.is_image else row.payload
         self.db.execute(
             "INSERT INTO dead_letter (at, sequence, topic, reason, payload) VALUES (?, ?, ?, ?, ?)",
             (at, row.sequence, row.topic, reason, payload),
@@ -119,41 +122,38 @@ class Transaction:
         self.db.execute(kept, (KEPT_DEAD_LETTERS,))
         count_up(self.db, "dead_letters", 1)
 
-    def swap(self, row: Row, message: Message) -> None:
-        """Puts a note in the place of a picture, and counts the picture as left out."""
+    def replace(self, row: Row, message: Message) -> None:
+        """Replace an image by a note, and count the image as omitted."""
         m, cost = message, cost_of(message)
-        if self.db.execute(_SWAP, (m.part, m.topic, m.media_type, cost, m.payload, row.id)).rowcount == 0:
+        if self.db.execute(_REPLACE, (m.part, m.topic, m.media_type, cost, m.payload, row.id)).rowcount == 0:
             return
         count_up(self.db, "omitted_pictures", 1)
         self.bytes += cost - row.cost
-        self._free(row.place)
-        self.swapped[row.id] = Row(
-            row.id,
-            row.sequence,
-            row.camera,
-            m.alarm,
-            m.part,
-            True,
-            m.topic,
-            m.media_type,
-            cost,
-            None,
-            m.payload,
-            output=row.output,
+        self._free(row.location)
+        self.replaced[row.id] = replace(
+            row,
+            alarm=m.alarm,
+            part=m.part,
+            topic=m.topic,
+            media_type=m.media_type,
+            cost=cost,
+            captured_monotonic=None,
+            payload=m.payload,
+            location=None,
         )
 
     def committed(self, *, durable: bool) -> None:
-        """Tells the segments what has come true."""
-        added = [row.place for row in self.added.values() if row.place is not None]
-        self._segments.committed(added, self._freed, durable=durable)
+        """Report to the image files what was committed."""
+        added = [row.location for row in self.added.values() if row.location is not None]
+        self._images.committed(added, self._freed, durable=durable)
 
-    def _free(self, place: Place | None) -> None:
-        if place is not None:
-            self._freed.append(place)
+    def _free(self, location: Location | None) -> None:
+        if location is not None:
+            self._freed.append(location)
 
 
 def _batches(ids: list[int]) -> Iterator[list[int]]:
-    """The ids in as many as a statement takes, the last filled up with the id that no row has."""
+    """The ids in groups that fit one statement, filled up with 0, which is no row's id."""
     for begin in range(0, len(ids), ROWS_TOGETHER):
-        some = ids[begin : begin + ROWS_TOGETHER]
-        yield some + [0] * (ROWS_TOGETHER - len(some))
+        batch = ids[begin : begin + ROWS_TOGETHER]
+        yield batch + [0] * (ROWS_TOGETHER - len(batch))

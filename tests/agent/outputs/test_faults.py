@@ -60,12 +60,12 @@ def taps() -> Iterator[Callable[[Mosquitto], Tap]]:
 
 
 def raise_alarms(outbox: Outbox, count: int) -> None:
-    """Alarms of two cameras in turn, raised and cleared, each second one with a picture."""
+    """Alarms of two cameras in turn, raised and cleared, each second one with an image."""
     for _ in range(count):
         number = outbox.counts().sequence
         event = AlarmEvent.CLEARED if number // 2 % 2 else AlarmEvent.RAISED
-        pictures = {"heatmap": noise_png(24)} if event is AlarmEvent.RAISED else None
-        accept(outbox, f"a{number // 4 * 2 + number % 2}", f"cam{number % 2}", event, pictures)
+        images = {"heatmap": noise_png(24)} if event is AlarmEvent.RAISED else None
+        accept(outbox, f"a{number // 4 * 2 + number % 2}", f"cam{number % 2}", event, images)
 
 
 def assert_all_arrived_in_order(subscriber: Subscriber, outbox: Outbox, publisher: Publisher) -> None:
@@ -98,7 +98,7 @@ def test_refusals_for_a_while_lose_nothing(
             wait_until(lambda: publisher.connected)
             tap.refuse_with, before = code, tap.refused
             raise_alarms(outbox, 4)
-            # Fewer than it takes for a picture to be given up.
+            # Fewer than it takes for an image to be given up.
             wait_until(lambda before=before: tap.refused >= before + 3)
             assert outbox.alarms_waiting() == 4, "what the broker refuses stays"
             tap.refuse_with = None
@@ -115,7 +115,7 @@ def test_connection_that_is_reset_at_random_moments_loses_nothing(
     caplog: pytest.LogCaptureFixture,
     cycles: int,
 ) -> None:
-    """RST in the middle of packets, with alarms and pictures on their way; nobody takes it for a fault of the store."""
+    """RST in the middle of packets, with alarms and images on their way; nobody takes it for a fault of the store."""
     broker = mosquitto()
     tap = taps(broker)
     subscriber = Subscriber(broker, "inspectd/#")
@@ -166,13 +166,13 @@ def test_session_that_others_take_over_loses_nothing(mosquitto: StartBroker, tmp
 def test_broker_that_takes_little_at_a_time_gets_every_alarm(
     mosquitto: StartBroker, tmp_path: Path, maximum: int, limit: int, alarms: int
 ) -> None:
-    """Receive Maximum and a packet limit that some or all of the pictures are above."""
+    """Receive Maximum and a packet limit that some or all of the images are above."""
     broker = mosquitto(lines=[f"max_inflight_messages {maximum}", f"max_packet_size {limit}"])
     subscriber = Subscriber(broker, "inspectd/#")
     with delivering(broker.url, tmp_path) as (outbox, publisher):
         for number in range(alarms):
-            picture = {"frame": noise_png(120 if number % 2 else 12)} if number % 20 == 0 else None
-            accept(outbox, f"a{number}", f"cam{number % 2}", AlarmEvent.RAISED, picture)
+            image = {"frame": noise_png(120 if number % 2 else 12)} if number % 20 == 0 else None
+            accept(outbox, f"a{number}", f"cam{number % 2}", AlarmEvent.RAISED, image)
         assert publisher.wait_until_delivered(300)
         wait_until(lambda: len(set(sequences(subscriber.on("/alarm")))) == alarms)
         wait_until(lambda: len(subscriber.on("/frame")) + len(subscriber.on("/omitted")) >= alarms // 20)

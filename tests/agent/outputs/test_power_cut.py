@@ -26,8 +26,8 @@ def alarms_in(line: str) -> set[int]:
 def test_alarm_is_synced_before_its_publish_leaves(
     mosquitto: Callable[..., Mosquitto], tmp_path: Path, together: int
 ) -> None:
-    """For each alarm, in this order: its picture is written to a segment, the segment is synced, the document and the
-    row that names the picture are written to the log, the log is synced, and only then does a socket see the document.
+    """For each alarm, in this order: its image is written to a segment, the segment is synced, the document and the
+    row that names the image are written to the log, the log is synced, and only then does a socket see the document.
     """
     strace = shutil.which("strace")
     if strace is None:
@@ -58,9 +58,9 @@ def test_alarm_is_synced_before_its_publish_leaves(
         assert synced(r"outbox\.sqlite-wal", lines[written[0] : sent[0]]), (
             f"alarm {number} was sent before it was durable"
         )
-        picture = [i for i, line in enumerate(lines) if f'"picture-of-{number}.' in line and "/segment-" in line]
-        assert picture, f"the picture of alarm {number} was never written"
-        assert synced(r"segment-\d+", lines[picture[0] : written[0]]), f"alarm {number} names a picture not yet durable"
+        image = [i for i, line in enumerate(lines) if f'"image-of-{number}.' in line and "/segment-" in line]
+        assert image, f"the image of alarm {number} was never written"
+        assert synced(r"segment-\d+", lines[image[0] : written[0]]), f"alarm {number} names an image not yet durable"
 
 
 def synced(file: str, lines: list[str]) -> bool:

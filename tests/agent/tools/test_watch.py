@@ -35,7 +35,7 @@ def test_alarms_are_printed_once_and_saved_with_their_images(
     thread.start()
     with delivering(broker.url, tmp_path) as (outbox, publisher):
         wait_until(lambda: any("online" in line for line in lines))
-        accept(outbox, "a1", pictures={"heatmap": noise_png(16)})
+        accept(outbox, "a1", images={"heatmap": noise_png(16)})
         accept(outbox, "a1", event=AlarmEvent.CLEARED)
         assert publisher.wait_until_delivered(10)
         wait_until(lambda: (out / "cam/a1/heatmap.png").exists() and (out / "cam/a1/cleared.json").exists())
@@ -60,7 +60,7 @@ def test_alarms_on_topics_of_the_plants_own_are_saved_under_the_cameras_name(
     thread.start()
     with delivering(broker.url, tmp_path, topics=tree) as (outbox, _):
         wait_until(lambda: any("online" in line for line in lines))
-        shot = Message(tree.picture("cam", "a1", "heatmap"), b"png", "a1", "heatmap", picture=True)
+        shot = Message(tree.image("cam", "a1", "heatmap"), b"png", "a1", "heatmap", is_image=True)
         alarm = document("a1", 1)
         outbox.accept("cam", lambda sequence: [replace(alarm, topic=tree.alarm("cam")), shot])
         wait_until(lambda: (out / "cam/a1/heatmap.png").exists())

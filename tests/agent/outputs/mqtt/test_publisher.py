@@ -32,18 +32,18 @@ def state(camera: str = "cam", **more: object) -> StatePayload:
     return StatePayload(site="plant", camera=camera, at=AT, phase=Phase.ARMED, **more)  # type: ignore[arg-type]
 
 
-def test_alarm_with_pictures_arrives_as_accepted(mosquitto: StartBroker, tmp_path: Path) -> None:
+def test_alarm_with_images_arrives_as_accepted(mosquitto: StartBroker, tmp_path: Path) -> None:
     broker = mosquitto()
     subscriber = Subscriber(broker, "inspectd/#")
-    pictures = {"heatmap": noise_png(32), "overlay": noise_png(40)}
+    images = {"heatmap": noise_png(32), "overlay": noise_png(40)}
     with delivering(broker.url, tmp_path) as (outbox, publisher):
-        accept(outbox, "a1", pictures=pictures)
+        accept(outbox, "a1", images=images)
         wait_until(lambda: len(subscriber.on("/alarm")) == 1 and len(subscriber.on("/overlay")) == 1)
         assert publisher.wait_until_delivered(10)
         report = publisher.report()
     alarm = parse(AlarmPayload, subscriber.on("/alarm")[0].payload)
     assert (alarm.id, alarm.sequence, alarm.event) == ("a1", 1, AlarmEvent.RAISED)
-    for name, payload in pictures.items():
+    for name, payload in images.items():
         (arrived,) = subscriber.on(f"/alarm/a1/{name}")
         assert arrived.payload == payload
         assert arrived.topic == alarm.evidence[name].topic
@@ -156,7 +156,7 @@ def test_backlog_survives_restart_of_the_agent_in_order(mosquitto: StartBroker, 
     broker.suspend()
     with delivering(broker.url, tmp_path) as (outbox, _):
         for number in range(60):
-            accept(outbox, f"a{number}", camera=f"cam{number % 2}", pictures={"heatmap": noise_png(16)})
+            accept(outbox, f"a{number}", camera=f"cam{number % 2}", images={"heatmap": noise_png(16)})
     broker.resume()
     with delivering(broker.url, tmp_path) as (outbox, publisher):
         assert outbox.waiting() > 0
@@ -170,16 +170,16 @@ def test_backlog_survives_restart_of_the_agent_in_order(mosquitto: StartBroker, 
     assert sorted(first_arrivals(subscriber.on("/alarm"))) == list(range(1, 62))
 
 
-def test_live_alarm_overtakes_pictures_of_the_backlog(mosquitto: StartBroker, tmp_path: Path) -> None:
+def test_live_alarm_overtakes_images_of_the_backlog(mosquitto: StartBroker, tmp_path: Path) -> None:
     broker = mosquitto()
     subscriber = Subscriber(broker, "inspectd/#")
     broker.suspend()
-    with delivering(broker.url, tmp_path, backlog_pictures_per_second=20.0) as (outbox, publisher):
+    with delivering(broker.url, tmp_path, backlog_images_per_second=20.0) as (outbox, publisher):
         for number in range(10):
-            accept(outbox, f"a{number}", pictures={name: noise_png(24) for name in ("heatmap", "overlay", "frame")})
+            accept(outbox, f"a{number}", images={name: noise_png(24) for name in ("heatmap", "overlay", "frame")})
         broker.resume()
         wait_until(lambda: len(subscriber.on("/heatmap")) > 0)
-        accept(outbox, "live", pictures={"heatmap": noise_png(24)})
+        accept(outbox, "live", images={"heatmap": noise_png(24)})
         assert publisher.wait_until_delivered(20)
         wait_until(lambda: len({message.topic for message in subscriber.messages if "/alarm/" in message.topic}) == 31)
     topics = [message.topic for message in subscriber.messages]
@@ -205,20 +205,20 @@ def test_window_stays_within_receive_maximum(
     with delivering(broker.url, tmp_path) as (outbox, publisher):
         wait_until(lambda: publisher.connected)
         for number in range(20):
-            accept(outbox, f"a{number}", camera=f"cam{number % 4}", pictures={"heatmap": noise_png(16)})
+            accept(outbox, f"a{number}", camera=f"cam{number % 4}", images={"heatmap": noise_png(16)})
         assert publisher.wait_until_delivered(30)
         wait_until(lambda: len(subscriber.on("/heatmap")) == 20)
     assert max(in_flight) <= maximum
     assert sorted(sequences(subscriber.on("/alarm"))) == list(range(1, 21))
 
 
-def test_picture_beyond_packet_limit_is_shrunk_or_left_out(mosquitto: StartBroker, tmp_path: Path) -> None:
+def test_image_beyond_packet_limit_is_shrunk_or_left_out(mosquitto: StartBroker, tmp_path: Path) -> None:
     """The heatmap comes smaller, the frame not at all but with a note, and nothing behind them waits."""
     broker = mosquitto(lines=["max_packet_size 6000"])
     subscriber = Subscriber(broker, "inspectd/#")
     with delivering(broker.url, tmp_path) as (outbox, publisher):
-        accept(outbox, "big", pictures={"heatmap": noise_png(128), "frame": noise_png(128)})
-        accept(outbox, "small", pictures={"heatmap": noise_png(16)})
+        accept(outbox, "big", images={"heatmap": noise_png(128), "frame": noise_png(128)})
+        accept(outbox, "small", images={"heatmap": noise_png(16)})
         assert publisher.wait_until_delivered(20)
         wait_until(lambda: subscriber.on("/omitted") and len(subscriber.on("/heatmap")) == 2)
         counts = outbox.counts()
@@ -232,18 +232,18 @@ def test_picture_beyond_packet_limit_is_shrunk_or_left_out(mosquitto: StartBroke
     assert (counts.omitted_pictures, counts.dead_letters) == (1, 0)
 
 
-def test_puback_too_large_leaves_the_picture_out(mosquitto: StartBroker, tmp_path: Path) -> None:
+def test_puback_too_large_leaves_the_image_out(mosquitto: StartBroker, tmp_path: Path) -> None:
     """A limit that the broker did not name and answers with reason code 0x95."""
     broker = mosquitto(lines=["message_size_limit 3000"])
     subscriber = Subscriber(broker, "inspectd/#")
     with delivering(broker.url, tmp_path) as (outbox, publisher):
-        accept(outbox, "big", pictures={"frame": noise_png(64), "heatmap": noise_png(16)})
+        accept(outbox, "big", images={"frame": noise_png(64), "heatmap": noise_png(16)})
         assert publisher.wait_until_delivered(20)
         wait_until(lambda: subscriber.on("/omitted") and subscriber.on("/heatmap"))
     assert parse(OmittedPayload, subscriber.on("/omitted")[0].payload).picture == "frame"
 
 
-def _only_pictures_denied(directory: Path) -> list[str]:
+def _only_images_denied(directory: Path) -> list[str]:
     acl = directory / "acl"
     acl.write_text(
         "topic readwrite inspectd/plant/status\ntopic readwrite inspectd/plant/good/#\n"
@@ -253,17 +253,17 @@ def _only_pictures_denied(directory: Path) -> list[str]:
     return [f"acl_file {acl}"]
 
 
-def test_refused_picture_becomes_a_dead_letter_and_refused_alarm_waits(
+def test_refused_image_becomes_a_dead_letter_and_refused_alarm_waits(
     mosquitto: StartBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """PUBACK 0x87: what paho counts as published stays here. Another camera is not held up."""
     monkeypatch.setattr(session_module, "RETRY_FIRST_SECONDS", 0.01)
-    broker = mosquitto(lines=_only_pictures_denied(tmp_path))
+    broker = mosquitto(lines=_only_images_denied(tmp_path))
     subscriber = Subscriber(broker, "inspectd/#")
     with delivering(broker.url, tmp_path) as (outbox, publisher):
-        accept(outbox, "a1", camera="mute", pictures={"heatmap": noise_png(16)})
+        accept(outbox, "a1", camera="mute", images={"heatmap": noise_png(16)})
         accept(outbox, "a2", camera="deaf")
-        accept(outbox, "a3", camera="good", pictures={"heatmap": noise_png(16)})
+        accept(outbox, "a3", camera="good", images={"heatmap": noise_png(16)})
         wait_until(lambda: outbox.waiting() == 1)
         wait_until(lambda: subscriber.on("good/alarm/a3/heatmap") and subscriber.on("mute/alarm"))
         wait_until(lambda: any("refuses" in problem for problem in publisher.report().problems))
@@ -469,7 +469,7 @@ def test_mqtt_3_1_1_delivers_too(mosquitto: StartBroker, tmp_path: Path) -> None
     broker = mosquitto()
     subscriber = Subscriber(broker, "inspectd/#", protocol=paho.MQTTv311)
     with delivering(broker.url, tmp_path, protocol=Protocol.MQTT_3_1_1) as (outbox, publisher):
-        accept(outbox, "a0", pictures={"heatmap": noise_png(16)})
+        accept(outbox, "a0", images={"heatmap": noise_png(16)})
         assert publisher.wait_until_delivered(10)
         wait_until(lambda: subscriber.on("/heatmap") and subscriber.on("/alarm"))
 

@@ -17,7 +17,7 @@ def test_default_tree_is_that_of_the_documentation() -> None:
     assert PLAIN.status() == "inspectd/plant/status"
     assert PLAIN.state("cam") == "inspectd/plant/cam/state"
     assert PLAIN.alarm("cam") == "inspectd/plant/cam/alarm"
-    assert PLAIN.picture("cam", "a1", "heatmap") == "inspectd/plant/cam/alarm/a1/heatmap"
+    assert PLAIN.image("cam", "a1", "heatmap") == "inspectd/plant/cam/alarm/a1/heatmap"
     assert PLAIN.score("cam") == "inspectd/plant/cam/score"
     assert PLAIN.command("cam", "pause") == "inspectd/plant/cam/command/pause"
     assert PLAIN.response(None, "status") == "inspectd/plant/response/status"
