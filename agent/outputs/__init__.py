@@ -1,7 +1,7 @@
 """Where alarms go, and how none is lost.
 
-`output.py` is what every destination can do; `recorder.py` makes alarms durable in `outbox/`, from which each output
-delivers them. Each output has a folder: `mqtt/`. The table of the kinds of output is in `settings.py`.
+`output.py` is the interface of every destination; `recorder.py` makes alarms durable in `outbox/`, from which each
+output delivers them. Each output has a folder: `mqtt/`. The table of the kinds of output is in `settings.py`.
 """
 
 from agent.outputs.factory import build_outputs

@@ -13,10 +13,15 @@ from agent.outputs.settings import KINDS, OutputSection, load_class
 def build_outputs(
     sections: Mapping[str, OutputSection], *, site: str, outbox: Outbox, problems: Problems
 ) -> list[Output]:
-    """The outputs that the settings describe, not started yet, in their order.
+    """The outputs in the settings, in their order, not started yet.
 
-    `sections`: by the name that the output's rows have in the outbox. Rows of outputs that are no longer among them
-    are dropped, counted and reported.
+    Waiting messages of outputs that are no longer in the settings are dropped and reported.
+
+    Args:
+        sections: by the name that the output's rows have in the outbox.
+        site: name of the site.
+        outbox: the queue that outputs deliver from.
+        problems: where outputs report what is wrong.
     """
     outbox.keep_outputs(sections.keys())
     return [

@@ -1,4 +1,4 @@
-"""What every destination of alarms can do. MQTT is the first; the service knows no more of any of them than this."""
+"""The interface of every destination of alarms. The service and the commands know nothing else of an output."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from agent.outputs.settings import OutputSection
 
 @dataclass(frozen=True, slots=True)
 class AlarmContext:
-    """How the verdict behind an alarm came about."""
+    """What the verdict behind an alarm was based on."""
 
     rule: RulePayload | None
     """None, like `calibration`, for a camera that was lost before its first calibration."""
@@ -34,94 +34,94 @@ class AlarmContext:
     model: ModelPayload
     engine: str
     crop: Crop | None = None
-    """Where the inspected part of the image lies in the camera's image."""
+    """The inspected part of the camera's image; None: all of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedAlarm:
-    """An alarm as it is recorded: everything that an output may send of it."""
+    """An alarm with everything that an output may send about it."""
 
     alarm: Alarm
     sequence: int
-    """One number for each alarm message of the agent, without gaps; the same on every output."""
+    """Number of the alarm message, counted by the agent without gaps; the same on every output."""
     site: str
     context: AlarmContext
     regions: Sequence[Region] = ()
     """Hot regions, in pixels of the camera's image."""
     images: Sequence[EvidenceImage] = ()
-    """Heatmap, overlay and frame of an alarm that was raised."""
+    """Heatmap, overlay and frame; empty for an alarm that was cleared."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedImages:
-    """What became of images that were asked for."""
+    """Which of the requested images were sent."""
 
     sent: dict[str, SnapshotImage] = field(default_factory=dict)
-    """Where each image can be found, by its name."""
+    """Where each image was published, by its name."""
     left_out: list[str] = field(default_factory=list)
     """One line for each image that this output could not send."""
 
 
 class Output(ABC):
-    """One destination. Any thread may call; nothing here waits for the destination to answer.
+    """One destination. Any thread may call; no method waits for an answer of the destination.
 
-    An output that sends messages (MQTT, a webhook) returns them from `messages_for`: the outbox keeps them until the
-    output acknowledges them there. One that shows a state (a PLC's registers, a lamp) returns none and follows
-    `publish_state`.
+    An output that sends messages (MQTT, a webhook) returns them from `messages_for`; the outbox keeps them until the
+    output acknowledges them there. An output that shows a state (a PLC's registers, a lamp) returns none, and shows
+    what `publish_state` passes.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
-        """Names its rows in the outbox; unique in one agent, and the same after every restart."""
+        """Name of its rows in the outbox: unique in one agent, and the same after every restart."""
         self.delivery_durations = Durations()
         """From the capture of a frame to the acknowledgement of its alarm."""
 
     @property
     @abstractmethod
     def destination(self) -> str:
-        """Where it delivers to, for people: an address without passwords."""
+        """Where it delivers to, for log lines and reports: an address without passwords."""
 
     @abstractmethod
     def start(self) -> None:
-        """Begin to connect and to deliver; return at once, whether or not the destination answers."""
+        """Begin to connect and to deliver; returns at once, even if the destination does not answer."""
 
     @abstractmethod
     def stop(self, deadline_seconds: float) -> bool:
-        """Deliver what can be delivered in time, then end; True if the destination was told.
+        """Deliver what is possible in time, then end; True if the destination knows that the agent has stopped.
 
         What is not delivered stays in the outbox. Returns after `deadline_seconds` at the latest.
         """
 
     @abstractmethod
     def messages_for(self, recorded: RecordedAlarm) -> list[Message]:
-        """The messages that must arrive for this alarm; its document first, then its images."""
+        """The messages to deliver for this alarm; its document first, then its images."""
 
     @abstractmethod
     def publish_state(self, state: StatePayload) -> None:
-        """A camera's state has changed; only the latest counts."""
+        """Publish the new state of a camera; only the latest counts."""
 
     @abstractmethod
     def publish_event(self, event: EventPayload) -> None:
-        """Something that a person should look into, such as drift; kept in memory until it is delivered."""
+        """Publish an event that needs attention, such as drift; kept in memory until it is delivered."""
 
     @abstractmethod
     def report(self) -> DeliveryPayload:
-        """How delivery stands. Raises Temporary where the outbox cannot be read."""
+        """Counts, latency and problems of delivery. Raises Temporary if the outbox cannot be read."""
 
-    # What only some outputs do; by default, nothing.
+    # Only some outputs do these; the default is to do nothing.
 
     def publish_score(self, camera: str, captured_monotonic: float, score: Callable[[], ScorePayload]) -> None:  # noqa: B027
-        """Telemetry of one frame. `score` makes the payload; it is called only by an output that wants it now."""
+        """Publish the telemetry of one frame. `score` builds the payload; it is called only if it is needed now."""
 
     def publish_images(self, camera: str, images: Sequence[EvidenceImage]) -> PublishedImages:
-        """Send the images of a snapshot that somebody asked for."""
+        """Send the images of a requested snapshot."""
         return PublishedImages()
 
     def announce(self, cameras: Mapping[str, str]) -> None:  # noqa: B027
-        """The cameras of this agent, each with the name of its model; once, before `start`."""
+        """Announce the cameras of this agent, each with the name of its model; called once, before `start`."""
 
     def serve_commands(self, execute: Execute) -> None:  # noqa: B027
-        """Take commands from the destination, carry each out with `execute`, and send the response back."""
+        """Take commands from the destination, execute each with `execute`, and send the response back."""
 
     def adopt(self, settings: OutputSection) -> None:  # noqa: B027
-        """Take over settings that can change while the agent runs."""
+        """Take over those settings that can change while the agent runs."""

@@ -1,4 +1,4 @@
-"""The thread that makes an alarm durable: images, document, outbox. What it has accepted will arrive."""
+"""The thread that makes alarms durable: it draws their images, has each output build its messages, and commits them."""
 
 from __future__ import annotations
 
@@ -18,29 +18,34 @@ from agent.outputs.output import AlarmContext, Output, RecordedAlarm
 
 log = logging.getLogger(__name__)
 
-# Alarms that may wait for the disk; each holds its frame. Beyond that inspection waits, and live cameras drop frames.
+# Alarms that may wait for the disk; each holds its frame. If there are more, inspection waits, and live cameras drop
+# frames.
 MAX_WAITING = 32
+
+# Waits between attempts to store alarms while the disk fails.
+RETRY_FIRST_SECONDS = 0.1
+RETRY_MAX_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class AlarmJob:
-    """An alarm with what it was raised or cleared by."""
+    """An alarm to record, with what raised or cleared it."""
 
     alarm: Alarm
     verdict: Verdict | None
-    """The verdict behind it; None for an alarm that is about the camera."""
+    """The verdict behind it; None for an alarm about the camera."""
     context: AlarmContext
     frame: Frame | None = None
-    """The frame of an alarm about the camera; None where none came."""
+    """The frame of an alarm about the camera; None if there was none."""
 
 
 def state_key(camera: str, kind: AlarmKind = AlarmKind.DEFECT) -> str:
-    """Under which the outbox keeps an open alarm: one about the part, one about the camera itself."""
+    """Key of an active alarm in the outbox: one about the part, one about the camera itself."""
     return f"alarm/{camera}" if kind is AlarmKind.DEFECT else f"{kind.value}-alarm/{camera}"
 
 
 class AlarmRecorder(threading.Thread):
-    """Takes alarms in order and has them accepted by the outbox; those that wait at the same time share a commit."""
+    """Stores alarms in the outbox, in order; alarms that wait at the same time share a commit."""
 
     def __init__(
         self,
@@ -51,25 +56,32 @@ class AlarmRecorder(threading.Thread):
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(name="acceptance", daemon=True)
+        """Args:
+        site: name of the site.
+        outputs: build the messages of each alarm.
+        outbox: stores them.
+        evidence: draws the images, and keeps copies of them.
+        clock: monotonic seconds.
+        """
+        super().__init__(name="recorder", daemon=True)
         self._site = site
         self._outputs = outputs
         self._outbox = outbox
         self._evidence = evidence
-        self._waiting: queue.Queue[AlarmJob | None] = queue.Queue(MAX_WAITING)
+        self._jobs: queue.Queue[AlarmJob | None] = queue.Queue(MAX_WAITING)
         self._giving_up = threading.Event()
         self._clock = clock
         self._commit_seconds = 0.0
-        """What the last commit took."""
+        """Duration of the latest commit."""
 
-    def put(self, judged: AlarmJob) -> None:
-        """Hand over an alarm; waits while too many wait already."""
-        self._waiting.put(judged)
+    def put(self, job: AlarmJob) -> None:
+        """Hand over an alarm; waits while too many are waiting already."""
+        self._jobs.put(job)
 
     def finish(self, timeout_seconds: float) -> bool:
-        """Accept what waits, then end; False where that took too long (a full disk) and alarms were lost."""
+        """Store what is waiting, then end; False if that took too long (a full disk) and alarms were lost."""
         try:
-            self._waiting.put(None, timeout=timeout_seconds)
+            self._jobs.put(None, timeout=timeout_seconds)
         except queue.Full:
             return False
         self.join(timeout_seconds)
@@ -77,37 +89,37 @@ class AlarmRecorder(threading.Thread):
         return not self.is_alive()
 
     def run(self) -> None:
-        """Until `finish`."""
+        """Store alarms until `finish`."""
         last = False
         while not last:
             group, last = self._next_group()
             if group:
-                self._accept(group)
+                self._store(group)
 
     def _next_group(self) -> tuple[list[Entry], bool]:
-        """The next alarm and others that wait already; and whether `finish` came behind them.
+        """The next alarm and others that are waiting; and whether `finish` came after them.
 
-        Drawing the images of the others keeps the first one waiting. So they are taken along only as long as that
-        takes no longer than a commit does: on a slow disk they save each other one, on a fast one nobody waits.
+        Drawing the images of the others delays the first one. So they join it only as long as drawing takes less time
+        than a commit: on a slow disk they save a commit each, on a fast one no alarm waits for another.
         """
         group: list[Entry] = []
         begun = self._clock()
         while len(group) < MAX_TOGETHER:
             try:
-                judged = self._waiting.get(block=not group)
+                job = self._jobs.get(block=not group)
             except queue.Empty:
                 break
-            if judged is None:
+            if job is None:
                 return group, True
             begun = begun if group else self._clock()
-            group.append(self._entry(judged))
+            group.append(self._entry(job))
             if self._clock() - begun >= self._commit_seconds:
                 break
         return group, False
 
-    def _accept(self, group: list[Entry]) -> None:
-        """Until they are accepted: an alarm is not given up because a disk is full for a while."""
-        backoff = Backoff(0.1, 5.0)
+    def _store(self, group: list[Entry]) -> None:
+        """Try until it succeeds: alarms are not given up because a disk is full for a while."""
+        backoff = Backoff(RETRY_FIRST_SECONDS, RETRY_MAX_SECONDS)
         while not self._giving_up.is_set():
             begun = self._clock()
             try:
@@ -119,38 +131,38 @@ class AlarmRecorder(threading.Thread):
                 self._commit_seconds = self._clock() - begun
                 return
 
-    def _entry(self, judged: AlarmJob) -> Entry:
-        alarm = judged.alarm
-        frame = judged.frame if judged.verdict is None else judged.verdict.frame
-        images, hot = self._look(judged)
+    def _entry(self, job: AlarmJob) -> Entry:
+        alarm = job.alarm
+        frame = job.frame if job.verdict is None else job.verdict.frame
+        images, hot = self._draw(job)
         return Entry(
             alarm.camera,
-            lambda sequence: self._messages(judged, images, hot, sequence),
-            state={state_key(alarm.camera, alarm.kind): _open_alarm(alarm)},
+            lambda sequence: self._messages(job, images, hot, sequence),
+            state={state_key(alarm.camera, alarm.kind): _active_alarm(alarm)},
             captured_monotonic=None if frame is None else frame.captured_monotonic,
         )
 
-    def _look(self, judged: AlarmJob) -> tuple[Sequence[EvidenceImage], list[Region]]:
-        """The images and hot regions of an alarm that was raised; a cleared one has none."""
-        verdict = judged.verdict
-        if judged.alarm.event is AlarmEvent.CLEARED:
+    def _draw(self, job: AlarmJob) -> tuple[Sequence[EvidenceImage], list[Region]]:
+        """Images and hot regions of an alarm that was raised; none for one that was cleared."""
+        verdict = job.verdict
+        if job.alarm.event is AlarmEvent.CLEARED:
             return (), []
         if verdict is None:
-            return self._evidence.save_frame(judged.alarm.id, judged.frame) if judged.frame is not None else (), []
+            return self._evidence.save_frame(job.alarm.id, job.frame) if job.frame is not None else (), []
         hot = regions(verdict.heatmap, verdict.frame.image.shape)
-        images = self._evidence.save(judged.alarm.id, verdict, hot)
-        crop = judged.context.crop
+        images = self._evidence.save(job.alarm.id, verdict, hot)
+        crop = job.context.crop
         if crop is not None:
             hot = [replace(region, x=region.x + crop.x, y=region.y + crop.y) for region in hot]
         return images, hot
 
     def _messages(
-        self, judged: AlarmJob, images: Sequence[EvidenceImage], hot: list[Region], sequence: int
+        self, job: AlarmJob, images: Sequence[EvidenceImage], hot: list[Region], sequence: int
     ) -> list[Message]:
-        recorded = RecordedAlarm(judged.alarm, sequence, self._site, judged.context, hot, images)
+        recorded = RecordedAlarm(job.alarm, sequence, self._site, job.context, hot, images)
         return [message for output in self._outputs for message in output.messages_for(recorded)]
 
 
-def _open_alarm(alarm: Alarm) -> bytes:
-    """What the next start has to know of this camera's alarm."""
+def _active_alarm(alarm: Alarm) -> bytes:
+    """The alarm for the next start of the agent; empty if it was cleared."""
     return ActiveAlarm(alarm.id, alarm.score, alarm.reason).to_json() if alarm.event is AlarmEvent.RAISED else b""

@@ -1,11 +1,11 @@
-"""The settings of outputs: what all sections have in common, and the one table of the kinds of output.
+"""The settings of outputs: what all sections have in common, and the table of the kinds of output.
 
 A new kind is one folder with an `output.py` and a `settings.py`, and one row in `KINDS`. A user then adds
 
     [outputs.line-plc]
     kind = "modbus"
 
-to the settings. MQTT has a section of its own, `[mqtt]`, and is always there.
+to the settings. MQTT has a section of its own, `[mqtt]`, and is always used.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ class OutputSection(Section):
         return []
 
     def place(self, site: str) -> str | None:
-        """What two agents may not share, such as an address with a topic tree; None where they may share all."""
+        """What only one agent may use at a time, such as a topic tree on a broker; None if there is no such thing."""
         return None
 
     def check_cameras(self, site: str, cameras: Collection[str]) -> None:
-        """Raises Permanent where this output cannot have cameras of these names."""
+        """Raises Permanent if this output cannot have cameras with these names."""
 
 
 class OutputKind(NamedTuple):
-    """Where a kind of output is; imported only when the settings ask for it."""
+    """Where a kind of output is implemented; imported only if the settings use it."""
 
     section: str
     """Its settings section, as "module:class"."""
     output: str
-    """The output itself, as "module:class"; takes name, section, site, outbox, problems."""
+    """The output itself, as "module:class"; called with name, section, site, outbox, problems."""
 
 
 KINDS: dict[str, OutputKind] = {
@@ -53,13 +53,13 @@ KINDS: dict[str, OutputKind] = {
 
 
 def load_class(place: str) -> Any:
-    """The class at "module:class"."""
+    """Import "module:class"."""
     module, _, name = place.partition(":")
     return getattr(import_module(module), name)
 
 
 def parse_section(values: Any) -> OutputSection:
-    """The settings of one output, checked by the section of its kind. Raises ValueError (pydantic) with the reason."""
+    """Check the settings of one output with the section of its kind. Raises ValueError (pydantic) with the reason."""
     if isinstance(values, OutputSection):
         return values
     kind = values.get("kind") if isinstance(values, Mapping) else None

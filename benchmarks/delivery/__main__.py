@@ -1,12 +1,12 @@
-"""Delivery, measured: `python -m benchmarks.delivery [--alarms N] [--json FILE]`, with a real Mosquitto on loopback.
+"""Measures delivery: `python -m benchmarks.delivery [--alarms N] [--json FILE]`, with a real Mosquitto on loopback.
 
-- rate: alarms with three images a second through outbox (fsync included) and publisher, beside bare paho at QoS 1
-  with the same bytes to the same broker, in turn, so that both see the same machine. All alarms of a round wait from
-  the start, for paho in its queue, for us in groups that share a commit, as the agent accepts what waits while the disk
-  is busy; once more with a commit for each alarm, as if each came when the one before was durable; and how many a
-  second are durable where nobody publishes;
-- latency: from the call of `accept` to the subscriber, alarms at five a second;
-- live: the same for an alarm that comes while 10,000 images of an outage wait.
+- rate: alarms with three images per second through outbox (fsync included) and publisher, and through paho alone at
+  QoS 1 with the same bytes to the same broker, in turn, so that both see the same machine. All alarms of a round wait
+  from the start: for paho in its queue, for us in groups that share a commit, as the agent accepts what waits while the
+  disk is busy; a second time with one commit per alarm, as if each arrived when the one before was durable; and how
+  many per second are durable without publishing;
+- latency: from the call of `accept` to the subscriber, at five alarms per second;
+- live: the same for an alarm that is raised while 10,000 images of an outage wait.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ import numpy as np
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from agent.outputs.mqtt import Broker, Publisher
+from agent.outputs.mqtt import Broker
 from agent.outputs.outbox import MAX_TOGETHER, Entry, Message, Outbox, Row
 from benchmarks.machine import describe_machine
 from tests.support.broker import Mosquitto, Subscriber, wait_until
-from tests.support.delivery import TOPICS, document
+from tests.support.delivery import TOPICS, WaitablePublisher, document
 
-# Sizes as the simulator's alarms have them at 512 pixels: heatmap 150 kB, overlay 50 kB, frame 65 kB.
+# Sizes of the simulator's alarms at 512 pixels: heatmap 150 kB, overlay 50 kB, frame 65 kB.
 IMAGE_BYTES = {"heatmap": 150_000, "overlay": 50_000, "frame": 65_000}
 ROUNDS = 7
 
 
 def images() -> dict[str, bytes]:
-    """Bytes that stand for images; none of the two systems looks inside."""
+    """Bytes in place of images; neither system decodes them."""
     rng = np.random.default_rng(0)
     return {name: rng.bytes(size) for name, size in IMAGE_BYTES.items()}
 
@@ -56,7 +56,7 @@ def messages(identity: str, sequence: int, shots: dict[str, bytes], camera: str)
 @contextmanager
 def agent(broker: Mosquitto, directory: Path, delivered: Callable[[Row, float], None] | None = None) -> Any:
     outbox = Outbox(directory / f"outbox-{time.monotonic_ns()}.sqlite", max_bytes=8 * 1024**3)
-    publisher = Publisher(Broker(broker.url), TOPICS, outbox, delivered=delivered)
+    publisher = WaitablePublisher(Broker(broker.url), TOPICS, outbox, delivered=delivered)
     try:
         yield outbox, publisher
     finally:
@@ -65,7 +65,7 @@ def agent(broker: Mosquitto, directory: Path, delivered: Callable[[Row, float], 
 
 
 def accept_all(outbox: Outbox, alarms: int, shots: dict[str, bytes], together: int) -> None:
-    """Alarms of two cameras in turn; `together`: how many share a commit."""
+    """Accept alarms of two cameras in turn; `together`: how many share a commit."""
     for start in range(0, alarms, together):
         cameras = [f"cam{number % 2}" for number in range(start, min(start + together, alarms))]
         outbox.accept_together(
@@ -74,7 +74,7 @@ def accept_all(outbox: Outbox, alarms: int, shots: dict[str, bytes], together: i
 
 
 def rate_of_accepting(broker: Mosquitto, directory: Path, alarms: int, shots: dict[str, bytes]) -> float:
-    """Alarms a second that are durable, with nobody publishing."""
+    """Alarms per second that are durable, without publishing."""
     with agent(broker, directory) as (outbox, _):
         begin = time.perf_counter()
         accept_all(outbox, alarms, shots, MAX_TOGETHER)
@@ -82,7 +82,7 @@ def rate_of_accepting(broker: Mosquitto, directory: Path, alarms: int, shots: di
 
 
 def rate_of_ours(broker: Mosquitto, directory: Path, alarms: int, shots: dict[str, bytes], together: int) -> float:
-    """Alarms a second, from the first `accept` to the last PUBACK; `together`: how many share a commit."""
+    """Alarms per second, from the first `accept` to the last PUBACK; `together`: how many share a commit."""
     acknowledged, done = [0], threading.Event()
 
     def delivered(*_: Any) -> None:
@@ -102,7 +102,7 @@ def rate_of_ours(broker: Mosquitto, directory: Path, alarms: int, shots: dict[st
 
 
 def rate_of_bare_paho(broker: Mosquitto, alarms: int, shots: dict[str, bytes]) -> float:
-    """The same bytes, at QoS 1 with paho's own queue and thread; nothing is kept anywhere."""
+    """The same bytes, at QoS 1 with paho's own queue and thread; nothing is stored."""
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
     client.max_inflight_messages = 20
     acknowledged, done = [0], threading.Event()
@@ -128,7 +128,7 @@ def rate_of_bare_paho(broker: Mosquitto, alarms: int, shots: dict[str, bytes]) -
 
 
 def latencies(broker: Mosquitto, directory: Path, alarms: int, shots: dict[str, bytes]) -> list[float]:
-    """Milliseconds from `accept` being called to the alarm at the subscriber, five a second."""
+    """Milliseconds from the call of `accept` to the subscriber, five alarms per second."""
     subscriber = Subscriber(broker, "inspectd/+/+/alarm")
     called: dict[int, float] = {}
     with agent(broker, directory) as (outbox, publisher):
@@ -146,7 +146,7 @@ def latencies(broker: Mosquitto, directory: Path, alarms: int, shots: dict[str, 
 
 
 def live_behind_backlog(broker: Mosquitto, directory: Path, rows: int) -> float:
-    """Seconds from `accept` to the subscriber, for an alarm that comes while `rows` images of an outage wait."""
+    """Seconds from `accept` to the subscriber, for an alarm raised while `rows` images of an outage wait."""
     subscriber = Subscriber(broker, "inspectd/+/+/alarm")
     shot = bytes(10_000)
     with agent(broker, directory) as (outbox, publisher):
@@ -161,13 +161,13 @@ def live_behind_backlog(broker: Mosquitto, directory: Path, rows: int) -> float:
         wait_until(lambda: any(b'"live"' in m.payload for m in list(subscriber.messages)), seconds=60)
         waiting = outbox.waiting()
     subscriber.close()
-    assert waiting > rows // 2, f"the backlog was gone ({waiting} rows) before alarm {last} came"
+    assert waiting > rows // 2, f"the backlog was delivered ({waiting} rows left) before alarm {last} was raised"
     (arrived,) = {message.at for message in subscriber.messages if b'"live"' in message.payload}
     return arrived - begin
 
 
 def ratio(ours: list[float], bare: list[float]) -> dict[str, float]:
-    """Of rates in the same round: the median and the extremes."""
+    """Ratios of rates of the same round: median and extremes."""
     found = [o / b for o, b in zip(ours, bare, strict=True)]
     return {"median": round(median(found), 3), "lowest": round(min(found), 3), "highest": round(max(found), 3)}
 
@@ -202,7 +202,7 @@ def measure(alarms: int, directory: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.delivery", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--alarms", type=int, default=200, help="alarms a round")
+    parser.add_argument("--alarms", type=int, default=200, help="alarms per round")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:

@@ -1,4 +1,4 @@
-"""What an outbox owes the agent, whatever it is made of: accepted is kept, numbered, in order, until acknowledged."""
+"""The contract of an outbox: what is accepted is numbered, in order, and kept until it is acknowledged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Open = Callable[[], Outbox]
 
 @pytest.fixture
 def reopen(tmp_path: Path) -> Iterator[Open]:
-    """Opens the outbox; every call closes the one before, as a restart does."""
+    """Opens the outbox; every call closes the previous one first, as a restart does."""
     opened: list[Outbox] = []
 
     def again() -> Outbox:
@@ -43,14 +43,14 @@ def test_sequence_has_no_gaps_and_survives_a_restart(reopen: Open) -> None:
     assert reopen().accept("cam", lambda _: messages("b")) == 4
 
 
-def test_builder_learns_the_number_that_accept_returns(reopen: Open) -> None:
-    told: list[int] = []
+def test_builder_gets_the_number_that_accept_returns(reopen: Open) -> None:
+    passed: list[int] = []
     outbox = reopen()
-    returned = [outbox.accept("cam", lambda sequence: told.append(sequence) or messages("a")) for _ in range(3)]
-    assert told == returned
+    returned = [outbox.accept("cam", lambda sequence: passed.append(sequence) or messages("a")) for _ in range(3)]
+    assert passed == returned
 
 
-def test_failing_builder_leaves_no_trace(reopen: Open) -> None:
+def test_failing_builder_changes_nothing(reopen: Open) -> None:
     outbox = reopen()
     outbox.accept("cam", lambda _: messages("a"), state={"open": b"a"})
 
@@ -72,7 +72,7 @@ def test_state_is_stored_with_the_alarm(reopen: Open) -> None:
     assert reopen().state() == {"alarm/cam": b"", "alarm/other": b"2", "more": b"3"}
 
 
-def test_alarms_come_in_order_one_for_each_camera(reopen: Open) -> None:
+def test_alarms_are_offered_in_order_one_for_each_camera(reopen: Open) -> None:
     outbox = reopen()
     for number in range(6):
         outbox.accept(f"cam{number % 2}", lambda _: messages("a", images=1))
@@ -84,7 +84,7 @@ def test_alarms_come_in_order_one_for_each_camera(reopen: Open) -> None:
     assert [row.sequence for row in reopen().next_alarms(10)] == [3, 4]
 
 
-def test_images_of_the_newest_alarm_come_first_in_their_order(reopen: Open) -> None:
+def test_images_of_the_newest_alarm_are_offered_first_in_their_order(reopen: Open) -> None:
     outbox = reopen()
     for _ in range(3):
         outbox.accept("cam", lambda _: messages("a", images=2))
@@ -107,15 +107,15 @@ def test_row_stays_until_acknowledged(reopen: Open) -> None:
     assert (outbox.waiting(), outbox.alarms_waiting()) == (1, 0)
 
 
-def test_capture_time_is_known_in_the_same_run_only(reopen: Open) -> None:
-    """The monotonic clock of an earlier boot means nothing."""
+def test_capture_time_is_known_only_in_the_same_run(reopen: Open) -> None:
+    """The monotonic clock of an earlier boot is another one."""
     outbox = reopen()
     outbox.accept("cam", lambda _: messages("a"), captured_monotonic=12.5)
     assert outbox.next_alarms(1)[0].captured_monotonic == 12.5
     assert reopen().next_alarms(1)[0].captured_monotonic is None
 
 
-def test_rejected_row_is_counted_and_named(reopen: Open) -> None:
+def test_rejected_row_is_counted_and_its_number_recorded(reopen: Open) -> None:
     outbox = reopen()
     outbox.accept("cam", lambda _: messages("a", images=1))
     outbox.reject(outbox.next_alarms(1)[0], "topic name invalid")
@@ -145,7 +145,7 @@ Step = st.one_of(
 def test_any_history_keeps_numbers_order_and_counts(
     steps: list[tuple[str, str, int]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Beside a plain list that does the same."""
+    """Compared with a list that does the same."""
     path = tmp_path_factory.mktemp("history") / "outbox.sqlite"
     outbox, model, last = Outbox(path), dict[str, list[int]](cam0=[], cam1=[]), 0
     images = 0

@@ -20,9 +20,9 @@ import pytest
 from agent.core.records import AlarmEvent
 from agent.messages.command import CommandResponse
 from agent.messages.state import ScorePayload, StatePayload
-from agent.outputs.mqtt.packets import Outgoing
+from agent.outputs.mqtt.connection.packets import Outgoing
+from agent.outputs.mqtt.delivery.subscriptions import matches
 from agent.outputs.mqtt.requests import MqttRequests
-from agent.outputs.mqtt.subscriptions import matches
 from agent.settings.load import load_settings
 from agent.settings.overrides import tomllib
 from agent.tools.message_docs import DIRECTORY

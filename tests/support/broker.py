@@ -1,4 +1,4 @@
-"""A real Mosquitto for the tests, and a subscriber that is none of ours."""
+"""A real Mosquitto for the tests, and a subscriber that uses none of our code."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody has at the moment."""
+    """A TCP port of the loopback interface that is free at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], Any], *, seconds: float = 20.0, what: str = "the condition") -> None:
-    """Looks again and again; fails the test after `seconds`."""
+    """Check the condition repeatedly; fails the test after `seconds`."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
@@ -38,7 +38,7 @@ def wait_until(condition: Callable[[], Any], *, seconds: float = 20.0, what: str
 
 
 class Mosquitto:
-    """One broker on a free port, of the loopback interface unless told otherwise; its files are in `directory`."""
+    """One broker on a free port, by default of the loopback interface; its files are in `directory`."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Mosquitto:
         host: str = "127.0.0.1",
         inside: Sequence[str] = (),
     ) -> None:
-        """`lines` are added to its configuration; `inside` is a command that runs it where `host` is an address."""
+        """`lines` are added to its configuration; `inside` is a command prefix that runs it where `host` is local."""
         self.directory = directory
         self.host = host
         self.port = free_port()
@@ -97,18 +97,18 @@ class Mosquitto:
         self._process.send_signal(number)
 
     def kill(self) -> None:
-        """SIGKILL: what was not on its disk is lost."""
+        """SIGKILL: what is not on its disk is lost."""
         self._signal(signal.SIGKILL)
         self._wait()
 
     def stop(self) -> None:
-        """A clean end: with persistence, everything is kept."""
+        """End cleanly: with persistence, everything is kept."""
         if self._process is not None and self._process.poll() is None:
             self._signal(signal.SIGCONT)
             self._terminate()
 
     def _terminate(self) -> None:
-        """Mosquitto forgets a SIGTERM that comes between its opening the port and its main loop: it is told again."""
+        """Repeat SIGTERM: Mosquitto loses one that arrives between opening its port and its main loop."""
         assert self._process is not None
         for _ in range(5):
             self._signal(signal.SIGTERM)
@@ -118,7 +118,7 @@ class Mosquitto:
         raise AssertionError("mosquitto does not end on SIGTERM")
 
     def end(self) -> None:
-        """However it is, it is gone: for the end of a test, which wants nothing kept."""
+        """End it in whatever state it is, for the end of a test."""
         if self._process is not None and self._process.poll() is None:
             self.kill()
 
@@ -127,14 +127,14 @@ class Mosquitto:
         self._process.wait(10)
 
     def suspend(self) -> None:
-        """SIGSTOP: connections stay open and nobody answers."""
+        """SIGSTOP: connections stay open, and nothing is answered."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
 
     def reload(self) -> None:
-        """Reads rights and certificates again."""
+        """Read rights and certificates again."""
         self._signal(signal.SIGHUP)
 
     def restart(self) -> None:
@@ -144,7 +144,7 @@ class Mosquitto:
 
 @dataclass(frozen=True)
 class Arrived:
-    """A message as the subscriber got it."""
+    """A message as the subscriber received it."""
 
     topic: str
     payload: bytes
@@ -155,7 +155,7 @@ class Arrived:
 
 
 class Subscriber:
-    """A subscriber with a session that the broker keeps, built on paho alone."""
+    """A subscriber with a session that the broker keeps, built directly on paho."""
 
     def __init__(
         self, broker: Mosquitto, *topic_filters: str, client_id: str = "", protocol: int = paho.MQTTv5, tls: Any = None
@@ -188,11 +188,11 @@ class Subscriber:
         self.messages.append(arrived)
 
     def on(self, ending: str) -> list[Arrived]:
-        """Messages on topics that end so."""
+        """Messages on topics with this ending."""
         return [message for message in list(self.messages) if message.topic.endswith(ending)]
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False, **properties: Any) -> None:
-        """Publishes at QoS 1, with MQTT 5 properties by their paho names, and waits for the PUBACK."""
+        """Publish at QoS 1, with MQTT 5 properties by their paho names, and wait for the PUBACK."""
         with_properties = Properties(PacketTypes.PUBLISH)
         for name, value in properties.items():
             setattr(with_properties, name, value)

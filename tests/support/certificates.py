@@ -1,4 +1,4 @@
-"""A certificate authority for the tests, made with the `openssl` command."""
+"""A certificate authority for the tests, based on the `openssl` command."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Authority:
         return self.directory / "ca.pem"
 
     def issue(self, name: str, *, host: str = "IP:127.0.0.1", expired: bool = False) -> tuple[Path, Path]:
-        """A certificate for `host` and its key; `expired` makes one of the past."""
+        """A certificate for `host` and its key; with `expired`, its validity has ended."""
         directory = self.directory
         key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{name}.key"]
         _openssl(directory, "req", "-new", *key, "-out", f"{name}.csr", "-subj", f"/CN={name}")

@@ -1,7 +1,7 @@
-"""The delivery end of an agent whose wall clock jumps: `python -m tests.support.jumping_agent URL DIRECTORY CLOCK`.
+"""The delivering part of an agent whose wall clock jumps: `python -m tests.support.jumping_agent URL DIRECTORY CLOCK`.
 
-CLOCK is the file that `tests/support/clock.c` reads. Four alarms under each time, which have to be acknowledged within
-ten true seconds; prints the year that the process took each for.
+CLOCK is the file that `tests/support/clock.c` reads. After each jump, four alarms have to be acknowledged within ten
+seconds; prints the year as the process sees it.
 """
 
 from __future__ import annotations

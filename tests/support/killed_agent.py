@@ -1,8 +1,8 @@
-"""The delivery end of an agent that kills itself: `python -m tests.support.killed_agent URL DIRECTORY STEP COUNT
-ALARMS`.
+"""The delivering part of an agent that kills itself:
+`python -m tests.support.killed_agent URL DIRECTORY STEP COUNT ALARMS`.
 
-STEP is where SIGKILL comes, COUNT at which time; `never` delivers everything and ends. What was accepted is written to
-`accepted` before anything else happens: one line a sequence number.
+It sends itself SIGKILL when it reaches STEP for the COUNT-th time; with `never` it delivers everything and ends. The
+sequence number of each accepted alarm is appended to the file `accepted`, before anything else happens.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from agent.core.records import AlarmEvent
-from agent.outputs.mqtt import session as session_module
-from agent.outputs.outbox import Outbox
-from agent.outputs.outbox import image_files as segments_module
-from agent.outputs.outbox import transaction as change_module
+from agent.outputs.mqtt.delivery.session import Session
+from agent.outputs.outbox import Outbox, image_files
+from agent.outputs.outbox.transaction import Transaction
 from tests.support.delivery import accept, delivering, noise_png
 
 STEPS = (
@@ -35,7 +34,7 @@ STEPS = (
 
 
 def kill_at(step: str, count: int) -> Callable[[str], None]:
-    """A function that is told of every step, and kills the process at the wanted one."""
+    """A function to call at every step; it kills the process at the given one."""
     left = [count]
 
     def reached(name: str) -> None:
@@ -62,11 +61,11 @@ def wrap(owner: Any, name: str, before: Callable[[], None], after: Callable[[], 
 def main(url: str, directory: Path, step: str, count: int, alarms: int) -> None:
     reached = kill_at(step, count)
     nothing: Callable[[], None] = lambda: None  # noqa: E731
-    wrap(session_module.Session, "_send", lambda: reached("before publish"), lambda: reached("after publish"))
-    wrap(session_module.Session, "acknowledged", nothing, lambda: reached("after puback"))
-    wrap(segments_module, "_write_all", nothing, lambda: reached("images written"))
-    wrap(segments_module.ImageFiles, "sync", nothing, lambda: reached("images synced"))
-    wrap(change_module.Transaction, "committed", lambda: reached("after commit"), nothing)
+    wrap(Session, "_send", lambda: reached("before publish"), lambda: reached("after publish"))
+    wrap(Session, "acknowledged", nothing, lambda: reached("after puback"))
+    wrap(image_files, "_write_all", nothing, lambda: reached("images written"))
+    wrap(image_files.ImageFiles, "sync", nothing, lambda: reached("images synced"))
+    wrap(Transaction, "committed", lambda: reached("after commit"), nothing)
     wrap(Outbox, "acknowledge", nothing, lambda: reached("after delete"))
     with delivering(url, directory) as (outbox, publisher), (directory / "accepted").open("ab", buffering=0) as log:
         first = outbox.counts().sequence

@@ -1,8 +1,8 @@
-"""The delivery end of an agent, to be watched by strace:
+"""The delivering part of an agent, to be traced by strace:
 `python -m tests.support.traced_agent URL DIRECTORY ALARMS TOGETHER`.
 
-Alarms come while others are on their way, TOGETHER of them in a commit. The ids of the alarms are what to look for in
-the trace. Those of a group have images so large that they are written on a thread of their own.
+Alarms are accepted while others are in flight, TOGETHER of them in a commit. Their ids identify them in the trace. The
+images of a group are so large that a second thread writes them.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from pathlib import Path
 
 from agent.outputs.outbox import Entry
 from agent.outputs.outbox.image_files import BACKGROUND_WRITE_BYTES
-from tests.support.delivery import delivering, document
-from tests.support.delivery import image as image_of
+from tests.support.delivery import delivering, document, image_message
 
 
 def entry(number: int, image: bytes) -> Entry:
     identity, camera = f"power-cut-{number}", f"cam{number % 2}"
-    return Entry(camera, lambda n: [document(identity, n, camera), image_of(identity, image, camera=camera)])
+    return Entry(camera, lambda n: [document(identity, n, camera), image_message(identity, image, camera=camera)])
 
 
 def main(url: str, directory: Path, alarms: int, together: int) -> None:

@@ -1,7 +1,7 @@
-"""The broker's address and what is needed to be let in: TLS, user name and password.
+"""The broker's address and credentials: TLS, user name and password.
 
-All files are read anew for every connection: certificates and passwords are rotated by replacing them. None of it is
-ever logged.
+The files are read again for every connection: to rotate certificates or passwords, replace them. Their contents are
+never logged.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from urllib.parse import urlsplit
 
 from agent.core.errors import Permanent, Temporary
 
-# systemd gives a service its secrets as files of these names (systemd.exec, LoadCredential=).
+# systemd passes secrets to a service as files of these names (systemd.exec, LoadCredential=).
 CREDENTIAL_NAME = "mqtt-password"
 KEY_CREDENTIAL_NAME = "mqtt-key"
 
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
-# X509_V_ERR_*, openssl/x509_vfy.h: what a person has to do about each.
+# X509_V_ERR_*, openssl/x509_vfy.h: what to do about each.
 _CERTIFICATE_FAULTS = {
     9: "the broker's certificate is not valid yet: check the clock of this device",
     10: "the broker's certificate has expired: renew it on the broker",
@@ -32,35 +32,35 @@ _CERTIFICATE_FAULTS = {
     64: "the broker's certificate is for another address",
 }
 
-# What a broker says of our certificate, in a TLS alert (RFC 8446, 6.2) as OpenSSL names it, and what to do about it.
+# TLS alerts about the client certificate (RFC 8446, 6.2), as OpenSSL names them, and what to do about each.
 _CERTIFICATE_ALERTS = {
-    "certificate required": "the broker wants a client certificate: give it in certificate_file",
+    "certificate required": "the broker requires a client certificate: give it in certificate_file",
     "unknown ca": "the broker does not trust the CA of the client certificate: certificate_file is from another one",
     "certificate expired": "the client certificate has expired: renew certificate_file",
     "certificate revoked": "the client certificate is revoked: renew certificate_file",
-    "bad certificate": "the broker refuses the client certificate: check certificate_file",
-    "certificate unknown": "the broker refuses the client certificate: check certificate_file",
-    "handshake failure": "the broker refuses the handshake: it may want a client certificate (certificate_file)",
+    "bad certificate": "the broker rejects the client certificate: check certificate_file",
+    "certificate unknown": "the broker rejects the client certificate: check certificate_file",
+    "handshake failure": "the broker rejects the handshake: it may require a client certificate (certificate_file)",
 }
 
 
 @dataclass(frozen=True)
 class Broker:
-    """Where the broker is and how to enter. Raises `Permanent` for an address that is none."""
+    """Address and credentials. Raises `Permanent` for an invalid address."""
 
     url: str
     """`mqtt://host[:port]`, or `mqtts://` for TLS."""
     username: str | None = None
     password_file: Path | None = None
-    """One line. None, with a user name: the systemd credential `mqtt-password`, where the service has one."""
+    """One line. None: the systemd credential `mqtt-password`, if there is one."""
     ca_file: Path | None = None
     """PEM. None: the CAs of the system."""
     certificate_file: Path | None = None
-    """PEM: the certificate of this client; its key is in `key_file`, the credential `mqtt-key`, or the same file."""
+    """PEM: the client certificate; its key is in `key_file`, in the credential `mqtt-key`, or in the same file."""
     key_file: Path | None = None
     keepalive_seconds: int = 15
     will_delay_seconds: int = 10
-    """How long the broker waits before it says `offline`, so that a flapping link does not flap the plant (MQTT 5)."""
+    """Delay before the broker publishes `offline`, so that a short interruption has no effect (MQTT 5)."""
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
@@ -95,7 +95,7 @@ class Broker:
         return f"{self.host}:{self.port}"
 
     def password(self) -> str | None:
-        """The password, from its file or the systemd credential; raises `Temporary` where it cannot be read."""
+        """The password from its file or the systemd credential; raises `Temporary` if it cannot be read."""
         file = self.password_file or _credential(CREDENTIAL_NAME)
         if self.username is None or file is None:
             return None
@@ -105,7 +105,7 @@ class Broker:
             raise Temporary(f"password file {file} cannot be read: {_reason(error)}") from None
 
     def tls_context(self) -> ssl.SSLContext | None:
-        """A context from the files as they are now, None without TLS; raises `Temporary` for a file that is no good."""
+        """A context from the current files, None without TLS; raises `Temporary` for an unusable file."""
         if not self.tls:
             return None
         context = ssl.create_default_context()
@@ -118,16 +118,16 @@ class Broker:
         return context
 
     def files_changed_at(self) -> tuple[float, ...]:
-        """Modification times of certificates and password: when they differ, a new connection is due."""
+        """Modification times of certificates and password: if they change, a new connection is needed."""
         files = (self.ca_file, self.certificate_file, self.key_file, self.password_file)
         return tuple(_modified(file) for file in files if file is not None)
 
 
 def explain(error: BaseException) -> str:
-    """Why a connection could not be made, in a line that somebody can act on."""
+    """Why a connection could not be made, in one line that says what to do."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _CERTIFICATE_FAULTS.get(
-            error.verify_code, f"the broker's certificate is refused: {error.verify_message}"
+            error.verify_code, f"the broker's certificate is rejected: {error.verify_message}"
         )
     if isinstance(error, ssl.SSLError):
         reason = (error.reason or str(error)).lower().replace("_", " ")
@@ -136,9 +136,9 @@ def explain(error: BaseException) -> str:
             return _CERTIFICATE_ALERTS[alert]
         return f"TLS failed: {reason} (does the broker speak TLS on this port?)"
     if isinstance(error, ConnectionResetError):
-        return "the other side closed the connection at once (TLS on a port without, or the other way round?)"
+        return "the other side closed the connection at once (TLS on a port without it, or the other way round?)"
     if isinstance(error, ConnectionRefusedError):
-        return "nothing listens there"
+        return "connection refused: nothing listens there"
     if isinstance(error, socket.gaierror):
         return f"the host name cannot be resolved: {error.strerror}"
     if isinstance(error, TimeoutError):
@@ -160,7 +160,7 @@ def _readable(file: Path, setting: str) -> str:
     try:
         ssl.create_default_context(cafile=str(file))
     except (OSError, ssl.SSLError) as error:
-        raise Temporary(f"{setting} {file} is no usable PEM file: {_reason(error)}") from None
+        raise Temporary(f"{setting} {file} is not a usable PEM file: {_reason(error)}") from None
     return str(file)
 
 
@@ -172,7 +172,7 @@ def _load_client_certificate(context: ssl.SSLContext, certificate: Path, key: Pa
 
 
 def _no_password() -> str:
-    """Without this, OpenSSL would ask the terminal for the password of an encrypted key."""
+    """Otherwise OpenSSL would ask for the password of an encrypted key on the terminal."""
     raise ValueError("its key is encrypted; wanted a key without a password")
 
 

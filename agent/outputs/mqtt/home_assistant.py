@@ -1,7 +1,7 @@
-"""Home Assistant finds the cameras by itself: one retained discovery document each, with its entities.
+"""Discovery by Home Assistant: one retained document for each camera, with its entities.
 
 Device discovery, https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload: `device`, `origin`, and
-`components`, each with a `platform` and a `unique_id`. The entities read `state`, `score` and `status` as they are.
+`components`, each with a `platform` and a `unique_id`. The entities read the topics `state`, `score` and `status`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 from agent.core.records import Phase
 from agent.outputs.mqtt.topics import Topics
 
-# Neither ON nor OFF while nobody looks: an alarm that is merely not found must not read as a good part. Home Assistant
-# takes the word None for an unknown state.
+# Neither ON nor OFF unless the camera is armed: an alarm that cannot be raised must not look like a good part. For Home
+# Assistant, the word None is an unknown state.
 _ALARM = "{{ 'ON' if value_json.alarm else 'OFF' if value_json.phase == 'armed' else 'None' }}"
 
 
 def discovery(topics: Topics, camera: str, *, version: str, model: str) -> tuple[str, bytes]:
-    """Topic and document that tell Home Assistant of a camera; to be retained. `model` is the bundle's name."""
+    """Topic and document that describe a camera to Home Assistant; to be retained. `model` is the bundle's name."""
     identity = object_id(f"inspectd_{topics.site}_{camera}")
     document = {
         "device": {
@@ -90,7 +90,7 @@ def _components(topics: Topics, camera: str) -> dict[str, dict[str, Any]]:
 
 
 def object_id(name: str) -> str:
-    """`name` in the characters that a discovery topic may have; names that differ stay different.
+    """`name` with only the characters allowed in a discovery topic; different names stay different.
 
     >>> object_id("inspectd_plant_line-1"), object_id("inspectd_plant_line.1")
     ('inspectd_plant_line-1', 'inspectd_plant_line_1_764bf9')

@@ -18,10 +18,9 @@ from agent.messages import (
     SnapshotImage,
     StatePayload,
 )
+from agent.outputs.mqtt.connection import Outgoing
+from agent.outputs.mqtt.delivery import Publisher, shrink_to_fit
 from agent.outputs.mqtt.home_assistant import discovery
-from agent.outputs.mqtt.packet_limit import shrink_to_fit
-from agent.outputs.mqtt.packets import Outgoing
-from agent.outputs.mqtt.publisher import Publisher
 from agent.outputs.mqtt.requests import MqttRequests
 from agent.outputs.mqtt.settings import MqttSettings, broker_of
 from agent.outputs.outbox import Message, Outbox
@@ -33,7 +32,7 @@ class MqttOutput(Output):
     """Publishes to one broker, and takes commands from it."""
 
     def __init__(self, name: str, settings: MqttSettings, *, site: str, outbox: Outbox, problems: Problems) -> None:
-        """Raises Permanent where the settings describe no broker or no topic tree."""
+        """Raises Permanent if the address of the broker or the topic templates are invalid."""
         super().__init__(name)
         self._settings = settings
         self._topics = settings.topics(site)
@@ -46,7 +45,7 @@ class MqttOutput(Output):
             delivery_durations=self.delivery_durations,
         )
         self._requests: MqttRequests | None = None
-        # By camera: the monotonic time, in seconds, before which no score is published.
+        # By camera: when the next score may be published, monotonic seconds.
         self._next_score: dict[str, float] = {}
 
     @property
@@ -105,7 +104,7 @@ class MqttOutput(Output):
         self._publisher.notify(Outgoing(topic, event.to_bytes(), media_type="application/json"))
 
     def publish_score(self, camera: str, captured_monotonic: float, score: Callable[[], ScorePayload]) -> None:
-        """At most `scores_per_second` of each camera."""
+        """Publish at most `scores_per_second` of each camera."""
         rate = self._settings.scores_per_second
         if rate == 0 or captured_monotonic < self._next_score.get(camera, 0.0):
             return
@@ -113,14 +112,14 @@ class MqttOutput(Output):
         self._publisher.publish_telemetry(self._topics.score(camera), score().to_bytes())
 
     def publish_images(self, camera: str, images: Sequence[EvidenceImage]) -> PublishedImages:
-        """On retained topics; smaller where the broker's packet limit asks for it."""
+        """On retained topics; shrunk if they exceed the broker's packet limit."""
         limit = self._publisher.max_packet_bytes
         published = PublishedImages()
         for image in images:
             topic = self._topics.snapshot(camera, image.name)
             fitting = shrink_to_fit(Outgoing(topic, image.payload, retain=True, media_type=image.media_type), limit)
             if fitting is None:
-                published.left_out.append(f"{image.name}: the broker takes {limit} bytes in a packet")
+                published.left_out.append(f"{image.name}: the broker accepts packets up to {limit} bytes")
                 continue
             message, scale = fitting
             self._publisher.notify(message)
@@ -134,7 +133,7 @@ class MqttOutput(Output):
         return published
 
     def announce(self, cameras: Mapping[str, str]) -> None:
-        """To Home Assistant, where the settings want it."""
+        """Announce them to Home Assistant, if the settings ask for it."""
         if self._topics.home_assistant is None:
             return
         for camera, model in cameras.items():
@@ -151,7 +150,7 @@ class MqttOutput(Output):
         )
 
     def adopt(self, settings: OutputSection) -> None:
-        """`scores_per_second`, and which commands are allowed."""
+        """Take over `scores_per_second` and the allowed commands."""
         assert isinstance(settings, MqttSettings)
         self._settings = settings
         if self._requests is not None:

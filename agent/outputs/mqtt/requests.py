@@ -1,6 +1,7 @@
-"""Commands over MQTT 5 request/response: what comes in is checked, carried out once, and always answered.
+"""Commands over MQTT 5 request/response: each request is checked, executed once, and always answered.
 
-Carried out on a thread of its own, one after the other: a command may wait for an inspection thread, delivery may not.
+They are executed on a thread of their own, one after the other: a command may wait for an inspection thread, delivery
+must not.
 """
 
 from __future__ import annotations
@@ -15,23 +16,24 @@ from datetime import datetime, timezone
 from typing import Protocol
 
 from agent.messages import MAX_COMMAND_BYTES, CommandResponse, Execute
-from agent.outputs.mqtt.subscriptions import CommandMessage, MessageHandler
+from agent.outputs.mqtt.connection import CommandMessage
+from agent.outputs.mqtt.delivery import MessageHandler
 from agent.outputs.mqtt.topics import CommandTopic, Topics
 
 log = logging.getLogger(__name__)
 
-# Commands that wait; a person sends one at a time, and a flood is turned away with an answer.
+# Requests that may wait: a technician sends one at a time, and a flood is rejected with a response each.
 MAX_WAITING = 32
 
-# Answers kept, so that a request that comes twice (QoS 1) is carried out once.
-KEPT_ANSWERS = 1000
+# Responses kept, so that a request that arrives twice (QoS 1) is executed once.
+KEPT_RESPONSES = 1000
 
-# Most answers have under 2 kB, one with images in it has millions.
+# Most responses have less than 2 kB, one with images has megabytes.
 MAX_KEPT_BYTES = 8 * 1024**2
 
 
 class CommandTransport(Protocol):
-    """What a requester needs of the publisher."""
+    """What requests need of the publisher."""
 
     def subscribe(self, topic_filter: str, handler: MessageHandler) -> None: ...
 
@@ -39,112 +41,120 @@ class CommandTransport(Protocol):
 
 
 class MqttRequests:
-    """The MQTT side of the control door."""
+    """Takes requests from MQTT, executes them, and responds."""
 
     def __init__(
         self,
-        line: CommandTransport,
+        transport: CommandTransport,
         topics: Topics,
         execute: Execute,
         *,
         allowed: Collection[str] | None = None,
         trusted: bool = True,
+        max_kept_bytes: int = MAX_KEPT_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
-        allowed: names of the commands that MQTT may give; None for all.
-        trusted: False where nobody checks who connects to the broker: every command is refused then.
-        clock: monotonic seconds, the one of `CommandMessage.received_monotonic`.
+        transport: delivers requests, and takes responses.
+        topics: the topic tree.
+        execute: executes a command; its errors are part of its response.
+        allowed: names of the commands that are allowed over MQTT; None for all.
+        trusted: False if the broker does not authenticate its clients: every command is rejected then.
+        max_kept_bytes: limit for the responses kept for requests that arrive twice.
+        clock: monotonic seconds, the clock of `CommandMessage.received_monotonic`.
         """
-        self._line = line
+        self._transport = transport
         self._topics = topics
         self._execute = execute
         self._allowed = allowed
         self._trusted = trusted
+        self._max_kept_bytes = max_kept_bytes
         self._clock = clock
         self._queue: queue.Queue[tuple[CommandMessage, CommandTopic]] = queue.Queue(MAX_WAITING)
-        self._answers: OrderedDict[tuple[str, str, bytes], bytes] = OrderedDict()
+        self._responses: OrderedDict[tuple[str, str, bytes], bytes] = OrderedDict()
         self._kept_bytes = 0
         for topic_filter in topics.command_filters():
-            line.subscribe(topic_filter, self._take)
-        threading.Thread(target=self._work, name="commands", daemon=True).start()
+            transport.subscribe(topic_filter, self._take)
+        threading.Thread(target=self._run, name="commands", daemon=True).start()
 
     def allow(self, allowed: Collection[str] | None, *, trusted: bool) -> None:
-        """Change what may be commanded; counts for what waits already."""
+        """Change which commands are allowed; applies to waiting requests too."""
         self._allowed, self._trusted = allowed, trusted
 
     def _take(self, message: CommandMessage) -> None:
-        """On the publisher's thread: into the queue, or an answer at once."""
-        asked = self._topics.read_command(message.topic)
-        if asked is None:
+        """Queue a request, or reject it at once; called on the publisher's thread."""
+        command = self._topics.read_command(message.topic)
+        if command is None:
             return
         try:
-            self._queue.put_nowait((message, asked))
+            self._queue.put_nowait((message, command))
         except queue.Full:
-            self._refuse(message, asked, f"{MAX_WAITING} commands wait already; try again later")
+            self._reject(message, command, f"{MAX_WAITING} commands are waiting already; try again later")
 
-    def _work(self) -> None:
+    def _run(self) -> None:
         while True:
-            message, asked = self._queue.get()
+            message, command = self._queue.get()
             try:
-                self._answer(message, asked)
+                self._answer(message, command)
             except Exception:
-                log.exception("command %s: unexpected error", ascii(asked.name)[:100])
-                self._refuse(message, asked, "the agent failed on this command; its log says more")
+                log.exception("command %s: unexpected error", ascii(command.name)[:100])
+                self._reject(message, command, "the agent failed to execute this command; its log has the details")
 
-    def _answer(self, message: CommandMessage, asked: CommandTopic) -> None:
-        fault = self._fault(message, asked)
-        if fault is not None:
-            self._refuse(message, asked, fault)
+    def _answer(self, message: CommandMessage, command: CommandTopic) -> None:
+        reason = self._reason_to_reject(message, command)
+        if reason is not None:
+            self._reject(message, command, reason)
             return
-        key = _identity(message)
-        payload = self._answers.get(key) if key is not None else None
+        key = _request_key(message)
+        payload = self._responses.get(key) if key is not None else None
         if payload is None:
-            payload = self._execute(asked.name, asked.camera, message.payload, by="mqtt").to_bytes()
+            payload = self._execute(command.name, command.camera, message.payload, by="mqtt").to_bytes()
             self._keep(key, payload)
-        self._send(message, asked, payload)
+        self._send(message, command, payload)
 
-    def _fault(self, message: CommandMessage, asked: CommandTopic) -> str | None:
-        """Why a message is no command that may be carried out; None where it is one."""
+    def _reason_to_reject(self, message: CommandMessage, command: CommandTopic) -> str | None:
+        """Why a request must not be executed; None if it may be."""
         if message.retained:
-            return "a retained command is refused: it would come again with every connection"
+            return "retained commands are rejected: the broker would send them again on every connection"
         if message.expiry_seconds is not None and self._clock() - message.received_monotonic > message.expiry_seconds:
-            return f"the command has expired: its {message.expiry_seconds} s were over before its turn"
+            return f"the command has expired: it waited longer than {message.expiry_seconds} s"
         if not self._trusted:
-            return "commands are refused on a connection without TLS or a password; the settings can allow them"
-        if self._allowed is not None and asked.name not in self._allowed:
+            return "commands are rejected on a connection without TLS or a password; the settings can allow them"
+        if self._allowed is not None and command.name not in self._allowed:
             return f"this command is not among those that the settings allow over MQTT: {', '.join(self._allowed)}"
         if len(message.payload) > MAX_COMMAND_BYTES:
-            return f"{len(message.payload)} bytes, at most {MAX_COMMAND_BYTES} are taken"
+            return f"got {len(message.payload)} bytes, wanted at most {MAX_COMMAND_BYTES}"
         return None
 
     def _keep(self, key: tuple[str, str, bytes] | None, payload: bytes) -> None:
-        if key is not None:
-            self._answers[key] = payload
-            self._kept_bytes += len(payload)
-            # The latest one stays, however long it is: it is the one that comes twice.
-            while len(self._answers) > KEPT_ANSWERS or (self._kept_bytes > MAX_KEPT_BYTES and len(self._answers) > 1):
-                self._kept_bytes -= len(self._answers.popitem(last=False)[1])
+        """Keep a response for a repeated request. The latest is kept whatever its size: it is the likely one."""
+        if key is None:
+            return
+        kept = self._responses
+        kept[key] = payload
+        self._kept_bytes += len(payload)
+        while len(kept) > KEPT_RESPONSES or (self._kept_bytes > self._max_kept_bytes and len(kept) > 1):
+            self._kept_bytes -= len(kept.popitem(last=False)[1])
 
-    def _refuse(self, message: CommandMessage, asked: CommandTopic, error: str) -> None:
-        log.info("command %s refused: %s", ascii(asked.name)[:100], error)
+    def _reject(self, message: CommandMessage, command: CommandTopic, error: str) -> None:
+        log.info("command %s rejected: %s", ascii(command.name)[:100], error)
         response = CommandResponse(
-            command=_printable(asked.name),
+            command=_printable(command.name),
             site=self._topics.site,
-            camera=None if asked.camera is None else _printable(asked.camera),
+            camera=None if command.camera is None else _printable(command.camera),
             at=datetime.now(timezone.utc),
             ok=False,
             error=error,
         )
-        self._send(message, asked, response.to_bytes())
+        self._send(message, command, response.to_bytes())
 
-    def _send(self, message: CommandMessage, asked: CommandTopic, payload: bytes) -> None:
-        fallback = f"{message.topic.removesuffix(f'/command/{asked.name}')}/response/{asked.name}"
-        self._line.respond(message, payload, fallback_topic=fallback)
+    def _send(self, message: CommandMessage, command: CommandTopic, payload: bytes) -> None:
+        fallback = f"{message.topic.removesuffix(f'/command/{command.name}')}/response/{command.name}"
+        self._transport.respond(message, payload, fallback_topic=fallback)
 
 
-def _identity(message: CommandMessage) -> tuple[str, str, bytes] | None:
-    """What makes two messages the same request; None where the sender gave no correlation data."""
+def _request_key(message: CommandMessage) -> tuple[str, str, bytes] | None:
+    """The same for two messages of one request; None if the sender gave no correlation data."""
     if message.correlation_data is None:
         return None
     return message.topic, message.response_topic or "", message.correlation_data

@@ -6,9 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from agent.core.errors import Permanent
 from agent.core.section import Host
@@ -18,7 +16,7 @@ from agent.outputs.settings import OutputSection
 
 
 class MqttSettings(OutputSection):
-    """The broker, and how to reach it."""
+    """The broker, the topic tree, and what is exchanged besides alarms."""
 
     kind: Literal["mqtt"] = "mqtt"
     url: Annotated[str, Field(pattern=r"^mqtts?://[^/@\s]+$")] = "mqtt://127.0.0.1:1883"
@@ -39,7 +37,7 @@ class MqttSettings(OutputSection):
 
     @property
     def commands_trusted(self) -> bool:
-        """Whether somebody checks who connects to the broker: TLS or a user name, unless the user says otherwise."""
+        """Whether the broker authenticates its clients, judged by TLS or a user name; the settings may override it."""
         return self.allow_insecure_commands or self.username is not None or self.url.startswith("mqtts:")
 
     def hosts(self) -> list[Host]:
@@ -47,7 +45,7 @@ class MqttSettings(OutputSection):
         return [Host(broker.host, broker.port)]
 
     def place(self, site: str) -> str:
-        """The broker and the topics below which the agent publishes, which are its name as a client too.
+        """The broker and the topics below which the agent publishes; its client id follows from them.
 
         >>> MqttSettings(url="mqtt://localhost").place("plant")
         '127.0.0.1:1883 topics inspectd/plant'
@@ -64,9 +62,9 @@ class MqttSettings(OutputSection):
             raise Permanent(f"topic templates: camera {taken} would be at {topics.base}, where the agent is")
 
     def topics(self, site: str) -> Topics:
-        """The topic tree of an agent. Raises Permanent where there can be none."""
+        """The topic tree of an agent. Raises Permanent if the settings contradict each other."""
         if self.topic_template is not None and self.prefix != "inspectd":
-            raise Permanent(f'mqtt: got prefix = "{self.prefix}" beside topic_template, wanted one of them')
+            raise Permanent(f'mqtt: got prefix = "{self.prefix}" and topic_template, wanted one of them')
         return Topics(
             site,
             agent_template=self.topic_template or f"{self.prefix}/{{site}}",
@@ -77,7 +75,7 @@ class MqttSettings(OutputSection):
 
 
 def broker_of(mqtt: MqttSettings) -> Broker:
-    """How the settings want the broker reached."""
+    """Address and credentials as in the settings."""
     return Broker(
         url=mqtt.url,
         username=mqtt.username,

@@ -1,4 +1,4 @@
-"""The topic tree: one place that knows how a topic is spelled.
+"""The topic tree: builds and reads the names of topics.
 
 The default is `inspectd/<site>/…`. A plant with a Unified Namespace gives its own template, for instance
 `{enterprise}/{site}/{area}/{line}/inspectd` for the agent, with its cameras below.
@@ -15,17 +15,17 @@ from string import Formatter
 
 from agent.core.errors import Permanent
 
-# A camera of this name would make its topics collide with, or look like, those of the agent itself.
+# The topics of a camera with such a name would collide with those of the agent, or look like them.
 RESERVED_CAMERAS = frozenset({"command", "response", "status"})
 
-# MQTT 5, 4.7.3: a topic is at most 65,535 bytes; a level far longer than a name is a mistake.
+# MQTT allows topics of 65,535 bytes (MQTT 5, 4.7.3); a level far longer than a name is a mistake.
 MAX_LEVEL_BYTES = 200
 
 
-# The topics of an alarm name its camera four times and its id three times.
+# The topics of an alarm contain its camera four times and its id three times.
 @lru_cache(maxsize=256)
 def check_level(what: str, text: str) -> str:
-    """`text`, where it can be one level of a topic; raises `Permanent` with one line otherwise (MQTT 5, 4.7)."""
+    """Returns `text` if it is valid as one level of a topic, else raises `Permanent` with one line (MQTT 5, 4.7)."""
     if not text:
         raise Permanent(f"{what}: got an empty name, wanted at least one character")
     bad = next((c for c in text if c in "+#/\0" or not c.isprintable()), None)
@@ -51,27 +51,27 @@ def _fields_of(template: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class CommandTopic:
-    """What the topic of a command says."""
+    """The command that a topic names."""
 
     camera: str | None
-    """Name of the camera; None for a command to the agent."""
+    """None for a command to the agent."""
     name: str
-    """Name of the command, such as `recalibrate` or `calibration/rollback`."""
+    """Such as `recalibrate` or `calibration/rollback`."""
 
 
 @dataclass(frozen=True)
 class Topics:
-    """Spells and reads the topics of one agent. Raises `Permanent` for what MQTT does not allow."""
+    """The topics of one agent. Raises `Permanent` for names that MQTT does not allow."""
 
     site: str
     agent_template: str = "inspectd/{site}"
-    """Where the agent's own topics are; every field but `site` is taken from `levels`."""
+    """Base of the agent's own topics; every field except `site` is taken from `levels`."""
     camera_template: str | None = None
-    """Where a camera's topics are; holds `{camera}` once. None: `<agent_template>/{camera}`."""
+    """Base of a camera's topics; contains `{camera}` once. None: `<agent_template>/{camera}`."""
     levels: Mapping[str, str] = field(default_factory=dict)
-    """Fields of the templates beyond `site` and `camera`: enterprise, area, line …"""
+    """Fields of the templates in addition to `site` and `camera`: enterprise, area, line …"""
     home_assistant: str | None = None
-    """Where Home Assistant looks for its discovery documents; None: there are none."""
+    """Prefix of Home Assistant's discovery topics; None: no discovery documents."""
 
     def __post_init__(self) -> None:
         check_level("site", self.site)
@@ -85,14 +85,14 @@ class Topics:
         for level in (*self.base.split("/"), *self.camera("camera").split("/")):
             check_level("topic template", level)
         if self.camera("camera") == self.base:
-            raise Permanent(f"topic templates: got {self.base!r} for the agent and its cameras, wanted two places")
+            raise Permanent(f"topic templates: got {self.base!r} for the agent and its cameras, wanted different ones")
 
     def _check_fields(self) -> None:
-        """Every level is asked for, and none of them stands for what the agent itself puts in."""
+        """Check that every level is used, and that none replaces a field that the agent fills in itself."""
         asked = {*_fields_of(self.agent_template), *_fields_of(self._camera_template)}
         for name in self.levels:
             if name in ("site", "camera"):
-                raise Permanent(f"topic level {name}: got a value for it, wanted it left to the names in the settings")
+                raise Permanent(f"topic level {name}: got a value for it; the agent fills it in from the settings")
             if name not in asked:
                 raise Permanent(f"topic level {name}: no template asks for it; wanted {{{name}}} in one")
 
@@ -102,12 +102,12 @@ class Topics:
 
     @property
     def base(self) -> str:
-        """Where the agent's own topics are."""
+        """Base of the agent's own topics."""
         return self._fill(self.agent_template)
 
     @property
     def client_id(self) -> str:
-        """One for each place in the tree: two agents may be of one site, but not at one place.
+        """Differs between agents with different topics: there may be several at one site.
 
         >>> Topics("plant").client_id
         'inspectd-plant'
@@ -120,7 +120,7 @@ class Topics:
         return f"{name}-{hashlib.sha256(self.base.encode()).hexdigest()[:8]}"
 
     def camera(self, camera: str) -> str:
-        """Where the topics of a camera are."""
+        """Base of a camera's topics."""
         if camera in RESERVED_CAMERAS:
             raise Permanent(f"camera: got {camera!r}, wanted a name other than {', '.join(sorted(RESERVED_CAMERAS))}")
         return self._fill(self._camera_template, camera=check_level("camera", camera))
@@ -141,7 +141,7 @@ class Topics:
         return f"{self.camera(camera)}/alarm"
 
     def image(self, camera: str, alarm_id: str, name: str) -> str:
-        """Topic of an image of an alarm: `name` is heatmap, frame, overlay, or omitted (a note instead)."""
+        """Topic of an image of an alarm: `name` is heatmap, frame, overlay, or omitted (a note instead of an image)."""
         return f"{self.alarm(camera)}/{check_level('alarm id', alarm_id)}/{check_level('image', name)}"
 
     def score(self, camera: str) -> str:
@@ -151,30 +151,30 @@ class Topics:
         return f"{self.camera(camera)}/event"
 
     def snapshot(self, camera: str, name: str) -> str:
-        """Topic of an image that somebody asked for: heatmap, frame or overlay."""
+        """Topic of a requested image: `name` is heatmap, frame or overlay."""
         return f"{self.camera(camera)}/snapshot/{check_level('image', name)}"
 
     def command(self, camera: str | None, name: str) -> str:
-        return f"{self._place(camera)}/command/{name}"
+        return f"{self._base(camera)}/command/{name}"
 
     def response(self, camera: str | None, name: str) -> str:
-        """Where an answer goes when the request named no response topic."""
-        return f"{self._place(camera)}/response/{name}"
+        """Topic of the response if the request named no response topic."""
+        return f"{self._base(camera)}/response/{name}"
 
-    def _place(self, camera: str | None) -> str:
+    def _base(self, camera: str | None) -> str:
         return self.base if camera is None else self.camera(camera)
 
     def command_filters(self) -> tuple[str, str]:
-        """Subscriptions that together hold every command to this agent."""
+        """Filters that together match every command to this agent."""
         return f"{self.base}/command/#", f"{self._fill(self._camera_template, camera='+')}/command/#"
 
     def owned_filters(self) -> tuple[str, ...]:
-        """Filters that together hold every topic that only the agent may write to."""
-        places = (self.base, self._fill(self._camera_template, camera="+"), self.home_assistant)
-        return tuple(f"{place}/#" for place in places if place is not None)
+        """Filters that together match every topic that only the agent may write to."""
+        bases = (self.base, self._fill(self._camera_template, camera="+"), self.home_assistant)
+        return tuple(f"{base}/#" for base in bases if base is not None)
 
     def discovery(self, object_id: str) -> str:
-        """Where Home Assistant reads of a device."""
+        """Topic of Home Assistant's discovery document of a device."""
         return f"{self.home_assistant or 'homeassistant'}/device/{check_level('object id', object_id)}/config"
 
     def every_camera(self, rest: str) -> str:
@@ -182,7 +182,7 @@ class Topics:
         return f"{self._fill(self._camera_template, camera='+')}/{rest}"
 
     def read_command(self, topic: str) -> CommandTopic | None:
-        """What a topic asks, None where it is no command topic of this agent."""
+        """The command that a topic names; None if it is not a command topic of this agent."""
         prefix = f"{self.base}/command/"
         if topic.startswith(prefix) and len(topic) > len(prefix):
             return CommandTopic(None, topic[len(prefix) :])

@@ -21,7 +21,7 @@ from tests.support.killed_agent import STEPS
 def test_killed_agent_delivers_all_that_it_accepted(
     mosquitto: Callable[..., Mosquitto], tmp_path: Path, cycles: int
 ) -> None:
-    """What a subscriber got holds all that was accepted, in order per camera; repetitions carry the same id."""
+    """A subscriber gets everything that was accepted, in order of each camera; repetitions have the same id."""
     broker = mosquitto()
     subscriber = Subscriber(broker, "inspectd/#", client_id="plc")
     rng = np.random.default_rng(cycles)
@@ -36,7 +36,7 @@ def test_killed_agent_delivers_all_that_it_accepted(
     wait_until(lambda: last in sequences(subscriber.on("/alarm")))
     arrived = subscriber.on("/alarm")
     assert set(sequences(arrived)) >= accepted
-    assert sorted(set(sequences(arrived))) == list(range(1, last + 1)), "no gaps, also where the log was not written"
+    assert sorted(set(sequences(arrived))) == list(range(1, last + 1)), "no gaps, even if the log was not written"
     documents = {message.payload for message in arrived}
     assert len(documents) == len({json.loads(document)["sequence"] for document in documents})
     for camera in ("cam0", "cam1"):
@@ -46,7 +46,7 @@ def test_killed_agent_delivers_all_that_it_accepted(
 
 
 def run(broker: Mosquitto, directory: Path, step: str, count: int) -> int:
-    """One life of the agent; its exit status."""
+    """Run the agent until it is killed or done; its exit status."""
     command = [sys.executable, "-m", "tests.support.killed_agent", broker.url, str(directory), step, str(count), "6"]
     root = Path(__file__).parents[3]
     return subprocess.run(command, cwd=root, timeout=60, check=False).returncode

@@ -1,4 +1,4 @@
-"""What a power cut would leave, which a kill cannot show: the order in which the agent writes, syncs and sends."""
+"""What a power cut would leave behind: the order in which the agent writes, syncs and sends. A kill cannot show it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALARMS = 20
 
 
 def alarms_in(line: str) -> set[int]:
-    """Whose documents a call carries: a page of the log may hold several."""
+    """The alarms whose documents a call contains: a page of the log may have several."""
     return {int(number) for number in re.findall(r"power-cut-(\d+)", line)}
 
 
@@ -27,7 +27,7 @@ def test_alarm_is_synced_before_its_publish_leaves(
     mosquitto: Callable[..., Mosquitto], tmp_path: Path, together: int
 ) -> None:
     """For each alarm, in this order: its image is written to a segment, the segment is synced, the document and the
-    row that names the image are written to the log, the log is synced, and only then does a socket see the document.
+    row that refers to the image are written to the log, the log is synced, and only then is the document sent.
     """
     strace = shutil.which("strace")
     if strace is None:
@@ -60,16 +60,16 @@ def test_alarm_is_synced_before_its_publish_leaves(
         )
         image = [i for i, line in enumerate(lines) if f'"image-of-{number}.' in line and "/segment-" in line]
         assert image, f"the image of alarm {number} was never written"
-        assert synced(r"segment-\d+", lines[image[0] : written[0]]), f"alarm {number} names an image not yet durable"
+        assert synced(r"segment-\d+", lines[image[0] : written[0]]), f"the image of alarm {number} was not yet durable"
 
 
 def synced(file: str, lines: list[str]) -> bool:
-    """A sync of a file of that name has returned within these lines."""
+    """A sync of a file with this name has returned within these lines."""
     return any(is_sync_of(file, line, lines) for line in lines)
 
 
 def is_sync_of(file: str, line: str, lines: list[str]) -> bool:
-    """Where another thread came in between, strace tells of a call in two lines."""
+    """If another thread interrupts a call, strace prints it in two lines."""
     if re.search(rf"\bf(data)?sync\(\d+<[^>]*{file}>\)\s*= 0", line):
         return True
     ended = re.match(r"(\d+) +<\.\.\. f(data)?sync resumed>.*= 0", line)

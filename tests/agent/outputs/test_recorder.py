@@ -1,68 +1,135 @@
-"""Which alarms share a commit: those that wait while a slow disk is busy, and none where the disk is fast."""
+"""Which alarms share a commit: those that wait while a slow disk is busy, and none if the disk is fast."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from agent.alarms.evidence import Evidence
+from agent.alarms.evidence import Evidence, EvidenceImage
+from agent.core.errors import Temporary
 from agent.core.problems import Problems
-from agent.core.records import AlarmKind
+from agent.core.records import AlarmKind, Frame
 from agent.messages.state import ModelPayload
 from agent.outputs.mqtt.output import MqttOutput
 from agent.outputs.mqtt.settings import MqttSettings
 from agent.outputs.outbox import Entry, Outbox
 from agent.outputs.output import AlarmContext
 from agent.outputs.recorder import AlarmJob, AlarmRecorder
-from tests.support.delivery import alarm_record
+from tests.support.delivery import AT, alarm_record
 
 CONTEXT = AlarmContext(rule=None, calibration=None, model=ModelPayload(name="m", sha256="0" * 64), engine="e")
 
 
-class DiskOf(Outbox):
-    """The outbox on a disk that takes so long to sync; notes what shared a commit."""
+class Clock:
+    """Monotonic seconds that pass only where a test says so."""
 
-    def __init__(self, path: Path, seconds: float) -> None:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class SlowOutbox(Outbox):
+    """An outbox whose commits take `seconds` on the clock, and fail while `failures` are left; records the groups."""
+
+    def __init__(self, path: Path, clock: Clock, seconds: float, failures: int = 0) -> None:
         super().__init__(path)
+        self._clock = clock
         self._seconds = seconds
+        self._failures = failures
         self.groups: list[int] = []
 
     def accept_together(self, entries: Sequence[Entry]) -> list[int]:
+        self._clock.now += self._seconds
+        if self._failures > 0:
+            self._failures -= 1
+            raise Temporary("the disk is full")
         self.groups.append(len(entries))
-        time.sleep(self._seconds)
         return super().accept_together(entries)
 
 
-def output(outbox: Outbox) -> MqttOutput:
-    """Not started: it only makes the messages."""
-    return MqttOutput("mqtt", MqttSettings(), site="plant", outbox=outbox, problems=Problems())
+class SlowEvidence(Evidence):
+    """Draws the images of an alarm in `seconds` on the clock."""
+
+    def __init__(self, directory: Path, clock: Clock, seconds: float) -> None:
+        super().__init__(directory)
+        self._clock = clock
+        self._seconds = seconds
+
+    def save_frame(self, alarm_id: str, frame: Frame) -> list[EvidenceImage]:
+        self._clock.now += self._seconds
+        return super().save_frame(alarm_id, frame)
 
 
-def judged(number: int) -> AlarmJob:
-    alarm = replace(alarm_record(f"a{number}", f"cam{number % 2}"), kind=AlarmKind.CAMERA)
-    return AlarmJob(alarm, None, CONTEXT)
+def recorder(outbox: Outbox, evidence: Evidence, clock: Clock) -> AlarmRecorder:
+    """With one output, which is not started: it only builds the messages."""
+    output = MqttOutput("mqtt", MqttSettings(), site="plant", outbox=outbox, problems=Problems())
+    return AlarmRecorder("plant", [output], outbox, evidence, clock=clock)
 
 
-@pytest.mark.parametrize(("seconds", "drawing_seconds"), [(0.3, 0.01), (0.0, 0.2)])
-def test_alarms_that_wait_share_a_commit_where_that_saves_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, drawing_seconds: float
+def job(number: int) -> AlarmJob:
+    """An alarm about one of two cameras, with a frame."""
+    camera = f"cam{number % 2}"
+    frame = Frame(camera, number, AT, float(number), np.zeros((32, 32, 1), np.uint8))
+    return AlarmJob(replace(alarm_record(f"a{number}", camera), kind=AlarmKind.CAMERA), None, CONTEXT, frame)
+
+
+# The first alarm is committed alone: how long a commit takes is not known yet.
+@pytest.mark.parametrize(
+    ("commit_seconds", "drawing_seconds", "groups"),
+    [
+        (4.0, 0.125, [1, 7]),
+        (0.5, 0.25, [1, 2, 2, 2, 1]),
+        (0.25, 0.25, [1] * 8),
+        (0.0, 0.25, [1] * 8),
+    ],
+)
+def test_waiting_alarms_share_a_commit_if_that_saves_time(
+    tmp_path: Path, commit_seconds: float, drawing_seconds: float, groups: list[int]
 ) -> None:
-    outbox = DiskOf(tmp_path / "outbox.sqlite", seconds)
-    acceptance = AlarmRecorder("plant", [output(outbox)], outbox, Evidence(tmp_path / "evidence"))
-    look = acceptance._look
-    monkeypatch.setattr(acceptance, "_look", lambda judged: time.sleep(drawing_seconds) or look(judged))
+    clock = Clock()
+    outbox = SlowOutbox(tmp_path / "outbox.sqlite", clock, commit_seconds)
+    thread = recorder(outbox, SlowEvidence(tmp_path / "evidence", clock, drawing_seconds), clock)
     for number in range(8):
-        acceptance.put(judged(number))
-    acceptance.start()
-    assert acceptance.finish(10)
-    assert outbox.groups == ([1, 7] if seconds > drawing_seconds else [1] * 8)
-    alarms = []
+        thread.put(job(number))
+    thread.start()
+    assert thread.finish(30)
+    assert outbox.groups == groups
+    alarms: list[tuple[int, str]] = []
     while rows := outbox.next_alarms(2):
         alarms += [(row.sequence, row.alarm) for row in rows]
         outbox.acknowledge([row.id for row in rows])
-    assert alarms == [(number + 1, f"a{number}") for number in range(8)], "in their order, with numbers of their own"
+    assert alarms == [(number + 1, f"a{number}") for number in range(8)], "in order, each with its own number"
+    assert len(outbox.next_images(100)) == 8
+    outbox.close()
+
+
+def test_alarm_is_stored_once_the_disk_has_room_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    outbox = SlowOutbox(tmp_path / "outbox.sqlite", clock, 0.0, failures=2)
+    thread = recorder(outbox, Evidence(tmp_path / "evidence"), clock)
+    thread.put(job(0))
+    thread.start()
+    assert thread.finish(30)
+    assert [(row.sequence, row.alarm) for row in outbox.next_alarms(5)] == [(1, "a0")]
+    assert caplog.text.count("1 alarms wait: the disk is full") == 2
+    outbox.close()
+
+
+def test_finish_ends_a_recorder_whose_disk_stays_full(tmp_path: Path) -> None:
+    """The service has to stop in time; the alarms are lost, and `finish` says so."""
+    clock = Clock()
+    outbox = SlowOutbox(tmp_path / "outbox.sqlite", clock, 0.0, failures=10**9)
+    thread = recorder(outbox, Evidence(tmp_path / "evidence"), clock)
+    thread.put(job(0))
+    thread.start()
+    assert not thread.finish(0.1)
+    thread.join(30)
+    assert not thread.is_alive()
+    assert outbox.waiting() == 0
     outbox.close()

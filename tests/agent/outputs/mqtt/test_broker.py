@@ -1,4 +1,4 @@
-"""Getting in: addresses, TLS, passwords, versions of the protocol; each refusal is one clear line."""
+"""Connecting: addresses, TLS, passwords, versions of the protocol; each failure is one clear line."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent.core.errors import Permanent, Temporary
-from agent.outputs.mqtt import publisher as publisher_module
 from agent.outputs.mqtt.broker import Broker
 from tests.support.broker import MOSQUITTO, Mosquitto, Subscriber, wait_until
 from tests.support.certificates import OPENSSL, Authority
-from tests.support.delivery import accept, delivering
+from tests.support.delivery import QUICK, accept, delivering
 
 StartBroker = Callable[..., Mosquitto]
 
@@ -38,8 +38,8 @@ def tls_broker(port: int, **options: Path | None) -> Broker:
     return Broker(f"mqtts://127.0.0.1:{port}", **options)  # type: ignore[arg-type]
 
 
-def assert_kept_out(broker: Broker, directory: Path, caplog: pytest.LogCaptureFixture, line: str) -> None:
-    """The agent does not get in, says why in one line, which holds `line`, and keeps its alarm."""
+def assert_rejected(broker: Broker, directory: Path, caplog: pytest.LogCaptureFixture, line: str) -> None:
+    """The agent cannot connect, logs the reason in one line, which contains `line`, and keeps its alarm."""
     with delivering("", directory, broker=broker) as (outbox, publisher):
         accept(outbox, "a1")
         wait_until(lambda: line in caplog.text)
@@ -53,19 +53,19 @@ def assert_kept_out(broker: Broker, directory: Path, caplog: pytest.LogCaptureFi
     "url",
     ["", "broker", "http://broker", "mqtt://", "mqtt://b:0x", "mqtt://b:99999", "mqtt://user:secret@b", "mqtt://b/x"],
 )
-def test_impossible_address_is_one_line_without_secrets(url: str) -> None:
+def test_invalid_address_is_one_line_without_secrets(url: str) -> None:
     with pytest.raises(Permanent) as caught:
         Broker(url)
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
-def test_certificates_without_tls_are_refused(tmp_path: Path) -> None:
+def test_certificates_without_tls_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(Permanent, match="mqtts"):
         Broker("mqtt://broker", ca_file=tmp_path / "ca.pem")
 
 
-def test_ports_have_their_defaults() -> None:
+def test_port_has_a_default() -> None:
     assert (Broker("mqtt://b").port, Broker("mqtts://b").port, Broker("mqtt://[::1]:7").port) == (1883, 8883, 7)
 
 
@@ -86,7 +86,7 @@ def test_tls_with_the_right_ca_delivers(mosquitto: StartBroker, authority: Autho
         ("no tls", "TLS"),
     ],
 )
-def test_certificate_that_is_wrong_is_one_clear_line(
+def test_wrong_certificate_of_the_broker_is_one_clear_line(
     mosquitto: StartBroker,
     authority: Authority,
     tmp_path: Path,
@@ -99,18 +99,18 @@ def test_certificate_that_is_wrong_is_one_clear_line(
     broker = mosquitto(lines=[] if fault == "no tls" else tls_lines(authority, certificate, key))
     ca = Authority(tmp_path / "other").certificate if fault == "wrong ca" else authority.certificate
     options = tls_broker(broker.port, ca_file=None if fault == "system cas" else ca)
-    assert_kept_out(options, tmp_path, caplog, line)
+    assert_rejected(options, tmp_path, caplog, line)
 
 
 @pytest.mark.parametrize(
     ("fault", "line"),
     [
-        ("none", "wants a client certificate"),
+        ("none", "requires a client certificate"),
         ("other ca", "does not trust the CA of the client certificate"),
         ("expired", "the client certificate has expired: renew certificate_file"),
     ],
 )
-def test_client_certificate_that_is_wrong_is_one_clear_line(
+def test_wrong_client_certificate_is_one_clear_line(
     mosquitto: StartBroker,
     authority: Authority,
     tmp_path: Path,
@@ -118,19 +118,18 @@ def test_client_certificate_that_is_wrong_is_one_clear_line(
     fault: str,
     line: str,
 ) -> None:
-    """TLS 1.3 tells of it after the handshake only."""
+    """With TLS 1.3, the alert arrives after the handshake."""
     broker = mosquitto(lines=tls_lines(authority, *authority.issue("server"), "require_certificate true"))
     signer = Authority(tmp_path / "other") if fault == "other ca" else authority
     certificate, key = (None, None) if fault == "none" else signer.issue("client", expired=fault == "expired")
     options = tls_broker(broker.port, ca_file=authority.certificate, certificate_file=certificate, key_file=key)
-    assert_kept_out(options, tmp_path, caplog, line)
+    assert_rejected(options, tmp_path, caplog, line)
 
 
 def test_client_certificate_is_rotated_without_a_restart(
-    mosquitto: StartBroker, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mosquitto: StartBroker, authority: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The old one has expired; the new one is put in its place, and the agent comes in."""
-    monkeypatch.setattr(publisher_module, "RECONNECT_MAX_SECONDS", 0.5)
+    """The old one has expired; once the new one is in its place, the agent connects."""
     lines = tls_lines(
         authority, *authority.issue("server"), "require_certificate true", "use_identity_as_username true"
     )
@@ -139,23 +138,24 @@ def test_client_certificate_is_rotated_without_a_restart(
     for source, target in zip(authority.issue("old", expired=True), (certificate, key), strict=True):
         shutil.copy(source, target)
     options = tls_broker(broker.port, ca_file=authority.certificate, certificate_file=certificate, key_file=key)
-    with delivering("", tmp_path, broker=options) as (outbox, publisher):
+    with delivering("", tmp_path, broker=options, timing=QUICK) as (outbox, publisher):
         accept(outbox, "a1")
-        assert not publisher.wait_until_delivered(1.0)
+        wait_until(lambda: "the client certificate has expired" in caplog.text)
+        assert outbox.waiting() == 1
         for source, target in zip(authority.issue("new"), (certificate, key), strict=True):
             shutil.copy(source, target)
         assert publisher.wait_until_delivered(20)
 
 
-def test_rotated_file_makes_a_standing_connection_new(
-    mosquitto: StartBroker, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_rotated_file_renews_an_existing_connection(
+    mosquitto: StartBroker, authority: Authority, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(publisher_module, "FILES_CHECK_SECONDS", 0.1)
     broker = mosquitto(lines=tls_lines(authority, *authority.issue("server")))
     log = broker.directory / "mosquitto.log"
     ca = tmp_path / "ca.pem"
     shutil.copy(authority.certificate, ca)
-    with delivering("", tmp_path, broker=tls_broker(broker.port, ca_file=ca)) as (_, publisher):
+    timing = replace(QUICK, files_check_seconds=0.1)
+    with delivering("", tmp_path, broker=tls_broker(broker.port, ca_file=ca), timing=timing) as (_, publisher):
         wait_until(lambda: publisher.connected)
         os.utime(ca, (1, 1))
         wait_until(lambda: log.read_text().count("New client connected") == 2)
@@ -164,7 +164,7 @@ def test_rotated_file_makes_a_standing_connection_new(
 def test_the_key_of_a_client_certificate_may_be_a_credential(
     mosquitto: StartBroker, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """systemd hands the key to this service alone; the certificate is no secret."""
+    """systemd passes the key to this service only; the certificate is not secret."""
     broker = mosquitto(lines=tls_lines(authority, *authority.issue("server"), "require_certificate true"))
     certificate, key = authority.issue("client")
     (tmp_path / "credentials").mkdir()
@@ -200,7 +200,7 @@ def guarded(mosquitto: StartBroker, tmp_path: Path) -> Mosquitto:
 
 
 @pytest.mark.parametrize("place", ["file", "credential"])
-def test_password_lets_us_in_and_is_never_logged(
+def test_password_is_accepted_and_never_logged(
     guarded: Mosquitto,
     tmp_path: Path,
     place: str,
@@ -211,11 +211,10 @@ def test_password_lets_us_in_and_is_never_logged(
     file.write_text("wrong\n")
     if place == "credential":
         monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    monkeypatch.setattr(publisher_module, "RECONNECT_MAX_SECONDS", 0.5)
     options = Broker(guarded.url, username="agent", password_file=file if place == "file" else None)
-    with caplog.at_level(logging.DEBUG), delivering("", tmp_path, broker=options) as (outbox, publisher):
+    with caplog.at_level(logging.DEBUG), delivering("", tmp_path, broker=options, timing=QUICK) as (outbox, publisher):
         accept(outbox, "a1")
-        wait_until(lambda: "refuses the connection: Not authorized" in caplog.text)
+        wait_until(lambda: "rejects the connection: Not authorized" in caplog.text)
         file.write_text("s3cret-phrase\n")
         assert publisher.wait_until_delivered(20)
     assert "s3cret" not in caplog.text
@@ -223,7 +222,7 @@ def test_password_lets_us_in_and_is_never_logged(
 
 
 class OldBroker:
-    """Stands before a real broker and knows no MQTT 5: it refuses version 5 as brokers of that time do."""
+    """A relay to a real broker that does not support MQTT 5: it rejects version 5 as old brokers do."""
 
     def __init__(self, port: int, *, answer: bytes) -> None:
         self._broker_port = port
@@ -257,12 +256,12 @@ class OldBroker:
 @pytest.mark.parametrize(
     "answer",
     [b"\x20\x03\x00\x84\x00", b"\x20\x02\x00\x01", b""],
-    ids=["CONNACK 0x84", "CONNACK of 3.1.1 with code 1", "closed without a word"],
+    ids=["CONNACK 0x84", "CONNACK of 3.1.1 with code 1", "closed without an answer"],
 )
-def test_broker_without_mqtt_5_is_served_in_3_1_1(mosquitto: StartBroker, tmp_path: Path, answer: bytes) -> None:
+def test_broker_without_mqtt_5_is_used_with_3_1_1(mosquitto: StartBroker, tmp_path: Path, answer: bytes) -> None:
     broker = mosquitto()
     subscriber = Subscriber(broker, "inspectd/#")
-    with delivering(OldBroker(broker.port, answer=answer).url, tmp_path) as (outbox, publisher):
+    with delivering(OldBroker(broker.port, answer=answer).url, tmp_path, timing=QUICK) as (outbox, publisher):
         accept(outbox, "a1")
         assert publisher.wait_until_delivered(20)
         wait_until(lambda: subscriber.on("/alarm"))

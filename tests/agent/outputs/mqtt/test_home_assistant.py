@@ -1,4 +1,4 @@
-"""What Home Assistant finds, read the way it does: the retained document, its topics, its templates."""
+"""The discovery document, read as Home Assistant reads it: retained, with its topics and templates."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ OPTIONS = {"sensor": SHARED | {"state_class", "options"}, "binary_sensor": SHARE
 
 
 def rendered(template: str, payload: bytes) -> str:
-    """As Home Assistant renders a value template."""
+    """A value template, rendered as Home Assistant does."""
     jinja2 = pytest.importorskip("jinja2")
     return str(jinja2.Environment().from_string(template).render(value_json=json.loads(payload)))
 
 
 def entity_states(document: dict[str, Any], messages: dict[str, bytes]) -> dict[str, str]:
-    """What each entity shows after these messages, by topic."""
+    """The state of each entity after these messages, which are by topic."""
     return {
         name: rendered(component["value_template"], messages[component["state_topic"]])
         for name, component in document["components"].items()
@@ -67,7 +67,7 @@ def test_home_assistant_finds_a_camera_and_reads_its_entities(
     wait_until(lambda: b"stopped" in reader.on("/status")[-1].payload)
     later = Subscriber(broker, "homeassistant/#")
     wait_until(lambda: later.messages)
-    assert later.messages[0].retained, "so that Home Assistant finds the camera after its own restart, too"
+    assert later.messages[0].retained, "so that Home Assistant finds the camera after its own restart too"
     assert entity_states(document, {message.topic: message.payload for message in reader.messages}) == {
         "alarm": "ON",
         "phase": "armed",
@@ -89,13 +89,13 @@ def test_home_assistant_finds_a_camera_and_reads_its_entities(
         ({"phase": Phase.CAMERA_LOST}, "None"),
     ],
 )
-def test_alarm_is_unknown_while_nobody_looks(more: dict[str, object], alarm: str) -> None:
+def test_alarm_is_unknown_unless_the_camera_is_armed(more: dict[str, object], alarm: str) -> None:
     document = json.loads(discovery(TOPICS, "cam", version="1.0", model="parts")[1])
     messages = {TOPICS.state("cam"): state(**more), TOPICS.score("cam"): SCORE}
     assert entity_states(document, messages)["alarm"] == alarm
 
 
-def test_document_holds_what_device_discovery_asks_for() -> None:
+def test_document_has_what_device_discovery_requires() -> None:
     document = json.loads(discovery(TOPICS, "cam", version="1.0", model="parts")[1])
     assert document["device"]["identifiers"]
     assert document["origin"]["name"] == "inspectd"
@@ -104,10 +104,10 @@ def test_document_holds_what_device_discovery_asks_for() -> None:
     for component in document["components"].values():
         assert component.keys() <= OPTIONS[component["platform"]]
     options = document["components"]["phase"]["options"]
-    assert set(options) == {phase.value for phase in Phase}, "a state that is no option is an error there"
+    assert set(options) == {phase.value for phase in Phase}, "Home Assistant rejects a state that is not an option"
 
 
 @pytest.mark.parametrize("name", ["plant_line.1", "größe", "a b/c", "plain-1_x"])
-def test_object_id_has_the_characters_that_home_assistant_takes(name: str) -> None:
+def test_object_id_has_only_characters_that_home_assistant_allows(name: str) -> None:
     assert re.fullmatch("[a-zA-Z0-9_-]+", object_id(name))
     assert object_id(name) != object_id(f"{name}.")

@@ -1,4 +1,4 @@
-"""Commands over MQTT request/response, as somebody on the network sends them."""
+"""Commands over MQTT request/response, as a client on the network sends them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -18,20 +19,19 @@ from hypothesis import strategies as st
 
 from agent.core.errors import InspectdError
 from agent.messages.command import MAX_COMMAND_BYTES, REQUESTS, CommandResponse, parse_request
-from agent.outputs.mqtt import requests as requests_module
-from agent.outputs.mqtt.publisher import Publisher
+from agent.outputs.mqtt.delivery import Publisher
+from agent.outputs.mqtt.delivery.subscriptions import may_respond_on
 from agent.outputs.mqtt.requests import MqttRequests
-from agent.outputs.mqtt.subscriptions import may_answer_on
 from agent.outputs.mqtt.topics import Topics
 from tests.support.broker import Arrived, Mosquitto, Subscriber, wait_until
-from tests.support.delivery import TOPICS, delivering
+from tests.support.delivery import TOPICS, accept, delivering
 
 # `make test-faults` runs 10,000: INSPECTD_TEST_EXAMPLES=10000.
 EXAMPLES = int(os.environ.get("INSPECTD_TEST_EXAMPLES", "150"))
 
 
 class Agent:
-    """Carries commands out by writing them down."""
+    """Executes commands by recording them."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str | None, bytes]] = []
@@ -48,33 +48,39 @@ class Agent:
         )
 
 
-@pytest.fixture
-def requester(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> Iterator[tuple[Agent, Publisher, Subscriber]]:
-    """An agent that takes commands, and somebody who sends them and hears all answers."""
-    broker = mosquitto()
+@contextmanager
+def taking_requests(
+    broker: Mosquitto, directory: Path, **options: Any
+) -> Iterator[tuple[Agent, Publisher, Subscriber]]:
+    """An agent that takes commands, with `options`, and a client that sends them and receives all responses."""
     agent = Agent()
-    with delivering(broker.url, tmp_path) as (_, publisher):
-        MqttRequests(publisher, TOPICS, agent.execute)
+    with delivering(broker.url, directory) as (_, publisher):
+        MqttRequests(publisher, TOPICS, agent.execute, **options)
         subscriber = Subscriber(broker, "desk/#", "inspectd/plant/response/#", "inspectd/plant/+/response/#")
-
         numbers = itertools.count()
 
-        def heard() -> bool:
-            """Asks and waits a little. Answers come in order: with the last one here, none is still to come."""
-            said, end = str(next(numbers)).encode(), time.monotonic() + 1.0
-            ask(subscriber, "inspectd/plant/command/status", b"", ResponseTopic="desk/me", CorrelationData=said)
+        def answered() -> bool:
+            """Send a request and wait a little. Responses arrive in order: after the last, none is missing."""
+            data, end = str(next(numbers)).encode(), time.monotonic() + 1.0
+            ask(subscriber, "inspectd/plant/command/status", b"", ResponseTopic="desk/me", CorrelationData=data)
             while time.monotonic() < end:
-                if any(message.properties.CorrelationData == said for message in list(subscriber.messages)):
+                if any(message.properties.CorrelationData == data for message in list(subscriber.messages)):
                     return True
                 time.sleep(0.01)
             return False
 
-        # Again and again: being connected does not mean being subscribed yet.
-        wait_until(heard, what="the agent hears commands")
+        # Tried repeatedly: the broker may not have the subscription yet.
+        wait_until(answered, what="a response of the agent")
         agent.calls.clear()
         subscriber.messages.clear()
         yield agent, publisher, subscriber
         subscriber.close()
+
+
+@pytest.fixture
+def requester(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> Iterator[tuple[Agent, Publisher, Subscriber]]:
+    with taking_requests(mosquitto(), tmp_path) as made:
+        yield made
 
 
 def ask(subscriber: Subscriber, topic: str, payload: bytes, **properties: Any) -> None:
@@ -88,7 +94,7 @@ def answers(subscriber: Subscriber) -> list[tuple[Arrived, dict[str, Any]]]:
 Requester = tuple[Agent, Publisher, Subscriber]
 
 
-def test_request_is_answered_on_its_response_topic_with_its_correlation(requester: Requester) -> None:
+def test_request_is_answered_on_its_response_topic_with_its_correlation_data(requester: Requester) -> None:
     agent, _, subscriber = requester
     topic = "inspectd/plant/cam/command/calibration/rollback"
     ask(subscriber, topic, b'{"to":"c1"}', ResponseTopic="desk/me", CorrelationData=b"\x00\x01")
@@ -112,7 +118,7 @@ def test_request_without_response_topic_is_answered_beside_the_command(requester
     assert subscriber.messages[0].topic == "inspectd/plant/cam/response/pause"
 
 
-def test_repeated_request_runs_once_and_is_answered_twice(requester: Requester) -> None:
+def test_repeated_request_is_executed_once_and_answered_twice(requester: Requester) -> None:
     agent, _, subscriber = requester
     for _ in range(2):
         ask(subscriber, "inspectd/plant/cam/command/pause", b"", ResponseTopic="desk/me", CorrelationData=b"7")
@@ -122,7 +128,7 @@ def test_repeated_request_runs_once_and_is_answered_twice(requester: Requester) 
 
 
 @pytest.mark.parametrize(
-    ("name", "payload", "said"),
+    ("name", "payload", "words"),
     [
         ("shutdown", b"", "unknown command"),
         ("pause", b'{"when":"now"}', "when"),
@@ -132,19 +138,19 @@ def test_repeated_request_runs_once_and_is_answered_twice(requester: Requester) 
         ("pause", b"x" * 10_000_000, "10000000 bytes"),
     ],
 )
-def test_bad_request_gets_an_error_answer(requester: Requester, name: str, payload: bytes, said: str) -> None:
+def test_bad_request_is_answered_with_an_error(requester: Requester, name: str, payload: bytes, words: str) -> None:
     _, _, subscriber = requester
     ask(subscriber, f"inspectd/plant/cam/command/{name}", payload)
     wait_until(lambda: subscriber.messages)
     ((_, answer),) = answers(subscriber)
     assert answer["ok"] is False
-    assert any(word in answer["error"] for word in said.split("|"))
+    assert any(word in answer["error"] for word in words.split("|"))
     assert len(answer["error"]) < 300
     assert "\n" not in answer["error"]
 
 
-def test_retained_command_is_refused(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
-    """It would be carried out again with every connection."""
+def test_retained_command_is_rejected(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
+    """It would be executed again after every connection."""
     broker = mosquitto()
     subscriber = Subscriber(broker, "inspectd/plant/+/response/#")
     subscriber.publish("inspectd/plant/cam/command/pause", b"{}", retain=True)
@@ -156,8 +162,8 @@ def test_retained_command_is_refused(mosquitto: Callable[..., Mosquitto], tmp_pa
     assert agent.calls == []
 
 
-def test_command_that_is_retained_while_the_agent_listens_is_refused_at_once(requester: Requester) -> None:
-    """Not only when it comes again: whoever left the flag set by mistake is told now."""
+def test_command_sent_with_the_retain_flag_is_rejected_at_once(requester: Requester) -> None:
+    """Not only after the next connection, so that the sender notices the mistake now."""
     agent, _, subscriber = requester
     subscriber.publish("inspectd/plant/cam/command/pause", b"{}", retain=True)
     wait_until(lambda: subscriber.messages)
@@ -165,9 +171,9 @@ def test_command_that_is_retained_while_the_agent_listens_is_refused_at_once(req
     assert agent.calls == []
 
 
-@pytest.mark.parametrize(("options", "said"), [({"allowed": ["status"]}, "allow"), ({"trusted": False}, "TLS")])
-def test_command_that_the_settings_do_not_allow_is_refused(
-    mosquitto: Callable[..., Mosquitto], tmp_path: Path, options: dict[str, Any], said: str
+@pytest.mark.parametrize(("options", "words"), [({"allowed": ["status"]}, "allow"), ({"trusted": False}, "TLS")])
+def test_command_that_the_settings_do_not_allow_is_rejected(
+    mosquitto: Callable[..., Mosquitto], tmp_path: Path, options: dict[str, Any], words: str
 ) -> None:
     broker = mosquitto()
     subscriber = Subscriber(broker, "inspectd/plant/+/response/#")
@@ -176,18 +182,16 @@ def test_command_that_the_settings_do_not_allow_is_refused(
         MqttRequests(publisher, TOPICS, agent.execute, **options)
         wait_until(lambda: publisher.connected)
 
-        def asked() -> bool:
+        def answered() -> bool:
             subscriber.publish("inspectd/plant/cam/command/pause", b"{}")
             return bool(subscriber.messages)
 
-        wait_until(asked)
-    assert said in json.loads(subscriber.messages[0].payload)["error"]
+        wait_until(answered)
+    assert words in json.loads(subscriber.messages[0].payload)["error"]
     assert agent.calls == []
 
 
-def test_command_that_hangs_holds_up_no_delivery(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
-    from tests.support.delivery import accept
-
+def test_command_that_hangs_does_not_delay_delivery(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
     broker = mosquitto()
     subscriber = Subscriber(broker, "inspectd/#")
     entered, leave = threading.Event(), threading.Event()
@@ -208,7 +212,7 @@ def test_command_that_hangs_holds_up_no_delivery(mosquitto: Callable[..., Mosqui
     assert json.loads(subscriber.on("/response/pause")[0].payload)["ok"] is False
 
 
-def test_answer_that_the_broker_has_no_room_for_is_an_error_that_says_so(
+def test_response_beyond_the_packet_limit_is_replaced_by_an_error(
     mosquitto: Callable[..., Mosquitto], tmp_path: Path
 ) -> None:
     broker = mosquitto(lines=["max_packet_size 4000"])
@@ -221,24 +225,36 @@ def test_answer_that_the_broker_has_no_room_for_is_an_error_that_says_so(
     with delivering(broker.url, tmp_path) as (_, publisher):
         MqttRequests(publisher, TOPICS, execute)
 
-        def asked() -> bool:
+        def answered() -> bool:
             subscriber.publish("inspectd/plant/cam/command/snapshot", b"")
             return bool(subscriber.messages)
 
-        wait_until(asked)
+        wait_until(answered)
     answer = json.loads(subscriber.messages[0].payload)
     assert answer["ok"] is False
-    assert answer["error"].endswith("the broker takes 4000 in a packet")
+    assert answer["error"].endswith("the broker accepts packets up to 4000 bytes")
 
 
-def test_long_answers_are_not_kept_without_end(requester: Requester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of answers beyond the limit the latest is kept: that request is carried out once, an older one again."""
-    agent, _, subscriber = requester
-    monkeypatch.setattr(requests_module, "MAX_KEPT_BYTES", 1)
-    for correlation in (b"a", b"b", b"b", b"a"):
-        ask(subscriber, "inspectd/plant/cam/command/pause", b"", ResponseTopic="desk/me", CorrelationData=correlation)
-    wait_until(lambda: len(subscriber.messages) == 4)
-    assert len(agent.calls) == 3
+def test_long_responses_are_not_kept_without_limit(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
+    """Beyond the limit only the latest response is kept: its request is executed once, an older one again."""
+    with taking_requests(mosquitto(), tmp_path, max_kept_bytes=1) as (agent, _, subscriber):
+        for data in (b"a", b"b", b"b", b"a"):
+            ask(subscriber, "inspectd/plant/cam/command/pause", b"", ResponseTopic="desk/me", CorrelationData=data)
+        wait_until(lambda: len(subscriber.messages) == 4)
+        assert len(agent.calls) == 3
+
+
+def test_request_that_waited_longer_than_its_expiry_is_rejected(
+    mosquitto: Callable[..., Mosquitto], tmp_path: Path
+) -> None:
+    """It waited in the agent's queue for 1,000 s; the broker drops only what expires before it is sent."""
+    with taking_requests(mosquitto(), tmp_path, clock=lambda: time.monotonic() + 1000.0) as (agent, _, subscriber):
+        topic = "inspectd/plant/cam/command/pause"
+        ask(subscriber, topic, b"", ResponseTopic="desk/me", CorrelationData=b"1", MessageExpiryInterval=60)
+        wait_until(lambda: subscriber.messages)
+        ((_, answer),) = answers(subscriber)
+    assert answer["error"] == "the command has expired: it waited longer than 60 s"
+    assert agent.calls == []
 
 
 @pytest.mark.parametrize(
@@ -255,8 +271,8 @@ def test_long_answers_are_not_kept_without_end(requester: Requester, monkeypatch
         ("x" * 2000, False),
     ],
 )
-def test_answer_goes_to_no_topic_of_the_agent(topic: str, may: bool) -> None:
-    assert may_answer_on(topic, Topics("plant").owned_filters()) is may
+def test_response_topic_must_not_be_a_topic_of_the_agent(topic: str, may: bool) -> None:
+    assert may_respond_on(topic, Topics("plant").owned_filters()) is may
 
 
 @pytest.mark.parametrize(
@@ -269,13 +285,13 @@ def test_answer_goes_to_no_topic_of_the_agent(topic: str, may: bool) -> None:
         ("acme/plant/desk", True),
     ],
 )
-def test_answer_goes_to_no_topic_of_an_agent_in_a_tree_of_the_plants_own(topic: str, may: bool) -> None:
-    """Its cameras need not be below the agent."""
+def test_response_topic_must_not_be_a_topic_of_the_agent_in_a_custom_tree(topic: str, may: bool) -> None:
+    """In which the cameras need not be below the agent."""
     tree = Topics("plant", "acme/{site}/agent", "acme/{site}/cameras/{camera}/inspectd", home_assistant="homeassistant")
-    assert may_answer_on(topic, tree.owned_filters()) is may
+    assert may_respond_on(topic, tree.owned_filters()) is may
 
 
-def test_answer_beside_the_command_survives_a_line_of_that_name(
+def test_default_response_topic_is_right_if_a_level_is_called_command(
     mosquitto: Callable[..., Mosquitto], tmp_path: Path
 ) -> None:
     broker = mosquitto()
@@ -284,16 +300,16 @@ def test_answer_beside_the_command_survives_a_line_of_that_name(
     with delivering(broker.url, tmp_path, topics=tree) as (_, publisher):
         MqttRequests(publisher, tree, Agent().execute)
 
-        def asked() -> bool:
+        def answered() -> bool:
             subscriber.publish("acme/command/plant/cam/command/pause", b"{}")
             return bool(subscriber.on("/response/pause"))
 
-        wait_until(asked)
+        wait_until(answered)
     assert subscriber.on("/response/pause")[0].topic == "acme/command/plant/cam/response/pause"
 
 
 def outcome(name: str, payload: bytes) -> Any:
-    """The request, or what is said against it; any other error fails the test."""
+    """The request, or the error text; any other exception fails the test."""
     try:
         return parse_request(name, payload)
     except InspectdError as error:
@@ -305,7 +321,7 @@ def outcome(name: str, payload: bytes) -> Any:
     name=st.one_of(st.sampled_from(sorted(REQUESTS)), st.text()),
     payload=st.one_of(st.binary(), st.text().map(str.encode)),
 )
-def test_any_bytes_are_a_request_or_one_line(name: str, payload: bytes) -> None:
+def test_any_bytes_are_a_request_or_a_one_line_error(name: str, payload: bytes) -> None:
     result = outcome(name, payload)
     if isinstance(result, str):
         assert result.isprintable()
@@ -326,7 +342,7 @@ field_names = st.sampled_from(
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(name=st.sampled_from(sorted(REQUESTS)), fields=st.dictionaries(field_names, json_values, max_size=4))
-def test_any_json_is_a_request_or_one_line(name: str, fields: dict[str, Any]) -> None:
+def test_any_json_is_a_request_or_a_one_line_error(name: str, fields: dict[str, Any]) -> None:
     result = outcome(name, json.dumps(fields).encode())
     assert isinstance(result, REQUESTS[name]) or (result.isprintable() and len(result) < 400)
 

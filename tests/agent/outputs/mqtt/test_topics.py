@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.core.errors import Permanent
-from agent.outputs.mqtt.subscriptions import matches
+from agent.outputs.mqtt.delivery.subscriptions import matches
 from agent.outputs.mqtt.topics import CommandTopic, Topics
 
 PLAIN = Topics("plant")
@@ -13,7 +13,7 @@ UNIFIED = Topics("plant", "{enterprise}/{site}/{line}/inspectd", levels={"enterp
 INSIDE = Topics("plant", "acme/{site}/agent", "acme/{site}/cameras/{camera}/inspectd")
 
 
-def test_default_tree_is_that_of_the_documentation() -> None:
+def test_default_tree_is_as_documented() -> None:
     assert PLAIN.status() == "inspectd/plant/status"
     assert PLAIN.state("cam") == "inspectd/plant/cam/state"
     assert PLAIN.alarm("cam") == "inspectd/plant/cam/alarm"
@@ -24,7 +24,7 @@ def test_default_tree_is_that_of_the_documentation() -> None:
     assert PLAIN.every_camera("alarm") == "inspectd/plant/+/alarm"
 
 
-def test_unified_namespace() -> None:
+def test_unified_namespace_follows_its_templates() -> None:
     assert UNIFIED.alarm("cam") == "acme/plant/l7/inspectd/cam/alarm"
     assert INSIDE.alarm("cam") == "acme/plant/cameras/cam/inspectd/alarm"
     assert INSIDE.status() == "acme/plant/agent/status"
@@ -33,7 +33,7 @@ def test_unified_namespace() -> None:
 @pytest.mark.parametrize("topics", [PLAIN, UNIFIED, INSIDE])
 @pytest.mark.parametrize("camera", [None, "cam", "camera 1", "größe.x[1]*"])
 @pytest.mark.parametrize("name", ["pause", "calibration/rollback"])
-def test_command_topic_is_read_as_it_was_spelled_and_subscribed(topics: Topics, camera: str | None, name: str) -> None:
+def test_command_topic_is_read_back_and_subscribed(topics: Topics, camera: str | None, name: str) -> None:
     topic = topics.command(camera, name)
     assert topics.read_command(topic) == CommandTopic(camera, name)
     assert any(matches(topic_filter, topic) for topic_filter in topics.command_filters())
@@ -42,12 +42,12 @@ def test_command_topic_is_read_as_it_was_spelled_and_subscribed(topics: Topics, 
 @pytest.mark.parametrize(
     "topic", ["inspectd/plant/cam/alarm", "inspectd/other/cam/command/x", "inspectd/plant/command/"]
 )
-def test_other_topics_are_no_commands(topic: str) -> None:
+def test_other_topics_are_not_commands(topic: str) -> None:
     assert PLAIN.read_command(topic) is None
 
 
 @pytest.mark.parametrize("name", ["", "a+b", "#", "a/b", "a\0", "a\nb", "$share", "x" * 300, "command"])
-def test_impossible_camera_name_is_one_line(name: str) -> None:
+def test_invalid_camera_name_is_one_line(name: str) -> None:
     with pytest.raises(Permanent) as caught:
         PLAIN.state(name)
     assert str(caught.value).isprintable()
@@ -55,7 +55,7 @@ def test_impossible_camera_name_is_one_line(name: str) -> None:
 
 
 @pytest.mark.parametrize("site", ["", "a/b", "+"])
-def test_impossible_site_is_refused_at_once(site: str) -> None:
+def test_invalid_site_is_rejected_at_once(site: str) -> None:
     with pytest.raises(Permanent, match="site"):
         Topics(site)
 
@@ -74,7 +74,7 @@ def test_impossible_site_is_refused_at_once(site: str) -> None:
         ("a/{0}", None),
     ],
 )
-def test_impossible_template_is_one_line(agent: str, camera: str | None) -> None:
+def test_invalid_template_is_one_line(agent: str, camera: str | None) -> None:
     with pytest.raises(Permanent) as caught:
         Topics("plant", agent, camera)
     assert "\n" not in str(caught.value)

@@ -1,16 +1,16 @@
-"""Figures that nobody misses: the latest of each topic, a few times a second, and only while somebody listens."""
+"""Telemetry at QoS 0: the latest of each topic, a few times a second, dropped without a connection."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 
-# Telemetry of one topic is sent this often at most; only the latest counts.
+# Shortest interval between two messages of one topic; those in between are replaced by the latest.
 TELEMETRY_INTERVAL_SECONDS = 0.05
 
 
 class Telemetry:
-    """What is to be sent at QoS 0. Any thread may put, one takes."""
+    """What is to be sent at QoS 0. Any thread may put, one thread takes."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -23,7 +23,7 @@ class Telemetry:
             self._latest[topic] = payload
 
     def take_due(self) -> dict[str, bytes]:
-        """By topic, what may be sent now."""
+        """By topic, the payloads that may be sent now."""
         now = self._clock()
         with self._lock:
             due = [t for t in self._latest if now - self._sent_at.get(t, -1.0) >= TELEMETRY_INTERVAL_SECONDS]

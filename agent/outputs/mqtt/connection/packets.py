@@ -1,16 +1,14 @@
-"""What goes over a connection, without the protocol: messages out, events in."""
+"""Messages and events of a connection, independent of paho."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
 
-from agent.outputs.mqtt.subscriptions import CommandMessage
-
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The broker let us in."""
+    """CONNACK: the broker accepted the connection."""
 
     session_present: bool
     receive_maximum: int
@@ -21,7 +19,7 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """PUBACK. MQTT 3.1.1 knows no refusal; its code is always 0."""
+    """PUBACK. In MQTT 3.1.1 it cannot reject a message; the code is always 0."""
 
     mid: int
     code: int
@@ -30,7 +28,7 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message for us."""
+    """A message to the agent."""
 
     topic: str
     payload: bytes
@@ -41,7 +39,7 @@ class Received:
     expiry_seconds: int | None
 
     def to_command(self, now: float) -> CommandMessage:
-        """For those who subscribed; `now` is the monotonic time of arrival, seconds."""
+        """The message for a handler; `now` is the monotonic time of its arrival, seconds."""
         return CommandMessage(
             topic=self.topic,
             payload=self.payload,
@@ -55,7 +53,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Subscribed:
-    """SUBACK; the code is 0x80 or more where the broker refused."""
+    """SUBACK; a code of 0x80 or more means that the broker rejected the subscription."""
 
     topic_filter: str
     code: int
@@ -66,8 +64,26 @@ ConnectionEvent = Connected | Acknowledged | Received | Subscribed
 
 
 @dataclass(frozen=True, slots=True)
+class CommandMessage:
+    """A message on a subscribed topic, for its handler."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    """The broker had stored it: a command should never be retained."""
+    response_topic: str | None
+    """Where the sender wants the response (MQTT 5)."""
+    correlation_data: bytes | None
+    """To be returned with the response (MQTT 5)."""
+    expiry_seconds: int | None
+    """Remaining lifetime; the broker drops expired messages. None: the sender set no expiry."""
+    received_monotonic: float
+    """Seconds, of the publisher's clock."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to publish, with what MQTT 5 can say beside it."""
+    """A message to publish, with its MQTT 5 properties."""
 
     topic: str
     payload: bytes
@@ -79,9 +95,9 @@ class Outgoing:
     user_properties: tuple[tuple[str, str], ...] = ()
 
     def pack_properties(self) -> bytes:
-        """The properties of PUBLISH with their length in front (MQTT 5, 3.3.2.3).
+        """The properties of PUBLISH, preceded by their length (MQTT 5, 3.3.2.3).
 
-        paho's own `Properties` would take longer over them than over sending the image that they go with.
+        paho's own `Properties` would take longer to pack them than to send the image they belong to.
         """
         parts = []
         if self.media_type is not None:
@@ -97,9 +113,9 @@ class Outgoing:
         return _variable_length(len(packed)) + packed
 
     def packet_bytes(self) -> int:
-        """Size of the PUBLISH packet, bytes, from above.
+        """Upper bound of the size of the PUBLISH packet, bytes.
 
-        Fixed header 5, length of the topic 2, packet id 2, length of the properties 4; then what varies.
+        Fixed header 5, length of the topic 2, packet id 2, length of the properties 4; plus the variable parts.
         """
         extra = sum(len(name.encode()) + len(value.encode()) + 5 for name, value in self.user_properties)
         extra += 2 + 3 + len(self.media_type or "") + 3 + len(self.correlation_data or b"")
@@ -107,19 +123,19 @@ class Outgoing:
         return 13 + len(self.topic.encode()) + extra + len(self.payload)
 
 
-# An alarm's messages say the same things: its id, its number, and what an image is.
+# The messages of an alarm repeat its id, its sequence number and the names of its images.
 @lru_cache(maxsize=64)
 def _text(value: str) -> bytes:
     return _counted(value.encode())
 
 
 def _counted(data: bytes) -> bytes:
-    """With the two bytes of its length in front (MQTT 5, 1.5.4 and 1.5.6)."""
+    """The data preceded by its length in two bytes (MQTT 5, 1.5.4 and 1.5.6)."""
     return len(data).to_bytes(2, "big") + data
 
 
 def _variable_length(value: int) -> bytes:
-    """Seven bits a byte, the lowest first, the eighth set while more follow (MQTT 5, 1.5.5)."""
+    """Seven bits per byte, lowest first; the eighth bit is set while more bytes follow (MQTT 5, 1.5.5)."""
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)

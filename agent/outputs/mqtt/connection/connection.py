@@ -1,67 +1,70 @@
-"""One connection to the broker, from CONNECT to its end. paho-mqtt does the protocol and does not outlive it.
+"""One connection to the broker, from CONNECT to its end.
 
-paho keeps a queue of its own, which after a reconnect floods the broker past its Receive Maximum, and a network thread
-that a raising callback kills. So here every connection is a new paho client, driven by the caller's thread, with
-callbacks that only note what happened: `turn` hands the notes over.
+paho-mqtt implements the protocol, but is used for one connection only. Its own queue would flood the broker past its
+Receive Maximum after a reconnect, and an exception in a callback ends its network thread. So each connection is a new
+paho client driven by the caller's thread; the callbacks only record events, which `turn` returns.
 """
 
 from __future__ import annotations
 
-import logging
 import selectors
 import socket
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
-from enum import IntEnum
+from contextlib import suppress
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.core.errors import Temporary
 from agent.outputs.mqtt.broker import Broker, explain
-from agent.outputs.mqtt.packets import Acknowledged, Connected, ConnectionEvent, Outgoing, Received, Subscribed
-from agent.outputs.mqtt.read_ahead import ReadAhead
+from agent.outputs.mqtt.connection.packets import (
+    Acknowledged,
+    Connected,
+    ConnectionEvent,
+    Outgoing,
+    Received,
+    Subscribed,
+)
+from agent.outputs.mqtt.connection.paho_client import (
+    PackedProperties,
+    Protocol,
+    new_client,
+    new_properties,
+    reason_text,
+    topic_of,
+)
 
-CONNECT_TIMEOUT_SECONDS = 5.0
-
-# MQTT 5, 3.2.2.3.3: what a broker that names no Receive Maximum takes.
+# The default of MQTT 5, 3.2.2.3.3, for a broker that sends no Receive Maximum.
 DEFAULT_RECEIVE_MAXIMUM = 65_535
 
-# Reason of a connection that we gave up ourselves, for want of an answer to a ping.
+# Reason code of a connection that our side gave up because a ping was not answered.
 KEEP_ALIVE_TIMEOUT = 0x8D
 
-# CONNACK of a broker that does not know the protocol version: MQTT 5 (0x84) and MQTT 3.1.1 (1).
+# CONNACK of a broker that does not support the protocol version: MQTT 5 (0x84) and MQTT 3.1.1 (1).
 _UNSUPPORTED_VERSION = {0x84, 1}
 
 
-class Protocol(IntEnum):
-    """Protocol versions, by the level byte of CONNECT."""
-
-    MQTT_3_1_1 = 4
-    MQTT_5 = 5
-
-
 class UnsupportedVersion(Temporary):
-    """The broker does not speak this version of the protocol."""
+    """The broker does not support this version of the protocol."""
 
 
 class ConnectionLost(Temporary):
-    """The connection is gone."""
+    """The connection has ended."""
 
     def __init__(self, text: str, *, closed_by_broker: bool = False, explained: bool = False) -> None:
-        """`closed_by_broker`: the other side ended it; `explained`: and said why."""
+        """`closed_by_broker`: the other side ended it; `explained`: and gave a reason."""
         super().__init__(text)
         self.closed_by_broker = closed_by_broker
         self.explained = explained
 
 
 class Connection:
-    """One connection, for the thread that made it. Raises `Temporary`: `ConnectionLost` and `UnsupportedVersion`."""
+    """One connection, used by one thread. Raises `Temporary`: `ConnectionLost` and `UnsupportedVersion`."""
 
     def __init__(
         self,
@@ -74,7 +77,17 @@ class Connection:
         session_expiry_seconds: int = 0,
         clean_start: bool = True,
     ) -> None:
-        """`wake`: a socket whose readability ends a `turn` early. Opens nothing yet."""
+        """Prepare the connection; `open` opens it.
+
+        Args:
+            broker: address and credentials.
+            client_id: of two connections with the same id, the broker ends the first.
+            protocol: version of MQTT.
+            will: published by the broker if the connection ends without DISCONNECT.
+            wake: a socket; when it becomes readable, `turn` returns early.
+            session_expiry_seconds: how long the broker keeps the session after the connection (MQTT 5).
+            clean_start: False to continue a session that the broker kept.
+        """
         self._broker = broker
         self._protocol = protocol
         self._wake = wake
@@ -86,17 +99,23 @@ class Connection:
         self._filters: dict[int, str] = {}
         self._selector = selectors.DefaultSelector()
         self._watched: tuple[int, int] | None = None
-        self._client = self._new_client(client_id)
+        self._client = new_client(client_id, protocol, clean_start=clean_start, on_error=self._record_error)
+        self._client.on_socket_close = self._on_socket_close
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_publish = self._on_publish
+        self._client.on_message = self._on_message
+        self._client.on_subscribe = self._on_subscribe
         if will is not None:
             self._set_will(will)
 
     def open(self) -> None:
-        """TCP, TLS and CONNECT; whether the broker lets us in is told by `turn`."""
+        """Connect with TCP and TLS, and send CONNECT; `turn` returns the broker's answer."""
         self._authenticate()
         broker = self._broker
         try:
             if self._protocol is Protocol.MQTT_5:
-                properties = _properties(PacketTypes.CONNECT)
+                properties = new_properties(PacketTypes.CONNECT)
                 properties.SessionExpiryInterval = self._session_expiry_seconds
                 self._client.connect(
                     broker.host,
@@ -113,9 +132,9 @@ class Connection:
             self._selector.register(self._wake, selectors.EVENT_READ)
 
     def turn(self, timeout_seconds: float) -> list[ConnectionEvent]:
-        """Sends and receives what there is, waiting for it at most `timeout_seconds`; what happened meanwhile.
+        """Send and receive what is possible, waiting at most `timeout_seconds`; returns the events so far.
 
-        Raises `ConnectionLost` once everything that happened before was handed over.
+        Raises `ConnectionLost` once all earlier events have been returned.
         """
         if self._end is None:
             self._exchange(0.0 if self._events else timeout_seconds)
@@ -128,7 +147,7 @@ class Connection:
         return []
 
     def publish(self, message: Outgoing) -> int:
-        """Hands a message to the network; returns the id that its `Acknowledged` will carry."""
+        """Start to send a message; returns the id that its `Acknowledged` will have."""
         info = self._client.publish(
             message.topic, message.payload, message.qos, message.retain, properties=self._properties(message)
         )
@@ -137,7 +156,7 @@ class Connection:
         return info.mid
 
     def subscribe(self, topic_filter: str, qos: int = 1) -> None:
-        """Its `Subscribed` will say whether the broker agrees. A retained message says so also while it is new."""
+        """Subscribe; `Subscribed` says whether the broker agrees. The retain flag is kept for new messages too."""
         if self._protocol is Protocol.MQTT_5:
             options = SubscribeOptions(qos, retainAsPublished=True)
             result, mid = self._client.subscribe(topic_filter, options=options)
@@ -148,38 +167,17 @@ class Connection:
         self._filters[mid] = topic_filter
 
     def disconnect(self) -> None:
-        """Says goodbye: the broker then keeps the last will to itself."""
+        """Send DISCONNECT: the broker then does not publish the last will."""
         self._client.disconnect()
 
     def close(self) -> None:
-        """Lets go of the socket without a word."""
+        """Close the socket without DISCONNECT."""
         self._selector.close()
         sock = self._client.socket()
         if sock is not None:
             sock.close()
 
-    # Making it
-
-    def _new_client(self, client_id: str) -> paho.Client:
-        five = self._protocol is Protocol.MQTT_5
-        client = _Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=client_id,
-            protocol=paho.MQTTv5 if five else paho.MQTTv311,
-            clean_session=None if five else self._clean_start,
-            reconnect_on_failure=False,
-        )
-        client.connect_timeout = CONNECT_TIMEOUT_SECONDS
-        client.on_socket_open = _at_once
-        client.on_socket_close = self._on_socket_close
-        client.on_connect = self._on_connect
-        client.on_disconnect = self._on_disconnect
-        client.on_publish = self._on_publish
-        client.on_message = self._on_message
-        client.on_subscribe = self._on_subscribe
-        # A logger, not `on_log`, for which paho would put every packet into words.
-        client.enable_logger(_errors_to(self._note_error))
-        return client
+    # Setting up
 
     def _authenticate(self) -> None:
         context = self._broker.tls_context()
@@ -191,16 +189,16 @@ class Connection:
     def _set_will(self, will: Outgoing) -> None:
         properties = None
         if self._protocol is Protocol.MQTT_5:
-            properties = _properties(PacketTypes.WILLMESSAGE)
+            properties = new_properties(PacketTypes.WILLMESSAGE)
             properties.WillDelayInterval = self._broker.will_delay_seconds
             if will.media_type is not None:
                 properties.ContentType = will.media_type
         self._client.will_set(will.topic, will.payload, will.qos, will.retain, properties)
 
     def _properties(self, message: Outgoing) -> Any:
-        return _Packed(message.pack_properties()) if self._protocol is Protocol.MQTT_5 else None
+        return PackedProperties(message.pack_properties()) if self._protocol is Protocol.MQTT_5 else None
 
-    # Running it
+    # Sending and receiving
 
     def _exchange(self, timeout_seconds: float) -> None:
         sock = self._client.socket()
@@ -208,16 +206,15 @@ class Connection:
             self._lost("the connection is closed")
             return
         self._watch(sock)
-        waiting = bool(getattr(sock, "pending", int)())
-        ready = self._selector.select(0.0 if waiting else timeout_seconds)
-        for key, mask in ready:
+        readable = bool(getattr(sock, "pending", int)())
+        for key, mask in self._selector.select(0.0 if readable else timeout_seconds):
             if key.fileobj is self._wake:
                 _drain(self._wake)
             else:
-                waiting = waiting or bool(mask & selectors.EVENT_READ)
+                readable = readable or bool(mask & selectors.EVENT_READ)
         client = self._client
         for step, wanted in (
-            (lambda: client.loop_read(), waiting),
+            (lambda: client.loop_read(), readable),
             (client.loop_write, client.want_write()),
             (client.loop_misc, True),
         ):
@@ -230,7 +227,7 @@ class Connection:
         return step() if self._client.socket() is not None else paho.MQTT_ERR_CONN_LOST
 
     def _watch(self, sock: Any) -> None:
-        """Keeps the selector in step with what paho wants of its socket."""
+        """Update the selector with what paho needs of its socket now."""
         mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._client.want_write() else 0)
         wanted = (sock.fileno(), mask)
         if wanted == self._watched:
@@ -241,16 +238,16 @@ class Connection:
             self._selector.modify(sock, mask)
         self._watched = wanted
 
-    def _lost(self, why: str, *, closed_by_broker: bool = True, explained: bool = False) -> None:
+    def _lost(self, reason: str, *, closed_by_broker: bool = True, explained: bool = False) -> None:
         if self._end is None:
-            text = f"broker {self._broker.name}: {why}"
+            text = f"broker {self._broker.name}: {reason}"
             self._end = ConnectionLost(text, closed_by_broker=closed_by_broker, explained=explained)
 
-    # Callbacks: they note, and cannot raise
+    # Callbacks: they record events and cannot raise
 
     def _on_connect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
-            text = f"broker {self._broker.name} refuses the connection: {reason}"
+            text = f"broker {self._broker.name} rejects the connection: {reason}"
             unsupported = reason.value in _UNSUPPORTED_VERSION
             self._end = UnsupportedVersion(text) if unsupported else ConnectionLost(text, explained=True)
             return
@@ -264,12 +261,12 @@ class Connection:
         )
 
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
-        said = flags.is_disconnect_packet_from_server
-        why = f"the broker ended the connection: {reason}" if said else self._last_error or _lost_text(reason)
-        self._lost(why, closed_by_broker=reason.value != KEEP_ALIVE_TIMEOUT, explained=said)
+        explained = flags.is_disconnect_packet_from_server
+        text = f"the broker ended the connection: {reason}" if explained else self._last_error or reason_text(reason)
+        self._lost(text, closed_by_broker=reason.value != KEEP_ALIVE_TIMEOUT, explained=explained)
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason: Any, properties: Any) -> None:
-        # In words only where somebody reads them: paho looks them up anew for every PUBACK.
+        # Text only for failures: paho looks it up again for every PUBACK.
         self._events.append(Acknowledged(mid, reason.value, str(reason) if reason.is_failure else "success"))
 
     def _on_subscribe(self, client: Any, userdata: Any, mid: int, reasons: Sequence[Any], properties: Any) -> None:
@@ -281,7 +278,7 @@ class Connection:
         properties = message.properties
         self._events.append(
             Received(
-                topic=_topic(message),
+                topic=topic_of(message),
                 payload=bytes(message.payload),
                 qos=message.qos,
                 retained=bool(message.retain),
@@ -292,9 +289,9 @@ class Connection:
         )
 
     def _on_socket_close(self, client: Any, userdata: Any, sock: Any) -> None:
-        """Reads a TLS alert that has not been read: TLS 1.3 tells what is wrong with a certificate after the handshake.
+        """Read a pending TLS alert: with TLS 1.3, what is wrong with a certificate arrives after the handshake.
 
-        A write that fails because of it only says that the connection is closed.
+        A write that fails because of it only reports a closed connection.
         """
         try:
             sock.recv(1)
@@ -305,68 +302,12 @@ class Connection:
         except OSError:
             pass
 
-    def _note_error(self, text: str) -> None:
+    def _record_error(self, text: str) -> None:
         self._last_error = text
-
-
-class _Client(paho.Client):
-    """paho's client with a socket that reads ahead; a paho that makes its socket by another name reads in pieces."""
-
-    def _create_socket(self) -> Any:
-        return ReadAhead(super()._create_socket())
-
-
-class _Packed:
-    """Properties that are packed already, as far as paho wants anything of them."""
-
-    def __init__(self, packed: bytes) -> None:
-        self._packed = packed
-
-    def pack(self) -> bytes:
-        return self._packed
-
-
-def _at_once(client: Any, userdata: Any, sock: Any) -> None:
-    """Has small packets sent without waiting for the acknowledgement of what was sent before (TCP_NODELAY)."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def _errors_to(note: Callable[[str], None]) -> logging.Logger:
-    """A logger beside all others, which hands each error, in words, to `note` and ignores the rest."""
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            parts = record.args if isinstance(record.args, tuple) else ()
-            error = next((part for part in parts if isinstance(part, OSError)), None)
-            note(record.getMessage() if error is None else explain(error))
-
-    logger = logging.Logger("paho", logging.ERROR)
-    logger.addHandler(Handler())
-    return logger
-
-
-def _properties(packet: int) -> Any:
-    """An empty set of MQTT 5 properties for a kind of packet; paho gives its class no types."""
-    return Properties(packet)  # type: ignore[no-untyped-call]
-
-
-def _lost_text(reason: Any) -> str:
-    """paho calls a connection that was closed without a word an unspecified error (0x80)."""
-    return "the other side closed the connection" if reason.value == 0x80 else f"connection lost: {reason}"
-
-
-def _topic(message: Any) -> str:
-    """The topic, also where it is not UTF-8, which paho passes on and then raises for."""
-    try:
-        return str(message.topic)
-    except UnicodeDecodeError:
-        return "�"
 
 
 def _drain(wake: socket.socket | None) -> None:
     if wake is not None:
-        try:
+        with suppress(BlockingIOError):
             while wake.recv(4096):
                 pass
-        except BlockingIOError:
-            pass

@@ -1,10 +1,10 @@
-"""What a session goes by: retained documents, notices, rows under suspicion, room for images."""
+"""The retained documents: the latest of each topic, published again on every connection."""
 
 from __future__ import annotations
 
 
 class RetainedDocuments:
-    """The retained documents: the latest of each topic. What the broker forgot, it is told again on every connect."""
+    """Any thread may `put`. Each connection remembers which versions it has sent: the broker may have lost them."""
 
     def __init__(self) -> None:
         self._documents: dict[str, tuple[int, bytes]] = {}
@@ -15,6 +15,6 @@ class RetainedDocuments:
             self._documents[topic] = (version + 1, payload)
 
     def newer_than(self, sent: dict[str, int]) -> list[tuple[str, int, bytes]]:
-        """Topic, version and document of all that is not `sent`."""
+        """Topic, version and document of everything whose version differs from that in `sent`, by topic."""
         documents = list(self._documents.items())
         return [(topic, version, payload) for topic, (version, payload) in documents if sent.get(topic) != version]

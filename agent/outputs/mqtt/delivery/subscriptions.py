@@ -1,4 +1,4 @@
-"""Messages to the agent: who wants which, and where answers may go."""
+"""Messages to the agent: which handler gets which, and where responses may go."""
 
 from __future__ import annotations
 
@@ -7,34 +7,19 @@ import re
 import threading
 from collections import deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+
+from agent.outputs.mqtt.connection import CommandMessage
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class CommandMessage:
-    """A message on a topic that somebody subscribed to with `Publisher.subscribe`."""
-
-    topic: str
-    payload: bytes
-    retained: bool
-    """The broker kept it from an earlier time: no command should be retained."""
-    response_topic: str | None
-    """Where the sender wants the answer (MQTT 5)."""
-    correlation_data: bytes | None
-    """What the answer has to carry (MQTT 5)."""
-    expiry_seconds: int | None
-    """What is left of its life; the broker drops what has none left. None: the sender set none."""
-    received_monotonic: float
-    """Seconds, of the publisher's clock."""
-
+# MQTT allows 65,535 bytes (MQTT 5, 4.7.3); a response topic this long is a mistake or an attack.
+MAX_RESPONSE_TOPIC_BYTES = 1024
 
 MessageHandler = Callable[[CommandMessage], None]
 
 
 class Subscriptions:
-    """Topic filters and their handlers. Any thread may add; the publisher's thread hands over."""
+    """Topic filters and their handlers. Any thread may add; the publisher's thread calls the handlers."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -47,20 +32,20 @@ class Subscriptions:
             self._new.append(topic_filter)
 
     def all_filters(self) -> list[str]:
-        """For a new connection; nothing is new after it."""
+        """All filters, for a new connection; `new_filters` starts anew."""
         with self._lock:
             self._new.clear()
             return list(self._handlers)
 
     def new_filters(self) -> list[str]:
-        """What was added since it was asked last."""
+        """Filters added since the last call."""
         with self._lock:
             new = list(self._new)
             self._new.clear()
             return new
 
-    def hand_over(self, message: CommandMessage) -> None:
-        """Calls the first handler whose filter matches; an error in it is logged and goes no further."""
+    def handle(self, message: CommandMessage) -> None:
+        """Call the first handler whose filter matches; an exception in it is logged and goes no further."""
         with self._lock:
             handlers = [handler for pattern, handler in self._handlers.items() if matches(pattern, message.topic)]
         for handler in handlers[:1]:
@@ -82,12 +67,13 @@ def matches(topic_filter: str, topic: str) -> bool:
     return re.fullmatch("/".join(parts), topic, re.DOTALL) is not None
 
 
-def may_answer_on(topic: str, owned: Collection[str]) -> bool:
-    """Whether an answer may go where a request asks: a topic, and none of the agent's own, which the filters hold.
+def may_respond_on(topic: str, owned: Collection[str]) -> bool:
+    """Whether a response may be published on the topic that a request names.
 
-    A requester who may not write those himself must not have them written by the agent.
+    Not on the agent's own topics, which the filters `owned` match: a client without the right to write there must not
+    make the agent do it. Response topics of the agent are allowed.
     """
-    if not topic or topic.startswith("$") or len(topic.encode(errors="replace")) > 1024:
+    if not topic or topic.startswith("$") or len(topic.encode(errors="replace")) > MAX_RESPONSE_TOPIC_BYTES:
         return False
     if any(character in topic for character in "+#\0"):
         return False

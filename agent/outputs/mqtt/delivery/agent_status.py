@@ -1,4 +1,4 @@
-"""What the agent says of itself in `status`: presence, how the outbox stands, what is wrong."""
+"""The agent's `status` document: presence, contents of the outbox, problems."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from agent.core.problems import Problems
 from agent.messages import DeliveryPayload, LatencyPayload, OutboxPayload, Presence, StatusPayload
 from agent.outputs.outbox import Outbox, Row
 
-# A loss or a new problem is published at once; mere figures this often.
+# A loss or a new problem is published at once; changed figures alone this often.
 REFRESH_SECONDS = 30.0
 
 
 class AgentStatus:
-    """Collects and writes the `status` of one agent. Any thread may call."""
+    """Builds the `status` of one agent. Any thread may call."""
 
     def __init__(
         self,
@@ -25,46 +25,42 @@ class AgentStatus:
         clock: Callable[[], float],
         *,
         problems: Problems | None = None,
-        latency: Durations | None = None,
+        durations: Durations | None = None,
     ) -> None:
-        """`problems` and `latency` are shared with the agent's other parts; without them, its own."""
+        """`problems` and `durations` are shared with other parts of the agent; None for its own."""
         self._site = site
         self._version = version
         self._outbox = outbox
         self._clock = clock
-        self._problems = Problems() if problems is None else problems
-        self._written_at = 0.0
-        self._last_news: object = None
-        self.latency = Durations() if latency is None else latency
-        """Capture of the frame to the PUBACK of its alarm."""
+        self._published_at = 0.0
+        self._published: object = None
+        self.problems = Problems() if problems is None else problems
+        self.durations = Durations() if durations is None else durations
+        """From the capture of a frame to the PUBACK of its alarm."""
 
-    def problem(self, what: str, text: str | None) -> None:
-        """Something is wrong (or no more: None); `what` identifies it."""
-        self._problems.set(what, text)
-
-    def delivered(self, row: Row, now: float) -> None:
-        """The broker has a row since `now`, monotonic seconds."""
+    def record_delivery(self, row: Row, now: float) -> None:
+        """The broker acknowledged a row at `now`, monotonic seconds."""
         if not row.is_image and row.captured_monotonic is not None:
-            self.latency.add(max(0.0, now - row.captured_monotonic))
+            self.durations.add(max(0.0, now - row.captured_monotonic))
 
-    def delivery(self, *, connected: bool) -> DeliveryPayload:
-        """How delivery stands. Raises `Temporary` where the outbox cannot be read."""
+    def report(self, *, connected: bool) -> DeliveryPayload:
+        """The state of delivery. Raises `Temporary` if the outbox cannot be read."""
         return DeliveryPayload(
             connected=connected,
             outbox=self._outbox_payload(),
-            latency_ms=LatencyPayload.of(self.latency),
-            problems=self._all(),
+            latency_ms=LatencyPayload.of(self.durations),
+            problems=self._all_problems(),
         )
 
     def last_will(self, connected_at: datetime) -> bytes:
-        """What the broker says when we are gone."""
+        """The document that the broker publishes if the connection breaks."""
         status = StatusPayload(
             status=Presence.OFFLINE, site=self._site, version=self._version, connected_at=connected_at
         )
         return status.to_bytes()
 
-    def status(self, presence: Presence, connected_at: datetime) -> StatusPayload:
-        """The document as of now. Raises `Temporary` where the outbox cannot be read."""
+    def document(self, presence: Presence, connected_at: datetime) -> StatusPayload:
+        """The document as of now. Raises `Temporary` if the outbox cannot be read."""
         return StatusPayload(
             status=presence,
             site=self._site,
@@ -72,24 +68,27 @@ class AgentStatus:
             at=datetime.now(timezone.utc),
             connected_at=connected_at,
             outbox=self._outbox_payload(),
-            delivery_ms=LatencyPayload.of(self.latency),
-            problems=self._all(),
+            delivery_ms=LatencyPayload.of(self.durations),
+            problems=self._all_problems(),
         )
 
-    def news(self, connected_at: datetime) -> bytes | None:
-        """`online`, where a connection, a loss or a problem is new or the last one is old. Raises `Temporary`."""
-        status = self.status(Presence.ONLINE, connected_at)
+    def update(self, connected_at: datetime) -> bytes | None:
+        """The document `online` if it has to be published now, else None. Raises `Temporary`.
+
+        After a new connection, a loss or a change of problems at once; otherwise every REFRESH_SECONDS.
+        """
+        status = self.document(Presence.ONLINE, connected_at)
         assert status.outbox is not None
         losses = status.outbox.model_dump(exclude={"waiting", "waiting_bytes", "sequence"})
         news = (connected_at, status.problems, losses)
         now = self._clock()
-        if news == self._last_news and now - self._written_at < REFRESH_SECONDS:
+        if news == self._published and now - self._published_at < REFRESH_SECONDS:
             return None
-        self._last_news, self._written_at = news, now
+        self._published, self._published_at = news, now
         return status.to_bytes()
 
-    def _all(self) -> list[str]:
-        return [*self._outbox.incidents(), *self._problems.all()]
+    def _all_problems(self) -> list[str]:
+        return [*self._outbox.incidents(), *self.problems.all()]
 
     def _outbox_payload(self) -> OutboxPayload:
         counts = self._outbox.counts()

@@ -5,21 +5,20 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 
-from agent.outputs.mqtt.packets import Outgoing
+from agent.outputs.mqtt.connection import Outgoing
 
-# Notices kept in memory: a drift event is half a kilobyte, and a camera has one in days.
+# Notices kept in memory: a drift event has half a kilobyte, and a camera has one in days.
 MAX_NOTICES = 100
 
-
-# A notice that was on its way this often when the connection ended may well be why it did; alarms wait behind it.
+# A notice that was in flight this often when the connection ended may be the reason; alarms wait behind it.
 NOTICE_ATTEMPTS = 3
 
 
 class Notices:
-    """Messages worth the wait for a broker that is away, but no place on disk: each is kept until its PUBACK.
+    """Messages that are kept while the broker is away, but not stored on the disk.
 
-    Of a retained topic the latest only. Beyond MAX_NOTICES the oldest give way: what they tell of is old by then, and
-    the retained documents know how things stand.
+    Of each retained topic only the latest is kept. Beyond MAX_NOTICES the oldest are dropped: they are outdated by
+    then, and the retained documents have the current state. Any thread may `put`; the rest is for one thread.
     """
 
     def __init__(self) -> None:
@@ -37,16 +36,16 @@ class Notices:
             self._waiting.pop(next(iter(self._waiting)))
 
     def first(self) -> tuple[int, Outgoing] | None:
-        """Number and message of the one that waits longest."""
+        """Number and message of the oldest notice; None if there is none."""
         return next(iter(list(self._waiting.items())), None)
 
     def may_be_sent(self, number: int) -> bool:
-        """Counts an attempt; False where there have been enough."""
+        """Count an attempt; False if there have been too many."""
         self._attempts[number] += 1
         return self._attempts[number] <= NOTICE_ATTEMPTS
 
-    def settle(self, number: int) -> None:
-        """It has arrived, or never will."""
+    def remove(self, number: int) -> None:
+        """The notice is delivered or given up."""
         self._waiting.pop(number, None)
         self._attempts.pop(number, None)
 

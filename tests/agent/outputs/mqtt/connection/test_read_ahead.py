@@ -1,4 +1,4 @@
-"""A socket that reads ahead gives out what came, as it came."""
+"""A socket that reads ahead returns what has arrived, in order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.outputs.mqtt.read_ahead import READ_BYTES, ReadAhead
+from agent.outputs.mqtt.connection.read_ahead import READ_BYTES, ReadAhead
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def pair() -> Iterator[tuple[ReadAhead, socket.socket]]:
         yield ReadAhead(ours), theirs
 
 
-def test_bytes_come_in_order_and_pieces_and_those_that_were_read_are_pending(
+def test_bytes_are_returned_in_order_and_those_read_ahead_are_pending(
     pair: tuple[ReadAhead, socket.socket],
 ) -> None:
     ahead, theirs = pair
@@ -32,7 +32,7 @@ def test_bytes_come_in_order_and_pieces_and_those_that_were_read_are_pending(
     assert ahead.pending() == 1
 
 
-def test_nothing_arrived_and_the_end_are_as_the_socket_tells_them(pair: tuple[ReadAhead, socket.socket]) -> None:
+def test_an_empty_socket_and_the_end_are_reported_as_by_the_socket(pair: tuple[ReadAhead, socket.socket]) -> None:
     ahead, theirs = pair
     with pytest.raises(BlockingIOError):
         ahead.recv(1)
@@ -41,7 +41,7 @@ def test_nothing_arrived_and_the_end_are_as_the_socket_tells_them(pair: tuple[Re
     assert [ahead.recv(5), ahead.recv(5), ahead.recv(5)] == [b"x", b"", b""]
 
 
-def test_more_than_is_read_at_once_arrives_whole(pair: tuple[ReadAhead, socket.socket]) -> None:
+def test_more_than_one_read_arrives_complete(pair: tuple[ReadAhead, socket.socket]) -> None:
     ahead, theirs = pair
     sent = bytes(range(256)) * (READ_BYTES // 100)
     theirs.sendall(sent)

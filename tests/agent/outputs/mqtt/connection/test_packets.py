@@ -1,4 +1,4 @@
-"""What we pack ourselves is what paho would pack."""
+"""Our own packing of properties is equal to paho's."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from agent.outputs.mqtt.packets import Outgoing
+from agent.outputs.mqtt.connection.packets import Outgoing
 
-# What MQTT takes for a string: no NUL, no half of a surrogate pair.
+# Strings that MQTT allows: no NUL, no half of a surrogate pair.
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=300)
 
 
@@ -34,7 +34,7 @@ def by_paho(message: Outgoing) -> Properties:
     correlation=st.none() | st.binary(max_size=300),
     more=st.lists(st.tuples(texts, texts), max_size=3),
 )
-def test_properties_are_those_that_paho_reads(
+def test_packed_properties_are_read_by_paho(
     media_type: str | None, response_topic: str | None, correlation: bytes | None, more: list[tuple[str, str]]
 ) -> None:
     message = Outgoing(
@@ -53,8 +53,8 @@ def test_properties_are_those_that_paho_reads(
 
 
 @pytest.mark.parametrize("size", [0, 121, 122, 16_000, 16_377, 16_378, 60_000])
-def test_properties_of_any_length_are_counted_right(size: int) -> None:
-    """The length in front has one byte up to 127, two up to 16,383, then three."""
+def test_length_of_properties_is_encoded_right(size: int) -> None:
+    """In one byte up to 127, in two up to 16,383, then in three."""
     packed = Outgoing("t", b"", correlation_data=bytes(size)).pack_properties()
     read = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     _, consumed = read.unpack(packed)

@@ -1,0 +1,61 @@
+"""When the agent's status is published, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent.messages.base import parse
+from agent.messages.status import StatusPayload
+from agent.outputs.mqtt.delivery.agent_status import REFRESH_SECONDS, AgentStatus
+from agent.outputs.outbox import Outbox
+from tests.support.delivery import AT, accept
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[Outbox]:
+    opened = Outbox(tmp_path / "outbox.sqlite")
+    yield opened
+    opened.close()
+
+
+def test_status_is_published_after_a_change_and_at_intervals(outbox: Outbox) -> None:
+    clock = Clock()
+    status = AgentStatus("plant", "1.0", outbox, clock)
+    assert status.update(AT) is not None
+    assert status.update(AT) is None
+    accept(outbox, "a1")
+    assert status.update(AT) is None, "a waiting alarm is no reason to publish"
+    status.problems.set("disk", "the disk is slow")
+    changed = status.update(AT)
+    assert changed is not None
+    assert parse(StatusPayload, changed).problems == ["the disk is slow"]
+    assert status.update(AT) is None
+    outbox.reject(outbox.next_alarms(1)[0], "topic name invalid")
+    assert status.update(AT) is not None, "a loss is"
+    assert status.update(AT.replace(hour=13)) is not None, "a new connection is"
+    clock.now += REFRESH_SECONDS - 1.0
+    assert status.update(AT.replace(hour=13)) is None
+    clock.now += 1.0
+    assert status.update(AT.replace(hour=13)) is not None
+
+
+def test_latency_counts_alarms_of_this_run_only(outbox: Outbox) -> None:
+    status = AgentStatus("plant", "1.0", outbox, Clock())
+    accept(outbox, "a1", images={"frame": b"x"})
+    (alarm,), (image,) = outbox.next_alarms(1), outbox.next_images(1)
+    status.record_delivery(replace(alarm, captured_monotonic=None), 100.0)
+    status.record_delivery(replace(image, captured_monotonic=99.0), 100.0)
+    assert status.durations.percentiles() is None
+    status.record_delivery(replace(alarm, captured_monotonic=99.75), 100.0)
+    assert status.durations.percentiles() == (250.0, 250.0, 250.0)
