@@ -192,7 +192,7 @@ def measure(alarms: int, directory: Path) -> dict[str, Any]:
             "bare_paho_alarms_per_second": round(median(bare), 1),
             "ratio": ratio(ours, bare),
             "one_commit_each": {"alarms_per_second": round(median(single), 1), "ratio": ratio(single, bare)},
-            "durable_per_second_with_nobody_publishing": round(median(durable), 1),
+            "durable_per_second_without_publishing": round(median(durable), 1),
             "latency_ms": {f"p{p}": round(float(np.percentile(waits, p)), 1) for p in (50, 99)},
             "live_behind_10000_seconds": round(live_behind_backlog(broker, directory, 10_000), 3),
         }

@@ -47,13 +47,12 @@ def discovery(topics: Topics, camera: str, *, version: str, model: str) -> tuple
 
 
 def _components(topics: Topics, camera: str) -> dict[str, dict[str, Any]]:
-    state = topics.state(camera)
     return {
         "alarm": {
             "platform": "binary_sensor",
             "name": "Alarm",
             "device_class": "problem",
-            "state_topic": state,
+            "state_topic": topics.state(camera),
             "value_template": _ALARM,
         },
         "phase": {
@@ -61,7 +60,7 @@ def _components(topics: Topics, camera: str) -> dict[str, dict[str, Any]]:
             "name": "Phase",
             "device_class": "enum",
             "options": [phase.value for phase in Phase],
-            "state_topic": state,
+            "state_topic": topics.state(camera),
             "value_template": "{{ value_json.phase }}",
         },
         "score": {
@@ -75,7 +74,7 @@ def _components(topics: Topics, camera: str) -> dict[str, dict[str, Any]]:
             "platform": "sensor",
             "name": "Threshold",
             "entity_category": "diagnostic",
-            "state_topic": state,
+            "state_topic": topics.state(camera),
             "value_template": "{{ value_json.threshold }}",
         },
         "drift": {
@@ -83,7 +82,7 @@ def _components(topics: Topics, camera: str) -> dict[str, dict[str, Any]]:
             "name": "Drift",
             "device_class": "problem",
             "entity_category": "diagnostic",
-            "state_topic": state,
+            "state_topic": topics.state(camera),
             "value_template": "{{ 'ON' if value_json.drift else 'OFF' }}",
         },
     }

@@ -77,7 +77,7 @@ class Quota:
 
 
 def drop_older_images(change: Transaction) -> None:
-    """Drop, and count, the older half of the images: the disk is full, and alarms to come need the room."""
+    """Drop, and count, the older half of the images: the disk is full, and the next alarms need the room."""
     (waiting,) = change.db.execute("SELECT count(*) FROM message WHERE picture = 1").fetchone()
     query = "SELECT id FROM message WHERE picture = 1 ORDER BY sequence, id LIMIT ?"
     oldest = [identity for (identity,) in change.db.execute(query, (waiting // 2 + 1,)).fetchall()]

@@ -109,7 +109,7 @@ class Storage:
     # A full disk
 
     def free_disk_space(self) -> None:
-        """The disk is full: release the reserve and drop the older half of the images, for the alarms to come."""
+        """The disk is full: release the reserve and drop the older half of the images, for the next alarms."""
         self._reserve.release()
         self.images.delete_spares()
         self.database.checkpoint()

@@ -56,7 +56,7 @@ class Transaction:
         self._freed: list[Location] = []
 
     def insert(self, sequence: int, camera: str, message: Message, captured: float | None) -> None:
-        """Add a row; it is in the table after `flush`. An image goes to the segments."""
+        """Add a row; it is in the table after `flush`. An image is put into a segment."""
         m, cost = message, cost_of(message)
         about = (sequence, camera, m.alarm, m.part, m.is_image, m.topic, m.media_type, cost, captured)
         location = self._images.put(m.payload) if m.is_image else None

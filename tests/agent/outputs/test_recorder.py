@@ -25,7 +25,7 @@ CONTEXT = AlarmContext(rule=None, calibration=None, model=ModelPayload(name="m",
 
 
 class Clock:
-    """Monotonic seconds that pass only where a test says so."""
+    """Monotonic seconds that only a test advances."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -122,7 +122,7 @@ def test_alarm_is_stored_once_the_disk_has_room_again(tmp_path: Path, caplog: py
 
 
 def test_finish_ends_a_recorder_whose_disk_stays_full(tmp_path: Path) -> None:
-    """The service has to stop in time; the alarms are lost, and `finish` says so."""
+    """The service has to stop in time; the alarms are lost, which `finish` returns."""
     clock = Clock()
     outbox = SlowOutbox(tmp_path / "outbox.sqlite", clock, 0.0, failures=10**9)
     thread = recorder(outbox, Evidence(tmp_path / "evidence"), clock)

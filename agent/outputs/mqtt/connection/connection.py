@@ -100,12 +100,7 @@ class Connection:
         self._selector = selectors.DefaultSelector()
         self._watched: tuple[int, int] | None = None
         self._client = new_client(client_id, protocol, clean_start=clean_start, on_error=self._record_error)
-        self._client.on_socket_close = self._on_socket_close
-        self._client.on_connect = self._on_connect
-        self._client.on_disconnect = self._on_disconnect
-        self._client.on_publish = self._on_publish
-        self._client.on_message = self._on_message
-        self._client.on_subscribe = self._on_subscribe
+        self._set_callbacks()
         if will is not None:
             self._set_will(will)
 
@@ -156,7 +151,7 @@ class Connection:
         return info.mid
 
     def subscribe(self, topic_filter: str, qos: int = 1) -> None:
-        """Subscribe; `Subscribed` says whether the broker agrees. The retain flag is kept for new messages too."""
+        """Subscribe; `Subscribed` has the broker's answer. The retain flag of new messages is kept (MQTT 5)."""
         if self._protocol is Protocol.MQTT_5:
             options = SubscribeOptions(qos, retainAsPublished=True)
             result, mid = self._client.subscribe(topic_filter, options=options)
@@ -178,6 +173,14 @@ class Connection:
             sock.close()
 
     # Setting up
+
+    def _set_callbacks(self) -> None:
+        self._client.on_socket_close = self._on_socket_close
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_publish = self._on_publish
+        self._client.on_message = self._on_message
+        self._client.on_subscribe = self._on_subscribe
 
     def _authenticate(self) -> None:
         context = self._broker.tls_context()

@@ -10,9 +10,6 @@ IMAGE_DELAY_SECONDS = 0.25
 MIN_IMAGE_WINDOW_BYTES = 128 * 1024
 MAX_IMAGE_WINDOW_BYTES = 4 * 1024 * 1024
 
-# Images of a backlog per second: 10,000 are delivered in under two minutes, and no subscriber is flooded.
-BACKLOG_IMAGES_PER_SECOND = 100.0
-
 
 @dataclass(slots=True)
 class ImageWindow:

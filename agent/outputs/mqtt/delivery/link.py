@@ -35,7 +35,7 @@ DISCONNECT_SECONDS = 0.1
 
 
 class StopRequest:
-    """Asks the publisher's thread to stop, and says by when."""
+    """Asks the publisher's thread to stop, with a deadline."""
 
     def __init__(self) -> None:
         self._requested = threading.Event()
@@ -55,6 +55,19 @@ class StopRequest:
     def wait(self, timeout_seconds: float) -> None:
         """Return after `timeout_seconds`, or as soon as it is set."""
         self._requested.wait(timeout_seconds)
+
+
+class Wake:
+    """Ends the wait for the network early. Any thread may set it; `Connection` reads it."""
+
+    def __init__(self) -> None:
+        self.readable, self._writable = socket.socketpair()
+        self.readable.setblocking(False)
+        self._writable.setblocking(False)
+
+    def set(self) -> None:
+        with suppress(OSError):  # the buffer is full: it is set already
+            self._writable.send(b"\0")
 
 
 class Link:
@@ -122,7 +135,7 @@ class Link:
         will = shared.status.last_will(self._started_at)
         return Connection(
             shared.broker,
-            client_id=shared.client_id,
+            client_id=shared.topics.client_id,
             protocol=shared.protocol.version,
             will=Outgoing(shared.topics.status(), will, retain=True, media_type="application/json"),
             wake=self._wake,
@@ -190,7 +203,7 @@ class Link:
             connection.subscribe(topic_filter)
         for message in self._shared.responses.take():
             session.respond(message)
-        for topic, payload in self._shared.telemetry.take_due().items():
+        for topic, payload in self._shared.telemetry.take_due(self._shared.clock()).items():
             session.send_telemetry(Outgoing(topic, payload, qos=0, media_type="application/json"))
 
     def _handle(self, events: list[ConnectionEvent], session: Session) -> None:

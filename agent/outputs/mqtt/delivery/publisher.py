@@ -6,11 +6,9 @@ It survives every error, and is restarted should it end nevertheless.
 from __future__ import annotations
 
 import logging
-import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from importlib.metadata import version
 
 from agent.core.backoff import Backoff
@@ -28,11 +26,9 @@ from agent.outputs.mqtt.connection import (
     UnsupportedVersion,
 )
 from agent.outputs.mqtt.delivery.agent_status import AgentStatus
-from agent.outputs.mqtt.delivery.image_window import BACKLOG_IMAGES_PER_SECOND
-from agent.outputs.mqtt.delivery.link import Link, StopRequest
+from agent.outputs.mqtt.delivery.link import Link, StopRequest, Wake
 from agent.outputs.mqtt.delivery.shared import Shared
 from agent.outputs.mqtt.delivery.subscriptions import MessageHandler, may_respond_on
-from agent.outputs.mqtt.delivery.telemetry import Telemetry
 from agent.outputs.mqtt.delivery.timing import Timing
 from agent.outputs.mqtt.topics import Topics
 from agent.outputs.outbox import DEFAULT_OUTPUT, Outbox, Row
@@ -41,7 +37,20 @@ log = logging.getLogger(__name__)
 
 
 class Publisher:
-    """Publishes outbox, retained documents, notices, responses and telemetry. Any thread may call any method."""
+    """Publishes outbox, retained documents, notices, responses and telemetry. Any thread may call any method.
+
+    Args:
+        broker: address and credentials.
+        topics: the topic tree, from which the client id follows; two agents with one id end each other's connections.
+        outbox: holds the alarms to deliver.
+        output: names the rows of the outbox to deliver.
+        problems: where problems are reported, and those of others are read; None for its own.
+        delivery_durations: takes the time from capture to PUBACK of each alarm; None for its own.
+        delivered: called on the publisher's thread with a row and the monotonic time of its PUBACK, seconds.
+        protocol: the version to try first; 3.1.1 follows if the broker does not support 5.
+        timing: timeouts, intervals and rates; None for the defaults.
+        clock: monotonic seconds, the clock of `Frame.captured_monotonic`.
+    """
 
     def __init__(
         self,
@@ -52,59 +61,31 @@ class Publisher:
         output: str = DEFAULT_OUTPUT,
         problems: Problems | None = None,
         delivery_durations: Durations | None = None,
-        client_id: str | None = None,
         delivered: Callable[[Row, float], None] | None = None,
-        backlog_images_per_second: float = BACKLOG_IMAGES_PER_SECOND,
         protocol: Protocol = Protocol.MQTT_5,
         timing: Timing | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Args:
-        broker: address and credentials.
-        topics: the topic tree.
-        outbox: holds the alarms to deliver.
-        output: names the rows of the outbox to deliver.
-        problems: where problems are reported, and those of others are read; None for its own.
-        delivery_durations: takes the time from capture to PUBACK of each alarm; None for its own.
-        client_id: None for that of the topic tree; two agents with one id end each other's connections.
-        delivered: called on the publisher's thread with a row and the monotonic time of its PUBACK, seconds.
-        backlog_images_per_second: limit for images that waited before the connection was made.
-        protocol: the version to try first; 3.1.1 follows if the broker does not support 5.
-        timing: timeouts and intervals; None for the defaults.
-        clock: monotonic seconds, the clock of `Frame.captured_monotonic`.
-        """
+        timing = timing or Timing()
         self._topics = topics
         self._clock = clock
         self._delivered_hook = delivered
         self._status = AgentStatus(
             topics.site, version("inspectd"), outbox, clock, problems=problems, durations=delivery_durations
         )
+        self._protocol = ProtocolVersion(protocol)
         self._shared = Shared(
-            broker=broker,
-            topics=topics,
-            client_id=client_id or topics.client_id,
-            outbox=outbox,
-            output=output,
-            delivered=self._delivered,
-            backlog_images_per_second=backlog_images_per_second,
-            protocol=ProtocolVersion(protocol),
-            timing=timing or Timing(),
-            clock=clock,
-            status=self._status,
-            telemetry=Telemetry(clock),
+            broker, topics, outbox, output, self._protocol, timing, clock, self._status, self._delivered
         )
-        timing = self._shared.timing
         self._backoff = Backoff(timing.reconnect_first_seconds, timing.reconnect_max_seconds)
         self._failing = False
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._link: Link | None = None
         self._stop = StopRequest()
+        self._wake = Wake()
         self.max_packet_bytes: int | None = None
         """Packet limit of the broker of the latest connection, bytes; None: no limit known."""
-        self._wake_in, self._wake_out = socket.socketpair()
-        self._wake_in.setblocking(False)
-        self._wake_out.setblocking(False)
         outbox.on_accepted.append(self.wake)
 
     # For other threads
@@ -136,8 +117,7 @@ class Publisher:
 
     def wake(self) -> None:
         """There is something new to send. Also restarts the thread if it has ended."""
-        with suppress(OSError):
-            self._wake_out.send(b"\0")
+        self._wake.set()
         thread = self._thread
         if thread is not None and not thread.is_alive() and not self._stop.is_set():
             log.error("the publisher's thread died; starting another")
@@ -209,24 +189,24 @@ class Publisher:
                 self._stop.wait(self._backoff.next_seconds())
 
     def _serve_one_connection(self) -> None:
-        link = Link(self._shared, self._wake_in, self._stop, on_connected=self._connected)
+        link = Link(self._shared, self._wake.readable, self._stop, on_connected=self._connected)
         self._link = link
         try:
             link.run()
         finally:
             if link.was_accepted:
-                self._shared.protocol.ended()
+                self._protocol.ended()
             if link.lasted:
                 self._failing = False
             if link.was_useful:
                 self._backoff.reset()
 
     def _connected(self, connected: Connected) -> None:
-        self._shared.protocol.accepted()
+        self._protocol.accepted()
         self.max_packet_bytes = connected.maximum_packet_bytes
 
     def _fall_back(self, error: UnsupportedVersion) -> None:
-        if self._shared.protocol.fall_back():
+        if self._protocol.fall_back():
             log.info("broker %s does not support MQTT 5: using MQTT 3.1.1", self._shared.broker.name)
             self._backoff.reset()
         else:

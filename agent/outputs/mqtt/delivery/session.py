@@ -67,7 +67,7 @@ class Session:
         self._acknowledged_since = 0.0
         self._image_window = ImageWindow()
         self._backlog_end = shared.outbox.last_id()
-        self._backlog_rate = BacklogRate(shared.backlog_images_per_second, shared.clock())
+        self._backlog_rate = BacklogRate(shared.timing.backlog_images_per_second, shared.clock())
         self._outbox_paused_until = 0.0
         self.rows_delivered = 0
         """Rows that the broker acknowledged on this connection."""

@@ -48,19 +48,17 @@ class Shared:
 
     broker: Broker
     topics: Topics
-    client_id: str
     outbox: Outbox
     output: str
     """Names the rows of the outbox to deliver."""
-    delivered: Callable[[Row, float], None]
-    """Called with each acknowledged row and the monotonic time of its PUBACK, seconds."""
-    backlog_images_per_second: float
     protocol: ProtocolVersion
     timing: Timing
     clock: Callable[[], float]
     """Monotonic seconds."""
     status: AgentStatus
-    telemetry: Telemetry
+    delivered: Callable[[Row, float], None]
+    """Called with each acknowledged row and the monotonic time of its PUBACK, seconds."""
+    telemetry: Telemetry = field(default_factory=Telemetry)
     subscriptions: Subscriptions = field(default_factory=Subscriptions)
     retained: RetainedDocuments = field(default_factory=RetainedDocuments)
     notices: Notices = field(default_factory=Notices)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 # Shortest interval between two messages of one topic; those in between are replaced by the latest.
 TELEMETRY_INTERVAL_SECONDS = 0.05
@@ -12,8 +11,7 @@ TELEMETRY_INTERVAL_SECONDS = 0.05
 class Telemetry:
     """What is to be sent at QoS 0. Any thread may put, one thread takes."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._latest: dict[str, bytes] = {}
         self._sent_at: dict[str, float] = {}
@@ -22,9 +20,8 @@ class Telemetry:
         with self._lock:
             self._latest[topic] = payload
 
-    def take_due(self) -> dict[str, bytes]:
-        """By topic, the payloads that may be sent now."""
-        now = self._clock()
+    def take_due(self, now: float) -> dict[str, bytes]:
+        """By topic, the payloads that may be sent at `now`, monotonic seconds."""
         with self._lock:
             due = [t for t in self._latest if now - self._sent_at.get(t, -1.0) >= TELEMETRY_INTERVAL_SECONDS]
             self._sent_at.update(dict.fromkeys(due, now))

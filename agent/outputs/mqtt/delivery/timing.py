@@ -1,4 +1,4 @@
-"""Timeouts and intervals of delivery; tests pass shorter ones."""
+"""Timeouts, intervals and rates of delivery; tests pass shorter ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """All in seconds."""
+    """The defaults are for a plant."""
 
     connack_timeout_seconds: float = 10.0
     """From CONNECT to CONNACK."""
@@ -27,5 +27,8 @@ class Timing:
     """How often certificates and password are checked for changes."""
     outbox_pause_seconds: float = 1.0
     """How long the outbox is left alone after an error of the disk."""
+    backlog_images_per_second: float = 100.0
+    """Limit for images that waited before the connection was made: 10,000 are delivered in under two minutes, and no
+    subscriber is flooded."""
     lasting_seconds: float = 5.0
     """A connection that lasts this long counts as working: the next failure is logged again, and waits start anew."""

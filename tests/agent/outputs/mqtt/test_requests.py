@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from agent.core.errors import InspectdError
 from agent.messages.command import MAX_COMMAND_BYTES, REQUESTS, CommandResponse, parse_request
 from agent.outputs.mqtt.delivery import Publisher
-from agent.outputs.mqtt.delivery.subscriptions import may_respond_on
 from agent.outputs.mqtt.requests import MqttRequests
 from agent.outputs.mqtt.topics import Topics
 from tests.support.broker import Arrived, Mosquitto, Subscriber, wait_until
@@ -255,40 +254,6 @@ def test_request_that_waited_longer_than_its_expiry_is_rejected(
         ((_, answer),) = answers(subscriber)
     assert answer["error"] == "the command has expired: it waited longer than 60 s"
     assert agent.calls == []
-
-
-@pytest.mark.parametrize(
-    ("topic", "may"),
-    [
-        ("desk/me", True),
-        ("inspectd/plant/cam/response/x", True),
-        ("inspectd/plant/cam/alarm", False),
-        ("inspectd/plant/status", False),
-        ("a/+/b", False),
-        ("#", False),
-        ("$SYS/x", False),
-        ("", False),
-        ("x" * 2000, False),
-    ],
-)
-def test_response_topic_must_not_be_a_topic_of_the_agent(topic: str, may: bool) -> None:
-    assert may_respond_on(topic, Topics("plant").owned_filters()) is may
-
-
-@pytest.mark.parametrize(
-    ("topic", "may"),
-    [
-        ("acme/plant/agent/status", False),
-        ("acme/plant/cameras/cam/inspectd/alarm", False),
-        ("homeassistant/device/inspectd_plant_cam/config", False),
-        ("acme/plant/cameras/cam/inspectd/response/x", True),
-        ("acme/plant/desk", True),
-    ],
-)
-def test_response_topic_must_not_be_a_topic_of_the_agent_in_a_custom_tree(topic: str, may: bool) -> None:
-    """In which the cameras need not be below the agent."""
-    tree = Topics("plant", "acme/{site}/agent", "acme/{site}/cameras/{camera}/inspectd", home_assistant="homeassistant")
-    assert may_respond_on(topic, tree.owned_filters()) is may
 
 
 def test_default_response_topic_is_right_if_a_level_is_called_command(

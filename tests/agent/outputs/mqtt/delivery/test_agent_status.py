@@ -1,4 +1,4 @@
-"""When the agent's status is published, and what it says."""
+"""When the agent's status is published, and with which contents."""
 
 from __future__ import annotations
 

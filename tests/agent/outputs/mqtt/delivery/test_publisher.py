@@ -15,6 +15,7 @@ from agent.core.records import AlarmEvent
 from agent.messages.alarm import AlarmPayload
 from agent.messages.base import parse
 from agent.outputs.mqtt.connection import Protocol
+from agent.outputs.mqtt.delivery import Timing
 from agent.outputs.outbox import Outbox, Row
 from tests.support.broker import Mosquitto, Subscriber, wait_until
 from tests.support.delivery import QUICK, accept, delivering, first_arrivals, noise_png, sequences
@@ -73,7 +74,7 @@ def test_live_alarm_overtakes_images_of_the_backlog(mosquitto: StartBroker, tmp_
     broker = mosquitto()
     subscriber = Subscriber(broker, "inspectd/#")
     broker.suspend()
-    with delivering(broker.url, tmp_path, backlog_images_per_second=20.0) as (outbox, publisher):
+    with delivering(broker.url, tmp_path, timing=Timing(backlog_images_per_second=20.0)) as (outbox, publisher):
         for number in range(10):
             accept(outbox, f"a{number}", images={name: noise_png(24) for name in ("heatmap", "overlay", "frame")})
         broker.resume()

@@ -6,15 +6,13 @@ from agent.outputs.mqtt.delivery.telemetry import TELEMETRY_INTERVAL_SECONDS, Te
 
 
 def test_latest_of_each_topic_is_sent_at_intervals() -> None:
-    now = [0.0]
-    telemetry = Telemetry(lambda: now[0])
+    telemetry = Telemetry()
     for payload in (b"1", b"2"):
         telemetry.put("a", payload)
     telemetry.put("b", b"1")
-    assert telemetry.take_due() == {"a": b"2", "b": b"1"}
+    assert telemetry.take_due(0.0) == {"a": b"2", "b": b"1"}
     telemetry.put("a", b"3")
-    assert telemetry.take_due() == {}
-    now[0] += TELEMETRY_INTERVAL_SECONDS
+    assert telemetry.take_due(0.0) == {}
     telemetry.put("a", b"4")
-    assert telemetry.take_due() == {"a": b"4"}
-    assert telemetry.take_due() == {}
+    assert telemetry.take_due(TELEMETRY_INTERVAL_SECONDS) == {"a": b"4"}
+    assert telemetry.take_due(10.0) == {}
