@@ -107,7 +107,7 @@ def test_messages_name_their_output(peer: Peer, build: Build) -> None:
     recorded = RecordedAlarm(alarm_record("a"), 1, "plant", CONTEXT, (), images)
     messages = build().messages_for(recorded)
     assert all(message.output == "here" and message.alarm == "a" for message in messages)
-    assert [message.picture for message in messages] == sorted(message.picture for message in messages)
+    assert [message.is_image for message in messages] == sorted(message.is_image for message in messages)
 
 
 def test_an_alarm_arrives_unchanged_with_its_number(peer: Peer, build: Build, outbox: Outbox) -> None:

@@ -19,25 +19,16 @@ from agent.outputs.mqtt.settings import MqttSettings
 from agent.outputs.outbox import Entry, Outbox
 from agent.outputs.output import AlarmContext
 from agent.outputs.recorder import AlarmJob, AlarmRecorder
+from tests.support.clocks import FakeClock
 from tests.support.delivery import AT, alarm_record
 
 CONTEXT = AlarmContext(rule=None, calibration=None, model=ModelPayload(name="m", sha256="0" * 64), engine="e")
 
 
-class Clock:
-    """Monotonic seconds that only a test advances."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class SlowOutbox(Outbox):
     """An outbox whose commits take `seconds` on the clock, and fail while `failures` are left; records the groups."""
 
-    def __init__(self, path: Path, clock: Clock, seconds: float, failures: int = 0) -> None:
+    def __init__(self, path: Path, clock: FakeClock, seconds: float, failures: int = 0) -> None:
         super().__init__(path)
         self._clock = clock
         self._seconds = seconds
@@ -45,7 +36,7 @@ class SlowOutbox(Outbox):
         self.groups: list[int] = []
 
     def accept_together(self, entries: Sequence[Entry]) -> list[int]:
-        self._clock.now += self._seconds
+        self._clock.seconds += self._seconds
         if self._failures > 0:
             self._failures -= 1
             raise Temporary("the disk is full")
@@ -56,20 +47,20 @@ class SlowOutbox(Outbox):
 class SlowEvidence(Evidence):
     """Draws the images of an alarm in `seconds` on the clock."""
 
-    def __init__(self, directory: Path, clock: Clock, seconds: float) -> None:
+    def __init__(self, directory: Path, clock: FakeClock, seconds: float) -> None:
         super().__init__(directory)
         self._clock = clock
         self._seconds = seconds
 
     def save_frame(self, alarm_id: str, frame: Frame) -> list[EvidenceImage]:
-        self._clock.now += self._seconds
+        self._clock.seconds += self._seconds
         return super().save_frame(alarm_id, frame)
 
 
-def recorder(outbox: Outbox, evidence: Evidence, clock: Clock) -> AlarmRecorder:
+def recorder(outbox: Outbox, evidence: Evidence, clock: FakeClock) -> AlarmRecorder:
     """With one output, which is not started: it only builds the messages."""
     output = MqttOutput("mqtt", MqttSettings(), site="plant", outbox=outbox, problems=Problems())
-    return AlarmRecorder("plant", [output], outbox, evidence, clock=clock)
+    return AlarmRecorder("plant", [output], outbox, evidence, clock=clock.monotonic)
 
 
 def job(number: int) -> AlarmJob:
@@ -92,7 +83,7 @@ def job(number: int) -> AlarmJob:
 def test_waiting_alarms_share_a_commit_if_that_saves_time(
     tmp_path: Path, commit_seconds: float, drawing_seconds: float, groups: list[int]
 ) -> None:
-    clock = Clock()
+    clock = FakeClock()
     outbox = SlowOutbox(tmp_path / "outbox.sqlite", clock, commit_seconds)
     thread = recorder(outbox, SlowEvidence(tmp_path / "evidence", clock, drawing_seconds), clock)
     for number in range(8):
@@ -110,7 +101,7 @@ def test_waiting_alarms_share_a_commit_if_that_saves_time(
 
 
 def test_alarm_is_stored_once_the_disk_has_room_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    clock = Clock()
+    clock = FakeClock()
     outbox = SlowOutbox(tmp_path / "outbox.sqlite", clock, 0.0, failures=2)
     thread = recorder(outbox, Evidence(tmp_path / "evidence"), clock)
     thread.put(job(0))
@@ -123,7 +114,7 @@ def test_alarm_is_stored_once_the_disk_has_room_again(tmp_path: Path, caplog: py
 
 def test_finish_ends_a_recorder_whose_disk_stays_full(tmp_path: Path) -> None:
     """The service has to stop in time; the alarms are lost, which `finish` returns."""
-    clock = Clock()
+    clock = FakeClock()
     outbox = SlowOutbox(tmp_path / "outbox.sqlite", clock, 0.0, failures=10**9)
     thread = recorder(outbox, Evidence(tmp_path / "evidence"), clock)
     thread.put(job(0))

@@ -12,14 +12,8 @@ from agent.messages.base import parse
 from agent.messages.status import StatusPayload
 from agent.outputs.mqtt.delivery.agent_status import REFRESH_SECONDS, AgentStatus
 from agent.outputs.outbox import Outbox
+from tests.support.clocks import FakeClock
 from tests.support.delivery import AT, accept
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -30,8 +24,8 @@ def outbox(tmp_path: Path) -> Iterator[Outbox]:
 
 
 def test_status_is_published_after_a_change_and_at_intervals(outbox: Outbox) -> None:
-    clock = Clock()
-    status = AgentStatus("plant", "1.0", outbox, clock)
+    clock = FakeClock()
+    status = AgentStatus("plant", "1.0", outbox, clock.monotonic)
     assert status.update(AT) is not None
     assert status.update(AT) is None
     accept(outbox, "a1")
@@ -44,14 +38,14 @@ def test_status_is_published_after_a_change_and_at_intervals(outbox: Outbox) -> 
     outbox.reject(outbox.next_alarms(1)[0], "topic name invalid")
     assert status.update(AT) is not None, "a loss is"
     assert status.update(AT.replace(hour=13)) is not None, "a new connection is"
-    clock.now += REFRESH_SECONDS - 1.0
+    clock.seconds += REFRESH_SECONDS - 1.0
     assert status.update(AT.replace(hour=13)) is None
-    clock.now += 1.0
+    clock.seconds += 1.0
     assert status.update(AT.replace(hour=13)) is not None
 
 
 def test_latency_counts_alarms_of_this_run_only(outbox: Outbox) -> None:
-    status = AgentStatus("plant", "1.0", outbox, Clock())
+    status = AgentStatus("plant", "1.0", outbox, FakeClock().monotonic)
     accept(outbox, "a1", images={"frame": b"x"})
     (alarm,), (image,) = outbox.next_alarms(1), outbox.next_images(1)
     status.record_delivery(replace(alarm, captured_monotonic=None), 100.0)
