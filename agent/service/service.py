@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from agent.alarms import Evidence
-from agent.commands import CommandHandlers, Control, ControlSocket, Reload, plan_reload, reload_lines
+from agent.commands import Control, ControlSocket, Reload, plan_reload
 from agent.core.clock import utc_now
 from agent.core.errors import Permanent, Temporary
 from agent.core.ids import new_id
@@ -115,7 +115,7 @@ class Service:
 
     def _open_commands(self) -> None:
         """Commands, over the control socket and over each output that takes them."""
-        self.control = Control(self.settings.site, CommandHandlers(self).handlers(), utc_now)
+        self.control = Control(self)
         for output in self.outputs:
             output.serve_commands(self.control.execute)
         self._control_socket = ControlSocket(self.settings.socket_path, self.control)
@@ -282,9 +282,6 @@ class Service:
                 response = self.control.execute("reload", None, b"", by="SIGHUP")
             if not response.ok:
                 log.error("settings not read again: %s", response.error)
-                return
-            for text in reload_lines(response.result):
-                log.info("%s", text)
 
     # For the watchdog
 

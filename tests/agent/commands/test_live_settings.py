@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from agent.commands.reload import EFFECTS, Effect, plan_reload
+from agent.commands.live_settings import EFFECTS, Effect, plan_reload
 from agent.settings.load import load_settings
 from agent.settings.settings import AlarmSettings, CalibrationSettings, Settings
 
