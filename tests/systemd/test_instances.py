@@ -46,7 +46,7 @@ def test_a_second_service_of_the_same_site_refuses_to_start(machine: Machine) ->
     file.write_text(file.read_text().replace('site = "twin"', 'site = "line1"'))
     process = main_pid(machine, "line1")
     machine.run("systemctl", "start", "--no-block", unit("twin"))
-    refused = "another inspectd service of this machine has it"
+    refused = "another inspectd service on this machine uses it"
     machine.wait_until(lambda: refused in machine.journal(unit("twin")), what=refused)
     machine.run("systemctl", "stop", unit("twin"))
     assert main_pid(machine, "line1") == process
