@@ -11,10 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+
 from agent.commands import ask
 from agent.core.errors import InspectdError
 from agent.service import Service
 from agent.settings import load_settings
+from engines.bundles.bundle import Bundle
+from tests.support.agent_settings import NO_BROKER, settings_text
+from tests.support.parts import draw_part, write_parts
 
 INSPECTD = [sys.executable, "-m", "agent.cli"]
 
@@ -89,9 +95,30 @@ def is_armed(state: dict[str, Any]) -> bool:
     return state["phase"] == "armed" and state["frames"] > 0
 
 
-def stop(process: subprocess.Popen[str]) -> tuple[int, float, str]:
-    """Send SIGTERM; returns the exit code, the seconds until the end, and the log."""
-    started = time.monotonic()
+def stop(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Send SIGTERM; returns the exit code and the log."""
     process.send_signal(signal.SIGTERM)
     _, log = process.communicate(timeout=30)
-    return process.returncode, time.monotonic() - started, log
+    return process.returncode, log
+
+
+def configure(tmp_path: Path, bundle: Bundle, source: str, url: str = NO_BROKER, **more: str) -> Path:
+    """Write the settings `tmp_path / "inspectd.toml"`; its path."""
+    config = tmp_path / "inspectd.toml"
+    config.write_text(settings_text(bundle.path, source, url=url, **more))
+    return config
+
+
+def socket_path(tmp_path: Path) -> Path:
+    """The control socket of an agent with these settings."""
+    return tmp_path / "state" / "control.sock"
+
+
+def write_good_and_bad_parts(folder: Path, *, good: int, bad: int) -> None:
+    """Images of good parts, then of bad ones with a bright chequered square."""
+    write_parts(folder, good, seed=7)
+    rng = np.random.default_rng(8)
+    for index in range(bad):
+        image = draw_part(rng)
+        image[8:20, 8:20] = 255 * ((np.indices((12, 12)).sum(0) // 2) % 2)
+        assert cv2.imwrite(str(folder / f"z{index:03}.png"), image)
