@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agent.core.clock import utc_now
@@ -23,15 +23,24 @@ COUNTING_FIELDS = frozenset({"at", "frames", "dropped", "frames_per_second", "la
 class StatePublisher:
     """Reads the states of the cameras and publishes them on every output. Any thread may call."""
 
-    def __init__(self, site: str, lines: Mapping[str, CameraLine], outputs: Sequence[Output]) -> None:
+    def __init__(
+        self,
+        site: str,
+        lines: Mapping[str, CameraLine],
+        outputs: Sequence[Output],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Args:
         site: for the documents.
         lines: every camera, by name; may be filled later.
         outputs: get the states.
+        clock: monotonic seconds.
         """
         self._site = site
         self._lines = lines
         self._outputs = outputs
+        self._clock = clock
         self._published: dict[str, tuple[float, dict[str, Any]]] = {}
         self._publishing = threading.Lock()
 
@@ -48,7 +57,7 @@ class StatePublisher:
         """Publish the state of a camera if it changed, is `final`, or was not published for REPEAT_SECONDS."""
         # Two threads call this. Without the lock, an older state could be published after a newer one.
         with self._publishing:
-            payload, now = self._state(line), time.monotonic()
+            payload, now = self._state(line), self._clock()
             document = payload.model_dump(exclude=set(COUNTING_FIELDS))
             published_at, known = self._published.get(line.name, (0.0, {}))
             if final or document != known or now - published_at >= REPEAT_SECONDS:
