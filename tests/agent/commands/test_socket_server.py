@@ -51,7 +51,7 @@ def test_client_that_disconnects_early_harms_nobody(path: Path) -> None:
 
 
 def test_second_agent_at_the_same_path_is_rejected(service: Service, path: Path) -> None:
-    with pytest.raises(Permanent, match="another agent answers there"):
+    with pytest.raises(Permanent, match="another process listens there"):
         ControlSocket(path, service.control)
     assert ask(path, "status")["site"] == "plant"
 
