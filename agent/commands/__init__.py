@@ -8,10 +8,10 @@ from agent.commands.live_settings import Reload, plan_reload
 from agent.commands.reload import reload_lines
 from agent.commands.socket_client import ask
 from agent.commands.socket_server import ControlSocket
-from agent.commands.table import COMMANDS, find_command
+from agent.commands.table import AGENT_COMMANDS, find_command
 
 __all__ = [
-    "COMMANDS",
+    "AGENT_COMMANDS",
     "Call",
     "Command",
     "Control",

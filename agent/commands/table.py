@@ -27,7 +27,7 @@ from agent.messages import (
     StatusRequest,
 )
 
-COMMANDS: dict[str, Command] = {
+AGENT_COMMANDS: dict[str, Command] = {
     command.name: command
     for command in (
         Command(StatusRequest, status),
@@ -45,7 +45,7 @@ COMMANDS: dict[str, Command] = {
 
 def find_command(name: str) -> Command:
     """The command of this name. Raises Permanent with one printable line where there is none."""
-    command = COMMANDS.get(name)
+    command = AGENT_COMMANDS.get(name)
     if command is None:
-        raise Permanent(f"unknown command {ascii(name)[:80]}; wanted one of {', '.join(sorted(COMMANDS))}")
+        raise Permanent(f"unknown command {ascii(name)[:80]}; wanted one of {', '.join(sorted(AGENT_COMMANDS))}")
     return command

@@ -1,7 +1,7 @@
 """Every command works over every transport; and what it takes to add one.
 
-Runs over every row of `agent.commands.COMMANDS` and over a toy that is added from a temporary file, as a developer
-would add a command. The agent is a whole one, the broker a real Mosquitto.
+Runs over every row of `AGENT_COMMANDS` and over a toy that is added from a temporary file, as a developer would add a
+command. The agent is a whole one, the broker a real Mosquitto.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from agent.commands import COMMANDS, Command, ask
+from agent.commands import AGENT_COMMANDS, Command, ask
 from agent.core.errors import Permanent
 from agent.messages import CommandRequest, CommandResponse, command
 from agent.service import Service
@@ -66,9 +66,9 @@ def toy(tmp_path: Path) -> Iterator[Command]:
     (tmp_path / "toy_command.py").write_text(TOY)
     sys.path.insert(0, str(tmp_path))
     module = importlib.import_module("toy_command")
-    row = COMMANDS["scale/weigh"] = Command(module.WeighRequest, module.weigh)
+    row = AGENT_COMMANDS["scale/weigh"] = Command(module.WeighRequest, module.weigh)
     yield row
-    del COMMANDS["scale/weigh"], sys.modules["toy_command"]
+    del AGENT_COMMANDS["scale/weigh"], sys.modules["toy_command"]
     sys.path.remove(str(tmp_path))
 
 
@@ -136,7 +136,7 @@ class _Mqtt:
         return Answer(response.result if response.ok else None, response.error)
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, "scale/weigh"])
+@pytest.mark.parametrize("name", [*AGENT_COMMANDS, "scale/weigh"])
 def test_every_command_is_carried_out_or_rejected_with_one_line(send: Send, toy: Command, name: str) -> None:
     """With its defaults. Which of the two depends on what the agent did before; nothing else may happen."""
     answer = send(name, {})
@@ -145,12 +145,12 @@ def test_every_command_is_carried_out_or_rejected_with_one_line(send: Send, toy:
         assert "unknown command" not in answer.error
     else:
         assert answer.result
-        model = COMMANDS[name].result
+        model = AGENT_COMMANDS[name].result
         if model is not None:
             assert model.model_validate(answer.result).model_dump(mode="json", by_alias=True) == answer.result
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, "scale/weigh"])
+@pytest.mark.parametrize("name", [*AGENT_COMMANDS, "scale/weigh"])
 def test_every_command_rejects_an_unknown_field(send: Send, toy: Command, name: str) -> None:
     error = send(name, {"colour": "red"}).error
     assert error is not None
@@ -179,8 +179,8 @@ def test_every_request_model_has_a_row() -> None:
     models = {
         model for model in vars(command).values() if isinstance(model, type) and issubclass(model, CommandRequest)
     }
-    assert {row.request for row in COMMANDS.values()} == models - {CommandRequest}
+    assert {row.request for row in AGENT_COMMANDS.values()} == models - {CommandRequest}
 
 
 def test_every_row_has_the_name_of_its_request() -> None:
-    assert {name: row.name for name, row in COMMANDS.items()} == {name: name for name in COMMANDS}
+    assert {name: row.name for name, row in AGENT_COMMANDS.items()} == {name: name for name in AGENT_COMMANDS}

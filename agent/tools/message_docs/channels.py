@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from agent.commands import COMMANDS
+from agent.commands import AGENT_COMMANDS
 from agent.messages import (
     AlarmPayload,
     CommandResponse,
@@ -20,8 +20,8 @@ from agent.messages import (
 
 __all__ = ["CHANNELS", "PARAMETERS", "REQUESTS", "RESULTS", "Channel", "payload_models"]
 
-REQUESTS = {name: command.request for name, command in COMMANDS.items()}
-RESULTS = {name: command.result for name, command in COMMANDS.items() if command.result is not None}
+REQUESTS = {name: command.request for name, command in AGENT_COMMANDS.items()}
+RESULTS = {name: command.result for name, command in AGENT_COMMANDS.items() if command.result is not None}
 
 JSON, PNG, JPEG = "application/json", "image/png", "image/jpeg"
 

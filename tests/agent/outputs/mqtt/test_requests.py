@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.commands import COMMANDS, find_command
+from agent.commands import AGENT_COMMANDS, find_command
 from agent.core.errors import InspectdError
 from agent.messages.command import MAX_COMMAND_BYTES, CommandResponse, PauseRequest, parse_request
 from agent.outputs.mqtt import requests as requests_module
@@ -303,7 +303,7 @@ def outcome(name: str, payload: bytes) -> Any:
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(
-    name=st.one_of(st.sampled_from(sorted(COMMANDS)), st.text()),
+    name=st.one_of(st.sampled_from(sorted(AGENT_COMMANDS)), st.text()),
     payload=st.one_of(st.binary(), st.text().map(str.encode)),
 )
 def test_any_bytes_are_a_request_or_one_line(name: str, payload: bytes) -> None:
@@ -312,7 +312,7 @@ def test_any_bytes_are_a_request_or_one_line(name: str, payload: bytes) -> None:
         assert result.isprintable()
         assert len(result) < 400
     else:
-        assert isinstance(result, COMMANDS[name].request)
+        assert isinstance(result, AGENT_COMMANDS[name].request)
 
 
 json_values = st.recursive(
@@ -321,15 +321,15 @@ json_values = st.recursive(
     max_leaves=8,
 )
 field_names = st.sampled_from(
-    sorted({field for command in COMMANDS.values() for field in command.request.model_fields} | {"schema"})
+    sorted({field for command in AGENT_COMMANDS.values() for field in command.request.model_fields} | {"schema"})
 )
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
-@given(name=st.sampled_from(sorted(COMMANDS)), fields=st.dictionaries(field_names, json_values, max_size=4))
+@given(name=st.sampled_from(sorted(AGENT_COMMANDS)), fields=st.dictionaries(field_names, json_values, max_size=4))
 def test_any_json_is_a_request_or_one_line(name: str, fields: dict[str, Any]) -> None:
     result = outcome(name, json.dumps(fields).encode())
-    assert isinstance(result, COMMANDS[name].request) or (result.isprintable() and len(result) < 400)
+    assert isinstance(result, AGENT_COMMANDS[name].request) or (result.isprintable() and len(result) < 400)
 
 
 def test_oversized_request_is_not_parsed() -> None:
