@@ -46,16 +46,20 @@ def follow_recalibration(
     name = _resolve_camera(socket, camera)
     ask(socket, "recalibrate", name, dry_run=True, **request)
     try:
-        while True:
-            result = ask(socket, "status", name)
-            preview = result["recalibrations"].get(name)
-            if preview is not None:
-                return dict(preview)
-            _show_progress(result["cameras"][name], progress)
-            sleep(POLL_SECONDS)
+        return _await_preview(socket, name, progress, sleep)
     except KeyboardInterrupt:
         ask(socket, "recalibrate", name, cancel=True)
         return None
+
+
+def _await_preview(socket: Path, camera: str, progress: Progress, sleep: Callable[[float], None]) -> dict[str, Any]:
+    while True:
+        result = ask(socket, "status", camera)
+        preview = result["recalibrations"].get(camera)
+        if preview is not None:
+            return dict(preview)
+        _show_progress(result["cameras"][camera], progress)
+        sleep(POLL_SECONDS)
 
 
 def _resolve_camera(socket: Path, camera: str | None) -> str:

@@ -1,4 +1,4 @@
-"""When the state of a camera is published, and what it says; the camera is one of a whole agent."""
+"""When the state of a camera is published, and its phase; the camera belongs to a whole agent."""
 
 from __future__ import annotations
 
