@@ -29,9 +29,9 @@ def run(
     set_up_logging(settings.log.level)
     # systemd ends a hanging agent with SIGABRT: the log then shows the stack of every thread.
     faulthandler.enable()
-    supervision = Watchdog.from_environment()
-    supervision.wait_before_start()
-    Service(settings, supervision, read_again=lambda: load_settings(config, overrides or ())).run()
+    watchdog = Watchdog.from_environment()
+    watchdog.wait_before_start()
+    Service(settings, watchdog, read_again=lambda: load_settings(config, overrides or ())).run()
     _exit_now()
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.commands import because
 from agent.core.errors import Permanent
 from agent.messages import drift_sentence
 from calibration import LEAST_FRAMES
@@ -25,13 +24,17 @@ def status_lines(result: dict[str, Any]) -> Iterator[str]:
         yield f"  capture to PUBACK: {_percentiles(delivery['latency_ms'])}"
     yield from (f"  problem: {problem}" for problem in delivery["problems"])
     for name, state in result["cameras"].items():
-        yield f"{name}: {state['phase']}{because(state['reason'])}"
+        yield f"{name}: {state['phase']}{_bracketed(state['reason'])}"
         yield from (f"  {line}" for line in _camera_lines(state))
+
+
+def _bracketed(reason: str | None) -> str:
+    return f" ({reason})" if reason else ""
 
 
 def _camera_lines(state: dict[str, Any]) -> Iterator[str]:
     rate = f"{state['frames_per_second']:.1f} frames/s"
-    model = f"model {state['model']['name']} on {state['engine']}{because(state.get('engine_reason'))}"
+    model = f"model {state['model']['name']} on {state['engine']}{_bracketed(state.get('engine_reason'))}"
     yield f"{state['frames']} frames at {rate}, {state['dropped']} dropped, {model}"
     if state["latency_ms"]:
         yield f"capture to verdict: {_percentiles(state['latency_ms'])}"
@@ -55,7 +58,7 @@ def snapshot_lines(result: dict[str, Any]) -> Iterator[str]:
     else:
         side = "above" if result["score"] > result["threshold"] else "below"
         limit = f"{side} the threshold {result['threshold']:.6g}"
-    yield f"{result['camera']}: score {result['score']:.6g}, {limit}; {result['phase']}{because(result['reason'])}"
+    yield f"{result['camera']}: score {result['score']:.6g}, {limit}; {result['phase']}{_bracketed(result['reason'])}"
     name = f" ({result['origin']})" if result["origin"] else ""
     yield f"frame {result['frame']}{name}, captured {result['captured_at']}, {result['age_seconds']:.1f} s ago"
     if result["heat"] == "reference":

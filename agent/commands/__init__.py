@@ -1,19 +1,25 @@
-"""What may be asked of a running agent, over MQTT or its control socket."""
+"""The commands of a running agent, and the control socket, one of their transports."""
 
+from agent.commands.agent import RunningAgent
+from agent.commands.command import Call, Command
 from agent.commands.control import Control
 from agent.commands.follow import follow_recalibration
-from agent.commands.handlers import CommandHandlers
-from agent.commands.reload import Reload, because, plan_reload, reload_lines
+from agent.commands.live_settings import Reload, plan_reload
+from agent.commands.reload import reload_lines
 from agent.commands.socket_client import ask
 from agent.commands.socket_server import ControlSocket
+from agent.commands.table import AGENT_COMMANDS, find_command
 
 __all__ = [
-    "CommandHandlers",
+    "AGENT_COMMANDS",
+    "Call",
+    "Command",
     "Control",
     "ControlSocket",
     "Reload",
+    "RunningAgent",
     "ask",
-    "because",
+    "find_command",
     "follow_recalibration",
     "plan_reload",
     "reload_lines",

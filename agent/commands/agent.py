@@ -1,4 +1,4 @@
-"""What a command may ask of the running agent. The service provides it; handlers know no more of the service."""
+"""The running agent, as commands see it. The service provides it; commands know nothing else of the service."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from agent.alarms import Evidence
-from agent.commands.reload import Reload
+from agent.commands.live_settings import Reload
 from agent.inspection import CameraLine
 from agent.messages import StatePayload
 from agent.outputs import Output
@@ -14,9 +14,10 @@ from agent.settings import Settings
 
 
 class RunningAgent(Protocol):
-    """The running agent, as commands see it."""
+    """Everything that a command may read or change. Any thread may use it."""
 
     settings: Settings
+    """The settings in force."""
     evidence: Evidence
     """Draws the images of a snapshot."""
 
@@ -31,13 +32,19 @@ class RunningAgent(Protocol):
         ...
 
     def states(self) -> dict[str, StatePayload]:
-        """The state of each camera, by name."""
+        """The current state of each camera, by name."""
         ...
 
     def pause(self, line: CameraLine) -> None:
-        """Stop judging frames of a camera until `resume`, and clear its active alarms; on its inspection thread."""
+        """Stop judging frames of a camera until `resume`, and clear its active alarms.
+
+        Must run on the camera's inspection thread (`CameraLine.call`).
+        """
         ...
 
     def reload(self) -> Reload:
-        """Read the settings again and take over those that can change. Raises Permanent or Temporary."""
+        """Read the settings again and take over those that can change while the agent runs.
+
+        Raises Permanent, and changes nothing, where they are broken; Temporary where an inspection thread hangs.
+        """
         ...

@@ -1,60 +1,51 @@
-"""The one door for commands: the same requests, checks and answers, whoever asks (the command line or MQTT)."""
+"""Executes commands: the same checks and responses for every transport."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from agent.core.errors import Permanent
+from agent.commands.agent import RunningAgent
+from agent.commands.command import Call
+from agent.commands.table import find_command
+from agent.core.clock import utc_now
 from agent.core.expected import error_text, is_expected
 from agent.messages import CommandRequest, CommandResponse, parse_request
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A command as it comes to the one who carries it out."""
-
-    camera: str | None
-    """Name of the camera; None for a command to the agent."""
-    request: Any
-    """The validated request, of the command's own model."""
-    by: str
-    """Who asks; goes into records."""
-
-
-Handler = Callable[[Call], dict[str, Any]]
-
-
 class Control:
-    """Checks a command, has it carried out, and always has an answer."""
+    """Checks a command, has it carried out, and always returns a response. Any thread may call."""
 
-    def __init__(self, site: str, handlers: Mapping[str, Handler], now: Callable[[], datetime]) -> None:
-        """Args:
-        site: for the answers.
-        handlers: for each command the function that carries it out; it raises InspectdError to refuse.
-        now: wall clock, UTC.
-        """
-        self._site = site
-        self._handlers = handlers
+    def __init__(self, agent: RunningAgent, now: Callable[[], datetime] = utc_now) -> None:
+        """`now`: wall clock, UTC, for the responses."""
+        self._agent = agent
         self._now = now
 
     def execute(self, name: str, camera: str | None, payload: bytes, *, by: str) -> CommandResponse:
-        """Carry out a command; whatever comes, the answer says whether it was done and, if not, why."""
+        """Carry out a command. The response says whether it was done and, if not, why.
+
+        Args:
+            name: of the command.
+            camera: its name; None for a command to the agent, or to its only camera.
+            payload: the request as JSON; empty for the defaults.
+            by: who sent it, for the records.
+        """
         request: CommandRequest | None = None
         try:
-            request = parse_request(name, payload)
-            result = self._handler(name)(Call(camera, request, by))
+            command = find_command(name)
+            request = parse_request(command.request, payload)
+            result = command.handler(Call(self._agent, camera, request, by))
         except Exception as error:
             expected, text = is_expected(error), error_text(error)
             level, reason = (logging.INFO, "rejected") if expected else (logging.ERROR, "failed")
             log.log(level, "command %s %s: %s", ascii(name[:80]), reason, text, exc_info=not expected)
             return self._response(name, camera, request, error=text)
         log.log(
+            # A program may ask for the status every second.
             logging.DEBUG if name == "status" else logging.INFO,
             "command %s by %s done",
             name,
@@ -62,14 +53,6 @@ class Control:
             extra={"camera": camera, "command": name, "by": by},
         )
         return self._response(name, camera, request, result=result)
-
-    def _handler(self, name: str) -> Handler:
-        try:
-            return self._handlers[name]
-        except KeyError:
-            raise Permanent(
-                f"command {name}: not known here; wanted one of {', '.join(sorted(self._handlers))}"
-            ) from None
 
     def _response(
         self,
@@ -82,7 +65,7 @@ class Control:
     ) -> CommandResponse:
         return CommandResponse(
             command=name[:200],
-            site=self._site,
+            site=self._agent.settings.site,
             camera=camera,
             id=request.id if request else None,
             at=self._now(),

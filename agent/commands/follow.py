@@ -1,4 +1,4 @@
-"""Following a recalibration from outside: start it, show its progress, bring back what it found."""
+"""Recalibrate a running agent from another process: start, show the progress, return the preview."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agent.commands.socket_client import ask
 from agent.core.errors import Permanent
 from agent.core.progress import Progress
 
-LOOK_SECONDS = 0.2
+POLL_SECONDS = 0.2
 
 
 def follow_recalibration(
@@ -23,41 +23,53 @@ def follow_recalibration(
     progress: Progress,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any] | None:
-    """Have the agent recalibrate and wait for the preview; None where it was cancelled.
+    """Recalibrate and wait for the preview (see `agent.inspection.preview_calibration`); None where it was cancelled.
 
-    The agent is asked for a dry run, so that nothing takes effect before somebody has seen the preview. Ctrl-C here
-    cancels the recalibration there.
+    The request is a dry run, so that nothing takes effect before a person has seen the preview. Ctrl-C cancels the
+    recalibration in the agent.
+
+    Args:
+        socket: the agent's control socket.
+        camera: its name; None for an agent with one camera.
+        cancel: only cancel the recalibration in progress.
+        request: further fields of the command `recalibrate`.
+        progress: called with the fraction of the window that is filled.
+        sleep: between two requests for the status.
 
     Raises:
-        Temporary, Permanent: nobody answers; or the agent refused the command or the window, its reason.
+        Temporary: no agent answers.
+        Permanent: the agent rejected the command; the text is its reason.
     """
     if cancel:
         ask(socket, "recalibrate", camera, cancel=True)
         return None
-    name = _name(socket, camera)
+    name = _resolve_camera(socket, camera)
     ask(socket, "recalibrate", name, dry_run=True, **request)
     try:
-        while True:
-            result = ask(socket, "status", name)
-            found = result["recalibrations"].get(name)
-            if found is not None:
-                return dict(found)
-            _show(result["cameras"][name], progress)
-            sleep(LOOK_SECONDS)
+        return _await_preview(socket, name, progress, sleep)
     except KeyboardInterrupt:
         ask(socket, "recalibrate", name, cancel=True)
         return None
 
 
-def _name(socket: Path, camera: str | None) -> str:
+def _await_preview(socket: Path, camera: str, progress: Progress, sleep: Callable[[float], None]) -> dict[str, Any]:
+    while True:
+        result = ask(socket, "status", camera)
+        preview = result["recalibrations"].get(camera)
+        if preview is not None:
+            return dict(preview)
+        _show_progress(result["cameras"][camera], progress)
+        sleep(POLL_SECONDS)
+
+
+def _resolve_camera(socket: Path, camera: str | None) -> str:
     cameras = list(ask(socket, "status", camera)["cameras"])
     if len(cameras) != 1:
-        raise Permanent(f"which camera? wanted one of {', '.join(cameras)}")
+        raise Permanent(f"the agent has {len(cameras)} cameras; wanted one of {', '.join(cameras)}")
     return str(cameras[0])
 
 
-def _show(state: dict[str, Any], progress: Progress) -> None:
-    filled = state["progress"]
-    if filled is None:
-        return
-    progress(filled["frames"] / filled["wanted"], f"{filled['frames']} of {filled['wanted']} good frames")
+def _show_progress(state: dict[str, Any], progress: Progress) -> None:
+    window = state["progress"]
+    if window is not None:
+        progress(window["frames"] / window["wanted"], f"{window['frames']} of {window['wanted']} good frames")

@@ -1,4 +1,4 @@
-"""Ask a running agent over its control socket."""
+"""Send a command to a running agent over its control socket."""
 
 from __future__ import annotations
 
@@ -14,11 +14,18 @@ from agent.core.errors import Permanent, Temporary
 def ask(
     path: Path, command: str, camera: str | None = None, timeout_seconds: float = 10.0, **request: Any
 ) -> dict[str, Any]:
-    """Ask a running agent and return its result.
+    """Send a command and return its result.
+
+    Args:
+        path: the agent's control socket.
+        command: its name.
+        camera: None for a command to the agent, or to its only camera.
+        timeout_seconds: the longest wait for each step of the exchange.
+        request: the fields of the request.
 
     Raises:
-        Temporary: nobody answers at this socket.
-        Permanent: the agent refused; its reason.
+        Temporary: no agent answers at this socket.
+        Permanent: the agent rejected the command; the text is its reason.
     """
     message = {"command": command, "camera": camera, "by": getpass.getuser(), "request": request}
     try:
@@ -26,11 +33,11 @@ def ask(
             client.settimeout(timeout_seconds)
             client.connect(str(path))
             client.sendall(json.dumps(message).encode() + b"\n")
-            answer = json.loads(client.makefile("rb").readline())
+            response = json.loads(client.makefile("rb").readline())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise Temporary(f"no agent answers at {path} ({reason}); is it running?") from None
-    if not answer["ok"]:
-        raise Permanent(answer["error"])
-    result: dict[str, Any] = answer["result"]
+    if not response["ok"]:
+        raise Permanent(response["error"])
+    result: dict[str, Any] = response["result"]
     return result

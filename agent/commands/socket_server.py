@@ -1,4 +1,4 @@
-"""The control door on this machine: a Unix socket, guarded by its file permissions. One JSON line in, one out."""
+"""The control socket: commands over a Unix socket, protected by its file mode. One JSON line in, one out."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from agent.commands.control import Control
 from agent.core.unix_socket import bind_unix_socket
 from agent.messages import MAX_COMMAND_BYTES
 
-# A command and what the line around it takes.
+# A command, and the JSON around it.
 MAX_LINE_BYTES = 2 * MAX_COMMAND_BYTES
 
-# A client that connects and says nothing must not hold a thread for ever.
+# A client that connects and sends nothing must not occupy a thread for ever.
 CLIENT_TIMEOUT_SECONDS = 10.0
 
 
@@ -25,12 +25,12 @@ class _Client(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         try:
             line = self.rfile.readline(MAX_LINE_BYTES)
-            self.wfile.write(self._answer(line) + b"\n")
+            self.wfile.write(self._respond(line) + b"\n")
         except OSError:
-            # The visitor went away; it was his answer to lose.
+            # The client disconnected before reading its response.
             return
 
-    def _answer(self, line: bytes) -> bytes:
+    def _respond(self, line: bytes) -> bytes:
         try:
             message = json.loads(line)
             name, camera, by = str(message["command"]), message.get("camera"), str(message.get("by", "unknown"))
@@ -54,14 +54,14 @@ class ControlSocket:
     """Serves a `Control` on a Unix socket until it is closed."""
 
     def __init__(self, path: Path, control: Control) -> None:
-        """Open the door at `path`. Raises Permanent where another agent answers there, or the path cannot be used."""
+        """Listen at `path`. Raises Permanent where another agent listens there, or the path cannot be used."""
         self._server = _Server(str(path), _Client)
         self._server.control = control
         self._path = path
-        threading.Thread(target=self._server.serve_forever, args=(0.1,), name="door", daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.1,), name="control-socket", daemon=True).start()
 
     def close(self) -> None:
-        """Answer nobody any more."""
+        """Stop listening and remove the socket file."""
         self._server.shutdown()
         self._server.server_close()
         self._path.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ from engines.runtime import Engine
 
 T = TypeVar("T")
 
-# A camera that is back by then was only reopened.
+# A camera that delivers again within this time was only reopened, and raises no alarm.
 LOST_AFTER_SECONDS = 0.75
 
 
@@ -33,13 +33,14 @@ class Counters:
     frames: int = 0
     """Frames scored."""
     verdict_durations: Durations = field(default_factory=Durations)
-    """From capture to verdict."""
+    """Recent durations from capture to verdict."""
 
 
 class CameraLine:
     """One camera: its settings, its model, its threads and its counters.
 
-    Others read it and call its methods. What belongs to the inspection thread (the station) is changed through `call`.
+    Any thread may read it and call its methods. The station belongs to the inspection thread: it is changed through
+    `call`.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class CameraLine:
         capture: the thread that reads its source.
         frames: captured frames that wait for inspection.
         inspection: the thread that inspects its frames.
-        score_log: every score, for previews and reports.
+        score_log: keeps every score, for previews and reports.
         """
         self.name = name
         self.bundle = bundle
@@ -76,24 +77,24 @@ class CameraLine:
         self.score_log = score_log
         self.counters = Counters()
         self.model = ModelPayload(name=bundle.manifest.name, sha256=bundle.sha256)
-        """The bundle, as messages name it."""
+        """Name and sha256 of the bundle, for messages."""
         self._settings = settings
         self._lost_monotonic: float | None = None
         self._preview: dict[str, Any] | None = None
 
     @property
     def settings(self) -> CameraSettings:
-        """Those in force."""
+        """The settings in force."""
         return self._settings
 
     @property
     def dropped(self) -> int:
-        """Frames that gave way to newer ones since the agent started."""
+        """Frames dropped in favour of newer ones since the agent started."""
         return self.frames.dropped(self.name)
 
     @property
     def preview(self) -> dict[str, Any] | None:
-        """Result of the last recalibration: alarms of the last day under both thresholds; None until there is one."""
+        """Result of the latest recalibration, as `preview_calibration` returns it; None before there is one."""
         return self._preview
 
     def call(self, function: Callable[[], T]) -> T:
@@ -101,7 +102,7 @@ class CameraLine:
         return self.inspection.call(function)
 
     def adopt(self, settings: CameraSettings) -> None:
-        """Take over settings that can change while the camera runs. Raises Temporary where inspection hangs."""
+        """Take over settings that can change while the camera runs. Raises Temporary where its thread hangs."""
         self.call(lambda: self.station.adopt(plan_of(settings)))
         self._settings = settings
 
@@ -115,12 +116,12 @@ class CameraLine:
         self._preview = preview
 
     def count(self, outcome: Outcome) -> None:
-        """Count a judged frame."""
+        """Count a frame that was scored, and the time since its capture."""
         self.counters.frames += 1
         self.counters.verdict_durations.add(time.monotonic() - outcome.frame.captured_monotonic)
 
     def lost_reason(self, now_monotonic: float) -> str | None:
-        """Why the camera has delivered nothing for LOST_AFTER_SECONDS; None while it delivers, or is being reopened.
+        """The reason why the camera has delivered no frame for LOST_AFTER_SECONDS; None before that.
 
         For one thread, which calls it several times a second; `now_monotonic` in seconds.
         """

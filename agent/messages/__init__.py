@@ -1,17 +1,24 @@
 """Every document that the agent sends or receives, as pydantic models; the JSON Schemas are generated from them."""
 
 from agent.messages.alarm import AlarmPayload, ImagePayload, OmittedPayload
-from agent.messages.base import parse, utc_text
+from agent.messages.base import Payload, parse, utc_text
 from agent.messages.command import (
     MAX_COMMAND_BYTES,
-    REQUESTS,
-    RESULTS,
+    CalibrationListRequest,
+    CalibrationShowRequest,
     CommandRequest,
     CommandResponse,
     Execute,
+    PauseRequest,
+    RecalibrateRequest,
+    ReloadRequest,
     ReloadResult,
+    ResumeRequest,
+    RollbackRequest,
     SnapshotImage,
+    SnapshotRequest,
     SnapshotResult,
+    StatusRequest,
     parse_request,
 )
 from agent.messages.event import EventPayload, drift_event, drift_sentence, engine_event
@@ -20,9 +27,9 @@ from agent.messages.status import DeliveryPayload, LatencyPayload, OutboxPayload
 
 __all__ = [
     "MAX_COMMAND_BYTES",
-    "REQUESTS",
-    "RESULTS",
     "AlarmPayload",
+    "CalibrationListRequest",
+    "CalibrationShowRequest",
     "CommandRequest",
     "CommandResponse",
     "DeliveryPayload",
@@ -33,15 +40,23 @@ __all__ = [
     "ModelPayload",
     "OmittedPayload",
     "OutboxPayload",
+    "PauseRequest",
+    "Payload",
     "Presence",
     "ProgressPayload",
+    "RecalibrateRequest",
+    "ReloadRequest",
     "ReloadResult",
+    "ResumeRequest",
+    "RollbackRequest",
     "RulePayload",
     "ScorePayload",
     "SnapshotImage",
+    "SnapshotRequest",
     "SnapshotResult",
     "StatePayload",
     "StatusPayload",
+    "StatusRequest",
     "drift_event",
     "drift_sentence",
     "engine_event",

@@ -1,6 +1,6 @@
-"""What may be commanded, over MQTT or the control door, and what is answered: pydantic models, as in `payloads`.
+"""Requests, results and the response of commands. `agent/commands/table.py` lists the commands.
 
-What the agent takes, it takes exactly: an unknown field in a command is refused.
+A request is read strictly: one with an unknown field is rejected.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 
 from agent.core.errors import Permanent
 from agent.core.records import Phase
-from agent.messages.base import SCHEMA_DESCRIPTION, Instant, Payload, Score, Sha256, first_fault, short_text
+from agent.messages.base import SCHEMA_DESCRIPTION, Instant, Payload, Score, Sha256, first_fault
 
 
 class CommandRequest(BaseModel):
@@ -19,6 +19,7 @@ class CommandRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
     command: ClassVar[str]
+    """Name of the command; the last part of its MQTT topic."""
 
     schema_id: Literal["inspectd.command/1"] = Field(
         default="inspectd.command/1", alias="schema", description=SCHEMA_DESCRIPTION
@@ -114,22 +115,6 @@ class ReloadRequest(CommandRequest):
     command = "reload"
 
 
-REQUESTS: dict[str, type[CommandRequest]] = {
-    request.command: request
-    for request in (
-        StatusRequest,
-        RecalibrateRequest,
-        CalibrationListRequest,
-        CalibrationShowRequest,
-        RollbackRequest,
-        PauseRequest,
-        ResumeRequest,
-        SnapshotRequest,
-        ReloadRequest,
-    )
-}
-
-
 class SnapshotImage(Payload):
     """An image of a snapshot: published on a topic, or contained here."""
 
@@ -140,7 +125,7 @@ class SnapshotImage(Payload):
     media_type: str = Field(examples=["image/jpeg"], description="`image/png` or `image/jpeg`.")
     bytes: NonNegativeInt = Field(description="Size, bytes.")
     scale: float = Field(default=1.0, description="Below 1.0 where it was shrunk for the broker's packet limit.")
-    base64: str | None = Field(default=None, description="The image, where the request said `inline`.")
+    base64: str | None = Field(default=None, description="The image, where the request asked for `inline`.")
 
 
 class SnapshotResult(Payload):
@@ -186,10 +171,7 @@ class ReloadResult(Payload):
     )
 
 
-# Results of commands that are more than a few words, by command.
-RESULTS: dict[str, type[Payload]] = {"snapshot": SnapshotResult, "reload": ReloadResult}
-
-# The largest command of the table above, filled to its limits, is under 1 kB; anything far beyond is not a command.
+# The largest request, filled to its limits, is under 1 kB; anything far beyond is not a request.
 MAX_COMMAND_BYTES = 16_384
 
 
@@ -217,16 +199,14 @@ class Execute(Protocol):
         ...
 
 
-def parse_request(name: str, payload: bytes) -> CommandRequest:
-    """The validated request of command `name`; an empty payload asks with the defaults.
+def parse_request(model: type[CommandRequest], payload: bytes) -> CommandRequest:
+    """Validate the request of a command; an empty payload stands for the defaults.
 
-    Raises `Permanent` with one line for an unknown command and for a payload that is oversized or not the model's.
+    Raises Permanent with one line where the payload is too large or does not fit the model.
     """
-    model = REQUESTS.get(name)
-    if model is None:
-        raise Permanent(f"unknown command {short_text(name)}; known are {', '.join(sorted(REQUESTS))}")
+    name = model.command
     if len(payload) > MAX_COMMAND_BYTES:
-        raise Permanent(f"command {name}: {len(payload)} bytes, at most {MAX_COMMAND_BYTES} are taken")
+        raise Permanent(f"command {name}: got {len(payload)} bytes, wanted {MAX_COMMAND_BYTES} at most")
     try:
         return model.model_validate_json(payload if payload.strip() else b"{}")
     except ValidationError as error:

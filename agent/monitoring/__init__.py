@@ -1,4 +1,4 @@
-"""How the agent and its cameras are: state documents and metrics."""
+"""State documents of the cameras, and metrics."""
 
 from agent.monitoring.camera_state import phase_of
 from agent.monitoring.state_publisher import StatePublisher

@@ -1,4 +1,4 @@
-"""How a camera is, as `status` and the retained `state` topic tell it: one view for both."""
+"""The state of a camera, for the command `status` and for the outputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from agent.messages import LatencyPayload, ProgressPayload, RulePayload, StatePa
 
 
 def phase_of(station: Station, camera: CameraStatus) -> Phase:
-    """What matters most to somebody who looks: a camera that is gone before anything the station does."""
+    """The phase of a camera: a camera without frames counts before anything that the station does."""
     if camera.state in (CameraState.LOST, CameraState.FAILED):
         return Phase.CAMERA_LOST
     if camera.state is CameraState.ENDED:

@@ -1,4 +1,4 @@
-"""What Prometheus may know of the agent. Most of it is read when it is asked for, so that nobody pays otherwise."""
+"""The metrics of the agent for Prometheus. Most are computed only when they are scraped."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
     from agent.inspection import CameraLine, Outcome
     from agent.outputs import Output
 
-# A second series for each counter, which says only when the agent was started.
+# prometheus-client's `_created` series would double every counter, only to give the time of the start.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
-# From a fast GPU to a broker that is away; a factor of 2 to 2.5 each.
+# Bucket limits from a fast GPU to a broker that is unreachable; a factor of 2 to 2.5 each.
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 
-# Where good parts lie below the threshold, and defects above it.
+# Bucket limits of statistic over threshold: good parts are below 1, defects above.
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25, 1.5, 2.0, 4.0, 8.0)
 
 
 class _Instruments:
-    """What is counted frame by frame, alarm by alarm."""
+    """Metrics that are updated with every frame, alarm and delivery."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.stages = Histogram(
             "inspectd_latency_seconds",
-            "What a frame spends waiting for the engine (queue), in it, in judging (station), and all of it (verdict).",
+            "Time of a frame from capture to the engine (queue), in engine and station, and in all (verdict).",
             ("camera", "stage"),
             buckets=SECONDS,
             registry=registry,
@@ -58,11 +58,11 @@ class _Instruments:
             registry=registry,
         )
         self.scores = Summary(
-            "inspectd_score", "Scores of the frames of a camera that is well.", ("camera",), registry=registry
+            "inspectd_score", "Scores of frames from a healthy camera.", ("camera",), registry=registry
         )
         self.ratios = Histogram(
             "inspectd_score_ratio",
-            "What is compared with the threshold, over the threshold, of judged frames: above 1 it alarms.",
+            "Statistic of a judged frame divided by the threshold: above 1, the frame is abnormal.",
             ("camera",),
             buckets=RATIOS,
             registry=registry,
@@ -71,7 +71,7 @@ class _Instruments:
 
 
 class Metrics:
-    """Counts what is only known as it happens; the rest is in `_Snapshot`."""
+    """Serves the metrics, and takes those that are updated with every event. Any thread may call."""
 
     def __init__(
         self,
@@ -87,20 +87,20 @@ class Metrics:
 
         Args:
             cameras: names of all cameras.
-            lines: by camera; may be filled after this.
-            outputs: deliver the alarms; each reports how long that took.
+            lines: every camera, by name; may be filled later.
+            outputs: every output; each reports how long its deliveries take.
             port, socket: one of the two.
-            thermal_directory: where the kernel tells temperatures.
+            thermal_directory: where the kernel reports temperatures.
 
         Raises:
-            Permanent: the port or the socket cannot be had.
+            Permanent: the port or the socket path is taken or cannot be used.
         """
         self.registry = CollectorRegistry()
-        """Of these metrics alone."""
+        """Holds these metrics only, not those of other libraries in the process."""
         self._instruments = _Instruments(self.registry)
-        self.registry.register(_Snapshot(lines, outputs, thermal_directory))
+        self.registry.register(_AgentCollector(lines, outputs, thermal_directory))
         ProcessCollector(registry=self.registry)
-        # There from the start: a rate over a counter that appears with its first alarm does not see that alarm.
+        # From the start: `rate()` over a series that appears with its first alarm does not see that alarm.
         for camera in cameras:
             for kind in AlarmKind:
                 self._instruments.alarms.labels(camera, kind.value)
@@ -109,15 +109,15 @@ class Metrics:
         self._server = MetricsServer(self.registry, port=port, socket=socket)
 
     def close(self) -> None:
-        """Answer nobody any more."""
+        """Stop serving."""
         self._server.close()
 
-    def time(self, camera: str, stage: str, seconds: float) -> None:
-        """A frame spent so long in a stage."""
+    def observe_stage(self, camera: str, stage: str, seconds: float) -> None:
+        """Take the time of one frame in one stage (queue, engine, station, verdict)."""
         self._instruments.stages.labels(camera, stage).observe(max(0.0, seconds))
 
-    def take(self, outcome: Outcome) -> None:
-        """What a frame led to."""
+    def observe_outcome(self, outcome: Outcome) -> None:
+        """Take the score of one frame, and its statistic over the threshold; nothing of a camera that is blind."""
         if outcome.blind:
             return
         camera = outcome.frame.camera
@@ -125,14 +125,14 @@ class Metrics:
         if outcome.verdict is not None and outcome.verdict.threshold > 0.0:
             self._instruments.ratios.labels(camera).observe(outcome.verdict.statistic / outcome.verdict.threshold)
 
-    def count(self, alarm: Alarm) -> None:
-        """An alarm was raised or cleared."""
+    def count_alarm(self, alarm: Alarm) -> None:
+        """Count an alarm where it was raised."""
         if alarm.event is AlarmEvent.RAISED:
             self._instruments.alarms.labels(alarm.camera, alarm.kind.value).inc()
 
 
-class _Snapshot(Collector):
-    """What is kept elsewhere anyway, read at the moment that it is asked for."""
+class _AgentCollector(Collector):
+    """Metrics that other parts of the agent hold anyway; read when they are scraped."""
 
     def __init__(self, lines: Mapping[str, CameraLine], outputs: Sequence[Output], thermal_directory: Path) -> None:
         self._lines = lines
@@ -140,15 +140,17 @@ class _Snapshot(Collector):
         self._thermal_directory = thermal_directory
 
     def describe(self) -> list[Metric]:
-        """Nothing: the names are known once the service runs."""
+        """Nothing: the cameras are not known yet when the collector is registered."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """All of it, now."""
+        """Current values."""
         yield InfoMetricFamily("inspectd", "The agent.", {"version": version("inspectd")})
         yield from self._cameras()
         yield from self._delivery()
-        celsius = GaugeMetricFamily("inspectd_temperature_celsius", "Of the device, where it tells.", labels=("zone",))
+        celsius = GaugeMetricFamily(
+            "inspectd_temperature_celsius", "Temperature of a zone of the device.", labels=("zone",)
+        )
         for zone, value in temperatures(self._thermal_directory):
             celsius.add_metric((zone,), value)
         yield celsius
@@ -156,13 +158,19 @@ class _Snapshot(Collector):
     def _cameras(self) -> Iterator[Metric]:
         label = ("camera",)
         frames = CounterMetricFamily("inspectd_frames", "Frames scored since start.", labels=label)
-        dropped = CounterMetricFamily("inspectd_frames_dropped", "Frames that gave way to newer ones.", labels=label)
-        rate = GaugeMetricFamily("inspectd_frames_per_second", "Frames a second, lately.", labels=label)
-        threshold = GaugeMetricFamily("inspectd_threshold", "In force; missing until calibrated.", labels=label)
+        dropped = CounterMetricFamily(
+            "inspectd_frames_dropped", "Frames dropped in favour of newer ones.", labels=label
+        )
+        rate = GaugeMetricFamily("inspectd_frames_per_second", "Current rate at which frames are scored.", labels=label)
+        threshold = GaugeMetricFamily(
+            "inspectd_threshold", "Threshold in force; missing until calibrated.", labels=label
+        )
         drift = GaugeMetricFamily("inspectd_drift", "1 while the scores of good parts have shifted.", labels=label)
-        shift = GaugeMetricFamily("inspectd_drift_shift", "By how much, in standard deviations.", labels=label)
-        standing = GaugeMetricFamily("inspectd_alarm_standing", "1 while an alarm stands.", labels=label)
-        phase = GaugeMetricFamily("inspectd_phase", "1 for the phase that it is in.", labels=("camera", "phase"))
+        shift = GaugeMetricFamily("inspectd_drift_shift", "Size of the shift, in standard deviations.", labels=label)
+        active = GaugeMetricFamily("inspectd_alarm_standing", "1 while an alarm is active.", labels=label)
+        phase = GaugeMetricFamily(
+            "inspectd_phase", "1 for the current phase of the camera.", labels=("camera", "phase")
+        )
         for name, line in list(self._lines.items()):
             station = line.station
             frames.add_metric((name,), line.counters.frames)
@@ -172,23 +180,25 @@ class _Snapshot(Collector):
                 threshold.add_metric((name,), station.calibration.threshold.value)
             drift.add_metric((name,), float(station.drifted))
             shift.add_metric((name,), station.drift_shift)
-            standing.add_metric((name,), float(station.active_alarm_id is not None))
+            active.add_metric((name,), float(station.active_alarm_id is not None))
             now = phase_of(station, line.capture.status)
             for each in Phase:
                 phase.add_metric((name, each.value), float(each is now))
-        yield from (frames, dropped, rate, threshold, drift, shift, standing, phase)
+        yield from (frames, dropped, rate, threshold, drift, shift, active, phase)
 
     def _delivery(self) -> Iterator[Metric]:
         try:
             reports = [output.report() for output in self._outputs]
         except Temporary:
-            # The outbox cannot be read: its metrics are missing, and the log and `status` say why.
+            # The outbox cannot be read: its metrics are missing; the log and `status` give the reason.
             return
         connected = all(report.connected for report in reports)
         report = reports[0]
         outbox = report.outbox
-        yield GaugeMetricFamily("inspectd_broker_connected", "1 while the broker lets us in.", float(connected))
-        yield GaugeMetricFamily("inspectd_outbox_messages", "Waiting to be acknowledged.", outbox.waiting)
+        yield GaugeMetricFamily(
+            "inspectd_broker_connected", "1 while every output is connected to its destination.", float(connected)
+        )
+        yield GaugeMetricFamily("inspectd_outbox_messages", "Messages not yet acknowledged.", outbox.waiting)
         yield GaugeMetricFamily("inspectd_outbox_bytes", "Their size on disk.", outbox.waiting_bytes)
         yield _failures(report)
 
@@ -196,7 +206,7 @@ class _Snapshot(Collector):
 def _failures(report: DeliveryPayload) -> Metric:
     failures = CounterMetricFamily(
         "inspectd_publish_failures",
-        "Messages that will never arrive: refused by the broker, too big for it, or dropped for want of disk quota.",
+        "Messages that will never arrive: rejected by the broker, too big for it, or dropped to keep the disk quota.",
         labels=("reason",),
     )
     outbox = report.outbox

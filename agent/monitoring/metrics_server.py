@@ -12,10 +12,10 @@ from prometheus_client import CollectorRegistry, MetricsHandler
 from agent.core.errors import Permanent
 from agent.core.unix_socket import bind_unix_socket
 
-# Nobody outside the machine has any business with them; a scraper elsewhere goes through one that guards access.
+# Metrics have no access control: for a scraper elsewhere, a proxy on this machine adds it.
 HOST = "127.0.0.1"
 
-# A scraper that connects and says nothing must not hold a thread for ever.
+# A scraper that connects and sends nothing must not occupy a thread for ever.
 CLIENT_TIMEOUT_SECONDS = 10.0
 
 
@@ -33,10 +33,10 @@ class _UnixServer(socketserver.ThreadingUnixStreamServer):
 
 
 class MetricsServer:
-    """Answers every GET with the metrics, from its start until it is closed."""
+    """Responds to every GET with the metrics until it is closed."""
 
     def __init__(self, registry: CollectorRegistry, *, port: int | None = None, socket: Path | None = None) -> None:
-        """Serve at once, on `port` or on `socket`; one of the two. Raises Permanent where it cannot be had."""
+        """Serve at once on `port` or on `socket`, one of the two. Raises Permanent where it is taken or unusable."""
         handler = MetricsHandler.factory(registry)
         handler.timeout = CLIENT_TIMEOUT_SECONDS  # type: ignore[attr-defined]
         self._socket = socket
@@ -49,7 +49,7 @@ class MetricsServer:
         threading.Thread(target=self._server.serve_forever, args=(0.1,), name="metrics", daemon=True).start()
 
     def close(self) -> None:
-        """Answer nobody any more."""
+        """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
         if self._socket is not None:

@@ -1,10 +1,10 @@
-"""The retained state of each camera: published at once where it changed, else every few seconds."""
+"""Publishes the state of each camera: at once after a change, else every few seconds."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agent.core.clock import utc_now
@@ -13,41 +13,54 @@ from agent.messages import StatePayload
 from agent.monitoring.camera_state import state_payload
 from agent.outputs import Output
 
-# How often a state is published though nothing but counters changed.
+# How often a state is published though only its counters changed.
 REPEAT_SECONDS = 5.0
 
-# Fields of the state that change with every frame: alone they are no reason to publish before the repeat.
+# Fields that change with every frame. Alone, they wait for the next repeat.
 COUNTING_FIELDS = frozenset({"at", "frames", "dropped", "frames_per_second", "latency_ms"})
 
 
 class StatePublisher:
-    """Knows how the cameras are, and tells the broker. For any thread."""
+    """Reads the states of the cameras and publishes them on every output. Any thread may call."""
 
-    def __init__(self, site: str, lines: Mapping[str, CameraLine], outputs: Sequence[Output]) -> None:
-        """`lines`: by camera."""
+    def __init__(
+        self,
+        site: str,
+        lines: Mapping[str, CameraLine],
+        outputs: Sequence[Output],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Args:
+        site: for the documents.
+        lines: every camera, by name; may be filled later.
+        outputs: get the states.
+        clock: monotonic seconds.
+        """
         self._site = site
         self._lines = lines
         self._outputs = outputs
+        self._clock = clock
         self._published: dict[str, tuple[float, dict[str, Any]]] = {}
         self._publishing = threading.Lock()
 
     def now(self) -> dict[str, StatePayload]:
-        """The state of each camera, by name."""
+        """The current state of each camera, by name."""
         return {line.name: self._state(line) for line in self._lines.values()}
 
     def publish_all(self, *, final: bool = False) -> None:
-        """Of each camera, as `publish`."""
+        """Publish the state of each camera, as `publish` does."""
         for line in self._lines.values():
             self.publish(line, final=final)
 
     def publish(self, line: CameraLine, *, final: bool = False) -> None:
-        """At once where it changed or is the `final` one, else every few seconds."""
-        # Two threads come here: without the lock, the one that looked first could publish last.
+        """Publish the state of a camera if it changed, is `final`, or was not published for REPEAT_SECONDS."""
+        # Two threads call this. Without the lock, an older state could be published after a newer one.
         with self._publishing:
-            payload, now = self._state(line), time.monotonic()
+            payload, now = self._state(line), self._clock()
             document = payload.model_dump(exclude=set(COUNTING_FIELDS))
-            since, known = self._published.get(line.name, (0.0, {}))
-            if final or document != known or now - since >= REPEAT_SECONDS:
+            published_at, known = self._published.get(line.name, (0.0, {}))
+            if final or document != known or now - published_at >= REPEAT_SECONDS:
                 self._published[line.name] = (now, document)
                 for output in self._outputs:
                     output.publish_state(payload)

@@ -1,4 +1,4 @@
-"""Wiring, start and stop of the agent, and its place under systemd."""
+"""Wiring, start and stop of the agent, and its messages to systemd."""
 
 from agent.service.service import Service
 from agent.service.single_instance import places_of

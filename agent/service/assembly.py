@@ -1,4 +1,4 @@
-"""Builds the cameras of an agent: bundle, engine, station, source, threads. Cameras with one bundle share an engine."""
+"""Builds the cameras of an agent: bundle, engine, station, source, threads."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 class _SharedEngine:
-    """An engine with the thread that runs it, and the stations of the cameras that share it."""
+    """An engine with its queue, its thread, and the stations of the cameras that share it."""
 
     def __init__(self, engine: Engine, on_outcome: Callable[[Outcome], None], on_timing: OnTiming | None) -> None:
         self.engine = engine
@@ -47,7 +47,7 @@ class _SharedEngine:
 
 
 class Assembly:
-    """Builds camera lines from settings."""
+    """Builds camera lines from settings. Cameras with one bundle and one engine setting share an engine."""
 
     def __init__(
         self,
@@ -60,10 +60,10 @@ class Assembly:
     ) -> None:
         """Args:
         settings: of the whole agent.
-        active_alarms: the outbox's state: alarms that were active when the agent stopped, by `state_key`.
-        watchdog: learns that an engine is being opened or built, which may take minutes.
-        on_outcome: takes each judged frame, on the inspection thread.
-        on_timing: takes how long each frame spent in each stage; None if nobody measures.
+        active_alarms: the alarms that were active when the agent stopped, from the outbox's state, by `state_key`.
+        watchdog: extends the timeout of the start while an engine is opened or built, which may take minutes.
+        on_outcome: takes the outcome of each frame, on the inspection thread.
+        on_timing: takes the time of each frame in each stage; None: not measured.
         """
         self._settings = settings
         self._active_alarms = active_alarms
@@ -74,7 +74,10 @@ class Assembly:
         self._shared: dict[tuple[str, str], _SharedEngine] = {}
 
     def build(self) -> dict[str, CameraLine]:
-        """Every camera's line, by name; nothing runs yet. Raises InspectdError, EngineError or CalibrationError."""
+        """Every camera by name, in the order of the settings; no thread runs yet.
+
+        Raises InspectdError, EngineError or CalibrationError.
+        """
         return {name: self._line(name, camera) for name, camera in self._settings.cameras.items()}
 
     def _line(self, name: str, camera: CameraSettings) -> CameraLine:
@@ -126,6 +129,6 @@ class Assembly:
         )
 
     def _active_alarm(self, camera: str, kind: AlarmKind) -> ActiveAlarm | None:
-        """The alarm that was active when the agent stopped."""
+        """The alarm of this kind that was active when the agent stopped."""
         stored = self._active_alarms.get(state_key(camera, kind))
         return ActiveAlarm.from_json(stored) if stored else None

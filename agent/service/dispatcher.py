@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Dispatcher:
-    """Takes the outcome of each frame, on the inspection threads."""
+    """Dispatches each outcome. The inspection threads call it: it must return within a frame interval."""
 
     def __init__(
         self,
@@ -37,13 +37,13 @@ class Dispatcher:
         metrics: Metrics | None = None,
     ) -> None:
         """Args:
-        site: for the messages.
-        lines: by camera; may be filled after this.
-        outputs: for events and scores, which are not stored.
-        recorder: for alarms, which must arrive.
-        states: publishes a camera's state at once where it drifts.
-        problems: where a score log that cannot be written is reported.
-        metrics: counts frames and alarms; None where nobody asked for metrics.
+        site: for events.
+        lines: every camera, by name; may be filled later.
+        outputs: get events and scores, which are not stored.
+        recorder: gets alarms, which must not be lost.
+        states: publishes a camera's state as soon as its scores drift.
+        problems: takes the problem of a score log that cannot be written.
+        metrics: counts frames and alarms; None where the settings ask for no metrics.
         """
         self._site = site
         self._lines = lines
@@ -53,58 +53,59 @@ class Dispatcher:
         self._problems = problems
         self._metrics = metrics
 
-    def take(self, outcome: Outcome) -> None:
-        """Dispatch one frame."""
+    def dispatch(self, outcome: Outcome) -> None:
+        """Dispatch one frame, and an earlier one that was held back and is now judged."""
         line = self._lines[outcome.frame.camera]
         line.count(outcome)
         statistic = outcome.verdict.statistic if outcome.verdict else outcome.score
         if not outcome.blind:
             self._log_score(line, outcome, statistic)
         if self._metrics is not None:
-            self._metrics.take(outcome)
+            self._metrics.observe_outcome(outcome)
         for each in (outcome.late, outcome):
             if each is not None and each.alarm is not None:
-                self.deliver(line, each.alarm, each.verdict, each.frame)
+                self.dispatch_alarm(line, each.alarm, each.verdict, each.frame)
         if outcome.candidate is not None:
-            self._take_candidate(line, outcome.candidate)
+            self._dispatch_candidate(line, outcome.candidate)
         if outcome.drift is not None:
-            self._report_drift(line, outcome, outcome.drift)
+            self._dispatch_drift(line, outcome, outcome.drift)
         self._publish_score(line, outcome, statistic)
 
     def _log_score(self, line: CameraLine, outcome: Outcome, statistic: float) -> None:
-        """For previews and reports; a full disk costs some scores, never an alarm."""
+        """Keep the score for previews and reports. On a full disk scores are lost, never an alarm."""
         frame = outcome.frame
         try:
             line.score_log.append(frame.captured_at.timestamp(), frame.index, outcome.score, statistic)
         except OSError as error:
-            self._problems.set("score log", f"{line.score_log.directory}: {error.strerror}; scores are not kept")
+            self._problems.set("score log", f"{line.score_log.directory}: {error.strerror}; scores are not logged")
         else:
             self._problems.set("score log", None)
 
-    def _take_candidate(self, line: CameraLine, candidate: Candidate) -> None:
-        """A first calibration is in force already. A later one is previewed, on a thread: it reads a day of scores."""
+    def _dispatch_candidate(self, line: CameraLine, candidate: Candidate) -> None:
+        """Log a new calibration. The first is in force already; a later one is previewed, then put in force."""
         calibration = candidate.calibration
         fields = {"camera": line.name, "calibration": calibration.id, "threshold": calibration.threshold.value}
         log.info("camera %s: calibrated: %s", line.name, calibration.promise, extra=fields)
         if line.station.calibration is not calibration:
             line.score_log.flush()
+            # On a thread of its own, since it reads a day of scores.
             threading.Thread(
                 target=self._preview, args=(line, candidate), name=f"preview-{line.name}", daemon=True
             ).start()
 
     def _preview(self, line: CameraLine, candidate: Candidate) -> None:
-        """Report what the new threshold would have done; then, unless it was a dry run, put it in force."""
+        """Publish how many alarms the new threshold would have raised; put it in force unless this is a dry run."""
         preview = preview_calibration(line.score_log.directory, line.station.calibration, candidate, time.time())
         line.finish_recalibration(preview)
         log.info("camera %s: %s", line.name, preview["sentence"])
         if not candidate.plan.dry_run:
             line.call(lambda: line.station.activate(candidate.calibration, candidate.plan.by))
 
-    def _report_drift(self, line: CameraLine, outcome: Outcome, drift: Drift) -> None:
-        """Publish the state at once, whichever way the flag turned; one event where it was raised."""
+    def _dispatch_drift(self, line: CameraLine, outcome: Outcome, drift: Drift) -> None:
+        """Publish the state at once where the drift flag changed, and an event where it was set."""
         self._states.publish(line)
         if not drift.flag:
-            log.info("camera %s: good parts score as they did at calibration again", line.name)
+            log.info("camera %s: good parts have the scores of the calibration again", line.name)
             return
         calibration = line.station.calibration
         assert calibration is not None
@@ -113,10 +114,17 @@ class Dispatcher:
         for output in self._outputs:
             output.publish_event(event)
 
-    def deliver(
+    def dispatch_alarm(
         self, line: CameraLine, alarm: Alarm, verdict: Verdict | None = None, frame: Frame | None = None
     ) -> None:
-        """Have an alarm recorded: with its verdict, or with the frame that shows the camera's fault, if any."""
+        """Log, count and record an alarm; waits while the recorder's queue is full.
+
+        Args:
+            line: its camera.
+            alarm: raised or cleared.
+            verdict: the verdict of an alarm about a part; None for an alarm about the camera.
+            frame: the frame that shows it; None for a camera that delivers none.
+        """
         calibration = line.station.calibration
         log.info(
             "camera %s: %s alarm %s %s, score %.4g, threshold %s%s",
@@ -125,12 +133,12 @@ class Dispatcher:
             alarm.id,
             alarm.event.value,
             alarm.score,
-            "none yet" if alarm.threshold is None else f"{alarm.threshold:.4g}",
+            "none" if alarm.threshold is None else f"{alarm.threshold:.4g}",
             "" if alarm.origin is None else f", file {ascii(alarm.origin)[1:-1]}",
             extra={"camera": line.name, "alarm": alarm.id, "event": alarm.event.value, "frame": alarm.frame},
         )
         if self._metrics is not None:
-            self._metrics.count(alarm)
+            self._metrics.count_alarm(alarm)
         context = AlarmContext(
             rule=None if calibration is None else RulePayload(k=calibration.rule.k, n=calibration.rule.n),
             calibration=None if calibration is None else calibration.id,

@@ -1,7 +1,7 @@
-"""How long to wait before another start: not at all after a mishap, longer and longer while no start succeeds.
+"""How long to wait before a start: not at all after a single failure, longer and longer while every start fails.
 
-systemd's own growing delay (RestartSteps=, from 254) counts every restart since boot, so that an agent killed five
-times in a year would be slow to arm for ever after. Here a start that led to inspection wipes the slate.
+systemd's own growing delay (RestartSteps=, from version 254) counts every restart since boot: an agent that was killed
+five times in a year would start slowly from then on. Here a start that leads to inspection resets the count.
 """
 
 from __future__ import annotations
@@ -13,20 +13,23 @@ MAX_DELAY_SECONDS = 60.0
 
 
 class RestartDelay:
-    """Counts starts in a row that came to nothing, in a file that outlives the process but not the machine's uptime."""
+    """Counts failed starts in a row, in a file that outlives the process but not a reboot. Never raises."""
 
     def __init__(self, directory: Path | None) -> None:
-        """`directory`: kept from start to start, systemd's RuntimeDirectoryPreserve=restart; None: nothing is kept."""
+        """`directory`: one that survives a restart of the service (systemd's RuntimeDirectoryPreserve=restart).
+
+        None: nothing is counted, and there is no delay.
+        """
         self._file = None if directory is None else directory / "starts"
 
     def begin(self) -> float:
-        """Count this start; how long to wait first, seconds."""
+        """Count this start as failed until `reset`; returns how long to wait before it, seconds."""
         starts = self._read()
         self._write(starts + 1)
         return delay_seconds(starts)
 
-    def forget(self) -> None:
-        """This start led to inspection, or to a clean end: the next one is the first again."""
+    def reset(self) -> None:
+        """This start led to inspection, or the agent ended as intended: the next start counts as the first."""
         if self._file is not None:
             with suppress(OSError):
                 self._file.unlink()
@@ -44,7 +47,7 @@ class RestartDelay:
 
 
 def delay_seconds(failures: int) -> float:
-    """Before the start that follows so many failed ones in a row; the first of them costs nothing.
+    """Delay before the start that follows so many failed ones in a row; the first failure costs nothing.
 
     >>> [delay_seconds(failures) for failures in (0, 1, 2, 3, 4, 8, 1000)]
     [0.0, 0.0, 1.0, 2.0, 4.0, 60.0, 60.0]

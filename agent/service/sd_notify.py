@@ -1,7 +1,7 @@
-"""What a service tells systemd: sd_notify(3), in the standard library. Without systemd every call does nothing.
+"""Messages from a service to systemd: sd_notify(3), with the standard library. Without systemd every call does nothing.
 
-One datagram a call, `NAME=value` lines, to the Unix socket that `NOTIFY_SOCKET` names. The packages for it on PyPI are
-stale or need a compiler.
+Each call sends one datagram of `NAME=value` lines to the Unix socket in `NOTIFY_SOCKET`. The PyPI packages for this are
+unmaintained or need a compiler.
 """
 
 from __future__ import annotations
@@ -14,50 +14,51 @@ from collections.abc import Mapping
 
 log = logging.getLogger(__name__)
 
-# systemd drains its socket all the time; a system that is so slow that it does not must not hold up inspection.
+# systemd reads its socket all the time; on a system that is too slow for that, the message is dropped: inspection must
+# not wait for it.
 SEND_TIMEOUT_SECONDS = 0.5
 
 
 class Notifier:
-    """Speaks to the service manager. Never raises: a manager that went away is no reason to stop inspecting."""
+    """Sends messages to the service manager. Never raises: inspection goes on without a manager."""
 
     def __init__(self, address: str | None = None) -> None:
-        """`address`: a path, or `@name` in Linux's abstract namespace; None where nobody listens."""
+        """`address`: a path, or `@name` in Linux's abstract namespace; None: no message is sent."""
         self._address = _unix_address(address)
         self._socket: socket.socket | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Notifier:
-        """For the service manager that started this process, if one did."""
+        """For the service manager that started this process, if there is one."""
         return cls(environment.get("NOTIFY_SOCKET"))
 
     @property
-    def listening(self) -> bool:
-        """Whether a service manager asked to be told."""
+    def enabled(self) -> bool:
+        """Whether messages are sent."""
         return self._address is not None
 
     def ready(self) -> None:
-        """The service does what it is for."""
+        """The service has started, or has finished reloading."""
         self._send("READY=1")
 
     def status(self, text: str) -> None:
-        """One line for a person, shown by `systemctl status`."""
+        """One line for people; `systemctl status` shows it."""
         self._send(f"STATUS={' '.join(text.split())}")
 
     def watchdog(self) -> None:
-        """The service has got on since the last time."""
+        """Keep-alive: the service has made progress since the last such message."""
         self._send("WATCHDOG=1")
 
     def extend_timeout(self, seconds: float) -> None:
-        """Starting (or stopping) takes longer than planned: ready, or another extension, within `seconds` from now."""
+        """Starting or stopping takes longer: `ready`, or another extension, follows within `seconds` from now."""
         self._send(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
 
     def reloading(self) -> None:
-        """The settings are being read again; `ready` ends it. With the time, as `Type=notify-reload` wants it."""
+        """The settings are being read again, until `ready`. Holds the time, as `Type=notify-reload` requires."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self) -> None:
-        """The service is on its way out."""
+        """The service is stopping."""
         self._send("STOPPING=1")
 
     def _send(self, message: str) -> None:
@@ -69,11 +70,11 @@ class Notifier:
                 self._socket.settimeout(SEND_TIMEOUT_SECONDS)
             self._socket.sendto(message.encode(), self._address)
         except OSError as error:
-            log.debug("service manager: %r was not taken: %s", message, error.strerror or error)
+            log.debug("service manager: %r was not sent: %s", message, error.strerror or error)
 
 
 def _unix_address(address: str | None) -> bytes | None:
-    """As the kernel takes it: an abstract name begins with a zero byte. None for what is no Unix socket.
+    """The address for the kernel, where an abstract name begins with a zero byte. None if it is no Unix socket.
 
     >>> _unix_address("@/org/notify"), _unix_address("/run/systemd/notify"), _unix_address("vsock:2:1234")
     (b'\\x00/org/notify', b'/run/systemd/notify', None)

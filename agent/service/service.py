@@ -1,4 +1,4 @@
-"""Wires the agent together, starts it, watches over it and stops it."""
+"""Wires the agent together, starts it, watches its cameras and stops it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from agent.alarms import Evidence
-from agent.commands import CommandHandlers, Control, ControlSocket, Reload, plan_reload, reload_lines
+from agent.commands import Control, ControlSocket, Reload, plan_reload
 from agent.core.clock import utc_now
 from agent.core.errors import Permanent, Temporary
 from agent.core.ids import new_id
@@ -25,7 +25,7 @@ from agent.service.assembly import Assembly
 from agent.service.dispatcher import Dispatcher
 from agent.service.single_instance import SingleInstance
 from agent.service.thread_crash import ThreadCrash
-from agent.service.watchdog import Pulse, Watchdog
+from agent.service.watchdog import CameraProgress, Watchdog
 from agent.settings import Settings, writable
 from engines.errors import EngineError
 
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# From the signal to the end, of which the outputs get what is left: systemd and people wait no longer.
+# Longest time from the signal to the end. The outputs get what the earlier steps leave of it.
 STOP_SECONDS = 2.0
 
-# How often cameras and their states are checked.
+# How often the cameras, their states and the watchdog are checked.
 STATE_CHECK_SECONDS = 0.25
 
 
@@ -47,24 +47,27 @@ class Service:
     def __init__(
         self,
         settings: Settings,
-        supervision: Watchdog | None = None,
+        watchdog: Watchdog | None = None,
         *,
         read_again: Callable[[], Settings] | None = None,
     ) -> None:
-        """Open everything that can fail to open. Raises InspectdError, EngineError or CalibrationError.
+        """Build every part and open what can fail to open. Raises InspectdError, EngineError or CalibrationError.
 
-        `supervision` reports to systemd. `read_again` reads the settings from where they came, for `reload`; it raises
-        Permanent where they are broken.
+        Args:
+            settings: of the agent.
+            watchdog: reports to systemd; None for an agent without a service manager.
+            read_again: reads the settings from their file again, for `reload`; raises Permanent where they are broken.
+                None where there is no file.
         """
         self.settings = settings
-        self.supervision = supervision or Watchdog()
+        self._watchdog = watchdog or Watchdog()
         self._read_again = read_again
         self._reloading = threading.Lock()
-        self._hung_up = threading.Event()
+        self._hangup = threading.Event()
         self._stop = threading.Event()
         self._crash = ThreadCrash(self._stop.set)
-        # Several services may share a machine; an agent started by hand runs beside them at its user's own risk.
-        self._claim = SingleInstance(settings) if self.supervision.supervised else None
+        # For services only: an agent started by hand beside a service is at its user's own risk.
+        self._instance = SingleInstance(settings) if self._watchdog.enabled else None
         self._open_outputs()
         self._open_cameras()
         self._open_commands()
@@ -73,7 +76,7 @@ class Service:
     # Building
 
     def _open_outputs(self) -> None:
-        """Outbox, evidence, outputs, and the thread that makes alarms durable."""
+        """Build outbox, evidence, outputs, and the thread that makes alarms durable."""
         settings, directory = self.settings, writable(self.settings.state_directory)
         self._problems = Problems()
         self._outbox = Outbox(directory / "outbox.sqlite", max_bytes=settings.max_outbox_size)
@@ -84,7 +87,7 @@ class Service:
         self._recorder = AlarmRecorder(settings.site, self.outputs, self._outbox, self.evidence)
 
     def _open_cameras(self) -> None:
-        """Every camera's line, and the dispatcher that takes its judged frames."""
+        """Build every camera, and the dispatcher that takes the judged frames."""
         self.lines: dict[str, CameraLine] = {}
         self._metrics = self._open_metrics()
         self._states = StatePublisher(self.settings.site, self.lines, self.outputs)
@@ -94,18 +97,18 @@ class Service:
         assembly = Assembly(
             self.settings,
             active_alarms=self._outbox.state(),
-            watchdog=self.supervision,
-            on_outcome=self._dispatcher.take,
-            on_timing=None if self._metrics is None else self._metrics.time,
+            watchdog=self._watchdog,
+            on_outcome=self._dispatcher.dispatch,
+            on_timing=None if self._metrics is None else self._metrics.observe_stage,
         )
         self.lines.update(assembly.build())
-        # In order, each once: cameras may share them.
+        # Each once, in the order of the cameras: cameras with one bundle share them.
         self.inspections = list(dict.fromkeys(line.inspection for line in self.lines.values()))
         self._queues = list(dict.fromkeys(line.frames for line in self.lines.values()))
         self._engines = list(dict.fromkeys(line.engine for line in self.lines.values()))
 
     def _open_metrics(self) -> Metrics | None:
-        """Where the settings want them; prometheus-client is loaded only then."""
+        """Serve metrics where the settings ask for them; prometheus-client is loaded only then."""
         metrics = self.settings.metrics
         if not metrics.wanted:
             return None
@@ -114,14 +117,14 @@ class Service:
         return Metrics(self.settings.cameras, self.lines, self.outputs, port=metrics.port, socket=metrics.socket)
 
     def _open_commands(self) -> None:
-        """Commands, over the control socket and over each output that takes them."""
-        self.control = Control(self.settings.site, CommandHandlers(self).handlers(), utc_now)
+        """Take commands over the control socket and over each output that supports them."""
+        self.control = Control(self)
         for output in self.outputs:
             output.serve_commands(self.control.execute)
         self._control_socket = ControlSocket(self.settings.socket_path, self.control)
 
     def _announce(self) -> None:
-        """Tell the outputs which cameras there are, and which engines were rejected."""
+        """Announce the cameras to the outputs, and publish an event for each engine that was rejected."""
         for output in self.outputs:
             output.announce({line.name: line.model.name for line in self.lines.values()})
         for line in self.lines.values():
@@ -136,36 +139,36 @@ class Service:
     # Running
 
     def run(self) -> None:
-        """Run until SIGTERM, SIGINT or `stop`, or until every source has ended; SIGHUP reloads the settings.
+        """Run until SIGTERM, SIGINT or `stop`, or until every source has ended or failed. SIGHUP reloads the settings.
 
-        Raises Permanent where a thread ended with an error, or every camera failed for good.
+        Call it on the main thread. Raises Permanent where a thread ended with an error, or a camera failed for good.
         """
         self._handle_signals()
         self._crash.watch()
         self.start()
         try:
             while not self._stop.wait(STATE_CHECK_SECONDS):
-                self._reload_on_hang_up()
+                self._reload_on_hangup()
                 self._watch_cameras()
                 self._states.publish_all()
-                self.supervision.look(self)
+                self._watchdog.check(self)
                 if self._ended():
                     break
         finally:
-            self.supervision.stopping()
+            self._watchdog.stopping()
             self.shut_down()
         self._raise_failures()
-        self.supervision.ended_well()
+        self._watchdog.ended_well()
 
     def _handle_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stop())
-        # On a terminal, SIGHUP means that the terminal is gone, and ends the agent. A service reloads its settings.
+        # An agent on a terminal ends with it, by SIGHUP's default. A service, which has none, reloads its settings.
         if not os.isatty(0):
-            signal.signal(signal.SIGHUP, lambda *_: self._hung_up.set())
+            signal.signal(signal.SIGHUP, lambda *_: self._hangup.set())
 
     def start(self) -> None:
-        """Start every thread; the cameras last."""
+        """Start every thread, those that take frames before those that deliver them."""
         for output in self.outputs:
             output.start()
         self._recorder.start()
@@ -173,14 +176,14 @@ class Service:
             inspection.start()
         for line in self.lines.values():
             line.capture.start()
-        log.info("inspectd runs with %d camera(s): %s", len(self.lines), ", ".join(self.lines))
+        log.info("inspectd is running with %d camera(s): %s", len(self.lines), ", ".join(self.lines))
 
     def stop(self) -> None:
-        """Ask the agent to end; returns at once."""
+        """Make `run` return soon; returns at once. Any thread may call."""
         self._stop.set()
 
     def shut_down(self) -> None:
-        """End in the order of the flow, so that every recorded alarm is kept; takes STOP_SECONDS, whatever hangs."""
+        """Stop in the order of the flow, so that no alarm is lost. Takes STOP_SECONDS at most, even if a part hangs."""
         deadline = time.monotonic() + STOP_SECONDS
         for line in self.lines.values():
             line.capture.stop()
@@ -190,7 +193,7 @@ class Service:
             inspection.join(max(0.05, deadline - 1.0 - time.monotonic()))
         self._states.publish_all(final=True)
         if not self._recorder.finish(max(0.05, deadline - 0.5 - time.monotonic())):
-            log.error("alarms were lost: the disk did not take them within %g s", STOP_SECONDS)
+            log.error("alarms were lost: they could not be written to disk within %g s", STOP_SECONDS)
         self._control_socket.close()
         if self._metrics is not None:
             self._metrics.close()
@@ -205,23 +208,23 @@ class Service:
         self._outbox.close()
         if all(not inspection.is_alive() for inspection in self.inspections):
             self._close_engines()
-        if self._claim is not None:
-            self._claim.release()
+        if self._instance is not None:
+            self._instance.release()
 
     def _close_engines(self) -> None:
-        """An engine that cannot be closed, after an error of the GPU, must not keep the others open."""
+        """Close each engine, even if another one cannot be closed after an error of the GPU."""
         for engine in self._engines:
             try:
                 engine.close()
             except EngineError as error:
                 log.warning("%s", error)
 
-    # Ends and errors
+    # End and errors
 
     def _ended(self) -> bool:
-        """Every source is at its end, and every frame is inspected."""
-        over = (CameraState.ENDED, CameraState.FAILED)
-        return all(line.capture.status.state in over for line in self.lines.values()) and all(
+        """Whether every source has ended or failed, and every frame is inspected."""
+        final = (CameraState.ENDED, CameraState.FAILED)
+        return all(line.capture.status.state in final for line in self.lines.values()) and all(
             not queue.busy for queue in self._queues
         )
 
@@ -232,39 +235,42 @@ class Service:
             raise Permanent("\n".join(f"camera {line.name}: {line.capture.status.reason}" for line in failed))
 
     def _watch_cameras(self) -> None:
-        """Raise the alarm for a camera that delivers no frames: its station cannot notice."""
+        """Raise an alarm for each camera that delivers no frames; its station, driven by frames, cannot notice."""
         now = time.monotonic()
         for line in self.lines.values():
             reason = line.lost_reason(now)
             if reason is not None and line.station.blind_reason is None:
                 try:
-                    line.call(lambda line=line, reason=reason: self._lose(line, reason))  # type: ignore[misc]
+                    line.call(lambda line=line, reason=reason: self._mark_lost(line, reason))  # type: ignore[misc]
                 except Temporary as error:
-                    log.warning("camera %s: lost, and %s", line.name, error)
+                    log.warning("camera %s: lost, but no alarm was raised: %s", line.name, error)
 
-    def _lose(self, line: CameraLine, reason: str) -> None:
+    def _mark_lost(self, line: CameraLine, reason: str) -> None:
         alarm = line.station.mark_camera_lost(reason, time.monotonic())
         if alarm is not None:
-            self._dispatcher.deliver(line, alarm)
+            self._dispatcher.dispatch_alarm(line, alarm)
 
-    # For commands: what `RunningAgent` asks for
+    # The `RunningAgent` of commands
 
     def states(self) -> dict[str, StatePayload]:
-        """The state of each camera now, by name."""
+        """The current state of each camera, by name."""
         return self._states.now()
 
     def pause(self, line: CameraLine) -> None:
-        """Stop judging frames of a camera until `resume`, and clear its active alarms; on its inspection thread."""
+        """Stop judging frames of a camera until `resume`, and clear its active alarms.
+
+        Must run on the camera's inspection thread (`CameraLine.call`).
+        """
         for alarm in line.station.pause(time.monotonic()):
-            self._dispatcher.deliver(line, alarm)
+            self._dispatcher.dispatch_alarm(line, alarm)
 
     def reload(self) -> Reload:
         """Read the settings again and take over those that can change while the agent runs.
 
-        Raises Permanent, and changes nothing, where they are broken; Temporary where a camera's inspection hangs.
+        Raises Permanent, and changes nothing, where they are broken; Temporary where an inspection thread hangs.
         """
         if self._read_again is None:
-            raise Permanent("this agent was started without a settings file; wanted one to read again")
+            raise Permanent("this agent was started without a settings file; wanted one to read")
         with self._reloading:
             reload = plan_reload(self.settings, self._read_again())
             for name in reload.cameras:
@@ -275,22 +281,19 @@ class Service:
             logging.getLogger().setLevel(self.settings.log.level.upper())
         return reload
 
-    def _reload_on_hang_up(self) -> None:
-        if self._hung_up.is_set():
-            self._hung_up.clear()
-            with self.supervision.reloading():
+    def _reload_on_hangup(self) -> None:
+        if self._hangup.is_set():
+            self._hangup.clear()
+            with self._watchdog.reloading():
                 response = self.control.execute("reload", None, b"", by="SIGHUP")
             if not response.ok:
                 log.error("settings not read again: %s", response.error)
-                return
-            for text in reload_lines(response.result):
-                log.info("%s", text)
 
-    # For the watchdog
+    # The `WatchedAgent` of the watchdog, with `states`
 
-    def pulses(self) -> dict[str, Pulse]:
-        """How far each camera has got, by name."""
+    def progress(self) -> dict[str, CameraProgress]:
+        """Counters that show whether each camera makes progress, by name."""
         return {
-            line.name: Pulse(line.inspection.rounds, line.counters.frames, line.capture.idle)
+            line.name: CameraProgress(line.inspection.rounds, line.counters.frames, line.capture.idle)
             for line in self.lines.values()
         }

@@ -1,5 +1,5 @@
-"""One agent per place: two at one place of a broker's topics would disconnect each other, and overwrite each other's
-status.
+"""One service per place: two agents at one place in a broker's topic tree would disconnect each other, and each would
+overwrite the other's status.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from agent.settings import Settings
 
 
 def places_of(settings: Settings) -> list[str]:
-    """What no two agents may share, one line for each output that has such a place. Raises Permanent.
+    """The places that no two agents may share, one line for each output that has one. Raises Permanent.
 
     >>> camera = {"bundle": "x", "source": {"kind": "simulator"}}
     >>> places_of(Settings(site="plant", mqtt={"url": "mqtt://localhost"}, cameras={"line1": camera}))
@@ -24,32 +24,32 @@ def places_of(settings: Settings) -> list[str]:
 
 
 class SingleInstance:
-    """Held by a service while it runs; released with its process, however that ends.
+    """Reserves the places of a service until its process ends, however it ends.
 
-    A name in Linux's abstract socket namespace for each place: services of different users see it, and no file is left.
+    Each place is a name in Linux's abstract socket namespace: services of other users see it, and no file is left over.
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Raises Permanent where another service on this machine holds one of the places."""
-        self._held: list[socket.socket] = []
+        """Raises Permanent where another service on this machine has reserved one of the places."""
+        self._sockets: list[socket.socket] = []
         for place in places_of(settings):
-            self._hold(place, settings.site)
+            self._reserve(place, settings.site)
 
-    def _hold(self, place: str, site: str) -> None:
-        held = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self._held.append(held)
+    def _reserve(self, place: str, site: str) -> None:
+        reserved = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._sockets.append(reserved)
         try:
-            held.bind(f"\0inspectd-{hashlib.sha256(place.encode()).hexdigest()[:32]}")
+            reserved.bind(f"\0inspectd-{hashlib.sha256(place.encode()).hexdigest()[:32]}")
         except OSError as error:
             self.release()
             if error.errno != errno.EADDRINUSE:
                 raise
             raise Permanent(
-                f"site {site!r}: another inspectd service of this machine has it ({place}); "
-                f'wanted a site of its own for each instance, such as site = "{site}-2"'
+                f"site {site!r}: another inspectd service on this machine uses it ({place}); "
+                f'wanted another site for each instance, such as site = "{site}-2"'
             ) from None
 
     def release(self) -> None:
         """Release every place."""
-        for held in self._held:
-            held.close()
+        for reserved in self._sockets:
+            reserved.close()

@@ -1,7 +1,7 @@
-"""What the service manager is told of the cameras: ready, how they are, and that they get on.
+"""Reports to systemd: ready, a status line for people, and keep-alive messages for its watchdog.
 
-The watchdog is fed by frames, not by time: when every camera has got on since it was last fed. Where the engine hangs,
-or a camera that delivers stops without saying so, nothing is fed, and the manager starts the agent anew.
+A keep-alive message needs progress, not just time: it is sent when every camera has made progress since the last one.
+If an engine hangs, or a source stops delivering without an error, none is sent, and systemd restarts the agent.
 """
 
 from __future__ import annotations
@@ -19,56 +19,56 @@ from agent.messages import StatePayload
 from agent.service.restart_delay import RestartDelay
 from agent.service.sd_notify import Notifier
 
-# A start may take so long from one sign of progress to the next: opening a camera takes 5 s, loading a model 1 s.
-START_PATIENCE_SECONDS = 60.0
+# Longest time from one step of a start to the next: opening a camera takes 5 s, loading a model 1 s.
+START_TIMEOUT_SECONDS = 60.0
 
-# Building a TensorRT plan takes minutes on a Jetson; one that takes longer than this hangs.
-ENGINE_PATIENCE_SECONDS = 1800.0
+# Longest time from one step of opening an engine to the next. Building a TensorRT plan takes minutes on a Jetson.
+ENGINE_TIMEOUT_SECONDS = 1800.0
 
-# Counts in the status line move with every frame; a person reads them now and then.
+# How often the status line is sent though only its counts changed; they change with every frame.
 STATUS_SECONDS = 5.0
 
-# Phases in which frames are inspected or learned from; the last: they were, the folder is at its end.
-AT_WORK = (Phase.CALIBRATING, Phase.ARMED, Phase.STOPPED)
+# Phases in which frames are judged or fill a window. `stopped` is the end of a folder, so they were.
+WORKING_PHASES = (Phase.CALIBRATING, Phase.ARMED, Phase.STOPPED)
 
 
 @dataclass(frozen=True, slots=True)
-class Pulse:
-    """What one camera's progress is recognised by."""
+class CameraProgress:
+    """Counters that show whether one camera makes progress."""
 
     rounds: int
-    """How often its inspection thread came round to look for work."""
+    """Rounds of its inspection thread, with or without frames."""
     frames: int
     """Frames of this camera that were scored."""
     idle: bool
-    """No frame is due: the camera is lost and will be tried again, or a file or folder has no more."""
+    """No frame is expected: the camera is lost and will be opened again, or the source is a folder or a file."""
 
-    def since(self, earlier: Pulse | None) -> bool:
-        """Whether the camera has got on since an earlier pulse; None: since ever.
+    def advanced_since(self, earlier: CameraProgress | None) -> bool:
+        """Whether there was progress since `earlier`; None stands for the start.
 
-        >>> then = Pulse(rounds=5, frames=7, idle=False)
-        >>> Pulse(6, 8, False).since(then), Pulse(6, 7, False).since(then), Pulse(6, 7, True).since(then)
-        (True, False, True)
-        >>> Pulse(5, 7, True).since(then)
-        False
+        >>> earlier = CameraProgress(rounds=5, frames=7, idle=False)
+        >>> [CameraProgress(6, frames, False).advanced_since(earlier) for frames in (7, 8)]
+        [False, True]
+        >>> [CameraProgress(rounds, 7, True).advanced_since(earlier) for rounds in (5, 6)]
+        [False, True]
         """
         if earlier is None:
             return self.frames > 0 or self.idle
         return self.rounds != earlier.rounds and (self.frames != earlier.frames or self.idle)
 
 
-class Supervised(Protocol):
-    """What is looked at."""
+class WatchedAgent(Protocol):
+    """The agent, as the watchdog sees it."""
 
-    def pulses(self) -> Mapping[str, Pulse]:
-        """By camera."""
+    def progress(self) -> Mapping[str, CameraProgress]:
+        """The progress of each camera, by name."""
 
     def states(self) -> Mapping[str, StatePayload]:
-        """By camera."""
+        """The state of each camera, by name."""
 
 
 class Watchdog:
-    """Tells the service manager. For one thread."""
+    """Reports to the service manager. For one thread."""
 
     def __init__(
         self,
@@ -78,59 +78,67 @@ class Watchdog:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Without a notifier nobody is told, without restarts nothing is counted."""
+        """Args:
+        notifier: sends the messages; None for an agent that no service manager started: none are sent.
+        restarts: counts failed starts; None: they are not counted.
+        clock: monotonic seconds.
+        sleep: waits before a start.
+        """
         self._notifier = notifier or Notifier()
         self._restarts = restarts or RestartDelay(None)
         self._clock, self._sleep = clock, sleep
         self._ready = False
-        self._fed: Mapping[str, Pulse] = {}
+        self._progress: Mapping[str, CameraProgress] = {}
+        """At the last keep-alive message."""
         self._phases: list[Phase] = []
-        self._told_at = 0.0
+        """In the last status line."""
+        self._status_at = 0.0
+        """When the last status line was sent."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Watchdog:
-        """As systemd tells a service of itself: NOTIFY_SOCKET and RUNTIME_DIRECTORY."""
+        """From NOTIFY_SOCKET and RUNTIME_DIRECTORY, which systemd sets for a service."""
         notifier = Notifier.from_environment(environment)
         directory = environment.get("RUNTIME_DIRECTORY", "").split(":")[0]
-        return cls(notifier, RestartDelay(Path(directory) if directory and notifier.listening else None))
+        return cls(notifier, RestartDelay(Path(directory) if directory and notifier.enabled else None))
 
     @property
-    def supervised(self) -> bool:
-        """Whether a service manager started this agent."""
-        return self._notifier.listening
+    def enabled(self) -> bool:
+        """Whether a service manager started this agent and expects messages."""
+        return self._notifier.enabled
 
     def wait_before_start(self) -> None:
-        """Wait the longer, the more starts in a row came to nothing."""
+        """Wait, longer after each failed start in a row."""
         seconds = self._restarts.begin()
         if seconds > 0:
-            self._notifier.extend_timeout(seconds + START_PATIENCE_SECONDS)
+            self._notifier.extend_timeout(seconds + START_TIMEOUT_SECONDS)
             self._notifier.status(f"waiting {seconds:g} s: the last starts failed, see the log")
             self._sleep(seconds)
 
     def engine_opens(self, camera: str, engine: str) -> None:
-        """Before an engine is opened, which may have to be built first."""
-        self._notifier.extend_timeout(ENGINE_PATIENCE_SECONDS)
+        """An engine is about to be opened; it may have to be built first."""
+        self._notifier.extend_timeout(ENGINE_TIMEOUT_SECONDS)
         self._notifier.status(f"{camera}: opening its engine ({engine})")
 
     def engine_builds(self, camera: str, fraction: float, step: str) -> None:
-        """While it is being built: told to a person now and then, and each time a reason to go on waiting."""
+        """An engine is being built: extends the timeout of the start, with a status line, every few seconds."""
         now = self._clock()
-        if now - self._told_at >= STATUS_SECONDS:
-            self._told_at = now
-            self._notifier.extend_timeout(ENGINE_PATIENCE_SECONDS)
+        if now - self._status_at >= STATUS_SECONDS:
+            self._status_at = now
+            self._notifier.extend_timeout(ENGINE_TIMEOUT_SECONDS)
             self._notifier.status(f"{camera}: building its engine, {fraction:.0%} ({step})")
 
-    def look(self, supervised: Supervised) -> None:
-        """A few times a second: is there something new to tell?"""
-        if not self._notifier.listening:
+    def check(self, agent: WatchedAgent) -> None:
+        """Report what has changed; call it several times a second."""
+        if not self._notifier.enabled:
             return
-        states = supervised.states()
-        self._tell(states)
-        if not self._ready and any(_at_work(state) for state in states.values()):
+        states = agent.states()
+        self._report_status(states)
+        if not self._ready and any(_is_working(state) for state in states.values()):
             self._ready = True
             self._notifier.ready()
-            self._restarts.forget()
-        self._feed(supervised.pulses())
+            self._restarts.reset()
+        self._keep_alive(agent.progress())
 
     def stopping(self) -> None:
         """The agent is about to end."""
@@ -138,12 +146,12 @@ class Watchdog:
         self._notifier.status("stopping")
 
     def ended_well(self) -> None:
-        """The agent was stopped, or all is inspected: nothing for the next start to wait for."""
-        self._restarts.forget()
+        """The agent was stopped, or every frame is inspected: the next start need not wait."""
+        self._restarts.reset()
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
-        """Around reading the settings again, where that was asked for by `systemctl reload` or SIGHUP."""
+        """Wrap the reload of the settings: systemd waits for its end, with an error or without."""
         if not self._ready:
             yield
             return
@@ -153,29 +161,29 @@ class Watchdog:
         finally:
             self._notifier.ready()
 
-    def _feed(self, pulses: Mapping[str, Pulse]) -> None:
-        """The watchdog, or, before the service is ready, the patience of the manager."""
-        if not all(pulse.since(self._fed.get(name)) for name, pulse in pulses.items()):
+    def _keep_alive(self, progress: Mapping[str, CameraProgress]) -> None:
+        """Reset systemd's watchdog; before the service is ready, extend the timeout of its start instead."""
+        if not all(camera.advanced_since(self._progress.get(name)) for name, camera in progress.items()):
             return
-        self._fed = pulses
+        self._progress = progress
         if self._ready:
             self._notifier.watchdog()
         else:
-            self._notifier.extend_timeout(START_PATIENCE_SECONDS)
+            self._notifier.extend_timeout(START_TIMEOUT_SECONDS)
 
-    def _tell(self, states: Mapping[str, StatePayload]) -> None:
+    def _report_status(self, states: Mapping[str, StatePayload]) -> None:
         phases, now = [state.phase for state in states.values()], self._clock()
-        if phases != self._phases or now - self._told_at >= STATUS_SECONDS:
-            self._phases, self._told_at = phases, now
+        if phases != self._phases or now - self._status_at >= STATUS_SECONDS:
+            self._phases, self._status_at = phases, now
             self._notifier.status("; ".join(status_text(state) for state in states.values()))
 
 
-def _at_work(state: StatePayload) -> bool:
-    return state.phase in AT_WORK and state.frames > 0
+def _is_working(state: StatePayload) -> bool:
+    return state.phase in WORKING_PHASES and state.frames > 0
 
 
 def status_text(state: StatePayload) -> str:
-    """One camera in a few words: phase, progress, frames a second, what is wrong."""
+    """One camera in a few words: phase, progress, frame rate, alarm, reason."""
     parts = [f"{state.camera} {state.phase.value.replace('_', ' ')}"]
     if state.progress is not None and state.phase in (Phase.STARTING, Phase.CALIBRATING):
         parts[0] += f" {state.progress.frames} of {state.progress.wanted} good frames"

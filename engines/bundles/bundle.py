@@ -254,7 +254,7 @@ def _check_file(path: Path, wanted: str) -> None:
         raise BundleError(f"{path}: cannot be read ({error.strerror or error})") from None
     got = hashlib.sha256(content).hexdigest()
     if got != wanted:
-        raise BundleError(f"{path}: altered (sha256 {got[:12]}…, the manifest says {wanted[:12]}…)")
+        raise BundleError(f"{path}: altered (sha256 {got[:12]}…, the manifest has {wanted[:12]}…)")
     if path.suffix == ".onnx":
         _check_onnx(path, content)
 

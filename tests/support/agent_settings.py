@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-# Nothing listens there.
+# Nothing listens on this port.
 NO_BROKER = "mqtt://127.0.0.1:1"
 
-# Sixty frames are calibrated on in a moment; every frame above the threshold alarms.
+# A window of sixty frames fills within a second; every frame above the threshold raises an alarm.
 QUICK_CALIBRATION = 'frames = 60\nmax_frames = 60\nfalse_alarms = "1 per 100 frames"'
 EVERY_FRAME = 'rule = "1 of 1"\nclear_after_seconds = 0'
 
@@ -24,8 +24,8 @@ def settings_text(
 ) -> str:
     """TOML: site `plant`, camera `line1`, its state beside the file.
 
-    `source`, `calibration` and `alarm` are the lines of their tables, `mqtt` more lines of the broker's; `sections` are
-    whole tables of the agent's.
+    `source`, `calibration` and `alarm` are the lines of the camera's tables, `mqtt` further lines of `[mqtt]`, and
+    `sections` whole tables beside it.
     """
     return f"""\
 site = "plant"

@@ -9,12 +9,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-# Of Debian 12, which the booted machines are.
+# The Python of Debian 12, the system of the booted machines.
 PYTHON = "3.11"
 
 
 def build_deb(out: Path, *, version: str, arch: str = "amd64", python: str = PYTHON) -> Path:
-    """The package's file. The wheels come from PyPI, or from pip's cache."""
+    """The path of the package. The wheels come from PyPI, or from pip's cache."""
     tools = Path(sys.executable).parent
     variables = {"VERSION": version, "ARCH": arch, "PYTHON": python, "PIP": str(tools / "pip"), "BIN": str(tools)}
     command = [ROOT / "packaging" / "build-deb", out]

@@ -1,4 +1,4 @@
-"""The other end of sd_notify: a socket that keeps every message, as systemd's would be."""
+"""The other end of sd_notify: a socket that keeps every message, in place of systemd's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class Manager:
-    """Listens at a path (or an abstract `@name`) and keeps what it is told."""
+    """Listens at a path (or an abstract `@name`) and keeps every message."""
 
     def __init__(self, address: str | Path) -> None:
         self.address = str(address)
@@ -17,8 +17,8 @@ class Manager:
         self._socket.bind("\0" + self.address[1:] if self.address.startswith("@") else self.address)
         self._socket.setblocking(False)
 
-    def hear(self) -> list[str]:
-        """Everything so far."""
+    def receive(self) -> list[str]:
+        """Read what has arrived; returns every message so far."""
         try:
             while True:
                 self.messages.append(self._socket.recv(4096).decode())
@@ -26,13 +26,13 @@ class Manager:
             return self.messages
 
     def wait_for(self, beginning: str, *, seconds: float = 60.0, after: int = 0) -> int:
-        """The place of the first message that begins so, at `after` or later."""
+        """The index of the first message that begins so, at `after` or later."""
         end = time.monotonic() + seconds
         while True:
-            for place, message in enumerate(self.hear()):
-                if place >= after and message.startswith(beginning):
-                    return place
-            assert time.monotonic() < end, f"no {beginning} within {seconds:g} s; heard {self.messages}"
+            for index, message in enumerate(self.receive()):
+                if index >= after and message.startswith(beginning):
+                    return index
+            assert time.monotonic() < end, f"no {beginning} within {seconds:g} s; received {self.messages}"
             time.sleep(0.02)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Machines with the package in them: built once a session, booted anew for each module."""
+"""Machines with the package installed: built once per session, booted once per module."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def installed(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the installation of the old release leaves on a Debian without a network; a layer for overlays."""
+    """An overlay layer: the files that the old release adds to a Debian without a network."""
     directory = tmp_path_factory.mktemp("installed") / "layer"
     package = f"inspectd_{OLD}_amd64.deb"
     with Overlay([base_tree()], directory) as tree:
@@ -37,7 +37,7 @@ def installed(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def machine(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """Booted, with Mosquitto, the package installed, and nothing of it started."""
+    """A booted machine with Mosquitto and the package; no agent is started."""
     directory = tmp_path_factory.mktemp("machine")
     with Overlay([installed, base_tree()], directory / "overlay") as tree, booted(tree, directory) as machine:
         yield machine
@@ -45,5 +45,5 @@ def machine(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="module")
 def plc(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Subscriber:
-    """Listens from the start."""
+    """A subscriber from the start of the module."""
     return Subscriber(machine, tmp_path_factory.mktemp("subscriber") / "messages").listen()

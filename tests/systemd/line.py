@@ -1,4 +1,4 @@
-"""A line in a booted machine: its settings, its agent as systemd and the agent's own door tell of it, its messages."""
+"""An agent in a booted machine: its settings, its status from systemd and from its control socket, its messages."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ calibration = {{ frames = 100, max_frames = 100, false_alarms = "1 per 1000 fram
 
 TOPICS = ("inspectd/+/status", "inspectd/+/+/alarm", "inspectd/+/+/state")
 
-# More than a test lives to see: a slow machine drops frames, and a window takes as many more of the simulated ones.
+# More than any test needs: a slow machine drops frames, and the window then takes more of the simulated ones.
 ALL_GOOD = 1_000_000
 
 
@@ -51,13 +51,13 @@ def configure(
     bundle: str = BUNDLE,
     good_frames: int = ALL_GOOD,
 ) -> None:
-    """Settings of a line that makes good parts only, or bad ones too after so many frames."""
+    """Write the settings of an agent whose parts are good, or good for so many frames only."""
     text = SETTINGS.format(name=name, bundle=bundle, url=url, mqtt=mqtt, good_frames=good_frames)
     machine.write(f"/etc/inspectd/{name}.toml", text)
 
 
 def make_bad_parts(machine: Machine, name: str) -> str:
-    """A calibrated line is started anew, and now a fifth of its parts are bad; the process, armed."""
+    """Restart a calibrated agent with a fifth of its parts bad; returns its process id once it is armed."""
     file = machine.tree / f"etc/inspectd/{name}.toml"
     file.write_text(file.read_text().replace(f"good_frames = {ALL_GOOD}", "good_frames = 0"))
     before = main_pid(machine, name)
@@ -66,36 +66,36 @@ def make_bad_parts(machine: Machine, name: str) -> str:
 
 
 def unit(name: str) -> str:
-    """Its systemd unit."""
+    """The systemd unit of an agent."""
     return f"inspectd@{name}.service"
 
 
 def status(machine: Machine, name: str) -> dict[str, Any]:
-    """`inspectd status --json`, as soon as the agent answers."""
+    """The output of `inspectd status --json`, as soon as the agent responds."""
     command = ["/opt/inspectd/bin/inspectd", "status", "--json", "--config", f"/etc/inspectd/{name}.toml"]
-    answers: list[str] = []
+    outputs: list[str] = []
 
-    def answered() -> bool:
-        answers.append(machine.attempt(*command))
-        return bool(answers[-1])
+    def responded() -> bool:
+        outputs.append(machine.attempt(*command))
+        return bool(outputs[-1])
 
-    machine.wait_until(answered, what=f"{name} answers", facts=lambda: machine.journal(unit(name))[-3000:])
-    found: dict[str, Any] = json.loads(answers[-1])
+    machine.wait_until(responded, what=f"a response of {name}", facts=lambda: machine.journal(unit(name))[-3000:])
+    found: dict[str, Any] = json.loads(outputs[-1])
     return found
 
 
 def calibration(machine: Machine, name: str) -> str:
-    """Id of the one in force."""
+    """Id of the calibration in force."""
     return str(status(machine, name)["cameras"][name]["calibration"])
 
 
 def main_pid(machine: Machine, name: str) -> str:
-    """The agent's process; "0" while there is none."""
+    """The agent's process id; "0" while there is none."""
     return machine.show(unit(name), "MainPID")["MainPID"]
 
 
 def await_armed(machine: Machine, name: str, *, other_than: str = "0") -> str:
-    """Until another process than that one says that it is armed; its number."""
+    """Wait until a process other than that one is armed; its id."""
 
     def armed() -> bool:
         found = machine.show(unit(name), "MainPID", "ActiveState", "StatusText")
@@ -107,50 +107,50 @@ def await_armed(machine: Machine, name: str, *, other_than: str = "0") -> str:
 
 
 def ready_at(machine: Machine, name: str) -> float:
-    """When the unit became active, monotonic seconds: the clock of a container is that of its host."""
+    """When the unit became active, seconds on the monotonic clock, which a container shares with its host."""
     return int(machine.show(unit(name), "ActiveEnterTimestampMonotonic")["ActiveEnterTimestampMonotonic"]) / 1e6
 
 
 def report(what: str, seconds: float) -> None:
-    """A time of this computer, with its load: printed for benchmarks/service.md, not judged."""
+    """Print a time measured on this computer, with its load, for benchmarks/service.md; nothing is asserted."""
     print(f"\n{what}: {seconds:.1f} s (load {os.getloadavg()[0]:.1f})")
 
 
 class Subscriber:
-    """What a PLC gets: a session that lasts, alarms, status and state at QoS 1."""
+    """A subscriber as a PLC has one: a lasting session; alarms, status and state at QoS 1."""
 
     def __init__(self, machine: Machine, file: Path) -> None:
         self._machine = machine
         self._file = file
 
     def listen(self) -> Subscriber:
-        """Until the machine goes down; then again, where it left off."""
+        """Subscribe until the machine goes down; called again, the session continues."""
         topics = [part for topic in TOPICS for part in ("-t", topic)]
         options = ["-h", "127.0.0.1", "-V", "5", "-q", "1", "-i", "plc", "-c", "-x", "3600", "-F", "%U %t %p"]
         self._machine.start("mosquitto_sub", *options, *topics, output=self._file)
         return self
 
     def documents(self, topic: str) -> Sequence[tuple[float, dict[str, Any]]]:
-        """Those of one topic, each with the time at which it came, seconds since 1970."""
+        """The documents of one topic, each with its time of arrival, seconds since 1970."""
         found = []
         for line in self._file.read_text(errors="replace").splitlines(keepends=True):
             at, _, rest = line.partition(" ")
             name, _, payload = rest.partition(" ")
-            # The last line may still be on its way.
+            # The last line may not be complete yet.
             if name == topic and payload.endswith("\n"):
                 found.append((float(at), json.loads(payload)))
         return found
 
     def alarms(self, name: str) -> Sequence[dict[str, Any]]:
-        """Of a line, in the order they came."""
+        """The alarms of an agent, in the order of arrival."""
         return [document for _, document in self.documents(f"inspectd/{name}/{name}/alarm")]
 
     def phases(self, name: str, since: float) -> Sequence[str]:
-        """What a line has said of itself since then, seconds since 1970."""
+        """The phases that an agent has published since then, seconds since 1970."""
         return [state["phase"] for at, state in self.documents(f"inspectd/{name}/{name}/state") if at >= since]
 
     def await_alarms(self, name: str, count: int) -> None:
-        """Until there are so many."""
+        """Wait for so many alarms in all."""
         self._machine.wait_until(
             lambda: len(self.alarms(name)) >= count,
             what=f"{count} alarms of {name}",
@@ -158,7 +158,7 @@ class Subscriber:
         )
 
     def await_sequence(self, name: str, sequence: int) -> None:
-        """Until an alarm with this number, or a later one, is here."""
+        """Wait for an alarm with this sequence number, or a later one."""
         self._machine.wait_until(
             lambda: any(alarm["sequence"] >= sequence for alarm in self.alarms(name)),
             what=f"alarm {sequence} of {name}",
@@ -166,6 +166,6 @@ class Subscriber:
         )
 
     def missing(self, name: str) -> set[int]:
-        """Numbers that were left out, of all from 1 to the greatest that came."""
+        """Sequence numbers that did not arrive, from 1 to the greatest that did."""
         sequences = {alarm["sequence"] for alarm in self.alarms(name)}
         return set(range(1, max(sequences) + 1)) - sequences

@@ -1,7 +1,7 @@
 """A Debian with a real systemd, booted in a container.
 
-The tree is built once by debootstrap and kept outside the repository; a machine gets an overlay of its own over it.
-Root, systemd-nspawn and debootstrap are needed, and a network for the first build.
+debootstrap builds the tree once, outside the repository; each machine gets an overlay over it. This needs root,
+systemd-nspawn and debootstrap, and for the first build a network.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ CACHE = Path(os.environ.get("INSPECTD_TEST_CACHE", Path.home() / ".cache" / "ins
 SUITE = "bookworm"
 PACKAGES = "systemd,systemd-sysv,dbus,mosquitto,mosquitto-clients,python3,python3-venv,iproute2"
 
-# What the test machine lacks to boot a container; empty where nothing.
+# Programs that this computer lacks to boot a container.
 MISSING = [
     name
     for name in ("debootstrap", "systemd-nspawn", "nsenter")
     if shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin") is None
 ]
 
-# IPAddressDeny= is a BPF program on a control group of version 2, and nspawn takes over the version it finds here:
-# so it finds version 2 alone. It keeps its process id, since everything here is `exec`.
+# IPAddressDeny= is a BPF program on a control group of version 2, and nspawn uses the version that it finds mounted: so
+# only version 2 is. `exec` keeps the process id.
 UNIFIED = [
     *("unshare", "--mount", "sh", "-c"),
     'umount -l /sys/fs/cgroup/* /sys/fs/cgroup 2>/dev/null; mount -t cgroup2 cgroup2 /sys/fs/cgroup; exec "$0" "$@"',
 ]
 
-# nspawn's exit status where the container asked for a reboot and nspawn runs under somebody who is to start it again.
+# nspawn's exit status after a reboot of the container: the caller is to start it again.
 REBOOT = 133
 
 
 def call(*command: str | Path, **options: Any) -> str:
-    """Run to the end; its output. Fails with all that it said."""
+    """Run a command to its end; returns its output. Fails the test with all of its output."""
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, **options)
     assert done.returncode == 0, f"{' '.join(map(str, command))}: exit {done.returncode}\n{done.stdout}{done.stderr}"
     return done.stdout
 
 
 def base_tree() -> Path:
-    """Debian with systemd, Mosquitto and Python, as debootstrap makes it."""
+    """A tree with Debian, systemd, Mosquitto and Python, built by debootstrap if there is none yet."""
     tree = CACHE / f"{SUITE}-{_digest(PACKAGES)}"
     if not tree.exists():
         building = tree.with_suffix(".building")
@@ -58,7 +58,7 @@ def base_tree() -> Path:
 
 
 def inside(tree: Path, *command: str) -> str:
-    """Run one command in a tree that is not booted, without a network."""
+    """Run one command in a tree that is not booted, without a network; returns its output."""
     nspawn = [
         "systemd-nspawn",
         "--quiet",
@@ -77,10 +77,10 @@ def _digest(*texts: str) -> str:
 
 
 class Overlay:
-    """Trees one over the other, mounted; what is written goes to `directory/upper`."""
+    """An overlay mount of several trees; new files go to `directory/upper`."""
 
     def __init__(self, lower: Sequence[Path], directory: Path) -> None:
-        """`lower`: the last one is at the bottom."""
+        """`lower`: the trees, the bottom one last."""
         self._lower = lower
         self._directory = directory
         self.tree = directory / "tree"
@@ -100,16 +100,16 @@ class Overlay:
 
 
 class Machine:
-    """A tree, booted. Commands run in it as root."""
+    """A booted tree. Commands run in it as root."""
 
     def __init__(self, tree: Path, log: Path) -> None:
         self.tree = tree
         self._log = log
         self._nspawn: subprocess.Popen[bytes] | None = None
-        self._visitors: list[subprocess.Popen[bytes]] = []
+        self._background: list[subprocess.Popen[bytes]] = []
 
     def boot(self) -> Machine:
-        """Until systemd says that it is up."""
+        """Boot, and wait until systemd reports that the system is up."""
         command = [*UNIFIED, "systemd-nspawn", "--quiet", "--boot", "--register=no", "--keep-unit", "--private-network"]
         command += ["--capability=CAP_BPF,CAP_PERFMON", "--system-call-filter=bpf"]
         with self._log.open("ab") as log:
@@ -120,15 +120,15 @@ class Machine:
         return self
 
     def reboot(self) -> None:
-        """As `reboot` on the machine; this side does what a firmware does."""
+        """Run `reboot` on the machine and boot it again, as its firmware would."""
         assert self._nspawn is not None
-        self._end_visitors()
+        self._end_background()
         self.attempt("systemctl", "--no-block", "reboot")
         assert self._nspawn.wait(60) == REBOOT, self._log.read_text(errors="replace")[-2000:]
         self.boot()
 
     def power_off(self) -> None:
-        self._end_visitors()
+        self._end_background()
         if self._nspawn is not None and self._nspawn.poll() is None:
             self.attempt("systemctl", "--no-block", "poweroff")
             try:
@@ -138,36 +138,36 @@ class Machine:
                 self._nspawn.wait()
 
     def run(self, *command: str, timeout: float = 120.0) -> str:
-        """To the end, in the booted machine; fails where it fails."""
+        """Run a command in the machine to its end; returns its output. Fails the test if the command fails."""
         return call(*self._enter(), *command, timeout=timeout).strip()
 
     def attempt(self, *command: str) -> str:
-        """The output, whatever the exit status."""
+        """The output of a command in the machine, whatever its exit status; empty while it is down."""
         if not self._leader():
             return ""
         return subprocess.run([*self._enter(), *command], capture_output=True, text=True, check=False).stdout.strip()
 
     def start(self, *command: str, output: Path) -> None:
-        """In the background, until the machine goes down; its output is added to a file of this side."""
+        """Run a command in the background until the machine goes down; append its output to a file."""
         with output.open("ab") as file:
-            self._visitors.append(subprocess.Popen([*self._enter(), *command], stdout=file))
+            self._background.append(subprocess.Popen([*self._enter(), *command], stdout=file))
 
-    def _end_visitors(self) -> None:
-        """Process 1 of the machine waits for whoever came in, and nsenter stops when its child is stopped."""
-        for visitor in self._visitors:
-            visitor.kill()
-            visitor.wait()
-        self._visitors.clear()
+    def _end_background(self) -> None:
+        """End the background commands: process 1 of the machine would wait for them before it shuts down."""
+        for process in self._background:
+            process.kill()
+            process.wait()
+        self._background.clear()
 
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
-        """A file of the machine."""
+        """Write a file of the machine."""
         file = self.tree / path.lstrip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
         file.chmod(mode)
 
     def show(self, unit: str, *properties: str) -> dict[str, str]:
-        """Properties of a unit, as systemd tells them."""
+        """Properties of a unit, from `systemctl show`."""
         text = self.attempt("systemctl", "show", unit, *(f"--property={name}" for name in properties))
         return dict(line.split("=", 1) for line in text.splitlines())
 
@@ -178,7 +178,7 @@ class Machine:
     def wait_until(
         condition: Callable[[], Any], *, seconds: float = 180.0, what: str, facts: Callable[[], str] = str
     ) -> None:
-        """Look again and again; `facts` are told where it does not come true."""
+        """Check a condition until it is true; after `seconds` the test fails with the text that `facts` returns."""
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, f"{what}: not within {seconds:g} s\n{facts()}"
@@ -188,7 +188,7 @@ class Machine:
         return ["nsenter", "--all", "--target", str(self._leader())]
 
     def _leader(self) -> int | None:
-        """The container's process 1, seen from here; None while there is none."""
+        """Process id of the container's process 1 on this computer; None while it is down."""
         assert self._nspawn is not None
         if self._nspawn.poll() is not None:
             return None
@@ -198,7 +198,7 @@ class Machine:
 
 @contextmanager
 def booted(tree: Path, directory: Path) -> Iterator[Machine]:
-    """A machine that runs, and is switched off in the end; what it says on its console goes to the directory."""
+    """A running machine, powered off at the end; its console is logged to `directory`."""
     machine = Machine(tree, directory / "console.log")
     try:
         yield machine.boot()

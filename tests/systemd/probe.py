@@ -1,6 +1,6 @@
-"""Runs in the service's sandbox and tries what it may and may not do: a JSON object, how each attempt ended.
+"""Runs in the service's sandbox and tries various operations; prints a JSON object with the result of each.
 
-Python's standard library alone: this file is copied into the booted machine.
+It needs Python's standard library only, since it is copied into the booted machine.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pathlib import Path
 DONE = "done"
 
 
-def attempt(what: Callable[[], object]) -> str:
-    """`done`, or the reason why not."""
+def attempt(operation: Callable[[], object]) -> str:
+    """Try one operation: `done`, or the error."""
     try:
-        what()
+        operation()
     except OSError as error:
         return error.strerror or str(error)
     return DONE
@@ -36,7 +36,7 @@ def listing(directory: str) -> str:
 
 
 def own(directory: str) -> str:
-    """Write to a directory that systemd gave to the service."""
+    """Write to a directory that systemd made for the service."""
     return attempt((Path(os.environ[directory]) / "probe").touch)
 
 

@@ -1,6 +1,6 @@
-"""The service on a real systemd: it starts, delivers, survives, stops, and is back after a reboot.
+"""The service on a real systemd: it starts, delivers, survives kills and hangs, stops, and starts again after a reboot.
 
-One machine for all tests, in their order. Times are printed; only what is promised is judged.
+All tests share one machine and run in this order. Times are printed; only promised ones are asserted.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from tests.systemd.machine import Machine
 
 pytestmark = BOOTED
 
-# From the signal to the end: what the agent promises, and docs/device.md with it.
+# From the signal to the end, as docs/device.md promises.
 STOP_SECONDS = 2.0
 
-# What a thread dump has of a working agent: the threads that wait for signals, for the camera and for frames.
+# Files in the thread dump of a working agent: its threads wait for signals, for the camera and for frames.
 THREADS = ("agent/service/service.py", "agent/inspection/capture.py", "agent/inspection/thread.py")
 
 
-def test_it_starts_calibrates_and_delivers_alarms(machine: Machine, plc: Subscriber) -> None:
+def test_agent_starts_calibrates_and_delivers_alarms(machine: Machine, plc: Subscriber) -> None:
     configure(machine, "line1")
     started = time.monotonic()
     machine.run("systemctl", "enable", "--now", unit("line1"))
@@ -47,7 +47,7 @@ def test_it_starts_calibrates_and_delivers_alarms(machine: Machine, plc: Subscri
     assert {alarm["kind"] for alarm in plc.alarms("line1")} == {"defect"}
 
 
-def test_after_kill_9_it_is_armed_at_once_with_the_same_calibration(machine: Machine, plc: Subscriber) -> None:
+def test_killed_agent_is_armed_at_once_with_the_same_calibration(machine: Machine, plc: Subscriber) -> None:
     before, since = calibration(machine, "line1"), time.time()
     for _ in range(3):
         process = main_pid(machine, "line1")
@@ -59,7 +59,7 @@ def test_after_kill_9_it_is_armed_at_once_with_the_same_calibration(machine: Mac
     assert "calibrating" not in plc.phases("line1", since), "armed at once"
 
 
-def test_a_hung_agent_is_restarted_by_the_watchdog(machine: Machine) -> None:
+def test_hung_agent_is_restarted_by_the_watchdog(machine: Machine) -> None:
     before, process = calibration(machine, "line1"), main_pid(machine, "line1")
     stopped = time.monotonic()
     machine.run("systemctl", "kill", "--signal=STOP", "--kill-who=main", unit("line1"))
@@ -68,12 +68,12 @@ def test_a_hung_agent_is_restarted_by_the_watchdog(machine: Machine) -> None:
     assert calibration(machine, "line1") == before
     log = machine.journal(unit("line1"))
     assert "Watchdog timeout" in log
-    # Any thread may be the one that gets the signal; one that is not Python's is no "current thread" of the dump.
+    # Any thread may get the signal; if it is not one of Python's, the dump has no "current thread".
     dump = log.partition("Fatal Python error: Aborted")[2].partition("Main process exited")[0]
-    assert all(thread in dump for thread in THREADS), f"the log shows where every thread stood: {dump}"
+    assert all(thread in dump for thread in THREADS), f"the log shows the stack of every thread: {dump}"
 
 
-def test_while_the_broker_is_away_nothing_is_lost(machine: Machine, plc: Subscriber) -> None:
+def test_broker_that_is_away_costs_no_alarm(machine: Machine, plc: Subscriber) -> None:
     machine.run("systemctl", "stop", "mosquitto")
     machine.wait_until(
         lambda: status(machine, "line1")["delivery"]["outbox"]["waiting"] >= 3, what="alarms that wait for the broker"
@@ -100,26 +100,26 @@ def test_reload_takes_over_the_settings_and_the_journal_has_levels_and_fields(ma
     assert machine.attempt("journalctl", "--unit", unit("line1"), "--grep", "camera=line1 .*logger=agent")
 
 
-def test_stop_is_said_by_a_retained_stopped_within_two_seconds(machine: Machine, plc: Subscriber) -> None:
+def test_stop_is_published_as_a_retained_status_within_two_seconds(machine: Machine, plc: Subscriber) -> None:
     asked = time.time()
     machine.run("systemctl", "stop", unit("line1"))
     report("systemctl stop", time.time() - asked)
     found = machine.show(unit("line1"), "ActiveState", "Result")
     assert found == {"ActiveState": "inactive", "Result": "success"}
 
-    def told() -> list[float]:
+    def stopped() -> list[float]:
         statuses = plc.documents("inspectd/line1/status")
         return [at for at, document in statuses if at > asked and document["status"] == "stopped"]
 
-    machine.wait_until(told, what="stopped")
-    report("systemctl stop → a subscriber has `stopped`", told()[0] - asked)
-    assert told()[0] - asked <= STOP_SECONDS
+    machine.wait_until(stopped, what="stopped")
+    report("systemctl stop → a subscriber has `stopped`", stopped()[0] - asked)
+    assert stopped()[0] - asked <= STOP_SECONDS
     read = ["mosquitto_sub", "-h", "127.0.0.1", "-t", "inspectd/line1/status", "-C", "1", "-W", "10", "-F", "%r %p"]
     retained, _, document = machine.run(*read).partition(" ")
     assert (retained, json.loads(document)["status"]) == ("1", "stopped")
 
 
-def test_after_a_reboot_it_inspects_without_a_hand(machine: Machine, plc: Subscriber) -> None:
+def test_agent_inspects_again_after_a_reboot(machine: Machine, plc: Subscriber) -> None:
     machine.run("systemctl", "start", unit("line1"))
     await_armed(machine, "line1")
     before = calibration(machine, "line1")
@@ -133,7 +133,7 @@ def test_after_a_reboot_it_inspects_without_a_hand(machine: Machine, plc: Subscr
     assert plc.missing("line1") == set(), "the stop and the reboot included"
 
 
-def test_an_agent_that_cannot_start_is_tried_less_and_less(machine: Machine) -> None:
+def test_agent_that_cannot_start_waits_longer_before_each_attempt(machine: Machine) -> None:
     configure(machine, "broken", bundle="/none")
     machine.run("systemctl", "start", "--no-block", unit("broken"))
     waiting = "waiting 4 s: the last starts failed"

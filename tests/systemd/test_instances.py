@@ -1,4 +1,4 @@
-"""Two services on one machine: side by side with a secret each, and no two of one site."""
+"""Two services on one machine: side by side with a password each, and never two with one site."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ pytestmark = BOOTED
 def test_two_instances_run_side_by_side_with_a_password_each_from_its_credential(
     machine: Machine, plc: Subscriber
 ) -> None:
-    """The second one's broker wants a password, which only root and this service can read."""
+    """The broker of the second one requires a password, which only root and this service can read."""
     machine.write(
         "/etc/mosquitto/conf.d/guarded.conf",
         "per_listener_settings true\nlistener 1883 127.0.0.1\n"
@@ -39,14 +39,14 @@ def test_two_instances_run_side_by_side_with_a_password_each_from_its_credential
     machine.run("systemctl", "stop", unit("line2"))
 
 
-def test_a_second_service_of_the_same_site_refuses_to_start(machine: Machine) -> None:
-    """At the broker the two would be one agent, and throw each other out for ever."""
+def test_second_service_with_the_same_site_does_not_start(machine: Machine) -> None:
+    """With one client id, the two would disconnect each other at the broker for ever."""
     configure(machine, "twin")
     file = machine.tree / "etc/inspectd/twin.toml"
     file.write_text(file.read_text().replace('site = "twin"', 'site = "line1"'))
     process = main_pid(machine, "line1")
     machine.run("systemctl", "start", "--no-block", unit("twin"))
-    refused = "another inspectd service of this machine has it"
+    refused = "another inspectd service on this machine uses it"
     machine.wait_until(lambda: refused in machine.journal(unit("twin")), what=refused)
     machine.run("systemctl", "stop", unit("twin"))
     assert main_pid(machine, "line1") == process

@@ -31,7 +31,7 @@ pytestmark = BOOTED
 
 @pytest.fixture(scope="module")
 def machine(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """Booted, with Mosquitto, two releases of the package in /opt/packages, and neither installed."""
+    """A booted machine with Mosquitto and two releases of the package in /opt/packages, neither installed."""
     directory = tmp_path_factory.mktemp("package")
     with Overlay([base_tree()], directory / "overlay") as tree:
         shutil.copytree(packages, tree / "opt/packages")
@@ -40,24 +40,24 @@ def machine(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def install(machine: Machine, version: str, *options: str) -> None:
-    """As a person does it. Exit status of apt-get judged."""
+    """Install a release with apt-get, as a person does. Fails the test if apt-get fails."""
     package = f"/opt/packages/inspectd_{version}_amd64.deb"
     machine.run("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--yes", *options, package, timeout=600)
 
 
 def in_force(machine: Machine) -> str:
-    """The release whose command /usr/bin/inspectd is."""
+    """The release that /usr/bin/inspectd belongs to."""
     return machine.run("readlink", "--canonicalize", "/usr/bin/inspectd").split("/")[4]
 
 
-def test_it_installs_without_a_network_and_inspects(machine: Machine, plc: Subscriber) -> None:
+def test_package_installs_without_a_network_and_the_agent_inspects(machine: Machine, plc: Subscriber) -> None:
     asked = time.monotonic()
     install(machine, OLD)
     report("apt install", time.monotonic() - asked)
     assert in_force(machine) == OLD
     assert "inspectd" in machine.run("inspectd", "--help")
     assert machine.run("getent", "passwd", "inspectd").endswith(":/var/lib/inspectd:/usr/sbin/nologin")
-    # The bundle of a release goes with the release: a line's own lies beside its settings.
+    # The shipped bundle is removed with its release, so this agent has a copy beside its settings.
     machine.run("cp", "-r", BUNDLE, "/etc/inspectd/line1.bundle")
     configure(machine, "line1", bundle="line1.bundle")
     machine.run("systemctl", "enable", "--now", unit("line1"))
@@ -75,10 +75,8 @@ def test_the_doctor_finds_nothing_wrong(machine: Machine) -> None:
     print(f"\n{findings}")
 
 
-def test_an_upgrade_and_a_downgrade_keep_settings_calibration_and_waiting_alarms(
-    machine: Machine, plc: Subscriber
-) -> None:
-    """The broker is away meanwhile, so that all alarms wait in the outbox."""
+def test_upgrade_and_downgrade_keep_settings_calibration_and_waiting_alarms(machine: Machine, plc: Subscriber) -> None:
+    """The broker is stopped meanwhile, so that all alarms wait in the outbox."""
     settings = (machine.tree / "etc/inspectd/line1.toml").read_text()
     before = calibration(machine, "line1")
     machine.run("systemctl", "stop", "mosquitto")
@@ -101,27 +99,27 @@ def test_an_upgrade_and_a_downgrade_keep_settings_calibration_and_waiting_alarms
     assert plc.missing("line1") == set()
 
 
-def test_an_upgrade_that_fails_leaves_the_old_release_at_work(machine: Machine) -> None:
-    """A package that is damaged inside; then the older one again, which mends it."""
+def test_failed_upgrade_leaves_the_old_release_running(machine: Machine) -> None:
+    """A package with a damaged wheel; installing the old release again repairs the system."""
     process = main_pid(machine, "line1")
     machine.run("dpkg-deb", "-R", f"/opt/packages/inspectd_{NEW}_amd64.deb", "/opt/broken")
     machine.run("sh", "-c", "truncate -s 1000 /opt/broken/usr/lib/inspectd/wheels/numpy-*.whl")
     machine.run("dpkg-deb", "-Znone", "-b", "/opt/broken", "/opt/packages/broken.deb")
     machine.attempt("dpkg", "--install", "/opt/packages/broken.deb")
     assert in_force(machine) == OLD
-    assert main_pid(machine, "line1") == process, "it went on inspecting"
+    assert main_pid(machine, "line1") == process, "the agent was not restarted"
     install(machine, OLD, "--allow-downgrades")
     await_armed(machine, "line1", other_than=process)
 
 
-def test_remove_keeps_what_is_the_users_and_purge_does_not(machine: Machine) -> None:
+def test_remove_keeps_the_users_files_and_purge_removes_them(machine: Machine) -> None:
     machine.run("apt-get", "remove", "--yes", "inspectd")
     assert machine.attempt("systemctl", "is-active", unit("line1")) != "active"
     assert not (machine.tree / "opt/inspectd").exists()
     assert (machine.tree / "etc/inspectd/line1.toml").exists()
     assert list((machine.tree / "var/lib/private/inspectd/line1").iterdir())
-    said = machine.run("apt-get", "purge", "--yes", "inspectd")
-    assert "removing settings, models, calibrations, pictures, waiting alarms and the user inspectd" in said
+    output = machine.run("apt-get", "purge", "--yes", "inspectd")
+    assert "removing settings, models, calibrations, pictures, waiting alarms and the user inspectd" in output
     assert machine.attempt("getent", "passwd", "inspectd") == ""
     for gone in ("etc/inspectd", "var/lib/inspectd", "var/lib/private/inspectd", "var/log/private/inspectd"):
         assert not (machine.tree / gone).exists(), gone

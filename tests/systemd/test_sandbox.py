@@ -1,4 +1,4 @@
-"""What the service may not do on a real systemd, and the commands of the doctor that let it do more."""
+"""The sandbox of the service on a real systemd, and the doctor's commands that open it further."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ PLANT = "192.0.2.1"
 
 ALLOWED = {"own state", "own runtime", "own log", "own tmp", "loopback"}
 
-# A device that any machine has, under the name of a Jetson's: /dev/fuse can be opened by whoever may open its file.
+# A Jetson's device name with the numbers of /dev/fuse, which any machine has and which opens for all who may read it.
 JETSON_MEMORY = ("mknod", "--mode=0660", "/dev/nvmap", "c", "10", "229")
 
 
 @pytest.fixture(scope="module")
 def sandbox(machine: Machine) -> Machine:
-    """A network beside the loopback, a GPU, somebody's home, another line's files, and a unit that tries things."""
+    """A machine with another network, a GPU, a user's home, another agent's files, and a unit that runs the probe."""
     machine.run("ip", "address", "add", f"{PLANT}/32", "dev", "lo")
     machine.run("systemd-run", "--collect", "--unit=listener", "python3", "-m", "http.server", "8099")
     machine.wait_until(lambda: "8099" in machine.attempt("ss", "-ltn"), what="a listener")
@@ -45,11 +45,11 @@ def sandbox(machine: Machine) -> Machine:
 
 
 def probe(machine: Machine) -> dict[str, Any]:
-    """What a program may do in the sandbox of `inspectd@probe`: the unit as it is, with another command."""
+    """Run the probe in the sandbox of `inspectd@probe`: the agent's unit with another command."""
     machine.run("systemctl", "daemon-reload")
-    told = len(_attempts(machine))
+    known = len(_attempts(machine))
     machine.run("systemctl", "start", unit("probe"))
-    machine.wait_until(lambda: len(_attempts(machine)) > told, what="what the probe found, in the journal")
+    machine.wait_until(lambda: len(_attempts(machine)) > known, what="the probe's results in the journal")
     found: dict[str, Any] = json.loads(_attempts(machine)[-1].partition("PROBE ")[2])
     return found
 
@@ -59,46 +59,46 @@ def _attempts(machine: Machine) -> list[str]:
 
 
 def doctor(machine: Machine, name: str) -> dict[str, Any]:
-    """Its findings, by subject."""
+    """The doctor's results, by subject."""
     command = ["inspectd", "doctor", "--json", "--config", f"/etc/inspectd/{name}.toml"]
-    return {finding["subject"]: finding for finding in json.loads(machine.attempt(*command))}
+    return {result["subject"]: result for result in json.loads(machine.attempt(*command))}
 
 
-def mend(machine: Machine, finding: dict[str, Any]) -> None:
-    """Run the command that a finding names."""
-    machine.run("sh", "-c", finding["mend"].replace("sudo ", ""))
+def fix(machine: Machine, result: dict[str, Any]) -> None:
+    """Run the command that the doctor gives for a problem."""
+    machine.run("sh", "-c", result["mend"].replace("sudo ", ""))
 
 
-def test_it_may_do_no_more_than_it_needs(sandbox: Machine) -> None:
-    """What fails, fails for the unit: all of it is there, and root may do it."""
+def test_service_may_do_no_more_than_it_needs(sandbox: Machine) -> None:
+    """The unit is what makes the others fail: everything exists, and root may use it."""
     sandbox.run("ls", "/var/lib/inspectd/line1/outbox.sqlite", "/home/anna/letter")
     sandbox.run("python3", "-c", f"import socket; socket.create_connection(('{PLANT}', 8099), 2)")
     sandbox.run("python3", "-c", "open('/dev/nvmap', 'r+b', 0)")
     found = probe(sandbox)
     print(json.dumps(found, indent=1))
     assert found.pop("user") > 60000
-    assert {what for what, how in found.items() if how == "done"} == ALLOWED
+    assert {operation for operation, result in found.items() if result == "done"} == ALLOWED
     assert found["plant network"] in ("Operation not permitted", "timed out")
 
 
-def test_an_address_that_the_administrator_allows_is_reached(sandbox: Machine) -> None:
+def test_address_that_the_administrator_allows_is_reachable(sandbox: Machine) -> None:
     sandbox.write(
         "/etc/systemd/system/inspectd@probe.service.d/network.conf", "[Service]\nIPAddressAllow=192.0.2.0/24\n"
     )
     found = probe(sandbox)
-    assert {what for what, how in found.items() if how == "done"} == {*ALLOWED, "plant network"}
+    assert {operation for operation, result in found.items() if result == "done"} == {*ALLOWED, "plant network"}
 
 
-def test_the_doctor_names_the_drop_in_that_opens_the_gpu_and_it_does(sandbox: Machine) -> None:
-    """Root may open it, the service may not: until its command has been run."""
+def test_doctors_command_opens_the_gpu(sandbox: Machine) -> None:
+    """Root may open it, but the service may not until the command has been run."""
     closed = doctor(sandbox, "probe")["gpu"]
     assert closed["text"].startswith("the unit does not let the service open /dev/nvmap")
-    mend(sandbox, closed)
+    fix(sandbox, closed)
     assert doctor(sandbox, "probe")["gpu"]["text"] == "the service may open /dev/nvmap"
     assert probe(sandbox)["gpu"] == "done"
 
 
-def test_the_doctor_names_what_the_unit_keeps_from_the_service_and_its_command_opens_it(sandbox: Machine) -> None:
+def test_doctors_command_opens_the_way_to_the_broker(sandbox: Machine) -> None:
     """The doctor, as root, reaches the broker; the service does not until the command has been run."""
     configure(sandbox, "line3", url=f"mqtt://{PLANT}:1885")
     sandbox.write("/etc/mosquitto/conf.d/plant.conf", f"listener 1885 {PLANT}\nallow_anonymous true\n")
@@ -106,7 +106,7 @@ def test_the_doctor_names_what_the_unit_keeps_from_the_service_and_its_command_o
     closed = doctor(sandbox, "line3")
     assert closed["broker"]["level"] == "ok"
     assert closed["rights"]["text"] == f"the unit does not let the service reach {PLANT} (broker)"
-    mend(sandbox, closed["rights"])
+    fix(sandbox, closed["rights"])
     assert doctor(sandbox, "line3")["rights"]["level"] == "ok"
     sandbox.run("systemctl", "start", unit("line3"))
     sandbox.wait_until(lambda: status(sandbox, "line3")["delivery"]["connected"], what="line3 at its broker")

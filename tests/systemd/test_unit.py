@@ -1,4 +1,4 @@
-"""The unit as systemd itself judges it, without a running systemd: `systemd-analyze` reads the files."""
+"""The unit, checked by systemd-analyze, which needs no running systemd."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ FILES = Path(__file__).parents[2] / "systemd"
 UNIT = FILES / "inspectd@.service"
 DROP_INS = sorted(path.stem for path in (FILES / "drop-ins").glob("*.conf"))
 
-# `security --offline=` came with 250, `verify --root=` with 250 as well.
+# `security --offline=` and `verify --root=` exist since 250.
 OLDEST_ANALYZE = 250
 
 
 def analyze_version() -> int:
-    """0 where there is none."""
+    """Version of systemd-analyze; 0 if it is not installed."""
     if shutil.which("systemd-analyze") is None:
         return 0
     text = subprocess.run(["systemd-analyze", "--version"], capture_output=True, text=True, check=True).stdout
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A system that has the unit, the agent's command and systemd's own units."""
+    """A file tree with the unit, the agent's command and systemd's own units."""
     units = tmp_path / "etc" / "systemd" / "system"
     units.mkdir(parents=True)
     shutil.copy(UNIT, units)
@@ -47,7 +47,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def add(root: Path, drop_ins: Iterable[str]) -> Path:
-    """Puts drop-ins where an administrator would; the unit's path."""
+    """Install drop-ins as an administrator would; returns the unit's path."""
     unit = root / "etc/systemd/system/inspectd@.service"
     folder = unit.with_name("inspectd@.service.d")
     folder.mkdir()
@@ -69,7 +69,7 @@ def test_exposure_is_low(root: Path, drop_ins: tuple[str, ...], most: float) -> 
 
 
 @pytest.mark.parametrize("drop_ins", [(), *((name,) for name in DROP_INS), DROP_INS])
-def test_verify_has_nothing_to_say(root: Path, drop_ins: tuple[str, ...]) -> None:
+def test_verify_finds_no_fault(root: Path, drop_ins: tuple[str, ...]) -> None:
     add(root, drop_ins)
     command = ["systemd-analyze", "verify", "--man=no", "--root", str(root), "inspectd@line1.service"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -78,8 +78,8 @@ def test_verify_has_nothing_to_say(root: Path, drop_ins: tuple[str, ...]) -> Non
     assert done.returncode == 0
 
 
-def test_verify_would_say_so(root: Path) -> None:
-    """The check above can fail: a key of no meaning is found."""
+def test_verify_finds_an_unknown_key(root: Path) -> None:
+    """The test above can fail."""
     folder = add(root, ()).with_name("inspectd@.service.d")
     (folder / "typo.conf").write_text("[Service]\nWatchdogSeconds=15\n")
     command = ["systemd-analyze", "verify", "--man=no", "--root", str(root), "inspectd@line1.service"]
@@ -87,7 +87,7 @@ def test_verify_would_say_so(root: Path) -> None:
     assert "WatchdogSeconds" in done.stdout + done.stderr
 
 
-def test_every_drop_in_says_where_it_goes() -> None:
+def test_every_drop_in_names_its_path() -> None:
     for name in DROP_INS:
         text = (FILES / "drop-ins" / f"{name}.conf").read_text()
         assert f"inspectd@line1.service.d/{name}.conf" in text, name

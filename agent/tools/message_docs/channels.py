@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
+from agent.commands import AGENT_COMMANDS
 from agent.messages import (
-    REQUESTS,
-    RESULTS,
     AlarmPayload,
     CommandResponse,
     EventPayload,
@@ -20,6 +19,9 @@ from agent.messages import (
 )
 
 __all__ = ["CHANNELS", "PARAMETERS", "REQUESTS", "RESULTS", "Channel", "payload_models"]
+
+REQUESTS = {name: command.request for name, command in AGENT_COMMANDS.items()}
+RESULTS = {name: command.result for name, command in AGENT_COMMANDS.items() if command.result is not None}
 
 JSON, PNG, JPEG = "application/json", "image/png", "image/jpeg"
 

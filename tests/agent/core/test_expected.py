@@ -9,25 +9,27 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
 from agent.cli import build_app, main
 from agent.cli.table import COMMANDS
-from agent.commands.control import Call, Control
+from agent.commands import AGENT_COMMANDS, Call, Command, Control
 from agent.core.errors import InspectdError, Permanent, Temporary
 from agent.core.expected import ISSUES_URL, error_text, is_expected
+from agent.messages import StatusRequest
 from agent.service.thread_crash import ThreadCrash
 from agent.sources.source import EndOfStream
 from calibration import CalibrationError
+from engines.bundles.bundle import Bundle
 from engines.errors import BundleError, EngineError, ImageError, SigningError, TrainingError
+from tests.support.agents import GOOD_PARTS, configure, running_service
 
 ROOT = Path(__file__).parents[3]
 
 # They steer control flow inside a module, where they are caught. One that escapes is a bug.
-INTERNAL = {"Damaged", "EndOfStream", "OnnxFormatError"}
+INTERNAL = {"DamagedImage", "_NoFrame", "EndOfStream", "OnnxFormatError"}
 
 EXPECTED = (
     (InspectdError("camera line1 is calibrating"), "camera line1 is calibrating"),
@@ -142,32 +144,48 @@ def test_ctrl_c_is_exit_code_130_without_a_word() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
-def answer_to_command_that_raises(error: Exception) -> str | None:
+@pytest.fixture(scope="module")
+def control(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -> Iterator[Control]:
+    """The control of a whole agent."""
+    with running_service(configure(tmp_path_factory.mktemp("agent"), tiny_bundle, GOOD_PARTS)) as service:
+        yield service.control
+
+
+def records_of_control(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [record for record in caplog.records if record.name == "agent.commands.control"]
+
+
+def response_to_command_that_raises(error: Exception, control: Control, monkeypatch: pytest.MonkeyPatch) -> str | None:
     def fail(call: Call) -> dict[str, object]:
         raise error
 
-    control = Control("plant", {"status": fail}, lambda: datetime(2026, 5, 1, tzinfo=timezone.utc))
-    answer = control.execute("status", None, b"{}", by="anna")
-    assert not answer.ok
-    return answer.error
+    monkeypatch.setitem(AGENT_COMMANDS, "status", Command(StatusRequest, fail))
+    response = control.execute("status", None, b"{}", by="anna")
+    assert not response.ok
+    return response.error
 
 
 @expected
-def test_answer_to_a_command_has_the_text_of_an_expected_error(
-    error: Exception, text: str, caplog: pytest.LogCaptureFixture
+def test_response_to_a_command_has_the_text_of_an_expected_error(
+    error: Exception,
+    text: str,
+    control: Control,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    assert answer_to_command_that_raises(error) == text
-    assert [record.levelname for record in caplog.records] == ["INFO"]
-    assert not caplog.records[0].exc_info
+    assert response_to_command_that_raises(error, control, monkeypatch) == text
+    (record,) = records_of_control(caplog)
+    assert record.levelname == "INFO"
+    assert not record.exc_info
 
 
 @bugs
-def test_answer_to_a_command_asks_for_a_report_and_the_log_has_the_traceback(
-    error: Exception, caplog: pytest.LogCaptureFixture
+def test_response_to_a_command_asks_for_a_report_and_the_log_has_the_traceback(
+    error: Exception, control: Control, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert answer_to_command_that_raises(error) == error_text(error)
-    (record,) = caplog.records
+    assert response_to_command_that_raises(error, control, monkeypatch) == error_text(error)
+    (record,) = records_of_control(caplog)
     assert record.levelname == "ERROR"
     assert record.exc_info is not None
     assert record.exc_info[1] is error

@@ -9,8 +9,8 @@ from agent.messages.command import RecalibrateRequest, parse_request
 
 
 def test_an_empty_request_means_the_defaults() -> None:
-    assert parse_request("recalibrate", b"") == RecalibrateRequest()
-    assert parse_request("recalibrate", b" \n ") == RecalibrateRequest()
+    assert parse_request(RecalibrateRequest, b"") == RecalibrateRequest()
+    assert parse_request(RecalibrateRequest, b" \n ") == RecalibrateRequest()
 
 
 @pytest.mark.parametrize(
@@ -23,5 +23,5 @@ def test_an_empty_request_means_the_defaults() -> None:
 )
 def test_a_wrong_request_is_rejected_with_field_value_and_what_is_wanted(payload: bytes, line: str) -> None:
     with pytest.raises(Permanent) as caught:
-        parse_request("recalibrate", payload)
+        parse_request(RecalibrateRequest, payload)
     assert str(caught.value) == line

@@ -23,21 +23,21 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]
 
 def test_messages_arrive_as_systemd_reads_them(manager: Manager) -> None:
     notifier = Notifier.from_environment({"NOTIFY_SOCKET": manager.address})
-    assert notifier.listening
+    assert notifier.enabled
     notifier.extend_timeout(1.5)
     notifier.ready()
     notifier.status("line1 armed,\n20.0 frames/s")
     notifier.watchdog()
     notifier.stopping()
     wanted = ["EXTEND_TIMEOUT_USEC=1500000", "READY=1", "STATUS=line1 armed, 20.0 frames/s", "WATCHDOG=1", "STOPPING=1"]
-    assert manager.hear() == wanted
+    assert manager.receive() == wanted
 
 
 def test_reloading_carries_the_monotonic_time(manager: Manager) -> None:
-    """systemd takes the end of the reload for an old one where the time is missing (sd_notify(3))."""
+    """Without the time, systemd would not know which reload has ended (sd_notify(3))."""
     before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
     Notifier(manager.address).reloading()
-    first, second = manager.hear()[0].splitlines()
+    first, second = manager.receive()[0].splitlines()
     assert first == "RELOADING=1"
     assert before <= int(second.removeprefix("MONOTONIC_USEC=")) <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
 
@@ -45,11 +45,13 @@ def test_reloading_carries_the_monotonic_time(manager: Manager) -> None:
 @pytest.mark.parametrize("environment", [{}, {"NOTIFY_SOCKET": ""}, {"NOTIFY_SOCKET": "vsock:2:9999"}])
 def test_without_systemd_nothing_is_sent(environment: dict[str, str]) -> None:
     notifier = Notifier.from_environment(environment)
-    assert not notifier.listening
+    before = set(Path("/proc/self/fd").iterdir())
     notifier.ready()
+    assert not notifier.enabled
+    assert set(Path("/proc/self/fd").iterdir()) == before, "no socket was opened"
 
 
-def test_a_manager_that_went_away_is_no_error(tmp_path: Path) -> None:
+def test_manager_that_ends_is_no_error_and_a_new_one_is_notified(tmp_path: Path) -> None:
     manager = Manager(tmp_path / "notify")
     notifier = Notifier(manager.address)
     notifier.ready()
@@ -57,10 +59,14 @@ def test_a_manager_that_went_away_is_no_error(tmp_path: Path) -> None:
     notifier.watchdog()
     (tmp_path / "notify").unlink()
     notifier.watchdog()
+    successor = Manager(tmp_path / "notify")
+    notifier.watchdog()
+    assert successor.receive() == ["WATCHDOG=1"]
+    successor.close()
 
 
-def test_a_manager_that_does_not_listen_does_not_hold_up_inspection(manager: Manager) -> None:
-    """Its queue is full after a few hundred datagrams; then messages are dropped, not waited for without end."""
+def test_manager_that_does_not_read_does_not_block_the_agent(manager: Manager) -> None:
+    """Its queue is full after a few hundred datagrams; then each message is dropped after a timeout."""
     notifier = Notifier(manager.address)
     for _ in range(400):
         started = time.monotonic()
@@ -69,6 +75,6 @@ def test_a_manager_that_does_not_listen_does_not_hold_up_inspection(manager: Man
             break
     else:
         pytest.fail("the queue never filled: the test shows nothing")
-    manager.hear()
+    manager.receive()
     notifier.ready()
-    assert manager.hear()[-1] == "READY=1"
+    assert manager.receive()[-1] == "READY=1"

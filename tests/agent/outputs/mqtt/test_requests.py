@@ -17,8 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.commands import AGENT_COMMANDS, find_command
 from agent.core.errors import InspectdError
-from agent.messages.command import MAX_COMMAND_BYTES, REQUESTS, CommandResponse, parse_request
+from agent.messages.command import MAX_COMMAND_BYTES, CommandResponse, PauseRequest, parse_request
 from agent.outputs.mqtt.delivery import Publisher
 from agent.outputs.mqtt.requests import MqttRequests
 from agent.outputs.mqtt.topics import Topics
@@ -39,7 +40,7 @@ class Agent:
         self.calls.append((name, camera, payload))
         error = None
         try:
-            parse_request(name, payload)
+            parse_request(find_command(name).request, payload)
         except InspectdError as fault:
             error = str(fault)
         return CommandResponse(
@@ -276,14 +277,14 @@ def test_default_response_topic_is_right_if_a_level_is_called_command(
 def outcome(name: str, payload: bytes) -> Any:
     """The request, or the error text; any other exception fails the test."""
     try:
-        return parse_request(name, payload)
+        return parse_request(find_command(name).request, payload)
     except InspectdError as error:
         return str(error)
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(
-    name=st.one_of(st.sampled_from(sorted(REQUESTS)), st.text()),
+    name=st.one_of(st.sampled_from(sorted(AGENT_COMMANDS)), st.text()),
     payload=st.one_of(st.binary(), st.text().map(str.encode)),
 )
 def test_any_bytes_are_a_request_or_a_one_line_error(name: str, payload: bytes) -> None:
@@ -292,7 +293,7 @@ def test_any_bytes_are_a_request_or_a_one_line_error(name: str, payload: bytes) 
         assert result.isprintable()
         assert len(result) < 400
     else:
-        assert isinstance(result, REQUESTS[name])
+        assert isinstance(result, AGENT_COMMANDS[name].request)
 
 
 json_values = st.recursive(
@@ -301,17 +302,17 @@ json_values = st.recursive(
     max_leaves=8,
 )
 field_names = st.sampled_from(
-    sorted({field for model in REQUESTS.values() for field in model.model_fields} | {"schema"})
+    sorted({field for command in AGENT_COMMANDS.values() for field in command.request.model_fields} | {"schema"})
 )
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
-@given(name=st.sampled_from(sorted(REQUESTS)), fields=st.dictionaries(field_names, json_values, max_size=4))
+@given(name=st.sampled_from(sorted(AGENT_COMMANDS)), fields=st.dictionaries(field_names, json_values, max_size=4))
 def test_any_json_is_a_request_or_a_one_line_error(name: str, fields: dict[str, Any]) -> None:
     result = outcome(name, json.dumps(fields).encode())
-    assert isinstance(result, REQUESTS[name]) or (result.isprintable() and len(result) < 400)
+    assert isinstance(result, AGENT_COMMANDS[name].request) or (result.isprintable() and len(result) < 400)
 
 
 def test_oversized_request_is_not_parsed() -> None:
     with pytest.raises(InspectdError, match="at most"):
-        parse_request("pause", b" " * (MAX_COMMAND_BYTES + 1))
+        parse_request(PauseRequest, b" " * (MAX_COMMAND_BYTES + 1))

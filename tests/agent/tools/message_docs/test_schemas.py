@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from agent.messages.command import REQUESTS
+from agent.tools.message_docs.channels import REQUESTS
 from agent.tools.message_docs.documents import DIRECTORY
 from agent.tools.message_docs.schemas import schema_file_name
 from tests.support.delivery import document

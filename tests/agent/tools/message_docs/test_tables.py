@@ -7,7 +7,7 @@ import re
 import pytest
 
 from agent.messages.alarm import AlarmPayload, RegionPayload
-from agent.messages.command import REQUESTS
+from agent.tools.message_docs.channels import REQUESTS
 from agent.tools.message_docs.documents import DIRECTORY, with_tables
 from agent.tools.message_docs.tables import message_tables
 

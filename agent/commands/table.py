@@ -1,0 +1,51 @@
+"""The one table of commands for a running agent.
+
+A new command is one file with its request model and its handler, and one row here. It then works over every transport:
+the control socket and each output that takes commands. `make docs` adds it to the schemas and to `docs/topics.md`.
+"""
+
+from __future__ import annotations
+
+from agent.commands.calibrations import list_calibrations, recalibrate, roll_back, show_calibration
+from agent.commands.command import Command
+from agent.commands.pause import pause, resume
+from agent.commands.reload import reload
+from agent.commands.snapshot import snapshot
+from agent.commands.status import status
+from agent.core.errors import Permanent
+from agent.messages import (
+    CalibrationListRequest,
+    CalibrationShowRequest,
+    PauseRequest,
+    RecalibrateRequest,
+    ReloadRequest,
+    ReloadResult,
+    ResumeRequest,
+    RollbackRequest,
+    SnapshotRequest,
+    SnapshotResult,
+    StatusRequest,
+)
+
+AGENT_COMMANDS: dict[str, Command] = {
+    command.name: command
+    for command in (
+        Command(StatusRequest, status),
+        Command(RecalibrateRequest, recalibrate),
+        Command(CalibrationListRequest, list_calibrations),
+        Command(CalibrationShowRequest, show_calibration),
+        Command(RollbackRequest, roll_back),
+        Command(PauseRequest, pause),
+        Command(ResumeRequest, resume),
+        Command(SnapshotRequest, snapshot, SnapshotResult),
+        Command(ReloadRequest, reload, ReloadResult),
+    )
+}
+
+
+def find_command(name: str) -> Command:
+    """The command of this name. Raises Permanent with one printable line where there is none."""
+    command = AGENT_COMMANDS.get(name)
+    if command is None:
+        raise Permanent(f"unknown command {ascii(name)[:80]}; wanted one of {', '.join(sorted(AGENT_COMMANDS))}")
+    return command

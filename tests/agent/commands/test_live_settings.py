@@ -1,0 +1,106 @@
+"""Which changed settings a running agent takes over, and that every one that differs is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from agent.commands.live_settings import EFFECTS, Effect, plan_reload
+from agent.settings.load import load_settings
+from agent.settings.settings import AlarmSettings, CalibrationSettings, Settings
+
+FILE = """
+site = "plant"
+[mqtt]
+{mqtt}
+[log]
+level = "{level}"
+[cameras.line1]
+bundle = "{bundle}"
+[cameras.line1.source]
+kind = "simulator"
+[cameras.line1.alarm]
+clear_after_seconds = {clear}
+[cameras.line1.calibration]
+false_alarms = "{budget}"
+"""
+
+PLAIN = {"mqtt": "", "level": "info", "bundle": "a.bundle", "clear": 2.0, "budget": "1 per shift"}
+
+
+def settings(tmp_path: Path, more: str = "", **changes: object) -> Settings:
+    path = tmp_path / "inspectd.toml"
+    path.write_text(FILE.format(**{**PLAIN, **changes}) + more)
+    return load_settings(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "effect"),
+    [
+        ({"level": "debug"}, "log.level", Effect.NOW),
+        ({"mqtt": "scores_per_second = 5"}, "mqtt.scores_per_second", Effect.NOW),
+        ({"mqtt": 'commands = ["status"]'}, "mqtt.commands", Effect.NOW),
+        ({"clear": 9}, "cameras.line1.alarm.clear_after_seconds", Effect.NOW),
+        ({"budget": "2 per day"}, "cameras.line1.calibration.false_alarms", Effect.NEXT_CALIBRATION),
+        ({"bundle": "b.bundle"}, "cameras.line1.bundle", Effect.RESTART),
+        ({"mqtt": 'url = "mqtt://elsewhere"'}, "mqtt.url", Effect.RESTART),
+        ({"mqtt": 'username = "anna"'}, "mqtt.username", Effect.RESTART),
+    ],
+)
+def test_changed_setting_is_named_under_its_effect_and_taken_over_or_not(
+    tmp_path: Path, changes: dict[str, object], key: str, effect: Effect
+) -> None:
+    old, new = settings(tmp_path), settings(tmp_path, **changes)
+    reload = plan_reload(old, new)
+    assert {effect: keys for effect, keys in reload.keys.items() if keys} == {effect: (key,)}
+    assert reload.settings.model_dump() == (old if effect is Effect.RESTART else new).model_dump()
+    assert reload.cameras == ({"line1"} if key.startswith("cameras") and effect is not Effect.RESTART else set())
+
+
+def test_what_can_be_taken_over_is_taken_over_beside_what_cannot(tmp_path: Path) -> None:
+    old = settings(tmp_path)
+    reload = plan_reload(old, settings(tmp_path, level="debug", bundle="b.bundle", clear=9, budget="2 per day"))
+    assert reload.result().model_dump() == {
+        "changed": ["log.level", "cameras.line1.alarm.clear_after_seconds"],
+        "at_next_calibration": ["cameras.line1.calibration.false_alarms"],
+        "needs_restart": ["cameras.line1.bundle"],
+    }
+    camera = reload.settings.cameras["line1"]
+    assert camera.bundle == old.cameras["line1"].bundle
+    assert camera.alarm.clear_after_seconds == 9
+
+
+def test_same_file_changes_nothing(tmp_path: Path) -> None:
+    reload = plan_reload(settings(tmp_path), settings(tmp_path))
+    assert not any(reload.keys.values())
+
+
+def test_camera_that_comes_or_goes_needs_a_restart(tmp_path: Path) -> None:
+    one = settings(tmp_path)
+    two = settings(tmp_path, '[cameras.line2]\nbundle = "a.bundle"\n[cameras.line2.source]\nkind = "simulator"\n')
+    for old, new in ((one, two), (two, one)):
+        reload = plan_reload(old, new)
+        assert reload.keys[Effect.RESTART] == ("cameras.line2",)
+        assert reload.settings.cameras.keys() == old.cameras.keys()
+
+
+def test_another_kind_of_source_is_one_change(tmp_path: Path) -> None:
+    old = settings(tmp_path)
+    path = tmp_path / "inspectd.toml"
+    path.write_text(path.read_text().replace('kind = "simulator"', 'kind = "folder"\npath = "parts"'))
+    assert plan_reload(old, load_settings(path)).keys[Effect.RESTART] == ("cameras.line1.source",)
+
+
+def test_a_crop_that_appears_needs_a_restart(tmp_path: Path) -> None:
+    new = settings(tmp_path, "[cameras.line1.crop]\nx = 0\ny = 0\nwidth = 10\nheight = 10\n")
+    assert plan_reload(settings(tmp_path), new).keys[Effect.RESTART] == ("cameras.line1.crop",)
+
+
+@pytest.mark.parametrize("key", sorted(EFFECTS))
+def test_every_setting_with_an_effect_exists(key: tuple[str, ...]) -> None:
+    sections: dict[str, type[BaseModel]] = {"alarm": AlarmSettings, "calibration": CalibrationSettings}
+    section = sections[key[-2]] if key[0] == "cameras" else Settings.model_fields[key[0]].annotation
+    assert section is not None
+    assert key[-1] in section.model_fields

@@ -1,0 +1,68 @@
+"""Metrics over a port and over a Unix socket."""
+
+from __future__ import annotations
+
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from agent.core.errors import Permanent
+from agent.monitoring.metrics_server import MetricsServer
+from tests.support.broker import free_port
+from tests.support.scraping import parsed, scrape_port, scrape_socket, value
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    made = CollectorRegistry()
+    Counter("parts", "Parts.", registry=made).inc(3)
+    return made
+
+
+def test_unix_socket_is_open_to_owner_and_group_only(tmp_path: Path, registry: CollectorRegistry) -> None:
+    path = tmp_path / "run" / "metrics.sock"
+    server = MetricsServer(registry, socket=path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    assert value(parsed(scrape_socket(path)), "parts_total") == 3
+    server.close()
+    assert not path.exists()
+
+
+def test_socket_of_a_killed_agent_is_replaced(tmp_path: Path, registry: CollectorRegistry) -> None:
+    path = tmp_path / "metrics.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as left:
+        left.bind(str(path))
+    server = MetricsServer(registry, socket=path)
+    assert value(parsed(scrape_socket(path)), "parts_total") == 3
+    server.close()
+
+
+def test_port_is_on_the_loopback_interface_only(registry: CollectorRegistry) -> None:
+    port = free_port()
+    server = MetricsServer(registry, port=port)
+    assert value(parsed(scrape_port(port)), "parts_total") == 3
+    with socket.socket() as outside:
+        # 127.0.0.2 is another address of this machine.
+        assert outside.connect_ex(("127.0.0.2", port)) != 0
+    server.close()
+
+
+@pytest.mark.parametrize("place", ["taken port", "file", "long"])
+def test_place_that_cannot_be_used_is_one_line(tmp_path: Path, registry: CollectorRegistry, place: str) -> None:
+    (tmp_path / "file").write_text("a user's")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        where: dict[str, dict[str, Any]] = {
+            "taken port": {"port": taken.getsockname()[1]},
+            "file": {"socket": tmp_path / "file"},
+            "long": {"socket": tmp_path / ("x" * 120)},
+        }
+        with pytest.raises(Permanent, match="metrics") as caught:
+            MetricsServer(registry, **where[place])
+    assert "\n" not in str(caught.value)
+    assert (tmp_path / "file").read_text() == "a user's"

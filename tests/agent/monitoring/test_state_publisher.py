@@ -1,0 +1,74 @@
+"""When the state of a camera is published, and its phase; the camera belongs to a whole agent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.core.records import Phase
+from agent.inspection import CameraLine, CameraState, CameraStatus
+from agent.monitoring import StatePublisher, phase_of
+from agent.monitoring.state_publisher import REPEAT_SECONDS
+from agent.service import Service
+from engines.bundles.bundle import Bundle
+from tests.support.agents import GOOD_PARTS, await_state, configure, is_armed, running_service, socket_path
+from tests.support.broker import Mosquitto, Subscriber, wait_until
+
+
+@pytest.fixture
+def service(tmp_path: Path, tiny_bundle: Bundle, broker: Mosquitto) -> Iterator[Service]:
+    """An agent whose main loop does not run: only the test publishes states."""
+    with running_service(configure(tmp_path, tiny_bundle, GOOD_PARTS, broker.url)) as running:
+        await_state(socket_path(tmp_path), is_armed)
+        yield running
+
+
+@pytest.fixture
+def line(service: Service) -> CameraLine:
+    return service.lines["line1"]
+
+
+def test_state_is_published_after_a_change_and_every_few_seconds(
+    service: Service, line: CameraLine, broker: Mosquitto
+) -> None:
+    """Counters, which grow all the time, are no change."""
+    seconds = 1000.0
+    subscriber = Subscriber(broker, "inspectd/plant/line1/state")
+    publisher = StatePublisher("plant", service.lines, service.outputs, clock=lambda: seconds)
+
+    def documents() -> list[dict[str, object]]:
+        return [json.loads(message.payload) for message in subscriber.messages]
+
+    publisher.publish_all()
+    wait_until(lambda: len(documents()) == 1)
+    frames = line.counters.frames
+    wait_until(lambda: line.counters.frames > frames)
+    seconds += REPEAT_SECONDS - 0.1
+    publisher.publish_all()
+    line.call(lambda: service.pause(line))
+    publisher.publish_all()
+    wait_until(lambda: len(documents()) == 2)
+    assert [document["phase"] for document in documents()] == ["armed", "paused"]
+    seconds += REPEAT_SECONDS
+    publisher.publish_all()
+    wait_until(lambda: len(documents()) == 3)
+    publisher.publish_all(final=True)
+    wait_until(lambda: len(documents()) == 4)
+    subscriber.close()
+
+
+@pytest.mark.parametrize(
+    ("state", "phase"),
+    [
+        (CameraState.OPENING, Phase.ARMED),
+        (CameraState.DELIVERING, Phase.ARMED),
+        (CameraState.LOST, Phase.CAMERA_LOST),
+        (CameraState.FAILED, Phase.CAMERA_LOST),
+        (CameraState.ENDED, Phase.STOPPED),
+    ],
+)
+def test_camera_without_frames_counts_before_the_station(line: CameraLine, state: CameraState, phase: Phase) -> None:
+    assert phase_of(line.station, CameraStatus(state)) is phase
