@@ -1,12 +1,11 @@
-"""Delivery, measured: `python -m benchmarks.delivery [--alarms N] [--json FILE]`, with a real Mosquitto on loopback.
+"""Measures delivery with a real Mosquitto on loopback: `python -m benchmarks.delivery [--alarms N] [--json FILE]`.
 
-- rate: alarms with three pictures a second through outbox (fsync included) and publisher, beside bare paho at QoS 1
-  with the same bytes to the same broker, in turn, so that both see the same machine. All alarms of a round wait from
-  the start, for paho in its queue, for us in groups that share a commit, as the agent accepts what waits while the disk
-  is busy; once more with a commit for each alarm, as if each came when the one before was durable; and how many a
-  second are durable where nobody publishes;
-- latency: from the call of `accept` to the subscriber, alarms at five a second;
-- live: the same for an alarm that comes while 10,000 pictures of an outage wait.
+- Rate: alarms with three images per second through outbox (fsync included) and publisher, compared with bare paho at
+  QoS 1 with the same bytes to the same broker, in turns on the same machine. All alarms of a round are queued at the
+  start: in paho's queue, or in ours in groups that share a commit, as when the agent accepts several alarms while the
+  disk is busy. Measured again with a commit for each alarm, and without a publisher.
+- Latency: from the call of `accept` to the subscriber, at five alarms per second.
+- Live: the same for an alarm behind 10,000 images that have accumulated in an outage.
 """
 
 from __future__ import annotations
@@ -34,22 +33,22 @@ from benchmarks.machine import describe_machine
 from tests.support.broker import Mosquitto, Subscriber, wait_until
 from tests.support.delivery import TOPICS, document
 
-# Sizes as the simulator's alarms have them at 512 pixels: heatmap 150 kB, overlay 50 kB, frame 65 kB.
-PICTURE_BYTES = {"heatmap": 150_000, "overlay": 50_000, "frame": 65_000}
+# Sizes of the simulator's alarm images at 512 pixels: heatmap 150 kB, overlay 50 kB, frame 65 kB.
+IMAGE_BYTES = {"heatmap": 150_000, "overlay": 50_000, "frame": 65_000}
 ROUNDS = 7
 
 
-def pictures() -> dict[str, bytes]:
-    """Bytes that stand for pictures; none of the two systems looks inside."""
+def random_images() -> dict[str, bytes]:
+    """Random bytes in place of images; neither of the two systems decodes them."""
     rng = np.random.default_rng(0)
-    return {name: rng.bytes(size) for name, size in PICTURE_BYTES.items()}
+    return {name: rng.bytes(size) for name, size in IMAGE_BYTES.items()}
 
 
-def messages(identity: str, sequence: int, shots: dict[str, bytes], camera: str) -> list[Message]:
-    topics = [TOPICS.picture(camera, identity, name) for name in shots]
+def messages(identity: str, sequence: int, images: dict[str, bytes], camera: str) -> list[Message]:
+    topics = [TOPICS.picture(camera, identity, name) for name in images]
     return [document(identity, sequence, camera)] + [
         Message(topic, payload, identity, name, picture=True, media_type="image/png")
-        for topic, (name, payload) in zip(topics, shots.items(), strict=True)
+        for topic, (name, payload) in zip(topics, images.items(), strict=True)
     ]
 
 
@@ -64,25 +63,25 @@ def agent(broker: Mosquitto, directory: Path, delivered: Callable[[Row, float], 
         outbox.close()
 
 
-def accept_all(outbox: Outbox, alarms: int, shots: dict[str, bytes], together: int) -> None:
-    """Alarms of two cameras in turn; `together`: how many share a commit."""
+def accept_all(outbox: Outbox, alarms: int, images: dict[str, bytes], together: int) -> None:
+    """Accept alarms of two cameras in turn; `together` of them share a commit."""
     for start in range(0, alarms, together):
         cameras = [f"cam{number % 2}" for number in range(start, min(start + together, alarms))]
         outbox.accept_together(
-            [Entry(c, lambda sequence, c=c: messages(f"a{sequence}", sequence, shots, c)) for c in cameras]
+            [Entry(c, lambda sequence, c=c: messages(f"a{sequence}", sequence, images, c)) for c in cameras]
         )
 
 
-def rate_of_accepting(broker: Mosquitto, directory: Path, alarms: int, shots: dict[str, bytes]) -> float:
-    """Alarms a second that are durable, with nobody publishing."""
+def rate_of_accepting(broker: Mosquitto, directory: Path, alarms: int, images: dict[str, bytes]) -> float:
+    """Durable alarms per second, without a publisher."""
     with agent(broker, directory) as (outbox, _):
         begin = time.perf_counter()
-        accept_all(outbox, alarms, shots, MAX_TOGETHER)
+        accept_all(outbox, alarms, images, MAX_TOGETHER)
         return alarms / (time.perf_counter() - begin)
 
 
-def rate_of_ours(broker: Mosquitto, directory: Path, alarms: int, shots: dict[str, bytes], together: int) -> float:
-    """Alarms a second, from the first `accept` to the last PUBACK; `together`: how many share a commit."""
+def rate_of_ours(broker: Mosquitto, directory: Path, alarms: int, images: dict[str, bytes], together: int) -> float:
+    """Alarms per second, from the first `accept` to the last PUBACK; `together` of them share a commit."""
     acknowledged, done = [0], threading.Event()
 
     def delivered(*_: Any) -> None:
@@ -94,15 +93,15 @@ def rate_of_ours(broker: Mosquitto, directory: Path, alarms: int, shots: dict[st
         publisher.start()
         wait_until(lambda: publisher.connected)
         begin = time.perf_counter()
-        accept_all(outbox, alarms, shots, together)
+        accept_all(outbox, alarms, images, together)
         assert done.wait(600)
         took = time.perf_counter() - begin
         assert publisher.wait_until_delivered(60)
         return alarms / took
 
 
-def rate_of_bare_paho(broker: Mosquitto, alarms: int, shots: dict[str, bytes]) -> float:
-    """The same bytes, at QoS 1 with paho's own queue and thread; nothing is kept anywhere."""
+def rate_of_bare_paho(broker: Mosquitto, alarms: int, images: dict[str, bytes]) -> float:
+    """Alarms per second with the same bytes at QoS 1 in paho's own queue and thread; nothing is durable."""
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
     client.max_inflight_messages = 20
     acknowledged, done = [0], threading.Event()
@@ -118,7 +117,7 @@ def rate_of_bare_paho(broker: Mosquitto, alarms: int, shots: dict[str, bytes]) -
     wait_until(client.is_connected)
     begin = time.perf_counter()
     for number in range(alarms):
-        for message in messages(f"a{number}", number + 1, shots, f"cam{number % 2}"):
+        for message in messages(f"a{number}", number + 1, images, f"cam{number % 2}"):
             client.publish(message.topic, message.payload, 1)
     assert done.wait(600)
     took = time.perf_counter() - begin
@@ -127,8 +126,8 @@ def rate_of_bare_paho(broker: Mosquitto, alarms: int, shots: dict[str, bytes]) -
     return alarms / took
 
 
-def latencies(broker: Mosquitto, directory: Path, alarms: int, shots: dict[str, bytes]) -> list[float]:
-    """Milliseconds from `accept` being called to the alarm at the subscriber, five a second."""
+def latencies(broker: Mosquitto, directory: Path, alarms: int, images: dict[str, bytes]) -> list[float]:
+    """Milliseconds from the call of `accept` to the alarm at the subscriber, at five per second."""
     subscriber = Subscriber(broker, "inspectd/+/+/alarm")
     called: dict[int, float] = {}
     with agent(broker, directory) as (outbox, publisher):
@@ -136,7 +135,7 @@ def latencies(broker: Mosquitto, directory: Path, alarms: int, shots: dict[str, 
         wait_until(lambda: publisher.connected)
         for _ in range(alarms):
             now = time.monotonic()
-            sequence = outbox.accept("cam", lambda sequence: messages(f"a{sequence}", sequence, shots, "cam"))
+            sequence = outbox.accept("cam", lambda sequence: messages(f"a{sequence}", sequence, images, "cam"))
             called[sequence] = now
             time.sleep(max(0.0, 0.2 - (time.monotonic() - now)))
         wait_until(lambda: len(subscriber.messages) == alarms, seconds=60)
@@ -146,13 +145,13 @@ def latencies(broker: Mosquitto, directory: Path, alarms: int, shots: dict[str, 
 
 
 def live_behind_backlog(broker: Mosquitto, directory: Path, rows: int) -> float:
-    """Seconds from `accept` to the subscriber, for an alarm that comes while `rows` pictures of an outage wait."""
+    """Seconds from `accept` to the subscriber for an alarm behind `rows` images of an outage."""
     subscriber = Subscriber(broker, "inspectd/+/+/alarm")
-    shot = bytes(10_000)
+    image = bytes(10_000)
     with agent(broker, directory) as (outbox, publisher):
         for start in range(0, rows, 100):
             topic = TOPICS.picture("cam", f"old{start}", "frame")
-            backlog = [Message(topic, shot, f"old{start}", "frame", picture=True, media_type="image/jpeg")] * 100
+            backlog = [Message(topic, image, f"old{start}", "frame", picture=True, media_type="image/jpeg")] * 100
             outbox.accept("cam", lambda sequence, b=backlog: [document(f"old{sequence}", sequence), *b])
         publisher.start()
         wait_until(lambda: len(subscriber.messages) == rows // 100, seconds=60)
@@ -161,13 +160,13 @@ def live_behind_backlog(broker: Mosquitto, directory: Path, rows: int) -> float:
         wait_until(lambda: any(b'"live"' in m.payload for m in list(subscriber.messages)), seconds=60)
         waiting = outbox.waiting()
     subscriber.close()
-    assert waiting > rows // 2, f"the backlog was gone ({waiting} rows) before alarm {last} came"
+    assert waiting > rows // 2, f"the backlog was down to {waiting} rows before alarm {last} arrived"
     (arrived,) = {message.at for message in subscriber.messages if b'"live"' in message.payload}
     return arrived - begin
 
 
 def ratio(ours: list[float], bare: list[float]) -> dict[str, float]:
-    """Of rates in the same round: the median and the extremes."""
+    """Median and extremes of the ratios of rates in the same round."""
     found = [o / b for o, b in zip(ours, bare, strict=True)]
     return {"median": round(median(found), 3), "lowest": round(min(found), 3), "highest": round(max(found), 3)}
 
@@ -175,19 +174,19 @@ def ratio(ours: list[float], bare: list[float]) -> dict[str, float]:
 def measure(alarms: int, directory: Path) -> dict[str, Any]:
     broker = Mosquitto(directory / "broker").start()
     try:
-        shots = pictures()
+        images = random_images()
         ours, single, bare, durable = [], [], [], []
         for _ in range(ROUNDS):
-            ours.append(rate_of_ours(broker, directory, alarms, shots, MAX_TOGETHER))
-            bare.append(rate_of_bare_paho(broker, alarms, shots))
-            single.append(rate_of_ours(broker, directory, alarms, shots, 1))
-            durable.append(rate_of_accepting(broker, directory, alarms, shots))
-        waits = latencies(broker, directory, min(alarms, 100), shots)
+            ours.append(rate_of_ours(broker, directory, alarms, images, MAX_TOGETHER))
+            bare.append(rate_of_bare_paho(broker, alarms, images))
+            single.append(rate_of_ours(broker, directory, alarms, images, 1))
+            durable.append(rate_of_accepting(broker, directory, alarms, images))
+        waits = latencies(broker, directory, min(alarms, 100), images)
         return {
             "machine": describe_machine(),
             "load": round(os.getloadavg()[0], 1),
             "alarms": alarms,
-            "bytes_per_alarm": sum(PICTURE_BYTES.values()),
+            "bytes_per_alarm": sum(IMAGE_BYTES.values()),
             "alarms_per_second": round(median(ours), 1),
             "bare_paho_alarms_per_second": round(median(bare), 1),
             "ratio": ratio(ours, bare),
@@ -202,7 +201,7 @@ def measure(alarms: int, directory: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.delivery", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--alarms", type=int, default=200, help="alarms a round")
+    parser.add_argument("--alarms", type=int, default=200, help="alarms per round")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
