@@ -54,8 +54,8 @@ _MEMORY_BANK = 8192
 # model each.
 _NEIGHBOURS = 5
 
-# Least K: the identity distance is divided by its median / K. How peak and identity distance were combined, and what
-# else was tried, is in the decision records.
+# Least K: the identity distance is divided by its median / K. docs/decisions/0047-score-is-the-larger-of-two.md has the
+# alternatives to this combination of peak and identity distance.
 _MIN_CONTRAST = 1e-3
 
 # Least median of the identity distance. Differences below 1 − cos = 0.01 say nothing: if all parts are the same they
@@ -162,7 +162,7 @@ class MapScorer(Scorer):
     def fit(self, trained_on: Iterable[Tensor], held_out: Iterable[Tensor]) -> None:
         """Fit the statistics of good frames, from batches of normalised frames [N, C, H, W].
 
-        Memory bank and statistics of places come from the frames trained on, each under a light of its own. Levels and
+        Memory bank and statistics of places come from the frames trained on, each under a different light. Levels and
         medians come from the held-out frames, since distances of frames trained on are a little too short.
         """
         stems, embeddings = [], []
@@ -212,8 +212,8 @@ class MapScorer(Scorer):
     def _squared_maps(self, latents: Latents) -> tuple[Tensor, Tensor]:
         """Squares of the latent distance map and of the Mahalanobis map, each [N, 1, h, w].
 
-        Squared, since in small frames every node of the graph counts, and a root to be squared again would be two
-        nodes for nothing.
+        Squared, since every node of the graph counts for small frames, and taking a root only to square it would add
+        two.
         """
         latent = _latent_distance_map(latents)
         mahalanobis = functional.avg_pool2d(

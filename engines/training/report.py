@@ -75,8 +75,8 @@ def _draw_losses(axes: Any, trained: TrainedModel) -> None:
         axes.plot(history.steps, values, color=colour, linewidth=1.3, label=name)
     axes.plot(history.steps, history.held_out, color=_RED, linewidth=2.2, label="held out, total")
     axes.axvline(trained.kept_step, color=_MUTED, linewidth=1, linestyle=":")
-    drawn = [value for values in (*history.losses.values(), history.held_out) for value in values if value == value]
-    if drawn and min(drawn) > 0:
+    plotted = [value for values in (*history.losses.values(), history.held_out) for value in values if value == value]
+    if plotted and min(plotted) > 0:
         axes.set_yscale("log")
     _style(axes, "Losses (dotted: the state that was kept)", "step", "loss")
     axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
