@@ -1,4 +1,4 @@
-"""What the house around the engine costs: loop over engine, latency at 20 frames a second, memory of the agent.
+"""The overhead around the engine: whole loop against engine alone, latency at 20 frames/s, memory of the agent.
 
     python -m benchmarks.loop [--frames 10000]
 
@@ -34,7 +34,7 @@ class Memory:
     """Resident memory of a running agent, MB of 10^6 bytes."""
 
     early: float
-    """After the calibration."""
+    """After calibration."""
     late: float
     """At the end."""
     frames: int
@@ -42,42 +42,42 @@ class Memory:
 
 
 def bundle_of(mode: str) -> Path:
-    """The bundle that ships for this mode of the simulator."""
+    """The shipped bundle for this mode of the simulator."""
     return Path(str(files("engines.bundles.shipped"))) / f"simulator-{mode}.bundle"
 
 
 def latency_at_20(mode: str) -> dict[str, Any]:
-    """State of a real agent after a minute of the simulator at 20 frames a second."""
-    with tempfile.TemporaryDirectory() as directory, _agent(Path(directory), mode, 20.0) as door:
+    """State of a real agent after a minute of the simulator at 20 frames per second."""
+    with tempfile.TemporaryDirectory() as directory, RunningProcess(Path(directory), mode, 20.0) as socket:
         time.sleep(LATENCY_SECONDS)
-        return dict(ask(door, "status")["cameras"]["line1"])
+        return dict(ask(socket, "status")["cameras"]["line1"])
 
 
 def memory(mode: str, frames: int) -> Memory:
-    """Resident memory of a real agent, armed, over so many frames at 100 frames a second."""
+    """Resident memory of a real agent after calibration, over `frames` frames at 100 frames per second."""
     with tempfile.TemporaryDirectory() as directory:
-        agent = _agent(Path(directory), mode, 100.0)
-        with agent as door:
-            early_frames = _await_frames(door, 1000)
+        agent = RunningProcess(Path(directory), mode, 100.0)
+        with agent as socket:
+            early_frames = _await_frames(socket, 1000)
             early = agent.resident_megabytes()
-            late_frames = _await_frames(door, early_frames + frames)
+            late_frames = _await_frames(socket, early_frames + frames)
             return Memory(early, agent.resident_megabytes(), late_frames - early_frames)
 
 
-class _agent:  # noqa: N801 - reads as the verb that it is
-    """`with _agent(…) as door`: a real `inspectd run`, and the socket where it answers."""
+class RunningProcess:
+    """A real `inspectd run`; as a context manager it returns the path of its control socket."""
 
     def __init__(self, directory: Path, mode: str, rate: float) -> None:
         source = f'kind = "simulator"\nmode = "{mode}"\nframes_per_second = {rate}'
         text = settings_text(bundle_of(mode), source, calibration="", alarm="", sections='[log]\nlevel = "error"')
         (directory / "inspectd.toml").write_text(text)
-        self._door = directory / "state" / "control.sock"
+        self._socket = directory / "state" / "control.sock"
         self._command = [sys.executable, "-m", "agent.cli", "run", "--config", str(directory / "inspectd.toml")]
 
     def __enter__(self) -> Path:
         self._process = subprocess.Popen(self._command)
-        _await_frames(self._door, 1)
-        return self._door
+        _await_frames(self._socket, 1)
+        return self._socket
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
@@ -91,14 +91,14 @@ class _agent:  # noqa: N801 - reads as the verb that it is
         raise RuntimeError("no VmRSS: this needs Linux")
 
 
-def _await_frames(door: Path, frames: int) -> int:
+def _await_frames(socket: Path, frames: int) -> int:
     while True:
         try:
-            seen = int(ask(door, "status")["cameras"]["line1"]["frames"])
+            inspected = int(ask(socket, "status")["cameras"]["line1"]["frames"])
         except Temporary:
-            seen = 0
-        if seen >= frames:
-            return seen
+            inspected = 0
+        if inspected >= frames:
+            return inspected
         time.sleep(0.2)
 
 

@@ -1,4 +1,4 @@
-"""What a figure was measured on: belongs beside every table."""
+"""The machine that a figure was measured on, for the head of every table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def describe_machine() -> str:
-    """Date, cores, processor, Python: `2026-03-01, 2 cores of Intel(R) Xeon(R), Python 3.11.7`."""
+    """Return date, cores, processor and Python: `2026-03-01, 2 cores of Intel(R) Xeon(R), Python 3.11.7`."""
     day = datetime.now(timezone.utc).date().isoformat()
     return f"{day}, {os.cpu_count()} cores of {_processor()}, Python {platform.python_version()}"
 

@@ -1,4 +1,4 @@
-"""What a frame of the simulator costs in CPU time, the best of several runs: `python -m benchmarks.simulator`."""
+"""CPU time of a frame of the simulator, the best of several runs: `python -m benchmarks.simulator`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RUNS, FRAMES = 6, 80
 
 
 def cpu_milliseconds(mode: str, size: int) -> float:
-    """CPU time of a frame with four frames a part, milliseconds."""
+    """Measure the CPU time of a frame with four frames per part, in milliseconds."""
     line = SimulatedLine(mode, size=size)
     best = float("inf")
     for run in range(RUNS):

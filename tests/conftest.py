@@ -37,13 +37,13 @@ def trained_bundle(good_parts: Path, tmp_path_factory: pytest.TempPathFactory) -
     pytest.importorskip("torch", reason="training needs the train extra")
     import torch
 
-    from engines.training.train import train
+    from engines.training.train import train_model
 
     # Rounding depends on the number of threads, and other tests change it.
     torch.set_num_threads(1)
     out = tmp_path_factory.mktemp("trained") / "trained.bundle"
     small = {"filters": 8, "latent": 16}
-    return train(
+    return train_model(
         good_parts, out=out, recipe="reference", size=32, steps=12, minutes=None, options=small, accelerator="cpu"
     ).bundle
 

@@ -52,7 +52,8 @@ def evaluate(
     from agent.settings import default_state_directory
     from agent.tools.part_threshold import part_calibrator
     from engines.bundles import read_bundle
-    from engines.evaluation.evaluate import evaluate as evaluate_engine
+    from engines.evaluation.charts import REPORT_UNAVAILABLE, charts_available
+    from engines.evaluation.evaluate import evaluate_engine
     from engines.runtime import open_engine
 
     folder = out or bundle.with_name(f"{bundle.stem}-evaluation")
@@ -66,4 +67,4 @@ def evaluate(
         return
     for line in evaluation_lines(result):
         print_line(line)
-    print_line(f"charts in {folder}")
+    print_line(f"report in {folder}" if charts_available() else REPORT_UNAVAILABLE)

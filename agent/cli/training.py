@@ -36,7 +36,7 @@ def train(
     if (test_normal is None) != (test_abnormal is None):
         raise typer.BadParameter("--test-normal and --test-abnormal go together")
     check_training_extra()
-    from engines.training.train import train as train_model
+    from engines.training.train import train_model
 
     with progress_bar("train") as report:
         result = train_model(
@@ -76,11 +76,11 @@ def compare_systems(
 ) -> None:
     """Compare GANomaly with other systems from the literature on the same images."""
     check_training_extra()
-    from engines.comparison.compare import compare
+    from engines.comparison.compare import run_comparison
     from engines.comparison.table import as_text
 
     with progress_bar("compare") as report:
-        result = compare(
+        result = run_comparison(
             normal,
             test_normal,
             abnormal,
@@ -103,7 +103,7 @@ def compare_systems(
 
 def check_training_extra() -> None:
     """Raise Permanent, with the command that installs it, if the `train` extra is missing."""
-    for package in ("lightning_fabric", "torch"):
+    for package in ("lightning_fabric", "matplotlib", "torch"):
         if find_spec(package) is None:
             raise Permanent(f"training needs {package}: pip install 'inspectd[train]'")
 

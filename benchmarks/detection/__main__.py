@@ -1,9 +1,9 @@
 """Measure detection on every set and write RESULTS.md: `python -m benchmarks.detection [--sets NAME…] [--minutes M]`.
 
-Every run of a set and a seed is a bundle and a JSON file in the work folder as soon as it is done; a benchmark that was
-stopped goes on where it stopped. A full run, three seeds of everything at ten minutes, takes seven and a half hours on
-two cores. With `--steps` a run is as long on any machine, and on one core (OMP_NUM_THREADS=1) two of them go side by
-side: give each its own seed, by `--first-seed`.
+Each finished run of a set and a seed is a bundle and a JSON file in the work folder; an interrupted benchmark continues
+from there. All sets with three seeds at ten minutes take seven and a half hours on two cores. With `--steps` a run does
+the same work on any machine, and two of them can run in parallel on one core each (OMP_NUM_THREADS=1): give each its
+own seed with `--first-seed`.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks.detection.measure import ABLATIONS, Length, run
-from benchmarks.detection.sets import Images, find_set, set_names
+from benchmarks.detection.measure import ABLATIONS, UNCHANGED, RunLength, run
+from benchmarks.detection.sets import Task, find_set, set_names
 from benchmarks.detection.tables import write_tables
 
 HERE = Path(__file__).parent
 
 
 def main() -> int:
-    """Parse, run, write."""
+    """Parse the arguments, run, write the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.detection", description=__doc__)
     parser.add_argument("--sets", nargs="+", choices=set_names(), default=set_names())
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=10.0, help="training time of a run, export included")
-    parser.add_argument("--steps", type=int, help="length of a run in steps instead")
-    parser.add_argument("--images", help="of these sets only one task, such as mnist-4")
-    parser.add_argument("--ablations", nargs="+", choices=ABLATIONS, default=["as it is"])
-    parser.add_argument("--work", type=Path, default=HERE / ".work", help="folder for pictures and finished runs")
+    parser.add_argument("--steps", type=int, help="training steps of a run, instead of minutes")
+    parser.add_argument("--images", help="only this task of the sets, such as mnist-4")
+    parser.add_argument("--ablations", nargs="+", choices=ABLATIONS, default=[UNCHANGED])
+    parser.add_argument("--work", type=Path, default=HERE / ".work", help="folder for images and finished runs")
     parser.add_argument("--out", type=Path, default=HERE / "RESULTS.md")
-    parser.add_argument("--table-only", action="store_true", help="write the tables from the runs that are done")
+    parser.add_argument("--table-only", action="store_true", help="only write the tables of finished runs")
     options = parser.parse_args()
     finished = options.work / "runs"
     finished.mkdir(parents=True, exist_ok=True)
@@ -46,22 +46,22 @@ def main() -> int:
 
 
 def _run_set(finished: Path, name: str, seed: int, options: argparse.Namespace) -> None:
-    length = Length(options.minutes, options.steps)
-    for images in find_set(name, options.work):
-        if options.images not in (None, images.name):
+    length = RunLength(options.minutes, options.steps)
+    for task in find_set(name, options.work):
+        if options.images not in (None, task.name):
             continue
         for ablation in options.ablations:
-            _run_once(finished, name, images, seed, length, ablation)
+            _run_once(finished, name, task, seed, length, ablation)
             write_tables(finished, options.out)
 
 
-def _run_once(finished: Path, name: str, images: Images, seed: int, length: Length, ablation: str) -> None:
-    stem = f"{images.name}-{length}-{ablation}-seed{seed}".replace(" ", "_")
+def _run_once(finished: Path, name: str, task: Task, seed: int, length: RunLength, ablation: str) -> None:
+    stem = f"{task.name}-{length}-{ablation}-seed{seed}".replace(" ", "_")
     path = finished / f"{stem}.json"
     if path.exists():
         return
-    figures = run(images, seed, length, finished / f"{stem}.bundle", ablation)
-    record = {"set": name, "images": images.name, "seed": seed, "length": str(length), "ablation": ablation}
+    figures = run(task, seed, length, finished / f"{stem}.bundle", ablation)
+    record = {"set": name, "images": task.name, "seed": seed, "length": str(length), "ablation": ablation}
     path.write_text(json.dumps({**record, "figures": dataclasses.asdict(figures)}, indent=1))
     print(f"{stem}: {figures}", file=sys.stderr, flush=True)
 

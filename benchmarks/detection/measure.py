@@ -1,43 +1,48 @@
-"""One run: train the product's recipe on one task with one seed, score the test images, work out the figures."""
+"""One run: train the default recipe on one task with one seed, score the test images, compute the figures."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 
-from benchmarks.detection.sets import Images
+from benchmarks.detection.sets import Task
 from engines.bundles import Bundle, read_bundle
 from engines.evaluation.evaluate import score_images
-from engines.evaluation.metrics import PixelFigures, PixelTally, auroc
+from engines.evaluation.metrics import auroc
+from engines.evaluation.pixel_metrics import PixelFigures, PixelTally
 from engines.evaluation.records import ScoredImages
 from engines.images import read_image
-from engines.recipes import default
+from engines.recipes import anomaly_batch, map_learner
 from engines.runtime import open_engine
-from engines.training.train import train
+from engines.training.train import train_model
 
-# What is left out or changed for the ablation table: constants of the recipe, and what they are then.
-ABLATIONS: Mapping[str, Mapping[str, Any]] = {
-    "as it is": {},
-    "no damage": {"_DAMAGED_SHARE": 0.0},
-    "no identities": {"_IDENTITY_SIDE": 1e-9},
-    "no restoration (contextual loss)": {"_RESTORATION_WEIGHT": 0.0},
-    "no averaging of weights": {"_AVERAGED_STEPS": 1},
+UNCHANGED = "complete"
+"""The recipe without any ablation."""
+
+# For each row of the ablation table the constants of the recipe that are changed: (module, name, value).
+ABLATIONS: Mapping[str, Sequence[tuple[ModuleType, str, Any]]] = {
+    UNCHANGED: (),
+    "no synthetic anomalies": ((anomaly_batch, "_ANOMALOUS_SHARE", 0.0),),
+    "no identity embedding": ((map_learner, "_IDENTITY_SIDE", 1e-9),),
+    "no restoration (contextual loss)": ((map_learner, "_RESTORATION_WEIGHT", 0.0),),
+    "no averaging of weights": ((map_learner, "_AVERAGED_STEPS", 1),),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Length:
+class RunLength:
     """How long a run trains."""
 
     minutes: float
-    """Export included; counts where `steps` is None."""
+    """Export included; ignored with `steps`."""
     steps: int | None = None
 
     def __str__(self) -> str:
@@ -46,27 +51,28 @@ class Length:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What one run gave."""
+    """The result of one run."""
 
     auroc: float
     pixel_auroc: float | None
-    """Over the pixels of bad images; None without masks, as are the next two."""
+    """Over the pixels of bad images; None without masks."""
     pro: float | None
+    """Per-region overlap; None without masks."""
     hit: float | None
-    """Share of bad images whose hottest place lies on a defect."""
+    """Share of bad images whose hottest pixel is on a defect; None without masks."""
     milliseconds: float
-    """Time of one frame through ONNX Runtime, median, on all cores."""
+    """Median time of one frame in ONNX Runtime on all cores."""
     steps: int
     train_seconds: float
 
 
-def run(images: Images, seed: int, length: Length, out: Path, ablation: str = "as it is") -> Figures:
-    """Train, unless `out` is there from a run that was stopped, and measure; the bundle stays at `out`."""
-    bundle = read_bundle(out) if out.exists() else _train(images, seed, length, out, ablation)
+def run(task: Task, seed: int, length: RunLength, out: Path, ablation: str = UNCHANGED) -> Figures:
+    """Train, unless an interrupted run has left its bundle at `out`, and measure; the bundle stays at `out`."""
+    bundle = read_bundle(out) if out.exists() else _train(task, seed, length, out, ablation)
     with open_engine(bundle, "onnxruntime") as engine:
-        good, bad = score_images(engine, images.good), score_images(engine, images.bad)
+        good, bad = score_images(engine, task.good), score_images(engine, task.bad)
         milliseconds = _milliseconds(engine, bundle.geometry.shape, bundle.geometry.dtype)
-    pixels = _pixels(good, bad, images.masks)
+    pixels = _pixels(good, bad, task.masks)
     training = bundle.manifest.training
     assert training is not None, "it was trained above"
     return Figures(
@@ -80,11 +86,11 @@ def run(images: Images, seed: int, length: Length, out: Path, ablation: str = "a
     )
 
 
-def _train(images: Images, seed: int, length: Length, out: Path, ablation: str) -> Bundle:
+def _train(task: Task, seed: int, length: RunLength, out: Path, ablation: str) -> Bundle:
     minutes = length.minutes if length.steps is None else None
     with _changed(ABLATIONS[ablation]):
-        return train(
-            images.train, out=out, recipe="default", size=images.size, minutes=minutes, steps=length.steps, seed=seed
+        return train_model(
+            task.train, out=out, recipe="default", size=task.size, minutes=minutes, steps=length.steps, seed=seed
         ).bundle
 
 
@@ -108,8 +114,8 @@ def _milliseconds(engine: Any, shape: tuple[int, ...], dtype: Any) -> float:
 
 
 @contextmanager
-def _changed(constants: Mapping[str, Any]) -> Iterator[None]:
+def _changed(constants: Sequence[tuple[ModuleType, str, Any]]) -> Iterator[None]:
     with ExitStack() as stack:
-        for name, value in constants.items():
-            stack.enter_context(patch.object(default, name, value))
+        for module, name, value in constants:
+            stack.enter_context(patch.object(module, name, value))
         yield

@@ -1,4 +1,4 @@
-"""The sets: which images are good for training, good for testing, bad, and where their masks are."""
+"""The data sets: good images for training, good and bad ones for testing, and masks."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import numpy as np
 from agent.sources.simulator import write_folder
 from engines.images import list_images, read_image
 
-# The model's input: the longer side of the images, in steps of what the networks can divide, and not above this.
+# The model's input: the longer side of the images rounded up to a multiple of 16, at most 256.
 _STEP, _LARGEST = 16, 256
 
-# Parts of the simulated line, one picture each; a fifth of them is bad, a fifth of the good ones is kept for testing.
+# Parts of the simulated line, one image each; a fifth of them is bad, a fifth of the good ones is for testing.
 _SIMULATED_PARTS = 500
 
 _DIGITS = 10
@@ -25,52 +25,52 @@ _TRAIN_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Images:
-    """One task: learn these, tell those apart."""
+class Task:
+    """One task: images to train on, and images to distinguish."""
 
     name: str
-    """As the table names it; the ten digits are ten tasks of one set."""
+    """The name in the table; the ten digits are ten tasks of one set."""
     train: tuple[Path, ...]
     good: tuple[Path, ...]
     bad: tuple[Path, ...]
     masks: Path | None
     """Folder with a mask for each bad image, under the same stem."""
-    whole: bool = False
-    """At the images' own size, as `train --size` has it, also where that is above what is chosen by itself."""
+    full_size: bool = False
+    """At the images' own size, as with `train --size`, even if that is above the automatic size."""
 
     @property
     def size(self) -> int:
         """Side of the model's input, pixels."""
         longest = int(max(read_image(self.train[0]).shape[:2]))
         own = -(-longest // _STEP) * _STEP
-        return own if self.whole else min(_LARGEST, own)
+        return own if self.full_size else min(_LARGEST, own)
 
 
 def data_folder() -> Path:
-    """Where the public sets lie: $INSPECTD_DATA, or `../shared/data` beside the repository."""
+    """Folder of the public sets: $INSPECTD_DATA, or `../shared/data` next to the repository."""
     beside = Path(__file__).parents[2].parent / "shared" / "data"
     return Path(os.environ.get("INSPECTD_DATA", beside))
 
 
 def set_names() -> list[str]:
-    """Names of the sets that are here; the simulated ones always are."""
+    """Names of the available sets; the simulated ones always are."""
     return ["camera", "xray", *(name for name in ("deeppcb", "fishbones", "mnist") if (data_folder() / name).is_dir())]
 
 
-def find_set(name: str, work: Path) -> list[Images]:
-    """The tasks of a set, of `set_names()`; pictures that have to be made first go to `work`."""
+def find_set(name: str, work: Path) -> list[Task]:
+    """The tasks of a set of `set_names()`; images that have to be generated first are written to `work`."""
     if name == "mnist":
         return [_digit(digit, work / "mnist", data_folder() / "mnist") for digit in range(_DIGITS)]
-    images = _simulated(name, work) if name in ("camera", "xray") else _folder(name, data_folder() / name)
+    task = _simulated(name, work) if name in ("camera", "xray") else _folder(name, data_folder() / name)
     if name != "deeppcb":
-        return [images]
-    # Its defects are of ten pixels in 640: shrunk to what is chosen by itself, of four.
-    return [images, dataclasses.replace(images, name=f"{name}-640", whole=True)]
+        return [task]
+    # Its defects have ten pixels in 640, but only four at the automatic size.
+    return [task, dataclasses.replace(task, name=f"{name}-640", full_size=True)]
 
 
-def _folder(name: str, root: Path) -> Images:
+def _folder(name: str, root: Path) -> Task:
     masks = root / "test" / "masks"
-    return Images(
+    return Task(
         name,
         train=tuple(list_images(root / "train" / "good")),
         good=tuple(list_images(root / "test" / "good")),
@@ -79,7 +79,7 @@ def _folder(name: str, root: Path) -> Images:
     )
 
 
-def _simulated(mode: str, work: Path) -> Images:
+def _simulated(mode: str, work: Path) -> Task:
     root = work / mode
     if not root.is_dir():
         unfinished = work / f"{mode}.unfinished"
@@ -88,25 +88,25 @@ def _simulated(mode: str, work: Path) -> Images:
     return _folder(mode, root)
 
 
-def _digit(digit: int, pictures: Path, data: Path) -> Images:
+def _digit(digit: int, folder: Path, data: Path) -> Task:
     """The GANomaly paper's setting: one digit is the anomaly, 80 % of the others are for training (section 4.1)."""
     labels = _idx(data / "t10k-labels-idx1-ubyte.gz", header=8)
-    if not pictures.is_dir():
-        _write_digits(pictures, data)
-    paths = np.array([pictures / f"{index:05d}.png" for index in range(len(labels))])
+    if not folder.is_dir():
+        _write_digits(folder, data)
+    paths = np.array([folder / f"{index:05d}.png" for index in range(len(labels))])
     others = np.random.default_rng(0).permutation(np.flatnonzero(labels != digit))
     count = int(_TRAIN_SHARE * len(others))
     train, good = paths[np.sort(others[:count])], paths[np.sort(others[count:])]
-    return Images(f"mnist-{digit}", tuple(train), tuple(good), tuple(paths[labels == digit]), masks=None)
+    return Task(f"mnist-{digit}", tuple(train), tuple(good), tuple(paths[labels == digit]), masks=None)
 
 
-def _write_digits(pictures: Path, data: Path) -> None:
-    unfinished = pictures.with_suffix(".unfinished")
+def _write_digits(folder: Path, data: Path) -> None:
+    unfinished = folder.with_suffix(".unfinished")
     unfinished.mkdir(parents=True, exist_ok=True)
     digits = _idx(data / "t10k-images-idx3-ubyte.gz", header=16).reshape(-1, 28, 28)
     for index, digit in enumerate(digits):
         cv2.imwrite(str(unfinished / f"{index:05d}.png"), digit)
-    unfinished.rename(pictures)
+    unfinished.rename(folder)
 
 
 def _idx(path: Path, header: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

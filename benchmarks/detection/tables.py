@@ -1,4 +1,4 @@
-"""The results as Markdown, from the files of all runs that are done."""
+"""The results of all finished runs as Markdown."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
-# Wanted of each set, as the issue on detection quality has it: the mean over three seeds.
-_WANTED = {
+from benchmarks.detection.measure import UNCHANGED
+
+# The targets for each set, of the mean over three seeds.
+_TARGETS = {
     "mnist": "AUROC ≥ 0.93 (GANomaly paper 0.78, RaPP 0.929)",
     "deeppcb": "pixel AUROC ≥ 0.95, PRO ≥ 0.85, hits ≥ 0.80",
     "fishbones": "AUROC ≥ 0.90",
@@ -25,7 +27,7 @@ _COLUMNS = ("auroc", "pixel_auroc", "pro", "hit", "milliseconds", "steps")
 
 
 def write_tables(work: Path, out: Path) -> None:
-    """Gather `work`/*.json into the Markdown file `out`."""
+    """Write the tables of `work`/*.json to the Markdown file `out`."""
     runs = [json.loads(path.read_text()) for path in sorted(work.glob("*.json"))]
     out.write_text("\n".join([*_head(), *_main_table(runs), *_digits(runs), *_ablation_table(runs), ""]))
 
@@ -46,7 +48,7 @@ def _head() -> list[str]:
 def _main_table(runs: Sequence[dict[str, Any]]) -> list[str]:
     groups = defaultdict(list)
     for run in runs:
-        if run["ablation"] == "as it is":
+        if run["ablation"] == UNCHANGED:
             name = run["set"] if run["set"] == "mnist" else run["images"]
             groups[name, run["length"]].append(run)
     lines = [
@@ -55,24 +57,24 @@ def _main_table(runs: Sequence[dict[str, Any]]) -> list[str]:
     ]
     for (name, length), group in sorted(groups.items()):
         cells = " | ".join(_spread(_of_seeds(group, column), column) for column in _COLUMNS)
-        lines.append(f"| {name} | {length} | {len(group)} | {cells} | {_WANTED.get(name.split('-')[0], '')} |")
+        lines.append(f"| {name} | {length} | {len(group)} | {cells} | {_TARGETS.get(name.split('-')[0], '')} |")
     return [*lines, ""]
 
 
 def _of_seeds(group: Sequence[dict[str, Any]], column: str) -> list[float | None]:
-    """A figure for each seed: its mean over the tasks of the set, of seeds that are done with all of them."""
+    """The mean over the tasks of a set, for each seed that has finished all of them."""
     tasks = {run["images"] for run in group}
     by_seed = defaultdict(list)
     for run in group:
         by_seed[run["seed"]].append(run["figures"][column])
-    done = [values for _, values in sorted(by_seed.items()) if len(values) == len(tasks)]
-    return [None if None in values else float(np.mean(values)) for values in done]
+    finished = [values for _, values in sorted(by_seed.items()) if len(values) == len(tasks)]
+    return [None if None in values else float(np.mean(values)) for values in finished]
 
 
 def _digits(runs: Sequence[dict[str, Any]]) -> list[str]:
     digits = defaultdict(list)
     for run in runs:
-        if run["set"] == "mnist" and run["ablation"] == "as it is":
+        if run["set"] == "mnist" and run["ablation"] == UNCHANGED:
             digits[run["images"]].append(run["figures"]["auroc"])
     if not digits:
         return []
@@ -85,15 +87,14 @@ def _ablation_table(runs: Sequence[dict[str, Any]]) -> list[str]:
     groups = defaultdict(list)
     for run in runs:
         groups[run["ablation"], run["images"], run["length"]].append(run)
-    changed = {(images, length) for name, images, length in groups if name != "as it is"}
+    changed = {(images, length) for name, images, length in groups if name != UNCHANGED}
     if not changed:
         return []
     lines = ["Ablation:", "", "| recipe | set | training | runs | AUROC | pixel AUROC | PRO | hit |", "|---" * 8 + "|"]
     for (name, images, length), group in sorted(groups.items(), key=lambda item: (item[0][1], item[0][2], item[0][0])):
         if (images, length) in changed:
             cells = " | ".join(_spread([run["figures"][column] for run in group], column) for column in _COLUMNS[:4])
-            recipe = "complete" if name == "as it is" else name
-            lines.append(f"| {recipe} | {images} | {length} | {len(group)} | {cells} |")
+            lines.append(f"| {name} | {images} | {length} | {len(group)} | {cells} |")
     return [*lines, ""]
 
 

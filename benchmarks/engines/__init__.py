@@ -1,1 +1,1 @@
-"""The engines on one machine: same bundle, same frames, one run."""
+"""Compares the engines on one machine with the same bundle and the same frames."""

@@ -1,8 +1,8 @@
-"""The engines beside each other: same bundle, same frames, one run.
+"""Compares the engines: same bundle, same frames, one run.
 
     python -m benchmarks.engines [--seconds 10] [--sizes 64 256]
 
-The bundles are trained for a few steps only: what a model knows does not change how long it takes. The last result is
+The bundles are trained for a few steps only, since the quality of a model does not change its speed. The last result is
 in benchmarks/engines/README.md.
 """
 
@@ -45,15 +45,15 @@ not been run yet. What else was tried is in [trials.md](trials.md).
 
 
 def bundle_of(size: int) -> Bundle:
-    """A bundle with weights for PyTorch, trained for a few steps; made once."""
-    from engines.training.train import train
+    """A bundle with weights for PyTorch, trained for a few steps on the first call."""
+    from engines.training.train import train_model
 
     path = WORK / f"{size}.bundle"
     if not path.exists():
-        pictures = WORK / "pictures"
-        if not pictures.exists():
-            write_folder(pictures, "camera", 200, 0.2, 0, progress=lambda done, total: None)
-        train(pictures / "train" / "good", out=path, recipe="default", size=size, steps=STEPS, minutes=None, seed=0)
+        images = WORK / "images"
+        if not images.exists():
+            write_folder(images, "camera", 200, 0.2, 0, progress=lambda done, total: None)
+        train_model(images / "train" / "good", out=path, recipe="default", size=size, steps=STEPS, minutes=None, seed=0)
     return read_bundle(path)
 
 
@@ -102,8 +102,8 @@ def _settings_table(bundle: Bundle, seconds: float) -> list[str]:
 def main() -> None:
     """Measure and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0, help="time of each engine with each batch size")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 256], help="sides of the models' inputs, pixels")
+    parser.add_argument("--seconds", type=float, default=10.0, help="time for each engine and batch size")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 256], help="sides of the models' inputs in pixels")
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
     text = "\n".join(tables(options.sizes, options.seconds)) + "\n"

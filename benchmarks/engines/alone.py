@@ -1,4 +1,4 @@
-"""One thread each, in the processor's time: what others do on the machine takes little of that."""
+"""Measures the engines on one thread in CPU time, which other load on the machine hardly affects."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dataclasses import asdict
 from benchmarks.engines.measure import Row, measure
 from engines.bundles import Bundle, read_bundle
 
-# NumPy's and PyTorch's number of threads is one for the whole process, and read when they are loaded.
+# NumPy and PyTorch read their number of threads when they are loaded; it holds for the whole process.
 _ONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def measure_alone(bundle: Bundle, seconds: float) -> list[Row]:
-    """As `measure`, in a process of its own."""
+    """Run `measure` in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.engines.alone", str(bundle.path), str(seconds)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **_ONE})
     return [Row(**row) for row in json.loads(done.stdout)]

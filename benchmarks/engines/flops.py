@@ -1,4 +1,4 @@
-"""How much there is to compute, and how fast this machine could: the model's operations, and a measured GEMM."""
+"""The model's floating-point operations, and the speed of this machine by a measured GEMM."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-# Square matrices of this side fit no cache and keep every core busy.
+# Square matrices of this side exceed the caches and keep every core busy.
 GEMM_SIDE = 1536
 
 
 def operations_per_frame(model: Path) -> float:
-    """Floating-point operations, multiplications and additions, of the convolutions and matrix products of a frame."""
+    """Count the floating-point operations of the convolutions and matrix products for one frame."""
     proto = onnx.load(str(model))
     proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     graph = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
@@ -25,9 +25,9 @@ def operations_per_frame(model: Path) -> float:
 
 
 def gemm_gflops(seconds: float, clock: Callable[[], float] = time.perf_counter) -> float:
-    """The rate of a float32 product of two square matrices: the better of NumPy's and PyTorch's median.
+    """Measure GFLOP/s of a float32 product of two square matrices: the better of NumPy's and PyTorch's median.
 
-    Medians, as the engines are not given the best moments of a busy machine either.
+    Medians, as for the engines, which are not measured in the best moments of a busy machine either.
     """
     import torch
 
@@ -50,7 +50,7 @@ def _shape(value: onnx.ValueInfoProto) -> list[int]:
 
 
 def _operations(node: onnx.NodeProto, shapes: dict[str, list[int]]) -> float:
-    """Two for each multiply-add of a layer; what is done element by element is not counted."""
+    """Two for each multiply-add of a layer; elementwise operations do not count."""
     out = shapes.get(node.output[0], [])
     if node.op_type == "Conv":
         return 2.0 * prod(out) * prod(shapes[node.input[1]][1:])

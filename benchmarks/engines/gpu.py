@@ -1,11 +1,11 @@
-"""TensorRT beside PyTorch and ONNX Runtime on an NVIDIA GPU: `make bench-gpu`.
+"""Compares TensorRT with PyTorch and ONNX Runtime on an NVIDIA GPU: `make bench-gpu`.
 
     python -m benchmarks.engines.gpu [--seconds 3]
 
-Latency of a call from frames in the host's memory to scores and heatmaps there, for 64 and 256 pixels and batches of 1,
-8 and 32, in FP16. Beside it the floor that no engine can go below: the weights have to be read once, at
-the rate at which the device copies. Then pictures of 4 K, shrunk to the model's input on the GPU and on the CPU. What
-is not installed is a line that says so. The result is in benchmarks/engines/gpu.md.
+Latency of a call from frames in host memory to scores and heatmaps in host memory, for 64 and 256 pixels and batches of
+1, 8 and 32, in FP16, with the lower bound: reading the weights once at the device's copy bandwidth. Then images of 4K,
+shrunk to the model's input on the GPU and on the CPU. Engines that are not installed are listed as such. The result is
+in benchmarks/engines/gpu.md.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ HEAD = """\
 
 `make bench-gpu`; {machine}; {gpu}, {bandwidth:.0f} GB/s copied (bytes read and written).
 
-A call: frames in the host's memory to scores and heatmaps there, p50 / p99, ms.
+A call: frames in host memory to scores and heatmaps in host memory, p50 / p99, ms.
 """
 
 
 def calls(bundle: Bundle, directory: Path, stack: ExitStack) -> dict[str, Call | None]:
-    """Every way to score, by name; None where it cannot be had here, and the name says why."""
+    """Every way to score, by name; None if it is not available here, with the reason as its name."""
     ways: dict[str, Call | None] = {}
     try:
         tensorrt = stack.enter_context(
@@ -69,14 +69,14 @@ def calls(bundle: Bundle, directory: Path, stack: ExitStack) -> dict[str, Call |
 
 
 def half_scorer(bundle: Bundle) -> Any:
-    """The networks on the GPU, float16 where the FP16-typed graph is."""
+    """The networks on the GPU, in float16 where the FP16-typed graph is."""
     scorer = copy.deepcopy(load_scorer(bundle)).cuda().eval()
     scorer.networks.half()
     return scorer
 
 
 def eager(scorer: Any, frames: Frames) -> Any:
-    """One call as PyTorch is written, copies included."""
+    """One call in PyTorch's eager mode, copies included."""
     import torch
 
     with torch.inference_mode():
@@ -84,7 +84,7 @@ def eager(scorer: Any, frames: Frames) -> Any:
 
 
 class GraphedScorer:
-    """The same, recorded once for each batch size."""
+    """One call as a CUDA graph, captured once for each batch size."""
 
     def __init__(self, scorer: Any) -> None:
         self._scorer = scorer
@@ -101,7 +101,7 @@ class GraphedScorer:
         return [answer.cpu().numpy() for answer in answers]
 
     def _record(self, frames: Frames) -> tuple[Any, Any, Any]:
-        """As PyTorch's documentation has it: warm up on a stream of its own, then record."""
+        """As in PyTorch's documentation: warm up on a stream of its own, then capture."""
         import torch
 
         given = torch.from_numpy(frames).cuda()
@@ -118,7 +118,7 @@ class GraphedScorer:
 
 
 def percentiles(call: Callable[[], Any], seconds: float) -> tuple[float, float]:
-    """p50 and p99 of a call, milliseconds."""
+    """p50 and p99 of the duration of a call, in milliseconds."""
     for _ in range(10):
         call()
     taken, end = [], time.perf_counter() + seconds
@@ -129,7 +129,7 @@ def percentiles(call: Callable[[], Any], seconds: float) -> tuple[float, float]:
 
 
 def copy_bandwidth() -> float:
-    """Bytes a second that a copy within the device reads and writes, the best of a few."""
+    """Bytes per second that a copy within the device reads and writes, the best of ten."""
     import torch
 
     source = torch.empty(COPY_BYTES, dtype=torch.uint8, device="cuda")
@@ -144,12 +144,12 @@ def copy_bandwidth() -> float:
 
 
 def weight_bytes(bundle: Bundle) -> int:
-    """Of the networks in float16."""
+    """Size of the networks' weights in float16."""
     return sum(2 * weights.numel() for weights in load_scorer(bundle).networks.parameters())
 
 
 def section(size: int, seconds: float, bandwidth: float, directory: Path) -> list[str]:
-    """One table: engines down, batch sizes across."""
+    """One table: a row per engine, a column per batch size."""
     bundle = bundle_of(size)
     frames, floor = np.stack(noise_frames(bundle)), 1e3 * weight_bytes(bundle) / bandwidth
     lines = [f"## {size}×{size}", "", "| engine | " + " | ".join(f"batch {batch}" for batch in BATCHES) + " |"]
@@ -158,12 +158,12 @@ def section(size: int, seconds: float, bandwidth: float, directory: Path) -> lis
         for name, call in calls(bundle, directory, stack).items():
             lines.append(f"| {name} | " + " | ".join(cells(call, frames, seconds)) + " |")
     weights = f"{weight_bytes(bundle) / 1e6:.1f} MB of weights read once"
-    lines.append(f"| floor: {weights} | " + f"{floor:.4f} | " * len(BATCHES))
+    lines.append(f"| lower bound: {weights} | " + f"{floor:.4f} | " * len(BATCHES))
     return [*(line.rstrip() for line in lines), ""]
 
 
 def cells(call: Call | None, frames: Frames, seconds: float) -> list[str]:
-    """Of one engine, a text for each batch size."""
+    """The cells of one engine, one for each batch size."""
     if call is None:
         return ["–" for _ in BATCHES]
     measured = (percentiles(partial(call, frames[:batch]), seconds) for batch in BATCHES)
@@ -171,8 +171,8 @@ def cells(call: Call | None, frames: Frames, seconds: float) -> list[str]:
 
 
 def shrinking(seconds: float) -> list[str]:
-    """A table of pictures that are brought to 256×256, both ways, the picture's way to the GPU and back included."""
-    lines = ["## A picture of 3840×2160 to 256×256, p50 / p99, ms", "", "| picture | GPU | CPU |", "|---|---|---|"]
+    """A table of images shrunk to 256×256 on GPU and CPU; copies to the GPU and back are included."""
+    lines = ["## An image of 3840×2160 to 256×256, p50 / p99, ms", "", "| image | GPU | CPU |", "|---|---|---|"]
     try:
         gpu = open_gpu()
     except EngineError as error:
@@ -194,11 +194,11 @@ def main() -> None:
     import torch
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=3.0, help="time of each engine with each batch size")
+    parser.add_argument("--seconds", type=float, default=3.0, help="time for each engine and batch size")
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
     if not torch.cuda.is_available():
-        raise SystemExit(f"PyTorch {torch.__version__} sees no GPU here, and the table is beside it")
+        raise SystemExit(f"PyTorch {torch.__version__} finds no GPU, which the table compares with")
     bandwidth = copy_bandwidth()
     head = HEAD.format(machine=describe_machine(), gpu=torch.cuda.get_device_name(), bandwidth=bandwidth / 1e9)
     lines = [*head.splitlines(), ""]

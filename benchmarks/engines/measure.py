@@ -1,6 +1,6 @@
-"""Every engine and a float32 GEMM in turns, so that what else the machine does falls on all of them.
+"""Measures every engine and a float32 GEMM in turns, so that other load on the machine affects all of them.
 
-Ratios are taken within a turn.
+Ratios are computed within a round.
 """
 
 from __future__ import annotations
@@ -36,19 +36,20 @@ class Row:
     batch: int
     frames_per_second: float
     p50_milliseconds: float
-    """Of a call."""
+    """Of one call."""
     p99_milliseconds: float
+    """Of one call."""
     gflops: float
     of_gemm: float
-    """Share of the GEMM's rate, within a turn."""
+    """Rate relative to the GEMM's, within a round."""
     of_best: float
-    """Rate over that of the fastest engine, within a turn."""
+    """Rate relative to the fastest engine's, within a round."""
 
 
 def measure(
     bundle: Bundle, seconds: float, *, threads: int | None = None, clock: Clock = time.perf_counter
 ) -> list[Row]:
-    """Every engine with every batch size, in turns, `seconds` each in all, by this clock."""
+    """Measure every engine with every batch size in turns, `seconds` each in total by this clock."""
     frames = np.stack(noise_frames(bundle))
     work = operations_per_frame(bundle.file(MODEL)) / 1e9
     with ExitStack() as stack:
@@ -62,19 +63,19 @@ def _open(bundle: Bundle, threads: int | None) -> list[Engine]:
         try:
             engines.append(open_engine(bundle, name, threads=threads))
         except EngineError as error:
-            sys.stderr.write(f"left out: {error}\n")
+            sys.stderr.write(f"excluded: {error}\n")
     return engines
 
 
 def _measure(engines: list[Engine], frames: Frames, batch: int, work: float, seconds: float, clock: Clock) -> list[Row]:
     durations: dict[str, list[float]] = {engine.name: [] for engine in engines}
     rates, gemm = {engine.name: np.zeros(ROUNDS) for engine in engines}, np.zeros(ROUNDS)
-    for turn in range(ROUNDS):
-        gemm[turn] = gemm_gflops(0.5, clock)
+    for round_ in range(ROUNDS):
+        gemm[round_] = gemm_gflops(0.5, clock)
         for engine in engines:
             taken = _calls(engine, frames, batch, seconds / ROUNDS, clock)
             durations[engine.name] += taken
-            rates[engine.name][turn] = batch * len(taken) / sum(taken)
+            rates[engine.name][round_] = batch * len(taken) / sum(taken)
     best = np.max(list(rates.values()), axis=0)
     return [
         Row(
@@ -92,7 +93,7 @@ def _measure(engines: list[Engine], frames: Frames, batch: int, work: float, sec
 
 
 def _calls(engine: Engine, frames: Frames, batch: int, seconds: float, clock: Clock) -> list[float]:
-    """Durations of calls, seconds, after two that warm up."""
+    """Durations of calls in seconds, after two warm-up calls."""
     for _ in range(2):
         engine.score(frames[:batch])
     taken, end, at = [], clock() + seconds, 0

@@ -1,4 +1,4 @@
-"""Where ONNX Runtime's time goes: its own profiler, by kind of node."""
+"""Time of ONNX Runtime by operator, from its own profiler."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from engines.bundles import MODEL, Bundle
 
 CALLS, WARM_UP = 60, 10
 
-# Kinds with less than this are one row.
-_LEAST_SHARE = 0.02
+# Operators with a smaller share are summed in one row.
+_MIN_SHARE = 0.02
 
 
 def node_table(bundle: Bundle) -> list[str]:
-    """Milliseconds of each kind of node, of a call with one frame on one thread; the sum of each node's medians."""
+    """A table of milliseconds per operator, for one frame on one thread; sums of the nodes' medians."""
     with tempfile.TemporaryDirectory() as directory:
         nodes = _profile(bundle, Path(directory))
     kinds: dict[str, list[float]] = defaultdict(list)
     for kind, milliseconds in nodes:
         kinds[kind].append(milliseconds)
     total = sum(milliseconds for _, milliseconds in nodes)
-    large = {kind: took for kind, took in kinds.items() if sum(took) >= _LEAST_SHARE * total}
+    large = {kind: took for kind, took in kinds.items() if sum(took) >= _MIN_SHARE * total}
     rest = [milliseconds for kind, milliseconds in nodes if kind not in large]
     rows = [*sorted(large.items(), key=lambda item: -sum(item[1])), ("all others", rest)]
     return [
         f"Time by kind of node, from ONNX Runtime's profiler: one frame, one thread, {total:.2f} ms in "
         f"{len(nodes)} nodes.",
         "",
-        "| kind of node | nodes | ms | share |",
+        "| operator | nodes | ms | share |",
         "|---|---|---|---|",
         *(f"| {kind} | {len(took)} | {sum(took):.3f} | {sum(took) / total:.0%} |" for kind, took in rows),
     ]
 
 
 def _profile(bundle: Bundle, directory: Path) -> list[tuple[str, float]]:
-    """Kind and median, milliseconds, of each node."""
+    """Operator and median milliseconds of each node."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1

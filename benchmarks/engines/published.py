@@ -1,4 +1,4 @@
-"""The published GANomaly beside the default networks, exported and run the same way, in one run."""
+"""Compares the published GANomaly with the default networks, exported and run in the same way."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from engines.runtime import open_session
 
 
 def published_line(bundle: Bundle, seconds: float) -> str:
-    """How much faster the default is than the recipe `reference` with the same input, frame by frame, all cores."""
+    """How much faster the default is than the recipe `reference` with the same input, single frames, all cores."""
     geometry, recipe = bundle.geometry, find_recipe("reference")
     scorer = recipe.scorer(recipe.networks(geometry), bundle.manifest.normalisation).eval()
     sessions = [open_session(bundle.file(MODEL).read_bytes()), open_session(export_onnx(scorer, geometry))]
@@ -30,7 +30,7 @@ def published_line(bundle: Bundle, seconds: float) -> str:
 
 
 def _rate(session: Any, frames: Any, seconds: float) -> float:
-    """Frames a second, one a call, after one that warms up."""
+    """Frames per second, one per call, after a warm-up call."""
     session.run(None, {"frames": frames[:1]})
     count, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:

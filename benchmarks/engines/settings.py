@@ -1,4 +1,4 @@
-"""What each setting of ONNX Runtime's session is worth: frames a second beside ours, and the arena's memory."""
+"""The effect of ONNX Runtime's session settings: frames per second relative to ours, and memory of the arena."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from engines.runtime import open_session, spin_entries
 Call = Callable[[Frames], Any]
 
 _OUTPUTS = ("score", "heatmap")
+NO_DIFFERENCE = "none"
 _SPINNING = "session.intra_op.allow_spinning"
 
-# A process of its own, since memory that was once taken is not given back.
+# A process of its own, since freed memory is not returned to the system.
 _MEMORY = """\
 import sys
 from pathlib import Path
@@ -37,12 +38,12 @@ print(int(status["VmRSS"].split()[0]) * 1024 / 1e6, int(status["VmHWM"].split()[
 
 
 def variants(bundle: Bundle) -> dict[str, Call]:
-    """One call each, by what is different from the session that the engine opens."""
+    """One call for each session, by its difference from the session that the engine opens."""
     model = bundle.file(MODEL).read_bytes()
     level = onnxruntime.GraphOptimizationLevel
-    usual = open_session(model)
+    default = open_session(model)
     return {
-        "none": _plain(usual),
+        NO_DIFFERENCE: _plain(default),
         "one thread": _plain(open_session(model, threads=1)),
         "arena off": _plain(open_session(model, arena=False)),
         "values reuse each other's memory": _plain(_session(model, reuse=True)),
@@ -51,23 +52,23 @@ def variants(bundle: Bundle) -> dict[str, Call]:
         "graph optimisation: extended": _plain(_session(model, level=level.ORT_ENABLE_EXTENDED)),
         "graph optimisation: basic": _plain(_session(model, level=level.ORT_ENABLE_BASIC)),
         "graph optimisation: none": _plain(_session(model, level=level.ORT_DISABLE_ALL)),
-        "I/O binding, new outputs each call": _bound(usual),
+        "I/O binding, new outputs each call": _bound(default),
     }
 
 
 def relative_rates(bundle: Bundle, frames: Frames, *, seconds: float, rounds: int) -> dict[str, float]:
-    """Frames a second of each variant over those of the first, medians over rounds in turns; a frame a call."""
+    """Rate of each variant relative to the default, single frames; medians over rounds, in turns."""
     calls = variants(bundle)
     rates: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
             rates[name].append(_rate(call, frames, seconds / rounds))
-    usual = np.array(rates["none"])
-    return {name: float(np.median(np.array(values) / usual)) for name, values in rates.items()}
+    default = np.array(rates[NO_DIFFERENCE])
+    return {name: float(np.median(np.array(values) / default)) for name, values in rates.items()}
 
 
 def arena_megabytes(bundle: Path) -> dict[str, tuple[float, float]]:
-    """Resident memory of a process that scores, at its end and at most, 10^6 bytes, with the arena and without."""
+    """Resident memory of a scoring process, at its end and at most, in 10^6 bytes, with and without the arena."""
     found = {}
     for arena in ("on", "off"):
         command = [sys.executable, "-c", _MEMORY, str(bundle), arena]
@@ -77,7 +78,7 @@ def arena_megabytes(bundle: Path) -> dict[str, tuple[float, float]]:
 
 
 def _session(model: bytes, *, level: Any = None, reuse: bool = False, waits: Mapping[str, str] | None = None) -> Any:
-    """A session as the engine's but for what is named."""
+    """The engine's session with other settings."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.inter_op_num_threads = 1

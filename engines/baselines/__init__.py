@@ -1,6 +1,6 @@
-"""The other systems of the literature, for `inspectd compare`: one file each, all behind `Baseline`.
+"""Other methods of the literature, for `inspectd compare`: one file each, all with the interface `Baseline`.
 
-To add one, write a `Baseline` and name it in `_BASELINES`.
+To add one, write a `Baseline` and add it to `_BASELINES`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from engines.errors import EngineError
 if TYPE_CHECKING:
     from engines.baselines.baseline import Baseline
 
+# Name → module and class, imported on demand, since each needs libraries of its own.
 _BASELINES = {
     "ganomaly": ("engines.baselines.ganomaly", "GanomalyDefault"),
     "ganomaly-reference": ("engines.baselines.ganomaly", "GanomalyReference"),
@@ -24,11 +25,10 @@ _BASELINES = {
     "pca": ("engines.baselines.pca", "Pca"),
     "ocsvm": ("engines.baselines.ocsvm", "OneClassSvm"),
 }
-"""Name → module and class; imported when asked for, since each brings its own libraries."""
 
 
 def find_baseline(name: str) -> type[Baseline]:
-    """Return the system of this name; EngineError where there is none, or where its library is not installed."""
+    """Return the class of this name; EngineError if it is unknown, or a library that it needs is not installed."""
     if name not in _BASELINES:
         raise EngineError(f"system {name!r} is unknown, wanted one of {', '.join(baseline_names())}")
     module, kind = _BASELINES[name]
@@ -40,5 +40,5 @@ def find_baseline(name: str) -> type[Baseline]:
 
 
 def baseline_names() -> list[str]:
-    """Names of all systems, in the order of the table."""
+    """Return the names of all systems, in the order of the table."""
     return list(_BASELINES)

@@ -1,4 +1,4 @@
-"""What every system of a comparison does: learn from good frames, then give each frame a score and a heatmap."""
+"""The interface of the compared systems: fit good frames, then give each frame a score and a heatmap."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from engines.runtime import Scores
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When learning ends: whichever comes first."""
+    """When training ends: whichever limit is reached first. TrainingError without any, or for an impossible one."""
 
     minutes: float | None = None
-    """Time to learn; None for no such limit."""
+    """Training time; None for no such limit."""
     steps: int | None = None
-    """Steps to learn; None for no such limit."""
+    """Training steps; None for no such limit."""
 
     def __post_init__(self) -> None:
         if self.minutes is None and self.steps is None:
@@ -37,24 +37,26 @@ class Limits:
 
 
 class Baseline(ABC):
-    """One system. A frame's score does not depend on the frames it is batched with; the same seed and the same number
-    of steps give the same scores on the same machine."""
+    """One system.
+
+    A frame's score does not depend on the rest of its batch. The same seed and the same number of steps give the same
+    scores on the same machine.
+    """
 
     name: ClassVar[str]
-    """As `--only` takes it."""
+    """The value of `--only`."""
     title: ClassVar[str]
-    """As tables and charts show it."""
+    """The name in tables and charts."""
     paper: ClassVar[str]
-    """Where it is from."""
+    """Authors and year of the publication."""
     seeded: ClassVar[bool] = True
-    """False where learning is exact: every seed gives the same."""
+    """False if training is deterministic, so that every seed gives the same result."""
     score_batch: ClassVar[int] = 64
-    """Frames that are scored at once where time matters."""
+    """Batch size for scoring many frames."""
 
     def __init__(self) -> None:
         self.normalisation = Normalisation(low=0.0, high=255.0)
-        """Range of grey values that becomes -1 … 1, the same for every system:
-        `engines.recipes.scorer.normalisation_of`."""
+        """Range of grey values that becomes -1 … 1, by `normalisation_of`: the same for every system."""
         self._shape: tuple[int, ...] | None = None
         self._dtype: np.dtype[np.uint8] | np.dtype[np.uint16] | None = None
 
@@ -67,9 +69,10 @@ class Baseline(ABC):
         steps: int | None = None,
         progress: Progress | None = None,
     ) -> None:
-        """Learn from good frames, uint8 or uint16 [N ≥ 2, H, W, C]; systems without steps take the time they need.
+        """Train on good frames, uint8 or uint16 [N ≥ 2, H, W, C].
 
-        PyTorch's global random state is left as it was. Raises TrainingError for impossible arguments.
+        Systems that do not train in steps ignore the limits. PyTorch's global random state does not change. Raises
+        TrainingError for impossible arguments.
         """
         if frames.ndim != 4 or len(frames) < 2 or frames.dtype not in (np.uint8, np.uint16):
             raise TrainingError(f"frames are {frames.dtype} {frames.shape}, wanted uint8 or uint16 [N ≥ 2, H, W, C]")
@@ -81,30 +84,30 @@ class Baseline(ABC):
             self._fit(frames, seed, limits, progress or (lambda share, message: None))
 
     def score(self, frames: Frames) -> Scores:
-        """Score frames like those that were learned from: score [N] and heatmap [N, h, w], float32, ≥ 0, raw.
+        """Score frames of the same shape and type as the training frames.
 
-        The score's unit is the system's own, the same on every frame. EngineError where `fit` was not called or the
-        frames are of another kind.
+        Returns score [N] and heatmap [N, h, w], float32, ≥ 0, not scaled: their unit is the system's own, the same for
+        every frame. Raises EngineError before `fit`, or for frames of another shape or type.
         """
         if self._shape is None:
-            raise EngineError(f"{self.name}: asked to score before it has learned")
+            raise EngineError(f"{self.name}: score() was called before fit()")
         if frames.shape[1:] != self._shape or frames.dtype != self._dtype or len(frames) == 0:
             raise EngineError(f"frames are {frames.dtype} {frames.shape}, wanted {self._dtype} N×{self._shape}, N ≥ 1")
         score, heatmap = self._score(frames)
         return Scores(np.asarray(score, np.float32), np.asarray(heatmap, np.float32))
 
     def close(self) -> None:  # noqa: B027 - most systems hold nothing but memory
-        """Let go of what is held."""
+        """Release resources such as files and engines."""
 
     def normalised(self, frames: Frames) -> Tensor:
-        """Frames [N, H, W, C] as every system sees them: float32 [N, C, H, W], mostly -1 … 1."""
+        """Normalise frames [N, H, W, C] to float32 [N, C, H, W], mostly -1 … 1: the input of every system."""
         result: Tensor = Normalise(self.normalisation)(torch.from_numpy(np.ascontiguousarray(frames)))
         return result
 
     @abstractmethod
     def _fit(self, frames: Frames, seed: int, limits: Limits, progress: Progress) -> None:
-        """Learn from checked frames; PyTorch is seeded already."""
+        """Train on validated frames; PyTorch is already seeded."""
 
     @abstractmethod
     def _score(self, frames: Frames) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Score checked frames: (score [N], heatmap [N, h, w]), ≥ 0."""
+        """Score validated frames: (score [N], heatmap [N, h, w]), ≥ 0."""

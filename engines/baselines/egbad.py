@@ -1,23 +1,23 @@
-"""EGBAD: a BiGAN learns to draw good frames and to encode them at once, so that no search is needed.
+"""EGBAD: a BiGAN learns to generate good frames and to encode them at once, so that no search is needed.
 
 Zenati et al., "Efficient GAN-based anomaly detection" (2018, arXiv:1802.06222); networks and training as in the
-appendix's table for MNIST and the authors' code: encoder E, generator G and a discriminator D that tells pairs
-(x, E(x)) from (G(z), z), z normal with 200 values, Adam with β₁ 0.5, averaged weights for inference (decay 0.999).
-The score is
+appendix's table for MNIST and the authors' code: encoder E, generator G and a discriminator D that distinguishes
+pairs (x, E(x)) from (G(z), z); z is normal with 200 values; Adam with β₁ 0.5; averaged weights for inference (decay
+0.999). The score is
 
     0.9 · Σ|x − G(E(x))| + 0.1 · Σ|f(x, E(x)) − f(G(E(x)), E(x))|,
 
-f being the features before D's last layer (section 3, feature matching). The heatmap is |x − G(E(x))|, mean over the
-channels.
+where f are the features before D's last layer (section 3, feature matching). The heatmap is |x − G(E(x))|, mean over
+the channels.
 
-Departures:
+Differences from the paper:
 
-- the paper's frames are 28×28 and halved twice, to 7×7. Here they are halved until 8 pixels or fewer remain, with the
-  last filters repeated;
-- learning rate 2e-4, that of the BiGAN itself (Donahue et al., ICLR 2017), as EGBAD's 1e-5 needs the 54,000 steps it
-  was given; the averages start as plain means, so that few steps leave no trace of the initial weights;
-- batch normalisation gets the statistics of the final weights before inference;
-- batches of 64 (100 in the paper), and as many steps as the budget allows.
+- The paper's frames are 28×28 and halved twice, to 7×7. Here they are halved until 8 pixels or fewer remain, with the
+  last number of filters repeated.
+- Learning rate 2e-4, that of the BiGAN paper (Donahue et al., ICLR 2017), since EGBAD's 1e-5 needs its 54,000 steps.
+  The averages start as plain means, so that the initial weights have no influence even after few steps.
+- Batch normalisation gets the statistics of the final weights before inference.
+- Batches of 64 (100 in the paper), and as many steps as the limits allow.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engines.baselines.baseline import Baseline, Limits
-from engines.baselines.steps import device, learn, ready, some_batches
+from engines.baselines.steps import device, freeze, run_steps, statistics_batches
 from engines.bundles import Frames
-from engines.networks.ganomaly import check_size, refresh_statistics
+from engines.networks.ganomaly import check_size, recompute_batch_norm
 from engines.progress import Progress
 
-WEIGHT = 0.9
-"""α, share of the residual in the score."""
+RESIDUAL_WEIGHT = 0.9
+"""α, weight of the residual in the score."""
 
 _LATENT = 200
 _LEARNING_RATE, _BETAS = 2e-4, (0.5, 0.999)
@@ -44,7 +44,8 @@ _AVERAGE_DECAY = 0.999
 _SLOPE = 0.1
 _DROPOUT = 0.5
 _BATCH = 64
-_REMAINS = 8
+# Side, in pixels, down to which frames are halved.
+_SMALLEST = 8
 
 
 class Bigan(nn.Module):
@@ -57,7 +58,7 @@ class Bigan(nn.Module):
         small = (height >> halvings, width >> halvings)
         self.encoder = _encoder(channels, halvings, small)
         self.generator = _generator(channels, halvings, small)
-        self.judge = _Judge(channels, halvings, small)
+        self.discriminator = _PairDiscriminator(channels, halvings, small)
         self.apply(_initialise)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,8 +67,8 @@ class Bigan(nn.Module):
         return self.generator(code), code
 
 
-class _Judge(nn.Module):
-    """Which pair of frame and code is it: logits and the features before them."""
+class _PairDiscriminator(nn.Module):
+    """Classifies pairs of frame and code as encoded or generated: logits, and the features before them."""
 
     def __init__(self, channels: int, halvings: int, small: tuple[int, int]) -> None:
         super().__init__()
@@ -99,64 +100,66 @@ class Egbad(Baseline):
 
     def _fit(self, frames: Frames, seed: int, limits: Limits, progress: Progress) -> None:
         height, width, channels = frames.shape[1:]
-        game = _Game(Bigan(height, width, channels).to(device()))
-        learn(frames, self.normalisation, game.step, batch=_BATCH, seed=seed, limits=limits, progress=progress)
-        bigan = game.averaged
-        refresh_statistics(_Whole(bigan), some_batches(frames, self.normalisation, _BATCH))
-        ready(bigan)
+        training = _BiganTraining(Bigan(height, width, channels).to(device()))
+        run_steps(frames, self.normalisation, training.step, batch=_BATCH, seed=seed, limits=limits, progress=progress)
+        bigan = training.averaged
+        recompute_batch_norm(_AllNetworks(bigan), statistics_batches(frames, self.normalisation, _BATCH))
+        freeze(bigan)
         self._bigan = bigan
 
     @torch.inference_mode()
     def _score(self, frames: Frames) -> tuple[Any, Any]:
         assert self._bigan is not None
         values = self.normalised(frames).to(device())
-        drawn, code = self._bigan(values)
-        difference = (values - drawn).abs()
-        features, features_again = self._bigan.judge(values, code)[1], self._bigan.judge(drawn, code)[1]
-        matching = (features - features_again).abs().sum(1)
-        score = WEIGHT * difference.flatten(1).sum(1) + (1 - WEIGHT) * matching
-        return score.cpu().numpy(), difference.mean(1).cpu().numpy()
+        reconstruction, code = self._bigan(values)
+        residual = (values - reconstruction).abs()
+        features, reconstruction_features = (
+            self._bigan.discriminator(frames, code)[1] for frames in (values, reconstruction)
+        )
+        matching = (features - reconstruction_features).abs().sum(1)
+        score = RESIDUAL_WEIGHT * residual.flatten(1).sum(1) + (1 - RESIDUAL_WEIGHT) * matching
+        return score.cpu().numpy(), residual.mean(1).cpu().numpy()
 
 
-class _Whole(nn.Module):
-    """All three networks on the way that a frame takes, so that each one's batch normalisation sees it."""
+class _AllNetworks(nn.Module):
+    """Runs all three networks on frames, so that every batch normalisation gets statistics."""
 
     def __init__(self, bigan: Bigan) -> None:
         super().__init__()
         self.bigan = bigan
 
     def forward(self, frames: Tensor) -> Tensor:
-        drawn, code = self.bigan(frames)
-        logits: Tensor = self.bigan.judge(torch.cat([frames, drawn]), torch.cat([code, code]))[0]
+        reconstruction, code = self.bigan(frames)
+        logits: Tensor = self.bigan.discriminator(torch.cat([frames, reconstruction]), torch.cat([code, code]))[0]
         return logits
 
 
-class _Game:
-    """The players, their optimisers and the averages of their weights."""
+class _BiganTraining:
+    """The networks, their optimisers and the averages of their weights."""
 
     def __init__(self, bigan: Bigan) -> None:
         self._bigan = bigan
         self.averaged = copy.deepcopy(bigan)
         self._steps = 0
-        players = [*bigan.encoder.parameters(), *bigan.generator.parameters()]
-        self._players_adam = torch.optim.Adam(players, _LEARNING_RATE, betas=_BETAS)
-        self._judge_adam = torch.optim.Adam(bigan.judge.parameters(), _LEARNING_RATE, betas=_BETAS)
+        parameters = [*bigan.encoder.parameters(), *bigan.generator.parameters()]
+        self._adam = torch.optim.Adam(parameters, _LEARNING_RATE, betas=_BETAS)
+        self._discriminator_adam = torch.optim.Adam(bigan.discriminator.parameters(), _LEARNING_RATE, betas=_BETAS)
 
     def step(self, frames: Tensor) -> None:
         """One update of the discriminator, then one of encoder and generator."""
         z = torch.randn(len(frames), _LATENT, device=frames.device)
-        drawn, code = self._bigan.generator(z), self._bigan.encoder(frames)
-        self._update(self._judge_adam, self._loss((frames, code.detach()), (drawn.detach(), z), deceive=False))
-        self._update(self._players_adam, self._loss((frames, code), (drawn, z), deceive=True))
+        generated, code = self._bigan.generator(z), self._bigan.encoder(frames)
+        loss = self._loss((frames, code.detach()), (generated.detach(), z), swapped=False)
+        self._update(self._discriminator_adam, loss)
+        self._update(self._adam, self._loss((frames, code), (generated, z), swapped=True))
         self._average()
 
-    def _loss(self, encoded: tuple[Tensor, Tensor], drawn: tuple[Tensor, Tensor], *, deceive: bool) -> Tensor:
-        """Cross-entropy of telling encoded pairs from drawn ones, or of taking each for the other."""
-        on_encoded, on_drawn = self._bigan.judge(*encoded)[0], self._bigan.judge(*drawn)[0]
-        wanted = torch.full_like(on_encoded, 0.0 if deceive else 1.0)
-        return functional.binary_cross_entropy_with_logits(
-            on_encoded, wanted
-        ) + functional.binary_cross_entropy_with_logits(on_drawn, 1 - wanted)
+    def _loss(self, encoded: tuple[Tensor, Tensor], generated: tuple[Tensor, Tensor], *, swapped: bool) -> Tensor:
+        """Cross-entropy of classifying encoded and generated pairs; with swapped labels to fool the discriminator."""
+        on_encoded, on_generated = self._bigan.discriminator(*encoded)[0], self._bigan.discriminator(*generated)[0]
+        label = torch.full_like(on_encoded, 0.0 if swapped else 1.0)
+        cross_entropy = functional.binary_cross_entropy_with_logits
+        return cross_entropy(on_encoded, label) + cross_entropy(on_generated, 1 - label)
 
     def _update(self, adam: torch.optim.Adam, loss: Tensor) -> None:
         self._bigan.zero_grad()
@@ -172,9 +175,9 @@ class _Game:
 
 
 def _halvings(height: int, width: int) -> int:
-    """How often a frame is halved until 8 pixels or fewer remain, as long as halves are whole; at least twice."""
+    """How often a frame is halved until 8 pixels or fewer remain, as long as both sides are even; at least twice."""
     times = 2
-    while min(height, width) >> times > _REMAINS and not (height >> times) % 2 and not (width >> times) % 2:
+    while min(height, width) >> times > _SMALLEST and not (height >> times) % 2 and not (width >> times) % 2:
         times += 1
     return times
 
@@ -202,7 +205,7 @@ def _generator(channels: int, halvings: int, small: tuple[int, int]) -> nn.Seque
 
 
 def _initialise(module: nn.Module) -> None:
-    """Weights from N(0, 0.02), no bias to begin with (authors' code)."""
+    """Draw weights from N(0, 0.02), biases 0 (authors' code)."""
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
         nn.init.normal_(module.weight, 0.0, 0.02)
         if module.bias is not None:

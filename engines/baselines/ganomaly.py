@@ -1,8 +1,8 @@
-"""GANomaly, as this product trains and runs it, in the same table: the recipe `default` and the recipe `reference`.
+"""GANomaly as this product trains and runs it: the recipes `default` and `reference`.
 
-Both go the whole way that a user's model goes: `engines.training.train.train` to a bundle, `open_engine` to scores. The
-minutes include export and verification, and a share of the frames is held out to choose the state that is kept; the
-other systems learn from all frames and need neither.
+Both are trained to a bundle by `train_model` and score through `open_engine`, as a user's model does. The minutes
+include export and verification, and a share of the frames is held out to choose the state that is kept; the other
+systems train on all frames and need neither.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from engines.baselines.baseline import Baseline, Limits
 from engines.bundles import Frames
 from engines.progress import Progress
 from engines.runtime import Engine, open_engine
-from engines.training.train import train
+from engines.training.train import train_model
 
 
 class _Ganomaly(Baseline):
-    """A recipe, trained into a bundle that lives as long as this object."""
+    """A recipe, trained to a bundle in a temporary folder that `close` deletes."""
 
     recipe: ClassVar[str]
 
@@ -35,7 +35,7 @@ class _Ganomaly(Baseline):
         self.close()
         self._folder = TemporaryDirectory(prefix="inspectd-compare-")
         folder = Path(self._folder.name)
-        bundle = train(
+        bundle = train_model(
             _write(frames, folder),
             out=folder / f"{self.name}.bundle",
             recipe=self.recipe,
@@ -80,7 +80,7 @@ class GanomalyReference(_Ganomaly):
 
 
 def _write(frames: Frames, folder: Path) -> list[Path]:
-    """Write frames as PNG, which loses nothing: training reads files and leaves those of its own size as they are."""
+    """Write frames as PNG, which is lossless; training reads files, and does not resize those of the model's size."""
     paths = [folder / f"{index:06}.png" for index in range(len(frames))]
     for path, frame in zip(paths, frames, strict=True):
         _, encoded = cv2.imencode(".png", np.ascontiguousarray(frame), [cv2.IMWRITE_PNG_COMPRESSION, 1])

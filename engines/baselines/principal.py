@@ -1,4 +1,4 @@
-"""Principal axes of many values on few frames: PCA and RaPP's whitening share them."""
+"""Principal axes of long rows from few frames, for PCA and for RaPP's whitening."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 
 Rows = NDArray[np.float32]
 
-# Of the largest singular value. Below it, what float32 rows hold is rounding.
+# Least singular value, as a share of the largest; smaller ones are rounding errors of the float32 rows.
 _NUMERIC_RANK = 1e-5
 
-# Values that are turned into float64 at a time: 256 MB beside the rows themselves.
+# Values that are converted to float64 at a time: 256 MB in addition to the rows themselves.
 _CHUNK_VALUES = 32_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """Centre and principal axes of rows."""
+    """Mean and principal axes of rows."""
 
     mean: Rows
     """[D]."""
@@ -28,15 +28,15 @@ class Axes:
     """[r], of the centred rows."""
 
     def coordinates(self, rows: Rows) -> Rows:
-        """Coordinates of rows [N, D] along the axes: [N, r]."""
+        """Project rows [N, D] on the axes: [N, r]."""
         result: Rows = (rows - self.mean) @ self.axes.T
         return result
 
 
 def principal_axes(rows: Rows, share: float = 1.0) -> Axes:
-    """Find the principal axes of rows [N, D] that hold `share` of the variance, 0 … 1, at least one.
+    """Find the principal axes of rows [N, D] that hold `share` of the variance, 0 … 1; at least one.
 
-    Works on whichever is smaller, the rows' products [N, N] or the columns' [D, D], in float64.
+    Uses the smaller of the two Gram matrices, [N, N] of the rows or [D, D] of the columns, in float64.
 
     >>> rng = np.random.default_rng(0)
     >>> rows = (rng.normal(0, 1, (200, 3)) * (5, 1, 0.1)).astype(np.float32)
@@ -57,7 +57,7 @@ def principal_axes(rows: Rows, share: float = 1.0) -> Axes:
 
 
 def _gram(rows: Rows) -> NDArray[np.float64]:
-    """Products of all rows [N, D] with each other: [N, N], summed in float64, a slice of columns at a time."""
+    """Gram matrix [N, N] of rows [N, D], summed in float64, a slice of columns at a time."""
     width = max(1, _CHUNK_VALUES // len(rows))
     total = np.zeros((len(rows), len(rows)))
     for start in range(0, rows.shape[1], width):
@@ -67,7 +67,7 @@ def _gram(rows: Rows) -> NDArray[np.float64]:
 
 
 def _kept(variances: NDArray[np.float64], share: float) -> int:
-    """How many of the falling variances make up `share` of their sum and are more than rounding."""
+    """How many of the variances, in descending order, make up `share` of their sum and exceed rounding."""
     if variances[0] <= 0.0:
         return 1
     rank = int(np.sum(variances > variances[0] * _NUMERIC_RANK**2))

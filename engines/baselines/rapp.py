@@ -1,4 +1,4 @@
-"""RaPP: the frame and its reconstruction are sent through the encoder once more and compared on every layer.
+"""RaPP: compares the frame and its reconstruction on every layer of the encoder.
 
 Kim et al., "RaPP: Novelty detection with reconstruction along projection pathway" (ICLR 2020). With d(x) all
 differences hᵢ(x) − hᵢ(x̂), the input itself and every layer of the encoder, in one row:
@@ -7,16 +7,16 @@ differences hᵢ(x) − hᵢ(x̂), the input itself and every layer of the encod
 - NAP (equation 6): |(d − µ) V Σ⁻¹|², with µ the mean over the training frames and U Σ Vᵀ the singular value
   decomposition of their centred rows.
 
-Departures:
+Differences from the paper:
 
-- the autoencoder is the convolutional one of `engines.baselines.autoencoder`: the paper's fully connected one would
-  have billions of weights at 256 px (the method is defined for any);
-- the rows of many frames are long: at most 1,000 frames are decomposed, fewer where their rows need more than 1 GiB.
-  Directions without variance are left out, as their inverse would be infinite;
-- the paper has no heatmap. The score is a sum of squares, one for each activation (for NAP those of (d − µ) V Σ⁻¹ Vᵀ,
+- The autoencoder is the convolutional one of `engines.baselines.autoencoder`: the paper's fully connected one would
+  have billions of weights at 256 px (the method is defined for any).
+- The rows of frames are long: at most 1,000 frames are decomposed, fewer if their rows need more than 1 GiB. Directions
+  without variance are excluded, since their inverse would be infinite.
+- The paper has no heatmap. The score is a sum of squares, one for each activation (for NAP those of (d − µ) V Σ⁻¹ Vᵀ,
   which has the same length), so each layer's squares are summed over the channels, enlarged to the frame with their
-  total kept, and added up. The latent layer knows no place and is left out. NAP's heat points only where frames
-  outnumber values: from fewer, each direction mixes all places.
+  total kept, and added up. The latent layer has no spatial position and is excluded. NAP's heatmap locates defects only
+  if there are more frames than values: with fewer, each direction mixes all places.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from torch.nn import functional
 
 from engines.baselines.autoencoder import Autoencoder
 from engines.baselines.baseline import Limits
-from engines.baselines.pca import spread
+from engines.baselines.pca import evenly_spaced_frames
 from engines.baselines.principal import Axes, Rows, principal_axes
 from engines.baselines.steps import device
 from engines.bundles import Frames
@@ -44,30 +44,30 @@ _BATCH = 32
 
 
 class _Pathway(Autoencoder):
-    """Differences of frame and reconstruction along the encoder."""
+    """Autoencoder that scores the differences of frame and reconstruction along the encoder."""
 
     paper: ClassVar[str] = "Kim et al. 2020"
 
     def differences(self, frames: Frames) -> list[Tensor]:
-        """hᵢ(x) − hᵢ(x̂) for the input and every layer of the encoder: [N, F, h, w] each, on the CPU."""
+        """Compute hᵢ(x) − hᵢ(x̂) for the input and every layer of the encoder: [N, F, h, w] each, on the CPU."""
         assert self.network is not None
         values = self.normalised(frames).to(device())
-        again = self.network(values)
-        pairs = zip(self.network.activations(values), self.network.activations(again), strict=True)
-        return [(values - again).cpu(), *((first - second).cpu() for first, second in pairs)]
+        reconstruction = self.network(values)
+        pairs = zip(self.network.activations(values), self.network.activations(reconstruction), strict=True)
+        return [(values - reconstruction).cpu(), *((first - second).cpu() for first, second in pairs)]
 
     @torch.inference_mode()
     def _score(self, frames: Frames) -> tuple[Any, Any]:
         layers = self.differences(frames)
         row = torch.cat([layer.flatten(1) for layer in layers], 1).numpy()
-        weighed = torch.from_numpy(self._weighed(row))
+        normalised = torch.from_numpy(self._normalised(row))
         sizes = [layer[0].numel() for layer in layers]
-        parts = [part.view_as(layer) for part, layer in zip(torch.split(weighed, sizes, 1), layers, strict=True)]
-        return np.square(weighed.numpy()).sum(axis=1), _heat(parts[:-1]).numpy()
+        parts = [part.view_as(layer) for part, layer in zip(torch.split(normalised, sizes, 1), layers, strict=True)]
+        return np.square(normalised.numpy()).sum(axis=1), _heatmaps(parts[:-1]).numpy()
 
     @abstractmethod
-    def _weighed(self, row: Rows) -> Rows:
-        """Differences [N, D] → what the squares are taken of, [N, D]."""
+    def _normalised(self, row: Rows) -> Rows:
+        """Normalise differences [N, D] before they are squared: [N, D]."""
 
 
 class RappSap(_Pathway):
@@ -76,7 +76,7 @@ class RappSap(_Pathway):
     name: ClassVar[str] = "rapp-sap"
     title: ClassVar[str] = "RaPP, SAP"
 
-    def _weighed(self, row: Rows) -> Rows:
+    def _normalised(self, row: Rows) -> Rows:
         return row
 
 
@@ -96,29 +96,29 @@ class RappNap(_Pathway):
 
     @torch.inference_mode()
     def _training_rows(self, frames: Frames) -> Rows:
-        """Differences of training frames, [n, D]."""
+        """Differences of a sample of the training frames, [n, D]."""
         length = sum(layer[0].numel() for layer in self.differences(frames[:1]))
-        chosen = spread(frames, min(_MOST_FRAMES, max(2, _MOST_BYTES // (4 * length))))
+        chosen = evenly_spaced_frames(frames, min(_MOST_FRAMES, max(2, _MOST_BYTES // (4 * length))))
         rows = np.empty((len(chosen), length), np.float32)
         for start in range(0, len(chosen), _BATCH):
             layers = self.differences(chosen[start : start + _BATCH])
             rows[start : start + _BATCH] = torch.cat([layer.flatten(1) for layer in layers], 1).numpy()
         return rows
 
-    def _weighed(self, row: Rows) -> Rows:
+    def _normalised(self, row: Rows) -> Rows:
         assert self._axes is not None
         return whitened(row, self._axes)
 
 
 def whitened(rows: NDArray[np.float32], axes: Axes) -> Rows:
-    """(rows − µ) V Σ⁻¹ Vᵀ: as long as NAP's (rows − µ) V Σ⁻¹, but in the activations' own places; [N, D]."""
+    """Compute (rows − µ) V Σ⁻¹ Vᵀ, [N, D]: as long as NAP's (rows − µ) V Σ⁻¹, but in the space of the activations."""
     coordinates: Any = axes.coordinates(rows) / axes.singular_values.astype(np.float32)
     result: Rows = coordinates @ axes.axes
     return result
 
 
-def _heat(layers: list[Tensor]) -> Tensor:
-    """Squares of layers [N, F, h, w], summed over channels, enlarged to the first one's size and added: [N, H, W]."""
+def _heatmaps(layers: list[Tensor]) -> Tensor:
+    """Sum squares of layers [N, F, h, w] over channels, enlarge them to the first one's size and add: [N, H, W]."""
     size = layers[0].shape[-2:]
     total = torch.zeros(len(layers[0]), *size)
     for layer in layers:

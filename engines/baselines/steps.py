@@ -1,4 +1,4 @@
-"""The steps that the networks of all baselines learn by: shuffled batches until time or steps are used up."""
+"""The training loop of the baselines: shuffled batches until time or steps are used up."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from engines.progress import Progress
 from engines.training.good_frames import NormalisedFrames, in_batches
 from engines.training.time_budget import TimeBudget
 
-# Frames that batch normalisation takes its final statistics from; means over 256 are good to 6 % of a deviation.
+# Frames that the final batch-normalisation statistics are computed from; means over 256 are accurate to 6 % of a
+# standard deviation.
 _STATISTICS_FRAMES = 256
 
 
 def device() -> torch.device:
-    """Where the baselines compute: the GPU where there is one."""
+    """Return the device of the baselines: the GPU if there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def learn(
+def run_steps(
     frames: Frames,
     normalisation: Normalisation,
     step: Callable[[Tensor], None],
@@ -34,7 +35,10 @@ def learn(
     progress: Progress,
     clock: Callable[[], float] = time.monotonic,
 ) -> int:
-    """Call `step` with shuffled batches [B, C, H, W] on `device()` until the limits are reached; returns the steps."""
+    """Call `step` with shuffled batches [B, C, H, W] on `device()` until a limit is reached.
+
+    Returns the number of steps done.
+    """
     data = NormalisedFrames(frames, normalisation)
     seconds = None if limits.minutes is None else limits.minutes * 60
     budget = TimeBudget(clock, steps=limits.steps, seconds=seconds)
@@ -47,21 +51,21 @@ def learn(
     return budget.step
 
 
-def some_batches(frames: Frames, normalisation: Normalisation, size: int) -> Iterator[Tensor]:
-    """Yield training frames in order, [B, C, H, W] on `device()`: enough for batch normalisation's statistics."""
+def statistics_batches(frames: Frames, normalisation: Normalisation, size: int) -> Iterator[Tensor]:
+    """Yield the first training frames, [B, C, H, W] on `device()`: enough for batch-normalisation statistics."""
     for batch in in_batches(NormalisedFrames(frames[:_STATISTICS_FRAMES], normalisation), size):
         if len(batch) > 1:
             yield batch.to(device())
 
 
-def ready(*networks: nn.Module) -> None:
-    """Put networks into inference: nothing in them changes from here on."""
+def freeze(*networks: nn.Module) -> None:
+    """Put networks into eval mode, without gradients."""
     for network in networks:
         network.eval().requires_grad_(False)
 
 
 def _shuffled(count: int, batch: int, seed: int) -> Iterator[list[int]]:
-    """Yield indices without end, each epoch in a new order; what is left of an epoch and fills no batch is dropped."""
+    """Yield batches of indices without end, each epoch in a new order; an incomplete last batch is dropped."""
     generator = torch.Generator().manual_seed(seed)
     size = min(batch, count)
     while True:

@@ -1,1 +1,1 @@
-"""GANomaly beside other systems. Import its modules: they load PyTorch and matplotlib."""
+"""GANomaly next to other methods. Import its modules one by one: they load PyTorch and matplotlib."""

@@ -1,7 +1,7 @@
-"""GANomaly beside the other systems of the literature: the same images, the same preprocessing, the same code.
+"""GANomaly next to other methods of the literature: the same images, the same preprocessing, the same code.
 
-Every system learns from the same good frames at the same size within the same time, and then scores the same test
-frames. Nothing is chosen by their scores: no setting, no state, no scale. What is random is repeated with other seeds.
+Every system trains on the same good frames at the same size within the same time, and scores the same test frames.
+Test scores decide nothing: no setting, no state, no scale. Training with randomness is repeated with other seeds.
 """
 
 from __future__ import annotations
@@ -16,23 +16,32 @@ from numpy.typing import NDArray
 
 from engines.baselines import baseline_names, find_baseline
 from engines.bundles import Frames, Geometry
-from engines.comparison.records import Comparison, FolderFrames, Looks, Run, Sets, SystemResult, evenly, shown
+from engines.comparison.records import (
+    Comparison,
+    ComparisonData,
+    FolderFrames,
+    SeedResult,
+    SystemResult,
+    SystemScores,
+    evenly_spaced,
+    frames_in_strip,
+)
 from engines.errors import EngineError, ImageError
-from engines.evaluation.evaluate import mask_files_of, pixel_figures
+from engines.evaluation.evaluate import find_masks, pixel_figures, with_path
 from engines.evaluation.metrics import auroc
 from engines.evaluation.records import ScoredImages
 from engines.images import fit, list_images, read_image
+from engines.progress import Progress
 from engines.training.good_frames import load_good_frames
 
 if TYPE_CHECKING:
     from engines.baselines.baseline import Baseline
-from engines.progress import Progress
 
-# A frame at a time, until so many or so many seconds: AnoGAN alone needs several seconds for one.
+# Scoring is timed with single frames, up to this many or this many seconds: AnoGAN needs several seconds for one.
 _TIMED_FRAMES, _TIMED_SECONDS = 30, 6.0
 
 
-def compare(
+def run_comparison(
     normal: Path | str,
     test_normal: Path | str,
     abnormal: Path | str,
@@ -47,41 +56,45 @@ def compare(
     out: Path | str | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Train and score every system on the same folders: good images to learn from, good and bad ones to test.
+    """Train every system on the folder `normal`, and score the folders `test_normal` and `abnormal`.
 
-    `masks` is a folder of mask images as `evaluate` takes it. `only` picks systems (`baseline_names`). `size` is a
-    side or (height, width) in pixels, multiples of 16. `minutes` and `steps` limit the learning of each system and
-    seed; `max_images` the images of each test folder, taken at even distances, since AnoGAN needs seconds for one.
-    With `out`, comparison.json, comparison.txt, roc.png and heatmaps.png are written there after each system, so that
-    little is lost where somebody stops it. Raises EngineError for unknown systems and folders without usable images.
+    `masks` is a folder of mask images as in `evaluate_engine`. `only` selects systems (`baseline_names`). `size` is a
+    side or (height, width) in pixels, multiples of 16. `minutes` and `steps` limit the training of each system and
+    seed; `max_images` the images of each test folder, evenly spaced, since AnoGAN needs seconds for one. With `out`,
+    comparison.json, comparison.txt, roc.png and heatmaps.png are written there after each system, so that an
+    interrupted comparison loses little. Raises EngineError for unknown systems and folders without usable images.
     """
-    if seeds < 1:
-        raise EngineError(f"seeds is {seeds}, wanted at least 1")
-    kinds = [find_baseline(name) for name in _names(only)]
-    tell = progress or (lambda share, message: None)
-    sets = _load(normal, test_normal, abnormal, masks, (size, size) if isinstance(size, int) else size, max_images)
+    kinds = _selected(only, seeds)
+    report = progress or (lambda fraction, message: None)
+    data = _load(normal, test_normal, abnormal, masks, (size, size) if isinstance(size, int) else size, max_images)
     systems: list[SystemResult] = []
-    looks: list[Looks] = []
+    scores: list[SystemScores] = []
     for index, kind in enumerate(kinds):
-        part = _part(tell, index, len(kinds), kind.title)
-        system, look = _measure(kind, sets, seeds if kind.seeded else 1, minutes, steps, part)
+        part = _part(report, index, len(kinds), kind.title)
+        system, system_scores = _measure(kind, data, seeds, minutes, steps, part)
         systems.append(system)
-        looks.append(look)
-        result = _comparison(tuple(systems), sets, minutes, steps, masks is not None)
+        scores.append(system_scores)
+        result = _comparison(tuple(systems), data, minutes, steps, masks is not None)
         if out is not None:
-            from engines.comparison.images import write_comparison
+            from engines.comparison.report import write_comparison
 
-            write_comparison(Path(out), result, sets, looks)
-    tell(1.0, "done")
+            write_comparison(Path(out), result, data, scores)
+    report(1.0, "done")
     return result
 
 
+def _selected(only: Sequence[str] | None, seeds: int) -> list[type[Baseline]]:
+    if seeds < 1:
+        raise EngineError(f"seeds is {seeds}, wanted at least 1")
+    return [find_baseline(name) for name in _names(only)]
+
+
 def _names(only: Sequence[str] | None) -> list[str]:
-    """Chosen names in the order of the table, each once; EngineError for one that is unknown."""
+    """Selected names in the order of the table, each once; EngineError for an unknown one."""
     if only is None:
         return baseline_names()
     if not only:
-        raise EngineError(f"no system is chosen, wanted some of {', '.join(baseline_names())}")
+        raise EngineError(f"no system is selected, wanted some of {', '.join(baseline_names())}")
     for name in only:
         find_baseline(name)
     return [name for name in baseline_names() if name in only]
@@ -94,16 +107,16 @@ def _load(
     masks: Path | str | None,
     size: tuple[int, int],
     max_images: int | None,
-) -> Sets:
+) -> ComparisonData:
     good = load_good_frames(normal, size)
-    fresh = _test_images(test_normal, good.geometry, max_images)
-    bad = _test_images(abnormal, good.geometry, max_images)
-    return Sets(good, fresh, bad, tuple(mask_files_of(bad.paths, masks)))
+    test_good = _test_frames(test_normal, good.geometry, max_images)
+    bad = _test_frames(abnormal, good.geometry, max_images)
+    return ComparisonData(good, test_good, bad, tuple(find_masks(bad.paths, masks)))
 
 
-def _test_images(folder: Path | str, geometry: Geometry, most: int | None) -> FolderFrames:
+def _test_frames(folder: Path | str, geometry: Geometry, most: int | None) -> FolderFrames:
     paths = list_images(folder)
-    paths = paths if most is None else [paths[index] for index in evenly(len(paths), most)]
+    paths = paths if most is None else [paths[index] for index in evenly_spaced(len(paths), most)]
     used: list[Path] = []
     skipped: list[str] = []
     frames: list[Any] = []
@@ -112,55 +125,58 @@ def _test_images(folder: Path | str, geometry: Geometry, most: int | None) -> Fo
             frames.append(fit(read_image(path), geometry))
             used.append(path)
         except ImageError as error:
-            skipped.append(str(error) if str(error).startswith(str(path)) else f"{path}: {error}")
+            skipped.append(with_path(path, error))
     if not frames:
         raise EngineError(f"{folder}: no usable image among {len(paths)}{'; ' + skipped[0] if skipped else ''}")
     return FolderFrames(tuple(used), np.stack(frames), tuple(skipped))
 
 
 def _measure(
-    kind: type[Baseline], sets: Sets, seeds: int, minutes: float | None, steps: int | None, tell: Progress
-) -> tuple[SystemResult, Looks]:
-    look = Looks()
-    runs: list[Run] = []
+    kind: type[Baseline], data: ComparisonData, seeds: int, minutes: float | None, steps: int | None, report: Progress
+) -> tuple[SystemResult, SystemScores]:
+    scores = SystemScores()
+    runs: list[SeedResult] = []
     milliseconds = 0.0
+    seeds = seeds if kind.seeded else 1
     for seed in range(seeds):
-        part = _part(tell, seed, seeds, f"seed {seed}")
+        part = _part(report, seed, seeds, f"seed {seed}")
         system = kind()
         try:
             started = time.monotonic()
-            learning = _part(part, 0, 2, "")
-            system.fit(sets.good.frames, seed=seed, minutes=minutes, steps=steps, progress=learning)
+            system.fit(data.good.frames, seed=seed, minutes=minutes, steps=steps, progress=_part(part, 0, 2, ""))
             seconds = time.monotonic() - started
-            good = _scored(system, sets.test_normal, _part(part, 2, 4, "scoring"))
-            bad = _scored(system, sets.abnormal, _part(part, 3, 4, "scoring"))
+            good = _scored(system, data.test_normal, _part(part, 2, 4, "scoring"))
+            bad = _scored(system, data.abnormal, _part(part, 3, 4, "scoring"))
             if seed == 0:
-                milliseconds = _milliseconds(system, sets.test_normal.frames)
-                look.top = max(float(good.heatmap.max()), float(np.finfo(np.float32).tiny))
-                look.heat = _heat_of(sets, good, bad)
+                milliseconds = _milliseconds(system, data.test_normal.frames)
+                scores.top = max(float(good.heatmap.max()), float(np.finfo(np.float32).tiny))
+                scores.heatmaps = _heatmaps_in_strip(data, good, bad)
         finally:
             system.close()
-        look.scores.append((good.score, bad.score))
-        runs.append(_run(seed, good, bad, sets.masks, seconds))
-    return SystemResult(kind.name, kind.title, kind.paper, tuple(runs), milliseconds), look
+        scores.by_seed.append((good.score, bad.score))
+        runs.append(_seed_result(seed, good, bad, data.masks, seconds))
+    return SystemResult(kind.name, kind.title, kind.paper, tuple(runs), milliseconds), scores
 
 
-def _scored(system: Baseline, images: FolderFrames, tell: Progress) -> ScoredImages:
+def _scored(system: Baseline, images: FolderFrames, report: Progress) -> ScoredImages:
     parts = []
     for start in range(0, len(images.frames), system.score_batch):
         parts.append(system.score(images.frames[start : start + system.score_batch]))
-        tell(min(1.0, (start + system.score_batch) / len(images.frames)), "")
+        report(min(1.0, (start + system.score_batch) / len(images.frames)), "")
     score = np.concatenate([part.score for part in parts])
     return ScoredImages(images.paths, score, np.concatenate([part.heatmap for part in parts]), images.skipped)
 
 
-def _heat_of(sets: Sets, good: ScoredImages, bad: ScoredImages) -> NDArray[np.float32]:
-    return np.stack([(good if images is sets.test_normal else bad).heatmap[index] for images, index in shown(sets)])
+def _heatmaps_in_strip(data: ComparisonData, good: ScoredImages, bad: ScoredImages) -> NDArray[np.float32]:
+    rows = frames_in_strip(data)
+    return np.stack([(good if folder is data.test_normal else bad).heatmap[index] for folder, index in rows])
 
 
-def _run(seed: int, good: ScoredImages, bad: ScoredImages, masks: Sequence[Path | None], train_seconds: float) -> Run:
+def _seed_result(
+    seed: int, good: ScoredImages, bad: ScoredImages, masks: Sequence[Path | None], train_seconds: float
+) -> SeedResult:
     pixels = pixel_figures(good, bad, masks)
-    return Run(
+    return SeedResult(
         seed=seed,
         auroc=auroc(good.score, bad.score),
         pixel_auroc=None if pixels is None else pixels.auroc,
@@ -170,7 +186,7 @@ def _run(seed: int, good: ScoredImages, bad: ScoredImages, masks: Sequence[Path 
 
 
 def _milliseconds(system: Baseline, frames: Frames, clock: Callable[[], float] = time.perf_counter) -> float:
-    """Median time of one frame by itself; the first one, which warms caches, does not count where there are more."""
+    """Median time of a single frame; the first one warms the caches and does not count if there are more."""
     times: list[float] = []
     while len(times) <= _TIMED_FRAMES and sum(times) < _TIMED_SECONDS:
         index = len(times) % len(frames)
@@ -181,25 +197,25 @@ def _milliseconds(system: Baseline, frames: Frames, clock: Callable[[], float] =
 
 
 def _comparison(
-    systems: tuple[SystemResult, ...], sets: Sets, minutes: float | None, steps: int | None, with_masks: bool
+    systems: tuple[SystemResult, ...], data: ComparisonData, minutes: float | None, steps: int | None, with_masks: bool
 ) -> Comparison:
     return Comparison(
         systems=systems,
-        geometry=sets.good.geometry,
-        normal=len(sets.good.frames),
-        test_normal=len(sets.test_normal.frames),
-        abnormal=len(sets.abnormal.frames),
+        geometry=data.good.geometry,
+        normal=len(data.good.frames),
+        test_normal=len(data.test_normal.frames),
+        abnormal=len(data.abnormal.frames),
         minutes=minutes,
         steps=steps,
-        masks_missing=sum(mask is None for mask in sets.masks) if with_masks else 0,
-        skipped=(*sets.good.skipped, *sets.test_normal.skipped, *sets.abnormal.skipped),
+        masks_missing=sum(mask is None for mask in data.masks) if with_masks else 0,
+        skipped=(*data.good.skipped, *data.test_normal.skipped, *data.abnormal.skipped),
     )
 
 
-def _part(tell: Progress, index: int, count: int, title: str) -> Progress:
-    """Let the `index`-th of `count` equal parts report 0 … 1 while the whole moves on."""
+def _part(report: Progress, index: int, count: int, title: str) -> Progress:
+    """Map the progress of the `index`-th of `count` equal parts, 0 … 1, to that of the whole."""
 
-    def report(share: float, message: str) -> None:
-        tell((index + min(1.0, share)) / count, ", ".join(text for text in (title, message) if text))
+    def report_part(fraction: float, message: str) -> None:
+        report((index + min(1.0, fraction)) / count, ", ".join(text for text in (title, message) if text))
 
-    return report
+    return report_part

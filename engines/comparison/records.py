@@ -1,4 +1,4 @@
-"""What a comparison knows: the images, each system's figures, and what the pictures need of it."""
+"""Records of a comparison: the images, each system's figures, and the scores that the report draws."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.bundles import Frames, Geometry
-from engines.comparison.spread import Spread
+from engines.comparison.seed_mean import SeedMean
 from engines.training.good_frames import GoodFrames
 
-# Rows of the strip; more do not fit on a screen beside ten systems.
-_SHOWN_GOOD, _SHOWN_BAD = 2, 4
+# Rows of the heatmap strip; more do not fit on a screen with ten systems.
+_STRIP_GOOD, _STRIP_BAD = 2, 4
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """One system, learned with one seed."""
+class SeedResult:
+    """One system, trained with one seed."""
 
     seed: int
     auroc: float
     """Image level."""
     pixel_auroc: float | None
-    """Over all pixels of all test images; None without masks, as is the next."""
+    """Over all pixels of all test images; None without masks."""
     pro: float | None
-    """Per-region overlap up to a false-positive rate of 0.3."""
+    """Per-region overlap up to a false-positive rate of 0.3; None without masks."""
     train_seconds: float
-    """From frames to a system that scores."""
+    """Duration of `fit`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +40,27 @@ class SystemResult:
     name: str
     title: str
     paper: str
-    runs: tuple[Run, ...]
-    """One for each seed; a single one where learning is exact."""
+    runs: tuple[SeedResult, ...]
+    """One for each seed; a single one if training is deterministic."""
     milliseconds: float
-    """Time to score one frame by itself, median."""
+    """Median time to score a single frame."""
 
     @property
-    def auroc(self) -> Spread:
-        """Image level, over the seeds."""
-        return Spread.of([run.auroc for run in self.runs])
+    def auroc(self) -> SeedMean:
+        """Image level, mean over the seeds."""
+        return SeedMean.of([run.auroc for run in self.runs])
 
     @property
-    def pixel_auroc(self) -> Spread | None:
-        """Over the seeds; None without masks."""
+    def pixel_auroc(self) -> SeedMean | None:
+        """Mean over the seeds; None without masks."""
         values = [run.pixel_auroc for run in self.runs if run.pixel_auroc is not None]
-        return Spread.of(values) if values else None
+        return SeedMean.of(values) if values else None
 
     @property
-    def pro(self) -> Spread | None:
-        """Over the seeds; None without masks."""
+    def pro(self) -> SeedMean | None:
+        """Mean over the seeds; None without masks."""
         values = [run.pro for run in self.runs if run.pro is not None]
-        return Spread.of(values) if values else None
+        return SeedMean.of(values) if values else None
 
     @property
     def train_seconds(self) -> float:
@@ -70,42 +70,44 @@ class SystemResult:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The table, and what it rests on."""
+    """The table of all systems, and the data behind it."""
 
     systems: tuple[SystemResult, ...]
     geometry: Geometry
-    """Size and kind of the frames that all systems see."""
+    """Size and kind of the frames of all systems."""
     normal: int
-    """Good frames that are learned from."""
+    """Good frames trained on."""
     test_normal: int
-    """Good frames that are scored."""
+    """Good frames scored."""
     abnormal: int
-    """Bad frames that are scored."""
+    """Bad frames scored."""
     minutes: float | None
-    """Time that each system may learn."""
+    """Limit of each system's training time; None without one."""
     steps: int | None
-    """Steps that each system may learn."""
+    """Limit of each system's training steps; None without one."""
     masks_missing: int
-    """Bad frames without a mask, left out of the pixel figures."""
+    """Bad frames without a mask, excluded from the pixel figures."""
     skipped: tuple[str, ...]
     """One line for each file that could not be used."""
 
     def times_ganomaly(self, system: SystemResult) -> float | None:
-        """How many times longer than GANomaly a system takes for a frame: than the paper's where it is compared, else
-        than ours; None where neither is."""
+        """Ratio of a system's scoring time to GANomaly's.
+
+        To the paper's if it takes part in the comparison, else to ours; None if neither does.
+        """
         by_name = {one.name: one for one in self.systems}
-        yardstick = by_name.get("ganomaly-reference", by_name.get("ganomaly"))
-        return None if yardstick is None else system.milliseconds / yardstick.milliseconds
+        ganomaly = by_name.get("ganomaly-reference", by_name.get("ganomaly"))
+        return None if ganomaly is None else system.milliseconds / ganomaly.milliseconds
 
     def to_json(self) -> str:
-        """As `--json` prints it."""
+        """Return the JSON document that `--json` prints."""
         document = dataclasses.asdict(self)
         for row, system in zip(document["systems"], self.systems, strict=True):
             row["times_ganomaly"] = self.times_ganomaly(system)
             row["train_seconds"] = system.train_seconds
             for name in ("auroc", "pixel_auroc", "pro"):
-                spread = getattr(system, name)
-                row[name] = None if spread is None else dataclasses.asdict(spread)
+                mean = getattr(system, name)
+                row[name] = None if mean is None else dataclasses.asdict(mean)
         return json.dumps(document, indent=2, allow_nan=False)
 
 
@@ -120,10 +122,11 @@ class FolderFrames:
 
 
 @dataclass(frozen=True, slots=True)
-class Sets:
-    """All that the systems see, and the truth about it."""
+class ComparisonData:
+    """The images of a comparison, the same for all systems."""
 
     good: GoodFrames
+    """To train on."""
     test_normal: FolderFrames
     abnormal: FolderFrames
     masks: tuple[Path | None, ...]
@@ -131,29 +134,29 @@ class Sets:
 
 
 @dataclass(slots=True)
-class Looks:
-    """What the pictures need of one system."""
+class SystemScores:
+    """Scores and heatmaps of one system, for the report."""
 
-    scores: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = field(default_factory=list)
-    """Of good and of bad test frames, for each seed."""
-    heat: NDArray[np.float32] | None = None
-    """[rows, h, w], first seed, in the strip's order: good, then bad."""
+    by_seed: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = field(default_factory=list)
+    """Scores of good and of bad test frames, for each seed."""
+    heatmaps: NDArray[np.float32] | None = None
+    """[rows, h, w], first seed, in the order of `frames_in_strip`."""
     top: float = 0.0
-    """The hottest place in all good test frames, first seed: the one scale of this system's heat."""
+    """Highest value in the heatmaps of good test frames, first seed: the one scale of this system's heatmaps."""
 
 
-def shown(sets: Sets) -> list[tuple[FolderFrames, int]]:
-    """The frames of the strip: good, then bad, at even distances through the folders, whatever their scores."""
+def frames_in_strip(data: ComparisonData) -> list[tuple[FolderFrames, int]]:
+    """Choose the frames of the heatmap strip: good, then bad, evenly spaced in their folders whatever their scores."""
     rows = []
-    for images, count in ((sets.test_normal, _SHOWN_GOOD), (sets.abnormal, _SHOWN_BAD)):
-        rows += [(images, index) for index in evenly(len(images.paths), count)]
+    for folder, count in ((data.test_normal, _STRIP_GOOD), (data.abnormal, _STRIP_BAD)):
+        rows += [(folder, index) for index in evenly_spaced(len(folder.paths), count)]
     return rows
 
 
-def evenly(count: int, most: int) -> list[int]:
-    """At most so many indices below `count`, at even distances.
+def evenly_spaced(count: int, most: int) -> list[int]:
+    """Return at most `most` indices below `count`, evenly spaced.
 
-    >>> evenly(10, 4), evenly(3, 4)
+    >>> evenly_spaced(10, 4), evenly_spaced(3, 4)
     ([1, 3, 6, 8], [0, 1, 2])
     """
     if count <= most:

@@ -1,4 +1,4 @@
-"""A comparison as text: one row a system, figures aligned."""
+"""A comparison as a table of text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from engines.comparison.records import Comparison, SystemResult
 
 
 def as_text(comparison: Comparison) -> str:
-    """The table, and a line on what it rests on."""
+    """Format the table, one row per system, and a line about the data behind it."""
     with_pixels = any(system.pixel_auroc is not None for system in comparison.systems)
     header = ["system", "AUROC", *(["pixel AUROC", "PRO"] if with_pixels else []), "training", "ms/image", "× GANomaly"]
     rows = [_row(comparison, system, with_pixels) for system in comparison.systems]
@@ -29,7 +29,7 @@ def _row(comparison: Comparison, system: SystemResult, with_pixels: bool) -> lis
 
 
 def _basis(comparison: Comparison) -> str:
-    """What the figures rest on, in one sentence or two."""
+    """The data behind the figures, in a sentence or two."""
     seeds = max(len(system.runs) for system in comparison.systems)
     limits = [
         *([] if comparison.minutes is None else [f"{comparison.minutes:g} min"]),
@@ -37,13 +37,13 @@ def _basis(comparison: Comparison) -> str:
     ]
     repeated = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "1 seed"
     return (
-        f"{comparison.normal} good images learned from at {comparison.geometry}, at most {' or '.join(limits)} each; "
+        f"{comparison.normal} good images trained on at {comparison.geometry}, at most {' or '.join(limits)} each; "
         f"{comparison.test_normal} good and {comparison.abnormal} bad ones scored; {repeated}."
     )
 
 
 def _aligned(row: list[str], widths: list[int]) -> list[str]:
-    """Names to the left, figures to the right."""
+    """Names aligned left, figures right."""
     return [row[0].ljust(widths[0]), *(text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))]
 
 
@@ -52,7 +52,7 @@ def _text(value: object | None) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits that matter, thousands apart.
+    """Format a number with three significant digits and thousands separators.
 
     >>> [number(value) for value in (0.0123, 2.8, 41.26, 7120.4)]
     ['0.0123', '2.8', '41.3', '7,120']
@@ -61,7 +61,7 @@ def number(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds, or minutes and seconds.
+    """Format a duration as seconds, or minutes and seconds.
 
     >>> [duration(value) for value in (0.42, 59.4, 125)]
     ['0.4 s', '59 s', '2 min 05 s']

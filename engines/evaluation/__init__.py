@@ -1,1 +1,1 @@
-"""Figures, curves and a report for one model. Import its modules: some load matplotlib."""
+"""Figures, curves and a report for one model. Import its modules one by one: the report needs matplotlib."""

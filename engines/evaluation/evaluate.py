@@ -1,7 +1,7 @@
-"""Evaluate a model on frames that it has never seen: folders of good and of bad images, with or without masks.
+"""Evaluate a model on images that it was not trained on: folders of normal and abnormal ones, with or without masks.
 
-Nothing here is fitted to what it is measured on: scores are taken as they come, and a threshold is given, or found on
-half of the good frames and tried on the other half.
+Nothing is fitted to the images it is evaluated on: scores are not scaled, and a threshold is either given, or
+calibrated on half of the normal images and tested on the other half.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import EngineError, ImageError
-from engines.evaluation.metrics import PixelFigures, PixelTally, auroc, average_precision, bootstrap
+from engines.evaluation.metrics import auroc, average_precision, bootstrap
+from engines.evaluation.pixel_metrics import PixelFigures, PixelTally
 from engines.evaluation.records import AtThreshold, Evaluation, ScoredImages
 from engines.images import SUFFIXES, fit, list_images, read_image
 from engines.progress import Progress
@@ -23,15 +24,13 @@ from engines.runtime import Engine
 Images = Path | str | Sequence[Path]
 """A folder, or a list of files."""
 
+Calibrator = Callable[[NDArray[np.float32]], "float | None"]
+"""Finds a threshold from the scores [N] of normal images; None if they are too few."""
 
 _BATCH = 16
 
 
-Calibrator = Callable[[NDArray[np.float32]], "float | None"]
-"""Finds a threshold from the scores [N] of good images; None where they are too few for one."""
-
-
-def evaluate(
+def evaluate_engine(
     engine: Engine,
     normal: Images,
     abnormal: Images,
@@ -42,20 +41,37 @@ def evaluate(
     out: Path | str | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Score normal and abnormal images and work out the figures.
+    """Score normal and abnormal images and compute the figures.
 
-    `masks` is a folder of mask images, the image's stem or stem plus `_mask` as name, anything above 0 a defect.
-    `threshold` is a score; or it finds one from every other normal image, and false alarms are counted on the rest.
-    `seed` is that of the bootstrap. With `out`, the pictures and the
-    report are written there (`engines.evaluation.report`). Raises EngineError where one of the sets has no usable
-    image.
+    `masks` is a folder of mask images, named like the image's stem or with `_mask` behind it; pixels above 0 are
+    defects. `threshold` is a score, or a function that finds it from every other normal image; false alarms are then
+    counted on the rest. `seed` is that of the bootstrap. With `out`, evaluation.json is written there, and the report
+    if charts are available (`engines.evaluation.charts`). Raises EngineError if one of the sets has no usable image.
     """
-    tell = progress or (lambda share, message: None)
-    good = score_images(engine, normal, lambda share, _: tell(0.4 * share, "scoring normal images"))
-    bad = score_images(engine, abnormal, lambda share, _: tell(0.4 + 0.4 * share, "scoring abnormal images"))
-    tell(0.8, "working out the figures")
-    mask_files = mask_files_of(bad.paths, masks)
-    result = Evaluation(
+    report = progress or (lambda fraction, message: None)
+    good = score_images(engine, normal, lambda fraction, _: report(0.4 * fraction, "scoring normal images"))
+    bad = score_images(engine, abnormal, lambda fraction, _: report(0.4 + 0.4 * fraction, "scoring abnormal images"))
+    report(0.8, "computing the figures")
+    result = _figures(engine, good, bad, masks, threshold, seed)
+    if out is not None:
+        from engines.evaluation.report import write_evaluation
+
+        report(0.9, "drawing the report")
+        write_evaluation(Path(out), engine.bundle, result, good, bad)
+    report(1.0, "done")
+    return result
+
+
+def _figures(
+    engine: Engine,
+    good: ScoredImages,
+    bad: ScoredImages,
+    masks: Path | str | None,
+    threshold: float | Calibrator | None,
+    seed: int,
+) -> Evaluation:
+    mask_files = find_masks(bad.paths, masks)
+    return Evaluation(
         bundle=engine.bundle.sha256,
         engine=engine.name,
         normal=len(good.score),
@@ -68,18 +84,10 @@ def evaluate(
         masks_missing=sum(file is None for file in mask_files) if masks is not None else 0,
         skipped=(*good.skipped, *bad.skipped),
     )
-    if out is not None:
-        from engines.evaluation.report import write_report
-
-        tell(0.9, "drawing the report")
-        write_report(Path(out), engine.bundle, result, good, bad)
-    tell(1.0, "done")
-    return result
 
 
 def score_images(engine: Engine, images: Images, progress: Progress | None = None) -> ScoredImages:
-    """Score the images of a folder or list; what cannot be read is skipped and named. EngineError where none is
-    left."""
+    """Score the images of a folder or list; unusable files are skipped and named. EngineError if none is usable."""
     paths = list_images(images) if isinstance(images, (str, Path)) else [Path(path) for path in images]
     used: list[Path] = []
     skipped: list[str] = []
@@ -91,7 +99,7 @@ def score_images(engine: Engine, images: Images, progress: Progress | None = Non
                 frames.append(fit(read_image(path), engine.bundle.geometry))
                 used.append(path)
             except ImageError as error:
-                skipped.append(_naming(path, error))
+                skipped.append(with_path(path, error))
         if frames:
             scores.append(engine.score(np.stack(frames)))
         if progress is not None:
@@ -103,7 +111,8 @@ def score_images(engine: Engine, images: Images, progress: Progress | None = Non
     return ScoredImages(tuple(used), score, np.concatenate([part.heatmap for part in scores]), tuple(skipped))
 
 
-def _naming(path: Path, error: ImageError) -> str:
+def with_path(path: Path, error: ImageError) -> str:
+    """Return the text of an error, preceded by the path unless it starts with it."""
     text = str(error)
     return text if text.startswith(str(path)) else f"{path}: {text}"
 
@@ -112,16 +121,16 @@ def _at_threshold(
     normal: NDArray[np.float32], abnormal: NDArray[np.float32], threshold: float | Calibrator | None
 ) -> AtThreshold | None:
     if callable(threshold):
-        found = threshold(normal[::2])
-        return None if found is None else _at_threshold(normal[1::2], abnormal, found)
+        calibrated = threshold(normal[::2])
+        return None if calibrated is None else _at_threshold(normal[1::2], abnormal, calibrated)
     if threshold is None:
         return None
-    false, found_bad = float(np.mean(normal > threshold)), float(np.mean(abnormal > threshold))
-    return AtThreshold(threshold, found_bad, false, len(normal))
+    false_alarm_rate, recall = float(np.mean(normal > threshold)), float(np.mean(abnormal > threshold))
+    return AtThreshold(threshold, recall, false_alarm_rate, len(normal))
 
 
-def mask_files_of(paths: Sequence[Path], masks: Path | str | None) -> list[Path | None]:
-    """The mask file of each image, or None; EngineError where not one image has a mask."""
+def find_masks(paths: Sequence[Path], masks: Path | str | None) -> list[Path | None]:
+    """Find the mask file of each image, None if it has none; EngineError if not one image has a mask."""
     if masks is None:
         return [None] * len(paths)
     by_stem = {path.stem: path for path in list_images(masks) if path.suffix.lower() in SUFFIXES}
@@ -134,7 +143,10 @@ def mask_files_of(paths: Sequence[Path], masks: Path | str | None) -> list[Path 
 
 
 def pixel_figures(good: ScoredImages, bad: ScoredImages, mask_files: Sequence[Path | None]) -> PixelFigures | None:
-    """How well heat tells where the defects are, over all images that have a mask and all good ones; None without."""
+    """Compute how well heatmaps locate the defects, over all normal images and the abnormal ones with a mask.
+
+    None if there is no mask.
+    """
     pairs = [(heatmap, file) for heatmap, file in zip(bad.heatmap, mask_files, strict=True) if file is not None]
     if not pairs:
         return None
@@ -144,7 +156,7 @@ def pixel_figures(good: ScoredImages, bad: ScoredImages, mask_files: Sequence[Pa
         mask = read_image(file).max(axis=2) > 0
         shape = mask.shape
         tally.add_abnormal(heatmap, mask)
-    # Normal frames have no masks; the last mask's size makes their pixels count as much as those of abnormal frames.
+    # Normal images have no masks; at the last mask's size their pixels count as much as those of abnormal images.
     for heatmap in good.heatmap:
         tally.add_normal(heatmap, shape)
     return tally.figures()

@@ -1,4 +1,4 @@
-"""Records of an evaluation."""
+"""Results of an evaluation."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.evaluation.metrics import Interval, PixelFigures
+from engines.evaluation.metrics import Interval
+from engines.evaluation.pixel_metrics import PixelFigures
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredImages:
-    """Images of one kind with what the engine says of them."""
+    """Images of one kind with their scores and heatmaps."""
 
     paths: tuple[Path, ...]
     score: NDArray[np.float32]
@@ -28,15 +29,15 @@ class ScoredImages:
 
 @dataclass(frozen=True, slots=True)
 class AtThreshold:
-    """What a threshold does."""
+    """Detection at one threshold."""
 
     threshold: float
     recall: float
     """Share of abnormal images above it."""
     false_alarm_rate: float
-    """Share of normal images above it, of those that it was not found with."""
+    """Share of normal images above it, without those that it was calibrated on."""
     normal: int
-    """Normal images that this share was counted on."""
+    """Number of normal images behind this share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +48,24 @@ class Evaluation:
     """sha256 of the bundle."""
     engine: str
     normal: int
-    """Normal images that were scored."""
+    """Normal images scored."""
     abnormal: int
-    """Abnormal images that were scored."""
+    """Abnormal images scored."""
     auroc: Interval
     """Image level."""
     average_precision: Interval
-    """Image level, abnormal images as positives; `chance_precision` is what a coin would get."""
+    """Image level, abnormal images as positives."""
     chance_precision: float
+    """Average precision of random scores."""
     at_threshold: AtThreshold | None
-    """At the threshold that was given, or found."""
+    """At the given or calibrated threshold; None without one."""
     pixels: PixelFigures | None
-    """Against the masks, where there are any."""
+    """Against the masks; None without masks."""
     masks_missing: int
-    """Abnormal images without a mask, left out of the pixel figures."""
+    """Abnormal images without a mask, excluded from the pixel figures."""
     skipped: tuple[str, ...]
     """One line for each file that could not be used."""
 
     def to_json(self) -> str:
-        """As `--json` prints it."""
+        """Return the JSON document that `--json` prints."""
         return json.dumps(dataclasses.asdict(self), indent=2)

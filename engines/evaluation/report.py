@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: the figures as JSON, two charts, and one HTML file that needs nothing beside it."""
+"""Files of an evaluation: the figures as JSON, two charts, and one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -14,66 +14,64 @@ from numpy.typing import NDArray
 
 from engines.bundles import Bundle
 from engines.errors import EngineError
-from engines.evaluation.charts import ABNORMAL, INK, NORMAL, chart, png, style
+from engines.evaluation.charts import ABNORMAL, INK, NORMAL, as_png, chart, charts_available, roc_chart, style
 from engines.evaluation.metrics import roc_curve
 from engines.evaluation.records import Evaluation, ScoredImages
 from engines.images import fit, overlay, read_image, top_of, viewable
 
-# As many as one looks at; each is about 60 kB in the page.
+# Images of each kind on the page; each takes about 60 kB.
 _WORST = 8
-# Pictures in the page are enlarged to this width, so that small models' frames can be seen.
-_PICTURE_WIDTH = 224
+# Images on the page are enlarged to this width, so that small models' frames are visible.
+_IMAGE_WIDTH = 224
 
 
-def write_report(out: Path, bundle: Bundle, result: Evaluation, good: ScoredImages, bad: ScoredImages) -> None:
-    """Write evaluation.json, roc.png, histogram.png and report.html into `out`; EngineError where that is
-    impossible."""
-    roc, histogram = draw_roc(result, good.score, bad.score), draw_histogram(result, good.score, bad.score)
-    page = _page(bundle, result, roc, histogram, good, bad)
+def write_evaluation(out: Path, bundle: Bundle, result: Evaluation, good: ScoredImages, bad: ScoredImages) -> None:
+    """Write evaluation.json into `out`, and roc.png, histogram.png and report.html if charts are available.
+
+    Raises EngineError if the files cannot be written.
+    """
+    files = {"evaluation.json": result.to_json().encode() + b"\n"}
+    if charts_available():
+        roc, histogram = draw_roc_curve(result, good.score, bad.score), draw_histogram(result, good.score, bad.score)
+        page = _page(bundle, result, roc, histogram, good, bad).encode()
+        files |= {"roc.png": roc, "histogram.png": histogram, "report.html": page}
     try:
         out.mkdir(parents=True, exist_ok=True)
-        (out / "evaluation.json").write_text(result.to_json() + "\n")
-        (out / "roc.png").write_bytes(roc)
-        (out / "histogram.png").write_bytes(histogram)
-        (out / "report.html").write_text(page)
+        for name, content in files.items():
+            (out / name).write_bytes(content)
     except OSError as error:
         raise EngineError(f"{out}: cannot write the report ({error.strerror or error})") from None
 
 
-def draw_roc(result: Evaluation, normal: NDArray[np.float32], abnormal: NDArray[np.float32]) -> bytes:
-    """The ROC curve as PNG, with the threshold's place on it where one was given."""
-    figure, axes = chart(5.2, 5.2)
+def draw_roc_curve(result: Evaluation, normal: NDArray[np.float32], abnormal: NDArray[np.float32]) -> bytes:
+    """Draw the ROC curve of scores [N] and [M], with the threshold if there is one; returns a PNG."""
+    figure, axes = roc_chart(5.2, 5.2, f"AUROC {result.auroc}", normal="normal", abnormal="abnormal")
     false_positives, true_positives = roc_curve(normal, abnormal)
-    axes.plot((0, 1), (0, 1), color="#adb5bd", linewidth=1, linestyle="--")
     axes.plot(false_positives, true_positives, color=NORMAL, linewidth=2.2)
     axes.fill_between(false_positives, true_positives, color=NORMAL, alpha=0.10)
     if result.at_threshold is not None:
         point = result.at_threshold
         axes.plot(point.false_alarm_rate, point.recall, "o", color=ABNORMAL, markersize=8, label="threshold")
         axes.legend(frameon=False, loc="lower right")
-    axes.set_aspect("equal")
-    axes.set_xlim(-0.01, 1.01)
-    axes.set_ylim(-0.01, 1.01)
-    style(axes, f"AUROC {result.auroc}", "false alarms among normal images", "found among abnormal images")
-    return png(figure)
+    return as_png(figure)
 
 
 def draw_histogram(result: Evaluation, normal: NDArray[np.float32], abnormal: NDArray[np.float32]) -> bytes:
-    """Scores of both kinds as PNG, with the threshold where one was given."""
+    """Draw histograms of scores [N] and [M], with the threshold if there is one; returns a PNG."""
     figure, axes = chart(7.4, 5.2)
     low, high = min(normal.min(), abnormal.min()), max(normal.max(), abnormal.max())
-    spread = low > 0 and high / low > 30
-    edges = np.geomspace(low, high, 41) if spread else np.linspace(low, high if high > low else low + 1, 41)
+    logarithmic = low > 0 and high / low > 30
+    edges = np.geomspace(low, high, 41) if logarithmic else np.linspace(low, high if high > low else low + 1, 41)
     for scores, colour, label in ((normal, NORMAL, "normal"), (abnormal, ABNORMAL, "abnormal")):
         weights = np.full(len(scores), 100 / len(scores))
         axes.hist(scores, edges, weights=weights, color=colour, alpha=0.62, label=f"{label} ({len(scores)})")
-    if spread:
+    if logarithmic:
         axes.set_xscale("log")
     if result.at_threshold is not None:
         axes.axvline(result.at_threshold.threshold, color=INK, linewidth=1.4, linestyle="--", label="threshold")
     axes.legend(frameon=False)
     style(axes, "Scores", "score (latent distance)", "% of images")
-    return png(figure)
+    return as_png(figure)
 
 
 def _page(
@@ -126,12 +124,12 @@ def _cards(bundle: Bundle, images: ScoredImages, chosen: Sequence[int] | NDArray
     cards = []
     for index in chosen:
         frames: Any = fit(read_image(images.paths[index]), bundle.geometry)[None]
-        picture = viewable(frames, bundle.manifest.normalisation)
-        heat = overlay(picture, images.heatmap[index : index + 1], top)
+        image = viewable(frames, bundle.manifest.normalisation)
+        heatmap = overlay(image, images.heatmap[index : index + 1], top)
         name = html.escape(images.paths[index].name)
         cards.append(
-            f'<figure><img alt="{name}" src="{_jpeg_url(picture[0])}">'
-            f'<img alt="heat of {name}" src="{_jpeg_url(heat[0])}">'
+            f'<figure><img alt="{name}" src="{_jpeg_url(image[0])}">'
+            f'<img alt="heatmap of {name}" src="{_jpeg_url(heatmap[0])}">'
             f"<figcaption>{name}<br><b>{images.score[index]:.4g}</b></figcaption></figure>"
         )
     return "".join(cards)
@@ -144,10 +142,10 @@ def _skipped(lines: Sequence[str]) -> str:
     return f"<h2>{len(lines)} files could not be used</h2><ul>{items}</ul>"
 
 
-def _jpeg_url(picture: NDArray[np.uint8]) -> str:
-    height = max(1, round(picture.shape[0] * _PICTURE_WIDTH / picture.shape[1]))
-    method = cv2.INTER_NEAREST if picture.shape[1] < _PICTURE_WIDTH else cv2.INTER_AREA
-    resized = cv2.resize(picture, (_PICTURE_WIDTH, height), interpolation=method)
+def _jpeg_url(image: NDArray[np.uint8]) -> str:
+    height = max(1, round(image.shape[0] * _IMAGE_WIDTH / image.shape[1]))
+    method = cv2.INTER_NEAREST if image.shape[1] < _IMAGE_WIDTH else cv2.INTER_AREA
+    resized = cv2.resize(image, (_IMAGE_WIDTH, height), interpolation=method)
     _, encoded = cv2.imencode(".jpg", resized[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
     return _data_url(encoded.tobytes(), "jpeg")
 
@@ -171,10 +169,10 @@ figure img {{ width: 50%; image-rendering: pixelated }} figcaption {{ font-size:
 </style></head><body>
 <h1>{title}</h1><p>{about}</p>
 <table>{figures}</table>
-<div class="charts"><img alt="ROC curve" src="{roc}"><img alt="Scores of both kinds" src="{histogram}"></div>
+<div class="charts"><img alt="ROC curve" src="{roc}"><img alt="Histogram of scores" src="{histogram}"></div>
 <h2>Worst misses: abnormal images with the lowest scores</h2><div class="cards">{misses}</div>
 <h2>Worst false alarms: normal images with the highest scores</h2><div class="cards">{alarms}</div>
 {skipped}
-<p>Heat has one scale on this page: the brightest is what one pixel in a thousand of the normal images reaches.</p>
+<p>All heatmaps on this page have the same scale: one pixel in a thousand of the normal images reaches the brightest colour.</p>
 </body></html>
 """  # noqa: E501

@@ -1,1 +1,1 @@
-"""From networks to ONNX, and rewrites of the graph. Import its modules: they load PyTorch and ONNX."""
+"""From networks to ONNX, and rewrites of the graph. Import its modules one by one: they load PyTorch and ONNX."""

@@ -1,7 +1,7 @@
-"""The exported graph in fewer and cheaper steps. What it says stays the same, to the rounding of float32.
+"""Rewrites of the exported graph into fewer and cheaper nodes; its results stay the same, to the rounding of float32.
 
-Exporters write down what the module does, one step at a time. Each rule here takes a pattern that costs the engines
-more than it has to, and leaves alone whatever it does not know for certain.
+The exporter writes one node for each operation of the module. Each rule replaces a pattern that costs the engines more
+than necessary, and leaves the graph unchanged where a condition is not certain to hold.
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ from typing import Any
 
 import numpy as np
 
-from engines.export.blocks import draw_in_blocks
-from engines.export.graph import Graph, attribute, set_inputs
-from engines.export.scaling import scale_and_shift_once
+from engines.export.constant_folding import fold_scale_and_shift
+from engines.export.graph import OnnxGraph, attribute, set_inputs
+from engines.export.space_to_depth import keep_image_in_blocks
 
-Rule = Callable[[Graph], None]
+RewriteRule = Callable[[OnnxGraph], None]
 
-# Ways of Resize to place new pixels that say the same by a factor as by a size, where the factor is a whole number.
+# Coordinate modes of Resize in which a whole-numbered factor gives the same result as the sizes.
 _SAME_BY_FACTOR = ("asymmetric", "half_pixel")
 
 
-def rewrite(proto: Any, rules: Iterable[Rule]) -> None:
-    """Apply rules to a model, one after the other, in place."""
-    graph = Graph(proto)
+def rewrite(proto: Any, rules: Iterable[RewriteRule]) -> None:
+    """Apply rules to an ONNX model in place, one after the other."""
+    graph = OnnxGraph(proto)
     for rule in rules:
         rule(graph)
     graph.write_back()
 
 
-def resize_by_factors(graph: Graph) -> None:
-    """Sizes that were worked out from other sizes → whole-numbered factors; ×1 does nothing.
+def resize_by_factors(graph: OnnxGraph) -> None:
+    """Resize by computed sizes → Resize by whole-numbered constant factors; ×1 → Identity.
 
-    ONNX Runtime keeps its blocked layout across a Resize by constant factors only, and whoever is to know the size of
-    what comes out, as TensorRT's check of a plan is, need not follow what is computed with sizes.
+    ONNX Runtime keeps its blocked layout across a Resize by constant factors only. Output sizes are then also known
+    without evaluating the graph's arithmetic on shapes, which TensorRT's check of a plan needs.
     """
     from onnx import helper
 
-    for node in graph.of_kind("Resize"):
+    for node in graph.of_type("Resize"):
         factors = _factors(graph, node)
         if factors == (1, 1):
             node.CopyFrom(helper.make_node("Identity", [node.input[0]], list(node.output), node.name))
@@ -47,8 +47,8 @@ def resize_by_factors(graph: Graph) -> None:
             set_inputs(node, node.input[0], "", scales)
 
 
-def _factors(graph: Graph, node: Any) -> tuple[int, int] | None:
-    """By how much a Resize enlarges height and width, where both are known and whole numbers."""
+def _factors(graph: OnnxGraph, node: Any) -> tuple[int, int] | None:
+    """Factors by which a Resize enlarges height and width, if both are known and whole numbers; else None."""
     before, after = graph.shape(node.input[0])[2:], graph.shape(node.output[0])[2:]
     sized = len(node.input) == 4 and attribute(node, "coordinate_transformation_mode", b"").decode() in _SAME_BY_FACTOR
     if not sized or len(before) != 2 or len(after) != 2:
@@ -57,21 +57,21 @@ def _factors(graph: Graph, node: Any) -> tuple[int, int] | None:
     return (factors[0], factors[1]) if all(factors) else None
 
 
-def add_constants_once(graph: Graph) -> None:
-    """(x + a) + b → x + (a + b) with constants a and b, whose sum engines form once, when they load the graph."""
-    for node in graph.of_kind("Add"):
+def add_constants_first(graph: OnnxGraph) -> None:
+    """(x + a) + b → x + (a + b) with constants a and b; engines compute their sum once, when they load the graph."""
+    for node in graph.of_type("Add"):
         outer = next((name for name in node.input if name in graph.constants), None)
         inner = next((name for name in node.input if name not in graph.constants), None)
-        first = None if outer is None or inner is None else graph.made_by(inner, "Add")
+        first = None if outer is None or inner is None else graph.sole_producer(inner, "Add")
         if first is None:
             continue
         constant = next((name for name in first.input if name in graph.constants), None)
         rest = next((name for name in first.input if name not in graph.constants), None)
         if constant is not None and rest is not None:
-            _add_once(graph, node, rest, (constant, str(outer)))
+            _add_constants_first(graph, node, rest, (constant, str(outer)))
 
 
-def _add_once(graph: Graph, node: Any, value: str, constants: tuple[str, str]) -> None:
+def _add_constants_first(graph: OnnxGraph, node: Any, value: str, constants: tuple[str, str]) -> None:
     from onnx import helper
 
     total = f"{node.output[0]}.constant"
@@ -79,31 +79,31 @@ def _add_once(graph: Graph, node: Any, value: str, constants: tuple[str, str]) -
     graph.insert_before(node, helper.make_node("Add", constants, [total], total))
 
 
-def subtract_by_weights(graph: Graph) -> None:
-    """a(x) − b(y) → a(x) + b'(y) of two convolutions, b' with weights of the other sign.
+def subtract_by_weights(graph: OnnxGraph) -> None:
+    """a(x) − b(y) → a(x) + b'(y) for two convolutions, b' with negated weights.
 
-    Sums of convolutions need no step of their own in ONNX Runtime, differences do.
+    ONNX Runtime fuses the sum of two convolutions into one of them, but not their difference.
     """
-    for node in graph.of_kind("Sub"):
-        kept, subtracted = (graph.made_by(name, "Conv") for name in node.input)
-        if kept is None or subtracted is None or not all(name in graph.constants for name in subtracted.input[1:]):
+    for node in graph.of_type("Sub"):
+        minuend, subtrahend = (graph.sole_producer(name, "Conv") for name in node.input)
+        if minuend is None or subtrahend is None or not all(name in graph.constants for name in subtrahend.input[1:]):
             continue
-        maps, *weights = subtracted.input
+        maps, *weights = subtrahend.input
         for name in weights:
             graph.constants[f"{name}.negative"] = -graph.constants[name]
-        set_inputs(subtracted, maps, *(f"{name}.negative" for name in weights))
+        set_inputs(subtrahend, maps, *(f"{name}.negative" for name in weights))
         node.op_type = "Add"
 
 
-def sum_channels_by_weights(graph: Graph) -> None:
-    """Sum over the channels → a convolution with ones, which engines do well in whatever layout the maps are in."""
+def sum_channels_by_weights(graph: OnnxGraph) -> None:
+    """Sum over the channels → convolution with ones, which is fast in every memory layout that an engine uses."""
     from onnx import helper
 
-    for node in graph.of_kind("ReduceSum"):
+    for node in graph.of_type("ReduceSum"):
         shape = graph.shape(node.input[0])
         axes = graph.constants.get(node.input[1]) if len(node.input) > 1 else None
-        kept = attribute(node, "keepdims", 1) == 1 and graph.is_single(node.input[0])
-        if len(shape) != 4 or shape[1] is None or axes is None or axes.tolist() != [1] or not kept:
+        convertible = attribute(node, "keepdims", 1) == 1 and graph.is_float32(node.input[0])
+        if len(shape) != 4 or shape[1] is None or axes is None or axes.tolist() != [1] or not convertible:
             continue
         ones = f"{node.output[0]}.ones"
         graph.constants[ones] = np.ones((1, shape[1], 1, 1), np.float32)
@@ -111,15 +111,15 @@ def sum_channels_by_weights(graph: Graph) -> None:
         node.CopyFrom(helper.make_node("Conv", inputs, list(node.output), node.name, kernel_shape=[1, 1]))
 
 
-RULES: tuple[Rule, ...] = (
+FP32_RULES: tuple[RewriteRule, ...] = (
     resize_by_factors,
-    add_constants_once,
+    add_constants_first,
     subtract_by_weights,
     sum_channels_by_weights,
-    scale_and_shift_once,
-    draw_in_blocks,
+    fold_scale_and_shift,
+    keep_image_in_blocks,
 )
-"""For the FP32 graph."""
+"""Rules for the FP32 graph."""
 
-RULES_OF_HALF: tuple[Rule, ...] = (resize_by_factors,)
-"""For the FP16-typed one, which TensorRT rewrites as it likes."""
+FP16_RULES: tuple[RewriteRule, ...] = (resize_by_factors,)
+"""Rules for the FP16-typed graph; TensorRT optimises the rest itself."""

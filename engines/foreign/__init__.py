@@ -1,1 +1,1 @@
-"""Models that others trained, turned into bundles. Import its modules: they load PyTorch."""
+"""Models trained elsewhere, converted to bundles. Import its modules one by one: they load PyTorch."""

@@ -1,1 +1,1 @@
-"""The networks and their losses. Import its modules: they load PyTorch."""
+"""The networks and their losses. Import its modules one by one: they load PyTorch."""

@@ -1,14 +1,14 @@
 """GANomaly's networks after Akcay et al. 2018 (ACCV, section 3.1), with the layer names of the authors' code.
 
-Encoder → decoder → second encoder make the generator; a third encoder with one output is the discriminator. The names
-of the layers (`encoder1.main.pyramid-64-128-conv` and so on) are those of the published `netG.pth`, so that its
-weights load.
+The generator is an encoder, a decoder and a second encoder; the discriminator is a third encoder with one output. Layer
+names (`encoder1.main.pyramid-64-128-conv` and so on) are those of the published `netG.pth`, so that its weights load.
 
-Departures from the paper's code, all without effect at the sizes it supports (square powers of two from 16):
+Differences from the authors' code, without effect at the sizes it supports (square powers of two from 16):
 
-- height and width may be any multiples of 16, equal or not. The pyramid halves while the halves are whole and at least
-  4 pixels; the last convolution covers what remains (4×4 at the paper's sizes, 6×6 at 96 pixels, 7×7 at 112).
-- no data-parallel wrapper inside the network: Lightning Fabric does that from outside.
+- Height and width may be any multiples of 16, equal or not. The pyramid halves the feature map as long as both sides
+  are even and at least 4 pixels remain; the kernel of the last convolution covers the rest (4×4 at the paper's sizes,
+  6×6 at 96 pixels, 7×7 at 112).
+- The network has no data-parallel wrapper; Lightning Fabric wraps it from outside.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from torch import Tensor, nn
 
 from engines.errors import TrainingError
 
-# Section 4.3 and the published options: 100 latent values; 64 filters in the first layer.
+# Section 4.3 and the defaults of the authors' code: 100 latent values, 64 filters in the first layer.
 LATENT = 100
 FILTERS = 64
 
+# Negative slope of the leaky ReLU (section 4.3, after DCGAN).
 _SLOPE = 0.2
-"""Of the leaky ReLU (section 4.3, after DCGAN)."""
 
 
 def check_size(height: int, width: int) -> None:
-    """Raise TrainingError where the pyramid cannot be built: wanted are multiples of 16 from 16 on."""
+    """Raise TrainingError unless height and width, in pixels, are multiples of 16 and at least 16."""
     if height < 16 or width < 16 or height % 16 or width % 16:
         raise TrainingError(f"size is {width}×{height}, wanted multiples of 16, at least 16")
 
 
 def pyramid(height: int, width: int) -> list[tuple[int, int]]:
-    """Sizes from the first halving to the last.
+    """Return (height, width) of the feature map after each strided convolution, in order.
 
     >>> pyramid(32, 32)
     [(16, 16), (8, 8), (4, 4)]
@@ -50,7 +50,10 @@ def pyramid(height: int, width: int) -> list[tuple[int, int]]:
 
 
 class Encoder(nn.Module):
-    """[N, channels, height, width] → [N, latent, 1, 1]: strided convolutions, filters double as the size halves."""
+    """Frames [N, channels, height, width] → latent vectors [N, latent, 1, 1].
+
+    Strided convolutions; the number of filters doubles each time the size halves.
+    """
 
     def __init__(self, height: int, width: int, channels: int, latent: int, filters: int) -> None:
         super().__init__()
@@ -64,7 +67,7 @@ class Encoder(nn.Module):
             main.add_module(f"pyramid-{doubled}-batchnorm", nn.BatchNorm2d(doubled))
             main.add_module(f"pyramid-{doubled}-relu", nn.LeakyReLU(_SLOPE, inplace=True))
             filters = doubled
-        # The authors' name says 1 whatever the number of outputs.
+        # The authors name this layer "1" whatever its number of outputs.
         main.add_module(f"final-{filters}-1-conv", nn.Conv2d(filters, latent, sizes[-1], 1, 0, bias=False))
         self.main = main
 
@@ -74,7 +77,10 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """[N, latent, 1, 1] → [N, channels, height, width] in -1 … 1: the encoder's mirror in transposed convolutions."""
+    """Latent vectors [N, latent, 1, 1] → frames [N, channels, height, width] in -1 … 1.
+
+    The encoder mirrored, with transposed convolutions.
+    """
 
     def __init__(self, height: int, width: int, channels: int, latent: int, filters: int) -> None:
         super().__init__()
@@ -104,24 +110,27 @@ class Decoder(nn.Module):
 
 
 class Generator(nn.Module):
-    """The paper's generator: what the frame looks like when drawn from its latent vector, and both latent vectors."""
+    """The paper's generator: reconstructs a frame from its latent vector, then encodes the reconstruction again."""
 
     def __init__(self, height: int, width: int, channels: int, latent: int = LATENT, filters: int = FILTERS) -> None:
         super().__init__()
         self.encoder1 = Encoder(height, width, channels, latent, filters)
         self.decoder = Decoder(height, width, channels, latent, filters)
         self.encoder2 = Encoder(height, width, channels, latent, filters)
-        self.apply(initialise)
+        self.apply(initialise_weights)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """[N, C, H, W] in -1 … 1 → (reconstruction [N, C, H, W], latent of the frame, latent of the reconstruction)."""
+        """Map frames [N, C, H, W] in -1 … 1 to (reconstructions, latents of frames, latents of reconstructions)."""
         latent = self.encoder1(frames)
         reconstruction = self.decoder(latent)
         return reconstruction, latent, self.encoder2(reconstruction)
 
 
 class Discriminator(nn.Module):
-    """Real or drawn: an encoder with one output. What comes before its last layer are the features to match."""
+    """Classifies frames as real or reconstructed: an encoder with one output.
+
+    The activations before its last layer are the features of the adversarial loss (feature matching).
+    """
 
     def __init__(self, height: int, width: int, channels: int, filters: int = FILTERS) -> None:
         super().__init__()
@@ -129,16 +138,19 @@ class Discriminator(nn.Module):
         self.features = nn.Sequential(*layers[:-1])
         self.classifier = nn.Sequential(layers[-1])
         self.classifier.add_module("Sigmoid", nn.Sigmoid())
-        self.apply(initialise)
+        self.apply(initialise_weights)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """[N, C, H, W] → (probability of being real [N], features [N, F, h, w])."""
+        """Map frames [N, C, H, W] to (probability that each is real [N], features [N, F, h, w])."""
         features = self.features(frames)
         return self.classifier(features).flatten(), features
 
 
-def initialise(module: nn.Module) -> None:
-    """Draw weights from N(0, 0.02), those of batch normalisation from N(1, 0.02) with shift 0 (DCGAN, section 3)."""
+def initialise_weights(module: nn.Module) -> None:
+    """Draw weights from N(0, 0.02), those of batch normalisation from N(1, 0.02) with bias 0 (DCGAN, section 3).
+
+    For `nn.Module.apply`: initialises one layer, and leaves layers of other types unchanged.
+    """
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
         nn.init.normal_(module.weight, 0.0, 0.02)
     elif isinstance(module, nn.BatchNorm2d):
@@ -147,11 +159,12 @@ def initialise(module: nn.Module) -> None:
 
 
 @torch.no_grad()
-def refresh_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Give a network's batch normalisation the exact statistics of these batches [B, C, H, W], weights untouched.
+def recompute_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Recompute the batch-normalisation statistics of a network as means over these batches [B, C, H, W].
 
-    The running averages that training keeps are those of weights long gone: after 28 steps on X-ray frames they made
-    the held-out reconstruction twice as bad (mean difference 0.20) as the one in training mode (0.09).
+    Weights do not change; the network is left in eval mode. The running averages of training lag behind the weights:
+    after 28 steps on X-ray frames, the held-out reconstruction error with them was twice as large (mean difference
+    0.20) as in training mode (0.09).
     """
     layers = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [layer.momentum for layer in layers]

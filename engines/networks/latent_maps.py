@@ -1,18 +1,20 @@
-"""The default networks: encoder → decoder → encoder, fully convolutional, with latents at four scales and a whole one.
+"""The default networks: encoder → decoder → encoder, fully convolutional, with latent maps and an identity embedding.
 
-Departures from GANomaly's networks (Akcay et al. 2018, section 3.1), each for a reason that was measured:
+Differences from GANomaly's networks (Akcay et al. 2018, section 3.1), each for a reason that was measured:
 
-- the latent vector becomes latent maps, one value per channel and place at strides 4, 8, 16 and 32, so that the same
-  distance that gives the score also says where, and so that a defect of a few pixels does not drown in a vector that
-  describes the whole frame;
-- a top-down path brings what the coarse maps know to the fine ones (feature pyramid, Lin et al. 2017, section 3);
-- the decoder sees the frame through two narrow places only, 8 channels at stride 16 and all of stride 32;
-- residual blocks, a strided stem instead of four halvings at full width, and no tanh: 0.5 million weights instead of
-  9 million;
-- the encoders know where on the frame a place is (positional encoding, Vaswani et al. 2017, section 3.5): a hole that
-  is missing can be told from metal only by where it is;
-- each encoder also describes the whole frame by one unit vector, its identity
+- The latent vector becomes latent maps with one vector per place, at strides 4, 8, 16 and 32. The distance that gives
+  the score then also locates the defect, and a defect of a few pixels does not drown in one vector for the whole frame.
+- A top-down path adds coarse context to the fine maps (feature pyramid network, Lin et al. 2017, section 3).
+- The decoder sees the frame through two bottlenecks only: 8 channels at stride 16 and 64 channels at stride 32.
+- Residual blocks, a strided stem instead of four halvings at full width, and no tanh: 0.5 million weights instead of
+  9 million.
+- The encoders know the position of each place (positional encoding, Vaswani et al. 2017, section 3.5): only its
+  position distinguishes a missing hole from plain metal.
+- Each encoder also describes the whole frame by a unit vector, its identity embedding
   (`engines.networks.losses.identity_loss`).
+
+Names of modules and buffers are the keys of `weights.npz` and the initialisers of the ONNX graph. Bundles in use have
+them, so they cannot be renamed.
 """
 
 from __future__ import annotations
@@ -28,19 +30,20 @@ from torch.nn import functional
 
 # Channels at strides 4, 8, 16 and 32. Multiples of 16 fill the vector units: (24, 40, 48, 96) took a quarter longer.
 WIDTHS = (16, 32, 48, 96)
-# Channels through which the decoder sees the maps at strides 4 to 32; 0 means not at all.
+# Channels through which the decoder sees the features at strides 4 to 32; 0 means not at all.
 BOTTLENECKS = (0, 0, 8, 64)
-# Length of the vector that describes a whole frame.
+# Length of the identity embedding.
 IDENTITY = 64
 
+# Negative slope of the leaky ReLU.
 _SLOPE = 0.1
 
-# Sines and cosines of each axis: 1, 2, 4 and 8 waves over the frame.
-_WAVES = 4
+# The positional encoding has sines and cosines of 1, 2, 4 and 8 periods over each axis of the frame.
+_FREQUENCIES = 4
 
 
-class Window(NamedTuple):
-    """The part of a frame that is looked at, in shares of the frame's height and width."""
+class FrameCrop(NamedTuple):
+    """A rectangle of a frame, in fractions of the frame's height and width."""
 
     top: float = 0.0
     left: float = 0.0
@@ -48,24 +51,24 @@ class Window(NamedTuple):
     width: float = 1.0
 
 
-WHOLE = Window()
+FULL_FRAME = FrameCrop()
 
 
 class Latents(NamedTuple):
-    """What one pass through the three networks gives."""
+    """The result of one pass through encoder, decoder and second encoder."""
 
-    first: list[Tensor]
+    of_frame: list[Tensor]
     """Latent maps of the frames, fine to coarse: [N, D, H/4, W/4] … [N, D, H/32, W/32]."""
-    again: list[Tensor]
+    of_reconstruction: list[Tensor]
     """Latent maps of the reconstructions, same shapes."""
     reconstruction: Tensor
-    """[N, C, H, W], standardised as `MapGenerator.standardise` does."""
+    """[N, C, H, W], standardised as by `MapGenerator.standardise`."""
     identity: Tensor
-    """Of the frames, unit vectors [N, 64]."""
-    identity_again: Tensor
-    """Of the reconstructions, unit vectors [N, 64]."""
-    shallow: Tensor
-    """Features of the frames after one layer, [N, 16, H/4, W/4], float32 also where the rest is not."""
+    """Identity embeddings of the frames, unit vectors [N, 64]."""
+    reconstruction_identity: Tensor
+    """Identity embeddings of the reconstructions, unit vectors [N, 64]."""
+    stem: Tensor
+    """Features of the frames after the first layer, [N, 16, H/4, W/4]; always float32."""
 
 
 def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -77,19 +80,19 @@ def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 
 def _stem(channels: int, width: int) -> nn.Sequential:
-    """Frames → stride 4 at once: what a wide layer at full size would cost is better spent deeper."""
+    """Frames → features at stride 4 in one step: computation is better spent in deeper layers than at full size."""
     return nn.Sequential(
         nn.Conv2d(channels, width, 8, 4, 2, bias=False), nn.BatchNorm2d(width), nn.LeakyReLU(_SLOPE, inplace=True)
     )
 
 
 def _stage(narrow: int, wide: int, *, last: bool) -> nn.Sequential:
-    """Halve, then refine; the coarsest map is refined no more, as its weights would be a third of all."""
-    return nn.Sequential(_convolution(narrow, wide, 2), *([] if last else [Residual(wide)]))
+    """Halve, then refine. The coarsest stage has no residual block: it would hold a third of all weights."""
+    return nn.Sequential(_convolution(narrow, wide, 2), *([] if last else [ResidualBlock(wide)]))
 
 
-class Residual(nn.Module):
-    """Two 3×3 convolutions beside an identity (He et al. 2016)."""
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions with an identity shortcut (He et al. 2016)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -104,36 +107,37 @@ class Residual(nn.Module):
 
 
 class PositionalEncoding(nn.Module):
-    """Adds to a map where on the frame each place is, as sines and cosines: parts lie where guides hold them."""
+    """Adds to each place of a feature map a learned encoding of its position: guides hold the parts in place."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.rows = nn.Linear(2 * _WAVES, width, bias=False)
-        self.columns = nn.Linear(2 * _WAVES, width, bias=False)
+        self.rows = nn.Linear(2 * _FREQUENCIES, width, bias=False)
+        self.columns = nn.Linear(2 * _FREQUENCIES, width, bias=False)
 
-    def forward(self, maps: Tensor, window: Window = WHOLE) -> Tensor:
-        down = _waves(maps.shape[-2], window.top, window.height)
-        across = _waves(maps.shape[-1], window.left, window.width)
+    def forward(self, maps: Tensor, crop: FrameCrop = FULL_FRAME) -> Tensor:
+        """Encode the positions of maps [N, C, h, w]; `crop` is the part of the frame that they show."""
+        vertical = _sinusoids(maps.shape[-2], crop.top, crop.height)
+        horizontal = _sinusoids(maps.shape[-1], crop.left, crop.width)
         rows, columns = (
-            weigh(waves.to(maps.device, _type_of(weigh))).T
-            for weigh, waves in ((self.rows, down), (self.columns, across))
+            layer(sinusoids.to(maps.device, _dtype_of(layer))).T
+            for layer, sinusoids in ((self.rows, vertical), (self.columns, horizontal))
         )
-        placed: Tensor = maps + rows[:, :, None].to(maps.dtype) + columns[:, None, :].to(maps.dtype)
-        return placed
+        encoded: Tensor = maps + rows[:, :, None].to(maps.dtype) + columns[:, None, :].to(maps.dtype)
+        return encoded
 
 
-def _waves(count: int, start: float = 0.0, share: float = 1.0) -> Tensor:
-    """Sines and cosines at `count` places in a row, which begins at `start` and is `share` of the frame long.
+def _sinusoids(count: int, start: float = 0.0, length: float = 1.0) -> Tensor:
+    """Sines and cosines [count, 2·frequencies] at `count` places along an axis.
 
-    [count, 2·waves].
+    The places span `length` from `start`, both in fractions of the frame.
     """
-    places = start + share * (torch.arange(count, dtype=torch.float32) + 0.5) / count
-    angles = torch.stack([places * (2.0 * math.pi * 2**wave) for wave in range(_WAVES)], dim=1)
+    places = start + length * (torch.arange(count, dtype=torch.float32) + 0.5) / count
+    angles = torch.stack([places * (2.0 * math.pi * 2**frequency) for frequency in range(_FREQUENCIES)], dim=1)
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
 class MapEncoder(nn.Module):
-    """Frames → features at strides 4 to 32; from them latent maps, top-down, and one vector of the coarsest."""
+    """Frames → features at strides 4 to 32 → latent maps (top-down), and an identity embedding of the coarsest."""
 
     def __init__(self, channels: int, widths: tuple[int, ...]) -> None:
         super().__init__()
@@ -148,66 +152,67 @@ class MapEncoder(nn.Module):
             nn.Linear(widths[-1], 96), nn.BatchNorm1d(96), nn.LeakyReLU(_SLOPE, inplace=True), nn.Linear(96, IDENTITY)
         )
 
-    def features(self, frames: Tensor, window: Window = WHOLE) -> list[Tensor]:
-        """Features at strides 4, 8, 16 and 32, before the top-down path."""
-        return self.deeper(self.shallow(frames), window)
+    def features(self, frames: Tensor, crop: FrameCrop = FULL_FRAME) -> list[Tensor]:
+        """Compute features at strides 4, 8, 16 and 32, before the top-down path."""
+        return self.stage_features(self.stem_features(frames), crop)
 
-    def shallow(self, frames: Tensor) -> Tensor:
-        """Features at stride 4 as the first layer has them, before they are told where on the frame they are."""
-        first: Tensor = self.stages[0](frames.to(_type_of(self.stages[0])))
-        return first
+    def stem_features(self, frames: Tensor) -> Tensor:
+        """Compute the first layer's features at stride 4, before any positional encoding."""
+        features: Tensor = self.stages[0](frames.to(_dtype_of(self.stages[0])))
+        return features
 
-    def deeper(self, shallow: Tensor, window: Window = WHOLE) -> list[Tensor]:
-        """Features at strides 4, 8, 16 and 32, from those of the first layer."""
-        maps = self.positions[0](shallow, window)
-        found = [maps]
+    def stage_features(self, stem: Tensor, crop: FrameCrop = FULL_FRAME) -> list[Tensor]:
+        """Compute features at strides 4, 8, 16 and 32 from those of the stem."""
+        maps = self.positions[0](stem, crop)
+        features = [maps]
         for stage, position in zip(self.stages[1:], self.positions[1:], strict=True):
-            maps = position(stage(maps.to(_type_of(stage))), window)
-            found.append(maps)
-        return found
+            maps = position(stage(maps.to(_dtype_of(stage))), crop)
+            features.append(maps)
+        return features
 
     def latent_maps(self, features: list[Tensor]) -> list[Tensor]:
-        """Latent maps, fine to coarse: every place knows its surroundings as far as the coarsest map sees."""
+        """Compute latent maps, fine to coarse; through the top-down path each place has the coarsest map's context."""
         above = features[-1]
         maps = [self.out[-1](above)]
         for level in range(len(features) - 2, -1, -1):
-            spread = _resized(self.down[level](above), features[level])
-            above = self.mix[level](features[level].to(spread.dtype) + spread)
+            enlarged = _resized(self.down[level](above), features[level])
+            above = self.mix[level](features[level].to(enlarged.dtype) + enlarged)
             maps.insert(0, self.out[level](above))
         return maps
 
-    def describe(self, features: list[Tensor]) -> Tensor:
-        """Unit vectors [N, 64], float32."""
+    def embed_identity(self, features: list[Tensor]) -> Tensor:
+        """Compute identity embeddings: unit vectors [N, 64], float32."""
         vectors: Tensor = self.identity(features[-1].mean(dim=(2, 3)).float()).float()
         return vectors / ((vectors * vectors).sum(1, keepdim=True) + 1e-6).sqrt()
 
 
 class MapDecoder(nn.Module):
-    """Features of the first encoder → frames without their damage."""
+    """Features of the first encoder → frames without their synthetic anomalies."""
 
     def __init__(self, channels: int, widths: tuple[int, ...], bottlenecks: tuple[int, ...]) -> None:
         super().__init__()
         levels = range(len(widths))
-        self.seen = [level for level in levels if bottlenecks[level]]
-        narrow = {str(level): nn.Conv2d(widths[level], bottlenecks[level], 1) for level in self.seen}
+        self._bottleneck_levels = [level for level in levels if bottlenecks[level]]
+        narrow = {str(level): nn.Conv2d(widths[level], bottlenecks[level], 1) for level in self._bottleneck_levels}
         self.narrow = nn.ModuleDict(narrow)
         above = (*widths[1:], 0)
         self.join = nn.ModuleList(_convolution(above[level] + bottlenecks[level], widths[level]) for level in levels)
         self.draw = nn.ConvTranspose2d(widths[0], channels, 8, 4, 2)
 
     def forward(self, features: list[Tensor]) -> Tensor:
+        """Decode features at strides 4 to 32 into standardised frames [N, C, H, W]."""
         maps: Tensor | None = None
         for level in range(len(features) - 1, -1, -1):
-            parts = [] if maps is None else [_resized(maps, features[level])]
-            if level in self.seen:
-                parts.append(self.narrow[str(level)](features[level]))
-            maps = self.join[level](torch.cat(parts, 1) if len(parts) > 1 else parts[0])
+            inputs = [] if maps is None else [_resized(maps, features[level])]
+            if level in self._bottleneck_levels:
+                inputs.append(self.narrow[str(level)](features[level]))
+            maps = self.join[level](torch.cat(inputs, 1) if len(inputs) > 1 else inputs[0])
         result: Tensor = self.draw(maps)
         return result
 
 
 class MapGenerator(nn.Module):
-    """The default generator; `centre` and `spread` are those of good frames, set once before training."""
+    """The default generator. `centre` and `spread`, [1, C, 1, 1], are mean and standard deviation of good frames."""
 
     def __init__(
         self, channels: int, widths: tuple[int, ...] = WIDTHS, bottlenecks: tuple[int, ...] = BOTTLENECKS
@@ -222,47 +227,47 @@ class MapGenerator(nn.Module):
         self.spread: Tensor
 
     def half(self) -> MapGenerator:
-        """Convert to float16 all but what enlarges rounding to more than a verdict bears.
+        """Convert to float16, except where rounding would change verdicts.
 
-        That are the identities, and the first encoder's first layer, whose features are whitened.
+        Those parts are the identity embeddings, and the first encoder's stem, whose features are whitened.
         """
-        kept = copy.deepcopy(self)
+        full = copy.deepcopy(self)
         super().half()
-        self.centre, self.spread = kept.centre, kept.spread
-        for mine, whole in ((self.encoder1, kept.encoder1), (self.encoder2, kept.encoder2)):
+        self.centre, self.spread = full.centre, full.spread
+        for mine, whole in ((self.encoder1, full.encoder1), (self.encoder2, full.encoder2)):
             mine.identity = whole.identity
-        self.encoder1.stages[0] = kept.encoder1.stages[0]
+        self.encoder1.stages[0] = full.encoder1.stages[0]
         return self
 
     def standardise(self, frames: Tensor) -> Tensor:
-        """Frames in units of the good frames' own mean and standard deviation, per channel."""
+        """Convert frames to units of the good frames' mean and standard deviation, per channel."""
         return (frames - self.centre) / self.spread
 
-    def forward(self, frames: Tensor, window: Window = WHOLE) -> Latents:
-        """Normalised frames [N, C, H, W], H and W multiples of 16; or `window` of larger ones."""
-        shallow = self.encoder1.shallow(self.standardise(frames))
-        features = self.encoder1.deeper(shallow.to(_type_of(self.encoder1.positions[0])), window)
+    def forward(self, frames: Tensor, crop: FrameCrop = FULL_FRAME) -> Latents:
+        """Compute all latents of normalised frames [N, C, H, W], H and W multiples of 16; they show `crop`."""
+        stem = self.encoder1.stem_features(self.standardise(frames))
+        features = self.encoder1.stage_features(stem.to(_dtype_of(self.encoder1.positions[0])), crop)
         reconstruction = self.decoder(features)
-        features_again = self.encoder2.features(reconstruction, window)
+        reconstruction_features = self.encoder2.features(reconstruction, crop)
         return Latents(
             self.encoder1.latent_maps(features),
-            self.encoder2.latent_maps(features_again),
+            self.encoder2.latent_maps(reconstruction_features),
             reconstruction,
-            self.encoder1.describe(features),
-            self.encoder2.describe(features_again),
-            shallow.float(),
+            self.encoder1.embed_identity(features),
+            self.encoder2.embed_identity(reconstruction_features),
+            stem.float(),
         )
 
-    def encode(self, frames: Tensor, window: Window = WHOLE) -> list[Tensor]:
-        """Only the first encoder's latent maps, fine to coarse: a third of the work of all."""
-        return self.encoder1.latent_maps(self.encoder1.features(self.standardise(frames), window))
+    def encode(self, frames: Tensor, crop: FrameCrop = FULL_FRAME) -> list[Tensor]:
+        """Compute the first encoder's latent maps only, fine to coarse: a third of the work."""
+        return self.encoder1.latent_maps(self.encoder1.features(self.standardise(frames), crop))
 
-    def identify(self, frames: Tensor, window: Window = WHOLE) -> Tensor:
-        """Only what the first encoder makes of whole frames: unit vectors [N, 64]."""
-        return self.encoder1.describe(self.encoder1.features(self.standardise(frames), window))
+    def embed_identity(self, frames: Tensor, crop: FrameCrop = FULL_FRAME) -> Tensor:
+        """Compute the first encoder's identity embeddings only: unit vectors [N, 64]."""
+        return self.encoder1.embed_identity(self.encoder1.features(self.standardise(frames), crop))
 
 
-def _type_of(module: nn.Module) -> torch.dtype:
+def _dtype_of(module: nn.Module) -> torch.dtype:
     return next(module.parameters()).dtype
 
 

@@ -1,4 +1,4 @@
-"""GANomaly's losses (Akcay et al. 2018, section 3.2, equations 1 to 5), then those of the default recipe."""
+"""GANomaly's losses (Akcay et al. 2018, section 3.2, equations 1 to 5), and the losses of the default recipe."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# Section 4.3: found by the authors, in use ever since.
+# Section 4.3: chosen by the authors.
 ADVERSARIAL_WEIGHT, CONTEXTUAL_WEIGHT, ENCODER_WEIGHT = 1.0, 50.0, 1.0
 
 
@@ -17,9 +17,9 @@ class GeneratorLoss:
     """The three parts of the generator's loss, each a scalar tensor."""
 
     adversarial: Tensor
-    """Mean squared difference of the discriminator's features of the frame and of its reconstruction (equation 1)."""
+    """Mean squared difference of the discriminator's features of frames and reconstructions (equation 1)."""
     contextual: Tensor
-    """Mean absolute difference of the frame and its reconstruction (equation 2)."""
+    """Mean absolute difference of frames and reconstructions (equation 2)."""
     encoder: Tensor
     """Mean squared difference of the two latent vectors (equation 3)."""
 
@@ -34,7 +34,10 @@ class GeneratorLoss:
 def generator_loss(
     frames: Tensor, reconstruction: Tensor, latents: tuple[Tensor, Tensor], features: tuple[Tensor, Tensor]
 ) -> GeneratorLoss:
-    """Loss of the generator on frames [N, C, H, W]; the pairs are (of the frame, of the reconstruction)."""
+    """Compute the generator's loss on frames [N, C, H, W] and their reconstructions.
+
+    `latents` and `features` are pairs: those of the frames, and those of the reconstructions.
+    """
     return GeneratorLoss(
         adversarial=functional.mse_loss(features[1], features[0]),
         contextual=functional.l1_loss(reconstruction, frames),
@@ -42,46 +45,52 @@ def generator_loss(
     )
 
 
-def discriminator_loss(real: Tensor, drawn: Tensor) -> Tensor:
-    """Mean binary cross-entropy of the probabilities [N] given to real frames and to reconstructions."""
-    # Autocast refuses binary_cross_entropy in half precision, rightly: the logarithm of a rounded 1 is useless.
+def discriminator_loss(real: Tensor, generated: Tensor) -> Tensor:
+    """Mean binary cross-entropy of the probabilities [N] of being real, of real and of generated frames."""
+    # Autocast rejects binary_cross_entropy in half precision: the logarithm of a rounded 1 is useless.
     with torch.autocast(real.device.type, enabled=False):
         on_real = functional.binary_cross_entropy(real.float(), torch.ones_like(real, dtype=torch.float32))
-        on_drawn = functional.binary_cross_entropy(drawn.float(), torch.zeros_like(drawn, dtype=torch.float32))
-    return (on_real + on_drawn) / 2
+        on_generated = functional.binary_cross_entropy(
+            generated.float(), torch.zeros_like(generated, dtype=torch.float32)
+        )
+    return (on_real + on_generated) / 2
 
 
-def damage_loss(distance: Tensor, damaged: Tensor) -> Tensor:
-    """Distances [N, h, w] small where a frame is sound and large where it is damaged.
+def anomaly_loss(distance: Tensor, anomalous: Tensor) -> Tensor:
+    """Loss of latent distances [N, h, w] that are to be small at normal places and large at anomalous ones.
 
-    `damaged` [N, 1, H, W] says how visible the damage is, 0 (none) to 1 (plain). exp(−distance) is read as the
-    probability that a place is sound, and the loss is the cross-entropy of that, the mean over sound places plus the
-    mean over damaged ones, each as heavy as its damage is visible (hypersphere classification, Liznerski et al. 2021,
-    equation 2). A place next to damage, however faint, is not sound.
+    `anomalous` [N, 1, H, W] is how visible the synthetic anomaly is at each pixel, from 0 (none) to 1 (plain). The loss
+    reads exp(−distance) as the probability that a place is normal, and is its cross-entropy (hypersphere
+    classification, Liznerski et al. 2021, equation 2): the mean over normal places plus the mean over anomalous ones,
+    the latter weighted by visibility. A place next to an anomaly, however faint, does not count as normal.
     """
-    hit = functional.adaptive_max_pool2d(damaged, distance.shape[-2:])
-    touched = (hit > 0).to(hit.dtype)
+    target = functional.adaptive_max_pool2d(anomalous, distance.shape[-2:])
+    touched = (target > 0).to(target.dtype)
     near = functional.max_pool2d(touched, 3, 1, 1) if min(distance.shape[-2:]) > 4 else touched
-    hit, sound = hit[:, 0], 1.0 - near[:, 0]
+    target, normal = target[:, 0], 1.0 - near[:, 0]
     push = -torch.log1p(-torch.exp(-distance.clamp(min=1e-4)))
-    return _mean_where(distance, sound) + _mean_where(push, hit)
+    return _weighted_mean(distance, normal) + _weighted_mean(push, target)
 
 
-def restoration_loss(clean: Tensor, reconstruction: Tensor, damaged: Tensor) -> Tensor:
-    """Mean absolute difference of clean frame and reconstruction [N, C, H, W], fivefold where it was damaged."""
-    return _mean_where((reconstruction - clean).abs().mean(1), 1.0 + 4.0 * damaged[:, 0])
+def restoration_loss(clean: Tensor, reconstruction: Tensor, anomalous: Tensor) -> Tensor:
+    """Mean absolute difference of clean frames and reconstructions [N, C, H, W], weighted fivefold at anomalies.
 
-
-def identity_loss(identity: Tensor, identity_again: Tensor) -> Tensor:
-    """Each frame's reconstruction must tell which frame of the batch it was drawn from, and the other way round.
-
-    Unit vectors [N, D] of frames and of reconstructions; cross-entropy over their scalar products (InfoNCE, van den
-    Oord et al. 2018; temperature 0.2 as in MoCo v2).
+    `anomalous` [N, 1, H, W] is the visibility of the synthetic anomaly, 0 … 1, as in `anomaly_loss`.
     """
-    products = identity @ identity_again.T / 0.2
-    own = torch.arange(len(products), device=products.device)
-    return (functional.cross_entropy(products, own) + functional.cross_entropy(products.T, own)) / 2
+    return _weighted_mean((reconstruction - clean).abs().mean(1), 1.0 + 4.0 * anomalous[:, 0])
 
 
-def _mean_where(values: Tensor, weights: Tensor) -> Tensor:
+def identity_loss(first: Tensor, second: Tensor) -> Tensor:
+    """Contrastive loss: each embedding must match its own counterpart among those of the batch, in both directions.
+
+    `first` and `second` are identity embeddings, unit vectors [N, D], of two views of the same frames, or of frames and
+    their reconstructions. Cross-entropy over their scalar products (InfoNCE, van den Oord et al. 2018; temperature 0.2
+    as in MoCo v2).
+    """
+    similarities = first @ second.T / 0.2
+    positives = torch.arange(len(similarities), device=similarities.device)
+    return (functional.cross_entropy(similarities, positives) + functional.cross_entropy(similarities.T, positives)) / 2
+
+
+def _weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
     return (values * weights).sum() / weights.sum().clamp(min=1.0)

@@ -1,1 +1,1 @@
-"""Ways of learning: networks, synthetic damage and score. Import its modules: they load PyTorch."""
+"""Training methods: learner, synthetic anomalies and score. Import its modules one by one: they load PyTorch."""

@@ -1,8 +1,7 @@
-"""A recipe: one way of learning good parts. The seam between training, export and engines on one side and networks on
-the other.
+"""A recipe: networks, training and score of one method. Training, export and engines know recipes by this interface.
 
-Everything around a recipe (reading, splitting, batches, time, keeping the best state, export, bundle, report) is the
-same for all. To add one, write a `Recipe`, its `Learner` and its `Scorer`, and name it in `_RECIPES`.
+Reading, splitting and batching images, time, checkpoints, export, bundle and report are the same for all recipes. To
+add one, write a `Recipe` with its `Learner` and `Scorer`, and add it to `_RECIPES`.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
@@ -25,74 +23,77 @@ if TYPE_CHECKING:
 
 Option = int | float | str | bool
 
-_RECIPES = {"default": "engines.recipes.default", "reference": "engines.recipes.reference"}
-"""Name → module with a `RECIPE` in it; imported when asked for."""
+# Name → module and class, imported on demand.
+_RECIPES = {
+    "default": ("engines.recipes.default", "DefaultRecipe"),
+    "reference": ("engines.recipes.reference", "ReferenceRecipe"),
+}
 
 
 class Learner(ABC):
     """Trains the networks of one recipe."""
 
     networks: nn.Module
-    """The networks that score, not wrapped: their `state_dict` is what is kept, all else is the learner's own."""
+    """The networks that score, without Fabric's wrapper. Checkpoints hold their `state_dict` and nothing else."""
 
     @abstractmethod
     def setup(self, fabric: Fabric) -> None:
-        """Put modules and optimisers into Fabric's hands (`fabric.setup`), before the first step."""
+        """Pass modules and optimisers to `fabric.setup`, before the first step."""
 
     @abstractmethod
     def step(self, frames: Tensor, progress: float) -> dict[str, float]:
-        """Learn from normalised good frames [B, C, H, W]; `progress` runs from 0 to 1. Returns the losses by name."""
+        """Train on normalised good frames [B, C, H, W]; returns the losses by name. `progress` runs from 0 to 1."""
 
-    def refresh(self, batches: Iterable[Tensor]) -> None:  # noqa: B027 - only running statistics need it
-        """Bring statistics up to date with the weights before a look at the held-out frames; takes training frames."""
+    def update_statistics(self, batches: Iterable[Tensor]) -> None:  # noqa: B027 - only batch normalisation needs it
+        """Recompute statistics that depend on the weights, from batches of training frames, before a validation."""
 
     @abstractmethod
     def held_out_loss(self, frames: Tensor) -> float:
-        """Mean loss on good frames [B, C, H, W] that are never trained on: the lowest decides which state is kept."""
+        """Compute the mean loss on held-out good frames [B, C, H, W]; the state with the lowest loss is kept."""
 
 
 class Recipe(ABC):
-    """Builds the networks of one method, what trains them and what makes a score of them."""
+    """Builds the networks of one method, their learner and their scoring module."""
 
     name: ClassVar[str]
-    """As `--recipe` takes it and the manifest records it."""
+    """The value of `--recipe`, recorded in the manifest."""
     score_kind: ClassVar[str]
-    """What the score measures, in words."""
+    """What the score measures, in words; recorded in the manifest."""
 
     @abstractmethod
     def batch_size(self, geometry: Geometry) -> int:
-        """Frames a step learns from, over all processes."""
+        """Frames per training step, over all processes."""
 
     @abstractmethod
     def networks(self, geometry: Geometry, **options: Option) -> nn.Module:
-        """Build the networks that score. The options are recorded in the manifest and given again when it is read."""
+        """Build the networks that score. The manifest records the options, and passes them again when it is read."""
 
     @abstractmethod
     def learner(self, networks: nn.Module, geometry: Geometry) -> Learner:
-        """Build what trains these networks."""
+        """Build the learner of these networks."""
 
     @abstractmethod
     def scorer(self, networks: nn.Module, normalisation: Normalisation) -> Scorer:
         """Build the module that is exported; its `state_dict` is the bundle's `weights.npz`."""
 
-    def settle(  # noqa: B027 - most recipes have nothing to settle
-        self, scorer: Scorer, learned: Iterable[Tensor], held_out: Iterable[Tensor]
+    def fit_scorer(  # noqa: B027 - most scores need no statistics
+        self, scorer: Scorer, trained_on: Iterable[Tensor], held_out: Iterable[Tensor]
     ) -> None:
-        """Set what the score must know of good frames, such as their spread.
+        """Fit the statistics of good frames that the score needs, such as their spread.
 
-        Takes normalised frames [N, C, H, W] in batches: those learned from, and those held out.
+        Takes batches of normalised frames [N, C, H, W]: those trained on, and those held out.
         """
 
 
 def find_recipe(name: str) -> Recipe:
-    """Return the recipe of this name; EngineError where there is none."""
-    module = _RECIPES.get(name)
-    if module is None or find_spec(module) is None:
+    """Return the recipe of this name; EngineError if there is none."""
+    if name not in _RECIPES:
         raise EngineError(f"recipe {name!r} is unknown, wanted one of {', '.join(recipe_names())}")
-    recipe: Recipe = import_module(module).RECIPE
+    module, kind = _RECIPES[name]
+    recipe: Recipe = getattr(import_module(module), kind)()
     return recipe
 
 
 def recipe_names() -> list[str]:
-    """Names of the recipes of this version."""
-    return [name for name, module in _RECIPES.items() if find_spec(module) is not None]
+    """Return the names of all recipes."""
+    return list(_RECIPES)

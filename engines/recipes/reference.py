@@ -1,18 +1,18 @@
 """The recipe `reference`: GANomaly as published (Akcay et al. 2018), for comparison.
 
-Departures from the paper and its code, beyond those of `engines.networks.ganomaly`:
+Differences from the paper and its code, beyond those of `engines.networks.ganomaly`:
 
-- inference in `eval()` mode; the published code leaves batch normalisation in training mode, so that a frame's score
-  depends on the frames it is batched with, and shows results chosen by the test set's AUROC. Here held-out good frames
-  decide;
-- before that, batch normalisation gets the statistics of up to 256 training frames under the weights of the moment,
-  since the running ones lag behind (measured in `engines.networks.ganomaly`);
-- scores are not scaled to 0 … 1 over the test set, as a stream has no test set;
-- several processes keep the batch-normalisation statistics of the first one;
-- training ends with the time or the steps that were asked for, instead of after 15 epochs.
+- Inference is in `eval()` mode. The published code leaves batch normalisation in training mode, so that a frame's score
+  depends on the rest of its batch, and reports results of the epoch with the best AUROC on the test set. Here held-out
+  good frames choose the state.
+- Before each validation, batch normalisation gets the statistics of up to 256 training frames under the current
+  weights, since the running averages lag behind (measured in `engines.networks.ganomaly`).
+- Scores are not scaled to 0 … 1 over the test set, since a stream has no test set.
+- With several processes, the batch-normalisation statistics are those of the first one.
+- Training ends after the given time or number of steps, instead of after 15 epochs.
 
-What is as published: networks, initialisation, losses and weights, Adam at 2e-4 with β 0.5 and 0.999, batches of 64,
-the order of the two updates, and the discriminator that starts anew when its loss falls below 1e-5.
+As published: networks, initialisation, losses and their weights, Adam at 2e-4 with β 0.5 and 0.999, batches of 64, the
+order of the two updates, and the discriminator that is initialised again when its loss falls below 1e-5.
 """
 
 from __future__ import annotations
@@ -24,7 +24,14 @@ import torch
 from torch import Tensor, nn
 
 from engines.bundles import Geometry, Normalisation
-from engines.networks.ganomaly import FILTERS, LATENT, Discriminator, Generator, initialise, refresh_statistics
+from engines.networks.ganomaly import (
+    FILTERS,
+    LATENT,
+    Discriminator,
+    Generator,
+    initialise_weights,
+    recompute_batch_norm,
+)
 from engines.networks.losses import discriminator_loss, generator_loss
 from engines.recipes.recipe import Learner, Option, Recipe
 from engines.recipes.scorer import ReferenceScorer, Scorer
@@ -46,9 +53,10 @@ class ReferenceLearner(Learner):
 
     def __init__(self, networks: Generator, geometry: Geometry, filters: int) -> None:
         self.networks = networks
-        self.judge = Discriminator(geometry.height, geometry.width, geometry.channels, filters)
+        self.discriminator = Discriminator(geometry.height, geometry.width, geometry.channels, filters)
         self.restarts = 0
-        """How often the discriminator was initialised anew."""
+        """How often the discriminator was initialised again."""
+        # The same two modules in Fabric's wrapper.
         self._generator: Any = None
         self._discriminator: Any = None
         self._generator_adam: Any = None
@@ -58,45 +66,45 @@ class ReferenceLearner(Learner):
     def setup(self, fabric: Fabric) -> None:
         self._fabric = fabric
         generator_adam = torch.optim.Adam(self.networks.parameters(), _LEARNING_RATE, betas=_BETAS)
-        discriminator_adam = torch.optim.Adam(self.judge.parameters(), _LEARNING_RATE, betas=_BETAS)
+        discriminator_adam = torch.optim.Adam(self.discriminator.parameters(), _LEARNING_RATE, betas=_BETAS)
         self._generator, self._generator_adam = fabric.setup(self.networks, generator_adam)
-        self._discriminator, self._discriminator_adam = fabric.setup(self.judge, discriminator_adam)
+        self._discriminator, self._discriminator_adam = fabric.setup(self.discriminator, discriminator_adam)
 
     def step(self, frames: Tensor, progress: float) -> dict[str, float]:
         self._generator.train()
         self._discriminator.train()
-        reconstruction, latent, latent_again = self._generator(frames)
-        losses = self._update_generator(frames, reconstruction, (latent, latent_again))
+        reconstruction, latent, reconstruction_latent = self._generator(frames)
+        losses = self._update_generator(frames, reconstruction, (latent, reconstruction_latent))
         losses["discriminator"] = self._update_discriminator(frames, reconstruction.detach())
         return losses
 
-    def refresh(self, batches: Iterable[Tensor]) -> None:
+    def update_statistics(self, batches: Iterable[Tensor]) -> None:
         with self._fabric.autocast():
-            refresh_statistics(self.networks, batches)
+            recompute_batch_norm(self.networks, batches)
 
     @torch.no_grad()
     def held_out_loss(self, frames: Tensor) -> float:
         self.networks.eval()
-        self.judge.eval()
+        self.discriminator.eval()
         with self._fabric.autocast():
-            reconstruction, latent, latent_again = self.networks(frames)
-            features = self.judge(frames)[1], self.judge(reconstruction)[1]
-            loss = generator_loss(frames, reconstruction, (latent, latent_again), features).total
+            reconstruction, latent, reconstruction_latent = self.networks(frames)
+            features = self.discriminator(frames)[1], self.discriminator(reconstruction)[1]
+            loss = generator_loss(frames, reconstruction, (latent, reconstruction_latent), features).total
         return float(loss)
 
     def _update_generator(
         self, frames: Tensor, reconstruction: Tensor, latents: tuple[Tensor, Tensor]
     ) -> dict[str, float]:
-        # The judge only looks on here: without gradients of its own, and past Fabric's wrapper, it takes part in no
-        # reduction.
-        self.judge.requires_grad_(False)
+        # The discriminator is frozen here. Without gradients, and called past Fabric's wrapper, it takes no part in the
+        # reduction over processes.
+        self.discriminator.requires_grad_(False)
         with self._fabric.autocast():
-            features = self.judge(frames)[1], self.judge(reconstruction)[1]
+            features = self.discriminator(frames)[1], self.discriminator(reconstruction)[1]
             loss = generator_loss(frames, reconstruction, latents, features)
         self._generator_adam.zero_grad()
         self._fabric.backward(loss.total)
         self._generator_adam.step()
-        self.judge.requires_grad_(True)
+        self.discriminator.requires_grad_(True)
         return {
             "adversarial": float(loss.adversarial.detach()),
             "contextual": float(loss.contextual.detach()),
@@ -108,10 +116,10 @@ class ReferenceLearner(Learner):
         self._discriminator_adam.zero_grad()
         self._fabric.backward(loss)
         self._discriminator_adam.step()
-        # The mean over all processes, so that they start anew together; their seeds are equal, so their weights are.
+        # The mean over all processes, so that all of them restart together; equal seeds give them equal weights.
         value = float(self._fabric.all_reduce(loss.detach(), reduce_op="mean"))
         if value < _COLLAPSED:
-            self.judge.apply(initialise)
+            self.discriminator.apply(initialise_weights)
             self.restarts += 1
         return value
 
@@ -137,6 +145,3 @@ class ReferenceRecipe(Recipe):
     def scorer(self, networks: nn.Module, normalisation: Normalisation) -> Scorer:
         assert isinstance(networks, Generator)
         return ReferenceScorer(networks, normalisation)
-
-
-RECIPE = ReferenceRecipe()

@@ -1,7 +1,7 @@
-"""From networks to the graph that is exported: integer frames in, `score` and `heatmap` out, everything between inside.
+"""The scoring module that is exported: integer frames in, `score` and `heatmap` out, with normalisation inside.
 
-Normalisation: 8-bit frames by their full range, as the paper does (0 … 255 → -1 … 1); 16-bit frames by the 0.1 and 99.9
-percentiles of the training frames, since a detector seldom uses more than a fraction of its 65,536 levels.
+Normalisation maps 8-bit frames from their full range, as the paper does (0 … 255 → -1 … 1), and 16-bit frames from the
+0.1 and 99.9 percentiles of the training frames, since a detector seldom uses more than a fraction of its 65,536 levels.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from engines.bundles import Frames, Normalisation
 if TYPE_CHECKING:
     from engines.networks.ganomaly import Generator
 
-# Beyond this a sample says "far outside" and no more. It keeps the half-precision graph finite whatever a camera sends.
-_FAR_OUTSIDE = 16.0
+# Normalised values are clipped to ± this, so that the half-precision graph stays finite whatever a camera sends.
+_CLIP = 16.0
 
-# Values that a percentile is taken of: enough for the 0.1 % quantile to be exact to a grey level, and quick.
+# Values that a percentile is computed from: enough for the 0.1 % quantile to be exact to a grey level, and fast.
 _PERCENTILE_SAMPLES = 4_000_000
 
 
 def normalisation_of(frames: Frames) -> Normalisation:
-    """Find the range of training frames [N, H, W, C]: fixed for 8 bits, learned for 16.
+    """Find the grey-value range of training frames [N, H, W, C]: fixed for 8 bits, from percentiles for 16.
 
     >>> normalisation_of(np.zeros((2, 4, 4, 1), np.uint8))
     Normalisation(low=0.0, high=255.0)
@@ -43,7 +43,7 @@ def normalisation_of(frames: Frames) -> Normalisation:
 
 
 class Normalise(nn.Module):
-    """uint8 or uint16 [N, H, W, C] → float32 [N, C, H, W], `low` … `high` to -1 … 1 and beyond."""
+    """uint8 or uint16 [N, H, W, C] → float32 [N, C, H, W]: `low` … `high` becomes -1 … 1, values outside go beyond."""
 
     def __init__(self, normalisation: Normalisation) -> None:
         super().__init__()
@@ -53,14 +53,14 @@ class Normalise(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         values = (frames.permute(0, 3, 1, 2).to(torch.float32) - self.low) * self.scale - 1.0
         darkest, brightest = ((level - self.low) * self.scale - 1.0 for level in (0, torch.iinfo(frames.dtype).max))
-        # Frames of 8 bits never get there, and every step of the graph takes its time.
-        if max(-darkest, brightest) <= _FAR_OUTSIDE:
+        # 8-bit frames cannot exceed the limit, and every node of the graph takes time.
+        if max(-darkest, brightest) <= _CLIP:
             return values
-        return values.clamp(-_FAR_OUTSIDE, _FAR_OUTSIDE)
+        return values.clamp(-_CLIP, _CLIP)
 
 
 class Scorer(nn.Module):
-    """The exported module. A recipe fills in `distances`; its networks are float32, or float16 for the FP16 graph."""
+    """The exported module. A recipe implements `distances`; networks are float32, or float16 for the FP16 graph."""
 
     def __init__(self, networks: nn.Module, normalisation: Normalisation) -> None:
         super().__init__()
@@ -68,33 +68,33 @@ class Scorer(nn.Module):
         self.networks = networks
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 or uint16 [N, H, W, C] → (score [N], heatmap [N, h, w]), float32, ≥ 0."""
+        """Map frames, uint8 or uint16 [N, H, W, C], to (score [N], heatmap [N, h, w]), float32, ≥ 0."""
         return self.distances(self.normalise(frames))
 
     @abstractmethod
     def distances(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised float32 [N, C, H, W] → (score [N], heatmap [N, h, w]), float32, ≥ 0."""
+        """Map normalised frames, float32 [N, C, H, W], to (score [N], heatmap [N, h, w]), float32, ≥ 0."""
 
     def reconstruction(self, frames: Tensor) -> Tensor | None:
-        """What the networks make of normalised frames [N, C, H, W], for people to see; None where they draw nothing."""
+        """Reconstruct normalised frames [N, C, H, W] for the training report; None if the networks cannot."""
         return None
 
     @property
     def dtype(self) -> torch.dtype:
-        """Type that the networks compute in."""
+        """The networks' floating-point type."""
         return next(self.networks.parameters()).dtype
 
 
 class ReferenceScorer(Scorer):
-    """The paper's score (section 3.3), and where it comes from.
+    """The paper's score (section 3.3), and a heatmap.
 
-    Score: mean squared difference of the two latent vectors, as the authors' code has it. The paper's equation 6
-    writes the L1 distance and its text and code L2; the code's test is followed. Heatmap: |x − G(x)|, mean over the
-    channels, smoothed by a fixed Gaussian and averaged down by 4 (the paper has none).
+    Score: mean squared difference of the two latent vectors, as in the test of the authors' code (the paper's equation
+    6 writes the L1 distance, its text and the code use L2). Heatmap: |x − G(x)|, mean over the channels, blurred by a
+    fixed Gaussian and averaged down by 4; the paper has none.
     """
 
     networks: Generator
-    heatmap_step = 4
+    heatmap_stride = 4
 
     def __init__(self, networks: Generator, normalisation: Normalisation) -> None:
         super().__init__(networks, normalisation)
@@ -102,11 +102,11 @@ class ReferenceScorer(Scorer):
         self.kernel: Tensor
 
     def distances(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        reconstruction, latent, latent_again = self.networks(frames.to(self.dtype))
-        score = (latent.float() - latent_again.float()).square().flatten(1).mean(1)
-        difference = (frames - reconstruction.float()).abs().mean(1, keepdim=True)
-        heat = functional.avg_pool2d(smooth(difference, self.kernel), self.heatmap_step)
-        return score, heat.squeeze(1)
+        reconstruction, latent, reconstruction_latent = self.networks(frames.to(self.dtype))
+        score = (latent.float() - reconstruction_latent.float()).square().flatten(1).mean(1)
+        residual = (frames - reconstruction.float()).abs().mean(1, keepdim=True)
+        heatmap = functional.avg_pool2d(gaussian_blur(residual, self.kernel), self.heatmap_stride)
+        return score, heatmap.squeeze(1)
 
     def reconstruction(self, frames: Tensor) -> Tensor:
         result: Tensor = self.networks(frames.to(self.dtype))[0]
@@ -114,13 +114,13 @@ class ReferenceScorer(Scorer):
 
 
 def gaussian_kernel(radius: int, sigma: float) -> Tensor:
-    """One-dimensional Gaussian of 2·radius+1 taps that sum to 1; `sigma` in pixels."""
+    """Compute a one-dimensional Gaussian of 2·radius+1 taps that sum to 1; `sigma` in pixels."""
     taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, dtype=torch.float32) / sigma) ** 2)
     return taps / taps.sum()
 
 
-def smooth(maps: Tensor, kernel: Tensor) -> Tensor:
-    """Blur maps [N, 1, H, W] along both axes, edges replicated; the kernel is one-dimensional and odd."""
+def gaussian_blur(maps: Tensor, kernel: Tensor) -> Tensor:
+    """Blur maps [N, 1, H, W] along both axes, with replicated edges; the kernel is one-dimensional and odd."""
     radius = kernel.numel() // 2
     padded = functional.pad(maps, (radius, radius, radius, radius), mode="replicate")
     rows = functional.conv2d(padded, kernel.view(1, 1, -1, 1))

@@ -1,1 +1,1 @@
-"""From good images to a bundle. Import its modules: they load PyTorch."""
+"""From good images to a bundle. Import its modules one by one: they load PyTorch."""

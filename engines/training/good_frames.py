@@ -1,4 +1,4 @@
-"""Good images, read once and held in memory at the model's size; what cannot be used is counted and named."""
+"""Good images, read once and kept in memory at the model's size; unusable files are counted and named."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from engines.networks.ganomaly import check_size
 from engines.progress import Progress
 from engines.recipes.scorer import Normalise
 
-# 4 GiB: room for 65,000 frames of 256×256 in 8 bits beside everything else on an 8 GiB machine.
-DEFAULT_MAX_BYTES = 4 * 2**30
+# 4 GiB: room for 65,000 frames of 256×256 in 8 bits, which fits on an 8 GiB machine.
+MAX_FRAME_BYTES = 4 * 2**30
 
-# Fewer good images than this cannot show how good parts differ; said as a warning, training goes on.
+# Fewer good images than this cannot show how good parts differ: a warning, training continues.
 FEW_IMAGES = 50
 
-# Held-out frames need not be more than this to tell which state is better.
+# This many held-out frames are enough to compare states.
 _MAX_HELD_OUT = 512
 _HELD_OUT_SHARE = 0.15
 
-# The automatic size. Steps of 16 are what every recipe takes; 256 is what two cores score 50 times a second.
+# The automatic size: multiples of 16 suit every recipe; two cores score frames of 256 pixels 50 times a second.
 _MULTIPLE = 16
 _LONGEST_SIDE = 256
 _SHORTEST_SIDE = 32
 
-# Pictures that the automatic size shrinks by more than this may lose their smallest defects; said as a warning.
-# Circuit boards of 640 pixels with defects of ten: overlap of heat and defect (PRO) 0.75 at 256, 0.89 at 640.
+# Images that the automatic size shrinks by more than this may lose their smallest defects: a warning. Circuit boards of
+# 640 pixels with defects of ten: per-region overlap (PRO) 0.75 at 256, 0.89 at 640.
 _MUCH_SMALLER = 2.0
 
-# Two images count as the same when they differ less than this share of the usual difference between two of the set.
+# Two images are duplicates if they differ by less than this share of the typical difference between two of the set.
 _DUPLICATE_SHARE = 0.02
-_THUMBNAIL = 24
+_THUMBNAIL_SIDE = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +59,13 @@ class GoodFrames:
     skipped: tuple[str, ...]
     """One line for each file that was not used."""
     warnings: tuple[str, ...]
-    """What a technician should know of these images, a line each."""
+    """Warnings about these images for the technician, a line each."""
 
 
 def automatic_size(height: int, width: int) -> tuple[int, int]:
-    """Choose the model's input for pictures of this size: (height, width), multiples of 16.
+    """Choose the model's input size (height, width) for images of this size, in pixels: multiples of 16.
 
-    The longest side is rounded up to a multiple of 16, 256 at most; the shape of the picture is kept.
+    The longest side is rounded up to a multiple of 16, 256 at most; the aspect ratio is kept.
 
     >>> automatic_size(28, 28), automatic_size(100, 100), automatic_size(480, 640)
     ((32, 32), (112, 112), (192, 256))
@@ -80,25 +80,27 @@ def load_good_frames(
     images: Path | str | Sequence[Path],
     size: tuple[int, int] | None,
     *,
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: int = MAX_FRAME_BYTES,
     progress: Progress | None = None,
 ) -> GoodFrames:
-    """Read the images of a folder, or those of a list, at `size` (height, width); None: as `automatic_size` has it.
+    """Read the images of a folder or list at `size` (height, width); None chooses it by `automatic_size`.
 
     Bit depth and colour are those of most files; files of another depth are skipped, as are unreadable ones. Raises
-    TrainingError, one line, where fewer than two images are left or they need more than `max_bytes` of memory.
+    TrainingError if fewer than two images are usable or they need more than `max_bytes` of memory.
     """
     paths = _paths(images)
-    lost: tuple[str, ...] = ()
+    size_warnings: tuple[str, ...] = ()
     if size is None:
         own = _shape_of_first(paths)
         size = automatic_size(*own)
-        lost = _shrinking(own, size)
+        size_warnings = _warn_of_shrinking(own, size)
     check_size(*size)
     shrunk, skipped = _read_all(paths, size, max_bytes, progress)
     if len(shrunk) < 2:
         reason = f"; {skipped[0]}" if skipped else ""
-        raise TrainingError(f"{_where(images)}: {len(shrunk)} usable of {len(paths)} images, wanted at least 2{reason}")
+        raise TrainingError(
+            f"{_name_of(images)}: {len(shrunk)} usable of {len(paths)} images, wanted at least 2{reason}"
+        )
     geometry = _geometry([image for _, image in shrunk], size)
     kept = [(path, image) for path, image in shrunk if image.dtype == geometry.dtype]
     skipped += [
@@ -108,13 +110,15 @@ def load_good_frames(
     ]
     frames: Any = np.stack([fit(image, geometry) for _, image in kept])
     if len(kept) < 2:
-        raise TrainingError(f"{_where(images)}: 1 usable image of {geometry.bit_depth} bits, wanted at least 2")
-    warnings = (*lost, *_warnings(frames, skipped))
+        raise TrainingError(f"{_name_of(images)}: 1 usable image of {geometry.bit_depth} bits, wanted at least 2")
+    warnings = (*size_warnings, *_warnings(frames, skipped))
     return GoodFrames(geometry, frames, tuple(path for path, _ in kept), tuple(skipped), warnings)
 
 
 def split(count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Divide `count` ≥ 2 frames into (trained on, held out), both sorted; 15 % are held out, at least one, at most 512.
+    """Divide `count` ≥ 2 frames into indices (trained on, held out), both sorted.
+
+    15 % are held out, at least one and at most 512.
 
     >>> [part.tolist() for part in split(8, seed=0)]
     [[0, 1, 3, 4, 5, 6, 7], [2]]
@@ -125,7 +129,7 @@ def split(count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 class NormalisedFrames(Dataset[Tensor]):
-    """Frames as the networks take them; whole batches are fetched and normalised at once."""
+    """Frames as the networks need them; whole batches are fetched and normalised at once."""
 
     def __init__(self, frames: Frames, normalisation: Normalisation) -> None:
         self._frames = frames
@@ -135,11 +139,11 @@ class NormalisedFrames(Dataset[Tensor]):
         return len(self._frames)
 
     def __getitem__(self, index: int) -> Tensor:
-        """One frame [C, H, W], float32."""
+        """Return one frame [C, H, W], float32."""
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> Tensor:
-        """Frames [B, C, H, W], float32: what `DataLoader` asks for where it is offered."""
+        """Return frames [B, C, H, W], float32; `DataLoader` calls this instead of `__getitem__`."""
         batch: Tensor = self._normalise(torch.from_numpy(self._frames[np.asarray(indices)]))
         return batch
 
@@ -165,7 +169,7 @@ def _paths(images: Path | str | Sequence[Path]) -> list[Path]:
 
 
 def _shape_of_first(paths: Sequence[Path]) -> tuple[int, int]:
-    """Height and width of the first image that can be read, so that nothing is read twice but this one."""
+    """Height and width of the first readable image, so that only this one is read twice."""
     for path in paths:
         with suppress(ImageError):
             height, width = read_image(path).shape[:2]
@@ -173,14 +177,14 @@ def _shape_of_first(paths: Sequence[Path]) -> tuple[int, int]:
     return _SHORTEST_SIDE, _SHORTEST_SIDE
 
 
-def _where(images: Path | str | Sequence[Path]) -> str:
+def _name_of(images: Path | str | Sequence[Path]) -> str:
     return str(images) if isinstance(images, (str, Path)) else "the list of images"
 
 
 def _read_all(
     paths: Sequence[Path], size: tuple[int, int], max_bytes: int, progress: Progress | None
 ) -> tuple[list[tuple[Path, Image]], list[str]]:
-    """Read every file and shrink it to `size` at once, channels and depth as the file has them."""
+    """Read every file and shrink it to `size` at once, with the file's own channels and depth."""
     shrunk: list[tuple[Path, Image]] = []
     skipped: list[str] = []
     held_bytes = 0
@@ -209,42 +213,44 @@ def _shrink(image: Image, size: tuple[int, int]) -> Image:
 
 
 def _geometry(images: Sequence[Image], size: tuple[int, int]) -> Geometry:
-    """Bit depth of most images; colour where most are, and gray where colour files hold gray pictures."""
+    """The bit depth of most images; colour if most are coloured: colour files with gray content count as gray."""
     depth = Counter(image.dtype.itemsize * 8 for image in images).most_common(1)[0][0]
     coloured = sum(image.shape[2] == 3 and bool(np.ptp(image, axis=2).any()) for image in images)
     colour = coloured > len(images) / 2
     return Geometry(*size, 3 if colour else 1, 16 if depth == 16 else 8, "BGR" if colour else "GRAY")
 
 
-def _shrinking(own: tuple[int, int], size: tuple[int, int]) -> tuple[str, ...]:
-    (high, wide), (height, width) = own, size
+def _warn_of_shrinking(own: tuple[int, int], size: tuple[int, int]) -> tuple[str, ...]:
+    (own_height, own_width), (height, width) = own, size
     times = max(own) / max(size)
     if times <= _MUCH_SMALLER:
         return ()
     return (
-        f"images of {wide}×{high} are shrunk to {width}×{height}: a defect of 10 pixels has {10 / times:.0f} then; "
-        "a larger --size keeps more of it, and takes longer to score",
+        f"images of {own_width}×{own_height} are shrunk to {width}×{height}: a defect of 10 pixels becomes "
+        f"{10 / times:.0f} pixels; a larger --size keeps more detail and makes scoring slower",
     )
 
 
 def _warnings(frames: Frames, skipped: Sequence[str]) -> tuple[str, ...]:
-    found = []
+    warnings = []
     if skipped:
-        found.append(f"{len(skipped)} files could not be used; the first: {skipped[0]}")
+        warnings.append(f"{len(skipped)} files could not be used; the first: {skipped[0]}")
     if len(frames) < FEW_IMAGES:
-        found.append(
-            f"{len(frames)} good images are few, wanted at least {FEW_IMAGES}: the model will know little of good parts"
+        warnings.append(
+            f"{len(frames)} good images are few, wanted at least {FEW_IMAGES}: "
+            "the model cannot learn how much good parts vary"
         )
     duplicates = count_near_duplicates(frames)
     if duplicates:
-        found.append(f"{duplicates} of {len(frames)} images nearly equal another one and teach nothing new")
-    return tuple(found)
+        warnings.append(f"{duplicates} of {len(frames)} images are near duplicates of others and add nothing")
+    return tuple(warnings)
 
 
 def count_near_duplicates(frames: Frames) -> int:
-    """Count frames that equal an earlier one, or all but equal it measured by how frames of this set usually differ.
+    """Count frames [N, H, W, C] that are the same as an earlier one, or almost.
 
-    Compared as 24×24 thumbnails, root mean square; frames that are alike because the line is steady are not duplicates.
+    Compares 24×24 thumbnails by root mean square, relative to the typical difference between frames of this set: frames
+    that are alike because the line is steady are not duplicates.
 
     >>> noise = np.random.default_rng(0).integers(0, 255, (4, 32, 32, 1)).astype(np.uint8)
     >>> count_near_duplicates(np.concatenate([noise, noise[:1] + 1]))
@@ -254,13 +260,13 @@ def count_near_duplicates(frames: Frames) -> int:
 
     hashes = Counter(hashlib.sha256(frame.tobytes()).digest() for frame in frames)
     exact = sum(count - 1 for count in hashes.values())
-    size = (_THUMBNAIL, _THUMBNAIL)
+    size = (_THUMBNAIL_SIDE, _THUMBNAIL_SIDE)
     means = [cv2.resize(frame.mean(axis=2, dtype=np.float32), size, interpolation=cv2.INTER_AREA) for frame in frames]
     thumbnails = np.stack(means).reshape(len(frames), -1).astype(np.float64)
     thumbnails -= thumbnails.mean(axis=0)
     sample = thumbnails[:: max(1, len(thumbnails) // 500)]
-    usual = np.sqrt(2 * np.mean(np.square(sample - sample.mean(axis=0))))
-    limit = (usual * _DUPLICATE_SHARE) ** 2 * thumbnails.shape[1]
+    typical = np.sqrt(2 * np.mean(np.square(sample - sample.mean(axis=0))))
+    limit = (typical * _DUPLICATE_SHARE) ** 2 * thumbnails.shape[1]
     squares = np.square(thumbnails).sum(axis=1)
     near = 0
     for index in range(1, len(thumbnails)):

@@ -1,5 +1,4 @@
-"""One training: good frames in, the best state out. The loop and what is kept; `engines.training.train` is the way
-in."""
+"""The training loop: good frames in, the best state out. Started by `engines.training.train`."""
 
 from __future__ import annotations
 
@@ -17,17 +16,17 @@ from engines.recipes.scorer import normalisation_of
 from engines.training.good_frames import GoodFrames, NormalisedFrames, in_batches, split
 from engines.training.packing import frames_to_score
 from engines.training.time_budget import TimeBudget
-from engines.training.trained import History, Stopped, Trained
+from engines.training.trained import LossHistory, StopReason, TrainedModel
 
-# The held-out frames are looked at once an epoch, which costs 5 % of it (15 % of the frames, forward only), but not
-# more often than this: keeping a state copies all weights.
-_LEAST_STEPS_BETWEEN_CHECKS = 10
+# Validation runs once an epoch, which costs 5 % of it (15 % of the frames, forward only), but not more often than this:
+# keeping a state copies all weights.
+_MIN_STEPS_BETWEEN_VALIDATIONS = 10
 
-# Training frames that running statistics are brought up to date with before each look.
-_REFRESH_FRAMES = 256
+# Training frames that statistics are recomputed from before each validation.
+_STATISTICS_FRAMES = 256
 
 
-class Job:
+class TrainingJob:
     """One training: frames, learner, and the best state so far."""
 
     def __init__(
@@ -51,31 +50,31 @@ class Job:
         self._learner.setup(fabric)
         self._batch_size = recipe.batch_size(good.geometry)
         self._loader = self._training_loader()
-        self._check_every = max(_LEAST_STEPS_BETWEEN_CHECKS, len(self._loader))
-        self._history = History()
+        self._validate_every = max(_MIN_STEPS_BETWEEN_VALIDATIONS, len(self._loader))
+        self._history = LossHistory()
         self._best_loss = float("inf")
         self._best_step = 0
         self._best_state: dict[str, Tensor] | None = None
         self._steps = 0
-        self._refreshed_with = 0
+        self._statistics_frames = 0
 
-    def run(self, budget: TimeBudget, tell: Progress) -> Stopped:
-        """Train until the budget is used up, or somebody presses Ctrl-C; TrainingError where nothing came of it."""
-        stopped: Stopped = "finished"
+    def run(self, budget: TimeBudget, progress: Progress) -> StopReason:
+        """Train until the budget is used up or a Ctrl-C; TrainingError if there is no usable state by then."""
+        stopped: StopReason = "finished"
         try:
-            self._loop(budget, tell)
+            self._loop(budget, progress)
         except KeyboardInterrupt:
             stopped = "interrupted"
         if self._best_state is None:
-            self._look_at_what_there_is(budget.step)
+            self._keep_current_state(budget.step)
         self._steps = budget.step
         return stopped
 
-    def trained(self, name: str, date: str, stopped: Stopped, elapsed: Callable[[], float]) -> Trained:
-        """Hand over the best state with everything that the bundle is made of."""
+    def trained(self, name: str, date: str, stopped: StopReason, elapsed: Callable[[], float]) -> TrainedModel:
+        """Return the best state with everything that the bundle is made of."""
         assert self._best_state is not None
         self._networks.load_state_dict(self._best_state)
-        return Trained(
+        return TrainedModel(
             name=name,
             recipe=self._recipe,
             options=self._options,
@@ -97,64 +96,64 @@ class Job:
             elapsed=elapsed,
         )
 
-    def _loop(self, budget: TimeBudget, tell: Progress) -> None:
+    def _loop(self, budget: TimeBudget, progress: Progress) -> None:
         batches = self._endless_batches()
         while True:
-            used_up, progress = self._agreed(budget)
+            used_up, schedule = self._agreed(budget)
             if used_up:
                 break
-            self._history.note(self._learner.step(next(batches), progress))
+            self._history.add_step(self._learner.step(next(batches), schedule))
             budget.advance()
-            if budget.step % self._check_every == 0:
-                self._timed_check(budget)
-            tell(budget.share_done, f"training, step {budget.step}")
-        if budget.step % self._check_every:
-            self._check(budget.step)
+            if budget.step % self._validate_every == 0:
+                self._timed_validation(budget)
+            progress(budget.share_done, f"training, step {budget.step}")
+        if budget.step % self._validate_every:
+            self._validate(budget.step)
 
     def _agreed(self, budget: TimeBudget) -> tuple[bool, float]:
-        """Whether to end, and the progress: every process goes by the first one's clock."""
+        """Whether to end, and the progress; all processes use those of the first."""
         mine = budget.used_up and budget.step > 0, budget.progress
         if self._fabric.world_size == 1:
             return mine
         agreed: tuple[bool, float] = self._fabric.broadcast(mine)
         return agreed
 
-    def _timed_check(self, budget: TimeBudget) -> None:
-        """Check; the first check also tells how long the last one and scoring for the bundle will take."""
+    def _timed_validation(self, budget: TimeBudget) -> None:
+        """Validate; from the first one estimate how long the last one and scoring for the bundle will take."""
         started = self._clock()
-        self._refreshed_with = 0
-        self._check(budget.step)
-        if budget.step == self._check_every:
+        self._statistics_frames = 0
+        self._validate(budget.step)
+        if budget.step == self._validate_every:
             seconds = self._clock() - started
-            seconds_a_frame = seconds / (len(self._held_out_frames) + self._refreshed_with)
+            seconds_per_frame = seconds / (len(self._held_out_frames) + self._statistics_frames)
             later = frames_to_score(len(self._train_frames), len(self._held_out_frames))
-            budget.set_aside(seconds + later * seconds_a_frame)
+            budget.set_aside(seconds + later * seconds_per_frame)
 
-    def _check(self, step: int) -> None:
-        """Look at the held-out frames and keep the state where it is the best so far."""
-        self._learner.refresh(self._refresh_batches())
+    def _validate(self, step: int) -> None:
+        """Compute the loss on the held-out frames, and keep the state if it is the best so far."""
+        self._learner.update_statistics(self._statistics_batches())
         frames = NormalisedFrames(self._held_out_frames, self._normalisation)
         total = 0.0
         for batch in in_batches(frames, self._batch_size):
             total += self._learner.held_out_loss(batch.to(self._fabric.device)) * len(batch)
         loss = total / len(frames)
-        self._history.check(step, loss)
+        self._history.add_validation(step, loss)
         if loss < self._best_loss:
             self._best_loss = loss
             self._keep(step)
 
     def _keep(self, step: int) -> None:
-        # Copied first, assigned in one go: Ctrl-C in between leaves the state before.
+        # Copied first, then assigned at once: a Ctrl-C in between leaves the previous state.
         state = {name: value.detach().cpu().clone() for name, value in self._networks.state_dict().items()}
         self._best_state, self._best_step = state, step
 
-    def _look_at_what_there_is(self, step: int) -> None:
-        """Stopped before a state could be kept: the state as it is, if it is any good."""
+    def _keep_current_state(self, step: int) -> None:
+        """For a training that was stopped before the first validation: keep its state if the loss is finite."""
         if step == 0:
-            raise TrainingError("stopped before the first step, nothing was learned and nothing written")
-        self._check(step)
+            raise TrainingError("stopped before the first step: nothing was learned and no bundle written")
+        self._validate(step)
         if self._best_state is None:
-            raise TrainingError(f"the losses are not finite after {step} steps: training diverged, nothing was written")
+            raise TrainingError(f"the losses are not finite after {step} steps: training diverged, no bundle written")
 
     def _training_loader(self) -> Any:
         processes = self._fabric.world_size
@@ -165,16 +164,16 @@ class Job:
             shuffle=True,
             drop_last=True,
             generator=torch.Generator().manual_seed(self._seed),
-            collate_fn=_as_it_is,
+            collate_fn=_unchanged,
         )
         return self._fabric.setup_dataloaders(loader)
 
-    def _refresh_batches(self) -> Iterator[Tensor]:
-        """A few training frames, the same every time, spread over all of them."""
-        every = -(-len(self._train_frames) // _REFRESH_FRAMES)
+    def _statistics_batches(self) -> Iterator[Tensor]:
+        """A sample of the training frames, the same every time, evenly spaced over all of them."""
+        every = -(-len(self._train_frames) // _STATISTICS_FRAMES)
         frames = NormalisedFrames(self._train_frames[::every], self._normalisation)
         for batch in in_batches(frames, self._batch_size):
-            self._refreshed_with += len(batch)
+            self._statistics_frames += len(batch)
             yield batch.to(self._fabric.device)
 
     def _endless_batches(self) -> Iterator[Tensor]:
@@ -182,6 +181,6 @@ class Job:
             yield from self._loader
 
 
-def _as_it_is(batch: Any) -> Any:
-    """Keep what `__getitems__` made: a whole batch."""
+def _unchanged(batch: Any) -> Any:
+    """Collate nothing: `__getitems__` returns whole batches."""
     return batch

@@ -1,4 +1,4 @@
-"""From a trained state to a bundle: score the good frames, export both graphs, draw the report, write it all."""
+"""From a trained model to a bundle: fit the score, export both graphs, draw the report, write the files."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from engines.bundles import (
     write_bundle,
 )
 from engines.export.to_onnx import (
-    absorb_normalisation,
     agreement,
     export_onnx,
+    fold_batch_norm,
     reference_answers,
     round_to_half,
     weights_archive,
@@ -38,38 +38,38 @@ from engines.progress import Progress
 from engines.recipes.scorer import Scorer
 from engines.runtime import Scores
 from engines.training.good_frames import NormalisedFrames, in_batches
-from engines.training.trained import Trained
+from engines.training.trained import TrainedModel
 
-# Enough to notice a wrong engine on quiet and on busy frames, and small beside the model: eight of 256×256 are 0.5 MB.
+# Enough to detect a wrong engine at low and at high scores, and small next to the model: eight of 256×256 are 0.5 MB.
 _REFERENCE_FRAMES = 8
 
-# The agreement that a bundle is expected to show, relative; a bundle that falls short is still written, with a warning.
+# Largest expected relative difference between each graph and PyTorch; a bundle that exceeds it gets a warning.
 EXPECTED_AGREEMENT = {MODEL: 1e-4, MODEL_FP16: 1e-2}
 
-# Good frames that a recipe's statistics are taken from at most, and that the report looks for strange ones among.
-_SETTLE_FRAMES, _REPORT_FRAMES = 8192, 512
-# Pixels of the former at most: statistics of every place are taken of all of them at once, in about 1 GB.
-_SETTLE_PIXELS = 1024 * 256 * 256
+# Most good frames that the score's statistics are fitted to, and that the report selects the strangest from.
+_FIT_FRAMES, _REPORT_FRAMES = 8192, 512
+# Most pixels of the former: statistics of places are computed from all of them at once, in about 1 GB.
+_FIT_PIXELS = 1024 * 256 * 256
 
 _BATCH = 32
 
 
-def pack(out: Path, trained: Trained, tell: Progress) -> Bundle:
-    """Write the bundle of a training to `out`, verified; BundleError where it cannot be written."""
-    from engines.training.report import draw_report
+def pack(out: Path, trained: TrainedModel, progress: Progress) -> Bundle:
+    """Write the bundle of a trained model to `out` and verify it; BundleError if it cannot be written."""
+    from engines.training.report import draw_training_report
 
-    tell(0.0, "scoring the good images")
-    scorer = _settled(trained)
+    progress(0.0, "scoring the good images")
+    scorer = _fitted_scorer(trained)
     held_out = score_all(scorer, trained.held_out_frames)
     reference = reference_answers(scorer, _reference_frames(trained, held_out.score))
-    tell(0.2, "exporting FP32")
+    progress(0.2, "exporting FP32")
     models = {MODEL: export_onnx(scorer, trained.geometry)}
-    tell(0.5, "exporting FP16")
+    progress(0.5, "exporting FP16")
     models[MODEL_FP16] = export_onnx(scorer, trained.geometry, half=True)
     agreements = {name: agreement(model, reference) for name, model in models.items()}
-    tell(0.8, "drawing the report")
+    progress(0.8, "drawing the report")
     every = -(-len(trained.train_frames) // _REPORT_FRAMES)
-    report = draw_report(trained, scorer, held_out, score_all(scorer, trained.train_frames[::every]), every)
+    report = draw_training_report(trained, scorer, held_out, score_all(scorer, trained.train_frames[::every]), every)
     files = {
         **models,
         REFERENCE: reference_archive(reference),
@@ -77,43 +77,43 @@ def pack(out: Path, trained: Trained, tell: Progress) -> Bundle:
         REPORT: report,
     }
     bundle = write_bundle(out, _manifest(trained, reference, held_out, agreements), files)
-    tell(1.0, "done")
+    progress(1.0, "done")
     return bundle
 
 
 def frames_to_score(trained_on: int, held_out: int) -> int:
-    """How many frames `pack` sends through the networks, about: what its time grows with."""
-    return min(trained_on, _SETTLE_FRAMES) + min(trained_on, _REPORT_FRAMES) + 2 * held_out
+    """Estimate how many frames `pack` sends through the networks, which its duration is proportional to."""
+    return min(trained_on, _FIT_FRAMES) + min(trained_on, _REPORT_FRAMES) + 2 * held_out
 
 
 def score_all(scorer: Scorer, frames: Frames) -> Scores:
-    """Score frames [N, H, W, C] with the module itself."""
+    """Score frames [N, H, W, C] with the PyTorch module."""
     parts = [reference_answers(scorer, frames[start : start + _BATCH]) for start in range(0, len(frames), _BATCH)]
     return Scores(np.concatenate([part.score for part in parts]), np.concatenate([part.heatmap for part in parts]))
 
 
-def _settled(trained: Trained) -> Scorer:
-    """The scoring module, its weights rounded to half precision, so that both graphs hold the very same ones."""
-    absorb_normalisation(trained.networks)
+def _fitted_scorer(trained: TrainedModel) -> Scorer:
+    """The fitted scoring module, with weights rounded to half precision so that both graphs have the same ones."""
+    fold_batch_norm(trained.networks)
     round_to_half(trained.networks)
     scorer = trained.recipe.scorer(trained.networks, trained.normalisation).cpu().eval()
     count, pixels = len(trained.train_frames), trained.geometry.height * trained.geometry.width
-    frames = trained.train_frames[:: max(-(-count // _SETTLE_FRAMES), -(-count * pixels // _SETTLE_PIXELS))]
-    learned, held_out = (NormalisedFrames(some, trained.normalisation) for some in (frames, trained.held_out_frames))
+    frames = trained.train_frames[:: max(-(-count // _FIT_FRAMES), -(-count * pixels // _FIT_PIXELS))]
+    trained_on, held_out = (NormalisedFrames(each, trained.normalisation) for each in (frames, trained.held_out_frames))
     with torch.no_grad():
-        trained.recipe.settle(scorer, in_batches(learned, _BATCH), in_batches(held_out, _BATCH))
+        trained.recipe.fit_scorer(scorer, in_batches(trained_on, _BATCH), in_batches(held_out, _BATCH))
     return scorer
 
 
-def _reference_frames(trained: Trained, scores: NDArray[np.float32]) -> Frames:
-    """Held-out frames from the quietest to the busiest; training frames fill up where few were held out."""
+def _reference_frames(trained: TrainedModel, scores: NDArray[np.float32]) -> Frames:
+    """Held-out frames from the lowest to the highest score, supplemented by training frames if few were held out."""
     count = min(_REFERENCE_FRAMES, len(scores))
     chosen = np.argsort(scores)[np.linspace(0, len(scores) - 1, count).round().astype(int)]
     frames = trained.held_out_frames[chosen], trained.train_frames[: _REFERENCE_FRAMES - count]
     return np.concatenate(frames)
 
 
-def _manifest(trained: Trained, reference: Reference, held_out: Scores, agreements: dict[str, float]) -> Manifest:
+def _manifest(trained: TrainedModel, reference: Reference, held_out: Scores, agreements: dict[str, float]) -> Manifest:
     return Manifest(
         name=trained.name,
         geometry=trained.geometry,
@@ -125,8 +125,8 @@ def _manifest(trained: Trained, reference: Reference, held_out: Scores, agreemen
     )
 
 
-def _record(trained: Trained, scores: NDArray[np.float32], agreements: dict[str, float]) -> TrainingRecord:
-    short = [
+def _record(trained: TrainedModel, scores: NDArray[np.float32], agreements: dict[str, float]) -> TrainingRecord:
+    disagreements = [
         f"{name} differs from PyTorch by {value:.2g}, wanted at most {EXPECTED_AGREEMENT[name]:g}"
         for name, value in agreements.items()
         if not value <= EXPECTED_AGREEMENT[name]
@@ -143,7 +143,7 @@ def _record(trained: Trained, scores: NDArray[np.float32], agreements: dict[str,
         images_skipped=trained.skipped,
         stopped=trained.stopped,
         held_out=_summary(scores),
-        warnings=[*trained.warnings, *short],
+        warnings=[*trained.warnings, *disagreements],
         agreement=agreements,
         versions=_versions(),
     )

@@ -1,12 +1,12 @@
 """Train a recipe on good images and write the bundle.
 
-A held-out share of the good images decides which state is kept; no test image and no defect is ever looked at.
-Lightning Fabric carries the loop, so that several GPUs, or several machines under `torchrun`, are an argument. Ctrl-C
-ends training early and still writes the best state so far.
+A held-out share of the good images decides which state is kept; training uses no test images and no defects. The loop
+runs on Lightning Fabric, so several GPUs, or several machines under `torchrun`, are an argument. Ctrl-C ends training
+early and still writes the best state so far.
 
 The same seed and the same number of steps give the same model, byte for byte, on the same machine with the same number
-of threads. Minutes become steps after the speed was measured (`engines.training.time_budget`), and the manifest
-records how many they were.
+of threads. Minutes are converted to steps once the speed has been measured (`engines.training.time_budget`); the
+manifest records the number of steps.
 """
 
 from __future__ import annotations
@@ -27,40 +27,40 @@ from engines.bundles import Bundle, TrainingRecord, check_replaceable, read_bund
 from engines.errors import EngineError, TrainingError
 from engines.progress import Progress
 from engines.recipes.recipe import Option, Recipe, find_recipe
-from engines.training.good_frames import DEFAULT_MAX_BYTES, load_good_frames
-from engines.training.loop import Job
+from engines.training.good_frames import MAX_FRAME_BYTES, load_good_frames
+from engines.training.loop import TrainingJob
 from engines.training.packing import pack
 from engines.training.time_budget import TimeBudget
-from engines.training.trained import Stopped
+from engines.training.trained import StopReason, TrainedModel
 
-# Exporting both graphs takes 14 s of one core and the report 2 s, whatever the length of training. Nearly all of it is
-# Python, so it takes as much longer on a slow or busy machine as the probe does, which takes 0.2 s when all is quiet.
+# Exporting both graphs takes 14 s of one core and the report 2 s, whatever the length of training. Nearly all of that
+# is Python, so a slow or busy machine slows it down as much as the probe, which takes 0.2 s on a quiet machine.
 _EXPORT_SECONDS = 16.0
 _PROBE_LOOPS, _PROBE_SECONDS = 2_000_000, 0.21
 # A very short budget keeps at least this share for training.
-_LEAST_TRAINING_SHARE = 0.5
+_MIN_TRAINING_SHARE = 0.5
 
 _ACCELERATORS = ("auto", "cpu", "cuda", "gpu", "mps")
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """What training made."""
+    """A bundle, and how its training went."""
 
     bundle: Bundle
     """The bundle, read back and verified."""
     is_main: bool
-    """False in the helper processes of a distributed training, which have nothing to tell."""
+    """False in all processes of a distributed training but the first; only the first reports."""
 
     @property
     def record(self) -> TrainingRecord:
-        """How it went, as in the bundle's manifest."""
+        """How training went, as in the bundle's manifest."""
         record = self.bundle.manifest.training
         assert record is not None, "training writes it"
         return record
 
 
-def train(
+def train_model(
     images: Path | str | Sequence[Path],
     *,
     out: Path | str,
@@ -76,54 +76,55 @@ def train(
     devices: int = 1,
     num_nodes: int = 1,
     precision: str = "32-true",
-    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_bytes: int = MAX_FRAME_BYTES,
     clock: Callable[[], float] = time.monotonic,
 ) -> TrainingResult:
-    """Train on a folder (or list) of good images and write a bundle to `out`.
+    """Train on a folder or list of good images and write a bundle to `out`.
 
-    `size` is the model's input, a side or (height, width) in pixels, multiples of 16; None chooses it from the images
-    (`engines.training.good_frames.automatic_size`). Training ends after `minutes`,
-    export included, or after `steps`, whichever comes first; None means no such limit. `options` go to the recipe's
-    networks. `accelerator`, `devices`, `num_nodes` and `precision` are Lightning Fabric's; with more than one device
-    the calling script runs once per device. Raises TrainingError (nothing to train on, impossible arguments) or
-    BundleError (cannot be written).
+    `size` is the model's input, a side or (height, width) in pixels, multiples of 16; None: `automatic_size`. Training
+    ends after `minutes`, export included, or `steps`; None means no such limit. `options` go to the recipe's networks;
+    `accelerator`, `devices`, `num_nodes`, `precision` to Lightning Fabric, where several devices run the calling script
+    once each. Raises TrainingError (no usable images, impossible arguments) or BundleError (cannot be written).
     """
     started, date = clock(), datetime.now(timezone.utc).isoformat(timespec="seconds")
-    chosen = _recipe(recipe)
-    _check_limits(minutes, steps, seed)
+    chosen = _checked_recipe(recipe, minutes, steps, seed)
     check_replaceable(Path(out))
     fabric = _fabric(accelerator, devices, num_nodes, precision)
-    tell = _tell(progress if fabric.is_global_zero else None)
-    good = load_good_frames(images, _size(size), max_bytes=max_bytes, progress=_part(tell, 0.0, 0.05))
-    with _repeatable(fabric, seed):
-        job = Job(fabric, chosen, good, seed=seed, options=options or {}, clock=clock)
-        aside = 0.0 if minutes is None else _EXPORT_SECONDS * _slowness(clock)
-        seconds = None if minutes is None else _training_seconds(minutes * 60 - (clock() - started), aside)
-        stopped = job.run(TimeBudget(clock, steps=steps, seconds=seconds), _part(tell, 0.05, 0.9))
+    report = _monotonic(progress if fabric.is_global_zero else None)
+    good = load_good_frames(images, _size(size), max_bytes=max_bytes, progress=_subrange(report, 0.0, 0.05))
+    with _reproducible(fabric, seed):
+        job = TrainingJob(fabric, chosen, good, seed=seed, options=options or {}, clock=clock)
+        budget = TimeBudget(clock, steps=steps, seconds=_training_seconds(minutes, started, clock))
+        stopped = job.run(budget, _subrange(report, 0.05, 0.9))
     if fabric.is_global_zero:
         trained = job.trained(name or Path(out).stem, date, stopped, lambda: clock() - started)
-        with _one_more_ctrl_c():
-            pack(Path(out), trained, _part(tell, 0.9, 1.0))
+        _write(Path(out), trained, _subrange(report, 0.9, 1.0))
     return _result(fabric, Path(out), stopped)
 
 
-def _result(fabric: Any, out: Path, stopped: Stopped) -> TrainingResult:
-    """Every process waits for the bundle of the first, and reads it; after Ctrl-C nobody waits for anybody."""
+def _write(out: Path, trained: TrainedModel, report: Progress) -> None:
+    with _first_ctrl_c_ignored():
+        pack(out, trained, report)
+
+
+def _result(fabric: Any, out: Path, stopped: StopReason) -> TrainingResult:
+    """Wait in every process for the first one's bundle, and read it. After a Ctrl-C, processes do not wait."""
     if stopped == "interrupted":
         if not fabric.is_global_zero:
-            # Fabric's launcher kills the first process, which is still exporting, when a helper ends with anything but
-            # 0.
+            # With another exit code, Fabric's launcher would kill the first process, which is still exporting.
             raise SystemExit(0)
         return TrainingResult(read_bundle(out), is_main=True)
     fabric.barrier()
     return TrainingResult(read_bundle(out), is_main=fabric.is_global_zero)
 
 
-def _recipe(name: str) -> Recipe:
+def _checked_recipe(name: str, minutes: float | None, steps: int | None, seed: int) -> Recipe:
     try:
-        return find_recipe(name)
+        recipe = find_recipe(name)
     except EngineError as error:
         raise TrainingError(str(error)) from None
+    _check_limits(minutes, steps, seed)
+    return recipe
 
 
 def _check_limits(minutes: float | None, steps: int | None, seed: int) -> None:
@@ -141,13 +142,17 @@ def _size(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
     return (size, size) if isinstance(size, int) else size
 
 
-def _training_seconds(left_seconds: float, aside_seconds: float) -> float:
-    """What is left for training when time for the export is set aside."""
-    return max(left_seconds - aside_seconds, left_seconds * _LEAST_TRAINING_SHARE, 0.0)
+def _training_seconds(minutes: float | None, started: float, clock: Callable[[], float]) -> float | None:
+    """Seconds left for training, with time for the export reserved; None without a time limit."""
+    if minutes is None:
+        return None
+    export = _EXPORT_SECONDS * _slowness(clock)
+    left = minutes * 60 - (clock() - started)
+    return max(left - export, left * _MIN_TRAINING_SHARE, 0.0)
 
 
 def _slowness(clock: Callable[[], float]) -> float:
-    """How many times longer plain Python takes here and now than on the quiet machine that was measured."""
+    """How many times longer plain Python takes here and now than on the quiet machine of the measurement, ≥ 1."""
     started = clock()
     value = 0
     for number in range(_PROBE_LOOPS):
@@ -164,8 +169,8 @@ def _fabric(accelerator: str, devices: int, num_nodes: int, precision: str) -> A
     if devices < 1 or num_nodes < 1:
         raise TrainingError(f"devices is {devices} and num_nodes {num_nodes}, wanted at least 1 of each")
     several = devices * num_nodes > 1
-    # Buffers stay each process's own: the discriminator runs twice before one backward pass, and DDP's copying of
-    # batch-normalisation statistics in between would change tensors that the backward pass still needs.
+    # Each process keeps its own buffers: the discriminator runs twice before one backward pass, and DDP would copy the
+    # batch-normalisation statistics in between, which changes tensors that the backward pass still needs.
     strategy: Any = DDPStrategy(broadcast_buffers=False) if several else "auto"
     chosen: Any = precision
     try:
@@ -179,8 +184,8 @@ def _fabric(accelerator: str, devices: int, num_nodes: int, precision: str) -> A
 
 
 @contextmanager
-def _repeatable(fabric: Any, seed: int) -> Iterator[None]:
-    """Seed everything; on an accelerator also ask for the algorithms that give the same result every time."""
+def _reproducible(fabric: Any, seed: int) -> Iterator[None]:
+    """Seed everything; on an accelerator also select deterministic algorithms."""
     fabric.seed_everything(seed, verbose=False)
     before = torch.are_deterministic_algorithms_enabled()
     if fabric.device.type != "cpu":
@@ -192,36 +197,36 @@ def _repeatable(fabric: Any, seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def _one_more_ctrl_c() -> Iterator[None]:
-    """Let the first Ctrl-C pass by: what was learned is being written. A second one ends it without a bundle."""
+def _first_ctrl_c_ignored() -> Iterator[None]:
+    """Ignore the first Ctrl-C, since the bundle is being written; a second one ends the process without a bundle."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.getsignal(signal.SIGINT)
 
-    def from_now_on_as_before(number: int, frame: Any) -> None:
+    def restore(number: int, frame: Any) -> None:
         signal.signal(signal.SIGINT, before)
 
-    signal.signal(signal.SIGINT, from_now_on_as_before)
+    signal.signal(signal.SIGINT, restore)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-def _tell(progress: Progress | None) -> Progress:
-    """Pass progress on, never backwards: a plan that is corrected must not pull a bar back."""
+def _monotonic(progress: Progress | None) -> Progress:
+    """Forward progress, never backwards: a corrected plan must not move the bar back."""
     highest = 0.0
 
-    def tell(share: float, message: str) -> None:
+    def report(fraction: float, message: str) -> None:
         nonlocal highest
-        highest = max(highest, share)
+        highest = max(highest, fraction)
         if progress is not None:
             progress(highest, message)
 
-    return tell
+    return report
 
 
-def _part(tell: Progress, start: float, end: float) -> Progress:
-    """Let a stage report 0 … 1 while the whole goes from `start` to `end`."""
-    return lambda share, message: tell(start + (end - start) * min(1.0, share), message)
+def _subrange(report: Progress, start: float, end: float) -> Progress:
+    """Map a stage's progress, 0 … 1, to the range from `start` to `end`."""
+    return lambda fraction, message: report(start + (end - start) * min(1.0, fraction), message)

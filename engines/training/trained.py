@@ -1,4 +1,4 @@
-"""What training leaves behind."""
+"""The result of a training, before it becomes a bundle."""
 
 from __future__ import annotations
 
@@ -10,67 +10,72 @@ from typing import Literal
 
 from torch import nn
 
-from engines.bundles import (
-    Frames,
-    Geometry,
-    Normalisation,
-)
+from engines.bundles import Frames, Geometry, Normalisation
 from engines.recipes.recipe import Option, Recipe
 
-Stopped = Literal["finished", "interrupted"]
+StopReason = Literal["finished", "interrupted"]
 
 
 @dataclass(slots=True)
-class History:
-    """Losses as training went."""
+class LossHistory:
+    """Losses during a training, one value per validation interval."""
 
     steps: list[int] = field(default_factory=list)
-    """Step of each check."""
+    """Step of each validation."""
     losses: dict[str, list[float]] = field(default_factory=dict)
-    """Mean training losses since the check before, by name."""
+    """Mean training losses since the previous validation, by name; nan for a loss that no step of the interval had."""
     held_out: list[float] = field(default_factory=list)
-    """Loss on the held-out good frames at each check."""
-    _sums: dict[str, list[float]] = field(default_factory=dict)
+    """Loss on the held-out good frames at each validation."""
+    _interval: dict[str, list[float]] = field(default_factory=dict)
 
-    def note(self, losses: dict[str, float]) -> None:
-        """Take in the losses of one step; a step need not have all of them."""
+    def add_step(self, losses: dict[str, float]) -> None:
+        """Record the losses of one step; a step need not have all of them."""
         for name, value in losses.items():
-            self._sums.setdefault(name, []).append(value)
+            self._interval.setdefault(name, []).append(value)
 
-    def check(self, step: int, held_out: float) -> None:
-        """Take in the held-out loss and close the interval; a loss that no step of it had is nan there."""
+    def add_validation(self, step: int, held_out: float) -> None:
+        """Record the held-out loss, and close the interval."""
         self.steps.append(step)
         self.held_out.append(held_out)
         before = len(self.steps) - 1
-        for name in {**self.losses, **self._sums}:
-            values = self._sums.get(name, [])
+        for name in {**self.losses, **self._interval}:
+            values = self._interval.get(name, [])
             series = self.losses.setdefault(name, [math.nan] * before)
             series.append(sum(values) / len(values) if values else math.nan)
-        self._sums = {}
+        self._interval = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """A finished training, before it is a bundle."""
+class TrainedModel:
+    """Networks after a training, with everything that the bundle is made of."""
 
     name: str
     recipe: Recipe
     options: dict[str, Option]
+    """Options of the recipe's networks."""
     geometry: Geometry
     normalisation: Normalisation
     networks: nn.Module
-    """On the CPU, filled with the state that was kept."""
+    """On the CPU, in the state that was kept."""
     train_frames: Frames
+    """[N, H, W, C]."""
     train_paths: tuple[Path, ...]
+    """The file of each training frame."""
     held_out_frames: Frames
-    history: History
+    """[M, H, W, C]."""
+    history: LossHistory
     date: str
+    """Start of the training, ISO 8601."""
     seed: int
     steps: int
+    """Steps done."""
     kept_step: int
+    """Step of the state that was kept."""
     epochs: float
     skipped: int
-    stopped: Stopped
+    """Files that could not be used."""
+    stopped: StopReason
     warnings: tuple[str, ...]
+    """A line each, for the technician."""
     elapsed: Callable[[], float]
-    """Seconds since training was asked for."""
+    """Seconds since the training was started."""

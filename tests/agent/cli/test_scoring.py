@@ -50,3 +50,17 @@ def test_evaluate_prints_figures_and_writes_charts(tiny_bundle: Bundle, good_par
     people = inspectd(*arguments)
     assert "AUROC" in people.stdout
     assert "no threshold       wanted 50 different scores in half of the normal images" in people.stdout
+
+
+def test_evaluate_without_matplotlib_prints_figures_and_a_line_about_the_report(
+    tiny_bundle: Bundle, good_parts: Path, tmp_path: Path
+) -> None:
+    """As on a base install: for Python a module that is None in `sys.modules` is not installed."""
+    (tmp_path / "sitecustomize.py").write_text('import sys\nsys.modules["matplotlib"] = None\n')
+    bad_parts = write_parts(tmp_path / "bad", 6, seed=3, scratch=True)
+    folders = ("--normal", good_parts, "--abnormal", bad_parts, "--out", tmp_path / "e")
+    done = inspectd("evaluate", tiny_bundle.path, *folders, path=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "AUROC" in done.stdout
+    assert done.stdout.splitlines()[-1] == "no report: it needs matplotlib (pip install 'inspectd[train]')"
+    assert [path.name for path in (tmp_path / "e").iterdir()] == ["evaluation.json"]

@@ -1,9 +1,10 @@
-"""Small frames of the part that the other suites use, as arrays."""
+"""Small frames of the part that the other suites use, as arrays, and rows for principal axes."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from engines.bundles.bundle import Frames
 from tests.support.parts import draw_part
@@ -16,9 +17,16 @@ def parts(count: int, *, seed: int, scratch: bool = False, depth: int = 8) -> Fr
     return frames
 
 
+def correlated_rows(count: int, length: int, seed: int = 0) -> NDArray[np.float32]:
+    """Correlated rows [count, length] around a mean that is not zero."""
+    rng = np.random.default_rng(seed)
+    mixing = rng.normal(0, 1, (length, length)) * np.geomspace(3, 0.3, length)
+    return (rng.normal(0, 1, (count, length)) @ mixing.T + 5).astype(np.float32)
+
+
 @pytest.fixture(scope="session")
 def good() -> Frames:
-    """To learn from."""
+    """To train on."""
     return parts(32, seed=0)
 
 

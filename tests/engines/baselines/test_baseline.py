@@ -1,4 +1,4 @@
-"""What every system of the comparison must do, whatever it is made of."""
+"""The contract of every system of the comparison."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STEPS = {"pca": 1, "ocsvm": 1, "autoencoder": 12, "rapp-sap": 12, "rapp-nap": 12
 
 
 def new(name: str) -> Baseline:
-    """A system; AnoGAN narrow and with a short search, since five hundred steps take their time."""
+    """A system; AnoGAN narrow and with a short search, since five hundred steps take long."""
     return AnoGan(filters=16, search_steps=40) if name == "anogan" else find_baseline(name)()
 
 
@@ -37,7 +37,7 @@ def system(request: pytest.FixtureRequest, good: Frames) -> Iterator[Baseline]:
     made.close()
 
 
-def test_scores_and_heat_have_the_shapes_of_the_contract(system: Baseline, fresh: Frames) -> None:
+def test_scores_and_heatmaps_have_the_shapes_of_the_contract(system: Baseline, fresh: Frames) -> None:
     scores = system.score(fresh)
     assert scores.score.shape == (len(fresh),)
     assert scores.heatmap.shape == fresh.shape[:3]
@@ -47,12 +47,12 @@ def test_scores_and_heat_have_the_shapes_of_the_contract(system: Baseline, fresh
         assert (values >= 0).all()
 
 
-def test_scratch_is_hotter_than_what_is_around_it(system: Baseline, scratched: Frames) -> None:
+def test_scratch_is_hotter_than_its_surroundings(system: Baseline, scratched: Frames) -> None:
     """Pixels above 220 are the scratch: the disc is at 170, give or take noise of 4."""
     if system.name == "rapp-nap":
-        pytest.skip("from fewer frames than values, whitening mixes all places; see test_principal.py for its score")
-    heat, on_scratch = system.score(scratched).heatmap, scratched[..., 0] > 220
-    assert auroc(heat[~on_scratch], heat[on_scratch]) > 0.8
+        pytest.skip("with fewer frames than values, whitening mixes all places; see test_rapp.py for its score")
+    heatmap, on_scratch = system.score(scratched).heatmap, scratched[..., 0] > 220
+    assert auroc(heatmap[~on_scratch], heatmap[on_scratch]) > 0.8
 
 
 def test_scratched_parts_score_above_good_ones(system: Baseline, fresh: Frames, scratched: Frames) -> None:
@@ -60,7 +60,7 @@ def test_scratched_parts_score_above_good_ones(system: Baseline, fresh: Frames, 
 
 
 def test_score_does_not_depend_on_the_batch(system: Baseline, fresh: Frames) -> None:
-    """Of the frames it comes with: a production line sends them one by one."""
+    """A production line sends frames one by one."""
     together, alone = system.score(fresh[:3]), system.score(fresh[1:2])
     np.testing.assert_allclose(together.score[1], alone.score[0], rtol=1e-2)
     assert np.abs(together.heatmap[1] - alone.heatmap[0]).max() < 0.02 * together.heatmap[1].max()
@@ -70,7 +70,7 @@ def test_score_does_not_depend_on_the_batch(system: Baseline, fresh: Frames) -> 
 def test_same_seed_gives_the_same_scores_and_another_one_others(name: str, good: Frames, fresh: Frames) -> None:
     scores = []
     for seed in (3, 3, 4):
-        torch.rand(seed)  # whatever the process drew before must not matter
+        torch.rand(seed)  # earlier random numbers of the process must not matter
         system = new(name)
         system.fit(good[:16], seed=seed, steps=2)
         scores.append(system.score(fresh[:4]).score)
@@ -78,7 +78,7 @@ def test_same_seed_gives_the_same_scores_and_another_one_others(name: str, good:
     assert not np.array_equal(scores[0], scores[2])
 
 
-def test_fitting_leaves_the_random_state_alone(good: Frames) -> None:
+def test_fitting_does_not_change_the_random_state(good: Frames) -> None:
     torch.manual_seed(11)
     expected = torch.rand(3)
     torch.manual_seed(11)
@@ -86,7 +86,7 @@ def test_fitting_leaves_the_random_state_alone(good: Frames) -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_sixteen_bits_are_seen_by_their_own_range() -> None:
+def test_sixteen_bits_are_normalised_by_their_own_range() -> None:
     """The parts in 16 bits use 4,000 to 29,500 of 65,536 levels; a scratch must stand out all the same."""
     system = new("pca")
     system.fit(parts(64, seed=0, depth=16), steps=1)
@@ -96,12 +96,12 @@ def test_sixteen_bits_are_seen_by_their_own_range() -> None:
     assert auroc(system.score(fresh).score, system.score(scratched).score) > 0.9
 
 
-def test_scoring_before_learning_is_refused(fresh: Frames) -> None:
-    with pytest.raises(EngineError, match="before it has learned"):
+def test_scoring_before_fitting_is_rejected(fresh: Frames) -> None:
+    with pytest.raises(EngineError, match=r"score\(\) was called before fit\(\)"):
         new("pca").score(fresh)
 
 
-def test_frames_of_another_size_are_refused(system: Baseline, fresh: Frames) -> None:
+def test_frames_of_another_size_are_rejected(system: Baseline, fresh: Frames) -> None:
     with pytest.raises(EngineError, match="wanted uint8"):
         system.score(np.ascontiguousarray(fresh[:, :16]))
 
@@ -110,15 +110,15 @@ def test_frames_of_another_size_are_refused(system: Baseline, fresh: Frames) -> 
     ("limits", "wanted"),
     [({}, "at least one"), ({"minutes": 0.0}, "more than 0"), ({"steps": 0}, "at least 1")],
 )
-def test_impossible_limits_are_refused(good: Frames, limits: dict[str, float], wanted: str) -> None:
+def test_impossible_limits_are_rejected(good: Frames, limits: dict[str, float], wanted: str) -> None:
     with pytest.raises(TrainingError, match=wanted):
         new("pca").fit(good, **limits)  # type: ignore[arg-type]
 
 
-def test_unknown_system_is_refused_with_the_names() -> None:
+def test_unknown_system_is_rejected_with_the_known_names() -> None:
     with pytest.raises(EngineError, match="'deep' is unknown, wanted one of ganomaly, ganomaly-reference, anogan"):
         find_baseline("deep")
 
 
-def test_every_name_leads_to_a_system_of_that_name() -> None:
+def test_every_system_is_found_by_its_name() -> None:
     assert {find_baseline(name).name for name in baseline_names()} == set(baseline_names())

@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="networks need the train extra")
 
 from engines.errors import TrainingError  # noqa: E402
-from engines.networks.ganomaly import Discriminator, Generator, refresh_statistics  # noqa: E402
+from engines.networks.ganomaly import Discriminator, Generator, recompute_batch_norm  # noqa: E402
 
 # Shapes of the authors' generator at 32 pixels, 3 channels (their options' defaults), read from their code.
 PUBLISHED_ENCODER = {
@@ -52,12 +52,12 @@ def test_generator_has_the_published_names_and_shapes() -> None:
 @pytest.mark.parametrize(
     ("height", "width", "channels"), [(16, 16, 1), (32, 32, 3), (48, 80, 1), (64, 96, 3), (112, 112, 1), (144, 16, 1)]
 )
-def test_generator_gives_back_the_size_it_was_given(height: int, width: int, channels: int) -> None:
+def test_generator_keeps_the_size_of_frames(height: int, width: int, channels: int) -> None:
     generator = Generator(height, width, channels, latent=10, filters=4)
     frames = torch.rand(2, channels, height, width) * 2 - 1
-    reconstruction, latent, again = generator(frames)
+    reconstruction, latent, reconstruction_latent = generator(frames)
     assert reconstruction.shape == frames.shape
-    assert latent.shape == again.shape == (2, 10, 1, 1)
+    assert latent.shape == reconstruction_latent.shape == (2, 10, 1, 1)
     assert reconstruction.abs().max() <= 1
     probability, features = Discriminator(height, width, channels, filters=4)(frames)
     assert probability.shape == (2,)
@@ -66,12 +66,12 @@ def test_generator_gives_back_the_size_it_was_given(height: int, width: int, cha
 
 
 @pytest.mark.parametrize("size", [(8, 8), (40, 32), (0, 16), (32, 100)])
-def test_size_that_is_no_multiple_of_16_is_refused(size: tuple[int, int]) -> None:
+def test_size_that_is_no_multiple_of_16_is_rejected(size: tuple[int, int]) -> None:
     with pytest.raises(TrainingError, match="wanted multiples of 16, at least 16"):
         Generator(*size, 1)
 
 
-def test_weights_start_as_the_paper_has_them() -> None:
+def test_weights_are_initialised_as_in_the_paper() -> None:
     torch.manual_seed(0)
     generator = Generator(32, 32, 3)
     convolution = generator.encoder1.main.get_submodule("pyramid-128-256-conv").weight
@@ -83,15 +83,15 @@ def test_weights_start_as_the_paper_has_them() -> None:
     assert (normalisation.bias == 0).all()
 
 
-def test_refreshed_statistics_are_those_of_the_frames() -> None:
-    """In eval mode the network then does what it does in training mode on the same batch."""
+def test_recomputed_statistics_are_those_of_the_frames() -> None:
+    """In eval mode the network then computes the same as in training mode on the same batch."""
     torch.manual_seed(0)
     generator = Generator(16, 16, 1, latent=8, filters=8)
     frames = torch.rand(64, 1, 16, 16) * 2 - 1
-    refresh_statistics(generator, [frames])
+    recompute_batch_norm(generator, [frames])
     assert not generator.training
     with torch.no_grad():
-        judged = generator(frames)[0]
-        trained = generator.train()(frames)[0]
-    assert torch.allclose(judged, trained, atol=0.02)
+        in_eval = generator(frames)[0]
+        in_training = generator.train()(frames)[0]
+    assert torch.allclose(in_eval, in_training, atol=0.02)
     assert all(module.momentum == 0.1 for module in generator.modules() if isinstance(module, torch.nn.BatchNorm2d))

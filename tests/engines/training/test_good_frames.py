@@ -1,4 +1,4 @@
-"""What a folder of good images turns into, however it was filled."""
+"""Reading a folder of good images, whatever it contains."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_folder_of_good_images_is_read_at_the_size_of_the_model(good_parts: Path
     assert good.skipped == ()
 
 
-def test_files_that_cannot_be_used_are_skipped_counted_and_named(tmp_path: Path) -> None:
+def test_unusable_files_are_skipped_counted_and_named(tmp_path: Path) -> None:
     folder = write_parts(tmp_path / "good", 6)
     (folder / "notes.txt").write_text("not an image, and not called one")
     (folder / "readme.png").write_text("not an image, but called one")
@@ -49,22 +49,22 @@ def test_files_that_cannot_be_used_are_skipped_counted_and_named(tmp_path: Path)
 @pytest.mark.parametrize(
     ("height", "width", "size", "line"),
     [
-        (480, 640, None, "images of 640×480 are shrunk to 256×192: a defect of 10 pixels has 4 then"),
+        (480, 640, None, "images of 640×480 are shrunk to 256×192: a defect of 10 pixels becomes 4 pixels;"),
         (480, 640, (192, 256), None),
         (512, 512, None, None),
     ],
 )
-def test_size_that_loses_small_defects_by_itself_is_told(
+def test_automatic_size_that_loses_small_defects_gives_a_warning(
     tmp_path: Path, height: int, width: int, size: tuple[int, int] | None, line: str | None
 ) -> None:
     for index in range(2):
-        picture = np.random.default_rng(index).integers(0, 255, (height, width)).astype(np.uint8)
-        cv2.imwrite(str(tmp_path / f"{index}.png"), picture)
-    told = [warning for warning in load_good_frames(tmp_path, size).warnings if "shrunk" in warning]
-    assert [warning.startswith(line or "") for warning in told] == ([] if line is None else [True])
+        image = np.random.default_rng(index).integers(0, 255, (height, width)).astype(np.uint8)
+        cv2.imwrite(str(tmp_path / f"{index}.png"), image)
+    warnings = [warning for warning in load_good_frames(tmp_path, size).warnings if "shrunk" in warning]
+    assert [warning.startswith(line or "") for warning in warnings] == ([] if line is None else [True])
 
 
-def test_mixed_sizes_come_out_alike(tmp_path: Path) -> None:
+def test_images_of_mixed_sizes_become_frames_of_one_size(tmp_path: Path) -> None:
     folder = write_parts(tmp_path / "good", 3)
     cv2.imwrite(str(folder / "wide.png"), np.zeros((50, 200), np.uint8))
     cv2.imwrite(str(folder / "tiny.png"), np.zeros((5, 5), np.uint8))
@@ -92,36 +92,36 @@ def test_colour_stays_colour_and_gray_in_colour_files_becomes_gray(tmp_path: Pat
     assert (gray.channels, gray.colour_order) == (1, "GRAY")
 
 
-def complaint(*arguments, **keywords) -> str:
+def error_of(*arguments, **keywords) -> str:
     with pytest.raises(TrainingError) as caught:
         load_good_frames(*arguments, **keywords)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-def test_folder_that_is_missing_or_empty_is_one_line(tmp_path: Path) -> None:
-    assert "no such folder, wanted a folder of images" in complaint(tmp_path / "nowhere", (32, 32))
+def test_missing_or_empty_folder_gives_a_one_line_error(tmp_path: Path) -> None:
+    assert "no such folder, wanted a folder of images" in error_of(tmp_path / "nowhere", (32, 32))
     (tmp_path / "empty").mkdir()
-    assert "no images in this folder, wanted PNG, JPEG" in complaint(tmp_path / "empty", (32, 32))
+    assert "no images in this folder, wanted PNG, JPEG" in error_of(tmp_path / "empty", (32, 32))
 
 
-def test_folder_with_nothing_usable_says_why(tmp_path: Path) -> None:
+def test_folder_without_usable_images_names_the_reason(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("text")
-    text = complaint(tmp_path, (32, 32))
+    text = error_of(tmp_path, (32, 32))
     assert "0 usable of 1 images, wanted at least 2" in text
     assert "a.png: not a PNG" in text
 
 
-def test_more_images_than_memory_allows_are_refused_before_it_is_full(good_parts: Path) -> None:
-    assert "24 images of 64×64 need more than" in complaint(good_parts, (64, 64), max_bytes=20 * 64 * 64)
+def test_images_that_exceed_the_memory_limit_are_rejected(good_parts: Path) -> None:
+    assert "24 images of 64×64 need more than" in error_of(good_parts, (64, 64), max_bytes=20 * 64 * 64)
 
 
-def test_list_of_files_is_as_good_as_a_folder(good_parts: Path) -> None:
+def test_list_of_files_is_read_like_a_folder(good_parts: Path) -> None:
     paths = sorted(good_parts.iterdir())[:5]
     assert load_good_frames(paths, (32, 32)).paths == tuple(paths)
 
 
-def test_copies_are_counted_and_a_steady_line_is_not(good_parts: Path) -> None:
+def test_copies_count_as_duplicates_and_frames_of_a_steady_line_do_not(good_parts: Path) -> None:
     frames = load_good_frames(good_parts, (32, 32)).frames
     assert count_near_duplicates(frames) == 0
     assert count_near_duplicates(np.concatenate([frames, frames[:5]])) == 5
@@ -135,13 +135,13 @@ def test_frozen_camera_is_all_duplicates() -> None:
 
 
 @pytest.mark.parametrize("count", [2, 3, 10, 240, 10000])
-def test_split_loses_nothing_and_holds_out_at_most_its_share(count: int) -> None:
+def test_split_is_complete_and_holds_out_its_share(count: int) -> None:
     trained_on, held_out = split(count, seed=3)
     assert sorted([*trained_on, *held_out]) == list(range(count))
     assert 1 <= len(held_out) <= min(512, max(1, round(0.15 * count)))
 
 
-def test_split_goes_by_the_seed() -> None:
+def test_split_depends_on_the_seed() -> None:
     assert split(100, 1)[1].tolist() == split(100, 1)[1].tolist()
     assert split(100, 1)[1].tolist() != split(100, 2)[1].tolist()
 

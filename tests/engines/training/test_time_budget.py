@@ -1,4 +1,4 @@
-"""Minutes become steps, steps stay steps, and time has the last word."""
+"""Minutes are converted to steps, steps are counted exactly, and training ends when the time is up."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from engines.training.time_budget import WARM_UP_STEPS, TimeBudget, on_grid
 
 
 class Clock:
-    """A clock that somebody else winds."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.seconds = 100.0
@@ -37,7 +37,7 @@ def test_steps_are_counted_exactly() -> None:
 
 
 @pytest.mark.parametrize("step_seconds", [0.01, 0.3, 2.0])
-def test_minutes_are_used_and_kept(step_seconds: float) -> None:
+def test_minutes_are_used_up_and_not_exceeded(step_seconds: float) -> None:
     clock = Clock()
     budget = TimeBudget(clock, seconds=300)
     seen = run(budget, clock, step_seconds)
@@ -46,7 +46,7 @@ def test_minutes_are_used_and_kept(step_seconds: float) -> None:
     assert seen[-1] > 0.95
 
 
-def test_minutes_with_a_slow_first_step_plan_by_the_others() -> None:
+def test_slow_first_step_does_not_count_as_speed() -> None:
     clock = Clock()
     budget = TimeBudget(clock, seconds=300)
     run(budget, clock, lambda step: 20.0 if step == 0 else 0.5)
@@ -54,7 +54,7 @@ def test_minutes_with_a_slow_first_step_plan_by_the_others() -> None:
 
 
 @pytest.mark.parametrize(("before", "after"), [(0.5, 1.5), (1.5, 0.5)])
-def test_minutes_are_kept_when_the_machine_changes_its_speed(before: float, after: float) -> None:
+def test_minutes_are_not_exceeded_when_the_speed_changes(before: float, after: float) -> None:
     clock = Clock()
     budget = TimeBudget(clock, seconds=300)
     seen = run(budget, clock, lambda step: before if clock.seconds < 220 else after)
@@ -62,8 +62,8 @@ def test_minutes_are_kept_when_the_machine_changes_its_speed(before: float, afte
     assert seen[-1] > 0.85
 
 
-def test_minutes_plan_what_steps_repeat() -> None:
-    """The promise to a technician: `--steps` with the manifest's number walks the same schedule."""
+def test_steps_repeat_the_schedule_of_minutes() -> None:
+    """The promise to a technician: `--steps` with the number in the manifest gives the same schedule."""
     clock = Clock()
     timed = TimeBudget(clock, seconds=300)
     seen = run(timed, clock, 0.7)
@@ -71,7 +71,7 @@ def test_minutes_plan_what_steps_repeat() -> None:
     assert run(again, clock, 0.9) == seen
 
 
-def test_minutes_plan_the_same_on_a_machine_that_is_a_hair_faster() -> None:
+def test_minutes_plan_the_same_on_a_slightly_faster_machine() -> None:
     steps = []
     for seconds in (0.700, 0.703):
         clock = Clock()
@@ -81,7 +81,7 @@ def test_minutes_plan_the_same_on_a_machine_that_is_a_hair_faster() -> None:
     assert steps[0] == steps[1]
 
 
-def test_time_set_aside_is_not_trained_in() -> None:
+def test_time_set_aside_is_not_used_for_training() -> None:
     clock = Clock()
     budget = TimeBudget(clock, seconds=100)
     budget.set_aside(30)
@@ -89,18 +89,18 @@ def test_time_set_aside_is_not_trained_in() -> None:
     assert clock.seconds - 100 <= 70.5
 
 
-def test_time_ends_a_training_that_asked_for_more_steps() -> None:
+def test_time_ends_a_training_with_steps_left() -> None:
     clock = Clock()
     budget = TimeBudget(clock, steps=1000, seconds=10)
     run(budget, clock, 1.0)
     assert budget.step == 10
 
 
-def test_budget_without_a_limit_is_refused() -> None:
+def test_budget_without_a_limit_is_rejected() -> None:
     with pytest.raises(ValueError, match="steps or seconds"):
         TimeBudget(Clock())
 
 
-def test_grid_never_goes_above() -> None:
+def test_grid_never_exceeds_the_steps() -> None:
     for steps in range(1, 5000, 7):
         assert steps / 1.06 - 1 <= on_grid(steps) <= steps

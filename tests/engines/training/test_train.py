@@ -1,4 +1,4 @@
-"""Training from folder to bundle: what it keeps, when it stops, and that it can be done again."""
+"""Training from folder to bundle: records, reproducibility, interruption, several processes, impossible arguments."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,15 +20,23 @@ import cv2
 
 from engines.bundles.bundle import MODEL, MODEL_FP16, REPORT, WEIGHTS, Bundle, read_bundle
 from engines.errors import BundleError, TrainingError
-from engines.evaluation.evaluate import evaluate
+from engines.evaluation.evaluate import evaluate_engine
 from engines.runtime.opening import open_engine
-from engines.training.train import train
+from engines.training.train import train_model
 
 OPTIONS = {"filters": 8, "latent": 16}
+ARGUMENTS: dict[str, Any] = {
+    "recipe": "reference",
+    "size": 32,
+    "steps": 12,
+    "minutes": None,
+    "options": OPTIONS,
+    "accelerator": "cpu",
+}
 FISHBONES = Path(__file__).parents[4] / "shared" / "data" / "fishbones"
 
 
-def test_training_records_what_it_did(trained_bundle: Bundle) -> None:
+def test_manifest_records_the_training(trained_bundle: Bundle) -> None:
     record = trained_bundle.manifest.training
     assert (record.seed, record.steps, record.stopped) == (0, 12, "finished")
     assert record.images_used + record.images_held_out == 24
@@ -39,76 +48,54 @@ def test_training_records_what_it_did(trained_bundle: Bundle) -> None:
     assert record.versions["torch"]
 
 
-def test_training_draws_a_report(trained_bundle: Bundle) -> None:
-    picture = cv2.imread(str(trained_bundle.path / REPORT))
-    assert picture.shape[1] > 1000
-    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 100
+def test_bundle_holds_a_training_report(trained_bundle: Bundle) -> None:
+    image = cv2.imread(str(trained_bundle.path / REPORT))
+    assert image.shape[1] > 1000
+    assert len(np.unique(image.reshape(-1, 3), axis=0)) > 100
 
 
 def test_training_again_with_the_same_seed_gives_the_same_model(
     trained_bundle: Bundle, good_parts: Path, tmp_path: Path
 ) -> None:
-    """Byte for byte: weights, both graphs and the reference; with as many threads as the first time."""
-    import torch
-
-    torch.set_num_threads(1)
-    arguments = {
-        "recipe": "reference",
-        "size": 32,
-        "steps": 12,
-        "minutes": None,
-        "options": OPTIONS,
-        "accelerator": "cpu",
-    }
-    again = train(good_parts, out=tmp_path / "again.bundle", **arguments).bundle
-    ours, theirs = again.manifest.files, trained_bundle.manifest.files
+    """Byte for byte, on one thread: weights, both graphs and the reference."""
+    again = train_model(good_parts, out=tmp_path / "again.bundle", **ARGUMENTS).bundle
     for name in (MODEL, MODEL_FP16, WEIGHTS, "reference.npz"):
-        assert ours[name] == theirs[name], name
+        assert again.manifest.files[name] == trained_bundle.manifest.files[name], name
 
 
 def test_training_that_is_interrupted_leaves_a_usable_bundle(good_parts: Path, tmp_path: Path) -> None:
-    """A real Ctrl-C while a step is under way, and an impatient second one while the bundle is being written."""
-    shares = []
-    # A shell without job control starts what it puts into the background deaf to Ctrl-C.
+    """A real Ctrl-C during a step, and a second one while the bundle is being written."""
+    fractions = []
+    # A shell without job control starts background processes with SIGINT ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def press(share: float, message: str) -> None:
-        shares.append(share)
+    def press(fraction: float, message: str) -> None:
+        fractions.append(fraction)
         if message in ("training, step 3", "exporting FP16"):
             signal.raise_signal(signal.SIGINT)
 
     out = tmp_path / "early.bundle"
-    result = train(
-        good_parts,
-        out=out,
-        recipe="reference",
-        size=32,
-        minutes=60,
-        options=OPTIONS,
-        accelerator="cpu",
-        progress=press,
-        seed=1,
-    )
+    result = train_model(good_parts, out=out, **{**ARGUMENTS, "steps": None, "minutes": 60}, progress=press, seed=1)
     signal.signal(signal.SIGINT, before)
     assert result.record.stopped == "interrupted"
     assert result.record.steps == 3
-    assert shares == sorted(shares)
-    assert shares[-1] == 1.0
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
     with open_engine(read_bundle(out), "onnxruntime", threads=1) as engine:
         assert engine.score(result.bundle.reference().frames).score.shape == (8,)
 
 
 SCRIPT = """
 import sys
-from engines.training.train import train
-result = train(sys.argv[1], out=sys.argv[2], recipe="reference", size=(32, 48), steps=6, minutes=None,
+from engines.training.train import train_model
+result = train_model(sys.argv[1], out=sys.argv[2], recipe="reference", size=(32, 48), steps=6, minutes=None,
                accelerator="cpu", devices=2, options={"filters": 8, "latent": 16})
 print("main" if result.is_main else "helper", result.bundle.sha256, flush=True)
 """
 
 
 def test_training_on_two_processes_makes_one_bundle(tmp_path: Path, sixteen_bit_parts: Path) -> None:
-    """The script is started once; Fabric starts the second process, and both speak over loopback."""
+    """The script is started once; Fabric starts the second process, and both communicate over loopback."""
     (tmp_path / "script.py").write_text(SCRIPT)
     out = tmp_path / "two.bundle"
     command = [sys.executable, str(tmp_path / "script.py"), str(sixteen_bit_parts), str(out)]
@@ -116,7 +103,7 @@ def test_training_on_two_processes_makes_one_bundle(tmp_path: Path, sixteen_bit_
     done = subprocess.run(command, capture_output=True, text=True, timeout=280, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     bundle = read_bundle(out)
-    # Both print into one pipe, so only whole tokens can be relied on.
+    # Both print into one pipe, so only whole tokens are reliable.
     assert done.stdout.count(bundle.sha256) == 2
     assert done.stdout.count("main") == done.stdout.count("helper") == 1
     record = bundle.manifest.training
@@ -148,27 +135,27 @@ def sixteen_bit_parts(tmp_path: Path) -> Path:
         ({"precision": "3-bit"}, "these devices cannot be used"),
     ],
 )
-def test_training_with_impossible_arguments_says_what_is_wanted(
+def test_training_with_impossible_arguments_is_rejected(
     good_parts: Path, tmp_path: Path, changes: dict, wanted: str
 ) -> None:
     with pytest.raises(TrainingError) as caught:
-        train(good_parts, **{"out": tmp_path / "x.bundle", "accelerator": "cpu", **changes})
+        train_model(good_parts, **{"out": tmp_path / "x.bundle", "accelerator": "cpu", **changes})
     assert wanted in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "x.bundle").exists()
 
 
-def test_training_never_starts_when_the_bundle_could_not_be_written(good_parts: Path, tmp_path: Path) -> None:
+def test_training_is_not_started_if_the_bundle_cannot_be_written(good_parts: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("mine")
     with pytest.raises(BundleError, match="exists and is not a bundle"):
-        train(good_parts, out=tmp_path / "taken", steps=1)
+        train_model(good_parts, out=tmp_path / "taken", steps=1)
 
 
 @pytest.mark.skipif(not FISHBONES.is_dir(), reason="../shared/data/fishbones is not here")
-def test_training_on_xray_frames_ends_in_an_evaluation_with_pictures(tmp_path: Path) -> None:
+def test_training_on_xray_frames_can_be_evaluated(tmp_path: Path) -> None:
     progress: list[float] = []
     good = sorted((FISHBONES / "train" / "good").iterdir())[:80]
-    bundle = train(
+    bundle = train_model(
         good,
         out=tmp_path / "fish.bundle",
         recipe="reference",
@@ -177,11 +164,11 @@ def test_training_on_xray_frames_ends_in_an_evaluation_with_pictures(tmp_path: P
         minutes=None,
         options=OPTIONS,
         accelerator="cpu",
-        progress=lambda share, message: progress.append(share),
+        progress=lambda fraction, message: progress.append(fraction),
     ).bundle
     assert progress == sorted(progress)
     with open_engine(bundle, threads=1) as engine:
-        result = evaluate(
+        result = evaluate_engine(
             engine, FISHBONES / "test" / "good", FISHBONES / "test" / "defect", out=tmp_path / "report", threshold=0.0
         )
     assert (result.normal, result.abnormal) == (100, 340)

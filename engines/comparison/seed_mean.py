@@ -1,4 +1,4 @@
-"""A figure that was measured several times."""
+"""A figure that was measured with several seeds."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class SeedMean:
     """Mean and standard deviation over seeds."""
 
     mean: float
     deviation: float | None
-    """Of the seeds around their mean, n − 1 in the denominator; None for a single value."""
+    """Standard deviation with n − 1 in the denominator; None for a single value."""
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        """Of one value or more.
+    def of(cls, values: Sequence[float]) -> SeedMean:
+        """Compute it from one value or more.
 
-        >>> print(Spread.of([0.90, 0.92, 0.94]), "and", Spread.of([0.9]))
+        >>> print(SeedMean.of([0.90, 0.92, 0.94]), "and", SeedMean.of([0.9]))
         0.920 ± 0.020 and 0.900
         """
         return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)

@@ -1,7 +1,7 @@
-"""Random shapes that damage takes: masks [H, W] float32 in 0 … 1, from spots of two pixels to half a frame.
+"""Random masks of synthetic anomalies: [H, W] float32 in 0 … 1, from spots of two pixels to half a frame.
 
-Every function draws one mask of `height` × `width` pixels from a NumPy generator. Sizes are drawn evenly on a
-logarithmic scale, since a defect of three pixels is as likely as one of sixty.
+Every mask function draws one mask of `height` × `width` pixels from a NumPy generator. Sizes are distributed evenly on
+a logarithmic scale, since a defect of three pixels is as likely as one of sixty.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Mask = NDArray[np.float32]
-Shape = Callable[[np.random.Generator, int, int], Mask]
-T = TypeVar("T")
+AnomalyMask = NDArray[np.float32]
+MaskFunction = Callable[[np.random.Generator, int, int], AnomalyMask]
+_T = TypeVar("_T")
 
-# OpenCV's drawing takes coordinates in sixteenths of a pixel.
+# OpenCV draws with coordinates in sixteenths of a pixel.
 _SHIFT, _SIXTEENTHS = 4, 16
 
-# Corners of a line's path: enough for a smooth bend over the whole frame.
-_LINE_POINTS = 24
+# Vertices of a line's path: enough for a smooth bend over the whole frame.
+_PATH_POINTS = 24
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
@@ -30,8 +30,8 @@ def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     return math.exp(rng.uniform(math.log(low), math.log(max(high, low))))
 
 
-def pick(rng: np.random.Generator, options: Sequence[tuple[float, T]]) -> T:
-    """Draw one of several (weight, option) pairs; ten times as quick as `Generator.choice` on a handful of them."""
+def weighted_choice(rng: np.random.Generator, options: Sequence[tuple[float, _T]]) -> _T:
+    """Draw one of several (weight, option) pairs; ten times as fast as `Generator.choice` for a handful of them."""
     left = rng.random() * sum(weight for weight, _ in options)
     for weight, option in options:
         left -= weight
@@ -40,83 +40,84 @@ def pick(rng: np.random.Generator, options: Sequence[tuple[float, T]]) -> T:
     return options[-1][1]
 
 
-def field(rng: np.random.Generator, height: int, width: int, cell: float) -> Mask:
-    """Smooth noise [H, W], about standard normal: random values `cell` pixels apart, joined by cubic curves."""
+def smooth_noise(rng: np.random.Generator, height: int, width: int, cell: float) -> NDArray[np.float32]:
+    """Draw smooth noise [H, W], about standard normal: random values `cell` pixels apart, interpolated bicubically."""
     grid = rng.standard_normal((int(height / cell) + 2, int(width / cell) + 2), dtype=np.float32)
     result: Any = cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
     return np.asarray(result, np.float32)
 
 
-def patch(rng: np.random.Generator, height: int, width: int) -> Mask:
+def patch_mask(rng: np.random.Generator, height: int, width: int) -> AnomalyMask:
     """A polygon, ellipse or rectangle from 2 pixels to 0.6 of the frame."""
     size = log_uniform(rng, 2.0, 0.6 * max(height, width))
     return _soften(rng, _solid(rng, height, width, size))
 
 
-def blob(rng: np.random.Generator, height: int, width: int) -> Mask:
+def blob_mask(rng: np.random.Generator, height: int, width: int) -> AnomalyMask:
     """Islands of smooth noise above a level, within an ellipse: stains, corrosion, flakes."""
     longest = max(height, width)
-    noise = field(rng, height, width, log_uniform(rng, 2.0, 0.5 * longest))
+    noise = smooth_noise(rng, height, width, log_uniform(rng, 2.0, 0.5 * longest))
     level = rng.uniform(-0.3, 1.2)
-    window = _ellipse(rng, height, width, log_uniform(rng, 0.08 * longest, 1.2 * longest))
-    return _soften(rng, (noise > level).astype(np.float32) * window)
+    ellipse = _ellipse(rng, height, width, log_uniform(rng, 0.08 * longest, 1.2 * longest))
+    return _soften(rng, (noise > level).astype(np.float32) * ellipse)
 
 
-def line(rng: np.random.Generator, height: int, width: int) -> Mask:
+def line_mask(rng: np.random.Generator, height: int, width: int) -> AnomalyMask:
     """One to four curved lines side by side, from hairlines to bars: scratches, fibres, cracks, bones."""
     longest = max(height, width)
     length = log_uniform(rng, 0.1 * longest, 1.6 * longest)
     path = _path(rng, height, width, length)
     thickness = round(log_uniform(rng, 1.0, max(1.5, 0.05 * longest)))
-    apart = _normal_of(path) * log_uniform(rng, 0.05 * longest, 0.4 * longest)
+    spacing = _normal_of(path) * log_uniform(rng, 0.05 * longest, 0.4 * longest)
     mask = np.zeros((height, width), np.float32)
-    for index in range(pick(rng, ((3, 1), (1, 2), (1, 3), (1, 4)))):
-        corners = np.round((path + index * apart) * _SIXTEENTHS).astype(np.int32)
-        cv2.polylines(mask, [corners], False, 1.0, thickness, cv2.LINE_8, _SHIFT)
+    for index in range(weighted_choice(rng, ((3, 1), (1, 2), (1, 3), (1, 4)))):
+        vertices = np.round((path + index * spacing) * _SIXTEENTHS).astype(np.int32)
+        cv2.polylines(mask, [vertices], False, 1.0, thickness, cv2.LINE_8, _SHIFT)
     if rng.random() < 0.6:
         mask = _blur(mask, log_uniform(rng, 0.5, max(0.6, 0.02 * longest)))
         mask /= max(float(mask.max()), 1e-3)
     return mask
 
 
-def spots(rng: np.random.Generator, height: int, width: int) -> Mask:
+def spot_mask(rng: np.random.Generator, height: int, width: int) -> AnomalyMask:
     """One to seven round spots near each other: pores, dust, splashes."""
     longest = max(height, width)
     diameter = log_uniform(rng, 1.5, 0.06 * longest + 1.5)
     spread = log_uniform(rng, 0.05 * longest, 0.5 * longest)
-    middle = _point(rng, height, width)
+    centre = _point(rng, height, width)
     mask = np.zeros((height, width), np.float32)
     for _ in range(int(rng.integers(1, 8))):
-        x, y = middle + rng.normal(0.0, spread, 2)
+        x, y = centre + rng.normal(0.0, spread, 2)
         radius = diameter * rng.uniform(0.25, 0.6)
-        cv2.circle(mask, _fixed(x, y), int(radius * _SIXTEENTHS), 1.0, -1, cv2.LINE_8, _SHIFT)
-    return _soften(rng, _never_empty(mask, middle))
+        cv2.circle(mask, _fixed_point(x, y), int(radius * _SIXTEENTHS), 1.0, -1, cv2.LINE_8, _SHIFT)
+    return _soften(rng, _not_empty(mask, centre))
 
 
-def half(rng: np.random.Generator, height: int, width: int) -> Mask:
+def half_plane_mask(rng: np.random.Generator, height: int, width: int) -> AnomalyMask:
     """One side of the frame, or a band across it, with a hard or a long soft edge."""
-    angle = pick(rng, ((1, 0.0), (1, math.pi / 2), (1, rng.uniform(0, math.pi)))) + math.pi * rng.integers(0, 2)
+    angles = (1, 0.0), (1, math.pi / 2), (1, rng.uniform(0, math.pi))
+    angle = weighted_choice(rng, angles) + math.pi * rng.integers(0, 2)
     rows = np.linspace(-0.5, 0.5, height, dtype=np.float32)[:, None]
     columns = np.linspace(-0.5, 0.5, width, dtype=np.float32)[None, :]
     along = (
         columns * np.float32(math.cos(angle)) + rows * np.float32(math.sin(angle)) - np.float32(rng.uniform(-0.3, 0.3))
     )
     edge = log_uniform(rng, 0.5 / max(height, width), 0.25)
-    mask: Mask = np.clip(along / edge + 0.5, 0.0, 1.0)
+    mask: AnomalyMask = np.clip(along / edge + 0.5, 0.0, 1.0)
     if rng.random() < 0.3:
         mask = mask * np.clip((rng.uniform(0.1, 0.4) - along) / edge + 0.5, 0.0, 1.0)
     return mask.astype(np.float32)
 
 
-def _solid(rng: np.random.Generator, height: int, width: int, size: float) -> Mask:
+def _solid(rng: np.random.Generator, height: int, width: int, size: float) -> AnomalyMask:
     kind = rng.random()
     if kind < 0.3:
         return _ellipse(rng, height, width, size)
-    middle = _point(rng, height, width)
+    centre = _point(rng, height, width)
     corners = _polygon(rng, size) if kind < 0.7 else _rectangle(rng, size)
     mask = np.zeros((height, width), np.float32)
-    cv2.fillPoly(mask, [np.round((corners + middle) * _SIXTEENTHS).astype(np.int32)], 1.0, cv2.LINE_8, _SHIFT)
-    return _never_empty(mask, middle)
+    cv2.fillPoly(mask, [np.round((corners + centre) * _SIXTEENTHS).astype(np.int32)], 1.0, cv2.LINE_8, _SHIFT)
+    return _not_empty(mask, centre)
 
 
 def _polygon(rng: np.random.Generator, size: float) -> NDArray[np.float64]:
@@ -128,23 +129,24 @@ def _polygon(rng: np.random.Generator, size: float) -> NDArray[np.float64]:
 
 def _rectangle(rng: np.random.Generator, size: float) -> NDArray[np.float64]:
     corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * (size / 2, size / 2 * log_uniform(rng, 0.2, 1.0))
-    return corners @ _rotation(pick(rng, ((2, 0.0), (1, math.pi / 2), (1, rng.uniform(0, math.pi)))))
+    return corners @ _rotation(weighted_choice(rng, ((2, 0.0), (1, math.pi / 2), (1, rng.uniform(0, math.pi)))))
 
 
-def _ellipse(rng: np.random.Generator, height: int, width: int, size: float) -> Mask:
+def _ellipse(rng: np.random.Generator, height: int, width: int, size: float) -> AnomalyMask:
     mask = np.zeros((height, width), np.float32)
-    middle = _point(rng, height, width)
-    axes = _fixed(size / 2, size / 2 * log_uniform(rng, 0.25, 1.0))
-    cv2.ellipse(mask, _fixed(*middle), axes, rng.uniform(0, 180), 0, 360, 1.0, -1, cv2.LINE_8, _SHIFT)
-    return _never_empty(mask, middle)
+    centre = _point(rng, height, width)
+    axes = _fixed_point(size / 2, size / 2 * log_uniform(rng, 0.25, 1.0))
+    cv2.ellipse(mask, _fixed_point(*centre), axes, rng.uniform(0, 180), 0, 360, 1.0, -1, cv2.LINE_8, _SHIFT)
+    return _not_empty(mask, centre)
 
 
 def _path(rng: np.random.Generator, height: int, width: int, length: float) -> NDArray[np.float64]:
-    """Points [24, 2] of a parabola through a random place, now and then with a tremor."""
-    along = np.linspace(-1.0, 1.0, _LINE_POINTS)
+    """Points [24, 2] of a parabola through a random place, sometimes with jitter."""
+    along = np.linspace(-1.0, 1.0, _PATH_POINTS)
     bend = rng.normal(0.0, 0.15) * length
-    tremor = np.cumsum(rng.standard_normal(_LINE_POINTS)) * length * pick(rng, ((2, 0.0), (1, 0.01), (1, 0.02)))
-    across = bend * along**2 + tremor - tremor.mean()
+    walk = np.cumsum(rng.standard_normal(_PATH_POINTS))
+    jitter = walk * length * weighted_choice(rng, ((2, 0.0), (1, 0.01), (1, 0.02)))
+    across = bend * along**2 + jitter - jitter.mean()
     points = np.stack([along * length / 2, across], axis=1) @ _rotation(rng.uniform(0, math.pi))
     result: NDArray[np.float64] = points + _point(rng, height, width)
     return result
@@ -163,24 +165,24 @@ def _point(rng: np.random.Generator, height: int, width: int) -> NDArray[np.floa
     return rng.random(2) * (width, height)
 
 
-def _fixed(x: float, y: float) -> tuple[int, int]:
+def _fixed_point(x: float, y: float) -> tuple[int, int]:
     return int(x * _SIXTEENTHS), int(y * _SIXTEENTHS)
 
 
-def _never_empty(mask: Mask, middle: NDArray[np.float64]) -> Mask:
-    """At least one pixel, for shapes that are smaller than one or fell outside."""
+def _not_empty(mask: AnomalyMask, centre: NDArray[np.float64]) -> AnomalyMask:
+    """Set at least one pixel, for shapes that are smaller than a pixel or lie outside the frame."""
     height, width = mask.shape
-    mask[min(max(int(middle[1]), 0), height - 1), min(max(int(middle[0]), 0), width - 1)] = 1.0
+    mask[min(max(int(centre[1]), 0), height - 1), min(max(int(centre[0]), 0), width - 1)] = 1.0
     return mask
 
 
-def _soften(rng: np.random.Generator, mask: Mask) -> Mask:
-    """Half of all edges stay hard."""
+def _soften(rng: np.random.Generator, mask: AnomalyMask) -> AnomalyMask:
+    """Blur the edges of every other mask; the others stay hard."""
     if rng.random() < 0.5:
         return mask
     return _blur(mask, log_uniform(rng, 0.6, max(1.0, 0.04 * max(mask.shape))))
 
 
-def _blur(mask: Mask, sigma: float) -> Mask:
+def _blur(mask: AnomalyMask, sigma: float) -> AnomalyMask:
     result: Any = cv2.GaussianBlur(mask, (0, 0), sigma)
     return np.asarray(result, np.float32)
