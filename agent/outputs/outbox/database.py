@@ -61,6 +61,7 @@ class Database:
         *,
         on_new_file: Callable[[sqlite3.Connection, Path | None], None],
         upgrades: Sequence[str] = (),
+        additions: Sequence[tuple[str, str, str]] = (),
     ) -> None:
         """Open the file, or create it. A corrupt file is set aside and replaced by a new one.
 
@@ -69,10 +70,12 @@ class Database:
             schema: the statements that create the tables of a new file.
             on_new_file: `on_new_file(connection, aside)` fills a new file; `aside` is the corrupt file it replaces.
             upgrades: for each version of the schema, from 0 on, the statements that lead to the next version.
+            additions: (table, column, declaration) of columns that a file of the current version may lack.
         """
         self._path = path
         self._schema = schema
         self._upgrades = upgrades
+        self._additions = additions
         self._on_new_file = on_new_file
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
@@ -235,6 +238,10 @@ class Database:
         if version < known:
             connection.execute(f"PRAGMA user_version = {known}")
             log.info("%s: upgraded from version %d to %d", self._path, version, known)
+        for table, column, declaration in self._additions:
+            if column not in {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}:
+                connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {declaration}")
+                log.info("%s: column %s added", self._path, column)
 
     # Errors
 

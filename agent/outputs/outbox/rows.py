@@ -29,13 +29,13 @@ CREATE INDEX alarm_order ON message (camera, id) WHERE picture = 0;
 CREATE INDEX alarm_parts ON message (alarm, part) WHERE picture = 0;
 CREATE INDEX picture_order ON message (sequence, id) WHERE picture = 1;
 """
+_OUTPUT = f"TEXT NOT NULL DEFAULT '{DEFAULT_OUTPUT}'"
 SCHEMA = f"""
 CREATE TABLE message (
     id INTEGER PRIMARY KEY AUTOINCREMENT, sequence INTEGER NOT NULL, camera TEXT NOT NULL, alarm TEXT NOT NULL,
     part TEXT NOT NULL, picture INTEGER NOT NULL, topic TEXT NOT NULL, media_type TEXT NOT NULL,
     cost INTEGER NOT NULL, captured REAL, payload BLOB NOT NULL,
-    segment INTEGER, start INTEGER, length INTEGER, checksum INTEGER,
-    output TEXT NOT NULL DEFAULT '{DEFAULT_OUTPUT}');
+    segment INTEGER, start INTEGER, length INTEGER, checksum INTEGER, output {_OUTPUT});
 {_INDEXES}
 CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE agent_state (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -45,7 +45,7 @@ CREATE TABLE dead_letter (
     payload BLOB);
 """
 
-# From each version of the tables to the next. Version 0 had all images in rows, version 1 had only the output MQTT.
+# From each version of the tables to the next. Version 0 had all images in rows.
 UPGRADES = (
     f"""
 ALTER TABLE message ADD COLUMN segment INTEGER;
@@ -57,8 +57,11 @@ DROP INDEX message_age;
 DROP INDEX message_alarm;
 {_INDEXES}
 """,
-    f"ALTER TABLE message ADD COLUMN output TEXT NOT NULL DEFAULT '{DEFAULT_OUTPUT}';",
 )
+
+# Columns that came without a new version, as (table, column, declaration): a release that does not know them reads and
+# writes the tables as before, so that going back to it stays possible while MQTT is the only output.
+ADDITIONS = (("message", "output", _OUTPUT),)
 
 COLUMNS = (
     "id, sequence, camera, alarm, part, picture, topic, media_type, cost, captured, payload, "

@@ -16,7 +16,7 @@ from agent.outputs.outbox.output_queue import MemoryLimits
 from agent.outputs.outbox.queue import RowQueue
 from agent.outputs.outbox.quota import drop_older_images
 from agent.outputs.outbox.recovery import SEQUENCE_JUMP, Reserve, SequenceFile
-from agent.outputs.outbox.rows import SCHEMA, UPGRADES, salvage, segment_usage, store_state
+from agent.outputs.outbox.rows import ADDITIONS, SCHEMA, UPGRADES, salvage, segment_usage, store_state
 from agent.outputs.outbox.transaction import Transaction
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ class Storage:
         """The latest sequence number."""
         self._sequence_file = SequenceFile(path.with_name(path.name + ".sequence"))
         self._reserve = Reserve(path.with_name(path.name + ".reserve"))
-        self.database = Database(path, SCHEMA, on_new_file=self._fill_new_file, upgrades=UPGRADES)
+        self.database = Database(path, SCHEMA, on_new_file=self._fill_new_file, upgrades=UPGRADES, additions=ADDITIONS)
         # What an earlier process deleted without a sync is durable after this: its images may be overwritten.
         self.database.checkpoint()
         self.database.transaction(self._load, durable=False)

@@ -235,14 +235,14 @@ class Outbox:
     def keep_outputs(self, outputs: Collection[str]) -> int:
         """Delete rows of outputs that are no longer configured; they would wait, and use the quota, for ever.
 
-        Returns how many messages that were; the sequence numbers of alarms among them count as missing.
+        Returns how many messages that were. Their sequence numbers are not missing: other outputs have them.
         """
 
         def work(change: Transaction) -> int:
             marks = ", ".join("?" * len(outputs))
             query = f"SELECT id FROM message WHERE output NOT IN ({marks})"
             orphans = [identity for (identity,) in change.db.execute(query, tuple(outputs)).fetchall()]
-            return change.delete(orphans, missing=True)
+            return change.delete(orphans)
 
         with self._storage.lock:
             deleted = self._storage.change(work)

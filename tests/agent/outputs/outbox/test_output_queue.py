@@ -131,7 +131,7 @@ def test_rows_of_a_removed_output_are_dropped_and_reported(path: Path, caplog: p
     counts = outbox.counts()
     assert (outbox.waiting("old"), outbox.waiting("mqtt"), outbox.waiting("new")) == (0, 1, 1)
     assert counts.waiting_bytes < before.waiting_bytes - 9000, "they no longer use the quota"
-    assert counts.missing == (2,)
+    assert counts.missing == (), "other outputs have these numbers"
     (incident,) = outbox.incidents()
     assert "2 waiting messages of outputs that are no longer configured" in incident
     assert incident in caplog.text
