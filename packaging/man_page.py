@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from agent.cli import build_app
+from agent.cli.app import build_app
 
 FILES = (
     ("/etc/inspectd/NAME.toml", "Settings of the service inspectd@NAME."),

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import typer
 
-from agent.cli import build_app
+from agent.cli.app import build_app
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("agent", "engines", "calibration")

@@ -8,13 +8,15 @@ from typing import Annotated
 import typer
 
 from agent.cli.console import print_error, print_line, progress_bar
+from agent.cli.interrupts import quiet_while_loading
 from agent.cli.options import BundleArgument
 from agent.cli.training import check_training_extra
 
 
 def lean(bundle: BundleArgument, out: Annotated[Path, typer.Argument(help="Copy to write.")]) -> None:
     """Copy a bundle for a device: without the weights for PyTorch and the training report."""
-    from engines.bundles import read_bundle, write_lean_copy
+    with quiet_while_loading():
+        from engines.bundles import read_bundle, write_lean_copy
 
     copy = write_lean_copy(read_bundle(bundle), out)
     print_line(f"{out}: {sum(file.stat().st_size for file in copy.path.iterdir()) / 1e6:.1f} MB")
@@ -27,7 +29,8 @@ def import_weights(
 ) -> None:
     """Turn weights from the original GANomaly repository into a bundle: the same scores, on every engine."""
     check_training_extra()
-    from engines.foreign.published import bundle_published
+    with quiet_while_loading():
+        from engines.foreign.published import bundle_published
 
     with progress_bar("import") as report:
         bundle = bundle_published(weights, normal, out, report)
@@ -40,7 +43,8 @@ def keygen(
     name: Annotated[Path, typer.Argument(help="Writes NAME.key, which signs, and NAME.pub, which devices trust.")],
 ) -> None:
     """Make a key pair for signing bundles. Never copy the private key to a device."""
-    from engines.bundles import generate_keys
+    with quiet_while_loading():
+        from engines.bundles import generate_keys
 
     private_file, public_file = generate_keys(name)
     print_line(f"{private_file}: the private key; keep it secret")
@@ -54,7 +58,8 @@ def sign(
     key: Annotated[Path, typer.Option(help="Private key, NAME.key.")],
 ) -> None:
     """Verify every file of a bundle and sign its manifest."""
-    from engines.bundles import read_bundle, sign_bundle
+    with quiet_while_loading():
+        from engines.bundles import read_bundle, sign_bundle
 
     verified = read_bundle(bundle)
     print_line(f"{bundle}: signed by {sign_bundle(verified.path, key)}, bundle {verified.sha256[:12]}")
@@ -66,8 +71,9 @@ def verify(
     config: Annotated[Path | None, typer.Option("--config", "-c", help="Settings file with trusted_keys.")] = None,
 ) -> None:
     """Verify every file of a bundle, and that a trusted key has signed it."""
-    from agent.settings import load_settings
-    from engines.bundles import load_trusted_keys, read_bundle
+    with quiet_while_loading():
+        from agent.settings import load_settings
+        from engines.bundles import load_trusted_keys, read_bundle
 
     files = key if config is None else [*(key or ()), *(load_settings(config).trusted_keys or ())]
     if not files:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from agent.cli.console import print_json, print_line
+from agent.cli.interrupts import quiet_while_loading
 from agent.cli.options import AgentConfigOption, CameraArgument, JsonOption, SocketOption, socket_path
 
 
@@ -18,8 +19,9 @@ def list_calibrations(
     json_document: JsonOption = False,
 ) -> None:
     """List all calibrations, oldest first. A star marks the active one."""
-    from agent.cli.text import calibration_lines
-    from agent.commands import ask
+    with quiet_while_loading():
+        from agent.cli.text import calibration_lines
+        from agent.commands import ask
 
     result = ask(socket_path(socket, config), "calibration/list", camera)
     if json_document:
@@ -38,8 +40,9 @@ def show_calibration(
     json_document: JsonOption = False,
 ) -> None:
     """Show one calibration: its threshold, its promise and the window it was computed from."""
-    from agent.cli.text import show_lines, write_calibration_report
-    from agent.commands import ask
+    with quiet_while_loading():
+        from agent.cli.text import show_lines, write_calibration_report
+        from agent.commands import ask
 
     result = ask(socket_path(socket, config), "calibration/show", camera, of=of)
     if html is not None:
@@ -58,7 +61,8 @@ def roll_back(
     config: AgentConfigOption = None,
 ) -> None:
     """Activate an earlier calibration again."""
-    from agent.commands import ask
+    with quiet_while_loading():
+        from agent.commands import ask
 
     result = ask(socket_path(socket, config), "calibration/rollback", camera, to=to)
     print_line(f"active: threshold {result['threshold']:.6g}, calibration {result['id']}")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from agent.cli.console import print_line, progress_bar
+from agent.cli.interrupts import quiet_while_loading
 from agent.cli.options import SeedOption
 
 ModeOption = Annotated[str, typer.Option("--mode", help="camera (8 bit) or xray (16 bit).")]
@@ -20,7 +21,8 @@ def demo(
     seed: SeedOption = 0,
 ) -> None:
     """Run everything without hardware: simulator, broker, agent, subscriber, score sheet."""
-    from agent.tools.demo import run_demo
+    with quiet_while_loading():
+        from agent.tools.demo import run_demo
 
     run_demo(mode=mode, seconds=seconds, seed=seed, out=out, on_line=print_line)
 
@@ -33,7 +35,8 @@ def simulate(
     seed: SeedOption = 0,
 ) -> None:
     """Write images of the simulated line to a folder, to try out training and evaluation."""
-    from agent.sources.simulator import write_folder
+    with quiet_while_loading():
+        from agent.sources.simulator import write_folder
 
     with progress_bar("simulate") as report:
         written = write_folder(

@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from agent.cli.console import print_json, print_line, set_up_logging
+from agent.cli.interrupts import quiet_while_loading
 from agent.cli.options import ConfigOption, JsonOption
 from agent.core.errors import Permanent
 
@@ -22,22 +23,26 @@ def run(
     ] = None,
 ) -> None:
     """Run the agent until SIGTERM or Ctrl-C."""
-    from agent.service import Service, Watchdog
-    from agent.settings import load_settings
+    # Engines import their libraries when the service is built. It holds nothing then that has to be put away.
+    with quiet_while_loading():
+        from agent.service import Service, Watchdog
+        from agent.settings import load_settings
 
-    settings = load_settings(config, overrides or ())
-    set_up_logging(settings.log.level)
-    # systemd ends a hanging agent with SIGABRT: the log then shows the stack of every thread.
-    faulthandler.enable()
-    watchdog = Watchdog.from_environment()
-    watchdog.wait_before_start()
-    Service(settings, watchdog, read_again=lambda: load_settings(config, overrides or ())).run()
+        settings = load_settings(config, overrides or ())
+        set_up_logging(settings.log.level)
+        # systemd ends a hanging agent with SIGABRT: the log then shows the stack of every thread.
+        faulthandler.enable()
+        watchdog = Watchdog.from_environment()
+        watchdog.wait_before_start()
+        service = Service(settings, watchdog, read_again=lambda: load_settings(config, overrides or ()))
+    service.run()
     _exit_now()
 
 
 def doctor(config: ConfigOption, json_document: JsonOption = False) -> None:
     """Find out what is missing on this device; print the command that fixes it. Exit code 1 if there is a problem."""
-    from agent.doctor import Level, examine, lines
+    with quiet_while_loading():
+        from agent.doctor import Level, examine, lines
 
     results = []
     for result in examine(config):

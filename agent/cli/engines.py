@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.cli.console import print_json, print_line, progress_bar
+from agent.cli.interrupts import quiet_while_loading
 from agent.cli.options import BundleArgument, EngineOption, JsonOption
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def build(
     json_document: JsonOption = False,
 ) -> None:
     """Build an engine on this device and check it against the bundle's reference. Takes minutes on a Jetson."""
-    from agent.tools.engine_check import check_engine
+    with quiet_while_loading():
+        from agent.tools.engine_check import check_engine
 
     opened, directory, thresholds = _of_agent(bundle, config)
     with progress_bar("build") as report:
@@ -51,7 +53,8 @@ def compare_engines(
     json_document: JsonOption = False,
 ) -> None:
     """Compare two engines on the same images: scores, heatmaps and time."""
-    from agent.tools.engine_check import compare_answers
+    with quiet_while_loading():
+        from agent.tools.engine_check import compare_answers
 
     opened, directory, active = _of_agent(bundle, config)
     thresholds = active if threshold is None else (threshold,)
@@ -75,7 +78,8 @@ def bench(
     json_document: JsonOption = False,
 ) -> None:
     """Measure the engine alone and the whole loop on the same frames; with auto, find the fastest engine."""
-    from agent.tools.bench import fastest_engine, run_bench
+    with quiet_while_loading():
+        from agent.tools.bench import fastest_engine, run_bench
 
     result = run_bench(bundle, engine_name=engine, seconds=seconds)
     choice = fastest_engine(bundle, config, seconds=seconds) if engine == "auto" else None
@@ -91,9 +95,10 @@ def bench(
 
 def _of_agent(path: Path, config: Path | None) -> tuple[Bundle, Path, tuple[float, ...]]:
     """The bundle, and the state directory and active thresholds of the agent with these settings."""
-    from agent.inspection import thresholds_in_force
-    from agent.settings import default_state_directory, load_settings
-    from engines.bundles import read_bundle
+    with quiet_while_loading():
+        from agent.inspection import thresholds_in_force
+        from agent.settings import default_state_directory, load_settings
+        from engines.bundles import read_bundle
 
     bundle = read_bundle(path)
     if config is None:

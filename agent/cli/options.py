@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from agent.cli.interrupts import quiet_while_loading
 from engines.backends import engine_names
 
 BundleArgument = Annotated[Path, typer.Argument(help="Model bundle.")]
@@ -25,7 +26,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for progra
 
 def socket_path(socket: Path | None, config: Path | None) -> Path:
     """The agent's control socket: as given, else from its settings, else the default."""
-    from agent.settings import default_state_directory, load_settings
+    with quiet_while_loading():
+        from agent.settings import default_state_directory, load_settings
 
     if socket is not None:
         return socket

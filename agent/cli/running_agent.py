@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from agent.cli.console import print_json, print_line, progress_bar
+from agent.cli.interrupts import quiet_while_loading
 from agent.cli.options import AgentConfigOption, CameraArgument, JsonOption, SocketOption, socket_path
 
 
@@ -19,8 +20,9 @@ def status(
     json_document: JsonOption = False,
 ) -> None:
     """Show the state of a running agent and its cameras."""
-    from agent.cli.text import status_lines
-    from agent.commands import ask
+    with quiet_while_loading():
+        from agent.cli.text import status_lines
+        from agent.commands import ask
 
     result = ask(socket_path(socket, config), "status", camera)
     if json_document:
@@ -38,8 +40,9 @@ def snapshot(
     json_document: JsonOption = False,
 ) -> None:
     """Save the current frame of a camera with its heatmap and overlay; print score and threshold."""
-    from agent.cli.text import save_images, snapshot_lines
-    from agent.commands import ask
+    with quiet_while_loading():
+        from agent.cli.text import save_images, snapshot_lines
+        from agent.commands import ask
 
     result = ask(socket_path(socket, config), "snapshot", camera, inline=True)
     files = {path.stem.rpartition("-")[2]: str(path) for path in save_images(result, out)}
@@ -52,7 +55,8 @@ def snapshot(
 
 def reload(socket: SocketOption = None, config: AgentConfigOption = None, json_document: JsonOption = False) -> None:
     """Make a running agent read its settings again; print which changes are active and which need a restart."""
-    from agent.commands import ask, reload_lines
+    with quiet_while_loading():
+        from agent.commands import ask, reload_lines
 
     result = ask(socket_path(socket, config), "reload")
     if json_document:
@@ -73,7 +77,8 @@ def recalibrate(
     config: AgentConfigOption = None,
 ) -> None:
     """Compute a new threshold from the next good frames. Inspection continues meanwhile."""
-    from agent.commands import ask, follow_recalibration
+    with quiet_while_loading():
+        from agent.commands import ask, follow_recalibration
 
     path = socket_path(socket, config)
     request: dict[str, Any] = {"frames": frames, "false_alarms": false_alarms}

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from agent.cli.console import print_error, print_json, print_line, progress_bar
+from agent.cli.interrupts import quiet_while_loading
 from agent.cli.options import BundleArgument, EngineOption, JsonOption
 from agent.core.errors import Permanent
 
@@ -20,7 +21,8 @@ def score(
     engine: EngineOption = "auto",
 ) -> None:
     """Score images. The higher the score, the less an image looks like a good part."""
-    from agent.tools.score_files import score_paths
+    with quiet_while_loading():
+        from agent.tools.score_files import score_paths
 
     failed = 0
     for result in score_paths(bundle, paths, engine_name=engine, heatmaps=heatmaps):
@@ -48,13 +50,14 @@ def evaluate(
     json_document: JsonOption = False,
 ) -> None:
     """Measure how well a bundle separates bad parts from good ones that it has not been trained on."""
-    from agent.cli.text import evaluation_lines
-    from agent.settings import default_state_directory
-    from agent.tools.part_threshold import part_calibrator
-    from engines.bundles import read_bundle
-    from engines.evaluation.charts import REPORT_UNAVAILABLE, charts_available
-    from engines.evaluation.evaluate import evaluate_engine
-    from engines.runtime import open_engine
+    with quiet_while_loading():
+        from agent.cli.text import evaluation_lines
+        from agent.settings import default_state_directory
+        from agent.tools.part_threshold import part_calibrator
+        from engines.bundles import read_bundle
+        from engines.evaluation.charts import REPORT_UNAVAILABLE, charts_available
+        from engines.evaluation.evaluate import evaluate_engine
+        from engines.runtime import open_engine
 
     folder = out or bundle.with_name(f"{bundle.stem}-evaluation")
     kept, calibrator = default_state_directory(), part_calibrator(false_alarms)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent.cli.console import print_error, print_line, progress_bar
+from agent.cli.interrupts import quiet_while_loading
 from agent.cli.options import JsonOption, SeedOption
 from agent.cli.scoring import evaluate
 from agent.core.errors import Permanent
@@ -36,7 +37,8 @@ def train(
     if (test_normal is None) != (test_abnormal is None):
         raise typer.BadParameter("--test-normal and --test-abnormal go together")
     check_training_extra()
-    from engines.training.train import train_model
+    with quiet_while_loading():
+        from engines.training.train import train_model
 
     with progress_bar("train") as report:
         result = train_model(
@@ -76,8 +78,9 @@ def compare_systems(
 ) -> None:
     """Compare GANomaly with other systems from the literature on the same images."""
     check_training_extra()
-    from engines.comparison.compare import run_comparison
-    from engines.comparison.table import as_text
+    with quiet_while_loading():
+        from engines.comparison.compare import run_comparison
+        from engines.comparison.table import as_text
 
     with progress_bar("compare") as report:
         result = run_comparison(

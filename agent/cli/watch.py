@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from agent.cli.console import print_line
+from agent.cli.interrupts import quiet_while_loading
 
 
 def watch(
@@ -21,12 +22,14 @@ def watch(
     ] = None,
 ) -> None:
     """Print alarms as they arrive, and save their images."""
-    from agent.tools.watch import watch as watch_broker
+    with quiet_while_loading():
+        from agent.tools.watch import watch as watch_broker
 
     if config is None:
         watch_broker(url, prefix=prefix, site=site, camera=camera, out=out, on_line=print_line)
         return
-    from agent.settings import load_settings
+    with quiet_while_loading():
+        from agent.settings import load_settings
 
     settings = load_settings(config)
     mqtt = settings.mqtt

@@ -28,7 +28,8 @@ def weigh(part: Annotated[str, typer.Argument(help="Id of the part.")], grams: f
 '''
 PROGRAM = """\
 import toy
-from agent.cli import build_app, main
+from agent.cli import main
+from agent.cli.app import build_app
 from agent.cli.table import COMMANDS
 
 main(build_app({**COMMANDS, "weigh": toy.weigh, "bundle weigh": toy.weigh}))

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli import build_app, main
+from agent.cli import main
+from agent.cli.app import build_app
 from agent.cli.table import COMMANDS
 from agent.commands import AGENT_COMMANDS, Call, Command, Control
 from agent.core.errors import InspectdError, Permanent, Temporary
@@ -134,7 +135,8 @@ def test_command_line_prints_a_bug_with_its_traceback(
 def test_ctrl_c_is_exit_code_130_without_a_word() -> None:
     """As a process: the handler of SIGINT is the interpreter's own."""
     program = (
-        "import os, signal; from agent.cli import build_app, main; from agent.cli.table import COMMANDS\n"
+        "import os, signal; from agent.cli import main\n"
+        "from agent.cli.app import build_app; from agent.cli.table import COMMANDS\n"
         "def wait(): os.kill(os.getpid(), signal.SIGINT); signal.pause()\n"
         "main(build_app({**COMMANDS, 'wait': wait}))"
     )

@@ -1,0 +1,33 @@
+"""The command line as a Typer app, built from the table of commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import typer
+
+from agent.cli.interrupts import raise_on_interrupt
+from agent.cli.table import COMMANDS, GROUPS
+
+HELP = "Visual inspection for cameras and X-ray lines: learns what good parts look like, reports defects over MQTT."
+
+
+def build_app(commands: Mapping[str, Callable[..., None]] = COMMANDS) -> typer.Typer:
+    """The command line with these commands, by full name: `run`, `bundle sign`."""
+    app = typer.Typer(
+        name="inspectd",
+        help=HELP,
+        no_args_is_help=True,
+        add_completion=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(raise_on_interrupt)
+    groups = {"": app}
+    for name, command in commands.items():
+        group, _, word = name.rpartition(" ")
+        if group not in groups:
+            groups[group] = typer.Typer(help=GROUPS[group], no_args_is_help=True)
+            app.add_typer(groups[group], name=group)
+        groups[group].command(word)(command)
+    return app
