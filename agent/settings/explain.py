@@ -7,6 +7,8 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from agent.core.secrets import redacted
+
 
 def explain_mistakes(error: ValidationError, settings: type[BaseModel]) -> list[str]:
     """One line for each mistake in values that were validated as `settings`."""
@@ -31,7 +33,7 @@ def suggestion(key: str, section: type[BaseModel] | None) -> str:
 
 def _explain(mistake: Any, settings: type[BaseModel]) -> str:
     location = [str(part) for part in mistake["loc"]]
-    key = ".".join(_walk(settings, location)[0])
+    key = ".".join(map(redacted, _walk(settings, location)[0]))
     value = mistake["input"]
     if mistake["type"] == "extra_forbidden":
         return f"{key}: unknown setting{suggestion(location[-1], _walk(settings, location[:-1])[1])}"
@@ -41,9 +43,11 @@ def _explain(mistake: Any, settings: type[BaseModel]) -> str:
         return f"{key}.kind: missing; it has no default"
     if mistake["type"] == "union_tag_invalid":
         context = mistake["ctx"]
-        return f'{key}.kind = "{context["tag"]}": wanted one of {context["expected_tags"]}'
+        return f"{key}.kind = {_in_toml(context['tag'])}: wanted one of {context['expected_tags']}"
     if mistake["type"] in ("model_type", "model_attributes_type"):
         return f"{key} = {_in_toml(value)}: wanted a section, [{key}]"
+    if mistake["type"] == "string_pattern_mismatch" and "://" in value and "@" in value:
+        return f"{key} = {_in_toml(value)}: wanted an address without a login; set username and password_file instead"
     message = str(mistake["msg"]).removeprefix("Value error, ")
     if isinstance(value, dict):
         return f"{key}: {message}" if key else message
@@ -51,7 +55,12 @@ def _explain(mistake: Any, settings: type[BaseModel]) -> str:
 
 
 def _in_toml(value: Any) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    """A value as in the settings file, without the password of a URL."""
+    if isinstance(value, dict):
+        return "{…}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_in_toml, value))}]"
+    return f'"{redacted(value)}"' if isinstance(value, str) else str(value)
 
 
 def _walk(kind: Any, location: list[str]) -> tuple[list[str], type[BaseModel] | None]:

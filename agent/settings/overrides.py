@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent.core.errors import Permanent
+from agent.core.secrets import redacted
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -26,7 +27,7 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
     for text in overrides:
         key, separator, value = text.partition("=")
         if not separator or not key.strip():
-            raise Permanent(f"--set {text}: wanted KEY=VALUE, such as mqtt.url=mqtt://broker:1883")
+            raise Permanent(f"--set {redacted(text)}: wanted KEY=VALUE, such as mqtt.url=mqtt://broker:1883")
         *sections, last = key.strip().split(".")
         target = result
         for section in sections:

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from agent.core.errors import Permanent, Temporary
+from agent.core.secrets import redacted
 
 # systemd passes secrets to a service as files of these names (systemd.exec, LoadCredential=).
 CREDENTIAL_NAME = "mqtt-password"
@@ -64,14 +65,11 @@ class Broker:
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
-        if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.path.strip("/") or parts.username:
-            raise Permanent(f"mqtt url: got {self._address_without_secrets()!r}, wanted mqtt[s]://host:port")
+        if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.path.strip("/") or "@" in self.url:
+            raise Permanent(f"mqtt url: got {redacted(self.url)!r}, wanted mqtt[s]://host:port")
         _ = self.port
         if not self.tls and any((self.ca_file, self.certificate_file, self.key_file)):
             raise Permanent(f"mqtt url: got {self.url!r} and certificates, wanted mqtts:// with certificates")
-
-    def _address_without_secrets(self) -> str:
-        return self.url.rpartition("@")[2] if "@" in self.url else self.url
 
     @property
     def host(self) -> str:
@@ -83,7 +81,8 @@ class Broker:
         try:
             return parts.port or DEFAULT_PORTS[parts.scheme]
         except ValueError:
-            raise Permanent(f"mqtt url: got {self.url!r}, wanted a port from 1 to 65535") from None
+            # The port is not shown: without a host, "mqtt://user:password", it is a password.
+            raise Permanent(f"mqtt url: got no port for {self.host!r}, wanted one from 1 to 65535") from None
 
     @property
     def tls(self) -> bool:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import socket
 from urllib.parse import SplitResult, urlsplit
 
 import cv2
 
 from agent.core.errors import Permanent
+from agent.core.secrets import redacted
 from agent.sources.opencv.address import CaptureSettings
 from agent.sources.opencv.grabber import Handle
 from agent.sources.settings import NETWORK_CAMERA_PORTS
-
-# Many cameras take the password in another place: /video?user=admin&password=1234, or
-# /user=admin_password=1234_channel=1.sdp.
-_SECRET_VALUE = re.compile(r"(?i)((?:pass|pwd|token|secret|key|auth)[\w-]*=)[^&;/?]*")
 
 
 class RtspStream:
@@ -51,21 +47,6 @@ class RtspStream:
     def diagnose(self) -> str:
         """Find out why the stream did not open."""
         return diagnose_stream(self._url)
-
-
-def redacted(url: str) -> str:
-    """The URL without user, password and secrets in its query, for messages and logs.
-
-    >>> redacted("rtsp://admin:1234@10.0.0.7:8554/line1?password=x&channel=1")
-    'rtsp://***@10.0.0.7:8554/line1?password=***&channel=1'
-    """
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        return _SECRET_VALUE.sub(r"\1***", url)
-    # A password may contain "@" or "/", since people do not escape them: hide everything before the last "@".
-    credentials, at, place = rest.rpartition("@")
-    shown = f"***@{place}" if at and credentials else rest
-    return scheme + separator + _SECRET_VALUE.sub(r"\1***", shown)
 
 
 def diagnose_stream(url: str, timeout_seconds: float = 1.0) -> str:

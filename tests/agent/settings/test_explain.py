@@ -54,7 +54,7 @@ def test_load_with_a_mistake_is_one_line(config: Path, override: str, wanted: st
 @pytest.mark.parametrize(
     ("overrides", "wanted"),
     [
-        (["mqtt.prefix=acme", "mqtt.topic_template=a/{site}"], 'got prefix = "acme" beside topic_template'),
+        (["mqtt.prefix=acme", "mqtt.topic_template=a/{site}"], 'got prefix = "acme" and topic_template'),
         (["mqtt.home_assistant=true", "mqtt.home_assistant_prefix=#"], "Home Assistant's prefix: got '#'"),
         (["site=line1", "mqtt.camera_topic_template=inspectd/{camera}"], "camera line1 would be at inspectd/line1"),
     ],
@@ -64,3 +64,32 @@ def test_load_with_an_impossible_topic_tree_is_one_line(config: Path, overrides:
         load_settings(config, overrides)
     assert wanted in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+SECRET = "Vxq7-secret-91"
+
+
+@pytest.mark.parametrize(
+    ("override", "wanted"),
+    [
+        (
+            f"mqtt.url=mqtt://line:{SECRET}@broker:1",
+            'mqtt.url = "mqtt://***@broker:1": wanted an address without a login',
+        ),
+        (f"mqtt.url=line:{SECRET}@broker:1", 'mqtt.url = "***@broker:1"'),
+        (f"mqtt=mqtt://line:{SECRET}@broker:1", 'mqtt = "mqtt://***@broker:1": wanted a section'),
+        (f"mqtt.password={SECRET}", "mqtt.password: unknown setting"),
+        (f"cameras.line1.source=rtsp://admin:{SECRET}@camera/1", 'cameras.line1.source = "rtsp://***@camera/1"'),
+        (f"cameras.line1.source.kind=rtsp://admin:{SECRET}@camera/1", 'kind = "rtsp://***@camera/1": wanted one of'),
+        (f"cameras.line1.source={{kind='camera', url='rtsp://admin:{SECRET}@camera/1', device=0}}", "wanted either"),
+        (f"cameras=[{{url='rtsp://admin:{SECRET}@camera/1'}}]", "cameras = [{…}]"),
+        (f"trusted_keys.a.b=rtsp://admin:{SECRET}@camera/1", "trusted_keys"),
+        (f"cameras.'rtsp://admin:{SECRET}@camera/1'={{}}", "***@camera/1"),
+        (f"mqtt.url mqtt://line:{SECRET}@broker:1", "wanted KEY=VALUE"),
+    ],
+)
+def test_mistake_in_a_url_names_the_key_and_hides_the_password(config: Path, override: str, wanted: str) -> None:
+    with pytest.raises(Permanent) as caught:
+        load_settings(config, [override])
+    assert wanted in str(caught.value)
+    assert SECRET not in str(caught.value)

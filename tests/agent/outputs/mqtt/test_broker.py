@@ -51,7 +51,19 @@ def assert_rejected(broker: Broker, directory: Path, caplog: pytest.LogCaptureFi
 
 @pytest.mark.parametrize(
     "url",
-    ["", "broker", "http://broker", "mqtt://", "mqtt://b:0x", "mqtt://b:99999", "mqtt://user:secret@b", "mqtt://b/x"],
+    [
+        "",
+        "broker",
+        "http://broker",
+        "mqtt://",
+        "mqtt://b:0x",
+        "mqtt://b:99999",
+        "mqtt://user:secret@b",
+        "mqtt://:secret@b",
+        "mqtt://user:1#secret@b",
+        "mqtt://user:secret",
+        "mqtt://b/x",
+    ],
 )
 def test_invalid_address_is_one_line_without_secrets(url: str) -> None:
     with pytest.raises(Permanent) as caught:
