@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from engines.bundles import MODEL, Bundle, Frames
 from engines.errors import EngineError
+from engines.runtime.cores import allowed_threads
 from engines.runtime.engine import DEFAULT_OPTIONS, Engine, EngineOptions
 
 # onnxruntime's levels: 0 verbose … 3 error, 4 fatal. The warnings of level 2 are for its developers, not for operators.
@@ -40,7 +41,7 @@ class OnnxRuntimeEngine(Engine):
     name = "onnxruntime"
 
     def __init__(self, bundle: Bundle, options: EngineOptions = DEFAULT_OPTIONS) -> None:
-        """Open a session; without `options.threads`, a call uses one thread per physical core."""
+        """Open a session; without `options.threads`, a call uses one thread per allowed physical core."""
         super().__init__(bundle, options)
         self._session: Any = open_session(bundle.file(MODEL).read_bytes(), threads=options.threads)
         self.detail = _describe(self._session)
@@ -79,7 +80,7 @@ def open_session(model: bytes, *, threads: int | None = None, arena: bool | None
 
     Args:
         model: the file's bytes.
-        threads: CPU threads of one call; None: one per physical core.
+        threads: CPU threads of one call; None: one per physical core that this process may use.
         arena: whether memory is kept from call to call; None: unless the machine is short of memory.
 
     Raises EngineError if ONNX Runtime rejects the model.
@@ -89,7 +90,8 @@ def open_session(model: bytes, *, threads: int | None = None, arena: bool | None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _QUIET
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.intra_op_num_threads = 0 if threads is None else threads
+    # 0 is ONNX Runtime's own default: all physical cores of the machine, each thread bound to one.
+    options.intra_op_num_threads = threads or allowed_threads() or 0
     options.inter_op_num_threads = 1
     # Memory is planned by the lifetime of each value in any case. Reuse of one value's memory for another made a frame
     # of 64×64 pixels 3 % slower, one of 256×256 1 %, and a process that scores eight of these 12 % larger.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from engines.bundles import MODEL, Bundle, Frames
 from engines.errors import EngineError
+from engines.runtime.cores import allowed_threads
 from engines.runtime.engine import DEFAULT_OPTIONS, Engine, EngineOptions
 from engines.runtime.reference_check import check_reference
 
@@ -28,7 +29,7 @@ class OpenVinoEngine(Engine):
     name = "openvino"
 
     def __init__(self, bundle: Bundle, options: EngineOptions = DEFAULT_OPTIONS) -> None:
-        """Compile for this processor; without `options.threads`, a call uses one thread per physical core."""
+        """Compile for this processor; without `options.threads`, a call uses one thread per allowed physical core."""
         super().__init__(bundle, options)
         self._busy = threading.Lock()
         # By number of frames; 0 is for any number.
@@ -59,8 +60,9 @@ class OpenVinoEngine(Engine):
             # Two agents on one device would otherwise be bound to the same cores.
             "ENABLE_CPU_PINNING": False,
         }
-        if self.options.threads is not None:
-            settings["INFERENCE_NUM_THREADS"] = self.options.threads
+        threads = self.options.threads or allowed_threads()
+        if threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = threads
         # An engine with one camera gets one frame a call; a model compiled for that takes three quarters of the time.
         single = model.clone()
         single.reshape({"frames": [1, *self.bundle.geometry.shape]})

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from engines.bundles import WEIGHTS, Bundle, Frames
 from engines.errors import BundleError, EngineError
+from engines.runtime.cores import allowed_threads
 from engines.runtime.engine import DEFAULT_OPTIONS, Engine, EngineOptions
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ class TorchEngine(Engine):
         super().__init__(bundle, options)
         import torch
 
-        if options.threads is not None:
-            torch.set_num_threads(options.threads)
+        threads = options.threads or allowed_threads()
+        if threads is not None:
+            torch.set_num_threads(threads)
         self._scorer: Scorer | None = load_scorer(bundle)
         self.detail = f"PyTorch {torch.__version__}, CPU"
 
