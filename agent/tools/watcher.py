@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from agent.core.errors import Permanent
@@ -15,6 +16,9 @@ from agent.core.records import PAUSED, AlarmEvent
 from agent.messages import AlarmPayload, EventPayload, OmittedPayload, StatusPayload, parse
 
 OnLine = Callable[[str], None]
+
+# By id and event, the oldest first.
+_Remembered = OrderedDict[tuple[str, str], None]
 
 # Remembered alarms. A broker repeats the messages that were in flight: a few dozen at most.
 REMEMBERED = 10_000
@@ -32,18 +36,19 @@ class Watcher:
         """
         self._on_line = on_line
         self._out = out
-        self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._printed: _Remembered = OrderedDict()
+        self._saved: _Remembered = OrderedDict()
+        # The reason for which the last file could not be saved; None: it was saved.
+        self._save_error: str | None = None
         self._cameras: dict[str, str] = {}
         self._status: dict[str, str] = {}
 
     def take(self, topic: str, payload: bytes) -> None:
-        """Handle one message on any topic. An invalid one, or a full disk, is a line."""
+        """Handle one message on any topic. An invalid one is a line; so is a full disk, once for all files in a row."""
         try:
             self._take(topic.split("/"), payload)
         except Permanent as error:
             self._on_line(f"{_printable(topic)}: {error}")
-        except OSError as error:
-            self._on_line(f"cannot save to {self._out}: {error.strerror}")
 
     def _take(self, levels: list[str], payload: bytes) -> None:
         match levels:
@@ -60,29 +65,25 @@ class Watcher:
                 self._save(self._cameras.get(alarm_id, camera), alarm_id, _FILE_NAMES[kind], payload)
 
     def _take_alarm(self, alarm: AlarmPayload) -> None:
-        if not self._first_time(alarm.id, alarm.event.value):
-            return
+        """Print, then save, so that a full disk does not hide the alarm; a repetition saves what could not be saved."""
+        key = (alarm.id, alarm.event.value)
         # With topics of the plant's own, the topic of an image need not contain the camera's name.
         self._cameras[alarm.id] = alarm.camera
         if len(self._cameras) > REMEMBERED:
             del self._cameras[next(iter(self._cameras))]
+        if key not in self._printed:
+            self._on_line(alarm_line(alarm))
+            _remember(self._printed, key)
         document = json.dumps(alarm.model_dump(mode="json", by_alias=True), indent=2) + "\n"
-        self._save(alarm.camera, alarm.id, f"{alarm.event.value}.json", document.encode())
-        self._on_line(alarm_line(alarm))
+        if key not in self._saved and self._save(alarm.camera, alarm.id, f"{key[1]}.json", document.encode()):
+            _remember(self._saved, key)
 
     def _take_event(self, event: EventPayload) -> None:
-        if self._first_time(event.id, event.event):
+        key = (event.id, event.event)
+        if key not in self._printed:
             at = f"{event.at.astimezone():%H:%M:%S.%f}"[:-3]
             self._on_line(f"{at}  {_printable(event.camera)}  {event.event.upper()}  {_printable(event.text)}")
-
-    def _first_time(self, identity: str, event: str) -> bool:
-        """False for a repetition."""
-        if (identity, event) in self._seen:
-            return False
-        self._seen[identity, event] = None
-        if len(self._seen) > REMEMBERED:
-            self._seen.popitem(last=False)
-        return True
+            _remember(self._printed, key)
 
     def _take_status(self, status: StatusPayload) -> None:
         if self._status.get(status.site) == status.status.value:
@@ -90,14 +91,41 @@ class Watcher:
         self._status[status.site] = status.status.value
         self._on_line(f"{_printable(status.site)}: agent {status.status.value}")
 
-    def _save(self, camera: str, alarm_id: str, name: str, payload: bytes) -> None:
+    def _save(self, camera: str, alarm_id: str, name: str, payload: bytes) -> bool:
+        """Save a file of an alarm where files are wanted; False if that failed. The first failure is a line."""
         if self._out is None:
-            return
-        folder = self._out / _file_name(camera) / _file_name(alarm_id)
-        folder.mkdir(parents=True, exist_ok=True)
-        half = folder / f".{name}.part"
+            return True
+        try:
+            _write(self._out / _file_name(camera) / _file_name(alarm_id) / name, payload)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            if reason != self._save_error:
+                self._on_line(f"cannot save to {self._out}: {reason}")
+            self._save_error = reason
+            return False
+        if self._save_error is not None:
+            self._on_line(f"files are saved to {self._out} again")
+        self._save_error = None
+        return True
+
+
+def _remember(keys: _Remembered, key: tuple[str, str]) -> None:
+    keys[key] = None
+    if len(keys) > REMEMBERED:
+        keys.popitem(last=False)
+
+
+def _write(file: Path, payload: bytes) -> None:
+    """Write a file completely or not at all. Raises OSError."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    half = file.with_name(f".{file.name}.part")
+    try:
         half.write_bytes(payload)
-        half.replace(folder / name)
+        half.replace(file)
+    except OSError:
+        with suppress(OSError):
+            half.unlink(missing_ok=True)
+        raise
 
 
 def alarm_line(alarm: AlarmPayload) -> str:

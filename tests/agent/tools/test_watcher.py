@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from agent.core.records import PAUSED, AlarmEvent, AlarmKind
 from agent.messages.alarm import AlarmPayload
@@ -75,3 +80,48 @@ def test_status_is_printed_when_it_changes() -> None:
         status = StatusPayload(status=presence, site="plant", version="1", connected_at=AT)
         watcher.take(TOPICS.status(), status.to_bytes())
     assert lines == ["plant: agent online", "plant: agent stopped"]
+
+
+@contextmanager
+def no_file_may_grow() -> Iterator[None]:
+    """As on a full disk: files can be created, but not a byte can be written."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_alarm_on_a_full_disk_is_printed_and_saved_when_it_is_repeated(tmp_path: Path) -> None:
+    lines: list[str] = []
+    watcher = Watcher(lines.append, out=tmp_path)
+    message = document("a1", 1)
+    with no_file_may_grow():
+        watcher.take(message.topic, message.payload)
+        for image in ("heatmap", "overlay", "frame"):
+            watcher.take(f"{TOPICS.alarm('cam')}/a1/{image}", b"image")
+    assert "RAISED" in lines[0]
+    assert lines[1:] == [f"cannot save to {tmp_path}: File too large"], "once for all files in a row"
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [], "no half-written file stays"
+    for _ in range(2):
+        watcher.take(message.topic, message.payload)
+    assert lines[2:] == [f"files are saved to {tmp_path} again"], "the alarm is printed once"
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["raised.json"]
+
+
+def test_line_that_cannot_be_printed_is_printed_when_the_alarm_is_repeated(tmp_path: Path) -> None:
+    lines: list[str] = []
+    errors = [BrokenPipeError(32, "Broken pipe")]
+
+    def closed_at_first(line: str) -> None:
+        if errors:
+            raise errors.pop()
+        lines.append(line)
+
+    watcher = Watcher(closed_at_first, out=tmp_path)
+    message = document("a1", 1)
+    with pytest.raises(BrokenPipeError):
+        watcher.take(message.topic, message.payload)
+    watcher.take(message.topic, message.payload)
+    assert "RAISED" in lines[0]
