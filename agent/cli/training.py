@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.console import print_error, print_line, progress_bar
+from agent.cli.console import print_error, print_line
 from agent.cli.interrupts import quiet_while_loading
 from agent.cli.options import JsonOption, SeedOption
+from agent.cli.progress import progress_bar
 from agent.cli.scoring import evaluate
 from agent.core.errors import Permanent
 
