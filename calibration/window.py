@@ -67,6 +67,7 @@ class Window:
         if not least <= frames <= max_frames:
             got = f"got {frames} frames with a limit of {max_frames}"
             raise CalibrationError(f"window: {got}, wanted at least {least} frames and no more than the limit")
+        self._least = least
         self.target = frames
         """Frames wanted so far."""
         self.max_frames = max_frames
@@ -74,7 +75,8 @@ class Window:
         self.rule, self.budget, self.confidence = rule, budget, confidence
         self.frames_per_second, self.quiet_frames = frames_per_second, quiet_frames
         self._scores: list[float] = []
-        self._heat = HeatLevels(left_out=math.floor(MOST_SUSPECTED * max_frames) + 1)
+        longest = max(max_frames, math.ceil(least / (1 - MOST_SUSPECTED)))
+        self._heat = HeatLevels(left_out=math.floor(MOST_SUSPECTED * longest) + 1)
         self._camera = CameraHistory()
         self._thumbnails: list[tuple[float, int, NDArray[np.uint8]]] = []
         self._first_frame = self._last_frame = 0
@@ -113,6 +115,8 @@ class Window:
         if not self._scores:
             self._first_frame = self._last_frame
         self._scores.append(score)
+        if self.complete:
+            self._replace_left_out()
         if self.complete and self.target < self.max_frames:
             self._extend()
 
@@ -192,6 +196,14 @@ class Window:
         counts = EpisodeCounts(self.rule.statistic(scores[~suspected]), quiet_frames=self.quiet_frames)
         why = "halfway to the images left out, which may show good parts"
         return threshold.raised_to(level, episodes=counts.at(level), why=why)
+
+    def _replace_left_out(self) -> None:
+        """Ask for as many frames as are missing to the shortest window because others are left out of this one."""
+        if self.count >= 2 * self._least:
+            return
+        left_out = int(suspected_frames(np.array(self._scores))[0].sum())
+        if left_out <= MOST_SUSPECTED * self.count:
+            self.target = max(self.target, self._least + left_out)
 
     def _extend(self) -> None:
         """Ask for more frames if these do not suffice and more would.

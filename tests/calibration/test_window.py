@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration import Budget, CalibrationError, Rule, calibrate
+from calibration import Budget, CalibrationError, Rule, Window, calibrate
 from tests.calibration.lines import NOON, TIED_TO, filled, heat, image, scores, window
 
 FINISH = {**TIED_TO, "created_at": NOON, "who": "anna"}
@@ -192,3 +192,38 @@ def test_window_too_short_for_its_rule_is_rejected() -> None:
 def test_window_empty_is_rejected() -> None:
     with pytest.raises(CalibrationError, match="got 0 good images, wanted at least 50"):
         window().finish(**FINISH)
+
+
+def collect(collected: Window, values: np.ndarray) -> Window:
+    """Add these scores until the window is complete."""
+    while not collected.complete:
+        collected.add(float(values[collected.count]), heat(collected.count), image(collected.count))
+    return collected
+
+
+@pytest.mark.parametrize("bad", [[20], [3, 49], [10, 30, 50]])
+@pytest.mark.parametrize("most", [50, 3_000])
+def test_window_of_the_shortest_length_takes_a_frame_more_for_each_left_out(bad: list[int], most: int) -> None:
+    """Even a bad frame among the added ones is made up for."""
+    values = np.random.default_rng(1).normal(10.0, 1.0, 400)
+    values[bad] += 80.0
+    collected = collect(window(frames=50, max_frames=most, budget="1 per week"), values)
+    calibration = collected.finish(**FINISH)
+    assert {out.index for out in calibration.left_out} >= set(bad)
+    assert calibration.kept_scores.size >= 50
+    assert calibration.threshold.value < 80.0
+
+
+def test_window_as_short_as_its_rule_allows_takes_a_frame_more_for_each_left_out() -> None:
+    values = np.random.default_rng(2).normal(10.0, 1.0, 400)
+    values[40] += 80.0
+    collected = collect(window(frames=100, rule=Rule(k=3, n=10)), values)
+    assert collected.count == 101
+    assert collected.finish(**FINISH).kept_scores.size == 100
+
+
+def test_window_of_the_shortest_length_with_too_many_suspects_does_not_grow() -> None:
+    values = np.random.default_rng(3).normal(10.0, 1.0, 50)
+    values[::10] += 80.0
+    with pytest.raises(CalibrationError, match="5 of 50 images look unlike the rest"):
+        filled(values).finish(**FINISH)
