@@ -202,6 +202,7 @@ class Station:
         frame = prepared.frame
         self._last_index = frame.index
         self._rate.update(frame.captured_monotonic)
+        self._calibrator.observe(frame.captured_monotonic)
         outcome = self._process(prepared, score, heatmap)
         statistic = None if outcome.verdict is None else outcome.verdict.statistic
         self._last_frame = LastFrame(frame, score, statistic, heatmap, self.calibration)

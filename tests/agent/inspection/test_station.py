@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from agent.core.errors import InspectdError
 from agent.core.records import AlarmEvent, AlarmKind, Phase
 from agent.inspection.frame_queue import PreparedFrame
+from agent.inspection.outcome import Candidate
 from agent.inspection.station import SETTLING_FRAMES, Station
 from calibration import Budget, CalibrationError, Rule, glance
 from tests.support.frames import frame, noise_image, prepared
@@ -250,3 +252,60 @@ def test_drift_that_ends_is_reported_too(armed: Station) -> None:
     turns = [armed.judge(prepared(200 + i), score, heat(0.0)).drift for i, score in enumerate(scores)]
     assert [drift.flag for drift in turns if drift] == [True, False]
     assert not armed.drifted
+
+
+NIGHT = 8 * 3600.0
+
+
+def run_at(station: Station, times: np.ndarray, *, first: int, jump_seconds: float = 0.0) -> Candidate:
+    """Judge good frames captured at these monotonic times, seconds, until they complete a window.
+
+    From the middle on, the wall clock is `jump_seconds` ahead.
+    """
+    chance = np.random.default_rng(9)
+    for i, now in enumerate(times):
+        made = prepared(first + i)
+        jump = timedelta(seconds=jump_seconds if i > times.size / 2 else 0.0)
+        moved = replace(made.frame, captured_monotonic=float(now), captured_at=made.frame.captured_at + jump)
+        outcome = station.judge(replace(made, frame=moved), chance.gamma(9.0), heat(chance.random()))
+        if outcome.candidate is not None:
+            return outcome.candidate
+    pytest.fail(f"no window is complete after {times.size} frames")
+
+
+def test_rate_of_a_window_leaves_a_stop_at_night_out(tmp_path: Path) -> None:
+    """The line stops for 8 h while the window is filled."""
+    times = 1000.0 + 0.05 * np.arange(200) + np.where(np.arange(200) >= 70, NIGHT, 0.0)
+    calibration = run_at(make(tmp_path), times, first=0).calibration
+    assert calibration.frames_per_second == pytest.approx(20.0)
+    assert calibration.quiet_frames == 4, "0.2 s"
+
+
+def test_rate_of_a_recalibration_is_that_of_its_own_window(armed: Station) -> None:
+    """The line stopped for 8 h before it, and runs at a quarter of its rate now."""
+    armed.recalibrate(PLAN)
+    candidate = run_at(armed, 2000.0 + NIGHT + 0.2 * np.arange(200), first=200)
+    assert candidate.calibration.frames_per_second == pytest.approx(5.0)
+    assert candidate.calibration.quiet_frames == 1
+    assert candidate.plan.frames_per_second == candidate.calibration.frames_per_second
+
+
+@pytest.mark.parametrize("jump_seconds", [30 * 86_400.0, -86_400.0])
+def test_rate_of_a_window_ignores_a_wall_clock_that_jumps(tmp_path: Path, jump_seconds: float) -> None:
+    times = 1000.0 + 0.05 * np.arange(200)
+    calibration = run_at(make(tmp_path), times, first=0, jump_seconds=jump_seconds).calibration
+    assert calibration.frames_per_second == pytest.approx(20.0)
+
+
+def test_rate_of_a_triggered_camera_is_that_of_its_parts(tmp_path: Path) -> None:
+    """Parts at random times, two a second on average, with a break of an hour."""
+    intervals = np.random.default_rng(3).exponential(0.5, 700)
+    intervals[300] = 3600.0
+    station = make(tmp_path, replace(PLAN, frames=500, max_frames=500))
+    calibration = run_at(station, 1000.0 + np.cumsum(intervals), first=0).calibration
+    assert calibration.frames_per_second == pytest.approx(2.0, rel=0.15), "three standard errors"
+
+
+def test_rate_in_the_settings_counts_where_there_is_one(tmp_path: Path) -> None:
+    station = make(tmp_path, replace(PLAN, frames_per_second=3.0))
+    assert run_at(station, 1000.0 + 0.05 * np.arange(200), first=0).calibration.frames_per_second == 3.0
