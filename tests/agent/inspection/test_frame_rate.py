@@ -62,3 +62,12 @@ def test_rate_of_a_triggered_camera_is_its_mean_rate_and_not_that_of_its_median_
     for now in np.cumsum(chance.exponential(0.5, 10_000)):
         meter.update(float(now))
     assert meter.frames_per_second == pytest.approx(2.0, rel=0.03)
+
+
+def test_rate_of_a_folder_that_is_read_in_bursts_is_that_of_its_files() -> None:
+    """Four files at once, 0.25 s apart: that is 16 a second. A stop is left out all the same."""
+    meter = RateMeter()
+    for burst in range(50):
+        for file in range(4):
+            meter.update(burst * 0.25 + file * 0.005 + (40.0 if burst > 30 else 0.0))
+    assert meter.frames_per_second == pytest.approx(16.0, rel=0.1)
