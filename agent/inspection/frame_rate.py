@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 
-# An interval of ten times the usual ones is a stop of the line, not a slow frame. A stop of 8 h used to make 20 frames per
-# second out to be 0.035, and a threshold that promised 2.4 alarms a day raised 148 in an hour. Usual are all but the
-# longest twentieth, and not the median: a folder that is read four times a second delivers 15 files per second in bursts
-# of four, and with the median, the time between the bursts was taken for stops (115 frames per second).
+# An interval of ten times the usual ones is a stop of the line, not a slow frame. A stop of 8 h used to make 20 frames
+# per second out to be 0.035, and a threshold that promised 2.4 alarms a day raised 148 in an hour. Usual are all but
+# the longest twentieth. With the median instead, the time between the bursts in which a folder delivers 15 files per
+# second was taken for stops (115 frames per second).
 _STOP_INTERVALS, _USUAL_SHARE = 10.0, 0.95
 
 # No clock tells two frames apart that are closer, seconds.
@@ -39,7 +39,7 @@ class RateMeter:
     @property
     def frames_per_second(self) -> float | None:
         """The rate; None before the second frame."""
-        intervals = sorted(tuple(self._intervals))
+        intervals = sorted(self._intervals)
         if not intervals:
             return None
         longest = _STOP_INTERVALS * intervals[int(_USUAL_SHARE * len(intervals))]
