@@ -83,6 +83,23 @@ class WindowCalibrator:
         """Discard the window."""
         self._window = None
 
+    @property
+    def takes_alarms(self) -> bool:
+        """True if frames that raise an alarm under the threshold in force belong in the window too."""
+        return self._plan is not None and self._plan.fresh
+
+    def keep_out_alarmed(self) -> None:
+        """Keep a frame out of the window that raises an alarm under the threshold in force.
+
+        Raises CalibrationError where there are too many; no window is being filled afterwards.
+        """
+        assert self._window is not None
+        try:
+            self._window.keep_out_alarmed()
+        except CalibrationError:
+            self.stop()
+            raise
+
     def add(self, prepared: PreparedFrame, score: float, heatmap: NDArray[np.float32]) -> Candidate | None:
         """Add a good frame, its score and its raw heatmap float32 [h, w] to the window that is being filled.
 
