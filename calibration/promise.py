@@ -89,6 +89,6 @@ def cost_of_leaving_out(
     rate = rounded(budget.in_span(per_day, frames_per_second=frames_per_second))
     before = StatedRates.of(threshold, budget=budget, frames_per_second=frames_per_second).likely_text
     return (
-        f"{fact} {with_them}, the window has {plural(more, 'more alarm')}. If {they}, the promise is void: "
-        f"likely {rate} per {budget.span} instead of {before}."
+        f"{fact} {with_them}, the window has {plural(more, 'more alarm')}. If {they}, the likely rate is {rate} per "
+        f"{budget.span} instead of {before}; the highest rate counts {'it' if left_out == 1 else 'them'} as good."
     )

@@ -13,7 +13,7 @@ from calibration.episodes import Values
 from calibration.exceedances import Exceedances
 from calibration.promise import StatedRates
 from calibration.record import Calibration
-from calibration.threshold import alarm_rate, threshold_for
+from calibration.threshold import CONFORMAL, alarm_rate, threshold_for, worst_with_left_out
 
 # Longer windows are drawn as the lowest and highest score of each column of pixels.
 _MOST_DOTS = 4_000
@@ -91,28 +91,31 @@ class RateCurve:
 
     exceedances: Exceedances
     """Of the scores that were kept."""
+    whole: Exceedances | None
+    """Of all scores, if some were left out: the highest rate counts them as good."""
     budget: Budget
     frames_per_second: float
-    certified: bool
+    inside: bool
+    """True if the threshold lies inside the window, where rates are counted; beyond it they come from the tail."""
     level: float
     """The threshold that the kept scores alone give, units of the scores."""
+    chosen: float
+    """The threshold of the calibration, units of the scores."""
     raised: bool
     """True if the calibration's threshold is higher, because of images left out; rates then stay those at `level`."""
 
     @classmethod
     def of(cls, calibration: Calibration) -> RateCurve:
         """Measure the window of a calibration once more: records hold its scores, not its exceedances."""
-        exceedances = Exceedances.of(
-            calibration.kept_scores,
-            rule=calibration.rule,
-            confidence=calibration.confidence,
-            quiet_frames=calibration.quiet_frames,
-        )
+        exceedances = _exceedances(calibration, calibration.kept_scores)
+        whole = _exceedances(calibration, calibration.scores.astype(np.float64)) if calibration.left_out else None
         budget, frames_per_second = calibration.budget, calibration.frames_per_second
         level = threshold_for(exceedances, budget=budget, frames_per_second=frames_per_second).value
         # Records hold float32 scores, so the level found again differs in the last digits.
-        raised = calibration.threshold.value - level > 1e-4 * exceedances.spread
-        return cls(exceedances, budget, frames_per_second, calibration.threshold.certified, level, raised)
+        chosen = calibration.threshold.value
+        raised = chosen - level > 1e-4 * exceedances.spread
+        inside = calibration.threshold.method == CONFORMAL
+        return cls(exceedances, whole, budget, frames_per_second, inside, level, chosen, raised)
 
     @property
     def span_frames(self) -> float:
@@ -123,13 +126,32 @@ class RateCurve:
         """Return the likely and the highest rate at a threshold, alarms per span."""
         allowed = self.budget.per_frame(frames_per_second=self.frames_per_second)
         supported = min(level, self.level) if self.raised else level
-        rate = alarm_rate(self.exceedances, supported, allowed=allowed, certified=self.certified)
-        return min(rate.likely, 1.0) * self.span_frames, min(rate.worst, 1.0) * self.span_frames
+        rate = alarm_rate(self.exceedances, supported, allowed=allowed, certified=self.inside)
+        worst = min(rate.worst, 1.0)
+        if self.whole is not None:
+            worst = max(worst, worst_with_left_out(self.whole, self._counted_level(level)))
+        return min(rate.likely, 1.0) * self.span_frames, worst * self.span_frames
+
+    def _counted_level(self, level: float) -> float:
+        """Return the level at which the images left out are counted: the threshold itself from `self.level` on.
+
+        It may be a score, which the record has rounded to float32: just above that it counts what the promise counts.
+        """
+        near = abs(level - self.chosen) <= 1e-6 * abs(self.chosen)
+        if near or (self.raised and level >= self.level):
+            return float(np.nextafter(np.float32(self.chosen), np.float32(np.inf)))
+        return level
 
     def counted(self) -> tuple[Values, Values]:
         """Return the thresholds [n], falling, at which one more alarm appears in the window, and the rates [n]."""
         levels = self.exceedances.counts.highest_levels(self.exceedances.counts.frames)
         return levels, np.arange(1, levels.size + 1) / self.exceedances.counts.frames * self.span_frames
+
+
+def _exceedances(calibration: Calibration, scores: Values) -> Exceedances:
+    return Exceedances.of(
+        scores, rule=calibration.rule, confidence=calibration.confidence, quiet_frames=calibration.quiet_frames
+    )
 
 
 def rate_chart(calibration: Calibration, curve: RateCurve) -> str:
@@ -148,7 +170,7 @@ def rate_chart(calibration: Calibration, curve: RateCurve) -> str:
 
 def _band(curve: RateCurve, x: _Scale, y: _LogScale) -> str:
     """The likely rate as a line, and the area from it up to the highest rate."""
-    lowest = x.low if curve.certified else max(curve.exceedances.tail.base, x.low)
+    lowest = x.low if curve.inside else max(curve.exceedances.tail.base, x.low)
     levels = np.union1d(np.linspace(lowest, x.high, 120), [min(max(curve.level, lowest), x.high)])
     likely, worst = zip(*(curve.at(float(level)) for level in levels), strict=True)
     line = [f"{x(level):.1f},{y(rate):.1f}" for level, rate in zip(levels, likely, strict=True)]

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import heapq
 import math
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.budget import Budget
+from calibration.budget import Budget, plural
 from calibration.camera_history import CameraHistory
 from calibration.episodes import EpisodeCounts
 from calibration.errors import CalibrationError, ImageEvidence
+from calibration.exceedances import Exceedances
 from calibration.heat import HeatLevels
 from calibration.image_measures import Pixels, encode_png, thumbnail
 from calibration.promise import cost_of_leaving_out, promise
 from calibration.record import Calibration, LeftOut, score_reference
 from calibration.rule import Rule
 from calibration.suspects import MOST_BAD, MOST_SUSPECTED, doubtful_level, suspected_frames
-from calibration.threshold import LEAST_FRAMES, Threshold, calibrate
+from calibration.threshold import LEAST_FRAMES, Threshold, calibrate, counting_left_out
 
 # Thumbnails of the highest-scored frames that a window keeps: 2 MB, and more than a person reviews.
 _MOST_THUMBNAILS = 64
@@ -29,6 +31,8 @@ _FAIR_SAMPLE = 100
 
 # An extension is a little longer than estimated, so that one suffices.
 _OVERSHOOT = 1.1
+
+_FRESH = "if they show good parts, use `inspectd recalibrate --fresh`, which takes every image"
 
 
 class Window:
@@ -67,6 +71,7 @@ class Window:
         if not least <= frames <= max_frames:
             got = f"got {frames} frames with a limit of {max_frames}"
             raise CalibrationError(f"window: {got}, wanted at least {least} frames and no more than the limit")
+        self._least = least
         self.target = frames
         """Frames wanted so far."""
         self.max_frames = max_frames
@@ -74,7 +79,9 @@ class Window:
         self.rule, self.budget, self.confidence = rule, budget, confidence
         self.frames_per_second, self.quiet_frames = frames_per_second, quiet_frames
         self._scores: list[float] = []
-        self._heat = HeatLevels(left_out=math.floor(MOST_SUSPECTED * max_frames) + 1)
+        self._alarmed = 0
+        longest = max(max_frames, math.ceil(least / (1 - MOST_SUSPECTED)))
+        self._heat = HeatLevels(left_out=math.floor(MOST_SUSPECTED * longest) + 1)
         self._camera = CameraHistory()
         self._thumbnails: list[tuple[float, int, NDArray[np.uint8]]] = []
         self._first_frame = self._last_frame = 0
@@ -113,8 +120,22 @@ class Window:
         if not self._scores:
             self._first_frame = self._last_frame
         self._scores.append(score)
+        if self.complete:
+            self._replace_left_out()
         if self.complete and self.target < self.max_frames:
             self._extend()
+
+    def keep_out_alarmed(self) -> None:
+        """Note that a frame was kept out of the window because it raised an alarm under the threshold in force.
+
+        The window is then censored at that threshold, and its scores say nothing about those beyond. It is never
+        certified.
+
+        Raises:
+            CalibrationError: so many frames were kept out that even the longest window would be rejected.
+        """
+        self._alarmed += 1
+        self._check_alarmed(self.max_frames)
 
     def finish(self, *, camera: str, bundle_sha256: str, engine: str, created_at: datetime, who: str) -> Calibration:
         """Compute the calibration from the frames collected.
@@ -125,14 +146,17 @@ class Window:
             who: name of the person or program that requested it.
 
         Raises:
-            CalibrationError: too few frames, a frozen, black or saturated camera, equal scores, or more than 5 %
-                suspected frames; its `images` are those in question.
+            CalibrationError: too few frames, a frozen, black or saturated camera, equal scores, more than 5 %
+                suspected frames, or more than 5 % kept out for an alarm; its `images` are those in question.
         """
         self._camera.check(images=self._images())
+        self._check_alarmed(self.count)
         scores = np.array(self._scores)
         suspected = self._suspected(scores)
         kept = scores[~suspected]
         threshold = self._not_below_good_frames(self._calibrate(kept), scores, suspected)
+        threshold = self._counting_left_out(threshold, scores, suspected)
+        threshold = self._without_certificate_if_censored(threshold, kept)
         return Calibration(
             camera=camera,
             bundle_sha256=bundle_sha256,
@@ -182,6 +206,44 @@ class Window:
             quiet_frames=self.quiet_frames,
         )
 
+    def _counting_left_out(
+        self, threshold: Threshold, scores: NDArray[np.float64], left_out: NDArray[np.bool_]
+    ) -> Threshold:
+        """Count frames left out as good, because nobody has confirmed them as bad yet."""
+        if not left_out.any():
+            return threshold
+        whole = Exceedances.of(scores, rule=self.rule, confidence=self.confidence, quiet_frames=self.quiet_frames)
+        counted = counting_left_out(
+            threshold,
+            whole,
+            left_out=int(left_out.sum()),
+            lowest_left_out=float(scores[left_out].min()),
+            budget=self.budget,
+            frames_per_second=self.frames_per_second,
+        )
+        return replace(counted, episodes=self._episodes(scores[~left_out], counted.value))
+
+    def _check_alarmed(self, frames: int) -> None:
+        if self._alarmed > MOST_BAD * (frames + self._alarmed):
+            raise CalibrationError(
+                f"window: {plural(self._alarmed, 'image')} raised an alarm under the threshold in force and were kept "
+                f"out, wanted at most {MOST_BAD:.0%}; {_FRESH}"
+            )
+
+    def _without_certificate_if_censored(self, threshold: Threshold, kept: NDArray[np.float64]) -> Threshold:
+        if not self._alarmed:
+            return threshold
+        were = "was" if self._alarmed == 1 else "were"
+        why = f"{plural(self._alarmed, 'image')} {were} kept out for an alarm under the threshold in force: {_FRESH}"
+        if not threshold.certified:
+            return replace(threshold, reason=f"{threshold.reason}; {why}")
+        exceedances = Exceedances.of(kept, rule=self.rule, confidence=self.confidence, quiet_frames=self.quiet_frames)
+        needed = exceedances.frames_needed(self.budget.per_frame(frames_per_second=self.frames_per_second))
+        return replace(threshold, certified=False, frames_needed=needed, reason=why)
+
+    def _episodes(self, scores: NDArray[np.float64], level: float) -> int:
+        return EpisodeCounts(self.rule.statistic(scores), quiet_frames=self.quiet_frames).at(level)
+
     def _not_below_good_frames(
         self, threshold: Threshold, scores: NDArray[np.float64], suspected: NDArray[np.bool_]
     ) -> Threshold:
@@ -189,9 +251,16 @@ class Window:
         level = doubtful_level(scores, suspected, self.budget.per_frame(frames_per_second=self.frames_per_second))
         if level is None:
             return threshold
-        counts = EpisodeCounts(self.rule.statistic(scores[~suspected]), quiet_frames=self.quiet_frames)
         why = "halfway to the images left out, which may show good parts"
-        return threshold.raised_to(level, episodes=counts.at(level), why=why)
+        return threshold.raised_to(level, episodes=self._episodes(scores[~suspected], level), why=why)
+
+    def _replace_left_out(self) -> None:
+        """Ask for as many frames as are missing to the shortest window because others are left out of this one."""
+        if self.count >= 2 * self._least:
+            return
+        left_out = int(suspected_frames(np.array(self._scores))[0].sum())
+        if left_out <= MOST_SUSPECTED * self.count:
+            self.target = max(self.target, self._least + left_out)
 
     def _extend(self) -> None:
         """Ask for more frames if these do not suffice and more would.

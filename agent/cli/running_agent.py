@@ -72,6 +72,9 @@ def recalibrate(
     frames: Annotated[int | None, typer.Option(min=50, help="Number of good frames in the window.")] = None,
     false_alarms: Annotated[str | None, typer.Option(help='Budget, such as "1 per shift".')] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compute the threshold, but do not activate it.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Take every image, also those that raise an alarm: all parts are good.")
+    ] = False,
     cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the recalibration in progress.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Activate without asking; default off a terminal.")] = False,
     socket: SocketOption = None,
@@ -82,7 +85,7 @@ def recalibrate(
         from agent.commands import ask, follow_recalibration
 
     path = socket_path(socket, config)
-    request: dict[str, Any] = {"frames": frames, "false_alarms": false_alarms}
+    request: dict[str, Any] = {"frames": frames, "false_alarms": false_alarms, "fresh": fresh}
     with progress_bar("recalibrate") as report:
         result = follow_recalibration(path, camera, cancel=cancel, request=request, progress=report)
     if result is None:

@@ -80,6 +80,7 @@ def _requested_plan(line: CameraLine, call: Call) -> CalibrationPlan:
         budget=Budget.parse(request.false_alarms) if request.false_alarms else plan.budget,
         by=call.by,
         dry_run=request.dry_run,
+        fresh=request.fresh,
     )
 
 

@@ -44,6 +44,8 @@ class CalibrationPlan:
     """Who requested the calibration, for its record."""
     dry_run: bool = False
     """Keep the result, but leave the current threshold in force."""
+    fresh: bool = False
+    """The window takes frames that raise an alarm under the threshold in force too: a person vouches for the parts."""
 
 
 def plan_of(camera: CameraSettings) -> CalibrationPlan:

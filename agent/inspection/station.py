@@ -56,8 +56,7 @@ class Station:
         """
         self.identity = identity
         self.plan = plan
-        self.reason: str | None = None
-        """Why the last window was rejected, or why the threshold is not certified; None otherwise."""
+        self._window_reason: str | None = None
         self._store = store
         self._now = now
         self._defect_alarm = defect_alarm
@@ -88,6 +87,23 @@ class Station:
         if self._paused:
             return Phase.PAUSED
         return Phase.BLIND if self._phase is Phase.ARMED and self.blind_reason is not None else self._phase
+
+    @property
+    def reason(self) -> str | None:
+        """Why the last window was rejected, why the threshold is not certified, or that another rule is in force than
+        the settings have; None otherwise."""
+        reasons = [reason for reason in (self._rule_reason, self._window_reason) if reason is not None]
+        return "; ".join(reasons) or None
+
+    @property
+    def _rule_reason(self) -> str | None:
+        calibration = self.calibration
+        if calibration is None or calibration.rule == self.plan.rule:
+            return None
+        return (
+            f"rule {self.plan.rule} of the settings is not in force: the threshold was calibrated for "
+            f"{calibration.rule}; recalibrate to use it"
+        )
 
     @property
     def calibration(self) -> Calibration | None:
@@ -188,6 +204,9 @@ class Station:
 
     def adopt(self, plan: CalibrationPlan) -> None:
         """Take over new settings: quiet time and certificate at once, the rest with the next calibration."""
+        if plan.rule != self.plan.rule:
+            self.plan = plan
+            self._warn_of_other_rule()
         self.plan = plan
         self._defect_alarm.clear_after_seconds = plan.clear_after_seconds
         if self._judge is not None:
@@ -202,6 +221,7 @@ class Station:
         frame = prepared.frame
         self._last_index = frame.index
         self._rate.update(frame.captured_monotonic)
+        self._calibrator.observe(frame.captured_monotonic)
         outcome = self._process(prepared, score, heatmap)
         statistic = None if outcome.verdict is None else outcome.verdict.statistic
         self._last_frame = LastFrame(frame, score, statistic, heatmap, self.calibration)
@@ -225,8 +245,8 @@ class Station:
             outcome = self._judge.judge(prepared, score, heatmap)
         else:
             outcome = self._not_judged(prepared, score)
-        if self._calibrator.running and self._belongs_in_window(outcome, faulty_before):
-            outcome = replace(outcome, candidate=self._add_to_window(prepared, score, heatmap))
+        if self._calibrator.running:
+            outcome = replace(outcome, candidate=self._offer_to_window(prepared, outcome, heatmap, faulty_before))
         return outcome
 
     def _settle(self) -> None:
@@ -250,19 +270,22 @@ class Station:
     def _start_window(self, plan: CalibrationPlan) -> None:
         self._calibrator.start(plan, self._rate.frames_per_second)
 
-    def _belongs_in_window(self, outcome: Outcome, faulty_before: bool) -> bool:
-        """Whether a frame counts as good: neither anomalous nor a possible camera fault.
+    def _offer_to_window(
+        self, prepared: PreparedFrame, outcome: Outcome, heatmap: NDArray[np.float32], faulty_before: bool
+    ) -> Candidate | None:
+        """Add a frame to the window unless it is anomalous or a possible camera fault.
 
         Frames of a faulty camera do count: after the camera was moved on purpose, a recalibration needs them. The
         window itself rejects black ones.
         """
-        if outcome.verdict is not None:
-            return not outcome.verdict.anomalous
-        return not outcome.blind or (faulty_before and self._gate.faulty)
-
-    def _add_to_window(self, prepared: PreparedFrame, score: float, heatmap: NDArray[np.float32]) -> Candidate | None:
+        verdict = outcome.verdict
+        if verdict is None and outcome.blind and not (faulty_before and self._gate.faulty):
+            return None
         try:
-            candidate = self._calibrator.add(prepared, score, heatmap)
+            if verdict is not None and verdict.anomalous and not self._calibrator.takes_alarms:
+                self._calibrator.keep_out_alarmed()
+                return None
+            candidate = self._calibrator.add(prepared, outcome.score, heatmap)
             if candidate is not None:
                 self._keep(candidate)
         except CalibrationError as error:
@@ -278,7 +301,7 @@ class Station:
 
     def _report_rejected(self, error: CalibrationError) -> None:
         """A window was rejected: log it, and start another where no calibration is in force."""
-        self.reason = str(error)
+        self._window_reason = str(error)
         camera = self.identity.camera
         log.warning("camera %s: calibration window rejected: %s", camera, error, extra={"camera": camera})
         if self._judge is None:
@@ -289,7 +312,13 @@ class Station:
     def _put_in_force(self, calibration: Calibration) -> None:
         self._judge = FrameJudge(calibration, self._gate, self._defect_alarm)
         self._phase = self._phase_under(calibration)
-        self.reason = None if calibration.threshold.certified else calibration.threshold.reason
+        self._window_reason = None if calibration.threshold.certified else calibration.threshold.reason
+        self._warn_of_other_rule()
+
+    def _warn_of_other_rule(self) -> None:
+        if self._rule_reason is not None:
+            camera = self.identity.camera
+            log.warning("camera %s: %s", camera, self._rule_reason, extra={"camera": camera})
 
     def _phase_under(self, calibration: Calibration) -> Phase:
         accepted = calibration.threshold.certified or not self.plan.require_certificate

@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 
 from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan
 from agent.inspection.frame_queue import PreparedFrame
+from agent.inspection.frame_rate import RateMeter
 from agent.inspection.outcome import Candidate
 from calibration import Calibration, CalibrationError, Window
+
+# Intervals between frames that the rate of a window is measured over: 80 kB for each camera.
+_RATE_INTERVALS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,7 @@ class WindowCalibrator:
         self._now = now
         self._window: Window | None = None
         self._plan: CalibrationPlan | None = None
+        self._rate = RateMeter(_RATE_INTERVALS)
 
     @property
     def running(self) -> bool:
@@ -51,22 +56,49 @@ class WindowCalibrator:
         return None if window is None else WindowProgress(window.count, window.target)
 
     def start(self, plan: CalibrationPlan, measured_frames_per_second: float | None) -> None:
-        """Start a new, empty window; the measured frame rate counts where the plan gives none."""
-        rate = plan.frames_per_second or measured_frames_per_second
-        self._plan = replace(plan, frames_per_second=rate)
+        """Start a new, empty window.
+
+        Where the plan gives no frame rate, it is measured while the window is filled (see `observe`); until then
+        `measured_frames_per_second` counts.
+        """
+        rate = plan.frames_per_second or measured_frames_per_second or 1.0
+        self._plan = plan
+        self._rate = RateMeter(_RATE_INTERVALS)
         self._window = Window(
             frames=plan.frames,
             max_frames=plan.max_frames,
             rule=plan.rule,
             budget=plan.budget,
-            frames_per_second=rate or 1.0,
+            frames_per_second=rate,
             confidence=plan.confidence,
-            quiet_frames=max(1, round(plan.clear_after_seconds * (rate or 1.0))),
+            quiet_frames=_quiet_frames(plan, rate),
         )
+
+    def observe(self, monotonic_seconds: float) -> None:
+        """Take in the monotonic time of a frame, seconds, whether it belongs in the window or not."""
+        if self._window is not None:
+            self._rate.update(monotonic_seconds)
 
     def stop(self) -> None:
         """Discard the window."""
         self._window = None
+
+    @property
+    def takes_alarms(self) -> bool:
+        """True if frames that raise an alarm under the threshold in force belong in the window too."""
+        return self._plan is not None and self._plan.fresh
+
+    def keep_out_alarmed(self) -> None:
+        """Keep a frame out of the window that raises an alarm under the threshold in force.
+
+        Raises CalibrationError where there are too many; no window is being filled afterwards.
+        """
+        assert self._window is not None
+        try:
+            self._window.keep_out_alarmed()
+        except CalibrationError:
+            self.stop()
+            raise
 
     def add(self, prepared: PreparedFrame, score: float, heatmap: NDArray[np.float32]) -> Candidate | None:
         """Add a good frame, its score and its raw heatmap float32 [h, w] to the window that is being filled.
@@ -77,6 +109,8 @@ class WindowCalibrator:
         window, plan = self._window, self._plan
         assert window is not None
         assert plan is not None
+        if window.count + 1 >= window.target:
+            self._use_measured_rate(window, plan)
         try:
             window.add(score, heatmap, prepared.pixels, frame=prepared.frame.index)
         except CalibrationError:
@@ -85,7 +119,14 @@ class WindowCalibrator:
         if not window.complete:
             return None
         self.stop()
+        plan = replace(plan, frames_per_second=window.frames_per_second)
         return Candidate(self._finish(window, plan.by), plan)
+
+    def _use_measured_rate(self, window: Window, plan: CalibrationPlan) -> None:
+        """Give a window that may be complete with the next frame the rate of its own frames, without stops."""
+        rate = self._rate.frames_per_second
+        if plan.frames_per_second is None and rate is not None:
+            window.frames_per_second, window.quiet_frames = rate, _quiet_frames(plan, rate)
 
     def _finish(self, window: Window, by: str) -> Calibration:
         identity = self._identity
@@ -96,3 +137,7 @@ class WindowCalibrator:
             created_at=self._now(),
             who=by,
         )
+
+
+def _quiet_frames(plan: CalibrationPlan, frames_per_second: float) -> int:
+    return max(1, round(plan.clear_after_seconds * frames_per_second))

@@ -59,6 +59,11 @@ class RecalibrateRequest(CommandRequest):
     dry_run: bool = Field(
         default=False, strict=True, description="Keep the result, but leave the current threshold in force."
     )
+    fresh: bool = Field(
+        default=False,
+        strict=True,
+        description="Take every image, also those that raise an alarm under the threshold in force.",
+    )
     cancel: bool = Field(default=False, strict=True, description="Cancel the recalibration that is running.")
 
 

@@ -121,12 +121,14 @@ def test_stated_rates_next_to_nothing_are_not_zero() -> None:
         (
             (100,),
             "1 image looks unlike the rest and was left out. With it, the window has 1 more alarm. "
-            "If it shows a good part, the promise is void: likely 30 per shift instead of 18.",
+            "If it shows a good part, the likely rate is 30 per shift instead of 18; the highest rate counts it as "
+            "good.",
         ),
         (
             (100, 200, 201),
             "3 images look unlike the rest and were left out. With them, the window has 2 more alarms. "
-            "If they show good parts, the promise is void: likely 42 per shift instead of 18.",
+            "If they show good parts, the likely rate is 42 per shift instead of 18; the highest rate counts them as "
+            "good.",
         ),
     ],
 )

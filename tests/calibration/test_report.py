@@ -92,6 +92,12 @@ def of_four_images_a_part(seed: int, *, odd: float = 0.0, budget: str = "1 per s
     return filled(values, budget=budget).finish(**TIED_TO, created_at=NOON, who="anna")
 
 
+def with_bad_images(values: np.ndarray, number: int) -> Calibration:
+    """Return a calibration for 1 in 100 parts from a window with this number of images far above the others."""
+    values[50 :: values.size // (number + 1)][:number] += 40.0
+    return filled(values, budget="1 per 100 parts").finish(**TIED_TO, created_at=NOON, who="anna")
+
+
 CASES = {
     "certified": lambda: filled(scores(5_000), budget="1 per 100 parts").finish(**TIED_TO, created_at=NOON, who="anna"),
     "extrapolated": lambda: filled(scores(300), budget="1 per 10000 parts").finish(
@@ -99,6 +105,8 @@ CASES = {
     ),
     "dependent and leaning": lambda: of_four_images_a_part(5),
     "raised": lambda: of_four_images_a_part(2, odd=4.0),
+    "left out and certified": lambda: with_bad_images(scores(3_000), 1),
+    "left out and not certified": lambda: with_bad_images(scores(1_000), 20),
 }
 
 

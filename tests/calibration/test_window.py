@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration import Budget, CalibrationError, Rule, calibrate
+from calibration import Budget, CalibrationError, Rule, Window, calibrate
 from tests.calibration.lines import NOON, TIED_TO, filled, heat, image, scores, window
 
 FINISH = {**TIED_TO, "created_at": NOON, "who": "anna"}
@@ -177,9 +177,10 @@ def test_window_threshold_is_raised_towards_frames_left_out_that_may_be_good() -
     )
     assert rest.value < calibration.threshold.value < values[100:104].min()
     assert calibration.threshold.reason == (
-        f"{rest.reason}; the threshold was raised halfway to the images left out, which may show good parts"
+        f"{rest.reason}; the threshold was raised halfway to the images left out, which may show good parts; 4 images "
+        "left out count as good, because nobody has confirmed them as bad"
     )
-    assert calibration.threshold.promised_alarms_per_day == rest.promised_alarms_per_day
+    assert calibration.threshold.promised_alarms_per_day > rest.promised_alarms_per_day
     far = np.where(values > 4.0, values + 100.0, values)
     assert filled(far, budget="1 per shift").finish(**FINISH).threshold.value == rest.value
 
@@ -192,3 +193,78 @@ def test_window_too_short_for_its_rule_is_rejected() -> None:
 def test_window_empty_is_rejected() -> None:
     with pytest.raises(CalibrationError, match="got 0 good images, wanted at least 50"):
         window().finish(**FINISH)
+
+
+def with_rare_kind(frames: int, share: float, seed: int) -> np.ndarray:
+    """Return scores of good parts, of which this share is of a kind that scores ten standard deviations higher."""
+    return scores(frames, seed=seed) + 10 * GAMMA_SIGMA * (np.random.default_rng(seed).random(frames) < share)
+
+
+def test_window_with_a_rare_kind_of_good_part_is_not_certified() -> None:
+    """The kind is left out, and one part in thirty would alarm: that is three times the budget."""
+    for seed in range(20):
+        values = with_rare_kind(1_000, 0.03, seed)
+        calibration = filled(values).finish(**FINISH)
+        number = len(calibration.left_out)
+        assert number >= 15, "the case is about kinds that are left out"
+        rest = calibrate(
+            calibration.kept_scores, frames_per_second=20.0, budget=calibration.budget, rule=calibration.rule
+        )
+        assert rest.certified, "without it, the others would be certified"
+        threshold = calibration.threshold
+        assert not threshold.certified
+        assert threshold.reason.startswith(
+            f"{number} images left out count as good, because nobody has confirmed them as bad: with "
+        )
+        assert threshold.frames_needed is not None
+        assert "cannot promise that" in calibration.promise
+        later = with_rare_kind(20_000, 0.03, 1_000 + seed)
+        realised = np.mean(later > threshold.value) * 20 * 86_400
+        assert threshold.promised_alarms_per_day >= 0.95 * realised, "the highest rate covers the rare kind"
+
+
+def test_window_with_few_images_left_out_keeps_a_certificate_that_covers_them() -> None:
+    """One odd image in 3,000: even if it is good, the budget of one in a hundred is kept."""
+    values = scores(3_000)
+    values[100] += 20 * GAMMA_SIGMA
+    calibration = filled(values).finish(**FINISH)
+    assert [out.index for out in calibration.left_out] == [100]
+    assert calibration.threshold.certified
+    assert calibration.threshold.value < values[100]
+    per_frame = calibration.threshold.promised_alarms_per_day / (20 * 86_400)
+    assert per_frame <= 0.01
+
+
+def collect(collected: Window, values: np.ndarray) -> Window:
+    """Add these scores until the window is complete."""
+    while not collected.complete:
+        collected.add(float(values[collected.count]), heat(collected.count), image(collected.count))
+    return collected
+
+
+@pytest.mark.parametrize("bad", [[20], [3, 49], [10, 30, 50]])
+@pytest.mark.parametrize("most", [50, 3_000])
+def test_window_of_the_shortest_length_takes_a_frame_more_for_each_left_out(bad: list[int], most: int) -> None:
+    """Even a bad frame among the added ones is made up for."""
+    values = np.random.default_rng(1).normal(10.0, 1.0, 400)
+    values[bad] += 80.0
+    collected = collect(window(frames=50, max_frames=most, budget="1 per week"), values)
+    calibration = collected.finish(**FINISH)
+    assert {out.index for out in calibration.left_out} >= set(bad)
+    assert calibration.kept_scores.size >= 50
+    assert calibration.threshold.value < 80.0
+
+
+def test_window_as_short_as_its_rule_allows_takes_a_frame_more_for_each_left_out() -> None:
+    values = np.random.default_rng(2).normal(10.0, 1.0, 400)
+    values[40] += 80.0
+    collected = collect(window(frames=100, rule=Rule(k=3, n=10)), values)
+    assert collected.count == 101
+    assert collected.finish(**FINISH).kept_scores.size == 100
+
+
+def test_window_of_the_shortest_length_with_too_many_suspects_does_not_grow() -> None:
+    values = np.random.default_rng(3).normal(10.0, 1.0, 50)
+    values[::10] += 80.0
+    with pytest.raises(CalibrationError, match="5 of 50 images look unlike the rest"):
+        filled(values).finish(**FINISH)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from agent.inspection.frame_rate import RateMeter
@@ -35,3 +36,38 @@ def test_rate_of_frames_with_equal_times_is_finite() -> None:
     for _ in range(3):
         meter.update(1.0)
     assert meter.frames_per_second == pytest.approx(1e6)
+
+
+def test_rate_leaves_a_stop_at_night_out() -> None:
+    meter = RateMeter()
+    for index in range(50):
+        meter.update(index * 0.05)
+    for index in range(50):
+        meter.update(8 * 3600.0 + index * 0.05)
+    assert meter.frames_per_second == pytest.approx(20.0)
+
+
+def test_rate_follows_a_line_that_runs_at_a_twentieth() -> None:
+    """Its first intervals look like stops, until they are the usual ones."""
+    meter, now = RateMeter(), 0.0
+    for interval in [0.05] * 100 + [1.0] * 100:
+        now += interval
+        meter.update(now)
+    assert meter.frames_per_second == pytest.approx(1.0)
+
+
+def test_rate_of_a_triggered_camera_is_its_mean_rate_and_not_that_of_its_median_interval() -> None:
+    """Parts arrive at random, two a second: half of the intervals are shorter than 0.35 s."""
+    meter, chance = RateMeter(10_000), np.random.default_rng(0)
+    for now in np.cumsum(chance.exponential(0.5, 10_000)):
+        meter.update(float(now))
+    assert meter.frames_per_second == pytest.approx(2.0, rel=0.03)
+
+
+def test_rate_of_a_folder_that_is_read_in_bursts_is_that_of_its_files() -> None:
+    """Four files at once, 0.25 s apart: that is 16 a second. A stop is left out all the same."""
+    meter = RateMeter()
+    for burst in range(50):
+        for file in range(4):
+            meter.update(burst * 0.25 + file * 0.005 + (40.0 if burst > 30 else 0.0))
+    assert meter.frames_per_second == pytest.approx(16.0, rel=0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from agent.core.errors import InspectdError
 from agent.core.records import AlarmEvent, AlarmKind, Phase
 from agent.inspection.frame_queue import PreparedFrame
+from agent.inspection.outcome import Candidate
 from agent.inspection.station import SETTLING_FRAMES, Station
 from calibration import Budget, CalibrationError, Rule, glance
 from tests.support.frames import frame, noise_image, prepared
@@ -250,3 +252,160 @@ def test_drift_that_ends_is_reported_too(armed: Station) -> None:
     turns = [armed.judge(prepared(200 + i), score, heat(0.0)).drift for i, score in enumerate(scores)]
     assert [drift.flag for drift in turns if drift] == [True, False]
     assert not armed.drifted
+
+
+def judge_scores(station: Station, scores: np.ndarray, *, first: int = 500) -> Candidate | None:
+    """Judge frames with these scores until they complete a window; None where they do not."""
+    for i, score in enumerate(scores):
+        outcome = station.judge(prepared(first + i), float(score), heat(0.1 * (i % 7)))
+        if outcome.candidate is not None:
+            return outcome.candidate
+    return None
+
+
+def drifted_scores(station: Station, share: float, count: int = 400) -> np.ndarray:
+    """Good scores of a line that has drifted: this share is above the threshold in force."""
+    assert station.calibration is not None
+    scores = np.random.default_rng(8).gamma(9.0, size=count)
+    return scores * station.calibration.threshold.value / np.quantile(scores, 1 - share)
+
+
+def test_recalibration_of_a_drifted_line_is_rejected(armed: Station) -> None:
+    """A third of its good parts raise an alarm: without them, the window would end at the old threshold."""
+    old = armed.calibration
+    armed.recalibrate(PLAN)
+    assert judge_scores(armed, drifted_scores(armed, 1 / 3)) is None
+    assert armed.calibration is old
+    assert armed.progress is None, "rejected as soon as it is certain"
+    assert armed.reason is not None
+    assert "6 images raised an alarm under the threshold in force and were kept out, wanted at most 5%" in armed.reason
+    assert "`inspectd recalibrate --fresh`" in armed.reason
+
+
+def test_recalibration_that_keeps_an_alarming_image_out_is_not_certified(armed: Station) -> None:
+    """The budget is so large that the window certifies it otherwise."""
+    plan = replace(PLAN, budget=Budget.parse("20 per 100 parts"), frames=300, max_frames=300)
+    values = drifted_scores(armed, 0.002)
+    armed.recalibrate(plan)
+    without = judge_scores(armed, values)
+    armed.recalibrate(plan)
+    values[50] = 2.0 * values.max()
+    censored = judge_scores(armed, values)
+    assert without is not None
+    assert without.calibration.threshold.certified
+    assert censored is not None
+    threshold = censored.calibration.threshold
+    assert not threshold.certified
+    assert threshold.frames_needed is not None
+    assert threshold.reason == (
+        "1 image was kept out for an alarm under the threshold in force: if they show good parts, use `inspectd "
+        "recalibrate --fresh`, which takes every image"
+    )
+    assert "cannot promise that" in censored.calibration.promise
+
+
+def test_fresh_recalibration_of_a_drifted_line_keeps_its_budget(armed: Station) -> None:
+    """The old threshold stays in force meanwhile, and raises its alarms."""
+    plan = replace(PLAN, frames=1_000, max_frames=1_000, fresh=True)
+    armed.recalibrate(plan)
+    values = drifted_scores(armed, 1 / 3, 21_000)
+    candidate = judge_scores(armed, values[:1_000])
+    assert candidate is not None
+    assert armed.active_alarm_id is not None
+    assert candidate.calibration.scores.size == 1_000
+    assert candidate.calibration.threshold.certified
+    assert np.mean(values[1_000:] > candidate.calibration.threshold.value) <= 0.01
+
+
+def test_first_window_takes_every_image_and_is_not_censored(tmp_path: Path) -> None:
+    station = make(tmp_path, replace(PLAN, budget=Budget.parse("20 per 100 parts")))
+    feed(station, SETTLING_FRAMES + PLAN.frames)
+    assert station.calibration is not None
+    assert station.calibration.threshold.certified
+
+
+NIGHT = 8 * 3600.0
+
+
+def run_at(station: Station, times: np.ndarray, *, first: int, jump_seconds: float = 0.0) -> Candidate:
+    """Judge good frames captured at these monotonic times, seconds, until they complete a window.
+
+    From the middle on, the wall clock is `jump_seconds` ahead.
+    """
+    chance = np.random.default_rng(9)
+    for i, now in enumerate(times):
+        made = prepared(first + i)
+        jump = timedelta(seconds=jump_seconds if i > times.size / 2 else 0.0)
+        moved = replace(made.frame, captured_monotonic=float(now), captured_at=made.frame.captured_at + jump)
+        outcome = station.judge(replace(made, frame=moved), chance.gamma(9.0), heat(chance.random()))
+        if outcome.candidate is not None:
+            return outcome.candidate
+    pytest.fail(f"no window is complete after {times.size} frames")
+
+
+def test_rate_of_a_window_leaves_a_stop_at_night_out(tmp_path: Path) -> None:
+    """The line stops for 8 h while the window is filled."""
+    times = 1000.0 + 0.05 * np.arange(200) + np.where(np.arange(200) >= 70, NIGHT, 0.0)
+    calibration = run_at(make(tmp_path), times, first=0).calibration
+    assert calibration.frames_per_second == pytest.approx(20.0)
+    assert calibration.quiet_frames == 4, "0.2 s"
+
+
+def test_rate_of_a_recalibration_is_that_of_its_own_window(armed: Station) -> None:
+    """The line stopped for 8 h before it, and runs at a quarter of its rate now."""
+    armed.recalibrate(PLAN)
+    candidate = run_at(armed, 2000.0 + NIGHT + 0.2 * np.arange(200), first=200)
+    assert candidate.calibration.frames_per_second == pytest.approx(5.0)
+    assert candidate.calibration.quiet_frames == 1
+    assert candidate.plan.frames_per_second == candidate.calibration.frames_per_second
+
+
+@pytest.mark.parametrize("jump_seconds", [30 * 86_400.0, -86_400.0])
+def test_rate_of_a_window_ignores_a_wall_clock_that_jumps(tmp_path: Path, jump_seconds: float) -> None:
+    times = 1000.0 + 0.05 * np.arange(200)
+    calibration = run_at(make(tmp_path), times, first=0, jump_seconds=jump_seconds).calibration
+    assert calibration.frames_per_second == pytest.approx(20.0)
+
+
+def test_rate_of_a_triggered_camera_is_that_of_its_parts(tmp_path: Path) -> None:
+    """Parts at random times, two a second on average, with a break of an hour."""
+    intervals = np.random.default_rng(3).exponential(0.5, 700)
+    intervals[300] = 3600.0
+    station = make(tmp_path, replace(PLAN, frames=500, max_frames=500))
+    calibration = run_at(station, 1000.0 + np.cumsum(intervals), first=0).calibration
+    assert calibration.frames_per_second == pytest.approx(2.0, rel=0.15), "three standard errors"
+
+
+def test_rate_in_the_settings_counts_where_there_is_one(tmp_path: Path) -> None:
+    station = make(tmp_path, replace(PLAN, frames_per_second=3.0))
+    assert run_at(station, 1000.0 + 0.05 * np.arange(200), first=0).calibration.frames_per_second == 3.0
+
+
+def test_rule_in_the_settings_that_is_not_in_force_is_reported_at_the_start(
+    armed: Station, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert "rule" not in (armed.reason or "")
+    again = make(tmp_path, replace(PLAN, rule=Rule(2, 3)))
+    words = (
+        "rule 2 of 3 of the settings is not in force: the threshold was calibrated for 1 of 1; recalibrate to use it"
+    )
+    assert [(record.levelname, record.message) for record in caplog.records] == [("WARNING", f"camera line1: {words}")]
+    assert again.reason is not None
+    assert again.reason.startswith(words)
+    again.recalibrate(again.plan)
+    candidate = next(o.candidate for o in feed(again, 200, first=200, seed=3) if o.candidate)
+    again.activate(candidate.calibration, "anna")
+    assert "not in force" not in (again.reason or "")
+
+
+def test_rule_that_a_reload_changes_is_reported_until_it_is_changed_back(
+    armed: Station, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = armed.reason
+    armed.adopt(replace(PLAN, rule=Rule(2, 3)))
+    assert armed.reason is not None
+    assert "rule 2 of 3 of the settings is not in force" in armed.reason
+    armed.adopt(replace(PLAN, rule=Rule(2, 3)))
+    assert len(caplog.records) == 1, "once for each change"
+    armed.adopt(PLAN)
+    assert armed.reason == before
