@@ -12,6 +12,7 @@ import numpy as np
 from engines.errors import ImageError
 from engines.images.completeness import completeness_check
 from engines.images.head import ImageHead, read_head
+from engines.images.limits import check_size
 from engines.images.preprocessing import Image, three_axes
 from engines.images.tiff import is_tiff, parse_tiff
 
@@ -43,6 +44,9 @@ def read_image(path: Path | str) -> Image:
     - Orientation: the Exif or TIFF tag is applied, so an image is seen as viewers show it.
     - Gray values: higher is brighter; where the file says that 0 is white, they are inverted. Samples of 10, 12 or 14
       bits keep their stored values.
+
+    An alpha channel must be opaque, since a transparent pixel has no value to score; it is dropped. One file is one image
+    of at most `MAX_PIXELS`, which is checked before anything is decoded.
 
     Raises ImageError, one line, if the file is unreadable, truncated, not an image, or of a kind that would be read
     wrongly (`engines.images.tiff` has the table).
@@ -82,6 +86,9 @@ def _check_head(path: Path, data: bytes) -> ImageHead:
         head = read_head(data)
     except (struct.error, ValueError):
         raise ImageError(f"{path}: truncated or damaged") from None
+    check_size(path, head.width, head.height)
+    if head.several and not is_tiff(data):
+        raise ImageError(f"{path}: an animation of several images, wanted one image per file")
     return head
 
 
@@ -120,8 +127,10 @@ def _decode(path: Path, data: bytes) -> Image:
     if pixels is None:
         raise ImageError(f"{path}: truncated, damaged, or of a format that OpenCV cannot decode")
     image = three_axes(pixels)
-    if image.shape[2] == 4:
-        image = cast(Image, np.ascontiguousarray(image[:, :, :3]))
     if image.dtype not in (np.uint8, np.uint16):
         raise ImageError(f"{path}: samples are {image.dtype}, wanted 8 or 16 bits unsigned")
+    if image.shape[2] == 4:
+        if image[:, :, 3].min() < np.iinfo(image.dtype).max:
+            raise ImageError(f"{path}: some pixels are transparent, wanted an opaque image")
+        image = cast(Image, np.ascontiguousarray(image[:, :, :3]))
     return image

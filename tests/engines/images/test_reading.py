@@ -55,9 +55,14 @@ def test_read_of_a_jpeg_keeps_its_channels(tmp_path: Path, channels: int) -> Non
     assert abs(int(image.mean()) - 120) <= 1
 
 
-def test_read_drops_alpha(tmp_path: Path) -> None:
-    pixels = noise(20, 30, 4)
-    np.testing.assert_array_equal(read_image(write(tmp_path / "image.png", pixels)), pixels[:, :, :3])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_read_drops_an_opaque_alpha_and_rejects_a_transparent_pixel(tmp_path: Path, suffix: str, dtype: type) -> None:
+    pixels = noise(20, 30, 4, dtype=dtype)
+    pixels[:, :, 3] = np.iinfo(dtype).max
+    np.testing.assert_array_equal(read_image(write(tmp_path / f"image.{suffix}", pixels)), pixels[:, :, :3])
+    pixels[7, 8, 3] //= 2
+    assert "some pixels are transparent" in rejection(write(tmp_path / f"image.{suffix}", pixels))
 
 
 def test_read_accepts_a_name_that_is_not_ascii(tmp_path: Path) -> None:
@@ -161,6 +166,27 @@ def test_read_of_dicom_with_several_frames_or_half_a_frame_is_rejected(tmp_path:
     path = write_dicom(tmp_path / "half.dcm", noise(64, 64, dtype=np.uint16), bits=16)
     path.write_bytes(path.read_bytes()[:-2000])
     assert "DICOM" in rejection(path)
+
+
+def test_read_of_dicom_with_a_rescale_slope_is_rejected(tmp_path: Path) -> None:
+    pydicom = pytest.importorskip("pydicom", reason="pydicom is not installed")
+    path = write_dicom(tmp_path / "xray.dcm", noise(16, 20, dtype=np.uint16), bits=16)
+    for slope in ("1", "0.5"):
+        dataset = pydicom.dcmread(path)
+        dataset.RescaleSlope, dataset.RescaleIntercept = slope, "-1024"
+        dataset.save_as(path)
+        if slope == "1":
+            assert read_image(path).shape == (16, 20, 1)
+    assert "rescale slope 0.5, wanted 1" in rejection(path)
+
+
+def test_read_of_a_deflated_dicom_is_rejected(tmp_path: Path) -> None:
+    pydicom = pytest.importorskip("pydicom", reason="pydicom is not installed")
+    path = write_dicom(tmp_path / "xray.dcm", noise(16, 20, dtype=np.uint16), bits=16)
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    dataset.save_as(path, enforce_file_format=True)
+    assert "a deflated DICOM file" in rejection(path)
 
 
 def test_list_is_sorted_and_has_images_only(tmp_path: Path) -> None:
