@@ -45,8 +45,8 @@ def read_image(path: Path | str) -> Image:
     - Gray values: higher is brighter; where the file says that 0 is white, they are inverted. Samples of 10, 12 or 14
       bits keep their stored values.
 
-    An alpha channel must be opaque, since a transparent pixel has no value to score; it is dropped. One file is one image
-    of at most `MAX_PIXELS`, which is checked before anything is decoded.
+    An alpha channel must be opaque, since a transparent pixel has no value to score; it is dropped. One file is one
+    image of at most `MAX_PIXELS` (`engines.images.limits`), which is checked before anything is decoded.
 
     Raises ImageError, one line, if the file is unreadable, truncated, not an image, or of a kind that would be read
     wrongly (`engines.images.tiff` has the table).
