@@ -143,6 +143,12 @@ def test_manifest_with_a_wrong_range_is_rejected(copy: Path) -> None:
     assert "high 5 is not above low 5" in rejection(copy)
 
 
+@pytest.mark.parametrize("tolerance", [1e9, 0.11, 0, -1])
+def test_tolerance_that_proves_nothing_is_rejected(copy: Path, tolerance: float) -> None:
+    edit_manifest(copy, tolerance={"fp32": tolerance, "fp16": 0.02})
+    assert "tolerance.fp32: Input should be" in rejection(copy)
+
+
 def test_reference_of_another_geometry_is_rejected(copy: Path) -> None:
     with np.load(copy / REFERENCE) as archive:
         arrays = dict(archive)
