@@ -62,7 +62,7 @@ def tables(sizes: list[int], seconds: float) -> list[str]:
     lines = HEAD.format(machine=describe_machine(), rounds=ROUNDS, load=os.getloadavg()[0]).splitlines()
     for size in sizes:
         bundle = bundle_of(size)
-        work = operations_per_frame(bundle.file(MODEL)) / 1e9
+        work = operations_per_frame(bundle.read(MODEL)) / 1e9
         lines += ["", f"## {size}×{size}, {work:.2f} GFLOP a frame"]
         lines += ["", "All cores, wall-clock time:", "", *_engine_table(measure(bundle, seconds))]
         lines += ["", "One thread, processor time:", "", *_engine_table(measure_alone(bundle, seconds))]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from math import prod
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -14,9 +13,9 @@ import onnx
 GEMM_SIDE = 1536
 
 
-def operations_per_frame(model: Path) -> float:
+def operations_per_frame(model: bytes) -> float:
     """Count the floating-point operations of the convolutions and matrix products for one frame."""
-    proto = onnx.load(str(model))
+    proto = onnx.load_from_string(model)
     proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     graph = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
     shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}

@@ -51,7 +51,7 @@ def measure(
 ) -> list[Row]:
     """Measure every engine with every batch size in turns, `seconds` each in total by this clock."""
     frames = np.stack(noise_frames(bundle))
-    work = operations_per_frame(bundle.file(MODEL)) / 1e9
+    work = operations_per_frame(bundle.read(MODEL)) / 1e9
     with ExitStack() as stack:
         engines = [stack.enter_context(engine) for engine in _open(bundle, threads)]
         return [row for batch in BATCHES for row in _measure(engines, frames, batch, work, seconds, clock)]

@@ -46,7 +46,7 @@ def _profile(bundle: Bundle, directory: Path) -> list[tuple[str, float]]:
     options.intra_op_num_threads = 1
     options.enable_profiling = True
     options.profile_file_prefix = str(directory / "profile")
-    session = onnxruntime.InferenceSession(str(bundle.file(MODEL)), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(bundle.read(MODEL), options, providers=["CPUExecutionProvider"])
     frames = bundle.reference().frames[:1]
     for _ in range(WARM_UP + CALLS):
         session.run(("score", "heatmap"), {"frames": frames})

@@ -19,7 +19,7 @@ def published_line(bundle: Bundle, seconds: float) -> str:
     """How much faster the default is than the recipe `reference` with the same input, single frames, all cores."""
     geometry, recipe = bundle.geometry, find_recipe("reference")
     scorer = recipe.scorer(recipe.networks(geometry), bundle.manifest.normalisation).eval()
-    sessions = [open_session(bundle.file(MODEL).read_bytes()), open_session(export_onnx(scorer, geometry))]
+    sessions = [open_session(bundle.read(MODEL)), open_session(export_onnx(scorer, geometry))]
     frames = np.stack(noise_frames(bundle))
     rates = np.array([[_rate(each, frames, seconds / ROUNDS) for each in sessions] for _ in range(ROUNDS)])
     (ours, published), ratio = np.median(rates, axis=0), np.median(rates[:, 0] / rates[:, 1])

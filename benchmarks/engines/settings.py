@@ -28,7 +28,7 @@ from pathlib import Path
 from engines.bundles import MODEL, read_bundle
 from engines.runtime import open_session
 bundle = read_bundle(sys.argv[1])
-session = open_session(bundle.file(MODEL).read_bytes(), arena=sys.argv[2] == "on")
+session = open_session(bundle.read(MODEL), arena=sys.argv[2] == "on")
 frames = bundle.reference().frames
 for count in [1, len(frames)] * 10:
     session.run(("score", "heatmap"), {"frames": frames[:count]})
@@ -39,7 +39,7 @@ print(int(status["VmRSS"].split()[0]) * 1024 / 1e6, int(status["VmHWM"].split()[
 
 def variants(bundle: Bundle) -> dict[str, Call]:
     """One call for each session, by its difference from the session that the engine opens."""
-    model = bundle.file(MODEL).read_bytes()
+    model = bundle.read(MODEL)
     level = onnxruntime.GraphOptimizationLevel
     default = open_session(model)
     return {

@@ -1,5 +1,6 @@
 """The model bundle, a directory: write, verify, sign and read it."""
 
+from engines.bundles.archive import ArchiveError, read_archive
 from engines.bundles.bundle import (
     MODEL,
     MODEL_FP16,
@@ -30,6 +31,7 @@ __all__ = [
     "REFERENCE",
     "REPORT",
     "WEIGHTS",
+    "ArchiveError",
     "Bundle",
     "Frames",
     "Geometry",
@@ -44,6 +46,7 @@ __all__ = [
     "generate_keys",
     "load_trusted_keys",
     "raw_fields",
+    "read_archive",
     "read_bundle",
     "reference_archive",
     "sign_bundle",

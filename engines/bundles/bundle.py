@@ -9,18 +9,14 @@ where a bundle comes from (`engines.bundles.signing`).
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import re
 import shutil
-import stat
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from engines.bundles.external_data import OnnxFormatError, external_data
@@ -34,6 +30,8 @@ from engines.bundles.manifest import (
     Tolerance,
     TrainingRecord,
 )
+from engines.bundles.plain_file import read_plain_file
+from engines.bundles.reference import Frames, Reference, parse_reference, reference_archive
 from engines.bundles.signing import SIGNATURE, TrustedKey, verify_signature
 from engines.errors import BundleError
 
@@ -57,6 +55,7 @@ __all__ = [
     "TrainingRecord",
     "check_replaceable",
     "read_bundle",
+    "reference_archive",
     "write_bundle",
 ]
 
@@ -73,22 +72,10 @@ OPTIONAL = (WEIGHTS, REPORT)
 # A manifest has about 2 kB. A file a thousand times as large is no manifest, and is not parsed.
 MAX_MANIFEST_BYTES = 2_000_000
 
-Frames = NDArray[np.uint8] | NDArray[np.uint16]
-"""Images of one geometry, [N, H, W, C]."""
+# Bundles of this project have a few megabytes; the largest foreign models (a backbone with its memory) some hundreds.
+MAX_FILE_BYTES = 2**30
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A few good frames with the scores and heatmaps that an engine must reproduce."""
-
-    frames: Frames
-    """[N, H, W, C]."""
-    score: NDArray[np.float32]
-    """[N]."""
-    heatmap: NDArray[np.float32]
-    """[N, h, w]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +100,21 @@ class Bundle:
         """Rows and columns of a heatmap."""
         return self.manifest.heatmap_shape
 
-    def file(self, name: str) -> Path:
-        """Path of one of the bundle's files; BundleError if the manifest does not list it."""
+    def read(self, name: str) -> bytes:
+        """The verified bytes of one of the bundle's files, which are the bytes to load.
+
+        They are read and hashed on each call, so nothing is kept in memory. BundleError if the manifest does not list
+        the file, or if it is not any more the one that was verified.
+        """
         if name not in self.manifest.files:
             raise BundleError(
                 f"{self.path}: no {name} in this bundle (it has {', '.join(sorted(self.manifest.files))})"
             )
-        return self.path / name
+        return _read_verified(self.path / name, self.manifest.files[name])
 
     def reference(self) -> Reference:
         """Load the reference frames, scores and heatmaps."""
-        return _read_reference(self)
+        return parse_reference(self.path / REFERENCE, self.read(REFERENCE), self.manifest)
 
 
 def read_bundle(path: Path | str, *, trusted: Sequence[TrustedKey] | None = None) -> Bundle:
@@ -142,7 +133,7 @@ def read_bundle(path: Path | str, *, trusted: Sequence[TrustedKey] | None = None
     for name, wanted in manifest.files.items():
         _check_file(folder / name, wanted)
     bundle = Bundle(folder, manifest, hashlib.sha256(raw).hexdigest(), signed_by)
-    _read_reference(bundle)
+    bundle.reference()
     return bundle
 
 
@@ -178,15 +169,8 @@ def write_lean_copy(bundle: Bundle, out: Path | str) -> Bundle:
     reference = bundle.reference()
     ends = [0, len(reference.score) - 1]
     few = Reference(reference.frames[ends], reference.score[ends], reference.heatmap[ends])
-    files = {name: (bundle.path / name).read_bytes() for name in REQUIRED}
+    files = {name: bundle.read(name) for name in REQUIRED}
     return write_bundle(out, bundle.manifest, {**files, REFERENCE: reference_archive(few)})
-
-
-def reference_archive(reference: Reference) -> bytes:
-    """Reference frames as the bytes of a compressed `.npz`."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, frames=reference.frames, score=reference.score, heatmap=reference.heatmap)
-    return buffer.getvalue()
 
 
 def check_replaceable(target: Path) -> None:
@@ -202,18 +186,9 @@ def check_replaceable(target: Path) -> None:
 
 def _read_manifest_bytes(folder: Path) -> bytes:
     path = folder / MANIFEST
-    try:
-        mode = path.lstat().st_mode
-    except OSError:
-        raise BundleError(f"{folder}: no {MANIFEST}, so this is not a bundle") from None
-    if not stat.S_ISREG(mode):
-        raise BundleError(f"{path}: a link or special file, wanted a plain file")
-    if path.stat().st_size > MAX_MANIFEST_BYTES:
-        raise BundleError(f"{path}: {path.stat().st_size} bytes, wanted at most {MAX_MANIFEST_BYTES}")
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read ({error.strerror or error})") from None
+    if not path.exists() and not path.is_symlink():
+        raise BundleError(f"{folder}: no {MANIFEST}, so this is not a bundle")
+    return read_plain_file(path, MAX_MANIFEST_BYTES)
 
 
 def _parse_manifest(folder: Path, raw: bytes) -> Manifest:
@@ -246,17 +221,17 @@ def _check_names(folder: Path, manifest: Manifest) -> None:
 
 
 def _check_file(path: Path, wanted: str) -> None:
-    if not stat.S_ISREG(path.lstat().st_mode):
-        raise BundleError(f"{path}: a link or special file, wanted a plain file")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read ({error.strerror or error})") from None
+    content = _read_verified(path, wanted)
+    if path.suffix == ".onnx":
+        _check_onnx(path, content)
+
+
+def _read_verified(path: Path, wanted: str) -> bytes:
+    content = read_plain_file(path, MAX_FILE_BYTES)
     got = hashlib.sha256(content).hexdigest()
     if got != wanted:
         raise BundleError(f"{path}: altered (sha256 {got[:12]}…, the manifest has {wanted[:12]}…)")
-    if path.suffix == ".onnx":
-        _check_onnx(path, content)
+    return content
 
 
 def _check_onnx(path: Path, content: bytes) -> None:
@@ -266,22 +241,6 @@ def _check_onnx(path: Path, content: bytes) -> None:
         raise BundleError(f"{path}: not an ONNX model ({error})") from None
     if location is not None:
         raise BundleError(f"{path}: keeps weights in another file ({location!r}), wanted all of them inside")
-
-
-def _read_reference(bundle: Bundle) -> Reference:
-    path = bundle.path / REFERENCE
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            reference = Reference(archive["frames"], archive["score"], archive["heatmap"])
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise BundleError(f"{path}: not a set of reference frames ({' '.join(str(error).split())})") from None
-    count = len(reference.frames)
-    got = (reference.frames.shape, reference.frames.dtype, reference.score.shape, reference.heatmap.shape)
-    geometry = bundle.geometry
-    wanted = ((count, *geometry.shape), geometry.dtype, (count,), (count, *bundle.heatmap_shape))
-    if got != wanted or count == 0:
-        raise BundleError(f"{path}: holds {got}, wanted {wanted} with at least one frame")
-    return reference
 
 
 def _write_and_swap(target: Path, content: Mapping[str, bytes]) -> None:

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MANIFEST_SCHEMA = "inspectd.bundle/1"
 
+# Half precision stays within 2 %. With more than a tenth, the reference would no longer prove that an engine is right.
+MAX_TOLERANCE = 0.1
+
 _CLOSED = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -118,8 +121,8 @@ class Tolerance(BaseModel):
     """Largest allowed error of an engine, relative to the reference score (and to the heatmap's largest value)."""
 
     model_config = _CLOSED
-    fp32: float = 1e-3
-    fp16: float = 2e-2
+    fp32: Annotated[float, Field(gt=0, le=MAX_TOLERANCE)] = 1e-3
+    fp16: Annotated[float, Field(gt=0, le=MAX_TOLERANCE)] = 2e-2
 
 
 class Manifest(BaseModel):

@@ -1,6 +1,7 @@
 """From an image file or a camera's array to the model's input frame."""
 
-from engines.images.preprocessing import SUFFIXES, Image, check_image, fit, list_images, read_image
+from engines.images.preprocessing import Image, check_image, fit
+from engines.images.reading import SUFFIXES, list_images, read_image
 from engines.images.shrinking import spans
 from engines.images.viewing import as_rgb, overlay, top_of, viewable
 

@@ -43,7 +43,7 @@ class OnnxRuntimeEngine(Engine):
     def __init__(self, bundle: Bundle, options: EngineOptions = DEFAULT_OPTIONS) -> None:
         """Open a session; without `options.threads`, a call uses one thread per allowed physical core."""
         super().__init__(bundle, options)
-        self._session: Any = open_session(bundle.file(MODEL).read_bytes(), threads=options.threads)
+        self._session: Any = open_session(bundle.read(MODEL), threads=options.threads)
         self.detail = _describe(self._session)
 
     def _score(self, frames: Frames) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -92,7 +92,7 @@ class OpenVinoEngine(Engine):
 
 def _read_model(core: Any, bundle: Bundle) -> Any:
     try:
-        return core.read_model(io.BytesIO(bundle.file(MODEL).read_bytes()))
+        return core.read_model(io.BytesIO(bundle.read(MODEL)))
     except RuntimeError as error:
         raise EngineError(f"openvino engine: the model cannot be read ({_line(error)})") from error
 

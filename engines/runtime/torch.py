@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.bundles import WEIGHTS, Bundle, Frames
+from engines.bundles import WEIGHTS, Bundle, Frames, read_archive
 from engines.errors import BundleError, EngineError
 from engines.runtime.cores import allowed_threads
 from engines.runtime.engine import DEFAULT_OPTIONS, Engine, EngineOptions
@@ -61,11 +61,11 @@ def load_scorer(bundle: Bundle) -> Scorer:
     recipe = find_recipe(manifest.recipe.name)
     networks = recipe.networks(manifest.geometry, **manifest.recipe.options)
     scorer = recipe.scorer(networks, manifest.normalisation)
-    path = bundle.file(WEIGHTS)
+    content = bundle.read(WEIGHTS)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            state = {name: torch.from_numpy(archive[name]) for name in archive.files}
+        arrays = read_archive(content, lambda heads: None)
+        state = {name: torch.from_numpy(values) for name, values in arrays.items()}
         scorer.load_state_dict(state)
     except (OSError, ValueError, RuntimeError) as error:
-        raise BundleError(f"{path}: {' '.join(str(error).split())[:200]}") from None
+        raise BundleError(f"{bundle.path / WEIGHTS}: {' '.join(str(error).split())[:200]}") from None
     return scorer.eval()

@@ -41,7 +41,7 @@ class ToyEngine(Engine):
 
     def __init__(self, bundle, options=EngineOptions()):
         super().__init__(bundle, options)
-        self._session = onnxruntime.InferenceSession(bundle.file(MODEL).read_bytes())
+        self._session = onnxruntime.InferenceSession(bundle.read(MODEL))
         self.detail = "a toy"
 
     def _score(self, frames):

@@ -105,7 +105,7 @@ def _parse(
     import tensorrt as trt
 
     parser = trt.OnnxParser(network, logger)
-    if parser.parse(with_float_edges(bundle.file(MODEL_FP16).read_bytes())):
+    if parser.parse(with_float_edges(bundle.read(MODEL_FP16))):
         return
     errors = [parser.get_error(index) for index in range(parser.num_errors)]
     shown = "; ".join(_explain(error) for error in errors[:MAX_ERRORS_SHOWN]) or messages.first_error().strip(" ()")

@@ -191,7 +191,7 @@ def near_its_threshold(bundle: Bundle, folder: Path) -> tuple[Bundle, float]:
     """A bundle with a reference score off by half the tolerance, and a threshold between it and the true one."""
     reference = bundle.reference()
     moved = dataclasses.replace(reference, score=reference.score * np.float32(1.0005))
-    contents = {name: bundle.file(name).read_bytes() for name in bundle.manifest.files}
+    contents = {name: bundle.read(name) for name in bundle.manifest.files}
     contents["reference.npz"] = reference_archive(moved)
     return write_bundle(folder / "near.bundle", bundle.manifest, contents), float(moved.score[2]) / 1.00025
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import os
 import resource
 import shutil
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ import pytest
 from engines.bundles.bundle import MANIFEST, MODEL, REFERENCE, Bundle, Geometry, Manifest, read_bundle, write_bundle
 from engines.errors import BundleError
 from engines.runtime.opening import open_engine
+from tests.engines.bundles.test_archive import archive_of
 
 
 @pytest.fixture
@@ -140,6 +143,12 @@ def test_manifest_with_a_wrong_range_is_rejected(copy: Path) -> None:
     assert "high 5 is not above low 5" in rejection(copy)
 
 
+@pytest.mark.parametrize("tolerance", [1e9, 0.11, 0, -1])
+def test_tolerance_that_proves_nothing_is_rejected(copy: Path, tolerance: float) -> None:
+    edit_manifest(copy, tolerance={"fp32": tolerance, "fp16": 0.02})
+    assert "tolerance.fp32: Input should be" in rejection(copy)
+
+
 def test_reference_of_another_geometry_is_rejected(copy: Path) -> None:
     with np.load(copy / REFERENCE) as archive:
         arrays = dict(archive)
@@ -157,6 +166,52 @@ def test_reference_with_a_pickle_is_rejected_without_loading_it(copy: Path) -> N
     (copy / "new.npz").unlink()
     replace_file(copy, REFERENCE, content)
     assert "reference.npz: not a set of reference frames" in rejection(copy)
+
+
+def test_reference_bomb_is_rejected_by_its_head(copy: Path) -> None:
+    replace_file(copy, REFERENCE, archive_of({"frames": ("|u1", (1536 * 2**20,)), "score": ("<f4", (1,))}))
+    assert "reference.npz: not a set of reference frames (1610612740 bytes when unpacked" in rejection(copy)
+
+
+def test_reference_of_too_many_frames_is_rejected(copy: Path) -> None:
+    """An engine scores them in one batch."""
+    heads = {"frames": ("|u1", (65, 32, 32, 1)), "score": ("<f4", (65,)), "heatmap": ("<f4", (65, 8, 8))}
+    replace_file(copy, REFERENCE, archive_of(heads))
+    assert "with 1 to 64 frames" in rejection(copy)
+
+
+def test_reference_with_scores_that_are_not_finite_is_rejected(copy: Path) -> None:
+    with np.load(copy / REFERENCE) as archive:
+        arrays = dict(archive)
+    arrays["score"][0] = np.nan
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    replace_file(copy, REFERENCE, buffer.getvalue())
+    assert "not finite" in rejection(copy)
+
+
+@pytest.mark.parametrize("name", [MODEL, REFERENCE])
+def test_file_replaced_after_verification_is_not_loaded(copy: Path, name: str) -> None:
+    bundle = read_bundle(copy)
+    verified = bundle.read(name)
+    (copy / "other").write_bytes(verified[:-1] + bytes([verified[-1] ^ 1]))
+    (copy / "other").rename(copy / name)
+    with pytest.raises(BundleError, match=f"{name}: altered"):
+        bundle.read(name)
+    with pytest.raises(BundleError, match="altered"):
+        open_engine(bundle, "onnxruntime", threads=1)
+
+
+def test_fifo_in_the_place_of_a_file_is_rejected_at_once(copy: Path) -> None:
+    (copy / MODEL).unlink()
+    os.mkfifo(copy / MODEL)
+    assert "a link or special file" in rejection(copy)
+
+
+def test_file_larger_than_any_model_is_not_read(copy: Path) -> None:
+    with (copy / MODEL).open("r+b") as file:
+        file.truncate(2**30 + 1)  # sparse
+    assert f"{2**30 + 1} bytes, wanted at most {2**30}" in rejection(copy)
 
 
 def test_onnx_with_external_data_is_rejected(copy: Path) -> None:

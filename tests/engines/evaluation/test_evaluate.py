@@ -11,7 +11,7 @@ import pytest
 from engines.errors import EngineError
 from engines.evaluation.evaluate import evaluate_engine, score_images
 from engines.evaluation.metrics import auroc
-from engines.images.preprocessing import fit, read_image
+from engines.images import fit, read_image
 from engines.runtime.engine import Engine
 from tests.support.parts import write_parts
 

@@ -176,7 +176,7 @@ def test_inference_imports_only_its_own_backend(tiny_bundle: Bundle) -> None:
         "import sys, numpy\n"
         "from engines.bundles.bundle import read_bundle\n"
         "from engines.runtime.opening import open_engine\n"
-        "import engines.images.preprocessing\n"
+        "import engines.images.reading\n"
         f"bundle = read_bundle({str(tiny_bundle.path)!r})\n"
         "with open_engine(bundle, threads=1) as engine:\n"
         "    engine.score(bundle.reference().frames)\n"

@@ -63,7 +63,7 @@ def altered(tiny_bundle: Bundle, tmp_path: Path) -> Callable[[Change], Bundle]:
     """The tiny bundle with a changed graph; the build does not check its hash."""
 
     def alter(change: Change) -> Bundle:
-        model = onnx.load(tiny_bundle.file(MODEL_FP16))
+        model = onnx.load_from_string(tiny_bundle.read(MODEL_FP16))
         change(model)
         (tmp_path / MODEL_FP16).write_bytes(model.SerializeToString())
         return dataclasses.replace(tiny_bundle, path=tmp_path)
@@ -107,7 +107,7 @@ def test_each_tensor_has_the_type_that_the_graph_gives_it(bundle: Bundle, tensor
 
 
 def float_graph(bundle: Bundle) -> bytes:
-    return with_float_edges(bundle.file(MODEL_FP16).read_bytes())
+    return with_float_edges(bundle.read(MODEL_FP16))
 
 
 def test_graph_of_mixed_types_is_rejected_with_the_node(altered: Callable[[Change], Bundle]) -> None:

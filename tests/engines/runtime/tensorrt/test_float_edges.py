@@ -23,7 +23,7 @@ def bundle(request: pytest.FixtureRequest) -> Bundle:
 
 
 def test_graph_with_float_edges_computes_the_same(bundle: Bundle) -> None:
-    model, frames = bundle.file(MODEL_FP16).read_bytes(), bundle.reference().frames[:1]
+    model, frames = bundle.read(MODEL_FP16), bundle.reference().frames[:1]
     score, heatmap = open_session(model, threads=1).run(("score", "heatmap"), {"frames": frames})
     edited = open_session(with_float_edges(model), threads=1)
     assert edited.get_inputs()[0].type == "tensor(float)"
@@ -34,17 +34,17 @@ def test_graph_with_float_edges_computes_the_same(bundle: Bundle) -> None:
 
 def test_graph_with_float_edges_has_integers_in_shapes_only(bundle: Bundle) -> None:
     onnx = pytest.importorskip("onnx", reason="ONNX is not installed")
-    graph = onnx.load_from_string(with_float_edges(bundle.file(MODEL_FP16).read_bytes())).graph
+    graph = onnx.load_from_string(with_float_edges(bundle.read(MODEL_FP16))).graph
     types = {tensor.data_type for tensor in graph.initializer}
     assert types <= {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.INT64}
     values = {value.type.tensor_type.elem_type for value in (*graph.input, *graph.value_info, *graph.output)}
     assert values.isdisjoint({onnx.TensorProto.UINT8, onnx.TensorProto.INT8, onnx.TensorProto.UINT16})
-    model = onnx.load_from_string(with_float_edges(bundle.file(MODEL_FP16).read_bytes()))
+    model = onnx.load_from_string(with_float_edges(bundle.read(MODEL_FP16)))
     onnx.checker.check_model(model, full_check=True)
 
 
 def test_graph_with_float_edges_already_is_unchanged(bundle: Bundle) -> None:
-    model = bundle.file(MODEL_FP16).read_bytes()
+    model = bundle.read(MODEL_FP16)
     once = with_float_edges(model)
     assert once != model
     assert with_float_edges(once) == once
