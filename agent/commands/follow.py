@@ -13,6 +13,9 @@ from agent.core.progress import Progress
 
 POLL_SECONDS = 0.2
 
+# A window is full and its preview, which reads a day of scores, takes no longer than this: 20 s.
+PREVIEW_POLLS = 100
+
 
 def follow_recalibration(
     socket: Path,
@@ -53,12 +56,18 @@ def follow_recalibration(
 
 
 def _await_preview(socket: Path, camera: str, progress: Progress, sleep: Callable[[float], None]) -> dict[str, Any]:
+    """Until the preview is there. Raises Permanent where the agent has rejected the window: then none ever comes."""
+    polls_without_window = 0
     while True:
         result = ask(socket, "status", camera)
         preview = result["recalibrations"].get(camera)
         if preview is not None:
             return dict(preview)
-        _show_progress(result["cameras"][camera], progress)
+        state = result["cameras"][camera]
+        polls_without_window = 0 if state["progress"] is not None else polls_without_window + 1
+        if polls_without_window > PREVIEW_POLLS:
+            raise Permanent(f"camera {camera}: the window was not accepted: {state['reason'] or 'see the log'}")
+        _show_progress(state, progress)
         sleep(POLL_SECONDS)
 
 

@@ -176,7 +176,7 @@ class Service:
             inspection.start()
         for line in self.lines.values():
             line.capture.start()
-        log.info("inspectd is running with %d camera(s): %s", len(self.lines), ", ".join(self.lines))
+        log.info("inspectd runs with %d camera(s): %s", len(self.lines), ", ".join(self.lines))
 
     def stop(self) -> None:
         """Make `run` return soon; returns at once. Any thread may call."""

@@ -108,6 +108,6 @@ def _array(archive: zipfile.ZipFile, name: str, head: ArrayHead) -> NDArray[Any]
         _, fortran_order, _ = _read_head(member)
         values = bytearray(member.read(head.size))
         if len(values) != head.size or member.read(1):  # the second read also verifies the CRC
-            raise ArchiveError(f"{name} has another size than its head says")
+            raise ArchiveError(f"{name} has another size than its head")
     array: NDArray[Any] = np.ndarray(head.shape, head.dtype, values, order="F" if fortran_order else "C")
     return array

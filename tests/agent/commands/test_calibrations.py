@@ -21,7 +21,7 @@ def test_recalibration_shows_a_preview_and_a_rollback_undoes_it(
     start()
     socket = socket_path(tmp_path)
     first = await_state(socket, is_armed)
-    done = inspectd("recalibrate", "--frames", "80", "--yes", "--socket", socket)
+    done = inspectd("recalibrate", "--frames", "80", "--fresh", "--yes", "--socket", socket)
     assert done.returncode == 0, done.stderr
     preview = ask(socket, "status")["recalibrations"]["line1"]
     assert done.stdout.splitlines()[:2] == [preview["sentence"], preview["promise"]]

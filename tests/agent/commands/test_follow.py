@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agent.commands import ask, follow_recalibration
@@ -15,7 +17,7 @@ def test_progress_grows_and_the_preview_is_returned(service: Service) -> None:
         service.settings.socket_path,
         None,
         cancel=False,
-        request={"frames": 80},
+        request={"frames": 80, "fresh": True},
         progress=lambda fraction, text: fractions.append(fraction),
     )
     assert preview is not None
@@ -39,6 +41,24 @@ def test_interrupt_cancels_the_recalibration_in_the_agent(service: Service) -> N
         is None
     )
     assert ask(socket, "status")["cameras"]["line1"]["progress"] is None
+
+
+def test_rejected_window_is_an_error_with_its_reason(service: Service) -> None:
+    """Images that raise an alarm are kept out of the window; a threshold of 0 keeps out all of them."""
+    line = service.lines["line1"]
+    calibration = line.station.calibration
+    assert calibration is not None
+    strict = replace(calibration, id="", threshold=replace(calibration.threshold, value=0.0))
+    line.station.store.save(strict)
+    line.call(lambda: line.station.activate(strict, "test"))
+    with pytest.raises(Permanent, match=r"the window was not accepted: .*--fresh"):
+        follow_recalibration(
+            service.settings.socket_path,
+            None,
+            cancel=False,
+            request={"frames": 80},
+            progress=lambda fraction, text: None,
+        )
 
 
 def test_unknown_camera_is_rejected(service: Service) -> None:
