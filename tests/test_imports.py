@@ -80,6 +80,7 @@ CALIBRATION_OF = set(AGENT) - {"core", "sources", "doctor"}
 # Folders whose `__init__.py` re-exports nothing, since some of their files load heavy or optional libraries: their
 # modules are imported one by one.
 CLOSED = {
+    "agent.cli.terminal",
     "agent.core",
     "agent.tools",
     "engines.networks",

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 def main(app: typer.Typer | None = None) -> NoReturn:
     """The entry point. An expected error is one line; a bug is shown with its traceback."""
     try:
-        from agent.cli.interrupts import INTERRUPTED, is_interrupt, quiet_while_loading
+        from agent.cli.terminal.interrupts import INTERRUPTED, is_interrupt, quiet_while_loading
     except KeyboardInterrupt:
         sys.exit(130)
     with quiet_while_loading():
         import traceback
 
         from agent.cli.app import build_app
-        from agent.cli.console import print_error
+        from agent.cli.terminal.console import print_error
         from agent.core.expected import error_text, is_expected
 
         try:

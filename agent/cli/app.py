@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 import typer
 
-from agent.cli.interrupts import raise_on_interrupt
 from agent.cli.table import COMMANDS, GROUPS
+from agent.cli.terminal.interrupts import raise_on_interrupt
 
 HELP = "Visual inspection for cameras and X-ray lines: learns what good parts look like, reports defects over MQTT."
 

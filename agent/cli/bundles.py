@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.console import print_error, print_line
-from agent.cli.interrupts import quiet_while_loading
 from agent.cli.options import BundleArgument
-from agent.cli.progress import progress_bar
+from agent.cli.terminal.console import print_error, print_line
+from agent.cli.terminal.interrupts import quiet_while_loading
+from agent.cli.terminal.progress import progress_bar
 from agent.cli.training import check_training_extra
 
 

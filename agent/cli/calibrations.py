@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.console import print_json, print_line
-from agent.cli.interrupts import quiet_while_loading
 from agent.cli.options import AgentConfigOption, CameraArgument, JsonOption, SocketOption, socket_path
+from agent.cli.terminal.console import print_json, print_line
+from agent.cli.terminal.interrupts import quiet_while_loading
 
 
 def list_calibrations(

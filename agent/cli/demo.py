@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.console import print_line
-from agent.cli.interrupts import quiet_while_loading
 from agent.cli.options import SeedOption
-from agent.cli.progress import progress_bar
+from agent.cli.terminal.console import print_line
+from agent.cli.terminal.interrupts import quiet_while_loading
+from agent.cli.terminal.progress import progress_bar
 
 ModeOption = Annotated[str, typer.Option("--mode", help="camera (8 bit) or xray (16 bit).")]
 

@@ -10,9 +10,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from agent.cli.console import print_json, print_line, set_up_logging
-from agent.cli.interrupts import quiet_while_loading
 from agent.cli.options import ConfigOption, JsonOption
+from agent.cli.terminal.console import print_json, print_line, set_up_logging
+from agent.cli.terminal.interrupts import quiet_while_loading
 from agent.core.errors import Permanent
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.console import print_json, print_line
-from agent.cli.interrupts import quiet_while_loading
 from agent.cli.options import BundleArgument, EngineOption, JsonOption
-from agent.cli.progress import progress_bar
+from agent.cli.terminal.console import print_json, print_line
+from agent.cli.terminal.interrupts import quiet_while_loading
+from agent.cli.terminal.progress import progress_bar
 
 if TYPE_CHECKING:
     from engines.bundles import Bundle

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.interrupts import quiet_while_loading
+from agent.cli.terminal.interrupts import quiet_while_loading
 from engines.backends import engine_names
 
 BundleArgument = Annotated[Path, typer.Argument(help="Model bundle.")]

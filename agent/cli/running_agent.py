@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from agent.cli.console import print_json, print_line
-from agent.cli.interrupts import quiet_while_loading
 from agent.cli.options import AgentConfigOption, CameraArgument, JsonOption, SocketOption, socket_path
-from agent.cli.progress import progress_bar
+from agent.cli.terminal.console import print_json, print_line
+from agent.cli.terminal.interrupts import quiet_while_loading
+from agent.cli.terminal.progress import progress_bar
 
 
 def status(

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.console import print_error, print_line
-from agent.cli.interrupts import quiet_while_loading
 from agent.cli.options import JsonOption, SeedOption
-from agent.cli.progress import progress_bar
 from agent.cli.scoring import evaluate
+from agent.cli.terminal.console import print_error, print_line
+from agent.cli.terminal.interrupts import quiet_while_loading
+from agent.cli.terminal.progress import progress_bar
 from agent.core.errors import Permanent
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.console import print_line
-from agent.cli.interrupts import quiet_while_loading
+from agent.cli.terminal.console import print_line
+from agent.cli.terminal.interrupts import quiet_while_loading
 
 
 def watch(

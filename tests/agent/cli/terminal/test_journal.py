@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from agent.cli.journal import JournalFormatter, is_journal
+from agent.cli.terminal.journal import JournalFormatter, is_journal
 
 
 def formatted(level: int, message: str, *arguments: object, **fields: object) -> str:
@@ -55,9 +55,7 @@ def test_journald_is_recognized_by_its_stream(tmp_path: Path) -> None:
 
 def test_log_format_depends_on_who_reads_stderr(tmp_path: Path) -> None:
     """The same program with and without journald behind its standard error."""
-    program = (
-        "import logging; from agent.cli.console import set_up_logging as up; up('info'); logging.warning('drifted')"
-    )
+    program = "import logging; from agent.cli.terminal.console import set_up_logging as up; up('info'); logging.warning('drifted')"
     people = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stderr
     assert people.rstrip().endswith("WARNING drifted")
     with (tmp_path / "journal").open("w+") as stream:

@@ -1,4 +1,4 @@
-"""Terminal output: results on stdout; errors and log lines on stderr, and progress (`agent.cli.progress`)."""
+"""Terminal output: results on stdout; errors and log lines on stderr, and progress (`agent.cli.terminal.progress`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import sys
 from typing import Any
 
-from agent.cli.journal import JournalFormatter, is_journal, priority_of
+from agent.cli.terminal.journal import JournalFormatter, is_journal, priority_of
 
 
 def print_line(text: str = "") -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.interrupts import is_interrupt, quiet_while_loading
+from agent.cli.terminal.interrupts import is_interrupt, quiet_while_loading
 
 # Interrupts its own process while it is imported, as a user does who is quick; then goes on, as imports of
 # extension modules do that lose the exception.

@@ -7,7 +7,7 @@ import pty
 import subprocess
 import sys
 
-from agent.cli.progress import ProgressLines
+from agent.cli.terminal.progress import ProgressLines
 
 
 def test_progress_of_a_long_task_is_a_line_now_and_then() -> None:
@@ -35,7 +35,7 @@ def test_progress_of_a_short_task_is_silent() -> None:
 # A task long enough for one line.
 TASK = """
 import sys, time
-from agent.cli.progress import progress_bar
+from agent.cli.terminal.progress import progress_bar
 with progress_bar("weigh") as report:
     end = time.monotonic() + 1.5
     while time.monotonic() < end:
