@@ -55,7 +55,8 @@ def test_journald_is_recognized_by_its_stream(tmp_path: Path) -> None:
 
 def test_log_format_depends_on_who_reads_stderr(tmp_path: Path) -> None:
     """The same program with and without journald behind its standard error."""
-    program = "import logging; from agent.cli.terminal.console import set_up_logging as up; up('info'); logging.warning('drifted')"
+    program = "import logging\nfrom agent.cli.terminal.console import set_up_logging\n"
+    program += "set_up_logging('info')\nlogging.warning('drifted')"
     people = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stderr
     assert people.rstrip().endswith("WARNING drifted")
     with (tmp_path / "journal").open("w+") as stream:
