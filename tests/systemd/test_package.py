@@ -119,7 +119,7 @@ def test_remove_keeps_the_users_files_and_purge_removes_them(machine: Machine) -
     assert (machine.tree / "etc/inspectd/line1.toml").exists()
     assert list((machine.tree / "var/lib/private/inspectd/line1").iterdir())
     output = machine.run("apt-get", "purge", "--yes", "inspectd")
-    assert "removing settings, models, calibrations, pictures, waiting alarms and the user inspectd" in output
+    assert "removing settings, models, calibrations, images, waiting alarms and the user inspectd" in output
     assert machine.attempt("getent", "passwd", "inspectd") == ""
     for gone in ("etc/inspectd", "var/lib/inspectd", "var/lib/private/inspectd", "var/log/private/inspectd"):
         assert not (machine.tree / gone).exists(), gone
