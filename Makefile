@@ -117,11 +117,11 @@ bundles: $(VENV)/.dev  ## train the bundles that ship, on simulator frames (a qu
 	$(MAKE) --jobs 2 bundle-camera bundle-xray
 
 bundle-%:
-	rm -rf build/simulator-$* engines/bundles/simulator-$*.bundle
+	rm -rf build/simulator-$* engines/bundles/shipped/simulator-$*.bundle
 	$(BIN)/inspectd simulate build/simulator-$* --mode $* --count 1200 --seed 1000
 	OMP_NUM_THREADS=1 $(BIN)/inspectd train --normal build/simulator-$*/train/good --out build/simulator-$*.bundle \
 	    --size 256 --steps $(BUNDLE_STEPS) --seed 0
-	$(BIN)/inspectd bundle lean build/simulator-$*.bundle engines/bundles/simulator-$*.bundle
+	$(BIN)/inspectd bundle lean build/simulator-$*.bundle engines/bundles/shipped/simulator-$*.bundle
 
 docs: $(VENV)/.dev  ## write the generated part of docs/ again
 	$(BIN)/python -m agent.tools.message_docs
