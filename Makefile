@@ -71,7 +71,8 @@ test-systemd: $(VENV)/.dev  ## the service on a real systemd, booted in a contai
 	$(BIN)/python -m pytest -m systemd -s tests/systemd
 
 test-gpu: $(VENV)/.gpu  ## TensorRT, PyCUDA and the kernels, on an NVIDIA GPU
-	$(BIN)/python -m pytest -rs tests/engines/runtime/tensorrt/test_pycuda_api.py tests/engines/runtime/tensorrt/test_cuda.py
+	$(BIN)/python -m pytest -rs tests/engines/runtime/tensorrt/test_pycuda_api.py tests/engines/runtime/tensorrt/test_cuda.py \
+	    tests/engines/runtime/tensorrt/test_runner.py tests/engines/runtime/tensorrt/test_cuda_graph.py tests/engines/runtime/tensorrt/test_gpu_resize.py
 	$(BIN)/python -m pytest -m gpu -rs tests/gpu tests/contracts
 
 # The environment's own PyCUDA, and a driver that runs on the CPU.
