@@ -7,6 +7,7 @@ what plans compute.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import signal
 import sys
@@ -60,15 +61,21 @@ def bundle(request: pytest.FixtureRequest) -> Bundle:
 
 @pytest.fixture
 def altered(tiny_bundle: Bundle, tmp_path: Path) -> Callable[[Change], Bundle]:
-    """The tiny bundle with a changed graph; the build does not check its hash."""
+    """The tiny bundle with a changed graph, and the hash of that graph in its manifest."""
 
     def alter(change: Change) -> Bundle:
         model = onnx.load_from_string(tiny_bundle.read(MODEL_FP16))
         change(model)
-        (tmp_path / MODEL_FP16).write_bytes(model.SerializeToString())
-        return dataclasses.replace(tiny_bundle, path=tmp_path)
+        return with_model(tiny_bundle, model.SerializeToString(), tmp_path)
 
     return alter
+
+
+def with_model(bundle: Bundle, model: bytes, folder: Path) -> Bundle:
+    """The bundle with another FP16 model, written to `folder`."""
+    (folder / MODEL_FP16).write_bytes(model)
+    listed = {**bundle.manifest.files, MODEL_FP16: hashlib.sha256(model).hexdigest()}
+    return dataclasses.replace(bundle, path=folder, manifest=bundle.manifest.model_copy(update={"files": listed}))
 
 
 def rename(old: str, new: str) -> Change:
@@ -144,9 +151,8 @@ def test_graph_with_a_missing_input_is_rejected_with_the_node(altered: Callable[
 
 
 def test_file_that_is_not_onnx_is_rejected(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    (tmp_path / MODEL_FP16).write_bytes(b"garbage" * 100)
     with pytest.raises(EngineError, match="the model is not ONNX"):
-        build_plan(dataclasses.replace(tiny_bundle, path=tmp_path), OPTIONS)
+        build_plan(with_model(tiny_bundle, b"garbage" * 100, tmp_path), OPTIONS)
 
 
 def test_batch_of_no_frames_is_rejected_with_the_reason_of_tensorrt(tiny_bundle: Bundle) -> None:
