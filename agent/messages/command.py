@@ -197,7 +197,7 @@ class CommandResponse(Payload):
 
 
 class Execute(Protocol):
-    """Carries a command out and always returns a response, whoever sends it over whichever transport."""
+    """Carries out a command from any sender, over any transport, and always returns a response."""
 
     def __call__(self, name: str, camera: str | None, payload: bytes, *, by: str) -> CommandResponse:
         """`payload` is the request as JSON, `by` names the sender for the records."""

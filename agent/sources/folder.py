@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import stat
 import time
@@ -123,7 +124,7 @@ class FolderSource(FrameSource):
             image = self._load(file)
             if image is not None:
                 self._pace.wait()
-                return Captured(image, self._now(), self._clock(), str(file.relative_to(self._path)))
+                return Captured(image, self._now(), self._clock(), _printable_name(file.relative_to(self._path)))
 
     def _next_file(self) -> Path:
         while not self._ready:
@@ -252,6 +253,11 @@ class FolderSource(FrameSource):
                 entry.name,
                 ", ".join(sorted(SUFFIXES)),
             )
+
+
+def _printable_name(path: Path) -> str:
+    """The path as text that JSON can carry: bytes that are not UTF-8 become U+FFFD."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def _natural_order(path: Path) -> list[tuple[int, int, str]]:

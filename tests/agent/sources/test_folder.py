@@ -363,3 +363,9 @@ def test_skipped_formats_are_reported_once(tmp_path: Path, caplog: pytest.LogCap
         ".gif files",
         "files without a suffix",
     ]
+
+
+def test_name_that_is_not_utf_8_can_be_sent(tmp_path: Path) -> None:
+    """An alarm names its file, and its document is JSON."""
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/part-\xe4.png")).write_bytes(png(1))
+    assert names(read_all(FolderSource(tmp_path))) == ["part-\ufffd.png"]
