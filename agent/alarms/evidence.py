@@ -72,12 +72,12 @@ class Evidence:
     def draw(
         self, frame: Frame, heatmap: NDArray[np.float32], hot: Sequence[Region], captions: Sequence[str]
     ) -> list[EvidenceImage]:
-        """Heatmap, overlay and frame.
+        """Heatmap and overlay of the inspected part, and the source image.
 
         Args:
-            frame: drawn as it was captured, and below the overlay.
+            frame: its source image is drawn as it was captured, its inspected part below the overlay.
             heatmap: calibrated, float32 [h, w], ≥ 0.
-            hot: the regions that get a box, hottest first, in pixels of the frame.
+            hot: the regions that get a box, hottest first, in pixels of the inspected part.
             captions: the two lines below the overlay.
         """
         shown = to_8_bit(frame.image, self._window)
@@ -90,7 +90,7 @@ class Evidence:
         ]
 
     def draw_verdict(self, verdict: Verdict, hot: Sequence[Region]) -> list[EvidenceImage]:
-        """Heatmap, overlay and frame of a verdict; `hot` are its regions, hottest first, in pixels of the frame."""
+        """The images of a verdict; `hot` are its regions, hottest first, in pixels of the inspected part."""
         captions = (
             f"{verdict.frame.camera}   score {verdict.score:.3g}   threshold {verdict.threshold:.3g}",
             f"{verdict.frame.captured_at:%Y-%m-%d %H:%M:%S} UTC   frame {verdict.frame.index}",
@@ -98,8 +98,8 @@ class Evidence:
         return self.draw(verdict.frame, verdict.heatmap, hot, captions)
 
     def draw_frame(self, frame: Frame) -> EvidenceImage:
-        """The frame alone: the only evidence where the camera is faulty."""
-        payload = encode(to_8_bit(frame.image, self._window), "image/jpeg", quality=95)
+        """The source image alone: the only evidence where the camera is faulty. Its pixels are those of the regions."""
+        payload = encode(to_8_bit(frame.source_image, self._window), "image/jpeg", quality=95)
         return EvidenceImage("frame", payload, "image/jpeg")
 
     def save(self, alarm_id: str, verdict: Verdict, hot: Sequence[Region]) -> list[EvidenceImage]:

@@ -1,4 +1,4 @@
-"""The hot rectangles of a heatmap, in pixels of the frame."""
+"""The hot rectangles of a heatmap, in pixels of the image that it belongs to."""
 
 from __future__ import annotations
 

@@ -26,14 +26,21 @@ class Frame:
     captured_monotonic: float
     """Monotonic time of capture, seconds; for durations."""
     image: Image
-    """Pixels [H, W, C], uint8 or uint16; read only."""
+    """The part that is inspected: pixels [H, W, C], uint8 or uint16; read only."""
     origin: str | None = None
     """Name of the file that the frame was read from; None for live cameras."""
+    source: Image | None = None
+    """The source image, of which `image` is a crop: [H, W, C]; None where `image` is all of it."""
+
+    @property
+    def source_image(self) -> Image:
+        """The source image [H, W, C], in whose pixels alarms give their regions."""
+        return self.image if self.source is None else self.source
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A hot rectangle of the heatmap, in pixels of the source image."""
+    """A hot rectangle of the heatmap, in pixels of the inspected part or, in alarms, of the source image."""
 
     x: int
     """Left edge, pixels."""

@@ -137,6 +137,7 @@ class Capture(threading.Thread):
             captured_monotonic=captured.captured_monotonic,
             image=inspected,
             origin=captured.origin,
+            source=None if inspected is captured.image else captured.image,
         )
         return PreparedFrame(frame, pixels, glance(pixels))
 

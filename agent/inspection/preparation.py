@@ -31,17 +31,8 @@ class Preparation:
 
         Raises Permanent where bit depth or channels do not match the model, or the crop exceeds the image.
         """
-        inspected = image if self._crop is None else _cropped(image, self._crop)
+        inspected = image if self._crop is None else self._crop.cut(image)
         try:
             return inspected, self._fit(inspected)
         except ImageError as error:
             raise Permanent(str(error)) from None
-
-
-def _cropped(image: Image, crop: Crop) -> Image:
-    height, width = image.shape[:2]
-    if crop.x + crop.width > width or crop.y + crop.height > height:
-        raise Permanent(
-            f"crop is {crop.width}×{crop.height} at {crop.x},{crop.y}, wanted within the image of {width}×{height}"
-        )
-    return image[crop.y : crop.y + crop.height, crop.x : crop.x + crop.width]

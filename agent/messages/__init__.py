@@ -1,6 +1,6 @@
 """Every document that the agent sends or receives, as pydantic models; the JSON Schemas are generated from them."""
 
-from agent.messages.alarm import AlarmPayload, ImagePayload, OmittedPayload
+from agent.messages.alarm import AlarmPayload, CropPayload, ImagePayload, OmittedPayload
 from agent.messages.base import Payload, parse, utc_text
 from agent.messages.command import (
     MAX_COMMAND_BYTES,
@@ -32,6 +32,7 @@ __all__ = [
     "CalibrationShowRequest",
     "CommandRequest",
     "CommandResponse",
+    "CropPayload",
     "DeliveryPayload",
     "EventPayload",
     "Execute",

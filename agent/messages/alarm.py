@@ -16,7 +16,7 @@ from agent.messages.state import ModelPayload, RulePayload
 
 
 class RegionPayload(Payload):
-    """A hot rectangle, in pixels of the source image."""
+    """A hot rectangle, in pixels of the source image, which is the image `frame`."""
 
     x: NonNegativeInt = Field(description="Left edge, pixels.")
     y: NonNegativeInt = Field(description="Top edge, pixels.")
@@ -37,6 +37,15 @@ class ImagePayload(Payload):
     sha256: Sha256 = Field(description="SHA-256 of the image, unless it was shrunk for the broker.")
     media_type: str = Field(examples=["image/png"], description="`image/png` or `image/jpeg`.")
     bytes: NonNegativeInt = Field(description="Size, bytes.")
+
+
+class CropPayload(Payload):
+    """The inspected part of the source image, in its pixels."""
+
+    x: NonNegativeInt = Field(description="Left edge, pixels.")
+    y: NonNegativeInt = Field(description="Top edge, pixels.")
+    width: PositiveInt = Field(description="Pixels.")
+    height: PositiveInt = Field(description="Pixels.")
 
 
 class AlarmPayload(Payload):
@@ -65,7 +74,9 @@ class AlarmPayload(Payload):
     calibration: str | None = Field(description="Id of the calibration in force.")
     model: ModelPayload | None = Field(description="The model that scored the frame.")
     engine: str | None = Field(description="Name of the engine that ran the model.")
-    regions: list[RegionPayload] = Field(default_factory=list, description="Hottest first, 8 at most.")
+    regions: list[RegionPayload] = Field(
+        default_factory=list, description="Hottest first, 8 at most; in pixels of the image `frame`."
+    )
     evidence: dict[str, ImagePayload] = Field(
         default_factory=dict, description="The images, by name: heatmap, overlay, frame."
     )
@@ -78,6 +89,11 @@ class AlarmPayload(Payload):
     origin: str | None = Field(
         default=None,
         description="For kind defect: the file that the frame came from, below the folder; null for live cameras.",
+    )
+    crop: CropPayload | None = Field(
+        default=None,
+        description="The part of the image `frame` that is inspected, and that heatmap and overlay show; null: all of "
+        "it.",
     )
 
     @classmethod
@@ -92,6 +108,7 @@ class AlarmPayload(Payload):
         model: ModelPayload | None = None,
         engine: str | None = None,
         regions: list[Region] | tuple[Region, ...] = (),
+        crop: CropPayload | None = None,
         evidence: dict[str, ImagePayload] | None = None,
     ) -> AlarmPayload:
         """The document of an alarm; `sequence` is the number that the outbox assigned, `regions` hottest first."""
@@ -111,6 +128,7 @@ class AlarmPayload(Payload):
             model=model,
             engine=engine,
             regions=[RegionPayload.of(region) for region in regions],
+            crop=crop,
             evidence=evidence or {},
             reason=alarm.reason,
             origin=alarm.origin,

@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from agent.alarms import ActiveAlarm, Evidence, EvidenceImage, regions
 from agent.core.backoff import Backoff
@@ -152,9 +152,7 @@ class AlarmRecorder(threading.Thread):
         hot = regions(verdict.heatmap, verdict.frame.image.shape)
         images = self._evidence.save(job.alarm.id, verdict, hot)
         crop = job.context.crop
-        if crop is not None:
-            hot = [replace(region, x=region.x + crop.x, y=region.y + crop.y) for region in hot]
-        return images, hot
+        return images, hot if crop is None else [crop.to_source(region) for region in hot]
 
     def _messages(
         self, job: AlarmJob, images: Sequence[EvidenceImage], hot: list[Region], sequence: int

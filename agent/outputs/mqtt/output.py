@@ -10,6 +10,7 @@ from agent.alarms import EvidenceImage
 from agent.core.problems import Problems
 from agent.messages import (
     AlarmPayload,
+    CropPayload,
     DeliveryPayload,
     EventPayload,
     Execute,
@@ -73,6 +74,7 @@ class MqttOutput(Output):
             model=context.model,
             engine=context.engine,
             regions=list(recorded.regions),
+            crop=None if context.crop is None else CropPayload(**context.crop.model_dump()),
             evidence={
                 image.name: ImagePayload(
                     topic=topic, sha256=image.sha256, media_type=image.media_type, bytes=len(image.payload)

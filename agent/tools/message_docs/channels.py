@@ -47,8 +47,8 @@ CHANNELS = (
     Channel("state", "{camera}/state", (StatePayload,), 1, True, "A camera: phase, threshold, model, rates."),
     Channel("alarm", "{camera}/alarm", (AlarmPayload,), 1, False, "An alarm is raised, or cleared with the same `id`."),
     Channel("heatmap", "{camera}/alarm/{id}/heatmap", (), 1, False, "Where the score comes from; fixed colours.", PNG),
-    Channel("overlay", "{camera}/alarm/{id}/overlay", (), 1, False, "The frame with heatmap and boxes.", JPEG),
-    Channel("frame", "{camera}/alarm/{id}/frame", (), 1, False, "The frame itself, 8 bit.", JPEG),
+    Channel("overlay", "{camera}/alarm/{id}/overlay", (), 1, False, "The inspected part with heatmap and boxes.", JPEG),
+    Channel("frame", "{camera}/alarm/{id}/frame", (), 1, False, "The source image, 8 bit.", JPEG),
     Channel(
         "omitted",
         "{camera}/alarm/{id}/omitted",

@@ -8,10 +8,13 @@ from collections.abc import Callable
 import pytest
 
 from agent.core.backoff import Backoff
+from agent.core.crop import Crop
 from agent.core.errors import Permanent, Temporary
 from agent.core.records import Image
 from agent.inspection.capture import CameraState, CameraStatus, Capture
 from agent.inspection.frame_queue import FrameQueue
+from agent.inspection.preparation import Preparation
+from engines.bundles.manifest import Geometry
 from tests.support.frames import noise_image
 from tests.support.scripted_source import ScriptedSource
 
@@ -38,6 +41,18 @@ def run(
     while batch := frame_queue.take(0.0):
         indices += [taken.frame.index for taken in batch]
     return indices, statuses
+
+
+def test_a_frame_keeps_its_source_image_where_a_part_of_it_is_inspected() -> None:
+    frame_queue, image = FrameQueue(), noise_image(0)
+    frame_queue.add_camera("line1", live=False)
+    prepare = Preparation(Geometry(height=8, width=8, channels=1), Crop(x=4, y=2, width=8, height=8))
+    capture = Capture("line1", ScriptedSource([image]), frame_queue, prepare)
+    capture.start()
+    capture.join(10.0)
+    (prepared,) = frame_queue.take(0.0)
+    assert prepared.frame.source_image is image
+    assert (prepared.frame.image == image[2:10, 4:12]).all()
 
 
 def test_frames_are_queued_in_order_until_the_source_ends() -> None:

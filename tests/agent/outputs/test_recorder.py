@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from agent.alarms.evidence import Evidence, EvidenceImage
+from agent.core.crop import Crop
 from agent.core.errors import Temporary
 from agent.core.problems import Problems
-from agent.core.records import AlarmKind, Frame
+from agent.core.records import AlarmKind, Frame, Verdict
 from agent.messages.state import ModelPayload
 from agent.outputs.mqtt.output import MqttOutput
 from agent.outputs.mqtt.settings import MqttSettings
@@ -124,3 +127,26 @@ def test_finish_ends_a_recorder_whose_disk_stays_full(tmp_path: Path) -> None:
     assert not thread.is_alive()
     assert outbox.waiting() == 0
     outbox.close()
+
+
+@pytest.mark.parametrize("crop", [None, Crop(x=20, y=12, width=32, height=24), Crop(x=0, y=0, width=80, height=60)])
+def test_regions_of_an_alarm_are_in_the_pixels_of_its_frame(tmp_path: Path, crop: Crop | None) -> None:
+    """The frame is the source image, and the hot spot lies on the same pixels in both, with a crop or without."""
+    source = np.full((60, 80, 1), 30, np.uint8)
+    source[16:22, 40:48] = 220
+    inspected = source if crop is None else crop.cut(source)
+    frame = Frame("cam", 7, AT, 0.0, inspected, source=source)
+    verdict = Verdict(frame, 3.5, 3.5, 2.0, np.where(inspected[:, :, 0] > 100, 2.0, 0.1).astype(np.float32))
+    outbox = Outbox(tmp_path / "outbox.sqlite")
+    thread = recorder(outbox, Evidence(tmp_path / "evidence"), FakeClock())
+    thread.put(AlarmJob(alarm_record("a1"), verdict, replace(CONTEXT, crop=crop)))
+    thread.start()
+    assert thread.finish(30)
+    payload = json.loads(outbox.next_alarms(1)[0].payload)
+    outbox.close()
+    sent = cv2.imread(str(tmp_path / "evidence" / "cam" / "a1" / "frame.jpg"), cv2.IMREAD_GRAYSCALE)
+    assert sent.shape == (60, 80)
+    (region,) = payload["regions"]
+    assert (region["x"], region["y"], region["width"], region["height"]) == (40, 16, 8, 6)
+    assert sent[16:22, 40:48].min() > 150
+    assert payload["crop"] == (None if crop is None else crop.model_dump())
