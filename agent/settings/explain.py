@@ -9,6 +9,9 @@ from pydantic import BaseModel, ValidationError
 
 from agent.core.secrets import redacted
 
+# A line of this length can still be read; a value may have a megabyte.
+MAX_SHOWN = 200
+
 
 def explain_mistakes(error: ValidationError, settings: type[BaseModel]) -> list[str]:
     """One line for each mistake in values that were validated as `settings`."""
@@ -55,12 +58,16 @@ def _explain(mistake: Any, settings: type[BaseModel]) -> str:
 
 
 def _in_toml(value: Any) -> str:
-    """A value as in the settings file, without the password of a URL."""
+    """A value as in the settings file, without the password of a URL; a long one is cut."""
     if isinstance(value, dict):
         return "{…}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_in_toml, value))}]"
-    return f'"{redacted(value)}"' if isinstance(value, str) else str(value)
+    return f'"{_shortened(redacted(value))}"' if isinstance(value, str) else str(value)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
 def _walk(kind: Any, location: list[str]) -> tuple[list[str], type[BaseModel] | None]:

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
-from pydantic_settings import SettingsConfigDict
+from pydantic_settings import SettingsConfigDict, SettingsError
 
 from agent.core.errors import Permanent
+from agent.settings.environment import DELIMITER, PREFIX
 from agent.settings.explain import explain_mistakes, suggestion
 from agent.settings.overrides import parse_overrides, tomllib
 from agent.settings.paths import service_paths, with_absolute_paths
-from agent.settings.settings import ENVIRONMENT_PREFIX, Settings
+from agent.settings.settings import Settings
 
 
 def load_settings(config: Path, overrides: Sequence[str] = ()) -> Settings:
@@ -36,6 +37,11 @@ def load_settings(config: Path, overrides: Sequence[str] = ()) -> Settings:
         raise Permanent("\n".join(f"{config}: {line}" for line in explain_mistakes(error, Settings))) from None
     except tomllib.TOMLDecodeError as error:
         raise Permanent(f"{config}: not TOML: {error}") from None
+    except RecursionError:
+        raise Permanent(f"{config}: nested too deeply; wanted sections as in inspectd.example.toml") from None
+    except SettingsError as error:
+        # pydantic-settings wraps what the source says about the variable.
+        raise Permanent(str(error.__cause__ or error)) from None
     defaults = {key: path for key, path in service_paths(config).items() if key not in settings.model_fields_set}
     return with_absolute_paths(settings.model_copy(update=defaults), config.absolute().parent)
 
@@ -51,7 +57,7 @@ def _require_readable(config: Path) -> None:
 
 def _require_known_environment(environment: Mapping[str, str]) -> None:
     for variable in environment:
-        if variable.startswith(ENVIRONMENT_PREFIX):
-            key = variable.removeprefix(ENVIRONMENT_PREFIX).split("__")[0].lower()
+        if variable.startswith(PREFIX):
+            key = variable[len(PREFIX) :].split(DELIMITER)[0].lower()
             if key not in Settings.model_fields:
                 raise Permanent(f"environment: {variable}: unknown setting {key!r}{suggestion(key, Settings)}")

@@ -31,12 +31,11 @@ from agent.core.errors import Permanent
 from agent.core.section import Section
 from agent.outputs.mqtt.settings import MqttSettings
 from agent.outputs.settings import OutputSection, parse_section
+from agent.settings.environment import EnvironmentSource
 from agent.settings.paths import default_state_directory
 from agent.sources import SourceSettings
 from calibration import Budget, Rule
 from engines.backends import AUTO, engine_names
-
-ENVIRONMENT_PREFIX = "INSPECTD_"
 
 # Names of sites and cameras: valid in MQTT topics, file names and names of systemd instances.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -140,9 +139,7 @@ class LogSettings(Section):
 class Settings(BaseSettings):
     """All settings of one agent."""
 
-    model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__"
-    )
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
 
     site: Name
     state_directory: Path = Field(default_factory=default_state_directory)
@@ -189,4 +186,6 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The command line overrides the environment, which overrides the file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        file = TomlConfigSettingsSource(settings_cls)
+        environment = EnvironmentSource(settings_cls, known=(init_settings(), file()))
+        return init_settings, environment, file

@@ -1,0 +1,84 @@
+"""Settings from the environment: `INSPECTD_CAMERAS__Line1__ALARM__RULE=1 of 2`.
+
+pydantic-settings compares all parts of a variable's name in lower case, or none of them. Here keys are written in any
+case, as is usual, while names that a person chose, such as those of cameras, are found in the case that the person
+wrote in the file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic_settings import BaseSettings, EnvSettingsSource
+
+from agent.core.errors import Permanent
+from agent.core.secrets import redacted
+
+PREFIX = "INSPECTD_"
+DELIMITER = "__"
+
+# Sections whose keys a person chooses; `*` is any name. A test compares them with the settings.
+NAMED_BY_PEOPLE = (("cameras",), ("outputs",), ("mqtt", "topic_levels"), ("outputs", "*", "topic_levels"))
+
+
+class EnvironmentSource(EnvSettingsSource):
+    """The variables `INSPECTD_*`, with the names of cameras and outputs in the case that the settings have."""
+
+    def __init__(self, settings: type[BaseSettings], *, known: Sequence[Mapping[str, Any]]) -> None:
+        """`known`: the nested settings of the command line and the file, whose names the variables refer to."""
+        super().__init__(settings, case_sensitive=True, env_prefix=PREFIX, env_nested_delimiter=DELIMITER)
+        self._variables = {
+            PREFIX + DELIMITER.join(_path(variable, known)): variable
+            for variable in os.environ
+            if variable.upper().startswith(PREFIX)
+        }
+        self.env_vars = {path: os.environ[variable] for path, variable in self._variables.items()}
+
+    def decode_complex_value(self, field_name: str, field: Any, value: Any) -> Any:
+        """The JSON of a whole section or list. Raises ValueError, one line, with the name of the variable."""
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except (ValueError, RecursionError):
+            variable = next(self._variables[path] for path, text in self.env_vars.items() if text == value)
+            raise ValueError(
+                f"environment: {variable} = {redacted(str(value))[:80]!r}: wanted JSON, "
+                f"or one variable for each key, such as {variable}{DELIMITER}KEY"
+            ) from None
+
+
+def _path(variable: str, known: Sequence[Any]) -> list[str]:
+    """The keys that a variable sets, in the case of the settings."""
+    path: list[str] = []
+    at = [section for section in known if isinstance(section, Mapping)]
+    for part in variable[len(PREFIX) :].split(DELIMITER):
+        names = list(dict.fromkeys(name for section in at for name in section))
+        path.append(_name(part, names, variable) if _named_by_people(path) else part.lower())
+        at = [under for section in at if isinstance(under := section.get(path[-1]), Mapping)]
+    return path
+
+
+def _named_by_people(path: list[str]) -> bool:
+    return any(
+        len(path) == len(section) and all(wanted in ("*", part) for wanted, part in zip(section, path, strict=True))
+        for section in NAMED_BY_PEOPLE
+    )
+
+
+def _name(written: str, names: list[str], variable: str) -> str:
+    """The name that is meant: the same one, one that differs in case only, or a new one.
+
+    A new one in capitals is lower case, since many programs write variables in capitals only.
+
+    >>> _name("LINE1", ["Line1"], ""), _name("LINE1", [], ""), _name("Line1", [], "")
+    ('Line1', 'line1', 'Line1')
+    """
+    if written in names:
+        return written
+    similar = [name for name in names if name.lower() == written.lower()]
+    if len(similar) > 1:
+        raise Permanent(f"environment: {variable}: {written!r} may be {' or '.join(similar)}; wanted one of them")
+    if similar:
+        return similar[0]
+    return written.lower() if written.isupper() else written
