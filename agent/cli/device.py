@@ -25,7 +25,7 @@ def run(
     """Run the agent until SIGTERM or Ctrl-C."""
     # Engines import their libraries when the service is built. It holds nothing then that has to be put away.
     with quiet_while_loading():
-        from agent.service import Service, Watchdog
+        from agent.service import Service, Watchdog, keep_private
         from agent.settings import load_settings
 
         settings = load_settings(config, overrides or ())
@@ -34,6 +34,7 @@ def run(
         faulthandler.enable()
         watchdog = Watchdog.from_environment()
         watchdog.wait_before_start()
+        keep_private(settings.state_directory)
         service = Service(settings, watchdog, read_again=lambda: load_settings(config, overrides or ()))
     service.run()
     _exit_now()

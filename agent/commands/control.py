@@ -12,9 +12,13 @@ from agent.commands.command import Call
 from agent.commands.table import find_command
 from agent.core.clock import utc_now
 from agent.core.expected import error_text, is_expected
+from agent.core.printable import printable
 from agent.messages import CommandRequest, CommandResponse, parse_request
 
 log = logging.getLogger(__name__)
+
+# A reason may repeat what the sender sent; the response has all of it.
+MAX_LOGGED_REASON = 500
 
 
 class Control:
@@ -35,6 +39,7 @@ class Control:
             by: who sent it, for the records.
         """
         request: CommandRequest | None = None
+        by = printable(by)
         try:
             command = find_command(name)
             request = parse_request(command.request, payload)
@@ -42,7 +47,10 @@ class Control:
         except Exception as error:
             expected, text = is_expected(error), error_text(error)
             level, reason = (logging.INFO, "rejected") if expected else (logging.ERROR, "failed")
-            log.log(level, "command %s %s: %s", ascii(name[:80]), reason, text, exc_info=not expected)
+            shown = printable(text)[:MAX_LOGGED_REASON]
+            log.log(
+                level, "command %s %s: %s", ascii(name[:80]), reason, shown, exc_info=not expected, extra={"by": by}
+            )
             return self._response(name, camera, request, error=text)
         log.log(
             # A program may ask for the status every second.

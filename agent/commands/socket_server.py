@@ -8,42 +8,58 @@ import threading
 from pathlib import Path
 
 from agent.commands.control import Control
+from agent.core.bounded_server import BoundedServer
+from agent.core.errors import Permanent
+from agent.core.printable import printable
 from agent.core.unix_socket import bind_unix_socket
-from agent.messages import MAX_COMMAND_BYTES
+from agent.messages import MAX_COMMAND_BYTES, short_text
 
 # A command, and the JSON around it.
 MAX_LINE_BYTES = 2 * MAX_COMMAND_BYTES
 
-# A client that connects and sends nothing must not occupy a thread for ever.
-CLIENT_TIMEOUT_SECONDS = 10.0
+# The name of a user or a program; longer ones are cut.
+MAX_SENDER_LENGTH = 100
 
 
 class _Client(socketserver.StreamRequestHandler):
-    timeout = CLIENT_TIMEOUT_SECONDS
     server: _Server
 
     def handle(self) -> None:
-        try:
-            line = self.rfile.readline(MAX_LINE_BYTES)
-            self.wfile.write(self._respond(line) + b"\n")
-        except OSError:
-            # The client disconnected before reading its response.
-            return
+        line = self.rfile.readline(MAX_LINE_BYTES)
+        if self.server.request_read(self.request):
+            response = self._respond(line)
+            if self.server.response_ready(self.request):
+                self.wfile.write(response + b"\n")
 
     def _respond(self, line: bytes) -> bytes:
         try:
-            message = json.loads(line)
-            name, camera, by = str(message["command"]), message.get("camera"), str(message.get("by", "unknown"))
-            request = json.dumps(message.get("request", {})).encode()
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return json.dumps(
-                {"ok": False, "error": f"got {line[:80]!r}, wanted a line of JSON with a command"}
-            ).encode()
+            name, camera, by, request = _read(line)
+        except Permanent as error:
+            return json.dumps({"ok": False, "error": str(error)}).encode()
         return self.server.control.execute(name, camera, request, by=by).to_bytes()
 
 
-class _Server(socketserver.ThreadingUnixStreamServer):
-    daemon_threads = True
+def _read(line: bytes) -> tuple[str, str | None, str, bytes]:
+    """Command, camera, sender and request of a line. Raises Permanent, one line, for anything else."""
+    try:
+        # JSON has escapes for halves of characters, which no response can carry.
+        message = json.loads(line)
+        json.dumps(message, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise Permanent(f"got {line[:80]!r}, wanted a line of JSON with a command") from None
+    if not isinstance(message, dict) or not isinstance(message.get("command"), str):
+        raise Permanent(f"got {short_text(message)}, wanted an object with a command, a text")
+    wanted = {"camera": (str, type(None)), "by": (str,), "request": (dict,)}
+    for key, kinds in wanted.items():
+        if key in message and not isinstance(message[key], kinds):
+            raise Permanent(
+                f"{key}: got {short_text(message[key])}, wanted {'an object' if dict in kinds else 'a text'}"
+            )
+    by = printable(message.get("by", "unknown"))[:MAX_SENDER_LENGTH]
+    return message["command"], message.get("camera"), by, json.dumps(message.get("request", {})).encode()
+
+
+class _Server(BoundedServer, socketserver.UnixStreamServer):
     control: Control
 
     def server_bind(self) -> None:

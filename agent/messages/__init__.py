@@ -1,7 +1,7 @@
 """Every document that the agent sends or receives, as pydantic models; the JSON Schemas are generated from them."""
 
 from agent.messages.alarm import AlarmPayload, CropPayload, ImagePayload, OmittedPayload
-from agent.messages.base import Payload, parse, utc_text
+from agent.messages.base import Payload, parse, short_text, utc_text
 from agent.messages.command import (
     MAX_COMMAND_BYTES,
     CalibrationListRequest,
@@ -63,5 +63,6 @@ __all__ = [
     "engine_event",
     "parse",
     "parse_request",
+    "short_text",
     "utc_text",
 ]

@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import socketserver
 import threading
-from http.server import ThreadingHTTPServer
+from http.server import HTTPServer
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, MetricsHandler
 
+from agent.core.bounded_server import BoundedServer
 from agent.core.errors import Permanent
 from agent.core.unix_socket import bind_unix_socket
 
 # Metrics have no access control: for a scraper elsewhere, a proxy on this machine adds it.
 HOST = "127.0.0.1"
 
-# A scraper that connects and sends nothing must not occupy a thread for ever.
-CLIENT_TIMEOUT_SECONDS = 10.0
+
+class _TcpServer(BoundedServer, HTTPServer):
+    pass
 
 
-class _TcpServer(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
-
-class _UnixServer(socketserver.ThreadingUnixStreamServer):
-    daemon_threads = True
-    block_on_close = False
-
+class _UnixServer(BoundedServer, socketserver.UnixStreamServer):
     def server_bind(self) -> None:
         bind_unix_socket(self.socket, Path(str(self.server_address)), name="metrics socket", setting="metrics.socket")
+
+
+class _Handler(MetricsHandler):
+    server: _TcpServer | _UnixServer
+
+    def do_GET(self) -> None:  # noqa: N802
+        if self.server.response_ready(self.request):
+            super().do_GET()
 
 
 class MetricsServer:
@@ -37,8 +39,7 @@ class MetricsServer:
 
     def __init__(self, registry: CollectorRegistry, *, port: int | None = None, socket: Path | None = None) -> None:
         """Serve at once on `port` or on `socket`, one of the two. Raises Permanent where it is taken or unusable."""
-        handler = MetricsHandler.factory(registry)
-        handler.timeout = CLIENT_TIMEOUT_SECONDS  # type: ignore[attr-defined]
+        handler = _Handler.factory(registry)
         self._socket = socket
         self._server: _TcpServer | _UnixServer
         if socket is not None:

@@ -23,7 +23,7 @@ from agent.outputs import AlarmRecorder, build_outputs
 from agent.outputs.outbox import Outbox
 from agent.service.assembly import Assembly
 from agent.service.dispatcher import Dispatcher
-from agent.service.single_instance import SingleInstance
+from agent.service.single_instance import DirectoryLock, SingleInstance
 from agent.service.thread_crash import ThreadCrash
 from agent.service.watchdog import CameraProgress, Watchdog
 from agent.settings import Settings, writable
@@ -66,8 +66,11 @@ class Service:
         self._hangup = threading.Event()
         self._stop = threading.Event()
         self._crash = ThreadCrash(self._stop.set)
+        self._problems = Problems()
+        self._lock = DirectoryLock(writable(settings.state_directory))
         # For services only: an agent started by hand beside a service is at its user's own risk.
         self._instance = SingleInstance(settings) if self._watchdog.enabled else None
+        self._report_unexplained_places()
         self._open_outputs()
         self._open_cameras()
         self._open_commands()
@@ -75,10 +78,15 @@ class Service:
 
     # Building
 
+    def _report_unexplained_places(self) -> None:
+        places = [] if self._instance is None else self._instance.unexplained
+        for text in places:
+            log.warning("%s", text)
+        self._problems.set("site", "; ".join(places) or None)
+
     def _open_outputs(self) -> None:
         """Build outbox, evidence, outputs, and the thread that makes alarms durable."""
-        settings, directory = self.settings, writable(self.settings.state_directory)
-        self._problems = Problems()
+        settings, directory = self.settings, self.settings.state_directory
         self._outbox = Outbox(directory / "outbox.sqlite", max_bytes=settings.max_outbox_size)
         self.evidence = Evidence(directory / "evidence", max_bytes=settings.max_evidence_size)
         self.outputs = build_outputs(
@@ -210,6 +218,7 @@ class Service:
             self._close_engines()
         if self._instance is not None:
             self._instance.release()
+        self._lock.release()
 
     def _close_engines(self) -> None:
         """Close each engine, even if another one cannot be closed after an error of the GPU."""

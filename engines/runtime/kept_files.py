@@ -16,13 +16,13 @@ def keep(path: Path, data: bytes) -> None:
     directory.
     """
     state_directory = path.parent.parent
-    state_directory.mkdir(parents=True, exist_ok=True)
-    path.parent.mkdir(exist_ok=True)
+    state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
     _give_to_owner_of(state_directory, path.parent)
     staged = path.with_name(f".{path.name}.new")
     staged.unlink(missing_ok=True)
-    # Readable by all, because it is no secret; never writable by others, whatever the umask is: a plan is code.
-    descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    # Never writable by others, whatever the umask is: a plan is code.
+    descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()

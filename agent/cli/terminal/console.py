@@ -7,7 +7,8 @@ import logging
 import sys
 from typing import Any
 
-from agent.cli.terminal.journal import JournalFormatter, is_journal, priority_of
+from agent.cli.terminal.journal import JournalFormatter, OneLineFormatter, is_journal, priority_of
+from agent.core.printable import printable
 
 
 def print_line(text: str = "") -> None:
@@ -25,13 +26,13 @@ def print_error(text: str) -> None:
     """Print each line of the text on stderr, with the program's name in front."""
     priority = f"<{priority_of(logging.ERROR)}>" if is_journal(sys.stderr) else ""
     for line in text.splitlines() or ["failed"]:
-        sys.stderr.write(f"{priority}inspectd: {line}\n")
+        sys.stderr.write(f"{priority}inspectd: {printable(line)}\n")
 
 
 def set_up_logging(level: str) -> None:
     """Log to stderr: in journald's format if it reads stderr, else in a format for people."""
     handler = logging.StreamHandler(sys.stderr)
-    for_people = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s")
+    for_people = OneLineFormatter("%(asctime)s %(levelname)-7s %(message)s")
     handler.setFormatter(JournalFormatter() if is_journal(sys.stderr) else for_people)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("matplotlib").setLevel(logging.WARNING)

@@ -1,5 +1,6 @@
-"""Log lines for journald: the priority first, for `journalctl -p warning`, then the message, then key=value fields.
+"""The form of log records: one line each, for people and for journald.
 
+For journald it is the priority, for `journalctl -p warning`, then the message, then key=value fields:
 `log.info("camera %s: lost", name, extra={"camera": name})` becomes
 `<6>camera line1: lost camera=line1 logger=agent.inspection.capture`.
 """
@@ -10,7 +11,9 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from typing import TextIO
+from typing import Any, TextIO
+
+from agent.core.printable import printable
 
 # syslog's levels, as sd-daemon(3) reads them at the start of a line.
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.DEBUG, 7))
@@ -19,15 +22,34 @@ _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-class JournalFormatter(logging.Formatter):
-    """One line for each message. Each line of a traceback has a priority, since journald makes each an entry."""
+class OneLineFormatter(logging.Formatter):
+    """One line for each message, whatever is in it: names of files and senders come from outside."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        """The line; `record.message` is the message."""
+        record.message = one_line(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        """The traceback, without control characters."""
+        return "\n".join(map(printable, super().formatException(ei).split("\n")))
+
+
+class JournalFormatter(OneLineFormatter):
+    """As journald reads it. Each line of a traceback has a priority, since journald makes each an entry."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The lines for one record."""
         priority = f"<{priority_of(record.levelno)}>"
-        text = " ".join((" ".join(record.getMessage().split()), *fields_of(record)))
+        text = " ".join((one_line(record.getMessage()), *fields_of(record)))
         if record.exc_info:
             text = f"{text}\n{self.formatException(record.exc_info)}"
-        return "\n".join(priority + line for line in text.splitlines())
+        return "\n".join(priority + line for line in text.split("\n"))
+
+
+def one_line(message: str) -> str:
+    """The message with spaces instead of line breaks, and without control characters."""
+    return printable(" ".join(message.split()))
 
 
 def priority_of(level: int) -> int:

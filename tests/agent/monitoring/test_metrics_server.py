@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
+from agent.core.bounded_server import MAX_CLIENTS
 from agent.core.errors import Permanent
 from agent.monitoring.metrics_server import MetricsServer
 from tests.support.broker import free_port
@@ -49,6 +52,47 @@ def test_port_is_on_the_loopback_interface_only(registry: CollectorRegistry) -> 
         # 127.0.0.2 is another address of this machine.
         assert outside.connect_ex(("127.0.0.2", port)) != 0
     server.close()
+
+
+@pytest.mark.parametrize("place", ["port", "socket"])
+def test_scrape_succeeds_while_slow_clients_hold_connections(
+    tmp_path: Path, registry: CollectorRegistry, place: str
+) -> None:
+    port, path = free_port(), tmp_path / "metrics.sock"
+    server = MetricsServer(registry, port=port) if place == "port" else MetricsServer(registry, socket=path)
+    with contextlib.ExitStack() as held:
+        for _ in range(200):
+            client = held.enter_context(socket.socket(socket.AF_INET if place == "port" else socket.AF_UNIX))
+            client.connect(("127.0.0.1", port) if place == "port" else str(path))
+            client.sendall(b"GET / HTTP/1.1\r\nX: ")
+        found = parsed(scrape_port(port) if place == "port" else scrape_socket(path))
+        assert value(found, "parts_total") == 3
+        threads = sum("process_request_thread" in thread.name for thread in threading.enumerate())
+        assert threads <= 2 * MAX_CLIENTS
+    server.close()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [b"\r\n", b"GET\r\n", b"\0\0\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"POST / HTTP/1.1\r\n\r\n",
+     b"GET /" + b"x" * 70_000,
+     b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 500 + b"\r\n", b"GET / HTTP/1.1\r\nAccept: " + b"\xff" * 100 + b"\r\n\r\n",
+     b"GET /?name[]=" + b"%00" * 100 + b" HTTP/1.1\r\n\r\n"],
+    ids=lambda request_: ascii(request_[:20]),
+)  # fmt: skip
+def test_any_request_leaves_the_server_running(
+    registry: CollectorRegistry, capfd: pytest.CaptureFixture[str], request_: bytes
+) -> None:
+    port = free_port()
+    server = MetricsServer(registry, port=port)
+    with socket.create_connection(("127.0.0.1", port), timeout=10.0) as client, contextlib.suppress(ConnectionError):
+        client.sendall(request_)
+        client.shutdown(socket.SHUT_WR)
+        while client.recv(65_536):
+            pass
+    assert value(parsed(scrape_port(port)), "parts_total") == 3
+    server.close()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("place", ["taken port", "file", "long"])

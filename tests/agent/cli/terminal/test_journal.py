@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from agent.cli.terminal.journal import JournalFormatter, is_journal
+import pytest
+
+from agent.cli.terminal.journal import JournalFormatter, OneLineFormatter, is_journal
 
 
 def formatted(level: int, message: str, *arguments: object, **fields: object) -> str:
@@ -28,6 +30,20 @@ def test_message_with_line_breaks_is_one_entry() -> None:
         formatted(logging.INFO, "first\nsecond", text="a\nb")
         == '<6>first second text="a\\nb" logger=agent.inspection.capture'
     )
+
+
+@pytest.mark.parametrize(
+    "text", ["a\nb", "a\r\nb", "a\x1b[2Jb", "a\x85b", "a\u2028b", "a\u202eb", "a\0b", "a\udcffb", "a\x1cb"]
+)
+def test_text_from_outside_is_one_printable_line_in_either_format(text: str) -> None:
+    journal = formatted(logging.INFO, "file %s: not read", text, file=text)
+    record = logging.makeLogRecord({"msg": "file %s: not read", "args": (text,), "levelname": "INFO"})
+    terminal = OneLineFormatter("%(levelname)s %(message)s").format(record)
+    for line in (journal, terminal):
+        assert line.isprintable()
+        assert line.encode()
+        assert "a" in line
+        assert "b: not read" in line
 
 
 def test_field_that_is_none_is_omitted() -> None:

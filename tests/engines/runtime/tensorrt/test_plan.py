@@ -121,7 +121,7 @@ def test_plan_that_others_could_have_written_is_not_loaded(tmp_path: Path, build
     plan.chmod(0o666)
     assert load(PlanStore(tmp_path), builder) == "plan 2"
     (plan,) = plans(tmp_path)
-    assert plan.stat().st_mode & 0o777 == 0o644
+    assert plan.stat().st_mode & 0o777 == 0o600
 
 
 def test_plan_that_is_a_link_is_not_loaded(tmp_path: Path, builder: Builder) -> None:
