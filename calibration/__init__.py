@@ -5,6 +5,7 @@ from calibration.drift import Drift, DriftMonitor
 from calibration.errors import CalibrationError
 from calibration.image_measures import ImageMeasures, measure_image
 from calibration.monitor import CameraMonitor, Finding, Symptom
+from calibration.promise_watch import BrokenPromise, find_broken_promise
 from calibration.record import (
     Calibration,
     CameraReference,
@@ -15,6 +16,7 @@ from calibration.record import (
     score_reference,
 )
 from calibration.report import report_html
+from calibration.ripening import worst_rate
 from calibration.rule import AlarmRule, Rule
 from calibration.score_log import ScoreLog
 from calibration.store import Store, Switch
@@ -25,6 +27,7 @@ from calibration.window import Window
 __all__ = [
     "LEAST_FRAMES",
     "AlarmRule",
+    "BrokenPromise",
     "Budget",
     "Calibration",
     "CalibrationError",
@@ -47,8 +50,10 @@ __all__ = [
     "ViewReference",
     "Window",
     "calibrate",
+    "find_broken_promise",
     "glance",
     "measure_image",
     "report_html",
     "score_reference",
+    "worst_rate",
 ]
