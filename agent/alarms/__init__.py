@@ -5,6 +5,7 @@ from agent.alarms.defect_alarm import ActiveAlarm, DefectAlarm
 from agent.alarms.evidence import Evidence, EvidenceImage
 from agent.alarms.heat_colours import HOTTEST, colour_of
 from agent.alarms.heat_regions import regions
+from agent.alarms.rule_watch import RuleWatch
 
 __all__ = [
     "HOTTEST",
@@ -15,6 +16,7 @@ __all__ = [
     "Evidence",
     "EvidenceImage",
     "Observation",
+    "RuleWatch",
     "colour_of",
     "regions",
 ]

@@ -37,8 +37,9 @@ class ActiveAlarm:
 class DefectAlarm:
     """Raises an alarm at the first anomalous verdict, and clears it after a quiet time.
 
-    The k of n rule is already in the verdict: the threshold was calibrated for its statistic. Pure: no clock, no I/O.
-    The active alarm survives a restart.
+    Where each verdict is about another part, each anomalous one raises an alarm of its own, and the next verdict clears
+    it. The k of n rule is already in the verdict: the threshold was calibrated for its statistic. Pure: no clock, no
+    I/O. The active alarm survives a restart.
     """
 
     def __init__(
@@ -87,31 +88,37 @@ class DefectAlarm:
             reason=reason,
         )
 
-    def update(self, verdict: Verdict) -> Alarm | None:
-        """Take in the next verdict; returns the alarm that it raises or clears, if any."""
+    def update(self, verdict: Verdict, *, another_part: bool = False) -> tuple[Alarm, ...]:
+        """Take in the next verdict; returns the alarms that it clears and raises, in this order.
+
+        `another_part`: it is about another part than the verdict before. With a quiet time, the alarms of several bad
+        parts still count as one.
+        """
         now = verdict.frame.captured_monotonic
         if verdict.anomalous:
             self._quiet_since = now
-            return self._raise_or_extend(verdict)
+            cleared = self._clear(verdict) if another_part and self.clear_after_seconds == 0 else ()
+            return cleared + self._raise_or_extend(verdict)
         if self._active is None:
-            return None
+            return ()
         if self._quiet_since is None:
             self._quiet_since = now
         if now - self._quiet_since < self.clear_after_seconds:
-            return None
+            return ()
         return self._clear(verdict)
 
-    def _raise_or_extend(self, verdict: Verdict) -> Alarm | None:
+    def _raise_or_extend(self, verdict: Verdict) -> tuple[Alarm, ...]:
         if self._active is not None:
             self._active = replace(self._active, highest_score=max(self._active.highest_score, verdict.score))
-            return None
+            return ()
         self._active = ActiveAlarm(self._new_id(), verdict.score)
-        return self._alarm(AlarmEvent.RAISED, self._active, verdict, verdict.score)
+        return (self._alarm(AlarmEvent.RAISED, self._active, verdict, verdict.score),)
 
-    def _clear(self, verdict: Verdict) -> Alarm:
-        assert self._active is not None
+    def _clear(self, verdict: Verdict) -> tuple[Alarm, ...]:
+        if self._active is None:
+            return ()
         cleared, self._active = self._active, None
-        return self._alarm(AlarmEvent.CLEARED, cleared, verdict, cleared.highest_score)
+        return (self._alarm(AlarmEvent.CLEARED, cleared, verdict, cleared.highest_score),)
 
     def _alarm(self, event: AlarmEvent, alarm: ActiveAlarm, verdict: Verdict, score: float) -> Alarm:
         return Alarm(

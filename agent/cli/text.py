@@ -40,11 +40,14 @@ def _camera_lines(state: dict[str, Any]) -> Iterator[str]:
         yield f"capture to verdict: {_percentiles(state['latency_ms'])}"
     if state["progress"]:
         yield f"calibrating: {state['progress']['frames']} of {state['progress']['wanted']} good frames"
+    rule = state["rule"]
     if state["threshold"] is not None:
-        rule = state["rule"]
         of_frames = f"{rule['k']} of {rule['n']} frames"
         yield f"threshold {state['threshold']:.6g}, {of_frames}, calibration {state['calibration']}"
         yield str(state["promise"])
+    if state.get("passed_by_rule"):
+        frames = "1 frame" if state["passed_by_rule"] == 1 else f"{state['passed_by_rule']} frames"
+        yield f"{frames} above the threshold without an alarm: the rule wants {rule['k']} of {rule['n']}"
     if state["drift"]:
         yield f"DRIFT: {drift_sentence(state['shift'])}"
     if state["alarm"]:

@@ -9,7 +9,7 @@ from agent.commands.command import Call
 from agent.core.errors import Permanent
 from agent.inspection import CalibrationPlan, CameraLine
 from agent.messages import utc_text
-from calibration import Budget, Calibration
+from calibration import Calibration
 
 
 def recalibrate(call: Call) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _requested_plan(line: CameraLine, call: Call) -> CalibrationPlan:
         plan,
         frames=frames,
         max_frames=max(plan.max_frames, frames),
-        budget=Budget.parse(request.false_alarms) if request.false_alarms else plan.budget,
+        budget=line.settings.parse_budget(request.false_alarms) if request.false_alarms else plan.budget,
         by=call.by,
         dry_run=request.dry_run,
         fresh=request.fresh,

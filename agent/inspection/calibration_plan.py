@@ -38,6 +38,8 @@ class CalibrationPlan:
     """Without a certified threshold, frames are not judged."""
     clear_after_seconds: float
     """Quiet time that ends an alarm: false alarms closer together count as one."""
+    frame_is_part: bool = False
+    """Each frame shows another part, as in a folder of images."""
     frames_per_second: float | None = None
     """Rate at which frames are inspected; None: as measured."""
     by: str = "agent"
@@ -53,10 +55,11 @@ def plan_of(camera: CameraSettings) -> CalibrationPlan:
     return CalibrationPlan(
         frames=camera.calibration.frames,
         max_frames=camera.calibration.max_frames,
-        budget=Budget.parse(camera.calibration.false_alarms),
-        rule=Rule.parse(camera.alarm.rule),
+        budget=camera.parse_budget(camera.false_alarms),
+        rule=Rule.parse(camera.alarm_rule),
         confidence=camera.calibration.confidence,
         require_certificate=camera.calibration.require_certificate,
-        clear_after_seconds=camera.alarm.clear_after_seconds,
+        clear_after_seconds=camera.clear_after_seconds,
+        frame_is_part=camera.source.frame_is_part,
         frames_per_second=camera.source.frames_per_second,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,16 +26,23 @@ class GateDecision:
     """The alarm about the camera that this frame raised or cleared."""
 
 
+HeldFrame = tuple[Frame, float, NDArray[np.float32]]
+"""A frame, its score, and its raw heatmap [h, w]."""
+
+
 class HeldFrames:
     """Frames held back while the camera is suspect: all scores, but only the frame with the highest.
 
-    A second of large frames would take much memory.
+    A second of large frames would take much memory. Where each frame is a part, which needs a verdict of its own, all
+    frames are kept, and the images of those that can raise an alarm.
     """
 
     def __init__(self) -> None:
         self.scores: list[float] = []
-        self.hottest: tuple[Frame, float, NDArray[np.float32]] | None = None
-        """The frame with the highest score, its score, and its raw heatmap [h, w]; None while no frame is held."""
+        self.all: list[HeldFrame] = []
+        """Every frame in its order, where each is a part; else empty."""
+        self.hottest: HeldFrame | None = None
+        """The frame with the highest score; None while no frame is held."""
 
     def add(self, frame: Frame, score: float, heatmap: NDArray[np.float32]) -> None:
         """Hold one more frame back; `heatmap` is raw, [h, w], and is copied where it is kept."""
@@ -43,13 +50,22 @@ class HeldFrames:
         if self.hottest is None or score > self.hottest[1]:
             self.hottest = frame, score, heatmap.copy()
 
+    def add_part(self, frame: Frame, score: float, heatmap: NDArray[np.float32], *, keep_image: bool) -> None:
+        """Hold back a frame that is a part; without its image unless `keep_image`."""
+        kept = frame if keep_image else replace(frame, image=frame.image[:0], source=None)
+        self.all.append((kept, score, heatmap.copy()))
+
 
 class CameraGate:
     """Watches one camera for faults while its frames are judged."""
 
-    def __init__(self, camera_alarm: CameraAlarm) -> None:
-        """Args: camera_alarm: raises and clears the alarms about the camera."""
+    def __init__(self, camera_alarm: CameraAlarm, *, frame_is_part: bool = False) -> None:
+        """Args:
+        camera_alarm: raises and clears the alarms about the camera.
+        frame_is_part: each frame shows another part; all those held back are released, not only the hottest.
+        """
         self._camera_alarm = camera_alarm
+        self._frame_is_part = frame_is_part
         self._monitor: CameraMonitor | None = None
         self._held = HeldFrames()
 
@@ -88,7 +104,10 @@ class CameraGate:
             return GateDecision(blind=True, alarm=alarm)
         if finding is not None and not finding.symptom.blank:
             # It may be a defect: judge it later if the camera turns out to be healthy. A blank image shows no part.
-            self._held.add(prepared.frame, score, heatmap)
+            if self._frame_is_part:
+                self._held.add_part(prepared.frame, score, heatmap, keep_image=score > threshold)
+            else:
+                self._held.add(prepared.frame, score, heatmap)
         # The frame that clears an alarm already carries that alarm; judging starts with the next one.
         return GateDecision(blind=finding is not None or alarm is not None, alarm=alarm)
 

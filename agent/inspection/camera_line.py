@@ -32,6 +32,8 @@ class Counters:
 
     frames: int = 0
     """Frames scored."""
+    passed_by_rule: int = 0
+    """Frames above the threshold for which the alarm rule raised no alarm."""
     verdict_durations: Durations = field(default_factory=Durations)
     """Recent durations from capture to verdict."""
 
@@ -118,6 +120,7 @@ class CameraLine:
     def count(self, outcome: Outcome) -> None:
         """Count a frame that was scored, and the time since its capture."""
         self.counters.frames += 1
+        self.counters.passed_by_rule += sum(each.passed_by_rule for each in (outcome, *outcome.late))
         self.counters.verdict_durations.add(time.monotonic() - outcome.frame.captured_monotonic)
 
     def lost_reason(self, now_monotonic: float) -> str | None:

@@ -30,16 +30,19 @@ class Outcome:
     """Latent distance, ≥ 0."""
     verdict: Verdict | None = None
     """None where the frame was not judged."""
-    alarm: Alarm | None = None
-    """The alarm that this frame raised or cleared."""
+    alarms: tuple[Alarm, ...] = ()
+    """The alarms that this frame cleared and raised, in this order."""
+    passed_by_rule: int = 0
+    """Frames above the threshold, this one or earlier ones, for which it is now certain that the alarm rule raises no
+    alarm."""
     candidate: Candidate | None = None
     """The calibration that this frame completed."""
     drift: Drift | None = None
     """The drift, where this frame raised or cleared its flag."""
     blind: bool = False
     """The camera is faulty or suspect: the score says nothing about the part."""
-    late: Outcome | None = None
-    """The outcome of earlier frames, which were held back until the camera turned out to be healthy."""
+    late: tuple[Outcome, ...] = ()
+    """The outcomes of earlier frames, which were held back until the camera turned out to be healthy."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class Station:
         self._store = store
         self._now = now
         self._defect_alarm = defect_alarm
-        self._gate = CameraGate(camera_alarm)
+        self._gate = CameraGate(camera_alarm, frame_is_part=plan.frame_is_part)
         self._calibrator = WindowCalibrator(identity, now=now)
         self._judge: FrameJudge | None = None
         """Judges by the calibration in force; None before the first one."""
@@ -255,7 +255,8 @@ class Station:
             self._phase = Phase.CALIBRATING
 
     def _not_judged(self, prepared: PreparedFrame, score: float) -> Outcome:
-        return Outcome(prepared.frame, score, alarm=self._gate.observe_unjudged(prepared.frame, score))
+        alarm = self._gate.observe_unjudged(prepared.frame, score)
+        return Outcome(prepared.frame, score, alarms=() if alarm is None else (alarm,))
 
     def _reset_history(self) -> None:
         if self._judge is not None:
@@ -310,7 +311,7 @@ class Station:
     # The calibration in force
 
     def _put_in_force(self, calibration: Calibration) -> None:
-        self._judge = FrameJudge(calibration, self._gate, self._defect_alarm)
+        self._judge = FrameJudge(calibration, self._gate, self._defect_alarm, frame_is_part=self.plan.frame_is_part)
         self._phase = self._phase_under(calibration)
         self._window_reason = None if calibration.threshold.certified else calibration.threshold.reason
         self._warn_of_other_rule()

@@ -60,6 +60,11 @@ class StatePayload(Payload):
     engine_reason: str | None = Field(default=None, description="Why this engine was chosen, in words.")
     frames: NonNegativeInt = Field(default=0, description="Frames scored since the agent started.")
     dropped: NonNegativeInt = Field(default=0, description="Frames of a live camera that were dropped for newer ones.")
+    passed_by_rule: NonNegativeInt = Field(
+        default=0,
+        description="Frames above the threshold that raised no alarm since the agent started, because the alarm rule "
+        "wants more of them.",
+    )
     frames_per_second: NonNegativeFloat = Field(default=0.0, description="Frames scored per second, recently.")
     latency_ms: LatencyPayload | None = Field(default=None, description="From the capture of a frame to its verdict.")
     progress: ProgressPayload | None = Field(

@@ -38,6 +38,7 @@ def state_payload(site: str, line: CameraLine, at: datetime) -> StatePayload:
         engine_reason=line.engine.reason,
         frames=line.counters.frames,
         dropped=line.dropped,
+        passed_by_rule=line.counters.passed_by_rule,
         frames_per_second=round(station.frames_per_second or 0.0, 2),
         latency_ms=LatencyPayload.of(line.counters.verdict_durations),
         progress=None if progress is None else ProgressPayload(frames=progress.frames, wanted=progress.target),

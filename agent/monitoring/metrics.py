@@ -161,6 +161,11 @@ class _AgentCollector(Collector):
         dropped = CounterMetricFamily(
             "inspectd_frames_dropped", "Frames dropped in favour of newer ones.", labels=label
         )
+        passed = CounterMetricFamily(
+            "inspectd_frames_passed_by_rule",
+            "Frames above the threshold for which the alarm rule raised no alarm.",
+            labels=label,
+        )
         rate = GaugeMetricFamily("inspectd_frames_per_second", "Current rate at which frames are scored.", labels=label)
         threshold = GaugeMetricFamily(
             "inspectd_threshold", "Threshold in force; missing until calibrated.", labels=label
@@ -175,6 +180,7 @@ class _AgentCollector(Collector):
             station = line.station
             frames.add_metric((name,), line.counters.frames)
             dropped.add_metric((name,), line.dropped)
+            passed.add_metric((name,), line.counters.passed_by_rule)
             rate.add_metric((name,), station.frames_per_second or 0.0)
             if station.calibration is not None:
                 threshold.add_metric((name,), station.calibration.threshold.value)
@@ -184,7 +190,7 @@ class _AgentCollector(Collector):
             now = phase_of(station, line.capture.status)
             for each in Phase:
                 phase.add_metric((name, each.value), float(each is now))
-        yield from (frames, dropped, rate, threshold, drift, shift, active, phase)
+        yield from (frames, dropped, passed, rate, threshold, drift, shift, active, phase)
 
     def _delivery(self) -> Iterator[Metric]:
         try:

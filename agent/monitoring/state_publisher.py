@@ -17,7 +17,7 @@ from agent.outputs import Output
 REPEAT_SECONDS = 5.0
 
 # Fields that change with every frame. Alone, they wait for the next repeat.
-COUNTING_FIELDS = frozenset({"at", "frames", "dropped", "frames_per_second", "latency_ms"})
+COUNTING_FIELDS = frozenset({"at", "frames", "dropped", "passed_by_rule", "frames_per_second", "latency_ms"})
 
 
 class StatePublisher:

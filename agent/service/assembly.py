@@ -123,7 +123,7 @@ class Assembly:
             CalibrationKey(name, bundle.sha256, engine.name),
             plan_of(camera),
             Store(calibrations_of(self._settings, name)),
-            DefectAlarm(name, camera.alarm.clear_after_seconds, new_id, self._active_alarm(name, AlarmKind.DEFECT)),
+            DefectAlarm(name, camera.clear_after_seconds, new_id, self._active_alarm(name, AlarmKind.DEFECT)),
             CameraAlarm(name, new_id, self._active_alarm(name, AlarmKind.CAMERA)),
             now=utc_now,
         )

@@ -54,7 +54,7 @@ class Dispatcher:
         self._metrics = metrics
 
     def dispatch(self, outcome: Outcome) -> None:
-        """Dispatch one frame, and an earlier one that was held back and is now judged."""
+        """Dispatch one frame, and earlier ones that were held back and are now judged."""
         line = self._lines[outcome.frame.camera]
         line.count(outcome)
         statistic = outcome.verdict.statistic if outcome.verdict else outcome.score
@@ -62,9 +62,9 @@ class Dispatcher:
             self._log_score(line, outcome, statistic)
         if self._metrics is not None:
             self._metrics.observe_outcome(outcome)
-        for each in (outcome.late, outcome):
-            if each is not None and each.alarm is not None:
-                self.dispatch_alarm(line, each.alarm, each.verdict, each.frame)
+        for each in (*outcome.late, outcome):
+            for alarm in each.alarms:
+                self.dispatch_alarm(line, alarm, each.verdict, each.frame)
         if outcome.candidate is not None:
             self._dispatch_candidate(line, outcome.candidate)
         if outcome.drift is not None:

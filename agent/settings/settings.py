@@ -34,7 +34,7 @@ from agent.outputs.settings import OutputSection, parse_section
 from agent.settings.environment import EnvironmentSource
 from agent.settings.paths import default_state_directory
 from agent.sources import SourceSettings
-from calibration import Budget, Rule
+from calibration import Budget, CalibrationError, Rule
 from engines.backends import AUTO, engine_names
 
 # Names of sites and cameras: valid in MQTT topics, file names and names of systemd instances.
@@ -81,7 +81,8 @@ class CalibrationSettings(Section):
     """Good frames in the window."""
     max_frames: Annotated[int, Field(ge=50)] = 3000
     """The window may grow to this if its frames depend on each other."""
-    false_alarms: BudgetText = "1 per shift"
+    false_alarms: BudgetText | None = None
+    """None: as `CameraSettings.false_alarms` says."""
     confidence: Confidence = 0.95
     require_certificate: bool = False
     """Raise no alarms with a threshold that the window cannot certify."""
@@ -96,8 +97,10 @@ class CalibrationSettings(Section):
 class AlarmSettings(Section):
     """When an alarm is raised and when it is cleared."""
 
-    rule: RuleText = "2 of 3"
-    clear_after_seconds: Annotated[float, Field(ge=0.0)] = 2.0
+    rule: RuleText | None = None
+    """None: as `CameraSettings.alarm_rule` says."""
+    clear_after_seconds: Annotated[float, Field(ge=0.0)] | None = None
+    """None: as `CameraSettings.clear_after_seconds` says."""
 
 
 class CameraSettings(Section):
@@ -110,6 +113,43 @@ class CameraSettings(Section):
     """The part of the image that is inspected; None: all of it."""
     calibration: CalibrationSettings = CalibrationSettings()
     alarm: AlarmSettings = AlarmSettings()
+
+    @property
+    def alarm_rule(self) -> str:
+        """The alarm rule: one frame decides about a part of which there is no other."""
+        return self.alarm.rule or ("1 of 1" if self.source.frame_is_part else "2 of 3")
+
+    @property
+    def clear_after_seconds(self) -> float:
+        """The quiet time that clears an alarm; 0: each bad part raises its own, and the next part clears it."""
+        if self.alarm.clear_after_seconds is not None:
+            return self.alarm.clear_after_seconds
+        return 0.0 if self.source.frame_is_part else 2.0
+
+    @property
+    def false_alarms(self) -> str:
+        """The budget: in parts where a frame is a part, in time where the source keeps time."""
+        if self.calibration.false_alarms is not None:
+            return self.calibration.false_alarms
+        if self.source.frame_is_part:
+            return "1 per 1000 parts"
+        return "1 per shift" if self.source.keeps_time else "1 per 1000 frames"
+
+    @model_validator(mode="after")
+    def _budget_can_be_counted(self) -> CameraSettings:
+        self.parse_budget(self.false_alarms)
+        return self
+
+    def parse_budget(self, text: str) -> Budget:
+        """Read a budget for this camera. Raises CalibrationError, with one line, where its source cannot count it."""
+        budget = Budget.parse(text)
+        if budget.per_seconds is not None and not self.source.keeps_time:
+            counted = "parts" if self.source.frame_is_part else "frames"
+            raise CalibrationError(
+                f"false_alarms: got '{text}', but a {self.source.kind} that is read as fast as possible has no time; "
+                f"wanted a budget such as '1 per 1000 {counted}', or a frames_per_second for its source"
+            )
+        return budget
 
 
 class MetricsSettings(Section):

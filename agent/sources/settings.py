@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -17,10 +17,18 @@ NETWORK_CAMERA_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 class SourceSection(Section):
     """The settings of one source. A kind of source adds its own fields."""
 
+    frame_is_part: ClassVar[bool] = False
+    """Each frame shows another part, so that one frame decides about it."""
+
     kind: str
     """Its name in the table of `agent.sources.factory`; a section narrows it to one `Literal`."""
     frames_per_second: PositiveFloat | None = None
     """Frame rate that the source is paced to or asked for; None takes frames as fast as they come."""
+
+    @property
+    def keeps_time(self) -> bool:
+        """Whether the time between two frames is that of the line; False where it only shows how fast a disk is."""
+        return True
 
     def hosts(self) -> list[Host]:
         """Hosts that this source connects to; `doctor` checks that the service may reach them."""
@@ -80,10 +88,17 @@ class SimulatorSettings(SourceSection):
 class FolderSettings(SourceSection):
     """Images in a folder, in the order of their names."""
 
+    frame_is_part: ClassVar[bool] = True
+
     kind: Literal["folder"]
     path: Path
     follow: bool = False
     """Wait for new images after the last one."""
+
+    @property
+    def keeps_time(self) -> bool:
+        """Only where images arrive while the folder is followed, or are read at a rate of the settings."""
+        return self.follow or self.frames_per_second is not None
 
     def files(self) -> list[Path]:
         """The folder."""
@@ -95,6 +110,11 @@ class VideoSettings(SourceSection):
 
     kind: Literal["video"]
     path: Path
+
+    @property
+    def keeps_time(self) -> bool:
+        """Only where it is read at a rate of the settings."""
+        return self.frames_per_second is not None
 
     def files(self) -> list[Path]:
         """The video file."""

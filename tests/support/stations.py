@@ -27,10 +27,16 @@ PLAN = CalibrationPlan(
 IDENTITY = CalibrationKey("line1", "a" * 64, "onnxruntime")
 
 
-def make(directory: Path, plan: CalibrationPlan = PLAN, identity: CalibrationKey = IDENTITY) -> Station:
+def make(
+    directory: Path,
+    plan: CalibrationPlan = PLAN,
+    identity: CalibrationKey = IDENTITY,
+    *,
+    clear_after_seconds: float = 0.2,
+) -> Station:
     """A station that keeps its calibrations in `directory`."""
     ids = itertools.count(1)
-    defect_alarm = DefectAlarm("line1", 0.2, lambda: f"id-{next(ids)}")
+    defect_alarm = DefectAlarm("line1", clear_after_seconds, lambda: f"id-{next(ids)}")
     camera_alarm = CameraAlarm("line1", lambda: f"id-{next(ids)}")
     return Station(identity, plan, Store(directory), defect_alarm, camera_alarm, now=lambda: START)
 

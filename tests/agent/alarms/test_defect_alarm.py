@@ -19,8 +19,7 @@ def defect_alarm(clear_after_seconds: float = 0.19, active_alarm: ActiveAlarm | 
 
 
 def play(made: DefectAlarm, statistics: list[float], first: int = 0) -> list[Alarm]:
-    alarms = (made.update(verdict(first + i, statistic)) for i, statistic in enumerate(statistics))
-    return [alarm for alarm in alarms if alarm is not None]
+    return [alarm for i, statistic in enumerate(statistics) for alarm in made.update(verdict(first + i, statistic))]
 
 
 def test_alarm_is_raised_once_and_cleared_after_the_quiet_time() -> None:
@@ -37,9 +36,9 @@ def test_alarm_names_the_file_of_its_frame() -> None:
     bad, good = (verdict(index, statistic) for index, statistic in ((0, 2.0), (9, 0.5)))
     made = defect_alarm(clear_after_seconds=0.0)
     named = [replace(one, frame=replace(one.frame, origin=f"{one.frame.index}.png")) for one in (bad, good)]
-    alarms = [made.update(one) for one in named]
-    assert [alarm and alarm.origin for alarm in alarms] == ["0.png", "9.png"]
-    raised = AlarmPayload.of(alarms[0], sequence=1, site="plant")  # type: ignore[arg-type]
+    alarms = [alarm for one in named for alarm in made.update(one)]
+    assert [alarm.origin for alarm in alarms] == ["0.png", "9.png"]
+    raised = AlarmPayload.of(alarms[0], sequence=1, site="plant")
     assert raised.origin == "0.png"
 
 
@@ -51,6 +50,28 @@ def test_alarm_stays_active_while_the_quiet_time_is_interrupted() -> None:
 def test_the_next_alarm_has_another_id() -> None:
     alarms = play(defect_alarm(clear_after_seconds=0.0), [2.0, 0.5, 2.0, 0.5])
     assert [a.id for a in alarms] == ["id-1", "id-1", "id-2", "id-2"]
+
+
+def play_parts(made: DefectAlarm, statistics: list[float]) -> list[tuple[AlarmEvent, str, int]]:
+    verdicts = [verdict(index, statistic) for index, statistic in enumerate(statistics)]
+    alarms = [alarm for one in verdicts for alarm in made.update(one, another_part=True)]
+    return [(alarm.event, alarm.id, alarm.frame) for alarm in alarms]
+
+
+def test_each_bad_part_raises_its_own_alarm_which_the_next_part_clears() -> None:
+    assert play_parts(defect_alarm(clear_after_seconds=0.0), [2.0, 3.0, 0.5, 4.0, 0.5]) == [
+        (AlarmEvent.RAISED, "id-1", 0),
+        (AlarmEvent.CLEARED, "id-1", 1),
+        (AlarmEvent.RAISED, "id-2", 1),
+        (AlarmEvent.CLEARED, "id-2", 2),
+        (AlarmEvent.RAISED, "id-3", 3),
+        (AlarmEvent.CLEARED, "id-3", 4),
+    ]
+
+
+def test_bad_parts_within_a_quiet_time_are_one_alarm() -> None:
+    played = play_parts(defect_alarm(clear_after_seconds=0.09), [2.0, 3.0, 0.5, 0.5, 0.5])
+    assert played == [(AlarmEvent.RAISED, "id-1", 0), (AlarmEvent.CLEARED, "id-1", 3)]
 
 
 def test_a_statistic_at_the_threshold_raises_nothing() -> None:

@@ -60,6 +60,12 @@ def test_status_shows_the_engine_and_the_reason() -> None:
     assert line.endswith("model parts on onnxruntime (runs on every CPU)")
 
 
+def test_status_shows_frames_that_the_rule_passed() -> None:
+    (line,) = [line for line in lines(passed_by_rule=2) if "without an alarm" in line]
+    assert line.strip() == "2 frames above the threshold without an alarm: the rule wants 1 of 1"
+    assert not [line for line in lines() if "without an alarm" in line]
+
+
 def test_calibration_is_shown_with_the_frames_that_count() -> None:
     """An effective sample size of 296.4 means that 296 of the 300 frames count as independent."""
     result = {

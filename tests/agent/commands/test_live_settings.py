@@ -89,7 +89,7 @@ def test_camera_that_comes_or_goes_needs_a_restart(tmp_path: Path) -> None:
 def test_another_kind_of_source_is_one_change(tmp_path: Path) -> None:
     old = settings(tmp_path)
     path = tmp_path / "inspectd.toml"
-    path.write_text(path.read_text().replace('kind = "simulator"', 'kind = "folder"\npath = "parts"'))
+    path.write_text(path.read_text().replace('kind = "simulator"', 'kind = "folder"\npath = "parts"\nfollow = true'))
     assert plan_reload(old, load_settings(path)).keys[Effect.RESTART] == ("cameras.line1.source",)
 
 

@@ -41,8 +41,7 @@ def camera(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def alarms(outcomes: list[Outcome]) -> list[Alarm]:
-    both = (each.alarm for outcome in outcomes for each in (outcome.late, outcome) if each is not None)
-    return [alarm for alarm in both if alarm is not None]
+    return [alarm for outcome in outcomes for each in (*outcome.late, outcome) for alarm in each.alarms]
 
 
 def good_line(mode: str) -> SimulatedLine:

@@ -52,7 +52,7 @@ def test_a_camera_lost_before_its_first_threshold_raises_and_clears_one_alarm(tm
         assert (raised.kind, raised.event, raised.reason) == (AlarmKind.CAMERA, AlarmEvent.RAISED, "lost: no cable")
         assert raised.threshold is None
         assert station.mark_camera_lost("no cable", 2001.0) is None
-        (cleared,) = [outcome.alarm for outcome in feed(station, 15, first=lost_after + 40) if outcome.alarm]
+        (cleared,) = [alarm for outcome in feed(station, 15, first=lost_after + 40) for alarm in outcome.alarms]
         assert (cleared.id, cleared.event) == (raised.id, AlarmEvent.CLEARED)
     feed(station, PLAN.frames, first=200)
     assert station.phase is Phase.ARMED
@@ -65,12 +65,11 @@ def test_a_camera_lost_while_paused_raises_nothing(armed: Station) -> None:
 
 def test_a_high_score_raises_an_alarm_and_the_quiet_time_clears_it(armed: Station) -> None:
     raised = armed.judge(prepared(200), 1000.0, heat(50.0))
-    assert raised.alarm is not None
-    assert raised.alarm.event is AlarmEvent.RAISED
+    assert [alarm.event for alarm in raised.alarms] == [AlarmEvent.RAISED]
     assert raised.verdict is not None
     assert raised.verdict.heatmap.max() > 1.0
     later = [armed.judge(prepared(201 + i), 1.0, heat(0.0)) for i in range(5)]
-    assert [o.alarm.event for o in later if o.alarm] == [AlarmEvent.CLEARED]
+    assert [alarm.event for o in later for alarm in o.alarms] == [AlarmEvent.CLEARED]
 
 
 def test_a_restart_judges_by_the_stored_calibration_at_once(armed: Station, tmp_path: Path) -> None:
@@ -78,7 +77,7 @@ def test_a_restart_judges_by_the_stored_calibration_at_once(armed: Station, tmp_
     assert again.phase is Phase.ARMED
     assert again.calibration == armed.calibration
     outcome = again.judge(prepared(0), 1000.0, heat(50.0))
-    assert outcome.alarm is not None
+    assert outcome.alarms
 
 
 @pytest.mark.parametrize("change", [{"bundle": "b" * 64}, {"engine": "torch"}])
@@ -115,7 +114,7 @@ def test_recalibration_judges_by_the_old_threshold_until_it_is_activated(armed: 
     armed.recalibrate(replace(PLAN, by="anna"))
     outcomes = feed(armed, 60, first=200, seed=1)
     assert all(outcome.verdict is not None for outcome in outcomes)
-    assert armed.judge(prepared(300), 1000.0, heat(50.0)).alarm is not None
+    assert armed.judge(prepared(300), 1000.0, heat(50.0)).alarms
     assert armed.progress is not None
     taken = armed.progress.frames
     assert taken <= 60, "the anomalous frame does not count as good"
@@ -157,7 +156,7 @@ def test_a_missing_certificate_that_is_required_keeps_frames_unjudged(tmp_path: 
     feed(station, SETTLING_FRAMES + plan.frames)
     assert station.phase is Phase.REFUSED
     assert station.reason is not None
-    assert station.judge(prepared(500), 1000.0, heat(50.0)).alarm is None
+    assert not station.judge(prepared(500), 1000.0, heat(50.0)).alarms
 
 
 def test_adopted_quiet_time_counts_at_once_and_the_rule_with_the_next_calibration(armed: Station) -> None:
@@ -165,9 +164,9 @@ def test_adopted_quiet_time_counts_at_once_and_the_rule_with_the_next_calibratio
     assert old is not None
     armed.adopt(replace(PLAN, rule=Rule(2, 3), clear_after_seconds=10.0))
     raised = armed.judge(prepared(200), 1000.0, heat(50.0))
-    assert raised.alarm is not None, "still 1 of 1: the threshold in force was computed for it"
+    assert raised.alarms, "still 1 of 1: the threshold in force was computed for it"
     later = [armed.judge(prepared(201 + i), 1.0, heat(0.0)) for i in range(100)]
-    assert not any(o.alarm for o in later), "0.2 s would have cleared it"
+    assert not any(o.alarms for o in later), "0.2 s would have cleared it"
     armed.recalibrate(armed.plan)
     candidate = next(o.candidate for o in feed(armed, 200, first=400, seed=3) if o.candidate)
     assert candidate.calibration.rule == Rule(2, 3)
@@ -180,23 +179,21 @@ def test_adopted_certificate_requirement_stops_and_restarts_judging(tmp_path: Pa
     assert station.phase is Phase.ARMED
     station.adopt(replace(plan, require_certificate=True))
     assert station.phase is Phase.REFUSED
-    assert station.judge(prepared(500), 1000.0, heat(50.0)).alarm is None
+    assert not station.judge(prepared(500), 1000.0, heat(50.0)).alarms
     station.adopt(plan)
     assert station.phase is Phase.ARMED
-    assert station.judge(prepared(501), 1000.0, heat(50.0)).alarm is not None
+    assert station.judge(prepared(501), 1000.0, heat(50.0)).alarms
 
 
 def test_a_pause_clears_the_active_alarm_and_resuming_raises_a_new_one(armed: Station) -> None:
-    raised = armed.judge(prepared(200), 1000.0, heat(50.0)).alarm
-    assert raised is not None
+    (raised,) = armed.judge(prepared(200), 1000.0, heat(50.0)).alarms
     (cleared,) = armed.pause(10.0)
     assert (cleared.id, cleared.kind, cleared.event) == (raised.id, AlarmKind.DEFECT, AlarmEvent.CLEARED)
     assert (cleared.reason, cleared.score, cleared.frame) == ("paused", 1000.0, 200)
     assert armed.active_alarm_id is None
     assert armed.pause(11.0) == [], "reported once"
     armed.resume()
-    again = armed.judge(prepared(201), 1000.0, heat(50.0)).alarm
-    assert again is not None
+    (again,) = armed.judge(prepared(201), 1000.0, heat(50.0)).alarms
     assert (again.event, again.id != raised.id) == (AlarmEvent.RAISED, True)
 
 
@@ -228,7 +225,7 @@ def test_a_paused_station_judges_no_frame(armed: Station) -> None:
     assert armed.phase is Phase.PAUSED
     assert armed.judge(prepared(200), 1000.0, heat(50.0)).verdict is None
     armed.resume()
-    assert armed.judge(prepared(201), 1000.0, heat(50.0)).alarm is not None
+    assert armed.judge(prepared(201), 1000.0, heat(50.0)).alarms
 
 
 def test_a_shift_of_the_good_scores_is_flagged_and_leaves_the_threshold(armed: Station) -> None:
@@ -409,3 +406,55 @@ def test_rule_that_a_reload_changes_is_reported_until_it_is_changed_back(
     assert len(caplog.records) == 1, "once for each change"
     armed.adopt(PLAN)
     assert armed.reason == before
+
+
+FOLDER_PLAN = replace(PLAN, frame_is_part=True, clear_after_seconds=0.0)
+
+
+def folder_station(directory: Path, rule: Rule = PLAN.rule) -> Station:
+    """A calibrated station of a source whose frames are parts."""
+    station = make(directory, replace(FOLDER_PLAN, rule=rule), clear_after_seconds=0.0)
+    feed(station, SETTLING_FRAMES + PLAN.frames)
+    assert station.phase is Phase.ARMED
+    return station
+
+
+def test_each_bad_image_of_a_folder_raises_its_own_alarm(tmp_path: Path) -> None:
+    station = folder_station(tmp_path)
+    scores = (1.0, 1000.0, 2000.0, 1.0, 1000.0)
+    outcomes = [station.judge(prepared(200 + i), score, heat(0.0)) for i, score in enumerate(scores)]
+    seen = [[(alarm.event.value, alarm.id) for alarm in outcome.alarms] for outcome in outcomes]
+    assert seen == [
+        [],
+        [("raised", "id-1")],
+        [("cleared", "id-1"), ("raised", "id-2")],
+        [("cleared", "id-2")],
+        [("raised", "id-3")],
+    ]
+
+
+def test_rule_of_several_images_raises_no_alarm_of_their_own_for_the_good_ones_after_a_bad_pair(tmp_path: Path) -> None:
+    station = folder_station(tmp_path, Rule(2, 3))
+    outcomes = [station.judge(prepared(200 + i), score, heat(0.0)) for i, score in enumerate([1e3, 1e3, 1.0, 1.0, 1.0])]
+    events = [alarm.event.value for outcome in outcomes for alarm in outcome.alarms]
+    assert events == ["raised", "cleared"]
+
+
+def test_frames_above_the_threshold_that_the_rule_passed_are_counted(tmp_path: Path) -> None:
+    station = folder_station(tmp_path, Rule(2, 3))
+
+    def passed(scores: list[float], first: int) -> int:
+        judged = [station.judge(prepared(first + i), score, heat(0.0)) for i, score in enumerate(scores)]
+        return sum(outcome.passed_by_rule for outcome in judged)
+
+    assert passed([1e3, 1.0, 1.0, 1.0, 1e3, 1.0, 1.0], 200) == 2, "both stand alone"
+    assert passed([1e3, 1e3, 1.0, 1.0, 1.0, 1.0], 300) == 0, "they raised an alarm"
+    assert passed([1e3], 400) == 0, "the next frames will show"
+
+
+def test_frame_before_a_pause_counts_as_passed_by_the_rule(tmp_path: Path) -> None:
+    station = folder_station(tmp_path, Rule(2, 3))
+    station.judge(prepared(200), 1e3, heat(0.0))
+    station.pause(1.0)
+    station.resume()
+    assert station.judge(prepared(201), 1.0, heat(0.0)).passed_by_rule == 1

@@ -76,7 +76,62 @@ def test_example_shows_the_defaults(tmp_path: Path) -> None:
     path = tmp_path / "inspectd.toml"
     path.write_text(uncommented.replace("# frames = 300", "frames = 300"))
     (tmp_path / "plain.toml").write_text(text)
-    assert load_settings(path).model_dump() == load_settings(tmp_path / "plain.toml").model_dump()
+    assert _in_force(load_settings(path)) == _in_force(load_settings(tmp_path / "plain.toml"))
+
+
+def _in_force(settings: Settings) -> dict[str, Any]:
+    """All settings, with the values of those whose default depends on the source."""
+    document = settings.model_dump()
+    for name, camera in settings.cameras.items():
+        document["cameras"][name]["alarm"] = (camera.alarm_rule, camera.clear_after_seconds)
+        document["cameras"][name]["calibration"]["false_alarms"] = camera.false_alarms
+    return document
+
+
+FOLDER = 'cameras.line1.source={kind="folder", path="images"}'
+FOLLOWED = 'cameras.line1.source={kind="folder", path="images", follow=true}'
+PACED = 'cameras.line1.source={kind="video", path="line.mp4", frames_per_second=5}'
+VIDEO = 'cameras.line1.source={kind="video", path="line.mp4"}'
+
+
+@pytest.mark.parametrize(
+    ("source", "rule", "clear_after_seconds", "false_alarms"),
+    [
+        (FOLDER, "1 of 1", 0.0, "1 per 1000 parts"),
+        (FOLLOWED, "1 of 1", 0.0, "1 per 1000 parts"),
+        (VIDEO, "2 of 3", 2.0, "1 per 1000 frames"),
+        (PACED, "2 of 3", 2.0, "1 per shift"),
+        ('cameras.line1.source={kind="simulator"}', "2 of 3", 2.0, "1 per shift"),
+    ],
+)
+def test_defaults_of_rule_and_budget_follow_from_the_source(
+    config: Path, source: str, rule: str, clear_after_seconds: float, false_alarms: str
+) -> None:
+    camera = load_settings(config, [source]).cameras["line1"]
+    assert (camera.alarm_rule, camera.clear_after_seconds, camera.false_alarms) == (
+        rule,
+        clear_after_seconds,
+        false_alarms,
+    )
+
+
+def test_rule_of_the_settings_overrides_the_default_of_a_folder(config: Path) -> None:
+    camera = load_settings(config, [FOLDER, "cameras.line1.alarm.rule=2 of 3"]).cameras["line1"]
+    assert camera.alarm_rule == "2 of 3"
+
+
+@pytest.mark.parametrize(("source", "wanted"), [(FOLDER, "1 per 1000 parts"), (VIDEO, "1 per 1000 frames")])
+def test_budget_in_time_is_rejected_where_time_means_the_speed_of_a_disk(
+    config: Path, source: str, wanted: str
+) -> None:
+    with pytest.raises(Permanent, match=rf"false_alarms: got '2 per day', .* wanted a budget such as '{wanted}', or"):
+        load_settings(config, [source, "cameras.line1.calibration.false_alarms=2 per day"])
+
+
+@pytest.mark.parametrize("source", [FOLLOWED, PACED])
+def test_budget_in_time_is_accepted_where_images_arrive_in_time(config: Path, source: str) -> None:
+    settings = load_settings(config, [source, "cameras.line1.calibration.false_alarms=2 per day"])
+    assert settings.cameras["line1"].false_alarms == "2 per day"
 
 
 def _names(model: type[BaseModel]) -> set[str]:
