@@ -1,6 +1,7 @@
 """From a window of good frames to a threshold with a stated false-alarm budget. Needs numpy and scipy only."""
 
 from calibration.budget import Budget
+from calibration.budget_text import read_duration
 from calibration.drift import Drift, DriftMonitor
 from calibration.errors import CalibrationError
 from calibration.image_measures import ImageMeasures, measure_image
@@ -53,6 +54,7 @@ __all__ = [
     "find_broken_promise",
     "glance",
     "measure_image",
+    "read_duration",
     "report_html",
     "score_reference",
     "worst_rate",

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, field, replace
 
+from calibration.budget_text import SECONDS, SHIFT_SECONDS, read_budget
 from calibration.errors import CalibrationError
 
 SECONDS_PER_DAY = 86_400.0
 
-# A shift is eight hours: three of them run a line around the clock.
-_SECONDS = {"minute": 60.0, "hour": 3_600.0, "shift": 28_800.0, "day": SECONDS_PER_DAY, "week": 7 * SECONDS_PER_DAY}
-_COUNTED = {"part": "parts", "frame": "frames", "image": "images", "picture": "images"}
-
 COUNTED = ("parts", "frames", "images")
 """Words for the frames of a span."""
 
-_SHAPE = re.compile(r"\s*(\d+(?:\.\d+)?)\s+(?:alarms?\s+)?(?:per|in|/)\s+(?:(\d+(?:\.\d+)?)\s+)?([a-z]+?)s?\s*", re.I)
-_WANTED = "'1 per shift', '2 per day', '1 per hour', '1 per 10000 parts' or '1 per 1000 frames'"
+# Spans without a name of their own are written in the first of these that divides them.
+_LONG_UNITS = (("days", SECONDS_PER_DAY), ("hours", 3_600.0))
 
 # Rates below this are written as "under 0.001": more digits would suggest a precision that no window has.
 _LEAST_WRITTEN = 1e-3
@@ -28,8 +24,8 @@ _LEAST_WRITTEN = 1e-3
 class Budget:
     """At most `alarms` false alarms in a span of `per_seconds` seconds or of `per_frames` frames.
 
-    Exactly one of the two spans is given. One inspected frame counts as one part, so "per 10000 parts" equals
-    "per 10000 frames".
+    Exactly one of the two spans is given. A part that several frames show counts once: its budget is one in frames,
+    `frames_per_part` times as many.
 
     Raises:
         CalibrationError: both spans or neither, a number that is not above 0, or an alarm for every frame.
@@ -48,6 +44,10 @@ class Budget:
     """Length of the span, frames; None if it is a time."""
     counted: str = field(default="frames", repr=False, compare=False)
     """The user's word for the frames of the span: "parts", "frames" or "images". Changes sentences, never figures."""
+    frames_per_part: float = field(default=1.0, repr=False)
+    """Frames that show one part, ≥ 1; more than 1 for a budget in parts only. `per_frames` already counts them."""
+    shift_seconds: float = field(default=SHIFT_SECONDS, repr=False, compare=False)
+    """Length of a shift on this line, seconds. Changes sentences, never figures."""
 
     def __post_init__(self) -> None:
         if (self.per_seconds is None) == (self.per_frames is None):
@@ -55,24 +55,29 @@ class Budget:
         for name, value in (("alarms", self.alarms), ("span", self._span)):
             if not (math.isfinite(value) and value > 0):
                 raise CalibrationError(f"budget: {name} is {value!r}, wanted a number above 0")
+        if not (math.isfinite(self.frames_per_part) and self.frames_per_part >= 1):
+            raise CalibrationError(f"frames_per_part: got {self.frames_per_part!r}, wanted a number from 1")
         if self.per_frames is not None and self.alarms >= self.per_frames:
             raise CalibrationError(f"budget: {self} allows an alarm on every frame, wanted fewer alarms than frames")
 
     @classmethod
-    def parse(cls, text: str) -> Budget:
-        """Read "1 per shift" (of eight hours), "2 per day", "1 per 4 hours", "1 per 10000 parts", "1 per 1000 frames".
+    def parse(cls, text: str, *, shift_seconds: float = SHIFT_SECONDS, frames_per_part: float = 1.0) -> Budget:
+        """Read "1 per shift", "one a week", "1 per 4 hours", "1 per 10,000 parts", "0.1 %", "100 ppm" and the like.
+
+        Args:
+            text: a percentage, or a number without a unit, is one of parts.
+            shift_seconds: length of a shift.
+            frames_per_part: frames that show one part, ≥ 1.
 
         Raises:
-            CalibrationError: the text has another form.
+            CalibrationError: the text has another form; the message names the word that was not understood.
         """
-        found = _SHAPE.fullmatch(text)
-        unit = found[3].lower() if found else ""
-        if found is None or (unit not in _SECONDS and unit not in _COUNTED):
-            raise CalibrationError(f"false-alarm budget: got {text!r}, wanted {_WANTED}")
-        alarms, number = float(found[1]), float(found[2] or 1)
-        if unit in _COUNTED:
-            return cls(alarms=alarms, per_frames=number, counted=_COUNTED[unit])
-        return cls(alarms=alarms, per_seconds=number * _SECONDS[unit])
+        found = read_budget(text, shift_seconds=shift_seconds)
+        if found.unit == "seconds":
+            length = found.number if found.shift else shift_seconds
+            return cls(alarms=found.alarms, per_seconds=found.number, shift_seconds=length)
+        each = frames_per_part if found.unit == "parts" else 1.0
+        return cls(alarms=found.alarms, per_frames=found.number * each, counted=found.unit, frames_per_part=each)
 
     def per_frame(self, *, frames_per_second: float) -> float:
         """Return the allowed alarms per frame on a line that runs at this rate."""
@@ -105,7 +110,7 @@ class Budget:
         ['shift', '4 hours', '10,000 parts']
         """
         if self.per_frames is not None:
-            return f"{self.per_frames:,.10g} {self.counted}"
+            return f"{self.per_frames / self.frames_per_part:,.10g} {self.counted}"
         return self._time_span()
 
     @property
@@ -123,18 +128,20 @@ class Budget:
 
     @property
     def noun(self) -> str:
-        """The word for frames in sentences about this budget: the user's own if its span is counted, else "images"."""
-        return "images" if self.per_frames is None else self.counted
+        """The word for frames in sentences about this budget: the user's own if it names each frame, else "images"."""
+        return "images" if self.per_frames is None or self.frames_per_part != 1 else self.counted
 
     @property
     def _span(self) -> float:
         return self.per_seconds if self.per_seconds is not None else float(self.per_frames or 0)
 
     def _time_span(self) -> str:
-        for name, seconds in _SECONDS.items():
+        if self.per_seconds == self.shift_seconds != SHIFT_SECONDS:
+            return f"{self.shift_seconds / 3_600:.12g} h shift"
+        for name, seconds in SECONDS.items():
             if seconds == self.per_seconds:
                 return name
-        unit, seconds = ("hours", 3_600.0) if self._span % 3_600 == 0 else ("minutes", 60.0)
+        unit, seconds = next((each for each in _LONG_UNITS if self._span % each[1] == 0), ("minutes", 60.0))
         return f"{self._span / seconds:.12g} {unit}"
 
     def __str__(self) -> str:

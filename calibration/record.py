@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.budget import COUNTED, Budget
+from calibration.budget_text import SHIFT_SECONDS
 from calibration.dependence import autocorrelation_time
 from calibration.errors import CalibrationError
 from calibration.rule import Rule
@@ -252,7 +253,13 @@ def _values(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _budget_json(budget: Budget) -> dict[str, Any]:
-    return {"alarms": budget.alarms, "per_seconds": budget.per_seconds, "per_frames": budget.per_frames}
+    data = {"alarms": budget.alarms, "per_seconds": budget.per_seconds, "per_frames": budget.per_frames}
+    # Without these keys where they say nothing new: the id of a record is a hash of the content it was written with.
+    if budget.frames_per_part != 1:
+        data["frames_per_part"] = budget.frames_per_part
+    if budget.per_seconds == budget.shift_seconds != SHIFT_SECONDS:
+        data["shift_seconds"] = budget.shift_seconds
+    return data
 
 
 def _budget(data: dict[str, Any], promise: str) -> Budget:

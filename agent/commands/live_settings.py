@@ -38,6 +38,8 @@ EFFECTS: Mapping[Key, Effect] = {
     ("cameras", "*", "calibration", "frames"): Effect.NEXT_CALIBRATION,
     ("cameras", "*", "calibration", "max_frames"): Effect.NEXT_CALIBRATION,
     ("cameras", "*", "calibration", "false_alarms"): Effect.NEXT_CALIBRATION,
+    ("cameras", "*", "calibration", "shift"): Effect.NEXT_CALIBRATION,
+    ("cameras", "*", "calibration", "frames_per_part"): Effect.NEXT_CALIBRATION,
     ("cameras", "*", "calibration", "confidence"): Effect.NEXT_CALIBRATION,
 }
 

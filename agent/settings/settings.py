@@ -34,7 +34,7 @@ from agent.outputs.settings import OutputSection, parse_section
 from agent.settings.environment import EnvironmentSource
 from agent.settings.paths import default_state_directory
 from agent.sources import SourceSettings
-from calibration import Budget, CalibrationError, Rule
+from calibration import Budget, CalibrationError, Rule, read_duration
 from engines.backends import AUTO, engine_names
 
 # Names of sites and cameras: valid in MQTT topics, file names and names of systemd instances.
@@ -68,6 +68,7 @@ Name = Annotated[str, AfterValidator(_name)]
 EngineName = Annotated[str, AfterValidator(_engine_name)]
 RuleText = Annotated[str, _parsed_by(Rule.parse)]
 BudgetText = Annotated[str, _parsed_by(Budget.parse)]
+DurationText = Annotated[str, _parsed_by(read_duration)]
 Confidence = Annotated[float, Field(gt=0.5, lt=1.0)]
 
 
@@ -83,6 +84,10 @@ class CalibrationSettings(Section):
     """The window may grow to this if its frames depend on each other."""
     false_alarms: BudgetText | None = None
     """None: as `CameraSettings.false_alarms` says."""
+    shift: DurationText = "8 h"
+    """Length of a shift, for a budget per shift."""
+    frames_per_part: Annotated[float, Field(ge=1.0)] | None = None
+    """Frames that show one part, for a budget in parts; None: one, or not known."""
     confidence: Confidence = 0.95
     require_certificate: bool = False
     """Raise no alarms with a threshold that the window cannot certify."""
@@ -142,7 +147,11 @@ class CameraSettings(Section):
 
     def parse_budget(self, text: str) -> Budget:
         """Read a budget for this camera. Raises CalibrationError, with one line, where its source cannot count it."""
-        budget = Budget.parse(text)
+        budget = Budget.parse(
+            text,
+            shift_seconds=read_duration(self.calibration.shift),
+            frames_per_part=self.calibration.frames_per_part or 1.0,
+        )
         if budget.per_seconds is not None and not self.source.keeps_time:
             counted = "parts" if self.source.frame_is_part else "frames"
             raise CalibrationError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from calibration import Budget, CalibrationError
+from calibration.budget_text import read_duration
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,43 @@ from calibration import Budget, CalibrationError
         ("3 alarms per 1000 frames", 5184.0),
         ("1 per 1000 images", 1728.0),
         ("1 per 1000 pictures", 1728.0),
+        ("one a week", 1 / 7),
+        ("once a day", 1.0),
+        ("Once per day", 1.0),
+        ("twice a shift", 6.0),
+        ("three times a day", 3.0),
+        ("1/shift", 3.0),
+        ("1 / day", 1.0),
+        ("at most 2 false alarms per day", 2.0),
+        ("no more than one alarm every 2 hours", 12.0),
+        ("1 in 4 h", 6.0),
+        ("1 daily", 1.0),
+        ("one hourly", 24.0),
+        ("1,5 per day", 1.5),
+        ("1.5 per day", 1.5),
+        ("0,5 per week", 0.5 / 7),
+        ("1 per month", 1 / 30),
+        ("2 a year", 2 / 365),
+        ("1 per 12 h shift", 2.0),
+        ("1 per 12-hour shift", 2.0),
+        ("1 per 10,000 parts", 172.8),
+        ("1 per 10 000 parts", 172.8),
+        ("1 per 10'000 parts", 172.8),
+        ("1 per 10\u202f000 parts", 172.8),
+        ("1 per 10k parts", 172.8),
+        ("1 per ten thousand parts", 172.8),
+        ("1 per million frames", 1.728),
+        ("1 per 1e6 frames", 1.728),
+        ("1 in 1000", 1728.0),
+        ("1 out of 1000 parts", 1728.0),
+        ("1:1000", 1728.0),
+        ("0.1 %", 1728.0),
+        ("0,1%", 1728.0),
+        ("0.1 percent of parts", 1728.0),
+        ("1 per mille", 1728.0),
+        ("1 ‰ of all images", 1728.0),
+        ("100 ppm", 172.8),
+        ("100 ppm of frames", 172.8),
     ],
 )
 def test_budget_parse_known_texts(text: str, per_day: float) -> None:
@@ -29,7 +67,6 @@ def test_budget_parse_known_texts(text: str, per_day: float) -> None:
     "text",
     [
         "",
-        "one per day",
         "1 per fortnight",
         "-1 per day",
         "1 per",
@@ -37,7 +74,7 @@ def test_budget_parse_known_texts(text: str, per_day: float) -> None:
         "0 per day",
         "1 per 0 parts",
         "2 per 1 frames",
-        "1/day",
+        "100 %",
     ],
 )
 def test_budget_parse_nonsense_is_one_clear_line(text: str) -> None:
@@ -46,6 +83,50 @@ def test_budget_parse_nonsense_is_one_clear_line(text: str) -> None:
     assert "budget" in str(error.value)
     assert "\n" not in str(error.value)
     assert isinstance(error.value, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("1 per fortnight", "'fortnight'"),
+        ("few per day", "'few'"),
+        ("per day", "'per'"),
+        ("-1 per day", "'-'"),
+        ("1 alarm day", "'day'"),
+        ("1 per day please", "'please'"),
+        ("0.1 % of Tuesdays", "'tuesdays'"),
+        ("1 per 10.000 parts", "'10.000'"),
+        ("1 per", "got '1 per'"),
+    ],
+)
+def test_budget_error_names_the_word_that_is_not_understood(text: str, word: str) -> None:
+    with pytest.raises(CalibrationError, match="wanted") as error:
+        Budget.parse(text)
+    assert word in str(error.value)
+
+
+def test_budget_of_a_shift_of_its_own_length() -> None:
+    budget = Budget.parse("1 per shift", shift_seconds=read_duration("12 h"))
+    assert budget.per_seconds == 43_200
+    assert budget.words == "1 false alarm per 12 h shift"
+    assert Budget.parse(str(budget)) == budget
+    assert Budget.parse("1 per 2 shifts", shift_seconds=43_200.0).span == "day"
+
+
+@pytest.mark.parametrize("text", ["", "shift", "12", "12 parts", "1 shift", "12 h 30"])
+def test_duration_nonsense_is_one_clear_line(text: str) -> None:
+    with pytest.raises(CalibrationError, match="wanted '12 h'"):
+        read_duration(text)
+
+
+def test_budget_in_parts_of_several_frames_counts_parts() -> None:
+    budget = Budget.parse("1 per 100 parts", frames_per_part=4)
+    assert budget.per_frame(frames_per_second=1.0) == pytest.approx(1 / 400)
+    assert (budget.words, budget.noun) == ("1 false alarm per 100 parts", "images")
+    assert budget.in_span(1 / 400 * 86_400, frames_per_second=1.0) == pytest.approx(1.0)
+    assert Budget.parse("1 per 400 frames", frames_per_part=4).words == "1 false alarm per 400 frames"
+    with pytest.raises(CalibrationError, match="frames_per_part"):
+        Budget.parse("1 per 100 parts", frames_per_part=0.5)
 
 
 @pytest.mark.parametrize(

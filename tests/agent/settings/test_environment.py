@@ -55,7 +55,7 @@ def test_cameras_that_differ_in_case_are_told_apart_or_named_in_one_line(
     file = _file(tmp_path, "Line1", "LINE1")
     monkeypatch.setenv("INSPECTD_CAMERAS__Line1__ALARM__RULE", "1 of 2")
     cameras = load_settings(file).cameras
-    assert (cameras["Line1"].alarm.rule, cameras["LINE1"].alarm.rule) == ("1 of 2", "2 of 3")
+    assert (cameras["Line1"].alarm_rule, cameras["LINE1"].alarm_rule) == ("1 of 2", "2 of 3")
     monkeypatch.setenv("INSPECTD_CAMERAS__line1__ENGINE", "auto")
     with pytest.raises(Permanent, match="INSPECTD_CAMERAS__line1__ENGINE: 'line1' may be Line1 or LINE1") as caught:
         load_settings(file)

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[3]
 
 # Settings with a default that can be written in TOML.
 DEFAULTS = (
-    r"max_\w+_size|url|prefix|scores_per_second|level|engine|mode|seed|defect_rate|frames\w*|good_frames|false_alarms"
+    r"max_\w+_size|url|prefix|scores_per_second|level|engine|mode|seed|defect_rate|frames\w*|good_frames|false_alarms|shift"
     r"|confidence|require_certificate|rule|clear_after_seconds|allow_insecure_commands|home_assistant\w*"
 )
 
@@ -151,3 +151,23 @@ def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
     else:
         for argument in get_args(annotation):
             yield from _sections(argument)
+
+
+def test_shift_and_frames_per_part_of_the_settings_count_in_the_budget(config: Path) -> None:
+    calibration = "cameras.line1.calibration"
+    camera = load_settings(config, [f"{calibration}.shift=12 h", f"{calibration}.frames_per_part=4"]).cameras["line1"]
+    assert camera.parse_budget("1 per shift").per_seconds == 43_200
+    assert camera.parse_budget("1 per 100 parts").per_frames == 400
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("false_alarms", "1 per fortnight", "'fortnight' in '1 per fortnight' is not understood"),
+        ("shift", "long", "'long' in 'long' is not understood, wanted '12 h'"),
+        ("frames_per_part", "0", "greater than or equal to 1"),
+    ],
+)
+def test_unit_of_a_budget_that_is_not_understood_is_named(config: Path, key: str, value: str, words: str) -> None:
+    with pytest.raises(Permanent, match=words):
+        load_settings(config, [f"cameras.line1.calibration.{key}={value}"])
