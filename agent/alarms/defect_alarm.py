@@ -52,7 +52,7 @@ class DefectAlarm:
         """Args:
         camera: name of the camera.
         clear_after_seconds: quiet time, by the frames' monotonic clock, after which an alarm is cleared.
-        new_id: makes the id of a new alarm.
+        new_id: makes the id of a new alarm; one raised by a frame from a file has the id of that frame.
         active_alarm: the alarm that was active when the agent stopped; its quiet time starts with the first verdict.
         """
         self._camera = camera
@@ -97,7 +97,9 @@ class DefectAlarm:
         now = verdict.frame.captured_monotonic
         if verdict.anomalous:
             self._quiet_since = now
-            cleared = self._clear(verdict) if another_part and self.clear_after_seconds == 0 else ()
+            # A killed agent inspects a file once more: its active alarm is that of this part.
+            same = self._active is not None and self._active.id == verdict.frame.id
+            cleared = self._clear(verdict) if another_part and not same and self.clear_after_seconds == 0 else ()
             return cleared + self._raise_or_extend(verdict)
         if self._active is None:
             return ()
@@ -111,7 +113,7 @@ class DefectAlarm:
         if self._active is not None:
             self._active = replace(self._active, highest_score=max(self._active.highest_score, verdict.score))
             return ()
-        self._active = ActiveAlarm(self._new_id(), verdict.score)
+        self._active = ActiveAlarm(verdict.frame.id or self._new_id(), verdict.score)
         return (self._alarm(AlarmEvent.RAISED, self._active, verdict, verdict.score),)
 
     def _clear(self, verdict: Verdict) -> tuple[Alarm, ...]:

@@ -14,6 +14,20 @@ Image = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 @dataclass(frozen=True, slots=True)
+class FileVersion:
+    """A file as it was read. A file that is written again has another version."""
+
+    name: str
+    """Path below the source's folder; bytes that are not UTF-8 as in `os.fsdecode`."""
+    size: int
+    """Bytes."""
+    modified_ns: int
+    """Time of the last change, by the clock of the writer: Unix time, nanoseconds."""
+    frame: int = 0
+    """Index of the frame in a video; 0 for an image file."""
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """One image captured from one camera."""
 
@@ -22,15 +36,19 @@ class Frame:
     index: int
     """Number of this frame since the agent started, from 0; dropped frames count too."""
     captured_at: datetime
-    """Wall-clock time of capture, UTC."""
+    """Wall-clock time of capture, UTC; for an image file, the time of its last change."""
     captured_monotonic: float
-    """Monotonic time of capture, seconds; for durations."""
+    """Monotonic time of capture, seconds; for durations. An image file is captured when it is read."""
     image: Image
     """The part that is inspected: pixels [H, W, C], uint8 or uint16; read only."""
     origin: str | None = None
     """Name of the file that the frame was read from; None for live cameras."""
     source: Image | None = None
     """The source image, of which `image` is a crop: [H, W, C]; None where `image` is all of it."""
+    file: FileVersion | None = None
+    """The file that the frame was read from; None for live cameras."""
+    id: str | None = None
+    """UUIDv7 of a frame from a file: the same whenever this version of the file is read. None for live cameras."""
 
     @property
     def source_image(self) -> Image:

@@ -14,8 +14,10 @@ from agent.inspection.frame_queue import FrameQueue
 from agent.inspection.outcome import Outcome
 from agent.inspection.station import Station
 from agent.inspection.thread import InspectionThread
+from agent.inspection.unfinished import UnfinishedFiles
 from agent.messages import ModelPayload
 from agent.settings import CameraSettings
+from agent.sources import Ledger
 from calibration import ScoreLog
 from engines.bundles import Bundle
 from engines.runtime import Engine
@@ -57,6 +59,7 @@ class CameraLine:
         frames: FrameQueue,
         inspection: InspectionThread,
         score_log: ScoreLog,
+        ledger: Ledger | None = None,
     ) -> None:
         """Args:
         name: of the camera.
@@ -68,6 +71,7 @@ class CameraLine:
         frames: captured frames that wait for inspection.
         inspection: the thread that inspects its frames.
         score_log: keeps every score, for previews and reports.
+        ledger: the files that need no further inspection; None keeps them in memory.
         """
         self.name = name
         self.bundle = bundle
@@ -77,6 +81,8 @@ class CameraLine:
         self.frames = frames
         self.inspection = inspection
         self.score_log = score_log
+        self.ledger = Ledger(None) if ledger is None else ledger
+        self.unfinished = UnfinishedFiles(station)
         self.counters = Counters()
         self.model = ModelPayload(name=bundle.manifest.name, sha256=bundle.sha256)
         """Name and sha256 of the bundle, for messages."""

@@ -10,6 +10,7 @@ from enum import Enum
 
 from agent.core.backoff import Backoff
 from agent.core.errors import Permanent, Temporary
+from agent.core.ids import file_id
 from agent.core.records import Frame, Image
 from agent.inspection.frame_queue import FrameQueue, PreparedFrame
 from agent.sources import Captured, EndOfStream, FrameSource
@@ -54,6 +55,7 @@ class Capture(threading.Thread):
         frame_queue: FrameQueue,
         prepare: Callable[[Image], tuple[Image, Image]],
         *,
+        site: str = "",
         on_change: Callable[[CameraStatus], None] = lambda status: None,
         backoff: Backoff | None = None,
     ) -> None:
@@ -63,6 +65,7 @@ class Capture(threading.Thread):
         frame_queue: takes the frames; the camera must have been added to it.
         prepare: from the captured image [H, W, C] to (the image that is inspected, the model's input [h, w, c]);
             raises Temporary or Permanent where that fails.
+        site: name of the site; part of the ids of frames from files.
         on_change: called on this thread with every new status.
         backoff: waits between two attempts to open.
         """
@@ -72,6 +75,7 @@ class Capture(threading.Thread):
         self._source = source
         self._frame_queue = frame_queue
         self._prepare = prepare
+        self._site = site
         self._on_change = on_change
         self._backoff = backoff or Backoff(FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS)
         self._stopping = threading.Event()
@@ -122,12 +126,25 @@ class Capture(threading.Thread):
     def _deliver(self) -> None:
         while not self._stopping.is_set():
             captured = self._source.read()
-            inspected, pixels = self._prepare(captured.image)
+            try:
+                inspected, pixels = self._prepare(captured.image)
+            except Permanent as error:
+                self._reject(captured, str(error))
+                continue
             if self._stopping.is_set() or not self._frame_queue.put(self._prepared(captured, inspected, pixels)):
                 return
             self.frames_captured += 1
             self._set_status(CameraStatus(CameraState.DELIVERING))
             self._backoff.reset()
+
+    def _reject(self, captured: Captured, reason: str) -> None:
+        """An image does not fit the model. Raises unless the next one of this source may fit.
+
+        A live camera that has fitted before may do so again once it is reopened; one that never has needs a person.
+        """
+        if self._source.live and self.frames_captured > 0:
+            raise Temporary(reason)
+        self._source.reject(captured, reason)
 
     def _prepared(self, captured: Captured, inspected: Image, pixels: Image) -> PreparedFrame:
         frame = Frame(
@@ -138,6 +155,8 @@ class Capture(threading.Thread):
             image=inspected,
             origin=captured.origin,
             source=None if inspected is captured.image else captured.image,
+            file=captured.file,
+            id=None if captured.file is None else file_id(self._site, self.camera, captured.file),
         )
         return PreparedFrame(frame, pixels, glance(pixels))
 

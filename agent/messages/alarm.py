@@ -54,13 +54,18 @@ class AlarmPayload(Payload):
     schema_id: Literal["inspectd.alarm/1"] = Field(
         default="inspectd.alarm/1", alias="schema", description=SCHEMA_DESCRIPTION
     )
-    id: str = Field(description="UUIDv7, the same in raised and cleared.")
+    id: str = Field(
+        description="UUIDv7, the same in raised and cleared; for a defect in an image file, the same whenever that "
+        "version of the file is inspected."
+    )
     sequence: PositiveInt = Field(description="Counts the alarm messages of this agent, without gaps.")
     event: AlarmEvent = Field(description="Whether the alarm begins or ends.")
     kind: AlarmKind = Field(description="defect: a part looks abnormal. camera: the camera is faulty or lost.")
     site: str = Field(description="Name of the site.")
     camera: str = Field(description="Name of the camera.")
-    captured_at: Instant = Field(description="When the frame that caused this event was captured.")
+    captured_at: Instant = Field(
+        description="When the frame that caused this event was captured; of an image file, the time of its last change."
+    )
     frame: NonNegativeInt = Field(description="Index of that frame, counted per camera since the agent started.")
     score: Score = Field(
         description="Latent distance of that frame, 0 where the camera is lost; in cleared, the highest while the "

@@ -137,7 +137,9 @@ class SnapshotResult(Payload):
     """The result of `snapshot`: the latest frame of a camera and its score."""
 
     camera: str = Field(description="Name of the camera.")
-    captured_at: Instant = Field(description="When the frame was captured.")
+    captured_at: Instant = Field(
+        description="When the frame was captured; of an image file, the time of its last change."
+    )
     age_seconds: NonNegativeFloat = Field(
         description="How long ago that was; large where the camera delivers no frames."
     )

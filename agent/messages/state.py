@@ -85,7 +85,9 @@ class ScorePayload(Payload):
         default="inspectd.score/1", alias="schema", description=SCHEMA_DESCRIPTION
     )
     camera: str = Field(description="Name of the camera.")
-    captured_at: Instant = Field(description="When the frame was captured.")
+    captured_at: Instant = Field(
+        description="When the frame was captured; of an image file, the time of its last change."
+    )
     frame: NonNegativeInt = Field(description="Index of the frame, counted per camera since the agent started.")
     score: Score = Field(description="Latent distance of the frame.")
     statistic: Score = Field(

@@ -68,7 +68,7 @@ class AlarmRecorder(threading.Thread):
         self._outputs = outputs
         self._outbox = outbox
         self._evidence = evidence
-        self._jobs: queue.Queue[AlarmJob | None] = queue.Queue(MAX_WAITING)
+        self._jobs: queue.Queue[AlarmJob | Callable[[], None] | None] = queue.Queue(MAX_WAITING)
         self._giving_up = threading.Event()
         self._clock = clock
         self._commit_seconds = 0.0
@@ -77,6 +77,13 @@ class AlarmRecorder(threading.Thread):
     def put(self, job: AlarmJob) -> None:
         """Hand over an alarm; waits while too many are waiting already."""
         self._jobs.put(job)
+
+    def when_stored(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called on this thread once every alarm handed over before is stored; waits like `put`.
+
+        If the agent ends before that, it is not called.
+        """
+        self._jobs.put(callback)
 
     def finish(self, timeout_seconds: float) -> bool:
         """Store what is waiting, then end; False if that took too long (a full disk) and alarms were lost."""
@@ -92,33 +99,39 @@ class AlarmRecorder(threading.Thread):
         """Store alarms until `finish`."""
         last = False
         while not last:
-            group, last = self._next_group()
-            if group:
-                self._store(group)
+            group, callbacks, last = self._next_group()
+            if group and not self._store(group):
+                return
+            for callback in callbacks:
+                callback()
 
-    def _next_group(self) -> tuple[list[Entry], bool]:
-        """The next alarm and others that are waiting; and whether `finish` came after them.
+    def _next_group(self) -> tuple[list[Entry], list[Callable[[], None]], bool]:
+        """The next alarm and others that are waiting; what to call once they are stored; and whether `finish` came.
 
         Drawing the images of the others delays the first one. So they join it only as long as drawing takes less time
         than a commit: on a slow disk they save a commit each, on a fast one no alarm waits for another.
         """
         group: list[Entry] = []
+        callbacks: list[Callable[[], None]] = []
         begun = self._clock()
-        while len(group) < MAX_TOGETHER:
+        while len(group) < MAX_TOGETHER and len(callbacks) < MAX_WAITING:
             try:
-                job = self._jobs.get(block=not group)
+                job = self._jobs.get(block=not group and not callbacks)
             except queue.Empty:
                 break
             if job is None:
-                return group, True
+                return group, callbacks, True
+            if not isinstance(job, AlarmJob):
+                callbacks.append(job)
+                continue
             begun = begun if group else self._clock()
             group.append(self._entry(job))
             if self._clock() - begun >= self._commit_seconds:
                 break
-        return group, False
+        return group, callbacks, False
 
-    def _store(self, group: list[Entry]) -> None:
-        """Try until it succeeds: alarms are not given up because a disk is full for a while."""
+    def _store(self, group: list[Entry]) -> bool:
+        """Try until it succeeds: alarms are not given up because a disk is full for a while. False: the agent ends."""
         backoff = Backoff(RETRY_FIRST_SECONDS, RETRY_MAX_SECONDS)
         while not self._giving_up.is_set():
             begun = self._clock()
@@ -129,7 +142,8 @@ class AlarmRecorder(threading.Thread):
                 self._giving_up.wait(backoff.next_seconds())
             else:
                 self._commit_seconds = self._clock() - begun
-                return
+                return True
+        return False
 
     def _entry(self, job: AlarmJob) -> Entry:
         alarm = job.alarm

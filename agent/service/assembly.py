@@ -27,12 +27,15 @@ from agent.inspection import (
 from agent.outputs import state_key
 from agent.service.watchdog import Watchdog
 from agent.settings import CameraSettings, Settings, writable
-from agent.sources import build_source
+from agent.sources import Ledger, build_source
 from calibration import ScoreLog, Store
 from engines.bundles import Bundle, load_trusted_keys, read_bundle
 from engines.runtime import Engine, open_engine
 
 log = logging.getLogger(__name__)
+
+LEDGER = "inspected-files.sqlite"
+"""Name of a camera's ledger, in the directory of the camera."""
 
 
 class _SharedEngine:
@@ -88,7 +91,8 @@ class Assembly:
         shared = self._engine(bundle, camera.engine, name)
         directory = writable(self._settings.state_directory / "cameras" / name)
         station = shared.stations[name] = self._station(name, camera, bundle, shared.engine)
-        source = build_source(camera.source, quarantine_directory=directory / "quarantine")
+        ledger = Ledger(directory / LEDGER)
+        source = build_source(camera.source, quarantine_directory=directory / "quarantine", ledger=ledger)
         shared.frames.add_camera(name, live=source.live)
         preparation = Preparation(bundle.geometry, camera.crop, fit=shared.engine.fit)
         return CameraLine(
@@ -97,10 +101,11 @@ class Assembly:
             bundle=bundle,
             engine=shared.engine,
             station=station,
-            capture=Capture(name, source, shared.frames, preparation),
+            capture=Capture(name, source, shared.frames, preparation, site=self._settings.site),
             frames=shared.frames,
             inspection=shared.inspection,
             score_log=ScoreLog(directory / "scores", max_bytes=self._settings.max_score_log_size),
+            ledger=ledger,
         )
 
     def _engine(self, bundle: Bundle, name: str, camera: str) -> _SharedEngine:

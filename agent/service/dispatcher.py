@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from agent.core.ids import new_id
 from agent.core.problems import Problems
-from agent.core.records import Alarm, Frame, Verdict
+from agent.core.records import Alarm, FileVersion, Frame, Verdict
 from agent.inspection import CameraLine, Candidate, Outcome, preview_calibration
 from agent.messages import RulePayload, ScorePayload, drift_event
 from agent.monitoring import StatePublisher
@@ -70,12 +70,25 @@ class Dispatcher:
         if outcome.drift is not None:
             self._dispatch_drift(line, outcome, outcome.drift)
         self._publish_score(line, outcome, statistic)
+        self._record_finished(line, outcome)
+
+    def _record_finished(self, line: CameraLine, outcome: Outcome) -> None:
+        """Add files to the ledger once the alarms that follow from them are stored."""
+        files = line.unfinished.take_finished(outcome)
+        if files:
+            self._recorder.when_stored(lambda: self._add_to_ledger(line, files))
+
+    def _add_to_ledger(self, line: CameraLine, files: Sequence[FileVersion]) -> None:
+        line.ledger.add(files)
+        self._problems.set(f"ledger {line.name}", line.ledger.problem)
 
     def _log_score(self, line: CameraLine, outcome: Outcome, statistic: float) -> None:
         """Keep the score for previews and reports. On a full disk scores are lost, never an alarm."""
         frame = outcome.frame
+        # A preview counts the alarms of the last day: of a file, its inspection counts, not its age.
+        seconds = frame.captured_at.timestamp() if frame.file is None else time.time()
         try:
-            line.score_log.append(frame.captured_at.timestamp(), frame.index, outcome.score, statistic)
+            line.score_log.append(seconds, frame.index, outcome.score, statistic)
         except OSError as error:
             self._problems.set("score log", f"{line.score_log.directory}: {error.strerror}; scores are not logged")
         else:

@@ -213,6 +213,7 @@ class Service:
     def _close_files(self) -> None:
         for line in self.lines.values():
             line.score_log.close()
+            line.ledger.close()
         self._outbox.close()
         if all(not inspection.is_alive() for inspection in self.inspections):
             self._close_engines()

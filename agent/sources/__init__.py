@@ -1,6 +1,7 @@
 """Where frames come from: one file or folder for each kind of source, behind `FrameSource`."""
 
 from agent.sources.factory import SourceSettings, build_source
+from agent.sources.ledger import Ledger
 from agent.sources.source import Captured, EndOfStream, FrameSource
 
-__all__ = ["Captured", "EndOfStream", "FrameSource", "SourceSettings", "build_source"]
+__all__ = ["Captured", "EndOfStream", "FrameSource", "Ledger", "SourceSettings", "build_source"]

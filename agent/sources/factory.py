@@ -14,6 +14,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, Discriminator, SerializeAsAny, TypeAdapter
 
+from agent.sources.ledger import Ledger
 from agent.sources.settings import (
     CameraSourceSettings,
     FolderSettings,
@@ -35,7 +36,7 @@ class SourceKind(NamedTuple):
 
 SOURCES: dict[str, SourceKind] = {
     "simulator": SourceKind(SimulatorSettings, "agent.sources.simulator.source"),
-    "folder": SourceKind(FolderSettings, "agent.sources.folder"),
+    "folder": SourceKind(FolderSettings, "agent.sources.folder.source"),
     "video": SourceKind(VideoSettings, "agent.sources.opencv.video"),
     "camera": SourceKind(CameraSourceSettings, "agent.sources.opencv.camera"),
 }
@@ -60,11 +61,14 @@ SourceSettings = Annotated[SerializeAsAny[SourceSection], BeforeValidator(parse_
 """The type of a settings field that holds a source of any kind."""
 
 
-def build_source(settings: SourceSection, *, quarantine_directory: Path) -> FrameSource:
+def build_source(settings: SourceSection, *, quarantine_directory: Path, ledger: Ledger | None = None) -> FrameSource:
     """The source that the settings describe, not opened yet.
 
-    Only the module of this kind is imported. `quarantine_directory` takes copies of files that cannot be read.
+    Only the module of this kind is imported. `quarantine_directory` takes copies of files that cannot be inspected;
+    files in the `ledger` are skipped.
     """
     module = import_module(SOURCES[settings.kind].module)
     source: FrameSource = module.from_settings(settings, quarantine_directory=quarantine_directory)
+    if ledger is not None:
+        source.use_ledger(ledger)
     return source

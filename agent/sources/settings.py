@@ -94,6 +94,8 @@ class FolderSettings(SourceSection):
     path: Path
     follow: bool = False
     """Wait for new images after the last one."""
+    recursive: bool = False
+    """Also read the folders below; links to folders are not followed."""
 
     @property
     def keeps_time(self) -> bool:

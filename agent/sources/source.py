@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import TypeVar
 
 from agent.core.errors import Permanent
-from agent.core.records import Image
+from agent.core.records import FileVersion, Image
+from agent.sources.ledger import Ledger
 
 SourceT = TypeVar("SourceT", bound="FrameSource")
 
@@ -25,11 +26,13 @@ class Captured:
     image: Image
     """Pixels [H, W, C], uint8 or uint16, C-contiguous. The receiver owns them; the source does not use them again."""
     captured_at: datetime
-    """Wall-clock time of capture, UTC."""
+    """Wall-clock time of capture, UTC; for an image file, the time of its last change."""
     captured_monotonic: float
     """Monotonic time of capture, seconds; never goes back within one source."""
     origin: str | None = None
-    """Name of the file that the image is from; None for live cameras."""
+    """Name of the file that the image is from, as documents give it; None for live cameras."""
+    file: FileVersion | None = None
+    """That file as it was read; None for live cameras."""
 
 
 class FrameSource(ABC):
@@ -44,6 +47,7 @@ class FrameSource(ABC):
 
     def __init__(self) -> None:
         self._opened = False
+        self._ledger: Ledger | None = None
 
     def open(self) -> None:
         """Prepare to read. Does nothing if the source is open.
@@ -63,6 +67,20 @@ class FrameSource(ABC):
         if not self._opened:
             raise Permanent(f"read from {self.describe()}, which is not open: open it first")
         return self._read()
+
+    def use_ledger(self, ledger: Ledger) -> None:
+        """Skip the files that the ledger contains; a source without files has none. To be called before `open`.
+
+        The receiver of the frames adds their files to the ledger, once everything that follows from a frame is durable.
+        """
+        self._ledger = ledger
+
+    def reject(self, captured: Captured, reason: str) -> None:
+        """The model cannot take this image. Raises unless the next one may fit, as in a folder of files.
+
+        Raises `Permanent`: all images of most sources are alike.
+        """
+        raise Permanent(reason)
 
     def close(self) -> None:
         """Release everything. Safe at any time, and more than once."""

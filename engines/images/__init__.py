@@ -1,7 +1,8 @@
 """From an image file or a camera's array to the model's input frame."""
 
+from engines.images.listing import SUFFIXES, list_images, natural_order
 from engines.images.preprocessing import Image, check_image, fit
-from engines.images.reading import SUFFIXES, list_images, read_image
+from engines.images.reading import read_image
 from engines.images.shrinking import spans
 from engines.images.viewing import as_rgb, overlay, top_of, viewable
 
@@ -12,6 +13,7 @@ __all__ = [
     "check_image",
     "fit",
     "list_images",
+    "natural_order",
     "overlay",
     "read_image",
     "spans",

@@ -16,23 +16,8 @@ from engines.images.limits import check_size
 from engines.images.preprocessing import Image, three_axes
 from engines.images.tiff import is_tiff, parse_tiff
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm"})
-"""File name suffixes of images, lower case; upper case counts as well."""
-
 # OpenCV rejects images above 2^30 pixels. A larger file is no single frame of a camera.
 _MAX_FILE_BYTES = 2**30
-
-
-def list_images(folder: Path | str) -> list[Path]:
-    """The image files in a folder, sorted by name, without hidden files; ImageError if it cannot be listed."""
-    path = Path(folder)
-    if not path.is_dir():
-        raise ImageError(f"{path}: {'not a folder' if path.exists() else 'no such folder'}, wanted a folder of images")
-    try:
-        entries = sorted(path.iterdir())
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be listed ({error.strerror or error})") from None
-    return [entry for entry in entries if entry.suffix.lower() in SUFFIXES and not entry.name.startswith(".")]
 
 
 def read_image(path: Path | str) -> Image:

@@ -14,13 +14,16 @@ import numpy as np
 import pytest
 
 from agent.core.errors import Permanent
-from agent.sources import EndOfStream, FrameSource, build_source
+from agent.sources import EndOfStream, FrameSource, Ledger, build_source
 from agent.sources.factory import SOURCES, parse_source
 from tests.support.rtsp_camera import RtspCamera, missing
 
 Build = Callable[[], FrameSource]
 
 FRAMES = 6
+
+CHANGED = datetime(2001, 9, 9, 1, 46, 40, tzinfo=timezone.utc)
+"""When the image files were written."""
 
 
 def image_folder(directory: Path) -> dict[str, Any]:
@@ -31,7 +34,7 @@ def image_folder(directory: Path) -> dict[str, Any]:
         dtype = np.uint16 if index % 3 == 2 else np.uint8
         file = directory / f"{index}.png"
         cv2.imwrite(str(file), rng.integers(0, np.iinfo(dtype).max, shape, dtype))
-        os.utime(file, (1.0e9, 1.0e9))
+        os.utime(file, (CHANGED.timestamp(),) * 2)
     return {"path": directory}
 
 
@@ -127,12 +130,39 @@ def test_times_never_go_back_and_are_utc(source: FrameSource) -> None:
     assert monotonic == sorted(monotonic)
     for frame in frames:
         assert frame.captured_at.utcoffset() == timedelta(0)
-        assert abs(frame.captured_at - before) < timedelta(seconds=30)
+        assert abs(frame.captured_at - (CHANGED if frame.file is not None else before)) < timedelta(seconds=30)
 
 
-def test_origin_is_the_file_and_none_for_live_cameras(source: FrameSource) -> None:
+def test_origin_and_file_name_the_file_and_are_none_for_live_cameras(source: FrameSource) -> None:
     source.open()
-    assert (source.read().origin is None) is source.live
+    captured = source.read()
+    assert (captured.origin is None) is source.live
+    if captured.file is not None:
+        assert captured.origin == captured.file.name
+
+
+def test_frames_of_files_are_distinguished_and_recognised_when_read_again(build: Build) -> None:
+    """A frame that is read again, by this source or after a restart, has the same version."""
+    with build() as source:
+        first = [source.read().file for _ in range(3)]
+    with build() as source:
+        second = [source.read().file for _ in range(3)]
+    if first[0] is not None:
+        assert len(set(first)) == 3
+        assert second == first
+
+
+def test_files_of_the_ledger_are_not_read_again(build: Build, tmp_path: Path) -> None:
+    path = tmp_path / "state" / "ledger.sqlite"
+    source = build()
+    source.use_ledger(Ledger(path))
+    with source:
+        finished = [file for _ in range(3) if (file := source.read().file) is not None]
+    Ledger(path).add(finished)
+    source = build()
+    source.use_ledger(Ledger(path))
+    with source:
+        assert source.read().file not in finished
 
 
 def test_frames_keep_their_pixels_while_the_source_goes_on(source: FrameSource) -> None:

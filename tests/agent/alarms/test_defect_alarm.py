@@ -69,6 +69,20 @@ def test_each_bad_part_raises_its_own_alarm_which_the_next_part_clears() -> None
     ]
 
 
+def test_the_alarm_of_a_file_has_the_id_of_the_file_and_is_raised_once() -> None:
+    """A killed agent inspects the file of its latest alarm once more."""
+    bad = verdict(0, 2.0)
+    bad = replace(bad, frame=replace(bad.frame, id="file-1"))
+    before = defect_alarm(clear_after_seconds=0.0)
+    assert [alarm.id for alarm in before.update(bad, another_part=True)] == ["file-1"]
+    after = defect_alarm(clear_after_seconds=0.0, active_alarm=before.active_alarm)
+    assert after.update(bad, another_part=True) == ()
+    assert [(alarm.event, alarm.id) for alarm in after.update(verdict(1, 2.0), another_part=True)] == [
+        (AlarmEvent.CLEARED, "file-1"),
+        (AlarmEvent.RAISED, "id-1"),
+    ]
+
+
 def test_bad_parts_within_a_quiet_time_are_one_alarm() -> None:
     played = play_parts(defect_alarm(clear_after_seconds=0.09), [2.0, 3.0, 0.5, 0.5, 0.5])
     assert played == [(AlarmEvent.RAISED, "id-1", 0), (AlarmEvent.CLEARED, "id-1", 3)]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from agent.core.backoff import Backoff
 from agent.core.crop import Crop
 from agent.core.errors import Permanent, Temporary
-from agent.core.records import Image
+from agent.core.records import FileVersion, Image
 from agent.inspection.capture import CameraState, CameraStatus, Capture
 from agent.inspection.frame_queue import FrameQueue
 from agent.inspection.preparation import Preparation
+from agent.sources import Captured
 from engines.bundles.manifest import Geometry
 from tests.support.frames import noise_image
 from tests.support.scripted_source import ScriptedSource
@@ -94,6 +96,51 @@ def test_a_permanent_error_ends_capture_with_its_reason(where: str) -> None:
     indices, statuses = run(source, reject if where == "prepare" else None)
     assert indices == []
     assert statuses[-1] == CameraStatus(CameraState.FAILED, "8 bit, the model wants 16")
+
+
+class Tray(ScriptedSource):
+    """A source whose images are files."""
+
+    def __init__(self, items: list[Image]) -> None:
+        super().__init__(items)
+        self.rejected: list[str] = []
+
+    def _read(self) -> Captured:
+        captured = super()._read()
+        return replace(captured, file=FileVersion("a.png", 100, 1_700_000_000_000_000_000))
+
+    def reject(self, captured: Captured, reason: str) -> None:
+        self.rejected.append(reason)
+
+
+def test_an_image_of_a_file_that_does_not_fit_is_left_to_the_source() -> None:
+    source = Tray([noise_image(0), noise_image(1)[:4], noise_image(2)])
+    indices, statuses = run(source, Preparation(Geometry(16, 16, 1), Crop(x=0, y=0, width=8, height=8)))
+    assert indices == [0, 1]
+    assert len(source.rejected) == 1
+    assert "wanted within the image" in source.rejected[0]
+    assert statuses[-1].state is CameraState.ENDED
+
+
+def test_a_live_camera_whose_image_fits_no_longer_is_reopened() -> None:
+    source = ScriptedSource([noise_image(0), noise_image(1)[:4], noise_image(2)], opens=[None, None])
+    source.live = True
+    indices, statuses = run(source, Preparation(Geometry(16, 16, 1), Crop(x=0, y=0, width=8, height=8)))
+    assert indices == [0, 1]
+    assert [status.state for status in statuses][1] is CameraState.LOST
+
+
+def test_a_frame_from_a_file_has_the_same_id_each_time() -> None:
+    ids = []
+    for site, camera in (("plant", "line1"), ("plant", "line1"), ("plant", "line2"), ("other", "line1")):
+        frame_queue = FrameQueue()
+        frame_queue.add_camera(camera, live=False)
+        capture = Capture(camera, Tray([noise_image(0)]), frame_queue, lambda image: (image, image), site=site)
+        capture.start()
+        capture.join(10.0)
+        ids.append(frame_queue.take(0.0)[0].frame.id)
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 3
 
 
 def test_stop_interrupts_the_wait_between_two_attempts() -> None:

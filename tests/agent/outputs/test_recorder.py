@@ -129,6 +129,36 @@ def test_finish_ends_a_recorder_whose_disk_stays_full(tmp_path: Path) -> None:
     outbox.close()
 
 
+def test_what_waits_for_stored_alarms_is_called_after_their_commit(tmp_path: Path) -> None:
+    clock = FakeClock()
+    outbox = SlowOutbox(tmp_path / "outbox.sqlite", clock, 0.0, failures=2)
+    thread = recorder(outbox, Evidence(tmp_path / "evidence"), clock)
+    called: list[tuple[int, int]] = []
+    for number in range(3):
+        thread.when_stored(lambda number=number: called.append((number, outbox.alarms_waiting())))  # type: ignore[misc]
+        thread.put(job(number))
+    thread.when_stored(lambda: called.append((3, outbox.alarms_waiting())))
+    thread.start()
+    assert thread.finish(30)
+    assert [number for number, _ in called] == [0, 1, 2, 3]
+    assert all(stored >= number for number, stored in called)
+    outbox.close()
+
+
+def test_nothing_is_called_for_alarms_that_were_not_stored(tmp_path: Path) -> None:
+    clock = FakeClock()
+    outbox = SlowOutbox(tmp_path / "outbox.sqlite", clock, 0.0, failures=10**9)
+    thread = recorder(outbox, Evidence(tmp_path / "evidence"), clock)
+    called: list[str] = []
+    thread.put(job(0))
+    thread.when_stored(lambda: called.append("stored"))
+    thread.start()
+    assert not thread.finish(0.1)
+    thread.join(30)
+    assert called == []
+    outbox.close()
+
+
 @pytest.mark.parametrize("crop", [None, Crop(x=20, y=12, width=32, height=24), Crop(x=0, y=0, width=80, height=60)])
 def test_regions_of_an_alarm_are_in_the_pixels_of_its_frame(tmp_path: Path, crop: Crop | None) -> None:
     """The frame is the source image, and the hot spot lies on the same pixels in both, with a crop or without."""

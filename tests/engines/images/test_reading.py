@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from engines.errors import ImageError
-from engines.images.reading import list_images, read_image
+from engines.images import list_images, read_image
 
 
 def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:

@@ -11,7 +11,7 @@ import pytest
 from agent.core.errors import Permanent
 from agent.sources.simulator.export import write_folder
 from agent.sources.simulator.schedule import SimulatedLine
-from engines.images.reading import list_images, read_image
+from engines.images import list_images, read_image
 
 
 @pytest.mark.parametrize(("mode", "dtype"), [("camera", np.uint8), ("xray", np.uint16)])

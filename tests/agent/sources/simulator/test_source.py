@@ -76,8 +76,14 @@ def test_stream_ends_after_its_frames() -> None:
 
 
 def test_captured_carries_no_truth() -> None:
-    """Scoring gets pixels, two times and a file name, and no reference to the line."""
-    assert {field.name for field in fields(Captured)} == {"image", "captured_at", "captured_monotonic", "origin"}
+    """Scoring gets pixels, two times and the file, and no reference to the line."""
+    assert {field.name for field in fields(Captured)} == {
+        "image",
+        "captured_at",
+        "captured_monotonic",
+        "origin",
+        "file",
+    }
     with source(time=FakeTime()) as camera:
         captured = camera.read()
     assert captured.origin is None

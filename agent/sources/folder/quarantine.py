@@ -1,4 +1,4 @@
-"""Keeps copies of files that cannot be read, so that the cause can be found; the user's folder is not changed."""
+"""Keeps copies of files that cannot be inspected, so that the cause can be found; the user's folder is not changed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+import stat
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ MAX_JOURNAL_BYTES = 4 * 2**20
 
 
 class Quarantine:
-    """Copies of unreadable files, with one line for each in `quarantine.jsonl`.
+    """Copies of files that cannot be read or do not fit the model, with one line for each in `quarantine.jsonl`.
 
     directory: of the copies and the lines; None only counts.
     max_bytes: limit for all copies together; beyond it a file gets a line and no copy.
@@ -31,7 +32,7 @@ class Quarantine:
         self, directory: Path | None, max_bytes: int = QUARANTINE_MAX_BYTES, now: Callable[[], datetime] = utc_now
     ) -> None:
         self.count = 0
-        """Unreadable files since the start."""
+        """Files since the start."""
         self._directory = directory
         self._max_bytes = max_bytes
         self._now = now
@@ -39,7 +40,7 @@ class Quarantine:
     def add(self, file: Path, reason: str, *, copy: bool = True) -> None:
         """Keep a copy of the file, unless `copy` is False, with the reason. A disk error is logged, never raised."""
         self.count += 1
-        log.warning("unreadable file number %d: %s", self.count, reason)
+        log.warning("file in quarantine, number %d since the start: %s", self.count, reason)
         if self._directory is None:
             return
         try:
@@ -49,14 +50,16 @@ class Quarantine:
             log.warning("cannot quarantine %s in %s: %s", file.name, self._directory, error.strerror or error)
 
     def _copy(self, file: Path) -> str | None:
-        """Copy the file and return the name of the copy; None if the file is gone or there is no space left for it."""
+        """Copy the file and return the name of the copy; None if it is gone or a link, or there is no space left."""
         assert self._directory is not None
         try:
-            size = file.stat().st_size
+            status = file.lstat()
         except OSError:
             return None
+        if not stat.S_ISREG(status.st_mode):
+            return None
         used = sum(kept.stat().st_size for kept in self._directory.iterdir() if kept.is_file())
-        if used + size > self._max_bytes:
+        if used + status.st_size > self._max_bytes:
             return None
         name = f"{self._now():%Y%m%dT%H%M%S.%f}-{file.name}"
         # Readable by the agent alone, and not by following a link that took the file's place meanwhile.

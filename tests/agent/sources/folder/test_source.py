@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 
 import cv2
@@ -12,8 +13,11 @@ import numpy as np
 import pytest
 
 from agent.core.errors import Permanent, Temporary
+from agent.core.records import FileVersion
+from agent.sources import Ledger
 from agent.sources.folder import GIVE_UP_SECONDS, FolderSource
 from agent.sources.source import Captured, EndOfStream
+from engines.images import read_image
 
 
 def gray(level: int, dtype: type = np.uint8, shape: tuple[int, ...] = (24, 32)) -> np.ndarray:
@@ -276,6 +280,124 @@ def test_followed_folder_opened_again_reads_no_file_twice(tmp_path: Path) -> Non
     assert names(follow_to_the_end(source)) == ["b.png"]
 
 
+def test_file_that_was_away_is_not_read_again(tmp_path: Path) -> None:
+    """A share is away for a moment, and its folder is empty meanwhile."""
+    shelf = tmp_path.with_name("shelf")
+    shelf.mkdir()
+    (tmp_path / "a.png").write_bytes(png(1))
+    scanner = Scanner(
+        *[nothing] * 3,
+        lambda: (tmp_path / "a.png").rename(shelf / "a.png"),
+        *[nothing] * 3,
+        lambda: (shelf / "a.png").rename(tmp_path / "a.png"),
+        *[nothing] * 6,
+    )
+    assert names(follow_to_the_end(scanner.follow(tmp_path))) == ["a.png"]
+
+
+def follow_with(ledger: Ledger, folder: Path) -> list[Captured]:
+    source = Scanner(*[nothing] * 5).follow(folder)
+    source.use_ledger(ledger)
+    return follow_to_the_end(source)
+
+
+def finished(frames: list[Captured]) -> list[FileVersion]:
+    return [frame.file for frame in frames if frame.file is not None]
+
+
+@pytest.mark.parametrize("follow", [True, False])
+def test_files_of_the_ledger_are_skipped_after_a_restart(
+    tmp_path: Path, follow: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    folder, ledger = tmp_path / "in", tmp_path / "ledger.sqlite"
+    folder.mkdir()
+    for index in range(4):
+        (folder / f"{index}.png").write_bytes(png(index))
+
+    def run() -> list[Captured]:
+        opened = Ledger(ledger)
+        try:
+            if follow:
+                return follow_with(opened, folder)
+            source = FolderSource(folder)
+            source.use_ledger(opened)
+            return read_all(source)
+        finally:
+            opened.close()
+
+    frames = run()
+    assert names(frames) == ["0.png", "1.png", "2.png", "3.png"]
+    first = Ledger(ledger)
+    first.add(finished(frames)[:3])
+    first.close()
+    assert names(run()) == ["3.png"], "it was read, but nothing of it was stored"
+    assert "3 of its 4 images were inspected before and are skipped; to inspect them again, stop" in caplog.text
+    os.utime(folder / "1.png", ns=(5, 5))
+    assert names(run()) == ["1.png", "3.png"], "a file that was written again is another version"
+
+
+def test_a_frame_has_the_time_and_the_version_of_its_file(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png(1))
+    nanoseconds = 1_700_000_000_123_456_789
+    os.utime(tmp_path / "a.png", ns=(nanoseconds, nanoseconds))
+    (frame,) = read_all(FolderSource(tmp_path))
+    assert frame.captured_at == datetime(2023, 11, 14, 22, 13, 20, 123456, timezone.utc)
+    assert frame.file == FileVersion("a.png", len(png(1)), nanoseconds)
+
+
+@pytest.mark.parametrize("seconds", [-1e9, 1e15])
+def test_a_time_beyond_the_calendar_is_the_nearest_that_it_has(tmp_path: Path, seconds: float) -> None:
+    (tmp_path / "a.png").write_bytes(png(1))
+    try:
+        os.utime(tmp_path / "a.png", (seconds, seconds))
+    except OSError:
+        pytest.skip("the file system does not take such times")
+    (frame,) = read_all(FolderSource(tmp_path))
+    assert frame.captured_at.tzinfo is timezone.utc
+
+
+def test_an_image_that_does_not_fit_the_model_is_quarantined_once(tmp_path: Path) -> None:
+    folder, kept = tmp_path / "in", tmp_path / "quarantine"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        (folder / name).write_bytes(png(1))
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    source = FolderSource(folder, quarantine_directory=kept)
+    source.use_ledger(ledger)
+    with source:
+        source.reject(source.read(), "the image has 8 bits per sample, the model wants 16")
+        assert source.read().origin == "b.png"
+    assert source.unreadable_count == 1
+    (line,) = (kept / "quarantine.jsonl").read_text().splitlines()
+    assert json.loads(line)["reason"] == f"{folder}/a.png: the image has 8 bits per sample, the model wants 16"
+    again = FolderSource(folder, quarantine_directory=kept)
+    again.use_ledger(Ledger(tmp_path / "ledger.sqlite"))
+    assert names(read_all(again)) == ["b.png"], "b.png was not finished; a.png was, with its quarantine"
+
+
+def test_an_unforeseen_error_concerns_its_file_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(png(1))
+
+    def read(path: Path) -> object:
+        if path.name == "a.png":
+            raise MemoryError("no room")
+        return read_image(path)
+
+    monkeypatch.setattr("agent.sources.folder.source.read_image", read)
+    source = FolderSource(tmp_path)
+    assert names(read_all(source)) == ["b.png"]
+    assert source.unreadable_count == 1
+
+
+def test_a_name_with_a_line_break_forges_no_log_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a\nWARNING all is well.png").write_bytes(b"x")
+    (tmp_path / "b.png").write_bytes(png(1))
+    assert names(read_all(FolderSource(tmp_path))) == ["b.png"]
+    assert all("\n" not in record.getMessage() for record in caplog.records)
+
+
 def test_followed_folder_forgets_removed_files(tmp_path: Path) -> None:
     """Memory does not grow on a line that moves its images to an archive."""
     steps: list[Callable[[], object]] = []
@@ -284,8 +406,8 @@ def test_followed_folder_forgets_removed_files(tmp_path: Path) -> None:
         steps += [lambda index=index: (tmp_path / f"{index}.png").unlink()]  # type: ignore[misc]
     source = Scanner(*steps, nothing, nothing).follow(tmp_path)
     assert names(follow_to_the_end(source)) == [f"{index}.png" for index in range(30)]
-    assert source._done == {}
-    assert source._unsettled == {}
+    assert source._finished == {}
+    assert len(source._arrivals) == 0
 
 
 def test_file_is_settled_by_this_machines_clock(tmp_path: Path) -> None:

@@ -1,0 +1,253 @@
+"""A folder of images, read in natural order. It can be followed while a scanner writes into it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from agent.core.clock import Pace, utc_now
+from agent.core.errors import Permanent, Temporary
+from agent.core.records import FileVersion, Image
+from agent.sources.folder.arrivals import Arrivals
+from agent.sources.folder.listing import FolderListing, Found
+from agent.sources.folder.names import one_line, printable
+from agent.sources.folder.quarantine import QUARANTINE_MAX_BYTES, Quarantine
+from agent.sources.ledger import Ledger
+from agent.sources.settings import FolderSettings
+from agent.sources.source import Captured, EndOfStream, FrameSource
+from engines.errors import ImageError
+from engines.images import SUFFIXES, natural_order, read_image
+
+log = logging.getLogger(__name__)
+
+# Listing 100,000 files takes half a second. A large folder is listed less often, so that it takes a fifth of a core.
+REST_PER_LISTING = 4.0
+MAX_REST_SECONDS = 10.0
+
+
+class FolderSource(FrameSource):
+    """The images of a folder; none is lost, and none that the ledger has is read again.
+
+    path: the folder. Hidden files, and names without the suffix of an image (such as `x.png.part`), are skipped.
+    follow: after the last image, wait for new ones. A file is read once its size and time have not changed for
+        `settle_seconds` and it decodes to the end; a file that is written again counts as a new image. Versions that
+        are overwritten sooner are counted and logged.
+    recursive: also read the folders below.
+    frames_per_second: pace; None reads as fast as the caller asks.
+    quarantine_directory: for copies of unreadable files, up to `quarantine_max_bytes`. The folder itself is only read.
+    """
+
+    live = False
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        follow: bool = False,
+        recursive: bool = False,
+        frames_per_second: float | None = None,
+        settle_seconds: float = 1.0,
+        poll_seconds: float = 0.2,
+        quarantine_directory: Path | None = None,
+        quarantine_max_bytes: int = QUARANTINE_MAX_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        super().__init__()
+        self._path = Path(path)
+        self._follow = follow
+        self._settle_seconds, self._poll_seconds = settle_seconds, poll_seconds
+        self._quarantine = Quarantine(quarantine_directory, quarantine_max_bytes, now)
+        self._pace = Pace(frames_per_second, clock, sleep)
+        self._clock, self._sleep = clock, sleep
+        self._listing = FolderListing(
+            self._path,
+            recursive=recursive,
+            on_rejected=lambda link, reason: self._quarantine.add(link, one_line(reason), copy=False),
+        )
+        self._arrivals = Arrivals(settle_seconds, clock, self._report_missed)
+        self._known = Ledger(None)
+        """The ledger, or one in memory: then a file counts as inspected once it is read."""
+        self._finished: dict[str, FileVersion] = {}
+        """The listed files that the ledger contains: it is not asked again for each listing."""
+        self._ready: deque[FileVersion] = deque()
+        self._reported_known = False
+        self.missed_count = 0
+        """Versions of files that were overwritten before they could be read, since the start."""
+
+    @property
+    def unreadable_count(self) -> int:
+        """Files that could not be read or did not fit the model, since the start."""
+        return self._quarantine.count
+
+    @property
+    def skipped_count(self) -> int:
+        """Files of other formats, and folders below, since the start."""
+        return self._listing.skipped_count
+
+    def describe(self) -> str:
+        """Name the source."""
+        return f"folder {self._path}"
+
+    def use_ledger(self, ledger: Ledger) -> None:
+        """Skip the files that the ledger contains."""
+        super().use_ledger(ledger)
+        self._known = ledger
+
+    def reject(self, captured: Captured, reason: str) -> None:
+        """Put an image that does not fit the model into quarantine: the next may fit."""
+        assert captured.file is not None
+        file = self._path / captured.file.name
+        self._set_aside(captured.file, f"{file}: {reason}")
+
+    def _open(self) -> None:
+        """List the folder. Without a ledger, one that is not followed starts from its first image each time."""
+        self._pace.restart()
+        self._arrivals.clear()
+        if not self._follow and self._ledger is None:
+            self._known, self._finished = Ledger(None), {}
+        files = self._list()
+        if not self._follow and not files:
+            raise Permanent(f"{self.describe()} holds no image, wanted {', '.join(sorted(SUFFIXES))} files")
+        new = self._new(files)
+        self._report_known(len(files) - len(new), len(files))
+        if not self._follow:
+            self._ready = deque(found.version for found in new.values())
+
+    def _close(self) -> None:
+        self._ready.clear()
+
+    def _read(self) -> Captured:
+        while True:
+            file = self._next_file()
+            image = self._load(file)
+            if image is not None:
+                self._pace.wait()
+                return Captured(image, _time_of(file), self._clock(), printable(file.name), file)
+
+    def _next_file(self) -> FileVersion:
+        while not self._ready:
+            if not self._follow:
+                raise EndOfStream
+            started = self._clock()
+            new = self._new(self._list())
+            self._ready.extend(new[name].version for name in self._arrivals.settled(new))
+            if not self._ready:
+                listing_seconds = self._clock() - started
+                self._sleep(max(self._poll_seconds, min(MAX_REST_SECONDS, REST_PER_LISTING * listing_seconds)))
+        return self._ready.popleft()
+
+    def _load(self, file: FileVersion) -> Image | None:
+        """Read an image; None if that fails: then the file is tried again later, or it is in quarantine."""
+        path = self._path / file.name
+        try:
+            image = read_image(path)
+        except Exception as error:  # whatever it is, it concerns this file only
+            if not isinstance(error, ImageError):
+                log.debug("%s: unexpected error", path, exc_info=True)
+            if not self._arrivals.failed(file.name):
+                reason = str(error) if isinstance(error, ImageError) else f"{path}: cannot be read ({error!r})"
+                self._set_aside(file, reason)
+            return None
+        if self._follow and not self._is_still(path, file):
+            return None
+        self._arrivals.finish(file.name)
+        if self._ledger is None:
+            self._known.add([file])
+        else:
+            self._known.begin(file)
+        return image
+
+    def _is_still(self, path: Path, file: FileVersion) -> bool:
+        """Whether the file that was read is the version that was listed. If not, it has to settle again."""
+        try:
+            status = path.stat()
+        except OSError:
+            return False
+        return (status.st_size, status.st_mtime_ns) == (file.size, file.modified_ns)
+
+    def _set_aside(self, file: FileVersion, reason: str) -> None:
+        self._arrivals.finish(file.name)
+        self._quarantine.add(self._path / file.name, one_line(reason))
+        self._known.add([file])
+
+    def _report_missed(self, name: str) -> None:
+        """First WARNING, repeats DEBUG."""
+        self.missed_count += 1
+        log.log(
+            logging.WARNING if self.missed_count == 1 else logging.DEBUG,
+            "%s: overwritten before it was %g s old, so that version was not inspected (%d such versions so far); "
+            "write each image under a name of its own",
+            one_line(str(self._path / name)),
+            self._settle_seconds,
+            self.missed_count,
+        )
+
+    def _report_known(self, known: int, listed: int) -> None:
+        """Once: where files are skipped because they were inspected before the start."""
+        if self._ledger is not None and not self._reported_known and known > 0:
+            log.info(
+                "%s: %d of its %d images were inspected before and are skipped; to inspect them again, stop the agent "
+                "and remove %s",
+                self.describe(),
+                known,
+                listed,
+                self._ledger.path,
+            )
+        self._reported_known = True
+
+    def _new(self, files: dict[str, Found]) -> dict[str, Found]:
+        """The files that were not inspected yet, in natural order."""
+        finished, new = {}, []
+        for name, found in files.items():
+            if self._finished.get(name) == found.version or self._known.contains(found.version):
+                finished[name] = found.version
+            else:
+                new.append(name)
+        self._finished = finished
+        self._known.forget_unlisted(_Versions(files))
+        return {name: files[name] for name in sorted(new, key=natural_order)}
+
+    def _list(self) -> dict[str, Found]:
+        """The image files. A missing folder is `Temporary` if it is followed (a network share may return)."""
+        error_type = Temporary if self._follow else Permanent
+        if not self._path.is_dir():
+            problem = "is not a folder" if self._path.exists() else "does not exist"
+            raise error_type(f"{self.describe()} {problem}, wanted a folder of images")
+        try:
+            return self._listing.files()
+        except OSError as error:
+            raise error_type(f"{self.describe()} cannot be listed: {error.strerror or error}") from error
+
+
+class _Versions:
+    """The versions of the listed files, as a container."""
+
+    def __init__(self, files: dict[str, Found]) -> None:
+        self._files = files
+
+    def __contains__(self, file: object) -> bool:
+        found = self._files.get(file.name) if isinstance(file, FileVersion) else None
+        return found is not None and found.version == file
+
+
+def _time_of(file: FileVersion) -> datetime:
+    """When the file was changed last, UTC; a time that a calendar cannot show becomes the nearest that it can."""
+    microseconds = min(max(file.modified_ns // 1000, 0), 253_402_300_799_000_000)
+    return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=microseconds)
+
+
+def from_settings(settings: FolderSettings, *, quarantine_directory: Path) -> FolderSource:
+    """The folder that the settings name."""
+    return FolderSource(
+        settings.path,
+        follow=settings.follow,
+        recursive=settings.recursive,
+        frames_per_second=settings.frames_per_second,
+        quarantine_directory=quarantine_directory,
+    )
