@@ -48,10 +48,22 @@ def _camera_lines(state: dict[str, Any]) -> Iterator[str]:
     if state.get("passed_by_rule"):
         frames = "1 frame" if state["passed_by_rule"] == 1 else f"{state['passed_by_rule']} frames"
         yield f"{frames} above the threshold without an alarm: the rule wants {rule['k']} of {rule['n']}"
+    if state.get("files"):
+        yield from _files_lines(state["files"])
     if state["drift"]:
         yield f"DRIFT: {drift_sentence(state['shift'])}"
     if state["alarm"]:
         yield f"ALARM {state['alarm']}"
+
+
+def _files_lines(files: dict[str, Any]) -> Iterator[str]:
+    """The files of a folder that were not inspected, if there are any."""
+    if files["quarantined"]:
+        yield f"{files['quarantined']} files in quarantine, the latest: {files['latest_quarantined']}"
+    if files["overwritten"]:
+        yield f"{files['overwritten']} versions of files were overwritten before they were inspected"
+    if files["skipped"]:
+        yield f"{files['skipped']} files of other formats or in folders below were skipped"
 
 
 def snapshot_lines(result: dict[str, Any]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from agent.core.errors import Permanent, Temporary
 from agent.core.ids import file_id
 from agent.core.records import Frame, Image
 from agent.inspection.frame_queue import FrameQueue, PreparedFrame
-from agent.sources import Captured, EndOfStream, FrameSource
+from agent.sources import Captured, EndOfStream, FileCounts, FrameSource
 from calibration import glance
 
 log = logging.getLogger(__name__)
@@ -91,6 +91,16 @@ class Capture(threading.Thread):
     def idle(self) -> bool:
         """True while no frame is expected: between two attempts to open, after the end, and for files and folders."""
         return self._waiting or not self._source.live or self._status.state in (CameraState.ENDED, CameraState.FAILED)
+
+    @property
+    def files(self) -> FileCounts | None:
+        """Files that the source was given and did not deliver; None for a source without image files."""
+        return self._source.files
+
+    @property
+    def waiting(self) -> str | None:
+        """Why the source has no frame at the moment, though nothing is wrong, in words; None otherwise."""
+        return self._source.waiting
 
     def stop(self) -> None:
         """Ask the thread to end, and return at once: it may be inside a read."""

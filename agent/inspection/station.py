@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from agent.alarms import CameraAlarm, DefectAlarm, Observation
 from agent.core.errors import InspectdError
-from agent.core.records import PAUSED, Alarm, Phase
+from agent.core.records import PAUSED, Alarm, Frame, Phase
 from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan
 from agent.inspection.camera_gate import CameraGate
 from agent.inspection.frame_judge import FrameJudge
@@ -237,8 +237,7 @@ class Station:
     def _process(self, prepared: PreparedFrame, score: float, heatmap: NDArray[np.float32]) -> Outcome:
         if self._paused:
             return Outcome(prepared.frame, score)
-        if self._phase is Phase.STARTING:
-            self._settle()
+        if self._phase is Phase.STARTING and not self._settle(prepared.frame):
             return self._not_judged(prepared, score)
         faulty_before = self._gate.faulty
         if self._judge is not None and self._phase is Phase.ARMED:
@@ -249,10 +248,13 @@ class Station:
             outcome = replace(outcome, candidate=self._offer_to_window(prepared, outcome, heatmap, faulty_before))
         return outcome
 
-    def _settle(self) -> None:
-        if self._rate.count >= SETTLING_FRAMES:
-            self._start_window(self.plan)
-            self._phase = Phase.CALIBRATING
+    def _settle(self, frame: Frame) -> bool:
+        """Start the window once the camera has settled. True where this frame belongs to it: files need not settle."""
+        if frame.file is None and self._rate.count < SETTLING_FRAMES:
+            return False
+        self._start_window(self.plan)
+        self._phase = Phase.CALIBRATING
+        return frame.file is not None
 
     def _not_judged(self, prepared: PreparedFrame, score: float) -> Outcome:
         alarm = self._gate.observe_unjudged(prepared.frame, score)

@@ -22,7 +22,7 @@ from agent.messages.command import (
     parse_request,
 )
 from agent.messages.event import EventPayload, drift_event, drift_sentence, engine_event
-from agent.messages.state import ModelPayload, ProgressPayload, RulePayload, ScorePayload, StatePayload
+from agent.messages.state import FilesPayload, ModelPayload, ProgressPayload, RulePayload, ScorePayload, StatePayload
 from agent.messages.status import DeliveryPayload, LatencyPayload, OutboxPayload, Presence, StatusPayload
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "DeliveryPayload",
     "EventPayload",
     "Execute",
+    "FilesPayload",
     "ImagePayload",
     "LatencyPayload",
     "ModelPayload",

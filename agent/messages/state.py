@@ -38,6 +38,23 @@ class ProgressPayload(Payload):
     wanted: PositiveInt = Field(description="Good frames wanted; may grow where they turn out to depend on each other.")
 
 
+class FilesPayload(Payload):
+    """Files of a folder that were not inspected, since the agent started."""
+
+    quarantined: NonNegativeInt = Field(
+        default=0, description="Files that could not be read, or do not fit the model; links out of the folder too."
+    )
+    overwritten: NonNegativeInt = Field(
+        default=0, description="Versions of files that were overwritten before they could be read."
+    )
+    skipped: NonNegativeInt = Field(
+        default=0, description="Files of formats that are not read, and folders below where `recursive` is not set."
+    )
+    latest_quarantined: str | None = Field(
+        default=None, description="The latest file in quarantine and the reason, in words."
+    )
+
+
 class StatePayload(Payload):
     """The state of inspection at one camera. Retained; the latest one counts."""
 
@@ -64,6 +81,9 @@ class StatePayload(Payload):
         default=0,
         description="Frames above the threshold that raised no alarm since the agent started, because the alarm rule "
         "wants more of them.",
+    )
+    files: FilesPayload | None = Field(
+        default=None, description="Files that were not inspected; null where the source is not a folder."
     )
     frames_per_second: NonNegativeFloat = Field(default=0.0, description="Frames scored per second, recently.")
     latency_ms: LatencyPayload | None = Field(default=None, description="From the capture of a frame to its verdict.")

@@ -2,5 +2,6 @@
 
 from agent.monitoring.camera_state import phase_of
 from agent.monitoring.state_publisher import StatePublisher
+from agent.monitoring.window_notice import WindowNotice
 
-__all__ = ["StatePublisher", "phase_of"]
+__all__ = ["StatePublisher", "WindowNotice", "phase_of"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 
 from agent.core.records import Phase
 from agent.inspection import CameraLine, CameraState, CameraStatus, Station
-from agent.messages import LatencyPayload, ProgressPayload, RulePayload, StatePayload
+from agent.messages import FilesPayload, LatencyPayload, ProgressPayload, RulePayload, StatePayload
 
 
 def phase_of(station: Station, camera: CameraStatus) -> Phase:
@@ -16,6 +17,23 @@ def phase_of(station: Station, camera: CameraStatus) -> Phase:
     if camera.state is CameraState.ENDED:
         return Phase.STOPPED
     return station.phase
+
+
+def waiting_reason(line: CameraLine) -> str | None:
+    """Why the window of a folder is not complete, or why none of its images is inspected; None otherwise."""
+    progress, files, waiting = line.station.progress, line.capture.files, line.capture.waiting
+    if files is None or waiting is None or line.frames.busy:
+        return None
+    if files.quarantined > 0 and line.counters.frames == 0:
+        return f"no image could be inspected, {files.quarantined} are in quarantine, such as {files.latest_quarantined}"
+    if progress is None:
+        return None
+    return f"{progress.frames} of {progress.target} good images so far, and {waiting}"
+
+
+def _files(line: CameraLine) -> FilesPayload | None:
+    counts = line.capture.files
+    return None if counts is None else FilesPayload(**asdict(counts))
 
 
 def state_payload(site: str, line: CameraLine, at: datetime) -> StatePayload:
@@ -28,7 +46,7 @@ def state_payload(site: str, line: CameraLine, at: datetime) -> StatePayload:
         camera=line.name,
         at=at,
         phase=phase_of(station, capture.status),
-        reason=capture.status.reason or station.blind_reason or station.reason,
+        reason=capture.status.reason or station.blind_reason or waiting_reason(line) or station.reason,
         threshold=None if calibration is None else calibration.threshold.value,
         rule=RulePayload(k=rule.k, n=rule.n),
         calibration=None if calibration is None else calibration.id,
@@ -38,6 +56,7 @@ def state_payload(site: str, line: CameraLine, at: datetime) -> StatePayload:
         engine_reason=line.engine.reason,
         frames=line.counters.frames,
         dropped=line.dropped,
+        files=_files(line),
         passed_by_rule=line.counters.passed_by_rule,
         frames_per_second=round(station.frames_per_second or 0.0, 2),
         latency_ms=LatencyPayload.of(line.counters.verdict_durations),

@@ -166,6 +166,11 @@ class _AgentCollector(Collector):
             "Frames above the threshold for which the alarm rule raised no alarm.",
             labels=label,
         )
+        files = CounterMetricFamily(
+            "inspectd_files_not_inspected",
+            "Files of a folder that were not inspected: in quarantine, overwritten too soon, or skipped.",
+            labels=("camera", "reason"),
+        )
         rate = GaugeMetricFamily("inspectd_frames_per_second", "Current rate at which frames are scored.", labels=label)
         threshold = GaugeMetricFamily(
             "inspectd_threshold", "Threshold in force; missing until calibrated.", labels=label
@@ -181,6 +186,10 @@ class _AgentCollector(Collector):
             frames.add_metric((name,), line.counters.frames)
             dropped.add_metric((name,), line.dropped)
             passed.add_metric((name,), line.counters.passed_by_rule)
+            counts = line.capture.files
+            if counts is not None:
+                for reason in ("quarantined", "overwritten", "skipped"):
+                    files.add_metric((name, reason), getattr(counts, reason))
             rate.add_metric((name,), station.frames_per_second or 0.0)
             if station.calibration is not None:
                 threshold.add_metric((name,), station.calibration.threshold.value)
@@ -190,7 +199,7 @@ class _AgentCollector(Collector):
             now = phase_of(station, line.capture.status)
             for each in Phase:
                 phase.add_metric((name, each.value), float(each is now))
-        yield from (frames, dropped, passed, rate, threshold, drift, shift, active, phase)
+        yield from (frames, dropped, passed, files, rate, threshold, drift, shift, active, phase)
 
     def _delivery(self) -> Iterator[Metric]:
         try:

@@ -91,7 +91,7 @@ class Assembly:
         shared = self._engine(bundle, camera.engine, name)
         directory = writable(self._settings.state_directory / "cameras" / name)
         station = shared.stations[name] = self._station(name, camera, bundle, shared.engine)
-        ledger = Ledger(directory / LEDGER)
+        ledger = Ledger(directory / LEDGER, model=f"{bundle.sha256} {camera.crop}")
         source = build_source(camera.source, quarantine_directory=directory / "quarantine", ledger=ledger)
         shared.frames.add_camera(name, live=source.live)
         preparation = Preparation(bundle.geometry, camera.crop, fit=shared.engine.fit)

@@ -18,7 +18,7 @@ from agent.core.ids import new_id
 from agent.core.problems import Problems
 from agent.inspection import CameraLine, CameraState
 from agent.messages import StatePayload, engine_event
-from agent.monitoring import StatePublisher
+from agent.monitoring import StatePublisher, WindowNotice
 from agent.outputs import AlarmRecorder, build_outputs
 from agent.outputs.outbox import Outbox
 from agent.service.assembly import Assembly
@@ -98,6 +98,7 @@ class Service:
         """Build every camera, and the dispatcher that takes the judged frames."""
         self.lines: dict[str, CameraLine] = {}
         self._metrics = self._open_metrics()
+        self._notice = WindowNotice()
         self._states = StatePublisher(self.settings.site, self.lines, self.outputs)
         self._dispatcher = Dispatcher(
             self.settings.site, self.lines, self.outputs, self._recorder, self._states, self._problems, self._metrics
@@ -158,6 +159,7 @@ class Service:
             while not self._stop.wait(STATE_CHECK_SECONDS):
                 self._reload_on_hangup()
                 self._watch_cameras()
+                self._notice.check(self.lines.values(), time.monotonic())
                 self._states.publish_all()
                 self._watchdog.check(self)
                 if self._ended():
@@ -199,6 +201,7 @@ class Service:
             queue.close()
         for inspection in self.inspections:
             inspection.join(max(0.05, deadline - 1.0 - time.monotonic()))
+        self._notice.check_ended(self.lines.values())
         self._states.publish_all(final=True)
         if not self._recorder.finish(max(0.05, deadline - 0.5 - time.monotonic())):
             log.error("alarms were lost: they could not be written to disk within %g s", STOP_SECONDS)

@@ -2,6 +2,6 @@
 
 from agent.sources.factory import SourceSettings, build_source
 from agent.sources.ledger import Ledger
-from agent.sources.source import Captured, EndOfStream, FrameSource
+from agent.sources.source import Captured, EndOfStream, FileCounts, FrameSource
 
-__all__ = ["Captured", "EndOfStream", "FrameSource", "Ledger", "SourceSettings", "build_source"]
+__all__ = ["Captured", "EndOfStream", "FileCounts", "FrameSource", "Ledger", "SourceSettings", "build_source"]

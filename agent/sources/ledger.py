@@ -42,7 +42,7 @@ MAX_INTEGER = 2**63 - 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS file (
     id INTEGER PRIMARY KEY, key INTEGER NOT NULL UNIQUE, name TEXT NOT NULL, size INTEGER NOT NULL,
-    modified_ns INTEGER NOT NULL, frame INTEGER NOT NULL, added INTEGER NOT NULL)
+    modified_ns INTEGER NOT NULL, frame INTEGER NOT NULL, added INTEGER NOT NULL, rejected_by TEXT)
 """
 
 
@@ -50,20 +50,29 @@ class Ledger:
     """Remembers versions of files by name, size and time. Any thread may call. Never raises.
 
     path: the database, created with the first file; None keeps it in memory.
+    model: names the model and the crop. A file that did not fit them is contained until they change.
     max_files: files beyond this number are forgotten, the oldest first, unless they are still listed.
     """
 
-    def __init__(self, path: Path | None, *, max_files: int = MAX_FILES, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        model: str = "",
+        max_files: int = MAX_FILES,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self.path = path
         self.problem: str | None = None
         """Why files cannot be recorded at the moment, one line; None while they can."""
+        self._model = model
         self._max_files = max_files
         self._now = now
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._begun: set[FileVersion] = set()
         """Read, and not recorded yet."""
-        self._unwritten: deque[FileVersion] = deque(maxlen=MAX_UNWRITTEN)
+        self._unwritten: deque[tuple[FileVersion, str | None]] = deque(maxlen=MAX_UNWRITTEN)
         """Finished, and not recorded because of a problem."""
         self._count = 0
         if path is None or path.exists():
@@ -75,11 +84,14 @@ class Ledger:
         with self._lock:
             self._begun.add(file)
 
-    def add(self, files: Sequence[FileVersion]) -> None:
-        """Everything that follows from these files is durable. If they cannot be recorded, it is tried again later."""
+    def add(self, files: Sequence[FileVersion], *, rejected: bool = False) -> None:
+        """Everything that follows from these files is durable. If they cannot be recorded, it is tried again later.
+
+        rejected: they do not fit the model.
+        """
         with self._lock:
             self._begun.update(files)
-            self._unwritten.extend(files)
+            self._unwritten.extend((file, self._model if rejected else None) for file in files)
             self._attempt("written", self._write)
 
     def contains(self, file: FileVersion) -> bool:
@@ -89,8 +101,8 @@ class Ledger:
                 return True
             if self._connection is None and self.path is not None and not self.path.exists():
                 return False
-            query = "SELECT 1 FROM file WHERE key = ?"
-            found = self._attempt("read", lambda: self._opened().execute(query, (_key(file),)).fetchone())
+            query = "SELECT 1 FROM file WHERE key = ? AND (rejected_by IS NULL OR rejected_by = ?)"
+            found = self._attempt("read", lambda: self._opened().execute(query, (_key(file), self._model)).fetchone())
             return found is not None
 
     def forget_unlisted(self, listed: Container[FileVersion]) -> None:
@@ -114,19 +126,21 @@ class Ledger:
     # With the lock held
 
     def _write(self) -> None:
-        connection, files = self._opened(), list(self._unwritten)
+        connection, now = self._opened(), int(self._now())
         rows = [
-            (_key(f), _text(f.name), f.size, min(f.modified_ns, MAX_INTEGER), f.frame, int(self._now())) for f in files
+            (_key(f), _text(f.name), f.size, min(f.modified_ns, MAX_INTEGER), f.frame, now, rejected_by)
+            for f, rejected_by in self._unwritten
         ]
         with connection:
             before = connection.total_changes
-            connection.executemany(
-                "INSERT OR IGNORE INTO file (key, name, size, modified_ns, frame, added) VALUES (?, ?, ?, ?, ?, ?)",
-                rows,
-            )
-            self._count += connection.total_changes - before
+            connection.executemany("INSERT OR IGNORE INTO file VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", rows)
+            added = connection.total_changes - before
+            # One that another model rejected.
+            changes = [(rejected_by, key, rejected_by) for key, *_, rejected_by in rows]
+            connection.executemany("UPDATE file SET rejected_by = ? WHERE key = ? AND rejected_by IS NOT ?", changes)
+        self._count += added
+        self._begun.difference_update(file for file, _ in self._unwritten)
         self._unwritten.clear()
-        self._begun.difference_update(files)
 
     def _forget(self, listed: Container[FileVersion]) -> None:
         connection = self._opened()

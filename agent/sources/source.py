@@ -35,6 +35,20 @@ class Captured:
     """That file as it was read; None for live cameras."""
 
 
+@dataclass(frozen=True, slots=True)
+class FileCounts:
+    """Files that a source was given and did not deliver, since the agent started."""
+
+    quarantined: int = 0
+    """They could not be read, or did not fit the model; links that lead nowhere or out of the folder too."""
+    overwritten: int = 0
+    """Versions that were overwritten before they could be read."""
+    skipped: int = 0
+    """Files of other formats, and folders below that are not read."""
+    latest_quarantined: str | None = None
+    """The latest in quarantine and the reason, one line."""
+
+
 class FrameSource(ABC):
     """Where frames come from. One thread opens, reads and closes it.
 
@@ -81,6 +95,16 @@ class FrameSource(ABC):
         Raises `Permanent`: all images of most sources are alike.
         """
         raise Permanent(reason)
+
+    @property
+    def files(self) -> FileCounts | None:
+        """Files that were not delivered; None for a source without image files. Any thread may ask."""
+        return None
+
+    @property
+    def waiting(self) -> str | None:
+        """Why a source without a fault has no frame at the moment, in words; else None. Any thread may ask."""
+        return None
 
     def close(self) -> None:
         """Release everything. Safe at any time, and more than once."""

@@ -33,6 +33,8 @@ class Quarantine:
     ) -> None:
         self.count = 0
         """Files since the start."""
+        self.latest: str | None = None
+        """The latest file and its reason, one line."""
         self._directory = directory
         self._max_bytes = max_bytes
         self._now = now
@@ -40,6 +42,7 @@ class Quarantine:
     def add(self, file: Path, reason: str, *, copy: bool = True) -> None:
         """Keep a copy of the file, unless `copy` is False, with the reason. A disk error is logged, never raised."""
         self.count += 1
+        self.latest = reason
         log.warning("file in quarantine, number %d since the start: %s", self.count, reason)
         if self._directory is None:
             return

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import NoReturn
 
 from agent.core.clock import Pace, utc_now
 from agent.core.errors import Permanent, Temporary
@@ -18,7 +19,7 @@ from agent.sources.folder.names import one_line, printable
 from agent.sources.folder.quarantine import QUARANTINE_MAX_BYTES, Quarantine
 from agent.sources.ledger import Ledger
 from agent.sources.settings import FolderSettings
-from agent.sources.source import Captured, EndOfStream, FrameSource
+from agent.sources.source import Captured, EndOfStream, FileCounts, FrameSource
 from engines.errors import ImageError
 from engines.images import SUFFIXES, natural_order, read_image
 
@@ -77,18 +78,20 @@ class FolderSource(FrameSource):
         """The listed files that the ledger contains: it is not asked again for each listing."""
         self._ready: deque[FileVersion] = deque()
         self._reported_known = False
-        self.missed_count = 0
-        """Versions of files that were overwritten before they could be read, since the start."""
+        self._overwritten = 0
+        self._delivered = 0
+        self._waiting: str | None = None
 
     @property
-    def unreadable_count(self) -> int:
-        """Files that could not be read or did not fit the model, since the start."""
-        return self._quarantine.count
+    def files(self) -> FileCounts:
+        """Files that were not delivered."""
+        quarantine = self._quarantine
+        return FileCounts(quarantine.count, self._overwritten, self._listing.skipped_count, quarantine.latest)
 
     @property
-    def skipped_count(self) -> int:
-        """Files of other formats, and folders below, since the start."""
-        return self._listing.skipped_count
+    def waiting(self) -> str | None:
+        """That there are no more images, or no new ones."""
+        return self._waiting
 
     def describe(self) -> str:
         """Name the source."""
@@ -103,7 +106,9 @@ class FolderSource(FrameSource):
         """Put an image that does not fit the model into quarantine: the next may fit."""
         assert captured.file is not None
         file = self._path / captured.file.name
-        self._set_aside(captured.file, f"{file}: {reason}")
+        self._delivered -= 1
+        self._quarantine.add(file, one_line(f"{file}: {reason}"))
+        self._known.add([captured.file], rejected=True)
 
     def _open(self) -> None:
         """List the folder. Without a ledger, one that is not followed starts from its first image each time."""
@@ -128,19 +133,32 @@ class FolderSource(FrameSource):
             image = self._load(file)
             if image is not None:
                 self._pace.wait()
+                self._delivered += 1
                 return Captured(image, _time_of(file), self._clock(), printable(file.name), file)
 
     def _next_file(self) -> FileVersion:
         while not self._ready:
             if not self._follow:
-                raise EndOfStream
+                self._end()
             started = self._clock()
             new = self._new(self._list())
             self._ready.extend(new[name].version for name in self._arrivals.settled(new))
             if not self._ready:
+                self._waiting = f"{self.describe()} has no new images"
                 listing_seconds = self._clock() - started
                 self._sleep(max(self._poll_seconds, min(MAX_REST_SECONDS, REST_PER_LISTING * listing_seconds)))
+        self._waiting = None
         return self._ready.popleft()
+
+    def _end(self) -> NoReturn:
+        """Raise `EndOfStream`, or `Permanent` if there were images and none of them could be inspected."""
+        if self._quarantine.count > 0 and self._delivered == 0 and not self._finished:
+            raise Permanent(
+                f"{self.describe()}: none of its images could be inspected, {self._quarantine.count} are in "
+                f"quarantine, such as {self._quarantine.latest}"
+            )
+        self._waiting = f"{self.describe()} has no more images"
+        raise EndOfStream
 
     def _load(self, file: FileVersion) -> Image | None:
         """Read an image; None if that fails: then the file is tried again later, or it is in quarantine."""
@@ -178,14 +196,14 @@ class FolderSource(FrameSource):
 
     def _report_missed(self, name: str) -> None:
         """First WARNING, repeats DEBUG."""
-        self.missed_count += 1
+        self._overwritten += 1
         log.log(
-            logging.WARNING if self.missed_count == 1 else logging.DEBUG,
+            logging.WARNING if self._overwritten == 1 else logging.DEBUG,
             "%s: overwritten before it was %g s old, so that version was not inspected (%d such versions so far); "
             "write each image under a name of its own",
             one_line(str(self._path / name)),
             self._settle_seconds,
-            self.missed_count,
+            self._overwritten,
         )
 
     def _report_known(self, known: int, listed: int) -> None:

@@ -20,12 +20,14 @@ from tests.support.agents import (
     agent_processes,
     await_state,
     configure,
+    inspectd,
     is_armed,
     socket_path,
     stop,
     write_good_and_bad_parts,
 )
 from tests.support.broker import Mosquitto, Subscriber, wait_until
+from tests.support.parts import write_parts
 
 GOOD, BAD = 90, 4
 FILES = GOOD + 2 * BAD
@@ -129,3 +131,44 @@ def test_agent_killed_while_it_calibrates_uses_the_same_files_again(
     state = await_state(socket_path(tmp_path), lambda state: state["frames"] == 50)
     assert state["phase"] == "calibrating"
     assert state["progress"]["frames"] > 0
+
+
+@pytest.mark.parametrize("follow", ["true", "false"])
+def test_a_window_that_the_folder_cannot_fill_is_explained(
+    tmp_path: Path, tiny_bundle: Bundle, start: Starter, follow: str
+) -> None:
+    write_parts(tmp_path / "few", 20)
+    configure(tmp_path, tiny_bundle, f'kind = "folder"\nfollow = {follow}\npath = "{tmp_path / "few"}"')
+    process = start()
+    if follow == "true":
+        state = await_state(socket_path(tmp_path), lambda state: state["reason"] is not None and state["frames"] == 20)
+        assert state["reason"] == f"20 of 60 good images so far, and folder {tmp_path / 'few'} has no new images"
+        assert state["phase"] == "calibrating"
+        stop(process)
+    else:
+        _, log = process.communicate(timeout=60)
+        assert process.returncode == 0
+        text = f"camera line1: 20 of 60 good images so far, and folder {tmp_path / 'few'} has no more images"
+        assert sum(text in line and "WARN" in line for line in log.splitlines()) == 1
+
+
+@pytest.mark.parametrize("follow", ["true", "false"])
+def test_a_folder_without_one_image_that_fits_is_reported(
+    tmp_path: Path, tiny_bundle: Bundle, start: Starter, follow: str
+) -> None:
+    """The next file may fit, so a followed folder is followed on; one that has ended is an error."""
+    write_parts(tmp_path / "deep", 3, depth=16)
+    configure(tmp_path, tiny_bundle, f'kind = "folder"\nfollow = {follow}\npath = "{tmp_path / "deep"}"')
+    process = start()
+    reason = f"3 are in quarantine, such as {tmp_path / 'deep' / '002.png'}: the image has 16 bits per sample"
+    if follow == "true":
+        state = await_state(socket_path(tmp_path), lambda state: "3 are in quarantine" in (state["reason"] or ""))
+        assert reason in state["reason"]
+        assert state["files"]["quarantined"] == 3
+        assert "3 files in quarantine, the latest: " in inspectd("status", "--socket", socket_path(tmp_path)).stdout
+        assert stop(process)[0] == 0
+    else:
+        _, log = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert reason in log.splitlines()[-1]
+        assert "Traceback" not in log

@@ -69,6 +69,22 @@ def test_a_file_added_twice_is_one(path: Path) -> None:
     assert len(ledger) == len(Ledger(path)) == 1
 
 
+def test_a_file_that_did_not_fit_may_fit_another_model(path: Path) -> None:
+    ledger = Ledger(path, model="a")
+    ledger.add([version(1), version(2)], rejected=True)
+    assert ledger.contains(version(1))
+    ledger.close()
+    assert Ledger(path, model="a").contains(version(1))
+    other = Ledger(path, model="b")
+    assert not other.contains(version(1))
+    other.add([version(1)])
+    other.close()
+    again = Ledger(path, model="a")
+    assert again.contains(version(1)), "it was inspected"
+    assert not Ledger(path, model="b").contains(version(2))
+    assert len(again) == 2
+
+
 def test_the_oldest_unlisted_files_are_forgotten_beyond_the_limit(path: Path) -> None:
     ledger = Ledger(path, max_files=50)
     total = 50 + FORGET_TOGETHER
