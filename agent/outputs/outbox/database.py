@@ -11,11 +11,11 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar
 
 from agent.core.errors import InspectdError, Permanent, Temporary
+from agent.outputs.outbox.set_aside import SetAside
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +78,8 @@ class Database:
         self._additions = additions
         self._on_new_file = on_new_file
         self._lock = threading.RLock()
+        self._asides = SetAside(path)
+        self._closed = False
         self._connection: sqlite3.Connection | None = None
         with self._lock:
             self._connection = self._open()
@@ -126,9 +128,13 @@ class Database:
 
     def close(self) -> None:
         with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            self._closed = True
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     # Transactions
 
@@ -146,8 +152,11 @@ class Database:
                 raise self._explain(error) from error
 
     def _opened(self) -> sqlite3.Connection:
-        if self._connection is None:
+        if self._closed:
             raise Permanent(f"{self._path} is closed")
+        if self._connection is None:
+            # The disk was full when a corrupt file had to be replaced.
+            self._connection = self._open()
         return self._connection
 
     @staticmethod
@@ -217,10 +226,11 @@ class Database:
             if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
                 _run(connection, self._schema)
                 connection.execute(f"PRAGMA user_version = {len(self._upgrades)}")
-                self._on_new_file(connection, aside)
+                self._on_new_file(connection, aside or self._asides.waiting())
             else:
                 self._upgrade(connection)
             connection.execute("COMMIT")
+            self._asides.finish()
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -246,7 +256,7 @@ class Database:
     # Errors
 
     def _replace_corrupt(self, error: sqlite3.DatabaseError) -> None:
-        self.close()
+        self._disconnect()
         aside = self._set_aside(error)
         try:
             self._connection = self._connect(aside)
@@ -254,18 +264,12 @@ class Database:
             raise self._explain(again) from again
 
     def _set_aside(self, error: sqlite3.DatabaseError) -> Path:
-        """Rename the file and its log, so that they can be examined; returns the new path of the file."""
-        stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%f")
-        aside = self._path.with_name(f"{self._path.name}.corrupt-{stamp}")
+        """Rename the file and its log, so that they can be read and examined; returns the new path of the file."""
         try:
-            self._path.rename(aside)
-            for suffix in ("-wal", "-shm"):
-                companion = self._path.with_name(self._path.name + suffix)
-                if companion.exists():
-                    companion.rename(aside.with_name(aside.name + suffix))
+            aside = self._asides.rename()
         except OSError as cause:
             raise Permanent(f"{self._path} is corrupt and cannot be set aside: {cause.strerror}") from cause
-        log.error("%s is corrupt (%s): set aside as %s, starting a new one", self._path, error, aside.name)
+        log.error("%s is corrupt (%s): set aside, starting a new one", self._path, error)
         return aside
 
     def _explain(self, error: sqlite3.Error) -> InspectdError:

@@ -154,7 +154,7 @@ class ImageFiles:
             path = self._segments.path(number)
             self._is_new = not path.exists()
             self.directory.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._segments.created(number)
         return self._descriptor
 

@@ -72,6 +72,10 @@ class OutputQueue:
         """Number of waiting rows."""
         return self._image_count + self.alarms()
 
+    def in_memory(self) -> list[Row]:
+        """The rows in memory; images may be without their bytes."""
+        return [row for group in (*self._oldest.values(), *self._newest.values()) for row in group.values()]
+
     def known(self, wanted: set[int]) -> dict[int, Row]:
         """By id, those of the rows `wanted` that are in memory, and therefore in the table."""
         found = dict[int, Row]()

@@ -111,6 +111,12 @@ class RowQueue:
                     found.update(queue.known(wanted))
         return found
 
+    def in_memory(self) -> list[Row]:
+        """The rows that are in memory and not delivered: what a database that is lost meanwhile would take away."""
+        with self._lock:
+            rows = [row for queue in self._queues.values() for row in queue.in_memory()]
+            return [row for row in rows if row.id not in self._delivered]
+
     # What is next
 
     def next_alarms(self, output: str, busy: Collection[str], after: Mapping[str, int]) -> tuple[list[Row], list[str]]:

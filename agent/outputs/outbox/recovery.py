@@ -38,7 +38,7 @@ class SequenceFile:
     def write(self, sequence: int) -> None:
         with suppress(OSError):
             if self._descriptor is None:
-                self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             # Fixed length, so that it overwrites the earlier number completely.
             os.pwrite(self._descriptor, b"%020d\n" % sequence, 0)
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from agent.outputs.outbox.segments import Location
@@ -149,6 +147,14 @@ def row_of(columns: Sequence[Any]) -> Row:
     return Row(*about, bytes(payload), None if stored[0] is None else Location(*stored), output)
 
 
+def columns_of(row: Row) -> tuple[Any, ...]:
+    """The row as `COLUMNS`; an image that is in a segment without its bytes."""
+    at = row.location
+    stored = (None,) * 4 if at is None else (at.segment, at.offset, at.length, at.checksum)
+    about = (row.id, row.sequence, row.camera, row.alarm, row.part, int(row.is_image), row.topic, row.media_type)
+    return (*about, row.cost, row.captured_monotonic, row.payload if at is None else b"", *stored, row.output)
+
+
 def cost_of(message: Message) -> int:
     """Bytes that a message counts against the quota."""
     return len(message.payload) + ROW_BYTES
@@ -193,17 +199,3 @@ def store_state(db: sqlite3.Connection, state: Mapping[str, bytes]) -> None:
     """Store these keys of the agent's state; others stay unchanged."""
     for key, value in state.items():
         db.execute("INSERT OR REPLACE INTO agent_state VALUES (?, ?)", (key, value))
-
-
-def salvage(aside: Path) -> tuple[int, dict[str, bytes]]:
-    """The sequence number and the agent's state from a corrupt file, as far as they are readable."""
-    sequence, state = 0, {}
-    with suppress(sqlite3.Error):
-        db = sqlite3.connect(aside)
-        try:
-            with suppress(sqlite3.Error):
-                state = dict(db.execute("SELECT key, value FROM agent_state").fetchall())
-            (sequence,) = db.execute("SELECT value FROM counter WHERE name = 'sequence'").fetchone()
-        finally:
-            db.close()
-    return sequence, state

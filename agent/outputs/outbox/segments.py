@@ -75,6 +75,7 @@ class Segments:
             self._sizes = {number: path.stat().st_size for number, path in self._files()}
         except OSError as error:
             raise explain_os_error(error, self.directory) from error
+        self._emptied = []
         self._rows = Counter({number: count for number, (count, _) in rows.items()})
         self._spares = sorted(set(self._sizes) - set(rows))
         self.delete_spares(KEPT_SPARES)

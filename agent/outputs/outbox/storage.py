@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -16,8 +17,12 @@ from agent.outputs.outbox.output_queue import MemoryLimits
 from agent.outputs.outbox.queue import RowQueue
 from agent.outputs.outbox.quota import drop_older_images
 from agent.outputs.outbox.recovery import SEQUENCE_JUMP, Reserve, SequenceFile
-from agent.outputs.outbox.rows import ADDITIONS, SCHEMA, UPGRADES, salvage, segment_usage, store_state
+from agent.outputs.outbox.rows import ADDITIONS, COLUMNS, SCHEMA, UPGRADES, columns_of, segment_usage
+from agent.outputs.outbox.salvage import Salvaged, salvage
+from agent.outputs.outbox.set_aside import stamp_of
 from agent.outputs.outbox.transaction import Transaction
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -35,9 +40,10 @@ class Storage:
         """Losses since the outbox was opened that should be reported, one line each."""
         self.sequence = 0
         """The latest sequence number."""
+        self._name = path.name
         self._sequence_file = SequenceFile(path.with_name(path.name + ".sequence"))
         self._reserve = Reserve(path.with_name(path.name + ".reserve"))
-        self.database = Database(path, SCHEMA, on_new_file=self._fill_new_file, upgrades=UPGRADES, additions=ADDITIONS)
+        self.database = self._open_database(path)
         # What an earlier process deleted without a sync is durable after this: its images may be overwritten.
         self.database.checkpoint()
         self.database.transaction(self._load, durable=False)
@@ -128,28 +134,60 @@ class Storage:
 
     # Opening
 
+    def _open_database(self, path: Path) -> Database:
+        try:
+            return Database(path, SCHEMA, on_new_file=self._fill_new_file, upgrades=UPGRADES, additions=ADDITIONS)
+        except DiskFull:
+            # A damaged file has to be replaced on a full disk.
+            self._reserve.release()
+            return Database(path, SCHEMA, on_new_file=self._fill_new_file, upgrades=UPGRADES, additions=ADDITIONS)
+
     def _load(self, db: sqlite3.Connection) -> None:
         self.queue.load(db)
         (self.sequence,) = db.execute("SELECT value FROM counter WHERE name = 'sequence'").fetchone()
         self.images.open(segment_usage(db))
 
     def _fill_new_file(self, db: sqlite3.Connection, aside: Path | None) -> None:
-        """After a lost file, sequence numbers continue after a gap and active alarms are restored as far as readable.
+        """After a damaged file: what can be read of it, and sequence numbers after a gap.
 
-        `aside`: the corrupt file; None if there was none.
+        `aside`: the damaged file; None if there was none.
         """
-        sequence, state = salvage(aside) if aside is not None else (0, {})
-        known = max(sequence, self.sequence, self._sequence_file.read())
+        found = Salvaged() if aside is None else salvage(aside)
+        for row in self.queue.in_memory():
+            found.rows.setdefault(row.id, columns_of(row))
+        for identity in self.queue.undeleted():
+            found.rows.pop(identity, None)
+        known = max(found.counters.get("sequence", 0), self.sequence, self._sequence_file.read())
         start = known + SEQUENCE_JUMP if known > 0 or aside is not None else 0
         db.execute("INSERT INTO counter VALUES ('sequence', ?)", (start,))
-        # A PUBACK for a row of the lost file must not delete a row of this one.
-        db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('message', ?)", (self.queue.last_id,))
-        store_state(db, state)
-        self.queue.clear()
+        # A PUBACK for a row of the lost file must not delete another row of this one.
+        last_id = max(self.queue.last_id, found.last_id, *found.rows)
+        db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('message', ?)", (last_id,))
+        found.store(db)
+        self.queue.load(db)
         self.sequence = start
+        self._keep_images(db, aside)
+        self._report_loss(found, aside)
+
+    def _keep_images(self, db: sqlite3.Connection, aside: Path | None) -> None:
+        """Continue with the images that rows refer to; where none does, they are set aside with their database."""
+        usage = segment_usage(db)
+        self.images.discard()
+        if aside is not None and not usage:
+            self.images.set_aside(f".corrupt-{stamp_of(aside)}")
+        self.images.open(usage)
+
+    def _report_loss(self, found: Salvaged, aside: Path | None) -> None:
+        after = f"sequence numbers continue at {self.sequence + 1}"
         if aside is not None:
-            _, _, stamp = aside.name.rpartition(".")
-            self.images.set_aside(f".{stamp}")
+            alarms = sum(not row[COLUMNS.split(", ").index("picture")] for row in found.rows.values())
+            others = "all that waited" if found.complete else "others may be lost"
             self.incidents.append(
-                f"the outbox file was corrupt: set aside as {aside.name}; sequence numbers continue at {start + 1}"
+                f"the outbox file was damaged and is set aside as {self._name}.corrupt-{stamp_of(aside)}: "
+                f"{alarms} waiting alarm messages and {len(found.rows) - alarms} images could be read and will be "
+                f"delivered, {others}; {after}"
             )
+        elif self.sequence:
+            self.incidents.append(f"the outbox file is gone, with every alarm that waited in it; {after}")
+        for text in self.incidents[-1:]:
+            log.error("%s", text)

@@ -17,6 +17,16 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "outbox.sqlite"
 
 
+def alarms_in(outbox: Outbox) -> list[str]:
+    """The alarms that wait, by id of the row."""
+    after: dict[str, int] = {}
+    found = []
+    while rows := outbox.next_alarms(5, after=after):
+        found += [row.alarm for row in rows]
+        after |= {row.camera: row.id for row in rows}
+    return found
+
+
 @pytest.mark.parametrize("damage", ["header", "middle", "text"])
 def test_corrupt_file_is_set_aside_and_numbers_continue_after_a_gap(
     path: Path, damage: str, caplog: pytest.LogCaptureFixture
@@ -38,7 +48,9 @@ def test_corrupt_file_is_set_aside_and_numbers_continue_after_a_gap(
     assert aside.name in incident
     assert "\n" not in incident
     assert "is corrupt" in caplog.text
-    assert [row.alarm for row in outbox.next_alarms(5)] == ["new"]
+    waiting = alarms_in(outbox)
+    assert waiting[-1] == "new"
+    assert len(waiting) == (51 if damage == "header" else 1), "a new header makes the rest readable"
     outbox.close()
     assert Outbox(path).incidents() == [], "the next start has no incident"
 
@@ -56,8 +68,7 @@ def test_file_that_is_corrupted_while_open_is_replaced_and_old_pubacks_delete_no
     assert accept(outbox, "new") == 20 + SEQUENCE_JUMP + 1
     assert len(outbox.incidents()) == 1
     outbox.acknowledge(old)
-    assert [row.alarm for row in outbox.next_alarms(5)] == ["new"]
-    assert outbox.waiting() == 1
+    assert alarms_in(outbox) == ["new"]
     outbox.close()
 
 
