@@ -10,7 +10,9 @@ import zlib
 from collections.abc import Callable
 
 from engines.images.head import JPEG_SCAN, PNG_MAGIC, jpeg_segments
+from engines.images.jpeg2000 import is_jpeg2000, jpeg2000_is_complete
 from engines.images.tiff import is_tiff, parse_tiff
+from engines.images.web_formats import gif_is_complete, is_gif, is_webp, webp_is_complete
 
 
 def completeness_check(data: bytes) -> Callable[[bytes], bool] | None:
@@ -22,7 +24,15 @@ def completeness_check(data: bytes) -> Callable[[bytes], bool] | None:
     ):
         if data.startswith(magic):
             return check
-    return _tiff_is_complete if is_tiff(data) else None
+    for is_format, check in (
+        (is_tiff, _tiff_is_complete),
+        (is_webp, webp_is_complete),
+        (is_gif, gif_is_complete),
+        (is_jpeg2000, jpeg2000_is_complete),
+    ):
+        if is_format(data):
+            return check
+    return None
 
 
 def _png_is_complete(data: bytes) -> bool:

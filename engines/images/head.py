@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
+from engines.images.image_head import ImageHead
+from engines.images.jpeg2000 import is_jpeg2000, jpeg2000_head
 from engines.images.tiff import is_tiff, parse_tiff
+from engines.images.web_formats import gif_head, is_gif, is_webp, webp_head
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
@@ -16,22 +19,11 @@ _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _EXIF = b"Exif\0\0"
 
 
-@dataclass(frozen=True, slots=True)
-class ImageHead:
-    """What the head of the file says."""
-
-    width: int
-    """Columns as stored, pixels."""
-    height: int
-    """Rows as stored, pixels."""
-    orientation: int = 1
-    """1 to 8, as in Exif 2.3, section 4.6.4; 1 is upright."""
-    several: bool = False
-    """Whether the file holds more than one image: pages or an animation."""
-
-
 def read_head(data: bytes) -> ImageHead:
-    """Read the head of a PNG, JPEG, TIFF or BMP file; struct.error or ValueError if it has no size."""
+    """Read the head of a PNG, JPEG, TIFF, BMP, WebP, GIF or JPEG 2000 file.
+
+    Raises struct.error, IndexError or ValueError if it is damaged.
+    """
     if data.startswith(PNG_MAGIC):
         return _png(data)
     if data.startswith(b"\xff\xd8"):
@@ -39,6 +31,13 @@ def read_head(data: bytes) -> ImageHead:
     if is_tiff(data):
         tiff = parse_tiff(data)
         return ImageHead(tiff.width, tiff.height, _valid(tiff.orientation), tiff.pages > 1)
+    if is_webp(data):
+        head, exif = webp_head(data)
+        return replace(head, orientation=_exif_orientation(exif.removeprefix(_EXIF)))
+    if is_gif(data):
+        return gif_head(data)
+    if is_jpeg2000(data):
+        return jpeg2000_head(data)
     if struct.unpack_from("<I", data, 14)[0] == 12:
         return ImageHead(*struct.unpack_from("<HH", data, 18))
     width, height = struct.unpack_from("<ii", data, 18)

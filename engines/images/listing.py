@@ -6,13 +6,20 @@ import re
 from pathlib import Path
 
 from engines.errors import ImageError
+from engines.images.completeness import completeness_check
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm"})
-"""File name suffixes of images, lower case; upper case counts as well."""
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2", ".dcm"})
+"""File name suffixes of images, lower case; upper case counts as well. A file without a suffix may be an image too."""
+
+# The magic number of DICOM follows 128 bytes; those of other formats come first.
+HEAD_BYTES = 132
 
 
 def list_images(folder: Path | str) -> list[Path]:
-    """The image files in a folder, in natural order, without hidden files; ImageError if it cannot be listed."""
+    """The image files in a folder, in natural order, without hidden files; ImageError if it cannot be listed.
+
+    They have the suffix of an image, or none and the content of one.
+    """
     path = Path(folder)
     if not path.is_dir():
         raise ImageError(f"{path}: {'not a folder' if path.exists() else 'no such folder'}, wanted a folder of images")
@@ -20,7 +27,21 @@ def list_images(folder: Path | str) -> list[Path]:
         entries = sorted(path.iterdir(), key=lambda entry: natural_order(entry.name))
     except OSError as error:
         raise ImageError(f"{path}: cannot be listed ({error.strerror or error})") from None
-    return [entry for entry in entries if entry.suffix.lower() in SUFFIXES and not entry.name.startswith(".")]
+    return [entry for entry in entries if not entry.name.startswith(".") and _is_image(entry)]
+
+
+def has_image_content(file: Path | str) -> bool:
+    """Whether a file begins like an image that is read; False if it cannot be read."""
+    try:
+        with Path(file).open("rb") as opened:
+            head = opened.read(HEAD_BYTES)
+    except OSError:
+        return False
+    return completeness_check(head) is not None or head[128:] == b"DICM"
+
+
+def _is_image(entry: Path) -> bool:
+    return entry.suffix.lower() in SUFFIXES or (entry.suffix == "" and entry.is_file() and has_image_content(entry))
 
 
 def natural_order(name: str) -> list[tuple[int, int, str]]:

@@ -11,7 +11,8 @@ import numpy as np
 
 from engines.errors import ImageError
 from engines.images.completeness import completeness_check
-from engines.images.head import ImageHead, read_head
+from engines.images.head import read_head
+from engines.images.image_head import ImageHead
 from engines.images.limits import check_size
 from engines.images.preprocessing import Image, three_axes
 from engines.images.tiff import is_tiff, parse_tiff
@@ -23,8 +24,9 @@ _MAX_FILE_BYTES = 2**30
 def read_image(path: Path | str) -> Image:
     """Read one image, [H, W, 1] gray or [H, W, 3] BGR, uint8 or uint16 as in the file.
 
-    Reads PNG, JPEG, TIFF (BigTIFF too) and BMP, and DICOM if pydicom is installed. What the file says is what the model
-    sees, in training and at the line, by one rule for all formats:
+    Reads PNG, JPEG, TIFF (BigTIFF too), BMP, WebP, GIF and JPEG 2000, and DICOM if pydicom is installed. The content
+    decides, not the name. What the file says is what the model sees, in training and at the line, by one rule for all
+    formats:
 
     - Orientation: the Exif or TIFF tag is applied, so an image is seen as viewers show it.
     - Gray values: higher is brighter; where the file says that 0 is white, they are inverted. Samples of 10, 12 or 14
@@ -34,7 +36,7 @@ def read_image(path: Path | str) -> Image:
     image of at most `MAX_PIXELS` (`engines.images.limits`), which is checked before anything is decoded.
 
     Raises ImageError, one line, if the file is unreadable, truncated, not an image, or of a kind that would be read
-    wrongly (`engines.images.tiff` has the table).
+    wrongly (`engines.images.tiff` and `jpeg2000` have the tables).
     """
     file = Path(path)
     data = _read_bytes(file)
@@ -44,8 +46,12 @@ def read_image(path: Path | str) -> Image:
         return read_dicom(file, data)
     is_complete = completeness_check(data)
     if is_complete is None:
-        raise ImageError(f"{file}: not a PNG, JPEG, TIFF, BMP or DICOM image")
-    if not is_complete(data):
+        raise ImageError(f"{file}: not a PNG, JPEG, TIFF, BMP, WebP, GIF, JPEG 2000 or DICOM image")
+    try:
+        complete = is_complete(data)
+    except (struct.error, IndexError, ValueError):
+        complete = False
+    if not complete:
         raise ImageError(f"{file}: truncated or damaged")
     head = _check_head(file, data)
     image = _read_tiff(file, data) if is_tiff(data) else _decode(file, data)
@@ -69,11 +75,13 @@ def turn_upright(image: Image, orientation: int) -> Image:
 def _check_head(path: Path, data: bytes) -> ImageHead:
     try:
         head = read_head(data)
-    except (struct.error, ValueError):
+    except (struct.error, IndexError, ValueError):
         raise ImageError(f"{path}: truncated or damaged") from None
     check_size(path, head.width, head.height)
     if head.several and not is_tiff(data):
         raise ImageError(f"{path}: an animation of several images, wanted one image per file")
+    if head.rejection is not None:
+        raise ImageError(f"{path}: {head.rejection}")
     return head
 
 

@@ -163,7 +163,8 @@ def _paths(images: Path | str | Sequence[Path]) -> list[Path]:
         raise TrainingError(str(error)) from None
     if not paths:
         raise TrainingError(
-            f"{images}: no images in this folder, wanted PNG, JPEG, TIFF, BMP or DICOM files of good parts"
+            f"{images}: no images in this folder, wanted PNG, JPEG, TIFF, BMP, WebP, GIF, JPEG 2000 or DICOM files of "
+            "good parts"
         )
     return paths
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agent.core.records import FileVersion
-from engines.images import SUFFIXES
+from engines.images import HEAD_BYTES, SUFFIXES, has_image_content
 
 log = logging.getLogger(__name__)
 
@@ -30,17 +30,24 @@ class FolderListing:
     """Lists a folder again and again.
 
     Links that lead nowhere or out of the folder are rejected by name. Files without the suffix of an image are counted
-    and, the first of each kind, logged. Hidden files and those under the name of an unfinished one are left out.
+    and, the first of each kind, logged; those without any suffix are judged by their content. Hidden files and those
+    under the name of an unfinished one are left out.
     """
 
-    def __init__(self, path: Path, *, recursive: bool, on_rejected: Callable[[Path, str], None]) -> None:
+    def __init__(
+        self, path: Path, *, recursive: bool, repeated: bool, on_rejected: Callable[[Path, str], None]
+    ) -> None:
         """Args:
         path: the folder.
+        repeated: the folder is listed again and again.
         recursive: also list the folders below. Links to folders are not followed.
         on_rejected: called once with each link that is rejected, and the reason.
         """
         self._path = path
-        self._recursive = recursive
+        self._recursive, self._repeated = recursive, repeated
+        self._contents: dict[str, tuple[FileVersion, bool]] = {}
+        self._contents_before = self._contents
+        """Of files without a suffix: whether that version is an image."""
         self._on_rejected = on_rejected
         self._skipped: set[str] = set()
         self._skipped_before: set[str] = set()
@@ -51,14 +58,16 @@ class FolderListing:
     def files(self) -> dict[str, Found]:
         """The image files by name below the folder, unordered. Raises OSError if the folder cannot be listed."""
         self._skipped_before, self._skipped = self._skipped, set()
+        self._contents_before, self._contents = self._contents, {}
         home = self._path.resolve()
         found = {}
         for entry, name in self._walk(self._path, ""):
             try:
-                if self._is_image(entry, name, home):
+                if self._may_be_image(entry, name, home):
                     status = entry.stat()
                     version = FileVersion(name, status.st_size, status.st_mtime_ns)
-                    found[name] = Found(version, status.st_ino)
+                    if "." in entry.name or self._has_image_content(entry, version):
+                        found[name] = Found(version, status.st_ino)
             except OSError:  # it was removed meanwhile
                 continue
         return found
@@ -94,14 +103,26 @@ class FolderListing:
         except OSError as error:
             self.skip(name, f"folders that cannot be listed ({error.strerror})", "read and search permission")
 
-    def _is_image(self, entry: os.DirEntry[str], name: str, home: Path) -> bool:
+    def _has_image_content(self, entry: os.DirEntry[str], version: FileVersion) -> bool:
+        """Whether a file without a suffix is an image. One that has just begun to be written is left out for now."""
+        known = self._contents_before.get(version.name)
+        first_look = known is None or known[0] != version
+        if known is None or first_look:
+            known = (version, has_image_content(entry.path))
+        self._contents[version.name] = known
+        is_image = known[1]
+        unfinished = version.size == 0 or (first_look and version.size < HEAD_BYTES)
+        if not is_image and not (self._repeated and unfinished):
+            self.skip(version.name, "files without a suffix that are no images", "images")
+        return is_image
+
+    def _may_be_image(self, entry: os.DirEntry[str], name: str, home: Path) -> bool:
         """Whether to read this entry, judged by its name and kind. Reading from a pipe would never return."""
         suffix = Path(entry.name).suffix.lower()
         if suffix in UNFINISHED_SUFFIXES:
             return False
-        if suffix not in SUFFIXES:
-            kind = f"{suffix} files" if suffix else "files without a suffix"
-            self.skip(name, kind, ", ".join(sorted(SUFFIXES)))
+        if suffix and suffix not in SUFFIXES:
+            self.skip(name, f"{suffix} files", ", ".join(sorted(SUFFIXES)))
             return False
         if entry.is_symlink() and not self._accepts_link(Path(entry.path), name, home):
             return False

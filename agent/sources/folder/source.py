@@ -69,6 +69,7 @@ class FolderSource(FrameSource):
         self._listing = FolderListing(
             self._path,
             recursive=recursive,
+            repeated=follow,
             on_rejected=lambda link, reason: self._quarantine.add(link, one_line(reason), copy=False),
         )
         self._arrivals = Arrivals(settle_seconds, clock, self._report_missed)

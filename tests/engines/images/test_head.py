@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from engines.images.head import ImageHead, read_head
+from engines.images.head import read_head
+from engines.images.image_head import ImageHead
 from engines.images.reading import read_image
 from tests.engines.images.tiff_files import tiff
 

@@ -102,7 +102,7 @@ def test_read_of_a_png_with_a_flipped_bit_is_rejected(tmp_path: Path) -> None:
 
 def test_read_of_text_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "notes.png").write_text("shift 2, line 4")
-    assert "not a PNG, JPEG, TIFF, BMP or DICOM image" in rejection(tmp_path / "notes.png")
+    assert "not a PNG, JPEG, TIFF, BMP, WebP, GIF, JPEG 2000 or DICOM image" in rejection(tmp_path / "notes.png")
 
 
 def test_read_of_an_empty_file_is_rejected(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from agent.core.errors import Permanent
 from agent.core.records import FileVersion
 from agent.sources.folder import FolderSource
-from tests.support.image_folder import gray, names, png, read_all
+from tests.support.image_folder import Scanner, follow_to_the_end, gray, names, nothing, png, read_all
 
 
 def test_files_are_read_in_order_with_mixed_sizes_and_depths(tmp_path: Path) -> None:
@@ -92,16 +92,39 @@ def test_numbers_in_names_are_ordered_by_value(tmp_path: Path) -> None:
     assert names(read_all(FolderSource(tmp_path)))[:3] == ["part_1.png", "part_2.png", "part_10.png"]
 
 
-def test_skipped_formats_are_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    for name in ("a.gif", "b.gif", "scan", "1.png"):
+def test_skipped_formats_are_counted_and_reported_once_each(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a.avif", "b.avif", "notes.csv", "1.png", "z.png.tmp", ".hidden"):
         (tmp_path / name).write_bytes(png(1))
+    (tmp_path / "README").write_text("no image")
+    (tmp_path / "day").mkdir()
     source = FolderSource(tmp_path)
     assert names(read_all(source)) == ["1.png"]
-    assert source.files.skipped == 3
+    assert source.files.skipped == 5
+    assert source.files.quarantined == 0
     assert sorted(record.getMessage().split(": ")[1].split(" are")[0] for record in caplog.records) == [
-        ".gif files",
-        "files without a suffix",
+        ".avif files",
+        ".csv files",
+        "files without a suffix that",
+        "folders below it",
     ]
+
+
+def test_files_without_a_suffix_are_images_by_their_content(tmp_path: Path) -> None:
+    """One that has just begun to be written is neither read nor counted as skipped."""
+
+    def nothing_skipped() -> None:
+        assert source.files.skipped == 0
+
+    steps = [
+        lambda: (tmp_path / "scan").write_bytes(b""),
+        *[nothing_skipped] * 4,
+        lambda: (tmp_path / "scan").write_bytes(png(3)[:8]),
+        lambda: (tmp_path / "scan").write_bytes(png(3)),
+        *[nothing] * 5,
+    ]
+    source = Scanner(*steps).follow(tmp_path)
+    assert names(follow_to_the_end(source)) == ["scan"]
+    assert source.files.quarantined == 0
 
 
 def test_name_that_is_not_utf_8_can_be_sent(tmp_path: Path) -> None:
