@@ -2,6 +2,7 @@
 
 from calibration.budget import Budget
 from calibration.budget_text import read_duration
+from calibration.deferred_store import DeferredStore
 from calibration.drift import Drift, DriftMonitor
 from calibration.errors import CalibrationError
 from calibration.image_measures import ImageMeasures, measure_image
@@ -34,6 +35,7 @@ __all__ = [
     "CalibrationError",
     "CameraMonitor",
     "CameraReference",
+    "DeferredStore",
     "Drift",
     "DriftMonitor",
     "Finding",

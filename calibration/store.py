@@ -53,6 +53,15 @@ class Store:
         except OSError as error:
             raise CalibrationError(f"calibrations: cannot create {self.directory}: {error.strerror}") from error
 
+    @property
+    def problem(self) -> str | None:
+        """Why something is in memory only; never so in this class, which raises instead."""
+        return None
+
+    def write_unwritten(self) -> bool:
+        """Write what is in memory only. Returns whether everything is on the disk now."""
+        return True
+
     def save(self, calibration: Calibration) -> Path:
         """Write a calibration, without activating it, and return its file. An existing file is not changed.
 
@@ -71,7 +80,7 @@ class Store:
             CalibrationError: the calibration does not exist or cannot be read, or the switch cannot be written.
         """
         calibration = self.load(id)
-        self._guarded(lambda: self._switch(Switch(at.astimezone(timezone.utc), id, who, event)))
+        self._record(Switch(at.astimezone(timezone.utc), id, who, event))
         return calibration
 
     def active(self, *, bundle_sha256: str | None = None, engine: str | None = None) -> Calibration | None:
@@ -148,6 +157,9 @@ class Store:
         if not id or not all(letter.isalnum() or letter == "-" for letter in id):
             raise CalibrationError(f"calibration id: got {id!r}, wanted one from `calibration list`")
         return self.directory / f"{id}.json"
+
+    def _record(self, switch: Switch) -> None:
+        self._guarded(lambda: self._switch(switch))
 
     def _switch(self, switch: Switch) -> None:
         """Write the history first: after a power cut a line too many is harmless, an unrecorded switch is not."""

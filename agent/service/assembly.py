@@ -28,7 +28,7 @@ from agent.outputs import state_key
 from agent.service.watchdog import Watchdog
 from agent.settings import CameraSettings, Settings, writable
 from agent.sources import Ledger, build_source
-from calibration import ScoreLog, Store
+from calibration import DeferredStore, ScoreLog
 from engines.bundles import Bundle, load_trusted_keys, read_bundle
 from engines.runtime import Engine, open_engine
 
@@ -127,7 +127,7 @@ class Assembly:
         return Station(
             CalibrationKey(name, bundle.sha256, engine.name),
             plan_of(camera),
-            Store(calibrations_of(self._settings, name)),
+            DeferredStore(calibrations_of(self._settings, name)),
             DefectAlarm(name, camera.clear_after_seconds, new_id, self._active_alarm(name, AlarmKind.DEFECT)),
             CameraAlarm(name, new_id, self._active_alarm(name, AlarmKind.CAMERA)),
             now=utc_now,

@@ -25,6 +25,7 @@ from agent.service.assembly import Assembly
 from agent.service.dispatcher import Dispatcher
 from agent.service.single_instance import DirectoryLock, SingleInstance
 from agent.service.thread_crash import ThreadCrash
+from agent.service.unwritten_calibrations import UnwrittenCalibrations
 from agent.service.watchdog import CameraProgress, Watchdog
 from agent.settings import Settings, writable
 from engines.errors import EngineError
@@ -70,6 +71,7 @@ class Service:
         self._lock = DirectoryLock(writable(settings.state_directory))
         # For services only: an agent started by hand beside a service is at its user's own risk.
         self._instance = SingleInstance(settings) if self._watchdog.enabled else None
+        self._unwritten = UnwrittenCalibrations(self._problems)
         self._report_unexplained_places()
         self._open_outputs()
         self._open_cameras()
@@ -159,6 +161,7 @@ class Service:
             while not self._stop.wait(STATE_CHECK_SECONDS):
                 self._reload_on_hangup()
                 self._watch_cameras()
+                self._unwritten.write(self.lines.values())
                 self._notice.check(self.lines.values(), time.monotonic())
                 self._states.publish_all()
                 self._watchdog.check(self)
@@ -214,6 +217,7 @@ class Service:
         log.info("inspectd stopped")
 
     def _close_files(self) -> None:
+        self._unwritten.write(self.lines.values())
         for line in self.lines.values():
             line.score_log.close()
             line.ledger.close()
