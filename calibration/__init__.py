@@ -5,6 +5,7 @@ from calibration.budget_text import read_duration
 from calibration.deferred_store import DeferredStore
 from calibration.drift import Drift, DriftMonitor
 from calibration.errors import CalibrationError
+from calibration.fit import FitFinding, Misfit, TrainingScores, check_fit
 from calibration.image_measures import ImageMeasures, measure_image
 from calibration.monitor import CameraMonitor, Finding, Symptom
 from calibration.promise_watch import BrokenPromise, find_broken_promise
@@ -22,12 +23,14 @@ from calibration.ripening import worst_rate
 from calibration.rule import AlarmRule, Rule
 from calibration.score_log import ScoreLog
 from calibration.store import Store, Switch
+from calibration.suspects import MOST_BAD
 from calibration.threshold import LEAST_FRAMES, Threshold, calibrate
 from calibration.view import Glance, glance
 from calibration.window import Window
 
 __all__ = [
     "LEAST_FRAMES",
+    "MOST_BAD",
     "AlarmRule",
     "BrokenPromise",
     "Budget",
@@ -39,9 +42,11 @@ __all__ = [
     "Drift",
     "DriftMonitor",
     "Finding",
+    "FitFinding",
     "Glance",
     "ImageMeasures",
     "LeftOut",
+    "Misfit",
     "Range",
     "Rule",
     "ScoreLog",
@@ -50,9 +55,11 @@ __all__ = [
     "Switch",
     "Symptom",
     "Threshold",
+    "TrainingScores",
     "ViewReference",
     "Window",
     "calibrate",
+    "check_fit",
     "find_broken_promise",
     "glance",
     "measure_image",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
@@ -32,6 +33,7 @@ _FAIR_SAMPLE = 100
 # An extension is a little longer than estimated, so that one suffices.
 _OVERSHOOT = 1.1
 
+_FAR = "score far above the other images of the window"
 _FRESH = "if they show good parts, use `inspectd recalibrate --fresh`, which takes every image"
 
 
@@ -92,6 +94,11 @@ class Window:
         return len(self._scores)
 
     @property
+    def scores(self) -> NDArray[np.float64]:
+        """Scores of the frames collected so far, in order of capture [N]."""
+        return np.array(self._scores)
+
+    @property
     def complete(self) -> bool:
         """True once `target` frames are collected."""
         return self.count >= self.target
@@ -137,25 +144,48 @@ class Window:
         self._alarmed += 1
         self._check_alarmed(self.max_frames)
 
-    def finish(self, *, camera: str, bundle_sha256: str, engine: str, created_at: datetime, who: str) -> Calibration:
+    def check(self) -> None:
+        """Raise CalibrationError, as `finish` does, for a fault that is not about single images."""
+        self._camera.check(images=self._images())
+        self._check_alarmed(self.count)
+        lowest = min(self._scores, default=0.0)
+        if self._scores and lowest == max(self._scores):
+            raise CalibrationError(
+                f"window: all {self.count} images score {lowest:g}, wanted scores that differ (camera frozen?)",
+                images=self._images(),
+            )
+
+    def finish(
+        self,
+        *,
+        camera: str,
+        bundle_sha256: str,
+        engine: str,
+        created_at: datetime,
+        who: str,
+        confirmed_bad: Collection[int] | None = None,
+    ) -> Calibration:
         """Compute the calibration from the frames collected.
 
         Args:
             camera, bundle_sha256, engine: the calibration is valid for these only.
             created_at: now, with a time zone.
             who: name of the person or program that requested it.
+            confirmed_bad: places in the window that a person has confirmed as bad; the person vouches for all others.
+                None: nobody has looked at them.
 
         Raises:
             CalibrationError: too few frames, a frozen, black or saturated camera, equal scores, more than 5 %
                 suspected frames, or more than 5 % kept out for an alarm; its `images` are those in question.
         """
-        self._camera.check(images=self._images())
-        self._check_alarmed(self.count)
+        self.check()
         scores = np.array(self._scores)
-        suspected = self._suspected(scores)
+        suspected = self._suspected(scores) if confirmed_bad is None else self._confirmed(scores, confirmed_bad)
         kept = scores[~suspected]
-        threshold = self._not_below_good_frames(self._calibrate(kept), scores, suspected)
-        threshold = self._counting_left_out(threshold, scores, suspected)
+        threshold = self._calibrate(kept)
+        if confirmed_bad is None:
+            threshold = self._not_below_good_frames(threshold, scores, suspected)
+            threshold = self._counting_left_out(threshold, scores, suspected)
         threshold = self._without_certificate_if_censored(threshold, kept)
         return Calibration(
             camera=camera,
@@ -172,8 +202,8 @@ class Window:
             last_frame=self._last_frame,
             threshold=threshold,
             promise=self._promise(threshold),
-            left_out=self._left_out(scores, suspected),
-            left_out_cost=self._cost(threshold, scores, int(suspected.sum())),
+            left_out=self._left_out(scores, suspected, _FAR if confirmed_bad is None else f"thrown out by {who}"),
+            left_out_cost=self._cost(threshold, scores, int(suspected.sum())) if confirmed_bad is None else "",
             scores=scores.astype(np.float32),
             heat_level=self._heat.level(suspected),
             score_reference=score_reference(kept),
@@ -284,12 +314,12 @@ class Window:
             # At most doubled: a first estimate of the dependence may be far too high.
             self.target = min(self.max_frames, 2 * self.count, max(self.count + 1, math.ceil(_OVERSHOOT * needed)))
 
+    def _confirmed(self, scores: NDArray[np.float64], bad: Collection[int]) -> NDArray[np.bool_]:
+        mask = np.zeros(scores.size, dtype=bool)
+        mask[sorted(bad)] = True
+        return mask
+
     def _suspected(self, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
-        if scores.size and scores.min() == scores.max():
-            raise CalibrationError(
-                f"window: all {scores.size} images score {scores[0]:g}, wanted scores that differ (camera frozen?)",
-                images=self._images(),
-            )
         suspected, _ = suspected_frames(scores)
         if suspected.sum() > MOST_SUSPECTED * scores.size:
             raise CalibrationError(
@@ -299,10 +329,9 @@ class Window:
             )
         return suspected
 
-    def _left_out(self, scores: NDArray[np.float64], suspected: NDArray[np.bool_]) -> tuple[LeftOut, ...]:
+    def _left_out(self, scores: NDArray[np.float64], suspected: NDArray[np.bool_], why: str) -> tuple[LeftOut, ...]:
         images = dict(self._images(suspected))
         highest_first = sorted(np.flatnonzero(suspected), key=lambda at: -scores[at])
-        why = "score far above the other images of the window"
         return tuple(
             LeftOut(int(at), float(scores[at]), why, encode_png(images[int(at)]) if int(at) in images else None)
             for at in highest_first

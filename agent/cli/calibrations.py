@@ -1,9 +1,9 @@
-"""The calibrations of a running agent: list, show, roll back."""
+"""The calibrations of a running agent: list, show, roll back, review."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -66,3 +66,50 @@ def roll_back(
 
     result = ask(socket_path(socket, config), "calibration/rollback", camera, to=to)
     print_line(f"active: threshold {result['threshold']:.6g}, calibration {result['id']}")
+
+
+def review(
+    camera: CameraArgument = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to save the images to.")] = None,
+    confirm_good: Annotated[
+        bool, typer.Option("--confirm-good", help="All images show good parts, and the model is right for the camera.")
+    ] = False,
+    throw_out: Annotated[bool, typer.Option("--throw-out", help="The images shown are bad parts.")] = False,
+    only: Annotated[str | None, typer.Option(help="With --throw-out, only these numbers: 1,4,7.")] = None,
+    socket: SocketOption = None,
+    config: AgentConfigOption = None,
+    json_document: JsonOption = False,
+) -> None:
+    """Show why a window was stopped before arming and its hottest images, or decide about them."""
+    with quiet_while_loading():
+        from agent.cli.text import review_lines, save_suspects
+        from agent.commands import ask
+
+    numbers = _numbers(only)
+    if (confirm_good and throw_out) or (numbers is not None and not throw_out):
+        raise typer.BadParameter("wanted --confirm-good, or --throw-out, which may have --only")
+    request: dict[str, Any] = {
+        "confirm_good": confirm_good,
+        "throw_out": throw_out,
+        "only": numbers,
+        "inline": out is not None,
+    }
+    result = ask(socket_path(socket, config), "calibration/review", camera, **request)
+    files = [] if out is None else [str(path) for path in save_suspects(result, out)]
+    if json_document:
+        for suspect in result["suspects"]:
+            suspect.pop("base64")
+        print_json({**result, "files": files})
+        return
+    for line in (*review_lines(result, camera or ""), *files):
+        print_line(line)
+
+
+def _numbers(text: str | None) -> list[int] | None:
+    """The numbers in `1,4,7`; None for no text."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise typer.BadParameter(f"got {text}, wanted numbers such as 1,4,7", param_hint="--only")
+    return [int(part) for part in parts]

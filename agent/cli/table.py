@@ -33,6 +33,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "calibration list": calibrations.list_calibrations,
     "calibration show": calibrations.show_calibration,
     "calibration rollback": calibrations.roll_back,
+    "calibration review": calibrations.review,
     "engine build": engines.build,
     "engine compare": engines.compare_engines,
 }

@@ -12,6 +12,7 @@ from agent.messages import drift_sentence
 from calibration import LEAST_FRAMES
 
 if TYPE_CHECKING:
+    from engines.evaluation.metrics import Interval
     from engines.evaluation.records import Evaluation
 
 
@@ -91,6 +92,15 @@ def save_images(result: dict[str, Any], folder: Path) -> Iterator[Path]:
         yield path
 
 
+def save_suspects(result: dict[str, Any], folder: Path) -> Iterator[Path]:
+    """Write the images of a stopped window and yield their paths, `<folder>/<number>-<score>.jpg`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for suspect in result["suspects"]:
+        path = folder / f"{suspect['number']:02}-{suspect['score']:.4g}.jpg"
+        path.write_bytes(base64.b64decode(suspect["base64"]))
+        yield path
+
+
 def _percentiles(latency: dict[str, float]) -> str:
     return ", ".join(f"{name} {latency[name]:.1f} ms" for name in ("p50", "p95", "p99"))
 
@@ -118,10 +128,30 @@ def show_lines(result: dict[str, Any]) -> Iterator[str]:
     yield f"  file            {result['file']}"
 
 
+def review_lines(result: dict[str, Any], camera: str) -> Iterator[str]:
+    """A stopped window and its hottest images, or what was decided."""
+    if result["reason"] is None:
+        if result["calibration"] is None:
+            yield "the window was discarded; a new one is filled, or the old threshold stays in force"
+        else:
+            yield str(result["promise"])
+            yield f"active: threshold {result['threshold']:.6g}, calibration {result['calibration']}"
+        return
+    yield str(result["reason"])
+    for suspect in result["suspects"]:
+        name = f"  {suspect['origin']}" if suspect["origin"] else ""
+        yield f"{suspect['number']:4}  score {suspect['score']:<10.6g} frame {suspect['frame']}{name}"
+    more = result["suspected"] - len(result["suspects"])
+    if more > 0:
+        yield f"      and {more:,} more with lower scores"
+    yield f"all parts are good, the model is right:  inspectd calibration review {camera} --confirm-good"
+    yield f"these are bad parts:                     inspectd calibration review {camera} --throw-out [--only 1,2]"
+
+
 def evaluation_lines(result: Evaluation) -> Iterator[str]:
     """The figures of an evaluation, with 95 % bootstrap intervals."""
     yield f"{result.normal} normal and {result.abnormal} abnormal images on {result.engine}"
-    yield f"  image AUROC        {result.auroc}"
+    yield f"  image AUROC        {result.auroc}{_against_chance(result.auroc)}"
     yield f"  average precision  {result.average_precision}, chance {result.chance_precision:.3f}"
     if result.at_threshold is not None:
         at = result.at_threshold
@@ -134,6 +164,13 @@ def evaluation_lines(result: Evaluation) -> Iterator[str]:
         yield f"  pixel AUROC        {result.pixels.auroc:.3f}, {within}"
         yield f"  PRO                {result.pixels.pro:.3f}; hottest pixel on a defect {result.pixels.peak_hits:.0%}"
     yield from (f"  skipped: {line}" for line in result.skipped)
+
+
+def _against_chance(auroc: Interval) -> str:
+    """A remark where the interval does not lie above 0.5, at which scores say nothing."""
+    if auroc.low > 0.5:
+        return ""
+    return ", no better than chance" if auroc.high >= 0.5 else ", worse than chance: good parts score higher"
 
 
 def write_calibration_report(record: Path, html: Path) -> None:

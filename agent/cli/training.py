@@ -15,6 +15,12 @@ from agent.cli.terminal.interrupts import quiet_while_loading
 from agent.cli.terminal.progress import progress_bar
 from agent.core.errors import Permanent
 
+# With fewer held-out images the interval is so wide that it includes chance for a good model too.
+LEAST_HELD_OUT = 12
+
+# Times that a training may take longer than asked for before this is reported; the promise is 10 %.
+OVERRUN = 1.2
+
 if TYPE_CHECKING:
     from engines.training.train import TrainingResult
 
@@ -58,8 +64,10 @@ def train(
         )
     if result.is_main:
         _print_training(result, out)
+        _warn_of_time(result, minutes if steps is None else None)
         if test_normal is not None and test_abnormal is not None:
             evaluate(out, test_normal, test_abnormal)
+        _check_learned(result, out)
 
 
 def compare_systems(
@@ -119,6 +127,27 @@ def _print_training(result: TrainingResult, out: Path) -> None:
     print_line(
         f"{out}: trained on {record.images_used} images in {record.seconds:.0f} s, {record.steps} steps, "
         f"{record.images_held_out} held out, {record.images_skipped} skipped; see {out / 'report.png'}"
+    )
+
+
+def _warn_of_time(result: TrainingResult, minutes: float | None) -> None:
+    """Warn if the time was not kept, which happens where it is too short for a step and for writing the bundle."""
+    record = result.record
+    if minutes is not None and record.seconds > OVERRUN * 60 * minutes:
+        wanted = f"--minutes {minutes:g} was not kept: {record.steps} steps and the bundle took {record.seconds:.0f} s"
+        print_error(f"warning: {wanted}; give more minutes, or a smaller --size")
+
+
+def _check_learned(result: TrainingResult, out: Path) -> None:
+    """Raise Permanent if the model detects plain damage no better than chance; a few held-out images prove nothing."""
+    record = result.record
+    damage = record.damage
+    if damage is None or damage.detected or record.images_held_out < LEAST_HELD_OUT:
+        return
+    raise Permanent(
+        f"{out} has learned nothing: it detects plain synthetic damage no better than chance (AUROC "
+        f"{damage.auroc:.2f}, {damage.low:.2f}–{damage.high:.2f}; chance is 0.5) after {record.steps} steps in "
+        f"{record.seconds:.0f} s; train longer, or on more images"
     )
 
 

@@ -10,6 +10,7 @@ from agent.commands.calibrations import list_calibrations, recalibrate, roll_bac
 from agent.commands.command import Command
 from agent.commands.pause import pause, resume
 from agent.commands.reload import reload
+from agent.commands.review import ReviewRequest, ReviewResult, review
 from agent.commands.snapshot import snapshot
 from agent.commands.status import status
 from agent.core.errors import Permanent
@@ -35,6 +36,7 @@ AGENT_COMMANDS: dict[str, Command] = {
         Command(CalibrationListRequest, list_calibrations),
         Command(CalibrationShowRequest, show_calibration),
         Command(RollbackRequest, roll_back),
+        Command(ReviewRequest, review, ReviewResult),
         Command(PauseRequest, pause),
         Command(ResumeRequest, resume),
         Command(SnapshotRequest, snapshot, SnapshotResult),

@@ -8,6 +8,7 @@ from agent.inspection.inspector import Inspector, OnTiming
 from agent.inspection.outcome import Candidate, LastFrame, Outcome
 from agent.inspection.preparation import Preparation
 from agent.inspection.preview import preview_calibration
+from agent.inspection.review import StoppedWindow, training_scores
 from agent.inspection.station import Station
 from agent.inspection.thread import InspectionThread
 from agent.inspection.thresholds import calibrations_of, thresholds_in_force
@@ -29,8 +30,10 @@ __all__ = [
     "Outcome",
     "Preparation",
     "Station",
+    "StoppedWindow",
     "calibrations_of",
     "plan_of",
     "preview_calibration",
     "thresholds_in_force",
+    "training_scores",
 ]

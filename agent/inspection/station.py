@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime
 
@@ -19,8 +19,9 @@ from agent.inspection.frame_judge import FrameJudge
 from agent.inspection.frame_queue import PreparedFrame
 from agent.inspection.frame_rate import RateMeter
 from agent.inspection.outcome import Candidate, LastFrame, Outcome
+from agent.inspection.review import Reasons, StoppedWindow
 from agent.inspection.window_calibrator import WindowCalibrator, WindowProgress
-from calibration import Calibration, CalibrationError, Store
+from calibration import Calibration, CalibrationError, Store, TrainingScores
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Station:
         defect_alarm: DefectAlarm,
         camera_alarm: CameraAlarm,
         *,
+        training: TrainingScores | None = None,
         now: Callable[[], datetime],
     ) -> None:
         """Args:
@@ -52,16 +54,17 @@ class Station:
         store: where this camera's calibrations are kept.
         defect_alarm: raises and clears the alarms about parts.
         camera_alarm: raises and clears the alarms about the camera.
+        training: the scores that the bundle is known to give; None: not known.
         now: wall clock, UTC, for the records of calibrations and for alarms without a frame.
         """
         self.identity = identity
         self.plan = plan
-        self._window_reason: str | None = None
+        self._reasons = Reasons(identity.camera, training)
         self._store = store
         self._now = now
         self._defect_alarm = defect_alarm
         self._gate = CameraGate(camera_alarm, frame_is_part=plan.frame_is_part)
-        self._calibrator = WindowCalibrator(identity, now=now)
+        self._calibrator = WindowCalibrator(identity, training, now=now)
         self._judge: FrameJudge | None = None
         """Judges by the calibration in force; None before the first one."""
         self._rate = RateMeter()
@@ -90,20 +93,14 @@ class Station:
 
     @property
     def reason(self) -> str | None:
-        """Why the last window was rejected, why the threshold is not certified, or that another rule is in force than
-        the settings have; None otherwise."""
-        reasons = [reason for reason in (self._rule_reason, self._window_reason) if reason is not None]
-        return "; ".join(reasons) or None
+        """Why the last window was rejected, why the threshold is not certified, that another rule is in force than the
+        settings have, or that the model was trained on other images; None otherwise."""
+        return self._reasons.text(self.calibration, self.plan.rule)
 
     @property
-    def _rule_reason(self) -> str | None:
-        calibration = self.calibration
-        if calibration is None or calibration.rule == self.plan.rule:
-            return None
-        return (
-            f"rule {self.plan.rule} of the settings is not in force: the threshold was calibrated for "
-            f"{calibration.rule}; recalibrate to use it"
-        )
+    def stopped_window(self) -> StoppedWindow | None:
+        """The window from which no threshold is taken before a person has looked at it."""
+        return self._calibrator.stopped
 
     @property
     def calibration(self) -> Calibration | None:
@@ -177,9 +174,24 @@ class Station:
             raise InspectdError(f"camera {self.identity.camera} is already being calibrated; wait, or cancel it first")
         self._start_window(plan)
 
+    def decide(self, only: Collection[int] | None, by: str) -> Calibration | None:
+        """Put the stopped window in force without its bad images, as a person has decided (`WindowCalibrator.decide`).
+
+        None where the window was discarded; a new one is started if there is no calibration.
+        """
+        calibration = self._calibrator.decide(only, by)
+        if calibration is None:
+            self._reasons.window = None
+            self._start_first_window()
+        else:
+            self._store.save(calibration)
+            self.activate(calibration, by)
+        return calibration
+
     def cancel(self) -> None:
-        """Discard the new window. Raises InspectdError where none is being filled, or no calibration is in force."""
-        if not self._calibrator.running or self._judge is None:
+        """Discard the new window. Raises InspectdError where there is none, or no calibration is in force."""
+        window = self._calibrator.running or self._calibrator.stopped is not None
+        if not window or self._judge is None:
             raise InspectdError(f"camera {self.identity.camera} has no recalibration to cancel")
         self._calibrator.stop()
 
@@ -205,8 +217,7 @@ class Station:
     def adopt(self, plan: CalibrationPlan) -> None:
         """Take over new settings: quiet time and certificate at once, the rest with the next calibration."""
         if plan.rule != self.plan.rule:
-            self.plan = plan
-            self._warn_of_other_rule()
+            self._reasons.warn_of_other_rule(self.calibration, plan.rule)
         self.plan = plan
         self._defect_alarm.clear_after_seconds = plan.clear_after_seconds
         if self._judge is not None:
@@ -253,7 +264,6 @@ class Station:
         if frame.file is None and self._rate.count < SETTLING_FRAMES:
             return False
         self._start_window(self.plan)
-        self._phase = Phase.CALIBRATING
         return frame.file is not None
 
     def _not_judged(self, prepared: PreparedFrame, score: float) -> Outcome:
@@ -272,6 +282,12 @@ class Station:
 
     def _start_window(self, plan: CalibrationPlan) -> None:
         self._calibrator.start(plan, self._rate.frames_per_second)
+        if self._judge is None:
+            self._phase = Phase.CALIBRATING
+
+    def _start_first_window(self) -> None:
+        if self._judge is None:
+            self._start_window(self.plan)
 
     def _offer_to_window(
         self, prepared: PreparedFrame, outcome: Outcome, heatmap: NDArray[np.float32], faulty_before: bool
@@ -303,25 +319,22 @@ class Station:
             self.activate(candidate.calibration, candidate.plan.by)
 
     def _report_rejected(self, error: CalibrationError) -> None:
-        """A window was rejected: log it, and start another where no calibration is in force."""
-        self._window_reason = str(error)
+        """A window was rejected: log it, and start another one where no calibration is in force and none waits."""
+        self._reasons.window = str(error)
         camera = self.identity.camera
         log.warning("camera %s: calibration window rejected: %s", camera, error, extra={"camera": camera})
-        if self._judge is None:
-            self._start_window(self.plan)
+        if self._calibrator.stopped is None:
+            self._start_first_window()
+        elif self._judge is None:
+            self._phase = Phase.REFUSED
 
     # The calibration in force
 
     def _put_in_force(self, calibration: Calibration) -> None:
         self._judge = FrameJudge(calibration, self._gate, self._defect_alarm, frame_is_part=self.plan.frame_is_part)
         self._phase = self._phase_under(calibration)
-        self._window_reason = None if calibration.threshold.certified else calibration.threshold.reason
-        self._warn_of_other_rule()
-
-    def _warn_of_other_rule(self) -> None:
-        if self._rule_reason is not None:
-            camera = self.identity.camera
-            log.warning("camera %s: %s", camera, self._rule_reason, extra={"camera": camera})
+        self._reasons.use(calibration)
+        self._reasons.warn_of_other_rule(calibration, self.plan.rule)
 
     def _phase_under(self, calibration: Calibration) -> Phase:
         accepted = calibration.threshold.certified or not self.plan.require_certificate

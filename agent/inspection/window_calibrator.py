@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.core.errors import InspectdError
 from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan
 from agent.inspection.frame_queue import PreparedFrame
 from agent.inspection.frame_rate import RateMeter
 from agent.inspection.outcome import Candidate
-from calibration import Calibration, CalibrationError, Window
+from agent.inspection.review import HottestImages, StoppedWindow, WindowStopped
+from calibration import Calibration, CalibrationError, TrainingScores, Window, check_fit
 
 # Intervals between frames that the rate of a window is measured over: 80 kB for each camera.
 _RATE_INTERVALS = 10_000
@@ -32,13 +34,20 @@ class WindowProgress:
 class WindowCalibrator:
     """Fills one window at a time. Pure, apart from the wall clock of the calibration's record."""
 
-    def __init__(self, identity: CalibrationKey, *, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, identity: CalibrationKey, training: TrainingScores | None = None, *, now: Callable[[], datetime]
+    ) -> None:
         """Args:
         identity: camera, bundle and engine that the calibrations are for.
+        training: the scores that the bundle is known to give; None: not known, windows are not compared with them.
         now: wall clock, UTC.
         """
         self._identity = identity
+        self._training = training
         self._now = now
+        self._hottest = HottestImages()
+        self.stopped: StoppedWindow | None = None
+        """The full window that waits for a person; the next `start` or `stop` discards it."""
         self._window: Window | None = None
         self._plan: CalibrationPlan | None = None
         self._rate = RateMeter(_RATE_INTERVALS)
@@ -63,6 +72,7 @@ class WindowCalibrator:
         """
         rate = plan.frames_per_second or measured_frames_per_second or 1.0
         self._plan = plan
+        self._hottest, self.stopped = HottestImages(), None
         self._rate = RateMeter(_RATE_INTERVALS)
         self._window = Window(
             frames=plan.frames,
@@ -80,8 +90,8 @@ class WindowCalibrator:
             self._rate.update(monotonic_seconds)
 
     def stop(self) -> None:
-        """Discard the window."""
-        self._window = None
+        """Discard the window, also one that waits for a person."""
+        self._window = self.stopped = None
 
     @property
     def takes_alarms(self) -> bool:
@@ -104,7 +114,8 @@ class WindowCalibrator:
         """Add a good frame, its score and its raw heatmap float32 [h, w] to the window that is being filled.
 
         Returns the calibration that this completes, not stored yet. Raises CalibrationError where the window is
-        rejected. In both cases no window is being filled afterwards.
+        rejected, and its subclass WindowStopped where it is kept for review. In none of these cases a window is being
+        filled afterwards.
         """
         window, plan = self._window, self._plan
         assert window is not None
@@ -116,11 +127,38 @@ class WindowCalibrator:
         except CalibrationError:
             self.stop()
             raise
+        self._hottest.offer(window.count - 1, score, prepared.frame)
         if not window.complete:
             return None
         self.stop()
         plan = replace(plan, frames_per_second=window.frames_per_second)
+        self._check_fit(window, plan)
         return Candidate(self._finish(window, plan.by), plan)
+
+    def decide(self, only: Collection[int] | None, by: str) -> Calibration | None:
+        """Make the calibration of the stopped window after a person has looked at its suspects.
+
+        Args:
+            only: numbers of the suspects that are bad; the person vouches for all other images. None: all suspects.
+            by: the person.
+
+        Returns None where too much would be thrown out: the window is discarded. Raises InspectdError where no window
+        waits or a number is unknown.
+        """
+        stopped = self.stopped
+        if stopped is None:
+            raise InspectdError(f"camera {self._identity.camera} has no window to review")
+        bad = stopped.places_thrown_out(only)
+        self.stop()
+        return None if bad is None else self._finish(stopped.window, by, confirmed_bad=bad)
+
+    def _check_fit(self, window: Window, plan: CalibrationPlan) -> None:
+        """Keep a window that does not fit the model; a fresh one is taken, since a person vouches for its parts."""
+        window.check()
+        finding = None if self._training is None or plan.fresh else check_fit(window.scores, self._training)
+        if finding is not None and finding.stops:
+            self.stopped = StoppedWindow(window, plan, finding, self._hottest)
+            raise WindowStopped(f"{finding.reason}; see `inspectd calibration review {self._identity.camera}`")
 
     def _use_measured_rate(self, window: Window, plan: CalibrationPlan) -> None:
         """Give a window that may be complete with the next frame the rate of its own frames, without stops."""
@@ -128,7 +166,7 @@ class WindowCalibrator:
         if plan.frames_per_second is None and rate is not None:
             window.frames_per_second, window.quiet_frames = rate, _quiet_frames(plan, rate)
 
-    def _finish(self, window: Window, by: str) -> Calibration:
+    def _finish(self, window: Window, by: str, confirmed_bad: Collection[int] | None = None) -> Calibration:
         identity = self._identity
         return window.finish(
             camera=identity.camera,
@@ -136,6 +174,7 @@ class WindowCalibrator:
             engine=identity.engine,
             created_at=self._now(),
             who=by,
+            confirmed_bad=confirmed_bad,
         )
 
 

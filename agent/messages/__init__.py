@@ -1,7 +1,7 @@
 """Every document that the agent sends or receives, as pydantic models; the JSON Schemas are generated from them."""
 
 from agent.messages.alarm import AlarmPayload, CropPayload, ImagePayload, OmittedPayload
-from agent.messages.base import Payload, parse, short_text, utc_text
+from agent.messages.base import Payload, Score, parse, short_text, utc_text
 from agent.messages.command import (
     MAX_COMMAND_BYTES,
     CalibrationListRequest,
@@ -52,6 +52,7 @@ __all__ = [
     "ResumeRequest",
     "RollbackRequest",
     "RulePayload",
+    "Score",
     "ScorePayload",
     "SnapshotImage",
     "SnapshotRequest",

@@ -23,6 +23,7 @@ from agent.inspection import (
     calibrations_of,
     plan_of,
     thresholds_in_force,
+    training_scores,
 )
 from agent.outputs import state_key
 from agent.service.watchdog import Watchdog
@@ -130,6 +131,7 @@ class Assembly:
             DeferredStore(calibrations_of(self._settings, name)),
             DefectAlarm(name, camera.clear_after_seconds, new_id, self._active_alarm(name, AlarmKind.DEFECT)),
             CameraAlarm(name, new_id, self._active_alarm(name, AlarmKind.CAMERA)),
+            training=training_scores(bundle.manifest),
             now=utc_now,
         )
 

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from engines.bundles.external_data import OnnxFormatError, external_data
 from engines.bundles.manifest import (
     MANIFEST_SCHEMA,
+    DamageCheck,
     Geometry,
     Manifest,
     Normalisation,
@@ -44,6 +45,7 @@ __all__ = [
     "REPORT",
     "WEIGHTS",
     "Bundle",
+    "DamageCheck",
     "Frames",
     "Geometry",
     "Manifest",

@@ -81,6 +81,29 @@ class ScoreSummary(BaseModel):
     median: float
     p95: float
     maximum: float
+    quantiles: list[float] = []
+    """All of them in rising order; empty in bundles of earlier versions."""
+
+
+class DamageCheck(BaseModel):
+    """Scores of held-out good frames with synthetic damage that is visible at a glance."""
+
+    model_config = _CLOSED
+    count: int
+    """Damaged frames."""
+    median: float
+    """Median of their scores."""
+    auroc: float
+    """Probability that a damaged frame scores above a good one; 0.5 is chance."""
+    low: float
+    """Lower end of its 95 % interval."""
+    high: float
+    """Upper end of its 95 % interval."""
+
+    @property
+    def detected(self) -> bool:
+        """True if the model detects the damage better than chance."""
+        return self.low > 0.5
 
 
 class TrainingRecord(BaseModel):
@@ -109,6 +132,8 @@ class TrainingRecord(BaseModel):
     """Whether all steps were trained, or a user interrupted the training."""
     held_out: ScoreSummary
     """Scores of the held-out good frames."""
+    damage: DamageCheck | None = None
+    """Scores of the same frames with synthetic damage; None in bundles of earlier versions."""
     warnings: list[str] = []
     """Warnings of training, one line each."""
     agreement: dict[str, float] = {}

@@ -17,6 +17,7 @@ from engines.bundles import (
     REPORT,
     WEIGHTS,
     Bundle,
+    DamageCheck,
     Frames,
     Manifest,
     RecipeRecord,
@@ -38,6 +39,7 @@ from engines.progress import Progress
 from engines.recipes.scorer import Scorer
 from engines.runtime import Scores
 from engines.training.good_frames import NormalisedFrames, in_batches
+from engines.training.self_check import damage_check, damaged
 from engines.training.trained import TrainedModel
 
 # Enough to detect a wrong engine at low and at high scores, and small next to the model: eight of 256×256 are 0.5 MB.
@@ -61,6 +63,7 @@ def pack(out: Path, trained: TrainedModel, progress: Progress) -> Bundle:
     progress(0.0, "scoring the good images")
     scorer = _fitted_scorer(trained)
     held_out = score_all(scorer, trained.held_out_frames)
+    damage = damage_check(held_out.score, score_all(scorer, damaged(trained.held_out_frames)).score)
     reference = reference_answers(scorer, _reference_frames(trained, held_out.score))
     progress(0.2, "exporting FP32")
     models = {MODEL: export_onnx(scorer, trained.geometry)}
@@ -76,14 +79,14 @@ def pack(out: Path, trained: TrainedModel, progress: Progress) -> Bundle:
         WEIGHTS: weights_archive(scorer),
         REPORT: report,
     }
-    bundle = write_bundle(out, _manifest(trained, reference, held_out, agreements), files)
+    bundle = write_bundle(out, _manifest(trained, reference, held_out, damage, agreements), files)
     progress(1.0, "done")
     return bundle
 
 
 def frames_to_score(trained_on: int, held_out: int) -> int:
     """Estimate how many frames `pack` sends through the networks, which its duration is proportional to."""
-    return min(trained_on, _FIT_FRAMES) + min(trained_on, _REPORT_FRAMES) + 2 * held_out
+    return min(trained_on, _FIT_FRAMES) + min(trained_on, _REPORT_FRAMES) + 3 * held_out
 
 
 def score_all(scorer: Scorer, frames: Frames) -> Scores:
@@ -113,7 +116,9 @@ def _reference_frames(trained: TrainedModel, scores: NDArray[np.float32]) -> Fra
     return np.concatenate(frames)
 
 
-def _manifest(trained: TrainedModel, reference: Reference, held_out: Scores, agreements: dict[str, float]) -> Manifest:
+def _manifest(
+    trained: TrainedModel, reference: Reference, held_out: Scores, damage: DamageCheck, agreements: dict[str, float]
+) -> Manifest:
     return Manifest(
         name=trained.name,
         geometry=trained.geometry,
@@ -121,11 +126,13 @@ def _manifest(trained: TrainedModel, reference: Reference, held_out: Scores, agr
         heatmap_shape=reference.heatmap.shape[1:],
         score_kind=trained.recipe.score_kind,
         recipe=RecipeRecord(name=trained.recipe.name, options=trained.options),
-        training=_record(trained, held_out.score, agreements),
+        training=_record(trained, held_out.score, damage, agreements),
     )
 
 
-def _record(trained: TrainedModel, scores: NDArray[np.float32], agreements: dict[str, float]) -> TrainingRecord:
+def _record(
+    trained: TrainedModel, scores: NDArray[np.float32], damage: DamageCheck, agreements: dict[str, float]
+) -> TrainingRecord:
     disagreements = [
         f"{name} differs from PyTorch by {value:.2g}, wanted at most {EXPECTED_AGREEMENT[name]:g}"
         for name, value in agreements.items()
@@ -143,6 +150,7 @@ def _record(trained: TrainedModel, scores: NDArray[np.float32], agreements: dict
         images_skipped=trained.skipped,
         stopped=trained.stopped,
         held_out=_summary(scores),
+        damage=damage,
         warnings=[*trained.warnings, *disagreements],
         agreement=agreements,
         versions=_versions(),
@@ -156,6 +164,7 @@ def _summary(scores: NDArray[np.float32]) -> ScoreSummary:
         median=float(np.median(scores)),
         p95=float(np.quantile(scores, 0.95)),
         maximum=float(scores.max()),
+        quantiles=[float(f"{score:.6g}") for score in np.sort(scores)],
     )
 
 

@@ -179,7 +179,7 @@ def test_every_request_model_has_a_row() -> None:
     models = {
         model for model in vars(command).values() if isinstance(model, type) and issubclass(model, CommandRequest)
     }
-    assert {row.request for row in AGENT_COMMANDS.values()} == models - {CommandRequest}
+    assert models - {CommandRequest} <= {row.request for row in AGENT_COMMANDS.values()}
 
 
 def test_every_row_has_the_name_of_its_request() -> None:

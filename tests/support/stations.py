@@ -12,7 +12,7 @@ from agent.alarms.defect_alarm import DefectAlarm
 from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan
 from agent.inspection.outcome import Outcome
 from agent.inspection.station import Station
-from calibration import Budget, Rule, Store
+from calibration import Budget, Rule, Store, TrainingScores
 from tests.support.frames import START, prepared
 
 PLAN = CalibrationPlan(
@@ -33,12 +33,14 @@ def make(
     identity: CalibrationKey = IDENTITY,
     *,
     clear_after_seconds: float = 0.2,
+    training: TrainingScores | None = None,
 ) -> Station:
-    """A station that keeps its calibrations in `directory`."""
+    """A station that keeps its calibrations in `directory`; `training` are the scores that its bundle knows."""
     ids = itertools.count(1)
     defect_alarm = DefectAlarm("line1", clear_after_seconds, lambda: f"id-{next(ids)}")
     camera_alarm = CameraAlarm("line1", lambda: f"id-{next(ids)}")
-    return Station(identity, plan, Store(directory), defect_alarm, camera_alarm, now=lambda: START)
+    store = Store(directory)
+    return Station(identity, plan, store, defect_alarm, camera_alarm, training=training, now=lambda: START)
 
 
 def feed(station: Station, count: int, first: int = 0, seed: int = 0) -> list[Outcome]:

@@ -8,11 +8,20 @@ from typing import Any
 
 import pytest
 
-from agent.cli.text import save_images, show_lines, snapshot_lines, status_lines, write_calibration_report
+from agent.cli.text import (
+    evaluation_lines,
+    save_images,
+    show_lines,
+    snapshot_lines,
+    status_lines,
+    write_calibration_report,
+)
 from agent.core.errors import Permanent
 from agent.core.records import Phase
 from agent.messages.state import ModelPayload, RulePayload, StatePayload
 from agent.messages.status import DeliveryPayload, OutboxPayload
+from engines.evaluation.metrics import Interval
+from engines.evaluation.records import Evaluation
 from tests.support.delivery import AT
 
 
@@ -140,3 +149,30 @@ def test_report_of_a_calibration_that_cannot_be_read_is_an_error_with_a_hint(tmp
     with pytest.raises(Permanent, match=r"c1.json: No such file .*same user as the agent"):
         write_calibration_report(tmp_path / "c1.json", tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("auroc", "remark"),
+    [
+        (Interval(0.9, 0.85, 0.94), ""),
+        (Interval(0.55, 0.49, 0.61), ", no better than chance"),
+        (Interval(0.47, 0.4, 0.55), ", no better than chance"),
+        (Interval(0.3, 0.2, 0.4), ", worse than chance: good parts score higher"),
+    ],
+)
+def test_an_evaluation_that_chance_explains_is_reported_as_such(auroc: Interval, remark: str) -> None:
+    figures = dict.fromkeys(("at_threshold", "pixels"))
+    result = Evaluation(
+        "0" * 64,
+        "onnxruntime",
+        60,
+        60,
+        auroc,
+        auroc,
+        0.5,
+        **figures,
+        masks_missing=0,
+        skipped=(),  # type: ignore[arg-type]
+    )
+    (line,) = [line for line in evaluation_lines(result) if "AUROC" in line]
+    assert line.endswith(f"){remark}")

@@ -1,0 +1,54 @@
+"""The reasons in a camera's state: of a rejected window, and of doubts about the calibration in force."""
+
+from __future__ import annotations
+
+import logging
+
+from calibration import Calibration, Misfit, Rule, TrainingScores, check_fit
+
+log = logging.getLogger(__name__)
+
+
+class Reasons:
+    """Collects the reasons of one camera, in words."""
+
+    def __init__(self, camera: str, training: TrainingScores | None) -> None:
+        """Args:
+        camera: its name, for the log.
+        training: the scores that its bundle is known to give; None: not known.
+        """
+        self._camera = camera
+        self._training = training
+        self._level: str | None = None
+        self.window: str | None = None
+        """Why the last window was rejected, or why the threshold is not certified."""
+
+    def text(self, calibration: Calibration | None, rule: Rule) -> str | None:
+        """All reasons; None where there is none. `calibration` is in force, `rule` is that of the settings."""
+        reasons = (_rule_reason(calibration, rule), self.window, None if calibration is None else self._level)
+        return "; ".join(reason for reason in reasons if reason is not None) or None
+
+    def use(self, calibration: Calibration) -> None:
+        """A calibration is put in force: log that good parts score far from those of the training, if so."""
+        self.window = None if calibration.threshold.certified else calibration.threshold.reason
+        finding = None if self._training is None else check_fit(calibration.kept_scores, self._training)
+        # Images that may show bad parts were confirmed by a person by now.
+        self._level = None if finding is None or finding.misfit is Misfit.DEFECTS else finding.reason
+        self._warn(self._level)
+
+    def warn_of_other_rule(self, calibration: Calibration | None, rule: Rule) -> None:
+        """Log that another rule is in force than the settings have, if so."""
+        self._warn(_rule_reason(calibration, rule))
+
+    def _warn(self, reason: str | None) -> None:
+        if reason is not None:
+            log.warning("camera %s: %s", self._camera, reason, extra={"camera": self._camera})
+
+
+def _rule_reason(calibration: Calibration | None, rule: Rule) -> str | None:
+    if calibration is None or calibration.rule == rule:
+        return None
+    return (
+        f"rule {rule} of the settings is not in force: the threshold was calibrated for {calibration.rule}; "
+        "recalibrate to use it"
+    )
