@@ -36,6 +36,7 @@ class MqttOutput(Output):
         """Raises Permanent if the address of the broker or the topic templates are invalid."""
         super().__init__(name)
         self._settings = settings
+        self._problems = problems
         self._topics = settings.topics(site)
         self._publisher = Publisher(
             broker_of(settings),
@@ -149,6 +150,7 @@ class MqttOutput(Output):
             execute,
             allowed=self._settings.commands,
             trusted=self._settings.commands_trusted,
+            problems=self._problems,
         )
 
     def adopt(self, settings: OutputSection) -> None:

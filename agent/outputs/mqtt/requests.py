@@ -1,11 +1,12 @@
-"""Commands over MQTT 5 request/response: each request is checked, executed once, and always answered.
+"""Commands over MQTT 5 request/response: each request is checked, executed once, and answered.
 
 They are executed on a thread of their own, one after the other: a command may wait for an inspection thread, delivery
-must not.
+must not. Only in a flood are there requests without a response: alarms come first.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import queue
 import threading
@@ -15,18 +16,32 @@ from collections.abc import Callable, Collection
 from datetime import datetime, timezone
 from typing import Protocol
 
+from agent.core.problems import Problems
 from agent.messages import MAX_COMMAND_BYTES, CommandResponse, Execute
 from agent.outputs.mqtt.connection import CommandMessage
 from agent.outputs.mqtt.delivery import MessageHandler
+from agent.outputs.mqtt.flood import (
+    COMMANDS_AT_ONCE,
+    COMMANDS_PER_SECOND,
+    PAUSE_SECONDS,
+    REPORTED_SECONDS,
+    RateLimit,
+    Rejections,
+)
 from agent.outputs.mqtt.topics import CommandTopic, Topics
 
 log = logging.getLogger(__name__)
 
-# Requests that may wait: a technician sends one at a time, and a flood is rejected with a response each.
+# Requests that may wait: a technician sends one at a time.
 MAX_WAITING = 32
 
-# Responses kept, so that a request that arrives twice (QoS 1) is executed once.
+# Responses kept, so that a request that arrives twice (QoS 1) is executed once; a broker that sends it again does so
+# with the next connection.
 KEPT_RESPONSES = 1000
+KEPT_SECONDS = 600.0
+
+# How often the thread of the commands looks for something to do besides commands.
+CHECK_SECONDS = 1.0
 
 # Most responses have less than 2 kB, one with images has megabytes.
 MAX_KEPT_BYTES = 8 * 1024**2
@@ -36,6 +51,8 @@ class CommandTransport(Protocol):
     """What requests need of the publisher."""
 
     def subscribe(self, topic_filter: str, handler: MessageHandler) -> None: ...
+
+    def unsubscribe(self, topic_filter: str) -> None: ...
 
     def respond(self, request: CommandMessage, payload: bytes, *, fallback_topic: str) -> None: ...
 
@@ -51,6 +68,7 @@ class MqttRequests:
         *,
         allowed: Collection[str] | None = None,
         trusted: bool = True,
+        problems: Problems | None = None,
         max_kept_bytes: int = MAX_KEPT_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -58,8 +76,9 @@ class MqttRequests:
         transport: delivers requests, and takes responses.
         topics: the topic tree.
         execute: executes a command; its errors are part of its response.
-        allowed: names of the commands that are allowed over MQTT; None for all.
+        allowed: names of the commands that are allowed over MQTT; None for all. Without any, nothing is subscribed to.
         trusted: False if the broker does not authenticate its clients: every command is rejected then.
+        problems: where a flood is reported; None for nowhere.
         max_kept_bytes: limit for the responses kept for requests that arrive twice.
         clock: monotonic seconds, the clock of `CommandMessage.received_monotonic`.
         """
@@ -70,35 +89,95 @@ class MqttRequests:
         self._trusted = trusted
         self._max_kept_bytes = max_kept_bytes
         self._clock = clock
+        self._problems = Problems() if problems is None else problems
         self._queue: queue.Queue[tuple[CommandMessage, CommandTopic]] = queue.Queue(MAX_WAITING)
-        self._responses: OrderedDict[tuple[str, str, bytes], bytes] = OrderedDict()
+        # By the digest of a request: when its response was kept, monotonic seconds, and the response.
+        self._responses: OrderedDict[bytes, tuple[float, bytes]] = OrderedDict()
         self._kept_bytes = 0
-        for topic_filter in topics.command_filters():
-            transport.subscribe(topic_filter, self._take)
+        self._arrivals = RateLimit(COMMANDS_PER_SECOND, at_once=COMMANDS_AT_ONCE)
+        self._rejections = Rejections()
+        # Until when nothing is subscribed to because of a flood, monotonic seconds; None: there was none lately.
+        self._paused_until: float | None = None
+        self._subscribed: bool | None = None
+        self._subscribing = threading.Lock()
+        self._subscribe()
         threading.Thread(target=self._run, name="commands", daemon=True).start()
 
     def allow(self, allowed: Collection[str] | None, *, trusted: bool) -> None:
         """Change which commands are allowed; applies to waiting requests too."""
         self._allowed, self._trusted = allowed, trusted
+        self._subscribe()
+
+    def _subscribe(self, *, pausing: bool = False) -> None:
+        """Subscribe to commands, unless none is allowed or a flood of them goes on."""
+        with self._subscribing:
+            wanted = not pausing and (self._allowed is None or len(self._allowed) > 0)
+            if wanted is self._subscribed:
+                return
+            self._subscribed = wanted
+            for topic_filter in self._topics.command_filters():
+                if wanted:
+                    self._transport.subscribe(topic_filter, self._take)
+                else:
+                    self._transport.unsubscribe(topic_filter)
+
+    # Arriving, on the publisher's thread
 
     def _take(self, message: CommandMessage) -> None:
-        """Queue a request, or reject it at once; called on the publisher's thread."""
+        """Queue a request, reject it at once, or drop it."""
+        now = self._clock()
+        if not self._arrivals.allows(now):
+            self._pause(now)
+            return
         command = self._topics.read_command(message.topic)
         if command is None:
+            self._rejections.count("its topic is not that of a command, or far too long")
+            return
+        reason = self._reason_to_reject(message, command)
+        if reason is not None:
+            self._reject(message, command, reason)
             return
         try:
             self._queue.put_nowait((message, command))
         except queue.Full:
             self._reject(message, command, f"{MAX_WAITING} commands are waiting already; try again later")
 
+    def _pause(self, now: float) -> None:
+        """A flood: unsubscribe for a while, so that it does not even have to be read."""
+        text = f"more than {COMMANDS_PER_SECOND:.0f} commands a second"
+        self._rejections.count(text)
+        if self._subscribed is False:
+            return
+        self._paused_until = now + PAUSE_SECONDS
+        log.warning("%s: the agent takes none over MQTT for %.0f s", text, PAUSE_SECONDS)
+        self._problems.set("commands", f"{text} arrive over MQTT: some are dropped")
+        self._subscribe(pausing=True)
+
+    # Executing, on the thread of the commands
+
     def _run(self) -> None:
         while True:
-            message, command = self._queue.get()
+            self._end_pause()
+            self._rejections.summarise(self._clock())
+            try:
+                message, command = self._queue.get(timeout=CHECK_SECONDS)
+            except queue.Empty:
+                continue
             try:
                 self._answer(message, command)
             except Exception:
                 log.exception("command %s: unexpected error", ascii(command.name)[:100])
                 self._reject(message, command, "the agent failed to execute this command; its log has the details")
+
+    def _end_pause(self) -> None:
+        now, until = self._clock(), self._paused_until
+        if until is None or now < until:
+            return
+        if self._subscribed is False:
+            self._subscribe(pausing=False)
+        elif now >= until + REPORTED_SECONDS:
+            self._paused_until = None
+            self._problems.set("commands", None)
 
     def _answer(self, message: CommandMessage, command: CommandTopic) -> None:
         reason = self._reason_to_reject(message, command)
@@ -106,7 +185,7 @@ class MqttRequests:
             self._reject(message, command, reason)
             return
         key = _request_key(message)
-        payload = self._responses.get(key) if key is not None else None
+        payload = self._kept(key)
         if payload is None:
             payload = self._execute(command.name, command.camera, message.payload, by="mqtt").to_bytes()
             self._keep(key, payload)
@@ -126,17 +205,29 @@ class MqttRequests:
             return f"got {len(message.payload)} bytes, wanted at most {MAX_COMMAND_BYTES}"
         return None
 
-    def _keep(self, key: tuple[str, str, bytes] | None, payload: bytes) -> None:
+    def _kept(self, key: bytes | None) -> bytes | None:
+        """The response to the same request, if it was given in the last KEPT_SECONDS."""
+        expired = self._clock() - KEPT_SECONDS
+        while self._responses and next(iter(self._responses.values()))[0] < expired:
+            self._drop_oldest()
+        return None if key is None or key not in self._responses else self._responses[key][1]
+
+    def _keep(self, key: bytes | None, payload: bytes) -> None:
         """Keep a response for a repeated request. The latest is kept whatever its size: it is the likely one."""
         if key is None:
             return
         kept = self._responses
-        kept[key] = payload
+        kept[key] = (self._clock(), payload)
         self._kept_bytes += len(payload)
         while len(kept) > KEPT_RESPONSES or (self._kept_bytes > self._max_kept_bytes and len(kept) > 1):
-            self._kept_bytes -= len(kept.popitem(last=False)[1])
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        self._kept_bytes -= len(self._responses.popitem(last=False)[1][1])
 
     def _reject(self, message: CommandMessage, command: CommandTopic, error: str) -> None:
+        if not self._rejections.allows(error, self._clock()):
+            return
         log.info("command %s rejected: %s", ascii(command.name)[:100], error)
         response = CommandResponse(
             command=_printable(command.name),
@@ -153,11 +244,16 @@ class MqttRequests:
         self._transport.respond(message, payload, fallback_topic=fallback)
 
 
-def _request_key(message: CommandMessage) -> tuple[str, str, bytes] | None:
-    """The same for two messages of one request; None if the sender gave no correlation data."""
+def _request_key(message: CommandMessage) -> bytes | None:
+    """The same for two messages of one request; None if the sender gave no correlation data.
+
+    The payload belongs to it: some clients use the same correlation data for every request.
+    """
     if message.correlation_data is None:
         return None
-    return message.topic, message.response_topic or "", message.correlation_data
+    topic, response_topic = message.topic.encode(), (message.response_topic or "").encode()
+    parts = (topic, response_topic, message.correlation_data, message.payload)
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
 
 
 def _printable(text: str) -> str:

@@ -18,7 +18,8 @@ from agent.core.errors import Permanent
 # The topics of a camera with such a name would collide with those of the agent, or look like them.
 RESERVED_CAMERAS = frozenset({"command", "response", "status"})
 
-# MQTT allows topics of 65,535 bytes (MQTT 5, 4.7.3); a level far longer than a name is a mistake.
+# MQTT allows topics of 65,535 bytes (MQTT 5, 4.7.3); a level far longer than a name is a mistake. In a command topic it
+# may be an attack: the response topic is one byte longer.
 MAX_LEVEL_BYTES = 200
 
 
@@ -173,6 +174,13 @@ class Topics:
         bases = (self.base, self._fill(self._camera_template, camera="+"), self.home_assistant)
         return tuple(f"{base}/#" for base in bases if base is not None)
 
+    def agents_filters(self) -> tuple[str, ...]:
+        """Filters that match what any agent with these templates publishes, or takes as a command."""
+        wild = {"site": "+", "camera": "+", **dict.fromkeys(self.levels, "+")}
+        base, camera = self.agent_template.format_map(wild), self._camera_template.format_map(wild)
+        published = ("state", "score", "event", "alarm/#", "snapshot/#", "command/#")
+        return (f"{base}/status", f"{base}/command/#", *(f"{camera}/{rest}" for rest in published))
+
     def discovery(self, object_id: str) -> str:
         """Topic of Home Assistant's discovery document of a device."""
         return f"{self.home_assistant or 'homeassistant'}/device/{check_level('object id', object_id)}/config"
@@ -182,7 +190,12 @@ class Topics:
         return f"{self._fill(self._camera_template, camera='+')}/{rest}"
 
     def read_command(self, topic: str) -> CommandTopic | None:
-        """The command that a topic names; None if it is not a command topic of this agent."""
+        """The command that a topic names; None if it is not a command topic of this agent, or has an endless name."""
+        command = self._read_command(topic)
+        names = () if command is None else (command.camera or "", command.name)
+        return None if any(len(name.encode(errors="replace")) > MAX_LEVEL_BYTES for name in names) else command
+
+    def _read_command(self, topic: str) -> CommandTopic | None:
         prefix = f"{self.base}/command/"
         if topic.startswith(prefix) and len(topic) > len(prefix):
             return CommandTopic(None, topic[len(prefix) :])

@@ -42,6 +42,9 @@ from agent.outputs.mqtt.connection.paho_client import (
 # The default of MQTT 5, 3.2.2.3.3, for a broker that sends no Receive Maximum.
 DEFAULT_RECEIVE_MAXIMUM = 65_535
 
+# Packets read in one turn at most: reading a flood must not keep our own messages from being sent.
+PACKETS_PER_TURN = 100
+
 # Reason code of a connection that our side gave up because a ping was not answered.
 KEEP_ALIVE_TIMEOUT = 0x8D
 
@@ -76,6 +79,7 @@ class Connection:
         wake: socket.socket | None = None,
         session_expiry_seconds: int = 0,
         clean_start: bool = True,
+        max_incoming_bytes: int | None = None,
     ) -> None:
         """Prepare the connection; `open` opens it.
 
@@ -87,19 +91,27 @@ class Connection:
             wake: a socket; when it becomes readable, `turn` returns early.
             session_expiry_seconds: how long the broker keeps the session after the connection (MQTT 5).
             clean_start: False to continue a session that the broker kept.
+            max_incoming_bytes: the broker does not send larger packets (MQTT 5). None: no limit.
         """
         self._broker = broker
         self._protocol = protocol
         self._wake = wake
         self._session_expiry_seconds = session_expiry_seconds
         self._clean_start = clean_start
+        self._max_incoming_bytes = max_incoming_bytes
         self._events: deque[ConnectionEvent] = deque()
         self._end: ConnectionLost | UnsupportedVersion | None = None
         self._last_error = ""
         self._filters: dict[int, str] = {}
         self._selector = selectors.DefaultSelector()
         self._watched: tuple[int, int] | None = None
-        self._client = new_client(client_id, protocol, clean_start=clean_start, on_error=self._record_error)
+        self._client = new_client(
+            client_id,
+            protocol,
+            clean_start=clean_start,
+            on_received=self._events.append,
+            on_error=self._record_error,
+        )
         self._set_callbacks()
         if will is not None:
             self._set_will(will)
@@ -112,6 +124,8 @@ class Connection:
             if self._protocol is Protocol.MQTT_5:
                 properties = new_properties(PacketTypes.CONNECT)
                 properties.SessionExpiryInterval = self._session_expiry_seconds
+                if self._max_incoming_bytes is not None:
+                    properties.MaximumPacketSize = self._max_incoming_bytes
                 self._client.connect(
                     broker.host,
                     broker.port,
@@ -160,6 +174,12 @@ class Connection:
         if result != paho.MQTT_ERR_SUCCESS or mid is None:
             raise ConnectionLost(f"broker {self._broker.name}: cannot subscribe: {paho.error_string(result)}")
         self._filters[mid] = topic_filter
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        """End a subscription; no error if there is none."""
+        result, _ = self._client.unsubscribe(topic_filter)
+        if result != paho.MQTT_ERR_SUCCESS:
+            raise ConnectionLost(f"broker {self._broker.name}: cannot unsubscribe: {paho.error_string(result)}")
 
     def disconnect(self) -> None:
         """Send DISCONNECT: the broker then does not publish the last will."""
@@ -217,7 +237,7 @@ class Connection:
                 readable = readable or bool(mask & selectors.EVENT_READ)
         client = self._client
         for step, wanted in (
-            (lambda: client.loop_read(), readable),
+            (self._read_packets, readable),
             (client.loop_write, client.want_write()),
             (client.loop_misc, True),
         ):
@@ -225,6 +245,15 @@ class Connection:
             if code != paho.MQTT_ERR_SUCCESS:
                 self._lost(self._last_error or paho.error_string(code))
                 return
+
+    def _read_packets(self) -> MQTTErrorCode:
+        """Read what has arrived, so that a PUBACK behind a hundred commands is read in this turn."""
+        for _ in range(PACKETS_PER_TURN):
+            code = self._client.loop_read()
+            sock = self._client.socket()
+            if code != paho.MQTT_ERR_SUCCESS or sock is None or not getattr(sock, "pending", int)():
+                return code
+        return paho.MQTT_ERR_SUCCESS
 
     def _step(self, step: Callable[[], MQTTErrorCode]) -> MQTTErrorCode:
         return step() if self._client.socket() is not None else paho.MQTT_ERR_CONN_LOST

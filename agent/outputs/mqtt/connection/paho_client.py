@@ -9,10 +9,12 @@ from enum import IntEnum
 from typing import Any
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.properties import Properties
 
 from agent.outputs.mqtt.broker import explain
+from agent.outputs.mqtt.connection.packets import Received
+from agent.outputs.mqtt.connection.publish_packet import Malformed, read_publish
 from agent.outputs.mqtt.connection.read_ahead import ReadAhead
 
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -26,10 +28,27 @@ class Protocol(IntEnum):
 
 
 class _Client(paho.Client):
-    """paho's client with a socket that reads ahead. If a later paho renames this method, it reads in small pieces."""
+    """paho's client with a socket that reads ahead, and messages that cannot end the connection.
+
+    If a later paho renames these methods, it reads in small pieces, and reads PUBLISH by itself: `on_message`.
+    """
+
+    on_received: Callable[[Received], None]
 
     def _create_socket(self) -> Any:
         return ReadAhead(super()._create_socket())
+
+    def _handle_publish(self) -> MQTTErrorCode:
+        packet = self._in_packet
+        if packet["command"] >> 1 & 3 == 2:  # nothing subscribes at QoS 2
+            return super()._handle_publish()
+        try:
+            read = read_publish(packet["command"], bytes(packet["packet"]), properties=self._protocol == paho.MQTTv5)
+        except Malformed:
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
+        if read.message is not None:
+            self.on_received(read.message)
+        return self._send_puback(read.mid) if read.mid else MQTTErrorCode.MQTT_ERR_SUCCESS
 
 
 class PackedProperties:
@@ -43,7 +62,12 @@ class PackedProperties:
 
 
 def new_client(
-    client_id: str, protocol: Protocol, *, clean_start: bool, on_error: Callable[[str], None]
+    client_id: str,
+    protocol: Protocol,
+    *,
+    clean_start: bool,
+    on_received: Callable[[Received], None],
+    on_error: Callable[[str], None],
 ) -> paho.Client:
     """A client for one connection: no reconnect, and each error that paho logs is passed to `on_error` as text."""
     five = protocol is Protocol.MQTT_5
@@ -54,6 +78,7 @@ def new_client(
         clean_session=None if five else clean_start,
         reconnect_on_failure=False,
     )
+    client.on_received = on_received
     client.connect_timeout = CONNECT_TIMEOUT_SECONDS
     client.on_socket_open = _set_no_delay
     # A logger, not `on_log`: for that, paho would format a line for every packet.

@@ -13,7 +13,7 @@ SLOWEST_LINK = 16 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A message in flight: a row of the outbox, a retained document or a notice."""
+    """A message in flight: a row of the outbox, a retained document, a notice, or else a response."""
 
     sent_at: float
     """Monotonic seconds."""
@@ -66,6 +66,10 @@ class InFlight:
     @property
     def has_notice(self) -> bool:
         return any(sent.notice is not None for sent in self._sent.values())
+
+    @property
+    def has_response(self) -> bool:
+        return any(sent.row is None and sent.topic is None and sent.notice is None for sent in self._sent.values())
 
     def is_overdue(self, now: float, timeout_seconds: float) -> bool:
         """The oldest message has waited longer than the PUBACK timeout, even on the slowest link supported."""

@@ -27,6 +27,9 @@ from agent.outputs.mqtt.delivery.shared import Shared
 
 log = logging.getLogger(__name__)
 
+# The broker does not send larger packets. A command has a kilobyte; one far too large gets an error as its response.
+MAX_INCOMING_BYTES = 16 * 1024**2
+
 # A turn while stopping: short, to keep the deadline.
 STOPPING_TURN_SECONDS = 0.05
 
@@ -143,6 +146,7 @@ class Link:
             # would cause the will to be published (MQTT 5, 3.1.3.2.2 and 3.1.4).
             session_expiry_seconds=shared.broker.will_delay_seconds,
             clean_start=shared.protocol.version is not Protocol.MQTT_5,
+            max_incoming_bytes=MAX_INCOMING_BYTES,
         )
 
     def _await_connack(self, connection: Connection) -> Connected:
@@ -165,7 +169,12 @@ class Link:
         self._on_connected(connected)
         self._connected_at = self._files_checked_at = self._shared.clock()
         self._status_checked_at = self._connected_at - self._shared.timing.status_check_seconds
-        for topic_filter in self._shared.subscriptions.all_filters():
+        wanted = self._shared.subscriptions.all_filters()
+        if connected.session_present:
+            # An earlier run of the agent, with other settings, may have subscribed in this session.
+            for topic_filter in {*self._shared.topics.command_filters()} - {*wanted}:
+                connection.unsubscribe(topic_filter)
+        for topic_filter in wanted:
             connection.subscribe(topic_filter)
         self.connected = True
 
@@ -199,6 +208,8 @@ class Link:
 
     def _take_new(self, connection: Connection, session: Session) -> None:
         """Take what other threads want to be subscribed or sent."""
+        for topic_filter in self._shared.subscriptions.dropped_filters():
+            connection.unsubscribe(topic_filter)
         for topic_filter in self._shared.subscriptions.new_filters():
             connection.subscribe(topic_filter)
         for message in self._shared.responses.take():

@@ -30,10 +30,14 @@ from agent.outputs.mqtt.delivery.link import Link, StopRequest, Wake
 from agent.outputs.mqtt.delivery.shared import Shared
 from agent.outputs.mqtt.delivery.subscriptions import MessageHandler, may_respond_on
 from agent.outputs.mqtt.delivery.timing import Timing
+from agent.outputs.mqtt.flood import RateLimit
 from agent.outputs.mqtt.topics import Topics
 from agent.outputs.outbox import DEFAULT_OUTPUT, Outbox, Row
 
 log = logging.getLogger(__name__)
+
+# Log lines at most about response topics that are rejected; more at DEBUG.
+RESPONSE_WARNINGS_PER_SECOND = 0.1
 
 
 class Publisher:
@@ -68,6 +72,9 @@ class Publisher:
     ) -> None:
         timing = timing or Timing()
         self._topics = topics
+        self._response_warnings = RateLimit(RESPONSE_WARNINGS_PER_SECOND, at_once=5)
+        self._owned_filters = topics.owned_filters()
+        self._agents_filters = (*topics.agents_filters(), *Topics(topics.site).agents_filters())
         self._clock = clock
         self._delivered_hook = delivered
         self._status = AgentStatus(
@@ -151,11 +158,21 @@ class Publisher:
         self._shared.subscriptions.add(topic_filter, handler)
         self.wake()
 
+    def unsubscribe(self, topic_filter: str) -> None:
+        """End a subscription."""
+        self._shared.subscriptions.remove(topic_filter)
+        self.wake()
+
     def respond(self, request: CommandMessage, payload: bytes, *, fallback_topic: str) -> None:
         """Respond to a command on its response topic, with its correlation data; without one on `fallback_topic`."""
         topic = request.response_topic
-        if topic is not None and not may_respond_on(topic, self._topics.owned_filters()):
-            log.warning("response to %s: response topic %s rejected", ascii(request.topic), ascii(topic)[:120])
+        if topic is not None and not may_respond_on(topic, self._owned_filters, self._agents_filters):
+            log.log(
+                logging.WARNING if self._response_warnings.allows(self._clock()) else logging.DEBUG,
+                "response to %s: response topic %s rejected",
+                ascii(request.topic)[:200],
+                ascii(topic)[:120],
+            )
             topic = None
         message = Outgoing(
             fallback_topic if topic is None else topic,

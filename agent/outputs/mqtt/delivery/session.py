@@ -1,9 +1,9 @@
 """What is sent over one connection, in which order, and what the broker's answers mean.
 
-In this order: retained documents, responses, notices, alarms, images. Of each camera only one alarm is in flight: of
-two, the broker could reject the first and accept the second, and the order of the camera would be lost. Images of a
-backlog are sent at a limited rate, and images never fill the window or the link, so that a live alarm always finds
-room.
+In this order: retained documents, alarms, responses, notices, images; one place is kept for an alarm. Of each camera
+only one alarm is in flight: of two, the broker could reject the first and accept the second, and the order of the
+camera would be lost. Images of a backlog are sent at a limited rate, and images never fill the window or the link, so
+that a live alarm always finds room.
 """
 
 from __future__ import annotations
@@ -20,12 +20,16 @@ from agent.outputs.mqtt.delivery.in_flight import InFlight, Sent
 from agent.outputs.mqtt.delivery.packet_limit import PacketLimit
 from agent.outputs.mqtt.delivery.shared import MAX_RESPONSES, Shared
 from agent.outputs.mqtt.delivery.suspicions import Rejection
+from agent.outputs.mqtt.flood import RateLimit
 from agent.outputs.outbox import Row
 
 log = logging.getLogger(__name__)
 
 # Messages in flight at most: Mosquitto's default, and enough for 400 messages a second on a link with 50 ms delay.
 WINDOW = 20
+
+# In a smaller window, no place is kept for responses: alarms come first.
+MIN_WINDOW_FOR_RESPONSES = 4
 
 # Acknowledged rows are deleted this many at a time, or after this long: a row that is not deleted when the agent is
 # killed is only sent twice. A commit writes whole pages to the log, however little it deletes.
@@ -62,6 +66,7 @@ class Session:
         self._in_flight = InFlight(max(1, min(WINDOW, connected.receive_maximum)))
         self._sent_versions: dict[str, int] = {}
         self._responses: deque[Outgoing] = deque()
+        self._warnings = RateLimit(0.1, at_once=5)
         # Acknowledged rows that are not deleted yet, and since when there are any.
         self._acknowledged: dict[int, Row] = {}
         self._acknowledged_since = 0.0
@@ -90,7 +95,8 @@ class Session:
         if len(self._responses) < MAX_RESPONSES and fitting is not None:
             self._responses.append(fitting)
         else:
-            log.warning("response on %s given up: too many are waiting, or it exceeds the packet limit", message.topic)
+            level = logging.WARNING if self._warnings.allows(self._clock()) else logging.DEBUG
+            log.log(level, "response on %s given up: too many wait, or it exceeds the packet limit", message.topic)
 
     def send_telemetry(self, message: Outgoing) -> None:
         """Send at QoS 0, now or never."""
@@ -100,20 +106,24 @@ class Session:
     def pump(self, *, images: bool = True) -> None:
         """Fill the window with the most urgent messages."""
         self._send_retained()
-        while self._responses and self._in_flight.room > 0:
-            self._send(self._responses.popleft())
-        self._send_notice()
         now = self._clock()
-        if now < self._outbox_paused_until:
-            return
         try:
-            self._send_alarms(now)
-            if images:
+            if now >= self._outbox_paused_until:
+                self._send_alarms(now)
+            while self._responses and self._free_places > 0:
+                self._send(self._responses.popleft())
+            self._send_notice()
+            if images and now >= self._outbox_paused_until:
                 self._send_images(now)
         except ConnectionLost:
             return  # the next turn raises it, after it has returned the earlier events
         except Temporary as error:
             self._pause_outbox(error)
+
+    @property
+    def _free_places(self) -> int:
+        """How many messages other than alarms may still be sent: one place is kept for an alarm, if there are two."""
+        return self._in_flight.room - 1 if self._in_flight.capacity > 1 else self._in_flight.room
 
     def is_overdue(self) -> bool:
         """The oldest message in flight has waited longer than the PUBACK timeout."""
@@ -128,7 +138,7 @@ class Session:
     def _send_retained(self) -> None:
         in_flight = self._in_flight.topics
         for topic, version, payload in self._shared.retained.newer_than(self._sent_versions):
-            if self._in_flight.room > 0 and topic not in in_flight:
+            if self._free_places > 0 and topic not in in_flight:
                 message = Outgoing(topic, payload, retain=self._retain_available, media_type="application/json")
                 if not self._limit.fits(message):
                     self._sent_versions[topic] = version
@@ -140,7 +150,7 @@ class Session:
         """One at a time: notices keep their order, and delay no alarm for long."""
         notices = self._shared.notices
         first = notices.first()
-        if first is None or self._in_flight.room <= 0 or self._in_flight.has_notice:
+        if first is None or self._free_places <= 0 or self._in_flight.has_notice:
             return
         number, message = first
         if not self._limit.fits(message):
@@ -161,7 +171,10 @@ class Session:
         busy = {row.camera for row in self._in_flight.rows if not row.is_image}
         # In the order of their PUBACKs, which is the order of their ids: the last row of a camera has the highest.
         delivered = {row.camera: row.id for row in self._acknowledged.values() if not row.is_image}
-        room, output = self._in_flight.room, self._shared.output
+        # A backlog of many cameras leaves a place for a response.
+        flight = self._in_flight
+        kept = bool(self._responses) and not flight.has_response and flight.capacity >= MIN_WINDOW_FOR_RESPONSES
+        room, output = flight.room - kept, self._shared.output
         for row in self._outbox.next_alarms(room, output=output, busy=busy, after=delivered):
             if row.id not in rejected:
                 message = self._limit.alarm(row)
@@ -171,8 +184,7 @@ class Session:
     def _send_images(self, now: float) -> None:
         images = self._in_flight.images
         space = self._image_window.bytes - sum(len(row.payload) for row in images)
-        # One place is kept for an alarm, if the window has two.
-        room = self._in_flight.room - 1 if self._in_flight.capacity > 1 else self._in_flight.room
+        room = self._free_places
         if room <= 0 or space <= 0 or any(map(self._suspicions.is_suspected, images)):
             return
         output, excluding = self._shared.output, self._excluded(now)

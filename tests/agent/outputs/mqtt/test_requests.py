@@ -127,6 +127,30 @@ def test_repeated_request_is_executed_once_and_answered_twice(requester: Request
     assert subscriber.messages[0].payload == subscriber.messages[1].payload
 
 
+def test_correlation_data_of_another_request_is_no_repetition(requester: Requester) -> None:
+    """Some clients use the same for every request: the payload belongs to the request."""
+    agent, _, subscriber = requester
+    for payload in (b'{"dry_run":true}', b'{"cancel":true}', b'{"dry_run":true}'):
+        ask(
+            subscriber, "inspectd/plant/cam/command/recalibrate", payload, ResponseTopic="desk/me", CorrelationData=b"7"
+        )
+    wait_until(lambda: len(subscriber.messages) == 3)
+    assert [payload for _, _, payload in agent.calls] == [b'{"dry_run":true}', b'{"cancel":true}']
+
+
+def test_repeated_request_is_executed_again_after_ten_minutes(
+    mosquitto: Callable[..., Mosquitto], tmp_path: Path
+) -> None:
+    later = [0.0]
+    clock = lambda: time.monotonic() + later[0]  # noqa: E731
+    with taking_requests(mosquitto(), tmp_path, clock=clock) as (agent, _, subscriber):
+        for seconds in (0.0, 599.0, 601.0):
+            later[0], count = seconds, len(subscriber.messages)
+            ask(subscriber, "inspectd/plant/cam/command/pause", b"", ResponseTopic="desk/me", CorrelationData=b"7")
+            wait_until(lambda: len(subscriber.messages) > count)  # noqa: B023
+    assert len(agent.calls) == 2
+
+
 @pytest.mark.parametrize(
     ("name", "payload", "words"),
     [

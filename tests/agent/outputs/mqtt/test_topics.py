@@ -46,6 +46,12 @@ def test_other_topics_are_not_commands(topic: str) -> None:
     assert PLAIN.read_command(topic) is None
 
 
+@pytest.mark.parametrize("topic", ["inspectd/plant/command/{}", "inspectd/plant/{}/command/x"])
+def test_names_in_command_topics_are_bounded(topic: str) -> None:
+    assert PLAIN.read_command(topic.format("é" * 100)) is not None
+    assert PLAIN.read_command(topic.format("é" * 101)) is None
+
+
 @pytest.mark.parametrize("name", ["", "a+b", "#", "a/b", "a\0", "a\nb", "$share", "x" * 300, "command"])
 def test_invalid_camera_name_is_one_line(name: str) -> None:
     with pytest.raises(Permanent) as caught:

@@ -61,6 +61,41 @@ def test_response_topic_must_not_be_a_topic_of_the_agent(topic: str, may: bool) 
     assert may_respond_on(topic, Topics("plant").owned_filters()) is may
 
 
+def test_removed_filters_are_returned_once() -> None:
+    subscriptions = Subscriptions()
+    subscriptions.add("a", lambda _: None)
+    subscriptions.remove("a")
+    assert (subscriptions.new_filters(), subscriptions.dropped_filters()) == ([], ["a"])
+    assert subscriptions.dropped_filters() == []
+    subscriptions.remove("a")
+    subscriptions.add("a", lambda _: None)
+    assert (subscriptions.dropped_filters(), subscriptions.new_filters()) == ([], ["a"])
+
+
+@pytest.mark.parametrize(
+    ("topic", "may"),
+    [
+        ("inspectd/other/status", False),
+        ("inspectd/other/command/recalibrate", False),
+        ("inspectd/other/cam/command/pause", False),
+        ("inspectd/other/cam/alarm", False),
+        ("inspectd/other/cam/alarm/a1/heatmap", False),
+        ("inspectd/response/command/pause", False),  # an agent whose site is called so
+        ("inspectd/other/cam/response/pause", True),
+        ("acme/other/l4/inspectd/status", False),
+        ("acme/other/l5/inspectd/cam/command/x", False),
+        ("acme/other/l5/inspectd/cam/alarm", False),
+        ("acme/other/l5/desk", True),
+        ("desk/me", True),
+    ],
+)
+def test_response_topic_must_not_be_a_topic_of_another_agent(topic: str, may: bool) -> None:
+    """Neither in the tree of this agent nor in the default one."""
+    tree = Topics("plant", "acme/{site}/{line}/inspectd", levels={"line": "l4"})
+    agents = (*tree.agents_filters(), *Topics("plant").agents_filters())
+    assert may_respond_on(topic, tree.owned_filters(), agents) is may
+
+
 @pytest.mark.parametrize(
     ("topic", "may"),
     [
