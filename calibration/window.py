@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from calibration.budget import Budget, plural
 from calibration.camera_history import CameraHistory
-from calibration.episodes import EpisodeCounts
 from calibration.errors import CalibrationError, ImageEvidence
 from calibration.exceedances import Exceedances
 from calibration.heat import HeatLevels
@@ -55,6 +54,7 @@ class Window:
         frames_per_second: float,
         confidence: float = 0.95,
         quiet_frames: int = 1,
+        parts: bool = False,
     ) -> None:
         """Open an empty window.
 
@@ -64,7 +64,7 @@ class Window:
             rule: k of n.
             budget: false alarms allowed.
             frames_per_second: rate of the line, > 0, for budgets per time.
-            confidence, quiet_frames: as in `calibrate`.
+            confidence, quiet_frames, parts: as in `calibrate`.
 
         Raises:
             CalibrationError: `frames` or `max_frames` is out of range.
@@ -79,7 +79,7 @@ class Window:
         self.max_frames = max_frames
         """Limit on `target`."""
         self.rule, self.budget, self.confidence = rule, budget, confidence
-        self.frames_per_second, self.quiet_frames = frames_per_second, quiet_frames
+        self.frames_per_second, self.quiet_frames, self.parts = frames_per_second, quiet_frames, parts
         self._scores: list[float] = []
         self._alarmed = 0
         longest = max(max_frames, math.ceil(least / (1 - MOST_SUSPECTED)))
@@ -197,6 +197,7 @@ class Window:
             rule=self.rule,
             confidence=self.confidence,
             quiet_frames=self.quiet_frames,
+            parts=self.parts,
             frames_per_second=self.frames_per_second,
             first_frame=self._first_frame,
             last_frame=self._last_frame,
@@ -222,7 +223,7 @@ class Window:
             rule=self.rule,
             budget=self.budget,
             frames_per_second=self.frames_per_second,
-            quiet_frames=self.quiet_frames,
+            quiet_frames=0 if self.parts else self.quiet_frames,
             left_out=left_out,
         )
 
@@ -234,6 +235,12 @@ class Window:
             rule=self.rule,
             confidence=self.confidence,
             quiet_frames=self.quiet_frames,
+            parts=self.parts,
+        )
+
+    def _exceedances(self, scores: NDArray[np.float64]) -> Exceedances:
+        return Exceedances.of(
+            scores, rule=self.rule, confidence=self.confidence, quiet_frames=self.quiet_frames, parts=self.parts
         )
 
     def _counting_left_out(
@@ -242,7 +249,7 @@ class Window:
         """Count frames left out as good, because nobody has confirmed them as bad yet."""
         if not left_out.any():
             return threshold
-        whole = Exceedances.of(scores, rule=self.rule, confidence=self.confidence, quiet_frames=self.quiet_frames)
+        whole = self._exceedances(scores)
         counted = counting_left_out(
             threshold,
             whole,
@@ -267,12 +274,11 @@ class Window:
         why = f"{plural(self._alarmed, 'image')} {were} kept out for an alarm under the threshold in force: {_FRESH}"
         if not threshold.certified:
             return replace(threshold, reason=f"{threshold.reason}; {why}")
-        exceedances = Exceedances.of(kept, rule=self.rule, confidence=self.confidence, quiet_frames=self.quiet_frames)
-        needed = exceedances.frames_needed(self.budget.per_frame(frames_per_second=self.frames_per_second))
+        needed = self._exceedances(kept).frames_needed(self.budget.per_frame(frames_per_second=self.frames_per_second))
         return replace(threshold, certified=False, frames_needed=needed, reason=why)
 
     def _episodes(self, scores: NDArray[np.float64], level: float) -> int:
-        return EpisodeCounts(self.rule.statistic(scores), quiet_frames=self.quiet_frames).at(level)
+        return self._exceedances(scores).counts.at(level)
 
     def _not_below_good_frames(
         self, threshold: Threshold, scores: NDArray[np.float64], suspected: NDArray[np.bool_]

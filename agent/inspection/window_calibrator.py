@@ -82,6 +82,7 @@ class WindowCalibrator:
             frames_per_second=rate,
             confidence=plan.confidence,
             quiet_frames=_quiet_frames(plan, rate),
+            parts=plan.frame_is_part,
         )
 
     def observe(self, monotonic_seconds: float) -> None:
@@ -179,4 +180,4 @@ class WindowCalibrator:
 
 
 def _quiet_frames(plan: CalibrationPlan, frames_per_second: float) -> int:
-    return max(1, round(plan.clear_after_seconds * frames_per_second))
+    return max(0 if plan.frame_is_part else 1, round(plan.clear_after_seconds * frames_per_second))
