@@ -234,17 +234,24 @@ def _why_certified(exceedances: Exceedances, budget: Budget, episodes: int) -> s
     )
 
 
-def _why_not(exceedances: Exceedances, budget: Budget, needed: int, frames_per_second: float) -> str:
-    frames, count, noun = exceedances.frames, round(exceedances.effective_sample_size), budget.noun
+def shortage(threshold: Threshold, budget: Budget) -> str:
+    """Return why the frames of a threshold that is not certified are too few, in words."""
+    return _shortage(threshold.frames, threshold.effective_sample_size, budget)
+
+
+def _shortage(frames: int, independent: float, budget: Budget) -> str:
+    count, noun = round(independent), budget.noun
     short = f"{frames:,} {noun} are too few"
-    if exceedances.effective_sample_size < _DEPENDENT_SHARE * frames:
+    if independent < _DEPENDENT_SHARE * frames:
         counts = "counts" if count == 1 else "count"
         short = f"only {count:,} of {frames:,} {noun} {counts}, because successive {noun} are alike: too few"
+    return f"{short} to promise at most {budget.words}"
+
+
+def _why_not(exceedances: Exceedances, budget: Budget, needed: int, frames_per_second: float) -> str:
+    short = _shortage(exceedances.frames, exceedances.effective_sample_size, budget)
     time = "" if budget.per_seconds is None else f" ({_duration(needed / frames_per_second)} of running)"
-    return (
-        f"{short} to promise at most {budget.words}; the threshold is extrapolated; "
-        f"about {needed:,} good {noun}{time} would be enough"
-    )
+    return f"{short}; the threshold is extrapolated; about {needed:,} good {budget.noun}{time} would be enough"
 
 
 def _duration(seconds: float) -> str:
