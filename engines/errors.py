@@ -20,5 +20,9 @@ class ImageError(EngineError):
     """An image cannot be read, or does not fit the model."""
 
 
+class FileAccessError(ImageError):
+    """A file cannot be opened or read now: its permissions, or a share that is away. Its content is not the cause."""
+
+
 class TrainingError(EngineError):
     """Training cannot start or continue."""

@@ -9,7 +9,7 @@ from typing import cast
 import cv2
 import numpy as np
 
-from engines.errors import ImageError
+from engines.errors import FileAccessError, ImageError
 from engines.images.completeness import completeness_check
 from engines.images.head import read_head
 from engines.images.image_head import ImageHead
@@ -106,7 +106,7 @@ def _read_bytes(path: Path) -> bytes:
             raise ImageError(f"{path}: {size} bytes, wanted at most {_MAX_FILE_BYTES}")
         data = path.read_bytes()
     except OSError as error:
-        raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise FileAccessError(f"{path}: cannot be read ({error.strerror or error})") from None
     if not data:
         raise ImageError(f"{path}: empty file")
     return data

@@ -14,11 +14,12 @@ from agent.service import Service
 from agent.service.dispatcher import Dispatcher
 from agent.settings import load_settings
 from agent.sources import Ledger
-from agent.sources.folder import FolderSource
+from agent.sources.folder import FolderSource, source
 from agent.sources.folder.quarantine import Quarantine
 from tests.support.killed_agent import kill_at, wrap
 
 STEPS = (
+    "while reading",
     "after read",
     "before dispatch",
     "after dispatch",
@@ -34,6 +35,7 @@ STEPS = (
 def main(settings: Path, step: str, count: int) -> None:
     reached = kill_at(step, count)
     nothing: Callable[[], None] = lambda: None  # noqa: E731
+    wrap(source, "read_image", lambda: reached("while reading"), nothing)
     wrap(FolderSource, "_load", nothing, lambda: reached("after read"))
     for owner, name, what in (
         (Dispatcher, "dispatch", "dispatch"),

@@ -14,16 +14,20 @@ from agent.core.clock import Pace, utc_now
 from agent.core.errors import Permanent, Temporary
 from agent.core.records import FileVersion, Image
 from agent.sources.folder.arrivals import Arrivals
+from agent.sources.folder.attempts import MAX_ATTEMPTS, Attempts
 from agent.sources.folder.listing import FolderListing, Found
 from agent.sources.folder.names import one_line, printable
 from agent.sources.folder.quarantine import QUARANTINE_MAX_BYTES, Quarantine
 from agent.sources.ledger import Ledger
 from agent.sources.settings import FolderSettings
 from agent.sources.source import Captured, EndOfStream, FileCounts, FrameSource
-from engines.errors import ImageError
+from engines.errors import FileAccessError, ImageError
 from engines.images import SUFFIXES, natural_order, read_image
 
 log = logging.getLogger(__name__)
+
+# Beside the ledger: the file that is being read.
+BEING_READ = "file-being-read.json"
 
 # Listing 100,000 files takes half a second. A large folder is listed less often, so that it takes a fifth of a core.
 REST_PER_LISTING = 4.0
@@ -74,6 +78,7 @@ class FolderSource(FrameSource):
             on_rejected=lambda link, reason: self._quarantine.add(link, one_line(reason), copy=False),
         )
         self._arrivals = Arrivals(settle_seconds, clock, self._report_missed)
+        self._attempts = Attempts(None)
         self._known = Ledger(None)
         """The ledger, or one in memory: then a file counts as inspected once it is read."""
         self._finished: dict[str, FileVersion] = {}
@@ -103,6 +108,7 @@ class FolderSource(FrameSource):
         """Skip the files that the ledger contains."""
         super().use_ledger(ledger)
         self._known = ledger
+        self._attempts = Attempts(None if ledger.path is None else ledger.path.with_name(BEING_READ))
 
     def reject(self, captured: Captured, reason: str) -> None:
         """Put an image that does not fit the model into quarantine: the next may fit."""
@@ -165,15 +171,16 @@ class FolderSource(FrameSource):
     def _load(self, file: FileVersion) -> Image | None:
         """Read an image; None if that fails: then the file is tried again later, or it is in quarantine."""
         path = self._path / file.name
+        if not self._attempts.begin(file):
+            self._set_aside(file, f"{path}: the agent has ended {MAX_ATTEMPTS} times while it read this file")
+            return None
         try:
             image = read_image(path)
         except Exception as error:  # whatever it is, it concerns this file only
-            if not isinstance(error, ImageError):
-                log.debug("%s: unexpected error", path, exc_info=True)
-            if not self._arrivals.failed(file.name):
-                reason = str(error) if isinstance(error, ImageError) else f"{path}: cannot be read ({error!r})"
-                self._set_aside(file, reason)
+            self._report_unreadable(file, error)
             return None
+        finally:
+            self._attempts.end(file)
         if self._follow and not self._is_still(path, file):
             return None
         self._arrivals.finish(file.name)
@@ -183,6 +190,15 @@ class FolderSource(FrameSource):
             self._known.begin(file)
         return image
 
+    def _report_unreadable(self, file: FileVersion, error: Exception) -> None:
+        """Try the file again later, or set it aside."""
+        path = self._path / file.name
+        if not isinstance(error, ImageError):
+            log.debug("%s: unexpected error", path, exc_info=True)
+        if not self._arrivals.failed(file.name):
+            reason = str(error) if isinstance(error, ImageError) else f"{path}: cannot be read ({error!r})"
+            self._set_aside(file, reason, passing=isinstance(error, FileAccessError))
+
     def _is_still(self, path: Path, file: FileVersion) -> bool:
         """Whether the file that was read is the version that was listed. If not, it has to settle again."""
         try:
@@ -191,10 +207,15 @@ class FolderSource(FrameSource):
             return False
         return (status.st_size, status.st_mtime_ns) == (file.size, file.modified_ns)
 
-    def _set_aside(self, file: FileVersion, reason: str) -> None:
+    def _set_aside(self, file: FileVersion, reason: str, *, passing: bool = False) -> None:
+        """Put a file into quarantine; `passing`: it may be readable after a restart."""
         self._arrivals.finish(file.name)
+        self._attempts.end(file)
         self._quarantine.add(self._path / file.name, one_line(reason))
-        self._known.add([file])
+        if passing:
+            self._known.begin(file)
+        else:
+            self._known.add([file])
 
     def _report_missed(self, name: str) -> None:
         """First WARNING, repeats DEBUG."""

@@ -78,7 +78,7 @@ def run(settings: Path, step: str, count: int, until: Callable[[], bool] | None 
 @pytest.mark.parametrize(
     "cycles",
     [
-        pytest.param(9, marks=[pytest.mark.slow, pytest.mark.timeout(300)]),
+        pytest.param(10, marks=[pytest.mark.slow, pytest.mark.timeout(300)]),
         pytest.param(200, marks=[pytest.mark.faults, pytest.mark.timeout(3600)]),
     ],
 )

@@ -139,3 +139,31 @@ def test_links_that_lead_nowhere_or_out_of_the_folder_are_rejected_alone(tmp_pat
     assert sum("leads nowhere" in reason for reason in reasons) == 2
     assert sum("leads out of the folder" in reason for reason in reasons) == 1
     assert [file.name for file in kept.iterdir()] == ["quarantine.jsonl"], "nothing is copied of them"
+
+
+def test_a_file_that_could_not_be_opened_is_tried_again_after_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its permissions or a share were the cause, and neither changes the time of the file."""
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / "in" / name).write_bytes(png(1))
+
+    def run() -> FolderSource:
+        source = FolderSource(tmp_path / "in")
+        source.use_ledger(Ledger(tmp_path / "ledger.sqlite"))
+        read.append(names(read_all(source)))
+        return source
+
+    def denied(path: Path) -> bytes:
+        if path.name == "a.png":
+            raise PermissionError(13, "Permission denied")
+        return read_bytes(path)
+
+    read: list[list[str | None]] = []
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    assert "cannot be read (Permission denied)" in (run().files.latest_quarantined or "")
+    monkeypatch.undo()
+    run()
+    assert read == [["b.png"], ["a.png", "b.png"]]
