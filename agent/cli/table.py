@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.cli import bundles, calibrations, demo, device, engines, running_agent, scoring, training, watch
+from agent.cli import alarms, bundles, calibrations, demo, device, engines, running_agent, scoring, training, watch
 
 # In the order of `inspectd --help`, which lists the groups last. The function's docstring is the help text.
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -25,6 +25,10 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "reload": running_agent.reload,
     "recalibrate": running_agent.recalibrate,
     "watch": watch.watch,
+    "alarms list": alarms.list_alarms,
+    "alarms show": alarms.show_alarm,
+    "alarms judge": alarms.judge_alarm,
+    "alarms export": alarms.export_alarms,
     "bundle lean": bundles.lean,
     "bundle import": bundles.import_weights,
     "bundle keygen": bundles.keygen,
@@ -39,6 +43,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 
 GROUPS = {
+    "alarms": "The alarms of an agent, and people's judgements of them.",
     "bundle": "Model bundles: copy, import, sign, verify.",
     "calibration": "The calibrations of a running agent.",
     "engine": "The engines that run a model.",

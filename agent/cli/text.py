@@ -51,6 +51,10 @@ def _camera_lines(state: dict[str, Any]) -> Iterator[str]:
         yield f"{frames} above the threshold without an alarm: the rule wants {rule['k']} of {rule['n']}"
     if state.get("files"):
         yield from _files_lines(state["files"])
+    if state["certificate"]:
+        yield str(state["certificate"]["text"])
+    if state["broken_promise"]:
+        yield f"PROMISE: {state['broken_promise']['text']}"
     if state["drift"]:
         yield f"DRIFT: {drift_sentence(state['shift'])}"
     if state["alarm"]:

@@ -10,6 +10,7 @@ from agent.commands.live_settings import Reload
 from agent.inspection import CameraLine
 from agent.messages import StatePayload
 from agent.outputs import Output
+from agent.review import Review
 from agent.settings import Settings
 
 
@@ -20,6 +21,8 @@ class RunningAgent(Protocol):
     """The settings in force."""
     evidence: Evidence
     """Draws the images of a snapshot."""
+    review: Review
+    """Alarms, people's judgements of them, and the state of each promise."""
 
     @property
     def lines(self) -> Mapping[str, CameraLine]:

@@ -6,6 +6,16 @@ the control socket and each output that takes commands. `make docs` adds it to t
 
 from __future__ import annotations
 
+from agent.commands.alarms import (
+    AlarmExportRequest,
+    AlarmJudgeRequest,
+    AlarmListRequest,
+    AlarmShowRequest,
+    export_alarms,
+    judge_alarm,
+    list_alarms,
+    show_alarm,
+)
 from agent.commands.calibrations import list_calibrations, recalibrate, roll_back, show_calibration
 from agent.commands.command import Command
 from agent.commands.pause import pause, resume
@@ -41,6 +51,10 @@ AGENT_COMMANDS: dict[str, Command] = {
         Command(ResumeRequest, resume),
         Command(SnapshotRequest, snapshot, SnapshotResult),
         Command(ReloadRequest, reload, ReloadResult),
+        Command(AlarmListRequest, list_alarms),
+        Command(AlarmShowRequest, show_alarm),
+        Command(AlarmJudgeRequest, judge_alarm),
+        Command(AlarmExportRequest, export_alarms),
     )
 }
 

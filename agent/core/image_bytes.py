@@ -25,8 +25,8 @@ class EncodedImage:
     """Its side divided by the side of the original, above 0 and at most 1."""
 
 
-def encode(image: NDArray[np.uint8], media_type: str, *, quality: int = 90) -> bytes:
-    """Encode `image` uint8 [H, W, 1 or 3] (BGR) as PNG or JPEG; `quality`, 0 to 100, applies to JPEG.
+def encode(image: NDArray[np.uint8] | NDArray[np.uint16], media_type: str, *, quality: int = 90) -> bytes:
+    """Encode `image` [H, W, 1 or 3] (BGR) as PNG, uint8 or uint16, or as JPEG, uint8; `quality`, 0 to 100, is of JPEG.
 
     Raises ValueError where OpenCV cannot encode it, KeyError for another media type.
     """

@@ -36,7 +36,7 @@ def check_disk(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _room(directory: Path, place: Path, settings: Settings) -> CheckResult:
-    quotas = settings.max_outbox_size + settings.max_evidence_size
+    quotas = settings.max_outbox_size + settings.max_evidence_size + settings.review.max_size
     quotas += settings.max_score_log_size * len(settings.cameras)
     used = sum(file.stat().st_size for file in _files(directory))
     wanted, free = max(0, quotas - used) + SPARE_BYTES, shutil.disk_usage(place).free
@@ -48,7 +48,7 @@ def _room(directory: Path, place: Path, settings: Settings) -> CheckResult:
 
 def _fix(settings: Settings, place: Path, used: int, free: int) -> str:
     """A quota that fits, if there is room for one; otherwise commands that find what fills the disk."""
-    bounded = settings.max_outbox_size + settings.max_score_log_size * len(settings.cameras)
+    bounded = settings.max_outbox_size + settings.review.max_size + settings.max_score_log_size * len(settings.cameras)
     fits = free - SPARE_BYTES + used - bounded
     if fits >= SMALLEST_EVIDENCE_BYTES:
         return f'set max_evidence_size = "{fits // 1024**2} MiB", or free some space'

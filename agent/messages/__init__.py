@@ -21,15 +21,19 @@ from agent.messages.command import (
     StatusRequest,
     parse_request,
 )
-from agent.messages.event import EventPayload, drift_event, drift_sentence, engine_event
+from agent.messages.event import EventPayload, drift_event, drift_sentence, engine_event, promise_event
+from agent.messages.promise import BrokenPromisePayload, CertificatePayload
 from agent.messages.state import FilesPayload, ModelPayload, ProgressPayload, RulePayload, ScorePayload, StatePayload
 from agent.messages.status import DeliveryPayload, LatencyPayload, OutboxPayload, Presence, StatusPayload
+from agent.messages.verdict import VerdictPayload
 
 __all__ = [
     "MAX_COMMAND_BYTES",
     "AlarmPayload",
+    "BrokenPromisePayload",
     "CalibrationListRequest",
     "CalibrationShowRequest",
+    "CertificatePayload",
     "CommandRequest",
     "CommandResponse",
     "CropPayload",
@@ -60,11 +64,13 @@ __all__ = [
     "StatePayload",
     "StatusPayload",
     "StatusRequest",
+    "VerdictPayload",
     "drift_event",
     "drift_sentence",
     "engine_event",
     "parse",
     "parse_request",
+    "promise_event",
     "short_text",
     "utc_text",
 ]

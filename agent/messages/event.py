@@ -12,6 +12,7 @@ from pydantic import (
 )
 
 from agent.messages.base import SCHEMA_DESCRIPTION, Instant, Payload
+from agent.messages.promise import BrokenPromisePayload
 from calibration import Drift
 
 
@@ -25,8 +26,7 @@ def drift_sentence(shift: float) -> str:
     consequence = "expect more false alarms" if higher else "faint defects may be missed"
     return (
         f"good parts score {abs(shift):.1f} standard deviations {'higher' if higher else 'lower'} than when "
-        f"calibrated: {consequence}; check lens, light and product, then `inspectd recalibrate`, with --fresh "
-        "if all parts on the line are good"
+        f"calibrated: {consequence}; check lens, light and product, then recalibrate"
     )
 
 
@@ -63,6 +63,41 @@ def engine_event(
     return EventPayload(id=identity, event="engine", site=site, camera=camera, at=at, text=text)
 
 
+def promise_event(
+    identity: str,
+    site: str,
+    camera: str,
+    event: Literal["promise_broken", "certified"],
+    calibration: str,
+    at: datetime,
+    text: str,
+    broken: BrokenPromisePayload | None = None,
+) -> EventPayload:
+    """The event of a promise that is broken, or that production has certified.
+
+    Args:
+        identity: UUIDv7 of the event.
+        site: name of the site.
+        camera: name of the camera.
+        event: which of the two.
+        calibration: id of the calibration in force.
+        at: UTC.
+        text: the event in words.
+        broken: how it is broken; None where it is certified.
+    """
+    return EventPayload(
+        id=identity,
+        event=event,
+        site=site,
+        camera=camera,
+        at=at,
+        calibration=calibration,
+        since=None if broken is None else broken.since,
+        rate=None if broken is None else broken.rate,
+        text=text,
+    )
+
+
 class EventPayload(Payload):
     """Something about a camera that needs attention; never a reason to stop the line."""
 
@@ -70,19 +105,28 @@ class EventPayload(Payload):
         default="inspectd.event/1", alias="schema", description=SCHEMA_DESCRIPTION
     )
     id: str = Field(description="UUIDv7; a repeated delivery has the same.")
-    event: Literal["drift", "engine"] = Field(
+    event: Literal["drift", "engine", "promise_broken", "certified"] = Field(
         description="drift: the scores of good parts have shifted; `state` reports it until they are back. "
-        "engine: the engine that `auto` would choose was rejected, and another one runs."
+        "engine: the engine that `auto` would choose was rejected, and another one runs. "
+        "promise_broken: false alarms come faster than promised; `state` reports it until the promise is kept again. "
+        "certified: production has shown that the promise is kept."
     )
     site: str = Field(description="Name of the site.")
     camera: str = Field(description="Name of the camera.")
     at: Instant = Field(
-        description="For drift: capture of the frame that showed it. For engine: time of the rejection."
+        description="For drift: capture of the frame that showed it. For engine: time of the rejection. Else: when it "
+        "was noticed."
     )
     shift: FiniteFloat | None = Field(
         default=None,
         description="For drift: how far the mean of the latest good scores lies from the calibration's, in standard "
         "deviations.",
     )
-    calibration: str | None = Field(default=None, description="For drift: id of the calibration in force.")
+    calibration: str | None = Field(default=None, description="Id of the calibration in force; null for engine.")
+    since: Instant | None = Field(
+        default=None, description="For promise_broken: the first alarm of the higher rate. For certified: null."
+    )
+    rate: FiniteFloat | None = Field(
+        default=None, description="For promise_broken: alarms not judged true per span of the budget."
+    )
     text: str = Field(description="The event in words.")

@@ -14,6 +14,7 @@ from pydantic import (
 
 from agent.core.records import Phase
 from agent.messages.base import SCHEMA_DESCRIPTION, Instant, Payload, Score, Sha256
+from agent.messages.promise import BrokenPromisePayload, CertificatePayload
 from agent.messages.status import LatencyPayload
 
 
@@ -96,6 +97,12 @@ class StatePayload(Payload):
         description="How far they have shifted, in standard deviations of a good score; null without drift.",
     )
     alarm: str | None = Field(default=None, description="Id of the active alarm; null where none is active.")
+    certificate: CertificatePayload | None = Field(
+        default=None, description="What production shows about the promise; null until a frame was judged."
+    )
+    broken_promise: BrokenPromisePayload | None = Field(
+        default=None, description="False alarms come faster than promised; null while they do not."
+    )
 
 
 class ScorePayload(Payload):

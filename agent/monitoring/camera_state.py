@@ -8,6 +8,8 @@ from datetime import datetime
 from agent.core.records import Phase
 from agent.inspection import CameraLine, CameraState, CameraStatus, Station
 from agent.messages import FilesPayload, LatencyPayload, ProgressPayload, RulePayload, StatePayload
+from agent.monitoring.promise_state import broken_promise_payload, certificate_payload
+from agent.review import PromiseStatus
 
 
 def phase_of(station: Station, camera: CameraStatus) -> Phase:
@@ -36,8 +38,8 @@ def _files(line: CameraLine) -> FilesPayload | None:
     return None if counts is None else FilesPayload(**asdict(counts))
 
 
-def state_payload(site: str, line: CameraLine, at: datetime) -> StatePayload:
-    """The state document of one camera; `at` is now, UTC."""
+def state_payload(site: str, line: CameraLine, at: datetime, promise: PromiseStatus | None = None) -> StatePayload:
+    """The state document of one camera; `at` is now, UTC, `promise` the state of its promise in production."""
     station, capture = line.station, line.capture
     calibration, progress = station.calibration, station.progress
     rule = station.plan.rule if calibration is None else calibration.rule
@@ -64,4 +66,6 @@ def state_payload(site: str, line: CameraLine, at: datetime) -> StatePayload:
         drift=station.drifted,
         shift=round(station.drift_shift, 3) if station.drifted else None,
         alarm=station.active_alarm_id,
+        certificate=None if promise is None else certificate_payload(promise),
+        broken_promise=None if promise is None else broken_promise_payload(promise),
     )

@@ -12,12 +12,15 @@ from agent.inspection import CameraLine
 from agent.messages import StatePayload
 from agent.monitoring.camera_state import state_payload
 from agent.outputs import Output
+from agent.review import PromiseStatus
 
 # How often a state is published though only its counters changed.
 REPEAT_SECONDS = 5.0
 
 # Fields that change with every frame. Alone, they wait for the next repeat.
-COUNTING_FIELDS = frozenset({"at", "frames", "dropped", "passed_by_rule", "frames_per_second", "latency_ms"})
+COUNTING_FIELDS = frozenset(
+    {"at", "frames", "dropped", "passed_by_rule", "frames_per_second", "latency_ms", "certificate"}
+)
 
 
 class StatePublisher:
@@ -28,6 +31,7 @@ class StatePublisher:
         site: str,
         lines: Mapping[str, CameraLine],
         outputs: Sequence[Output],
+        promise: Callable[[str], PromiseStatus | None] = lambda _: None,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -35,11 +39,13 @@ class StatePublisher:
         site: for the documents.
         lines: every camera, by name; may be filled later.
         outputs: get the states.
+        promise: the state of a camera's promise; None before its first judged frame.
         clock: monotonic seconds.
         """
         self._site = site
         self._lines = lines
         self._outputs = outputs
+        self._promise = promise
         self._clock = clock
         self._published: dict[str, tuple[float, dict[str, Any]]] = {}
         self._publishing = threading.Lock()
@@ -66,4 +72,4 @@ class StatePublisher:
                     output.publish_state(payload)
 
     def _state(self, line: CameraLine) -> StatePayload:
-        return state_payload(self._site, line, utc_now())
+        return state_payload(self._site, line, utc_now(), self._promise(line.name))

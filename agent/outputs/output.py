@@ -19,6 +19,7 @@ from agent.messages import (
     ScorePayload,
     SnapshotImage,
     StatePayload,
+    VerdictPayload,
 )
 from agent.outputs.outbox import Message
 from agent.outputs.settings import OutputSection
@@ -109,6 +110,10 @@ class Output(ABC):
         """Counts, latency and problems of delivery. Raises Temporary if the outbox cannot be read."""
 
     # Only some outputs do these; the default is to do nothing.
+
+    def messages_for_verdict(self, verdict: VerdictPayload) -> list[Message]:
+        """The messages to deliver when a person has judged an alarm; the outbox keeps them until acknowledged."""
+        return []
 
     def publish_score(self, camera: str, captured_monotonic: float, score: Callable[[], ScorePayload]) -> None:  # noqa: B027
         """Publish the telemetry of one frame. `score` builds the payload; it is called only if it is needed now."""

@@ -15,6 +15,7 @@ from agent.inspection import CameraLine, Candidate, Outcome, preview_calibration
 from agent.messages import RulePayload, ScorePayload, drift_event
 from agent.monitoring import StatePublisher
 from agent.outputs import AlarmContext, AlarmJob, AlarmRecorder, Output
+from agent.review import AlarmBasis, Review
 from calibration import Drift
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Dispatcher:
         recorder: AlarmRecorder,
         states: StatePublisher,
         problems: Problems,
+        review: Review | None = None,
         metrics: Metrics | None = None,
     ) -> None:
         """Args:
@@ -43,6 +45,7 @@ class Dispatcher:
         recorder: gets alarms, which must not be lost.
         states: publishes a camera's state as soon as its scores drift.
         problems: takes the problem of a score log that cannot be written.
+        review: takes in judged frames and alarms; None: nobody reviews them.
         metrics: counts frames and alarms; None where the settings ask for no metrics.
         """
         self._site = site
@@ -51,6 +54,7 @@ class Dispatcher:
         self._recorder = recorder
         self._states = states
         self._problems = problems
+        self._review = review
         self._metrics = metrics
 
     def dispatch(self, outcome: Outcome) -> None:
@@ -63,6 +67,7 @@ class Dispatcher:
         if self._metrics is not None:
             self._metrics.observe_outcome(outcome)
         for each in (*outcome.late, outcome):
+            self._review_frame(line, each)
             for alarm in each.alarms:
                 self.dispatch_alarm(line, alarm, each.verdict, each.frame)
         if outcome.candidate is not None:
@@ -71,6 +76,13 @@ class Dispatcher:
             self._dispatch_drift(line, outcome, outcome.drift)
         self._publish_score(line, outcome, statistic)
         self._record_finished(line, outcome)
+
+    def _review_frame(self, line: CameraLine, outcome: Outcome) -> None:
+        """Count a judged frame as running time, and as a candidate for the sample of good ones."""
+        calibration = line.station.calibration
+        if self._review is not None and outcome.verdict is not None and calibration is not None:
+            alarmed = line.station.active_alarm_id is not None
+            self._review.judged(line.name, calibration, outcome.verdict, alarmed=alarmed)
 
     def _record_finished(self, line: CameraLine, outcome: Outcome) -> None:
         """Add files to the ledger once the alarms that follow from them are stored."""
@@ -98,10 +110,7 @@ class Dispatcher:
         """Log a new calibration. The first is in force already; a later one is previewed, then put in force."""
         calibration = candidate.calibration
         fields = {"camera": line.name, "calibration": calibration.id, "threshold": calibration.threshold.value}
-        if calibration.threshold.certified:
-            log.info("camera %s: calibrated: %s", line.name, calibration.promise, extra=fields)
-        else:
-            log.warning("camera %s: calibrated, not certified: %s", line.name, calibration.promise, extra=fields)
+        log.info("camera %s: calibrated: %s", line.name, calibration.promise, extra=fields)
         if line.station.calibration is not calibration:
             line.score_log.flush()
             # On a thread of its own, since it reads a day of scores.
@@ -162,6 +171,9 @@ class Dispatcher:
             engine=line.engine.name,
             crop=line.settings.crop,
         )
+        if self._review is not None:
+            basis = AlarmBasis(calibration, line.model.sha256, line.engine.name, line.settings.crop)
+            self._review.alarm(alarm, basis, verdict, frame)
         self._recorder.put(AlarmJob(alarm, verdict, context, frame))
 
     def _publish_score(self, line: CameraLine, outcome: Outcome, statistic: float) -> None:

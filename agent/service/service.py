@@ -21,8 +21,10 @@ from agent.messages import StatePayload, engine_event
 from agent.monitoring import StatePublisher, WindowNotice
 from agent.outputs import AlarmRecorder, build_outputs
 from agent.outputs.outbox import Outbox
+from agent.review import PromiseStatus
 from agent.service.assembly import Assembly
 from agent.service.dispatcher import Dispatcher
+from agent.service.review_reports import open_review
 from agent.service.single_instance import DirectoryLock, SingleInstance
 from agent.service.thread_crash import ThreadCrash
 from agent.service.unwritten_calibrations import UnwrittenCalibrations
@@ -101,9 +103,17 @@ class Service:
         self.lines: dict[str, CameraLine] = {}
         self._metrics = self._open_metrics()
         self._notice = WindowNotice()
-        self._states = StatePublisher(self.settings.site, self.lines, self.outputs)
+        self._states = StatePublisher(self.settings.site, self.lines, self.outputs, self._promise_of)
+        self.review = open_review(self.settings, self.lines, self.outputs, self._outbox, self._states, self._problems)
         self._dispatcher = Dispatcher(
-            self.settings.site, self.lines, self.outputs, self._recorder, self._states, self._problems, self._metrics
+            self.settings.site,
+            self.lines,
+            self.outputs,
+            self._recorder,
+            self._states,
+            self._problems,
+            self.review,
+            self._metrics,
         )
         assembly = Assembly(
             self.settings,
@@ -117,6 +127,9 @@ class Service:
         self.inspections = list(dict.fromkeys(line.inspection for line in self.lines.values()))
         self._queues = list(dict.fromkeys(line.frames for line in self.lines.values()))
         self._engines = list(dict.fromkeys(line.engine for line in self.lines.values()))
+
+    def _promise_of(self, camera: str) -> PromiseStatus | None:
+        return self.review.promise(camera)
 
     def _open_metrics(self) -> Metrics | None:
         """Serve metrics where the settings ask for them; prometheus-client is loaded only then."""
@@ -185,6 +198,7 @@ class Service:
         for output in self.outputs:
             output.start()
         self._recorder.start()
+        self.review.start()
         for inspection in self.inspections:
             inspection.start()
         for line in self.lines.values():
@@ -208,6 +222,8 @@ class Service:
         self._states.publish_all(final=True)
         if not self._recorder.finish(max(0.05, deadline - 0.5 - time.monotonic())):
             log.error("alarms were lost: they could not be written to disk within %g s", STOP_SECONDS)
+        if not self.review.finish(max(0.05, deadline - 0.4 - time.monotonic())):
+            log.warning("the review was not written completely within %g s", STOP_SECONDS)
         self._control_socket.close()
         if self._metrics is not None:
             self._metrics.close()
@@ -222,6 +238,8 @@ class Service:
             line.score_log.close()
             line.ledger.close()
         self._outbox.close()
+        if not self.review.is_alive():
+            self.review.close()
         if all(not inspection.is_alive() for inspection in self.inspections):
             self._close_engines()
         if self._instance is not None:

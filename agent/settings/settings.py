@@ -81,7 +81,7 @@ class CalibrationSettings(Section):
     frames: Annotated[int, Field(ge=50)] = 300
     """Good frames in the window."""
     max_frames: Annotated[int, Field(ge=50)] = 3000
-    """With `require_certificate` the window may grow to this if its frames do not suffice."""
+    """The window may grow to this if its frames depend on each other."""
     false_alarms: BudgetText | None = None
     """None: as `CameraSettings.false_alarms` says."""
     shift: DurationText = "8 h"
@@ -179,6 +179,14 @@ class MetricsSettings(Section):
         return self
 
 
+class ReviewSettings(Section):
+    """Images kept for training: those of alarms, and a sample of the others."""
+
+    samples_per_shift: Annotated[int, Field(ge=0, le=1000)] = 8
+    """Frames without an alarm kept per camera and shift, chosen at random; 0: none."""
+    max_size: ByteSize = ByteSize(512 * 1024**2)
+
+
 class LogSettings(Section):
     """What is logged."""
 
@@ -200,6 +208,7 @@ class Settings(BaseSettings):
     trusted_keys: Annotated[tuple[Path, ...], Field(min_length=1)] | None = None
     mqtt: MqttSettings = MqttSettings()
     outputs: dict[Name, OutputSettings] = Field(default_factory=dict)
+    review: ReviewSettings = ReviewSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
     cameras: Annotated[dict[Name, CameraSettings], Field(min_length=1)]

@@ -18,6 +18,7 @@ from agent.messages import (
     ScorePayload,
     SnapshotImage,
     StatePayload,
+    VerdictPayload,
 )
 from agent.outputs.mqtt.connection import Outgoing
 from agent.outputs.mqtt.delivery import Publisher, shrink_to_fit
@@ -98,6 +99,10 @@ class MqttOutput(Output):
             )
             for topic, image in sent
         ]
+
+    def messages_for_verdict(self, verdict: VerdictPayload) -> list[Message]:
+        topic = self._topics.verdict(verdict.camera, verdict.id)
+        return [Message(topic, verdict.to_bytes(), verdict.id, "verdict", output=self.name)]
 
     def publish_state(self, state: StatePayload) -> None:
         self._publisher.publish_state(state.camera, state)

@@ -145,6 +145,10 @@ class Topics:
         """Topic of an image of an alarm: `name` is heatmap, frame, overlay, or omitted (a note instead of an image)."""
         return f"{self.alarm(camera)}/{check_level('alarm id', alarm_id)}/{check_level('image', name)}"
 
+    def verdict(self, camera: str, alarm_id: str) -> str:
+        """Topic of a person's judgement of an alarm."""
+        return f"{self.alarm(camera)}/{check_level('alarm id', alarm_id)}/verdict"
+
     def score(self, camera: str) -> str:
         return f"{self.camera(camera)}/score"
 

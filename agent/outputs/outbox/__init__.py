@@ -12,7 +12,7 @@
 
 from agent.outputs.outbox.output_queue import MemoryLimits
 from agent.outputs.outbox.recovery import SEQUENCE_JUMP
-from agent.outputs.outbox.rows import DEFAULT_OUTPUT, ROW_BYTES, Counts, Entry, Message, Row
+from agent.outputs.outbox.rows import DEFAULT_OUTPUT, ROW_BYTES, UNNUMBERED, Counts, Entry, Message, Row
 from agent.outputs.outbox.store import MAX_TOGETHER, Outbox
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "MAX_TOGETHER",
     "ROW_BYTES",
     "SEQUENCE_JUMP",
+    "UNNUMBERED",
     "Counts",
     "Entry",
     "MemoryLimits",

@@ -17,6 +17,9 @@ ROW_BYTES = 256
 KEPT_MISSING = 100
 KEPT_DEAD_LETTERS = 1000
 
+# Sequence number of messages that are no alarms; those of alarms begin with 1.
+UNNUMBERED = 0
+
 # The output of rows that were written before outputs had names.
 DEFAULT_OUTPUT = "mqtt"
 

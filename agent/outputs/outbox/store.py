@@ -20,6 +20,7 @@ from agent.outputs.outbox.quota import Quota
 from agent.outputs.outbox.recovery import WarnOnce
 from agent.outputs.outbox.rows import (
     DEFAULT_OUTPUT,
+    UNNUMBERED,
     Counts,
     Entry,
     Message,
@@ -126,6 +127,22 @@ class Outbox:
         for message in kept:
             change.insert(sequence, entry.camera, message, entry.captured_monotonic)
         store_state(change.db, entry.state)
+
+    def add_unnumbered(self, camera: str, messages: Sequence[Message]) -> None:
+        """Store messages that are no alarms, such as a verdict, behind the waiting alarms of their camera.
+
+        They use no sequence number: a gap in those always means a lost alarm. Raises `Temporary`.
+        """
+
+        def work(change: Transaction) -> None:
+            self._quota.make_room(change, sum(map(cost_of, messages)))
+            for message in messages:
+                change.insert(UNNUMBERED, camera, message, None)
+
+        with self._storage.lock:
+            self._storage.change(work)
+        for wake in self.on_accepted:
+            wake()
 
     # What is next
 

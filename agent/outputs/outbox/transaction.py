@@ -12,6 +12,7 @@ from agent.outputs.outbox.rows import (
     COLUMNS,
     COLUMNS_BUT_PAYLOAD,
     KEPT_DEAD_LETTERS,
+    UNNUMBERED,
     Message,
     Row,
     cost_of,
@@ -86,7 +87,7 @@ class Transaction:
             deleted += len(found)
             for row in map(row_of, found):
                 self._deleted(row)
-                if missing and not row.is_image:
+                if missing and not row.is_image and row.sequence != UNNUMBERED:
                     self.db.execute("INSERT OR IGNORE INTO missing VALUES (?)", (row.sequence,))
         return deleted
 

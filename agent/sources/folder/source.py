@@ -47,7 +47,6 @@ class FolderSource(FrameSource):
     """
 
     live = False
-    uses_ledger = True
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ from agent.messages import (
     ScorePayload,
     StatePayload,
     StatusPayload,
+    VerdictPayload,
 )
 
 __all__ = ["CHANNELS", "PARAMETERS", "REQUESTS", "RESULTS", "Channel", "payload_models"]
@@ -56,6 +57,14 @@ CHANNELS = (
         1,
         False,
         "Replaces an image that exceeds the broker's packet limit, with the reason.",
+    ),
+    Channel(
+        "verdict",
+        "{camera}/alarm/{id}/verdict",
+        (VerdictPayload,),
+        1,
+        False,
+        "A person has judged the alarm, or changed the judgement.",
     ),
     Channel("event", "{camera}/event", (EventPayload,), 1, False, "Needs attention, such as drift; not an alarm."),
     Channel(

@@ -64,7 +64,7 @@ def test_example_loads_and_shows_every_setting() -> None:
     example = ROOT / "inspectd.example.toml"
     assert load_settings(example).site == "plant-1"
     shown = set(re.findall(r"\b([a-z_]+) = ", example.read_text()))
-    sections = {"mqtt", "outputs", "log", "metrics", "cameras", "source", "calibration", "alarm"}
+    sections = {"mqtt", "outputs", "review", "log", "metrics", "cameras", "source", "calibration", "alarm"}
     assert _names(Settings) - shown == sections
 
 

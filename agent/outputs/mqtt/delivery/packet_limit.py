@@ -10,7 +10,7 @@ from agent.core.image_bytes import shrink_encoded
 from agent.messages import AlarmPayload, CommandResponse, OmittedPayload
 from agent.outputs.mqtt.connection import Outgoing
 from agent.outputs.mqtt.delivery.suspicions import Suspicions
-from agent.outputs.outbox import Message, Outbox, Row
+from agent.outputs.outbox import UNNUMBERED, Message, Outbox, Row
 
 log = logging.getLogger(__name__)
 
@@ -113,5 +113,6 @@ def shrink_to_fit(message: Outgoing, limit: int | None) -> tuple[Outgoing, float
 
 
 def _outgoing(row: Row, payload: bytes, *more: tuple[str, str]) -> Outgoing:
-    properties = (("alarm", row.alarm), ("sequence", str(row.sequence)), ("part", row.part))
-    return Outgoing(row.topic, payload, media_type=row.media_type, user_properties=(*properties, *more))
+    number = () if row.sequence == UNNUMBERED else (("sequence", str(row.sequence)),)
+    properties = (("alarm", row.alarm), *number, ("part", row.part), *more)
+    return Outgoing(row.topic, payload, media_type=row.media_type, user_properties=properties)

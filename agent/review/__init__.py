@@ -1,0 +1,32 @@
+"""People's judgements of alarms, the promise in production, and the images kept for training.
+
+- `review.py`: the thread of a running agent that takes everything in; `camera_feed.py`: what it notes per frame;
+- `journal.py`: alarms and judgements, in the file that `database.py` opens; `records.py`: their records;
+- `folders.py`: where the files are; `archive.py`: the same of an agent that does not run; `documents.py`: as JSON;
+- `promise.py`: certificate and watch of one calibration; `lives.py`: of all cameras; `sentences.py`: in words;
+- `images.py`, `reservoir.py`: the images kept; `export.py`: as folders for training.
+"""
+
+from agent.review.archive import open_archive
+from agent.review.documents import alarm_document, export_document, list_document, show_document, verdict_payload
+from agent.review.export import export_images
+from agent.review.folders import ReviewFolders
+from agent.review.lives import PromiseStatus
+from agent.review.records import Judged, JudgedAlarm
+from agent.review.review import AlarmBasis, Review
+
+__all__ = [
+    "AlarmBasis",
+    "Judged",
+    "JudgedAlarm",
+    "PromiseStatus",
+    "Review",
+    "ReviewFolders",
+    "alarm_document",
+    "export_document",
+    "export_images",
+    "list_document",
+    "open_archive",
+    "show_document",
+    "verdict_payload",
+]
