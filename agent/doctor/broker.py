@@ -78,21 +78,34 @@ def _check(broker: Broker, settings: Settings, protocol: Protocol) -> Iterator[C
     connection = Connection(broker, client_id=f"inspectd-doctor-{uuid.uuid4().hex[:8]}", protocol=protocol)
     try:
         connection.open()
-        limit = _await(connection, Connected).maximum_packet_bytes
+        connected = _await(connection, Connected)
+        limit = connected.maximum_packet_bytes
         packets = "" if limit is None else f", packets up to {limit} bytes"
         user = settings.mqtt.username
         login = "clients without a login" if user is None else f"the login of {user}"
         yield ok("broker", f"{broker.name} accepts {login}{packets}")
-        yield from _check_rights(connection, settings.mqtt.topics(settings.site), settings)
+        yield from _check_offer(connected, broker)
+        qos = min(1, connected.maximum_qos)
+        yield from _check_rights(connection, settings.mqtt.topics(settings.site), settings, qos)
         connection.disconnect()
     finally:
         connection.close()
 
 
-def _check_rights(connection: Connection, topics: Topics, settings: Settings) -> Iterator[CheckResult]:
+def _check_offer(connected: Connected, broker: Broker) -> Iterator[CheckResult]:
+    """What the agent can do without, but subscribers miss."""
+    if not connected.retain_available:
+        text = f"{broker.name} keeps no retained messages: a later subscriber does not see status and states"
+        yield warning("broker", text, "set retain_available true in mosquitto.conf")
+    if connected.maximum_qos < 1:
+        text = f"{broker.name} offers QoS 0 only: an alarm counts as delivered once it is sent, and may be lost"
+        yield warning("broker", text, "set max_qos 1 in mosquitto.conf")
+
+
+def _check_rights(connection: Connection, topics: Topics, settings: Settings, qos: int) -> Iterator[CheckResult]:
     """The broker's access rules allow what the agent does."""
     answer = f"{topics.base}/response/doctor"
-    connection.publish(Outgoing(answer, b"{}", media_type="application/json"))
+    connection.publish(Outgoing(answer, b"{}", qos=qos, media_type="application/json"))
     published = _await(connection, Acknowledged)
     fix = "allow it in the acl_file that mosquitto.conf names"
     if published.code >= FIRST_ERROR:

@@ -49,8 +49,6 @@ def _explain(mistake: Any, settings: type[BaseModel]) -> str:
         return f"{key}.kind = {_in_toml(context['tag'])}: wanted one of {context['expected_tags']}"
     if mistake["type"] in ("model_type", "model_attributes_type"):
         return f"{key} = {_in_toml(value)}: wanted a section, [{key}]"
-    if mistake["type"] == "string_pattern_mismatch" and "://" in value and "@" in value:
-        return f"{key} = {_in_toml(value)}: wanted an address without a login; set username and password_file instead"
     message = str(mistake["msg"]).removeprefix("Value error, ")
     if isinstance(value, dict):
         return f"{key}: {message}" if key else message

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from agent.core.errors import Permanent
 from agent.core.section import Host
@@ -15,11 +16,26 @@ from agent.outputs.mqtt.topics import Topics
 from agent.outputs.settings import OutputSection
 
 
+def _address(url: str) -> str:
+    """Raises ValueError with what to write instead; the text has no part of the address, which may be a password.
+
+    >>> _address("localhost:1883")
+    Traceback (most recent call last):
+    ValueError: wanted mqtt://host:port, or mqtts:// for TLS, such as mqtt://localhost:1883
+    """
+    if re.fullmatch(r"mqtts?://[^/@\s]+", url):
+        return url
+    if "@" in url:
+        raise ValueError("wanted an address without a login; set username and password_file instead")
+    example = f"mqtt://{url}" if re.fullmatch(r"[A-Za-z0-9.-]+(:\d{1,5})?", url) else "mqtt://192.0.2.10:1883"
+    raise ValueError(f"wanted mqtt://host:port, or mqtts:// for TLS, such as {example}")
+
+
 class MqttSettings(OutputSection):
     """The broker, the topic tree, and what is exchanged besides alarms."""
 
     kind: Literal["mqtt"] = "mqtt"
-    url: Annotated[str, Field(pattern=r"^mqtts?://[^/@\s]+$")] = "mqtt://127.0.0.1:1883"
+    url: Annotated[str, AfterValidator(_address)] = "mqtt://127.0.0.1:1883"
     prefix: str = "inspectd"
     topic_template: str | None = None
     camera_topic_template: str | None = None

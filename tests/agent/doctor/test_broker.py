@@ -22,7 +22,7 @@ def test_wrong_password_is_a_problem(configure: Configure, mosquitto: Callable[.
     config = configure(url=running.url, mqtt='username = "inspectd"')
     result = only(check_broker(load_settings(config), config))
     assert result.level is Level.PROBLEM
-    assert "Not authorized" in result.text
+    assert "Not authorized; check the user name 'inspectd' and the password in password_file" in result.text
     assert result.fix == (
         "printf %s 'PASSWORD' | sudo install -D -m 600 /dev/stdin /etc/credstore/inspectd.line1.mqtt-password"
     )
@@ -94,3 +94,12 @@ def test_check_disturbs_neither_subscribers_nor_the_agent(
     assert late.messages == []
     agent.close()
     late.close()
+
+
+def test_broker_that_offers_less_is_a_warning(configure: Configure, mosquitto: Callable[..., Mosquitto]) -> None:
+    config = configure(url=mosquitto(lines=["retain_available false", "max_qos 0"]).url)
+    results = list(check_broker(load_settings(config), config))
+    assert levels(results) == [Level.OK, Level.WARNING, Level.WARNING, Level.WARNING]
+    assert "keeps no retained messages" in results[1].text
+    assert "offers QoS 0 only" in results[2].text
+    assert results[2].fix == "set max_qos 1 in mosquitto.conf"

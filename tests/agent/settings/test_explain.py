@@ -66,6 +66,23 @@ def test_load_with_an_impossible_topic_tree_is_one_line(config: Path, overrides:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("url", "example"),
+    [
+        ("localhost:1883", "mqtt://localhost:1883"),
+        ("10.0.0.7", "mqtt://10.0.0.7"),
+        ("tcp://broker:1883", "mqtt://192.0.2.10:1883"),
+        ("mqtt://broker/inspectd", "mqtt://192.0.2.10:1883"),
+        ("", "mqtt://192.0.2.10:1883"),
+    ],
+)
+def test_address_of_a_broker_in_another_form_is_a_sentence(config: Path, url: str, example: str) -> None:
+    with pytest.raises(Permanent) as caught:
+        load_settings(config, [f"mqtt.url={url}"])
+    wanted = f'mqtt.url = "{url}": wanted mqtt://host:port, or mqtts:// for TLS, such as {example}'
+    assert wanted in str(caught.value)
+
+
 SECRET = "Vxq7-secret-91"
 
 
@@ -76,7 +93,7 @@ SECRET = "Vxq7-secret-91"
             f"mqtt.url=mqtt://line:{SECRET}@broker:1",
             'mqtt.url = "mqtt://***@broker:1": wanted an address without a login',
         ),
-        (f"mqtt.url=line:{SECRET}@broker:1", 'mqtt.url = "***@broker:1"'),
+        (f"mqtt.url=line:{SECRET}@broker:1", 'mqtt.url = "***@broker:1": wanted an address without a login'),
         (f"mqtt=mqtt://line:{SECRET}@broker:1", 'mqtt = "mqtt://***@broker:1": wanted a section'),
         (f"mqtt.password={SECRET}", "mqtt.password: unknown setting"),
         (f"cameras.line1.source=rtsp://admin:{SECRET}@camera/1", 'cameras.line1.source = "rtsp://***@camera/1"'),

@@ -22,6 +22,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.core.errors import Temporary
 from agent.outputs.mqtt.broker import Broker, explain
+from agent.outputs.mqtt.connection.last_will import QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPORTED, WillRejected
 from agent.outputs.mqtt.connection.packets import (
     Acknowledged,
     Connected,
@@ -51,6 +52,12 @@ KEEP_ALIVE_TIMEOUT = 0x8D
 # CONNACK of a broker that does not support the protocol version: MQTT 5 (0x84) and MQTT 3.1.1 (1).
 _UNSUPPORTED_VERSION = {0x84, 1}
 
+# CONNACK of a broker that rejects the login: user name or password, not authorized (MQTT 5; paho translates 3.1.1).
+_LOGIN_REJECTED = {0x86, 0x87}
+
+# DISCONNECT: another client has connected with the same client id (MQTT 5, 3.14.2.1).
+_SESSION_TAKEN_OVER = 0x8E
+
 
 class UnsupportedVersion(Temporary):
     """The broker does not support this version of the protocol."""
@@ -59,15 +66,21 @@ class UnsupportedVersion(Temporary):
 class ConnectionLost(Temporary):
     """The connection has ended."""
 
-    def __init__(self, text: str, *, closed_by_broker: bool = False, explained: bool = False) -> None:
-        """`closed_by_broker`: the other side ended it; `explained`: and gave a reason."""
+    def __init__(
+        self, text: str, *, closed_by_broker: bool = False, explained: bool = False, taken_over: bool = False
+    ) -> None:
+        """`closed_by_broker`: the other side ended it; `explained`: and gave a reason; `taken_over`: that one."""
         super().__init__(text)
         self.closed_by_broker = closed_by_broker
         self.explained = explained
+        self.taken_over = taken_over
 
 
 class Connection:
-    """One connection, used by one thread. Raises `Temporary`: `ConnectionLost` and `UnsupportedVersion`."""
+    """One connection, used by one thread.
+
+    Raises `Temporary`: `ConnectionLost`, `UnsupportedVersion` and `WillRejected`.
+    """
 
     def __init__(
         self,
@@ -100,7 +113,7 @@ class Connection:
         self._clean_start = clean_start
         self._max_incoming_bytes = max_incoming_bytes
         self._events: deque[ConnectionEvent] = deque()
-        self._end: ConnectionLost | UnsupportedVersion | None = None
+        self._end: ConnectionLost | UnsupportedVersion | WillRejected | None = None
         self._last_error = ""
         self._filters: dict[int, str] = {}
         self._selector = selectors.DefaultSelector()
@@ -270,18 +283,20 @@ class Connection:
             self._selector.modify(sock, mask)
         self._watched = wanted
 
-    def _lost(self, reason: str, *, closed_by_broker: bool = True, explained: bool = False) -> None:
+    def _lost(
+        self, reason: str, *, closed_by_broker: bool = True, explained: bool = False, taken_over: bool = False
+    ) -> None:
         if self._end is None:
             text = f"broker {self._broker.name}: {reason}"
-            self._end = ConnectionLost(text, closed_by_broker=closed_by_broker, explained=explained)
+            self._end = ConnectionLost(
+                text, closed_by_broker=closed_by_broker, explained=explained, taken_over=taken_over
+            )
 
     # Callbacks: they record events and cannot raise
 
     def _on_connect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
-            text = f"broker {self._broker.name} rejects the connection: {reason}"
-            unsupported = reason.value in _UNSUPPORTED_VERSION
-            self._end = UnsupportedVersion(text) if unsupported else ConnectionLost(text, explained=True)
+            self._end = self._rejected(reason)
             return
         self._events.append(
             Connected(
@@ -289,13 +304,31 @@ class Connection:
                 receive_maximum=getattr(properties, "ReceiveMaximum", DEFAULT_RECEIVE_MAXIMUM),
                 maximum_packet_bytes=getattr(properties, "MaximumPacketSize", None),
                 retain_available=bool(getattr(properties, "RetainAvailable", 1)),
+                maximum_qos=getattr(properties, "MaximumQoS", 2),
             )
         )
+
+    def _rejected(self, reason: Any) -> ConnectionLost | UnsupportedVersion | WillRejected:
+        text = f"broker {self._broker.name} rejects the connection: {reason}"
+        if reason.value in _UNSUPPORTED_VERSION:
+            return UnsupportedVersion(text)
+        if reason.value in (RETAIN_NOT_SUPPORTED, QOS_NOT_SUPPORTED):
+            return WillRejected(text, reason.value)
+        if reason.value in _LOGIN_REJECTED and self._broker.username is None:
+            text += "; it wants a login: set username and password_file"
+        elif reason.value in _LOGIN_REJECTED:
+            text += f"; check the user name {self._broker.username!a} and the password in password_file"
+        return ConnectionLost(text, explained=True)
 
     def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         explained = flags.is_disconnect_packet_from_server
         text = f"the broker ended the connection: {reason}" if explained else self._last_error or reason_text(reason)
-        self._lost(text, closed_by_broker=reason.value != KEEP_ALIVE_TIMEOUT, explained=explained)
+        self._lost(
+            text,
+            closed_by_broker=reason.value != KEEP_ALIVE_TIMEOUT,
+            explained=explained,
+            taken_over=explained and reason.value == _SESSION_TAKEN_OVER,
+        )
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason: Any, properties: Any) -> None:
         # Text only for failures: paho looks it up again for every PUBACK.

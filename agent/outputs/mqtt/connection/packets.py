@@ -15,6 +15,7 @@ class Connected:
     maximum_packet_bytes: int | None
     """None: no limit."""
     retain_available: bool
+    maximum_qos: int = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,10 +104,14 @@ class Link:
         return self.lasted or (self._session is not None and self._session.rows_delivered > 0)
 
     @property
+    def seconds(self) -> float:
+        """How long ago the broker accepted it."""
+        return self._shared.clock() - self._connected_at
+
+    @property
     def lasted(self) -> bool:
         """It was accepted, and did not end at once."""
-        seconds = self._shared.clock() - self._connected_at
-        return self.was_accepted and seconds >= self._shared.timing.lasting_seconds
+        return self.was_accepted and self.seconds >= self._shared.timing.lasting_seconds
 
     def run(self) -> None:
         """Returns after a requested stop. Raises `Temporary`: `ConnectionLost`, `UnsupportedVersion` and others."""
@@ -135,12 +139,15 @@ class Link:
 
     def _new_connection(self) -> Connection:
         shared = self._shared
-        will = shared.status.last_will(self._started_at)
+        document, terms = shared.status.last_will(self._started_at), shared.will
+        will = Outgoing(
+            shared.topics.status(), document, qos=terms.qos, retain=terms.retain, media_type="application/json"
+        )
         return Connection(
             shared.broker,
             client_id=shared.topics.client_id,
             protocol=shared.protocol.version,
-            will=Outgoing(shared.topics.status(), will, retain=True, media_type="application/json"),
+            will=will,
             wake=self._wake,
             # The session has to last as long as the will is delayed; a new connection that did not continue the session
             # would cause the will to be published (MQTT 5, 3.1.3.2.2 and 3.1.4).
@@ -167,6 +174,7 @@ class Link:
         version = self._shared.protocol.version.name.replace("_", " ", 1).replace("_", ".")
         log.info("broker %s: connected (%s)", self._shared.broker.name, version)
         self._on_connected(connected)
+        self._report_limits(connected)
         self._connected_at = self._files_checked_at = self._shared.clock()
         self._status_checked_at = self._connected_at - self._shared.timing.status_check_seconds
         wanted = self._shared.subscriptions.all_filters()
@@ -177,6 +185,19 @@ class Link:
         for topic_filter in wanted:
             connection.subscribe(topic_filter)
         self.connected = True
+
+    def _report_limits(self, connected: Connected) -> None:
+        """Report what the broker does not offer; delivery does without it."""
+        missing = []
+        if not connected.retain_available:
+            missing.append("keeps no retained messages: a later subscriber does not see status and states")
+        if connected.maximum_qos < 1:
+            missing.append("offers QoS 0 only: an alarm counts as delivered once it is sent, and may be lost")
+        text = f"broker {self._shared.broker.name} {', and '.join(missing)}" if missing else None
+        problems = self._shared.status.problems
+        if text is not None and text not in problems.all():
+            log.warning("%s", text)
+        problems.set("broker", text)
 
     # Delivering
 
@@ -195,6 +216,7 @@ class Link:
         if now - self._status_checked_at < shared.timing.status_check_seconds:
             return
         self._status_checked_at = now
+        shared.takeovers.connected_for(self.seconds)
         problems = shared.status.problems
         problems.set("delivery", session.problem)
         try:

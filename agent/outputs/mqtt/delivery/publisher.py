@@ -20,15 +20,18 @@ from agent.outputs.mqtt.broker import Broker
 from agent.outputs.mqtt.connection import (
     CommandMessage,
     Connected,
+    ConnectionLost,
     Outgoing,
     Protocol,
     ProtocolVersion,
     UnsupportedVersion,
+    WillRejected,
 )
 from agent.outputs.mqtt.delivery.agent_status import AgentStatus
 from agent.outputs.mqtt.delivery.link import Link, StopRequest, Wake
 from agent.outputs.mqtt.delivery.shared import Shared
 from agent.outputs.mqtt.delivery.subscriptions import MessageHandler, may_respond_on
+from agent.outputs.mqtt.delivery.takeover import Takeovers
 from agent.outputs.mqtt.delivery.timing import Timing
 from agent.outputs.mqtt.flood import RateLimit
 from agent.outputs.mqtt.topics import Topics
@@ -82,7 +85,16 @@ class Publisher:
         )
         self._protocol = ProtocolVersion(protocol)
         self._shared = Shared(
-            broker, topics, outbox, output, self._protocol, timing, clock, self._status, self._delivered
+            broker,
+            topics,
+            outbox,
+            output,
+            self._protocol,
+            timing,
+            clock,
+            self._status,
+            self._delivered,
+            Takeovers(topics.client_id, topics.site, self._status.problems),
         )
         self._backoff = Backoff(timing.reconnect_first_seconds, timing.reconnect_max_seconds)
         self._failing = False
@@ -198,6 +210,11 @@ class Publisher:
                 self._serve_one_connection()
             except UnsupportedVersion as error:
                 self._fall_back(error)
+            except WillRejected as error:
+                self._give_way(error)
+            except ConnectionLost as lost:
+                self._report_failure(str(lost))
+                self._wait_for_other_agent(lost)
             except InspectdError as error:
                 self._report_failure(str(error))
             except Exception:
@@ -213,6 +230,7 @@ class Publisher:
         finally:
             if link.was_accepted:
                 self._protocol.ended()
+                self._shared.will.ended()
             if link.lasted:
                 self._failing = False
             if link.was_useful:
@@ -228,6 +246,22 @@ class Publisher:
             self._backoff.reset()
         else:
             self._report_failure(str(error))
+
+    def _give_way(self, error: WillRejected) -> None:
+        """Connect again with what the broker offers; `Link` reports what is missing."""
+        if self._shared.will.rejected(error.code):
+            self._backoff.reset()
+        else:
+            self._report_failure(str(error))
+
+    def _wait_for_other_agent(self, lost: ConnectionLost) -> None:
+        link, takeovers = self._link, self._shared.takeovers
+        if link is None or not link.was_accepted:
+            takeovers.not_connected()
+            return
+        seconds = takeovers.lost(lost, link.seconds)
+        if seconds is not None:
+            self._stop.wait(seconds)
 
     def _report_failure(self, text: str) -> None:
         """First failure WARNING, repeats DEBUG."""

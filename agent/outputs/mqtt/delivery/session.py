@@ -63,6 +63,7 @@ class Session:
             lambda row: shared.topics.image(row.camera, row.alarm, "omitted"),
         )
         self._retain_available = connected.retain_available
+        self._maximum_qos = connected.maximum_qos
         self._in_flight = InFlight(max(1, min(WINDOW, connected.receive_maximum)))
         self._sent_versions: dict[str, int] = {}
         self._responses: deque[Outgoing] = deque()
@@ -132,7 +133,8 @@ class Session:
     # Sending
 
     def _send(self, message: Outgoing, **what: Any) -> None:
-        mid = self._connection.publish(message)
+        # At QoS 0 the message counts as acknowledged once it is written to the connection.
+        mid = self._connection.publish(replace(message, qos=min(message.qos, self._maximum_qos)))
         self._in_flight.add(mid, Sent(self._clock(), len(message.payload), **what))
 
     def _send_retained(self) -> None:

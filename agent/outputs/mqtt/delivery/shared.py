@@ -8,12 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agent.outputs.mqtt.broker import Broker
-from agent.outputs.mqtt.connection import Outgoing, ProtocolVersion
+from agent.outputs.mqtt.connection import Outgoing, ProtocolVersion, WillTerms
 from agent.outputs.mqtt.delivery.agent_status import AgentStatus
 from agent.outputs.mqtt.delivery.notices import Notices
 from agent.outputs.mqtt.delivery.retained import RetainedDocuments
 from agent.outputs.mqtt.delivery.subscriptions import Subscriptions
 from agent.outputs.mqtt.delivery.suspicions import Suspicions
+from agent.outputs.mqtt.delivery.takeover import Takeovers
 from agent.outputs.mqtt.delivery.telemetry import Telemetry
 from agent.outputs.mqtt.delivery.timing import Timing
 from agent.outputs.mqtt.topics import Topics
@@ -58,6 +59,8 @@ class Shared:
     status: AgentStatus
     delivered: Callable[[Row, float], None]
     """Called with each acknowledged row and the monotonic time of its PUBACK, seconds."""
+    takeovers: Takeovers
+    will: WillTerms = field(default_factory=WillTerms)
     telemetry: Telemetry = field(default_factory=Telemetry)
     subscriptions: Subscriptions = field(default_factory=Subscriptions)
     retained: RetainedDocuments = field(default_factory=RetainedDocuments)
