@@ -32,7 +32,10 @@ def train(
     steps: Annotated[int | None, typer.Option(min=1, help="Steps to train instead of a time; reproducible.")] = None,
     seed: SeedOption = 0,
     size: Annotated[str, typer.Option(help="Input of the model, pixels: auto, SIDE or WIDTHxHEIGHT.")] = "auto",
-    recipe: Annotated[str, typer.Option(help="default, or reference (the GANomaly paper).")] = "default",
+    recipe: Annotated[
+        str,
+        typer.Option(help="pretrained, scratch (no weights of others) or reference (the GANomaly paper)."),
+    ] = "pretrained",
     devices: Annotated[int, typer.Option(min=1, help="Devices of this machine to train on.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Machines to train on, started by torchrun.")] = 1,
     accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",

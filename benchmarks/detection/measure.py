@@ -89,9 +89,7 @@ def run(task: Task, seed: int, length: RunLength, out: Path, ablation: str = UNC
 def _train(task: Task, seed: int, length: RunLength, out: Path, ablation: str) -> Bundle:
     minutes = length.minutes if length.steps is None else None
     with _changed(ABLATIONS[ablation]):
-        return train_model(
-            task.train, out=out, recipe="default", size=task.size, minutes=minutes, steps=length.steps, seed=seed
-        ).bundle
+        return train_model(task.train, out=out, size=task.size, minutes=minutes, steps=length.steps, seed=seed).bundle
 
 
 def _pixels(good: ScoredImages, bad: ScoredImages, masks: Path | None) -> PixelFigures | None:

@@ -53,7 +53,7 @@ def bundle_of(size: int) -> Bundle:
         images = WORK / "images"
         if not images.exists():
             write_folder(images, "camera", 200, 0.2, 0, progress=lambda done, total: None)
-        train_model(images / "train" / "good", out=path, recipe="default", size=size, steps=STEPS, minutes=None, seed=0)
+        train_model(images / "train" / "good", out=path, size=size, steps=STEPS, minutes=None, seed=0)
     return read_bundle(path)
 
 

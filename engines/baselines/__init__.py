@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # Name → module and class, imported on demand, since each needs libraries of its own.
 _BASELINES = {
     "ganomaly": ("engines.baselines.ganomaly", "GanomalyDefault"),
+    "ganomaly-scratch": ("engines.baselines.ganomaly", "GanomalyScratch"),
     "ganomaly-reference": ("engines.baselines.ganomaly", "GanomalyReference"),
     "anogan": ("engines.baselines.anogan", "AnoGan"),
     "egbad": ("engines.baselines.egbad", "Egbad"),

@@ -1,6 +1,6 @@
-"""GANomaly as this product trains and runs it: the recipes `default` and `reference`.
+"""GANomaly as this product trains and runs it: the recipes `pretrained`, `scratch` and `reference`.
 
-Both are trained to a bundle by `train_model` and score through `open_engine`, as a user's model does. The minutes
+They are trained to a bundle by `train_model` and score through `open_engine`, as a user's model does. The minutes
 include export and verification, and a share of the frames is held out to choose the state that is kept; the other
 systems train on all frames and need neither.
 """
@@ -17,6 +17,7 @@ import numpy as np
 from engines.baselines.baseline import Baseline, Limits
 from engines.bundles import Frames
 from engines.progress import Progress
+from engines.recipes.recipe import DEFAULT_RECIPE
 from engines.runtime import Engine, open_engine
 from engines.training.train import train_model
 
@@ -62,12 +63,21 @@ class _Ganomaly(Baseline):
 
 
 class GanomalyDefault(_Ganomaly):
-    """The product's own recipe."""
+    """The product's default recipe."""
 
     name: ClassVar[str] = "ganomaly"
     title: ClassVar[str] = "GANomaly (inspectd)"
     paper: ClassVar[str] = "this product, after Akcay et al. 2018"
-    recipe: ClassVar[str] = "default"
+    recipe: ClassVar[str] = DEFAULT_RECIPE
+
+
+class GanomalyScratch(_Ganomaly):
+    """The product's recipe without pretrained weights."""
+
+    name: ClassVar[str] = "ganomaly-scratch"
+    title: ClassVar[str] = "GANomaly (inspectd, scratch)"
+    paper: ClassVar[str] = "this product, after Akcay et al. 2018"
+    recipe: ClassVar[str] = "scratch"
 
 
 class GanomalyReference(_Ganomaly):

@@ -24,6 +24,7 @@ from engines.bundles.bundle import (
     write_lean_copy,
 )
 from engines.bundles.external_data import OnnxFormatError, raw_fields
+from engines.bundles.manifest import ForeignWeights
 from engines.bundles.signing import generate_keys, load_trusted_keys, sign_bundle
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "ArchiveError",
     "Bundle",
     "DamageCheck",
+    "ForeignWeights",
     "Frames",
     "Geometry",
     "Manifest",

@@ -72,6 +72,18 @@ class RecipeRecord(BaseModel):
     """Arguments of the recipe's networks."""
 
 
+class ForeignWeights(BaseModel):
+    """Weights in the model that others trained."""
+
+    model_config = _CLOSED
+    source: str
+    """Package and version, or file."""
+    licence: str
+    """SPDX identifier, or the words of whoever supplied them."""
+    sha256: str
+    """Of the file they were read from, hex."""
+
+
 class ScoreSummary(BaseModel):
     """Statistics of the scores of the held-out good frames."""
 
@@ -140,6 +152,8 @@ class TrainingRecord(BaseModel):
     """Largest relative difference between ONNX Runtime's and PyTorch's reference scores, by model file."""
     versions: dict[str, str] = {}
     """Versions of the libraries used."""
+    foreign_weights: list[ForeignWeights] = []
+    """Weights in the model that this training did not make."""
 
 
 class Tolerance(BaseModel):

@@ -18,6 +18,7 @@ from engines.evaluation.metrics import roc_curve
 # The product's own curve is drawn last and widest.
 _COLOURS = {
     "ganomaly": "#1d6fa5",
+    "ganomaly-scratch": "#4a93c2",
     "ganomaly-reference": "#7fb7dc",
     "anogan": "#d1495b",
     "egbad": "#edae49",

@@ -1,4 +1,4 @@
-"""The default networks: encoder → decoder → encoder, fully convolutional, with latent maps and an identity embedding.
+"""The networks of the recipe `scratch`: encoder → decoder → encoder, with latent maps and an identity embedding.
 
 Differences from GANomaly's networks (Akcay et al. 2018, section 3.1), each for a reason that was measured:
 
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -61,14 +62,14 @@ class Latents(NamedTuple):
     """Latent maps of the frames, fine to coarse: [N, D, H/4, W/4] … [N, D, H/32, W/32]."""
     of_reconstruction: list[Tensor]
     """Latent maps of the reconstructions, same shapes."""
-    reconstruction: Tensor
-    """[N, C, H, W], standardised as by `MapGenerator.standardise`."""
+    reconstruction: list[Tensor]
+    """What the decoder restored, of the shapes of `MapGenerator.inputs`: standardised frames [N, C, H, W]."""
     identity: Tensor
     """Identity embeddings of the frames, unit vectors [N, 64]."""
     reconstruction_identity: Tensor
     """Identity embeddings of the reconstructions, unit vectors [N, 64]."""
     stem: Tensor
-    """Features of the frames after the first layer, [N, 16, H/4, W/4]; always float32."""
+    """Features of the frames after the first layer, [N, C, H/4, W/4]; always float32."""
 
 
 def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -86,7 +87,13 @@ def _stem(channels: int, width: int) -> nn.Sequential:
     )
 
 
-def _stage(narrow: int, wide: int, *, last: bool) -> nn.Sequential:
+def _frame_stages(channels: int, widths: tuple[int, ...]) -> list[nn.Module]:
+    """Layers from frames to features at strides 4, 8, 16 and 32."""
+    halving = [halving_stage(narrow, wide, last=wide == widths[-1]) for narrow, wide in pairwise(widths)]
+    return [_stem(channels, widths[0]), *halving]
+
+
+def halving_stage(narrow: int, wide: int, *, last: bool) -> nn.Sequential:
     """Halve, then refine. The coarsest stage has no residual block: it would hold a third of all weights."""
     return nn.Sequential(_convolution(narrow, wide, 2), *([] if last else [ResidualBlock(wide)]))
 
@@ -139,11 +146,10 @@ def _sinusoids(count: int, start: float = 0.0, length: float = 1.0) -> Tensor:
 class MapEncoder(nn.Module):
     """Frames → features at strides 4 to 32 → latent maps (top-down), and an identity embedding of the coarsest."""
 
-    def __init__(self, channels: int, widths: tuple[int, ...]) -> None:
+    def __init__(self, stages: Sequence[nn.Module], widths: tuple[int, ...]) -> None:
+        """Build an encoder on `stages`, whose outputs have `widths` channels at strides 4, 8, 16 and 32."""
         super().__init__()
-        self.stages = nn.ModuleList([_stem(channels, widths[0])])
-        for narrow, wide in pairwise(widths):
-            self.stages.append(_stage(narrow, wide, last=wide == widths[-1]))
+        self.stages = nn.ModuleList(stages)
         self.positions = nn.ModuleList(PositionalEncoding(width) for width in widths)
         self.down = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(widths))
         self.mix = nn.ModuleList(_convolution(width, width) for width in widths[:-1])
@@ -189,7 +195,8 @@ class MapEncoder(nn.Module):
 class MapDecoder(nn.Module):
     """Features of the first encoder → frames without their synthetic anomalies."""
 
-    def __init__(self, channels: int, widths: tuple[int, ...], bottlenecks: tuple[int, ...]) -> None:
+    def __init__(self, draw: nn.Module, widths: tuple[int, ...], bottlenecks: tuple[int, ...]) -> None:
+        """Build a decoder whose last layer is `draw`, from `widths[0]` channels at stride 4 to what is restored."""
         super().__init__()
         levels = range(len(widths))
         self._bottleneck_levels = [level for level in levels if bottlenecks[level]]
@@ -197,18 +204,22 @@ class MapDecoder(nn.Module):
         self.narrow = nn.ModuleDict(narrow)
         above = (*widths[1:], 0)
         self.join = nn.ModuleList(_convolution(above[level] + bottlenecks[level], widths[level]) for level in levels)
-        self.draw = nn.ConvTranspose2d(widths[0], channels, 8, 4, 2)
+        self.draw = draw
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Decode features at strides 4 to 32 into standardised frames [N, C, H, W]."""
-        maps: Tensor | None = None
+        result: Tensor = self.draw(self.joined(features)[0])
+        return result
+
+    def joined(self, features: list[Tensor]) -> list[Tensor]:
+        """Decode features at strides 4 to 32 into maps of the same strides, fine to coarse."""
+        maps: list[Tensor] = []
         for level in range(len(features) - 1, -1, -1):
-            inputs = [] if maps is None else [_resized(maps, features[level])]
+            inputs = [_resized(maps[0], features[level])] if maps else []
             if level in self._bottleneck_levels:
                 inputs.append(self.narrow[str(level)](features[level]))
-            maps = self.join[level](torch.cat(inputs, 1) if len(inputs) > 1 else inputs[0])
-        result: Tensor = self.draw(maps)
-        return result
+            maps.insert(0, self.join[level](torch.cat(inputs, 1) if len(inputs) > 1 else inputs[0]))
+        return maps
 
 
 class MapGenerator(nn.Module):
@@ -218,9 +229,9 @@ class MapGenerator(nn.Module):
         self, channels: int, widths: tuple[int, ...] = WIDTHS, bottlenecks: tuple[int, ...] = BOTTLENECKS
     ) -> None:
         super().__init__()
-        self.encoder1 = MapEncoder(channels, widths)
-        self.decoder = MapDecoder(channels, widths, bottlenecks)
-        self.encoder2 = MapEncoder(channels, widths)
+        self.encoder1 = MapEncoder(_frame_stages(channels, widths), widths)
+        self.decoder = MapDecoder(nn.ConvTranspose2d(widths[0], channels, 8, 4, 2), widths, bottlenecks)
+        self.encoder2 = MapEncoder(_frame_stages(channels, widths), widths)
         self.register_buffer("centre", torch.zeros(1, channels, 1, 1))
         self.register_buffer("spread", torch.ones(1, channels, 1, 1))
         self.centre: Tensor
@@ -243,6 +254,19 @@ class MapGenerator(nn.Module):
         """Convert frames to units of the good frames' mean and standard deviation, per channel."""
         return (frames - self.centre) / self.spread
 
+    def measure(self, frames: Tensor) -> Tensor:
+        """Mean and standard deviation of what is standardised, over good frames [N, C, H, W]: [2, 1, C, 1, 1]."""
+        return mean_and_std(frames)
+
+    def set_scale(self, measured: Tensor) -> None:
+        """Standardise by these means and standard deviations from now on, of the shape that `measure` returns."""
+        self.centre.copy_(measured[0])
+        self.spread.copy_(measured[1].clamp(min=1e-3))
+
+    def inputs(self, frames: Tensor) -> list[Tensor]:
+        """Compute what the first encoder sees and the decoder restores, of normalised frames [N, C, H, W]."""
+        return [self.standardise(frames)]
+
     def forward(self, frames: Tensor, crop: FrameCrop = FULL_FRAME) -> Latents:
         """Compute all latents of normalised frames [N, C, H, W], H and W multiples of 16; they show `crop`."""
         stem = self.encoder1.stem_features(self.standardise(frames))
@@ -252,7 +276,7 @@ class MapGenerator(nn.Module):
         return Latents(
             self.encoder1.latent_maps(features),
             self.encoder2.latent_maps(reconstruction_features),
-            reconstruction,
+            [reconstruction],
             self.encoder1.embed_identity(features),
             self.encoder2.embed_identity(reconstruction_features),
             stem.float(),
@@ -265,6 +289,11 @@ class MapGenerator(nn.Module):
     def embed_identity(self, frames: Tensor, crop: FrameCrop = FULL_FRAME) -> Tensor:
         """Compute the first encoder's identity embeddings only: unit vectors [N, 64]."""
         return self.encoder1.embed_identity(self.encoder1.features(self.standardise(frames), crop))
+
+
+def mean_and_std(maps: Tensor) -> Tensor:
+    """Mean and standard deviation of each channel of maps [N, C, h, w]: [2, 1, C, 1, 1]."""
+    return torch.stack([maps.mean((0, 2, 3), keepdim=True), maps.std((0, 2, 3), keepdim=True)])
 
 
 def _dtype_of(module: nn.Module) -> torch.dtype:

@@ -1,4 +1,4 @@
-"""GANomaly's losses (Akcay et al. 2018, section 3.2, equations 1 to 5), and the losses of the default recipe."""
+"""GANomaly's losses (Akcay et al. 2018, section 3.2, equations 1 to 5), and the losses of our own recipes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training of the default recipe: alternates steps of the first encoder alone with steps of all three networks."""
+"""Training of our own recipes: alternates steps of the first encoder alone with steps of all three networks."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from engines.bundles import Geometry
 from engines.networks.latent_maps import FrameCrop, Latents, MapGenerator
@@ -130,10 +131,12 @@ class MapLearner(Learner):
         return losses
 
     def _latent_losses(self, latents: Latents, batch: AnomalyBatch) -> dict[str, Tensor]:
-        target = self.networks.standardise(batch.clean)
         losses = _anomaly_losses(latent_distances(latents), batch.visibility)
-        restoration = restoration_loss(target, latents.reconstruction.float(), batch.visibility)
-        losses["contextual"] = _RESTORATION_WEIGHT * restoration
+        restorations = [
+            restoration_loss(target, restored.float(), _at_size_of(target, batch.visibility))
+            for target, restored in zip(self.networks.inputs(batch.clean), latents.reconstruction, strict=True)
+        ]
+        losses["contextual"] = _RESTORATION_WEIGHT * torch.stack(restorations).mean()
         return losses
 
     def _view_losses(self, clean: Tensor, crop: FrameCrop) -> dict[str, Tensor]:
@@ -152,11 +155,14 @@ class MapLearner(Learner):
         with _frozen_statistics(self._trained):
             identity = self._trained.embed_identity(first, crop)
             latents = self._trained(second, crop)
-        target = self.networks.standardise(second)
+        differences = [
+            (restored.float() - target).abs().mean()
+            for restored, target in zip(latents.reconstruction, self.networks.inputs(second), strict=True)
+        ]
         return {
             "identity": self._identity_weight
             * (identity_loss(identity, latents.identity) + identity_loss(identity, latents.reconstruction_identity)),
-            "views": (latents.reconstruction.float() - target).abs().mean(),
+            "views": torch.stack(differences).mean(),
         }
 
     def _two_views(self, clean: Tensor) -> tuple[Tensor, Tensor]:
@@ -167,13 +173,11 @@ class MapLearner(Learner):
     def _measured(self, frames: Tensor) -> IntensityRange:
         """Mean and standard deviation of good frames, from the first batch: exact enough for a scale."""
         if self._intensities is None:
-            own = frames.mean((0, 2, 3), keepdim=True), frames.std((0, 2, 3), keepdim=True)
-            centre, spread = (self._fabric.all_reduce(value, reduce_op="mean") for value in own)
-            spread = spread.clamp(min=1e-3)
+            scale = self._fabric.all_reduce(self.networks.measure(frames), reduce_op="mean")
             for networks in (self.networks, self._trained):
-                networks.centre.copy_(centre)
-                networks.spread.copy_(spread)
-            self._intensities = IntensityRange(-self._range, self._range, float(spread.mean()))
+                networks.set_scale(scale)
+            contrast = self._fabric.all_reduce(frames.std((0, 2, 3)).mean(), reduce_op="mean")
+            self._intensities = IntensityRange(-self._range, self._range, max(float(contrast), 1e-3))
         return self._intensities
 
     def _schedule(self, progress: float) -> None:
@@ -194,6 +198,11 @@ class MapLearner(Learner):
                 value.copy_(latest)
             else:
                 value.lerp_(latest, 1.0 - decay)
+
+
+def _at_size_of(maps: Tensor, visibility: Tensor) -> Tensor:
+    """The greatest visibility [N, 1, H, W] within each place of maps [N, C, h, w]."""
+    return functional.adaptive_max_pool2d(visibility, maps.shape[-2:])
 
 
 def _anomaly_losses(distances: list[Tensor], visibility: Tensor) -> dict[str, Tensor]:

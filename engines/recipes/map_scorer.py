@@ -1,4 +1,4 @@
-"""The default score: latent distance and Mahalanobis distance per place, and the identity of the whole frame.
+"""The score of `scratch`: latent distance and Mahalanobis distance per place, and the identity of the whole frame.
 
 Two anomaly maps locate defects:
 
@@ -122,7 +122,7 @@ def _distance(frame: Tensor, reconstruction: Tensor | float = 0.0) -> Tensor:
 
 
 class MapScorer(Scorer):
-    """The exported module of the default recipe; `fit` it to good frames first.
+    """The exported module of the recipe `scratch`; `fit` it to good frames first.
 
     Names of buffers are the keys of `weights.npz` and the initialisers of the ONNX graph. Bundles in use have them, so
     they cannot be renamed.
@@ -171,14 +171,17 @@ class MapScorer(Scorer):
             latents = self.networks(self._relit(frames, generator))
             stems.append(latents.stem)
             embeddings.append(latents.identity)
-        all_embeddings, maps = torch.cat(embeddings), torch.cat(stems)
+        self._fit_statistics(torch.cat(stems), torch.cat(embeddings))
+        self._fit_scales(held_out)
+
+    def _fit_statistics(self, maps: Tensor, all_embeddings: Tensor) -> None:
+        """Fit memory bank and statistics of places to all stem features and identity embeddings of good frames."""
         self.remembered = all_embeddings[:: -(-len(all_embeddings) // _MEMORY_BANK)].half()
         self.places.fit(maps)
         self.explained = place_explained_variance(maps).clamp(min=_MIN_EXPLAINED)
-        self._fit_scales(held_out)
 
-    def reconstruction(self, frames: Tensor) -> Tensor:
-        result: Tensor = self.networks(frames).reconstruction * self.networks.spread + self.networks.centre
+    def reconstruction(self, frames: Tensor) -> Tensor | None:
+        result: Tensor = self.networks(frames).reconstruction[0] * self.networks.spread + self.networks.centre
         return result
 
     def _relit(self, frames: Tensor, generator: torch.Generator) -> Tensor:

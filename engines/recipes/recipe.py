@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
-from engines.bundles import Geometry, Normalisation
+from engines.bundles import ForeignWeights, Geometry, Normalisation
 from engines.errors import EngineError
 
 if TYPE_CHECKING:
@@ -25,9 +25,17 @@ Option = int | float | str | bool
 
 # Name → module and class, imported on demand.
 _RECIPES = {
-    "default": ("engines.recipes.default", "DefaultRecipe"),
+    "pretrained": ("engines.recipes.pretrained", "PretrainedRecipe"),
+    "scratch": ("engines.recipes.scratch", "ScratchRecipe"),
     "reference": ("engines.recipes.reference", "ReferenceRecipe"),
 }
+
+
+# Manifests of bundles in use have these names.
+_FORMER_NAMES = {"default": "scratch"}
+
+# The recipe that `inspectd train` uses.
+DEFAULT_RECIPE = "pretrained"
 
 
 class Learner(ABC):
@@ -60,6 +68,10 @@ class Recipe(ABC):
     score_kind: ClassVar[str]
     """What the score measures, in words; recorded in the manifest."""
 
+    def foreign_weights(self) -> list[ForeignWeights]:
+        """Weights of others that the networks start from; TrainingError if they are not installed."""
+        return []
+
     @abstractmethod
     def batch_size(self, geometry: Geometry) -> int:
         """Frames per training step, over all processes."""
@@ -87,6 +99,7 @@ class Recipe(ABC):
 
 def find_recipe(name: str) -> Recipe:
     """Return the recipe of this name; EngineError if there is none."""
+    name = _FORMER_NAMES.get(name, name)
     if name not in _RECIPES:
         raise EngineError(f"recipe {name!r} is unknown, wanted one of {', '.join(recipe_names())}")
     module, kind = _RECIPES[name]

@@ -154,6 +154,7 @@ def _record(
         warnings=[*trained.warnings, *disagreements],
         agreement=agreements,
         versions=_versions(),
+        foreign_weights=trained.recipe.foreign_weights(),
     )
 
 

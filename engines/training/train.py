@@ -26,7 +26,7 @@ import torch
 from engines.bundles import Bundle, TrainingRecord, check_replaceable, read_bundle
 from engines.errors import EngineError, TrainingError
 from engines.progress import Progress
-from engines.recipes.recipe import Option, Recipe, find_recipe
+from engines.recipes.recipe import DEFAULT_RECIPE, Option, Recipe, find_recipe
 from engines.training.good_frames import MAX_FRAME_BYTES, load_good_frames
 from engines.training.loop import TrainingJob
 from engines.training.packing import pack
@@ -64,7 +64,7 @@ def train_model(
     images: Path | str | Sequence[Path],
     *,
     out: Path | str,
-    recipe: str = "default",
+    recipe: str = DEFAULT_RECIPE,
     size: int | tuple[int, int] | None = None,
     minutes: float | None = 10.0,
     steps: int | None = None,
@@ -124,6 +124,7 @@ def _checked_recipe(name: str, minutes: float | None, steps: int | None, seed: i
     except EngineError as error:
         raise TrainingError(str(error)) from None
     _check_limits(minutes, steps, seed)
+    recipe.foreign_weights()
     return recipe
 
 

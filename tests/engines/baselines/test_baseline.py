@@ -116,7 +116,9 @@ def test_impossible_limits_are_rejected(good: Frames, limits: dict[str, float], 
 
 
 def test_unknown_system_is_rejected_with_the_known_names() -> None:
-    with pytest.raises(EngineError, match="'deep' is unknown, wanted one of ganomaly, ganomaly-reference, anogan"):
+    with pytest.raises(
+        EngineError, match="'deep' is unknown, wanted one of ganomaly, ganomaly-scratch, ganomaly-reference"
+    ):
         find_baseline("deep")
 
 

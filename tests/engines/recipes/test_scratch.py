@@ -1,4 +1,4 @@
-"""The default recipe builds its parts for every geometry."""
+"""The recipe without pretrained weights builds its parts for every geometry."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ torch = pytest.importorskip("torch", reason="training needs the train extra")
 
 from engines.bundles.bundle import Geometry, Normalisation  # noqa: E402
 from engines.export.to_onnx import reference_answers  # noqa: E402
-from engines.recipes.default import DefaultRecipe  # noqa: E402
+from engines.recipes.scratch import ScratchRecipe  # noqa: E402
 
 
 @pytest.mark.parametrize(("side", "frames"), [(32, 64), (112, 41), (256, 8), (512, 8)])
 def test_batch_size_follows_from_the_size_of_the_frames(side: int, frames: int) -> None:
-    assert DefaultRecipe().batch_size(Geometry(side, side, 1, 8, "GRAY")) == frames
+    assert ScratchRecipe().batch_size(Geometry(side, side, 1, 8, "GRAY")) == frames
 
 
 def test_fitted_scorer_is_restored_from_its_state_dict() -> None:
     """The PyTorch engine builds the scorer again and loads the bundle's weights."""
-    recipe, geometry, normalisation = DefaultRecipe(), Geometry(32, 48, 1), Normalisation(low=0.0, high=255.0)
+    recipe, geometry, normalisation = ScratchRecipe(), Geometry(32, 48, 1), Normalisation(low=0.0, high=255.0)
     torch.manual_seed(0)
     scorer = recipe.scorer(recipe.networks(geometry), normalisation).eval()
     frames = torch.rand(40, 1, 32, 48) * 2 - 1

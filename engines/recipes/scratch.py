@@ -1,4 +1,4 @@
-"""The recipe `default`: GANomaly with latent maps, trained on good frames and on synthetic anomalies in them.
+"""The recipe `scratch`: GANomaly with latent maps, trained on good frames and on synthetic anomalies in them.
 
 Differences from the paper's training (Akcay et al. 2018, section 3.2), beyond those of `engines.networks.latent_maps`:
 
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 _MIN_BATCH, _MAX_BATCH = 8, 64
 
 
-class DefaultRecipe(Recipe):
-    """GANomaly with latent maps and synthetic anomalies."""
+class ScratchRecipe(Recipe):
+    """GANomaly with latent maps and synthetic anomalies, and no weights but its own."""
 
-    name: ClassVar[str] = "default"
+    name: ClassVar[str] = "scratch"
     score_kind: ClassVar[str] = "latent distance: hottest place of the two encoders' maps, or nearest good frame"
 
     def batch_size(self, geometry: Geometry) -> int:
