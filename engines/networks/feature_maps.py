@@ -63,12 +63,14 @@ class FeatureDecoder(MapDecoder):
     """Features of the first encoder → features of the backbone, without the synthetic anomalies."""
 
     def __init__(self) -> None:
-        heads = [nn.Conv2d(width, outputs, 1) for width, outputs in zip(_WIDTHS, _INPUTS, strict=False)]
-        super().__init__(nn.ModuleList(heads), _WIDTHS, _BOTTLENECKS)
+        super().__init__(_WIDTHS, _BOTTLENECKS)
+        self.draw = nn.ModuleList(
+            nn.Conv2d(width, outputs, 1) for width, outputs in zip(_WIDTHS, _INPUTS, strict=False)
+        )
 
     def restore(self, features: list[Tensor]) -> list[Tensor]:
         """Decode features at strides 4 to 32 into standardised features of the backbone, fine to coarse."""
-        return [draw(maps) for draw, maps in zip(self.draw.children(), self.joined(features), strict=False)]
+        return [draw(maps) for draw, maps in zip(self.draw, self.joined(features), strict=False)]
 
 
 class FeatureGenerator(MapGenerator):

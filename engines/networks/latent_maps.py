@@ -89,8 +89,8 @@ def _stem(channels: int, width: int) -> nn.Sequential:
 
 def _frame_stages(channels: int, widths: tuple[int, ...]) -> list[nn.Module]:
     """Layers from frames to features at strides 4, 8, 16 and 32."""
-    halving = [halving_stage(narrow, wide, last=wide == widths[-1]) for narrow, wide in pairwise(widths)]
-    return [_stem(channels, widths[0]), *halving]
+    stem = _stem(channels, widths[0])
+    return [stem, *(halving_stage(narrow, wide, last=wide == widths[-1]) for narrow, wide in pairwise(widths))]
 
 
 def halving_stage(narrow: int, wide: int, *, last: bool) -> nn.Sequential:
@@ -193,10 +193,9 @@ class MapEncoder(nn.Module):
 
 
 class MapDecoder(nn.Module):
-    """Features of the first encoder → frames without their synthetic anomalies."""
+    """Features of the first encoder → maps of the same strides, through the bottlenecks."""
 
-    def __init__(self, draw: nn.Module, widths: tuple[int, ...], bottlenecks: tuple[int, ...]) -> None:
-        """Build a decoder whose last layer is `draw`, from `widths[0]` channels at stride 4 to what is restored."""
+    def __init__(self, widths: tuple[int, ...], bottlenecks: tuple[int, ...]) -> None:
         super().__init__()
         levels = range(len(widths))
         self._bottleneck_levels = [level for level in levels if bottlenecks[level]]
@@ -204,12 +203,6 @@ class MapDecoder(nn.Module):
         self.narrow = nn.ModuleDict(narrow)
         above = (*widths[1:], 0)
         self.join = nn.ModuleList(_convolution(above[level] + bottlenecks[level], widths[level]) for level in levels)
-        self.draw = draw
-
-    def forward(self, features: list[Tensor]) -> Tensor:
-        """Decode features at strides 4 to 32 into standardised frames [N, C, H, W]."""
-        result: Tensor = self.draw(self.joined(features)[0])
-        return result
 
     def joined(self, features: list[Tensor]) -> list[Tensor]:
         """Decode features at strides 4 to 32 into maps of the same strides, fine to coarse."""
@@ -222,6 +215,19 @@ class MapDecoder(nn.Module):
         return maps
 
 
+class FrameDecoder(MapDecoder):
+    """Features of the first encoder → frames without their synthetic anomalies."""
+
+    def __init__(self, channels: int, widths: tuple[int, ...], bottlenecks: tuple[int, ...]) -> None:
+        super().__init__(widths, bottlenecks)
+        self.draw = nn.ConvTranspose2d(widths[0], channels, 8, 4, 2)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        """Decode features at strides 4 to 32 into standardised frames [N, C, H, W]."""
+        result: Tensor = self.draw(self.joined(features)[0])
+        return result
+
+
 class MapGenerator(nn.Module):
     """The default generator. `centre` and `spread`, [1, C, 1, 1], are mean and standard deviation of good frames."""
 
@@ -230,7 +236,7 @@ class MapGenerator(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder1 = MapEncoder(_frame_stages(channels, widths), widths)
-        self.decoder = MapDecoder(nn.ConvTranspose2d(widths[0], channels, 8, 4, 2), widths, bottlenecks)
+        self.decoder: MapDecoder = FrameDecoder(channels, widths, bottlenecks)
         self.encoder2 = MapEncoder(_frame_stages(channels, widths), widths)
         self.register_buffer("centre", torch.zeros(1, channels, 1, 1))
         self.register_buffer("spread", torch.ones(1, channels, 1, 1))

@@ -19,7 +19,7 @@ def test_latent_maps_have_strides_4_to_32(height: int, width: int) -> None:
     for level, (frame, reconstruction) in enumerate(zip(latents.of_frame, latents.of_reconstruction, strict=True)):
         stride = 4 << level
         assert frame.shape == reconstruction.shape == (2, WIDTHS[level], -(-height // stride), -(-width // stride))
-    assert latents.reconstruction.shape == (2, 1, height, width)
+    assert latents.reconstruction[0].shape == (2, 1, height, width)
     assert latents.identity.shape == latents.reconstruction_identity.shape == (2, IDENTITY)
 
 

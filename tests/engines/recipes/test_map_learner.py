@@ -65,7 +65,7 @@ def test_decoder_restores_the_clean_frame(trained: MapLearner) -> None:
     anomalous = good.clone()
     anomalous[:, :, 12:20, 12:20] = -1.0
     with torch.no_grad():
-        reconstruction = trained.networks.eval()(anomalous).reconstruction
+        reconstruction = trained.networks.eval()(anomalous).reconstruction[0]
     target, given = trained.networks.standardise(good), trained.networks.standardise(anomalous)
     there = (slice(None), slice(None), slice(12, 20), slice(12, 20))
     assert float((reconstruction - target)[there].abs().mean()) < 0.7 * float((given - target)[there].abs().mean())

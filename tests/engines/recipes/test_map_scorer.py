@@ -178,7 +178,7 @@ def test_reconstruction_is_in_the_units_of_normalised_frames() -> None:
         scorer.networks.centre.fill_(-0.3)
         scorer.networks.spread.fill_(0.5)
         reconstruction = scorer.reconstruction(frames)
-        standardised = scorer.networks(frames).reconstruction
+        standardised = scorer.networks(frames).reconstruction[0]
     torch.testing.assert_close((reconstruction + 0.3) / 0.5, standardised)
 
 

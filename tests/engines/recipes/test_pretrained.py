@@ -1,0 +1,94 @@
+"""The recipe on pretrained features: trained, fitted, restored, and better than chance before any training."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs the train extra")
+
+from torch import Tensor  # noqa: E402
+
+from engines.bundles.bundle import Geometry, Normalisation  # noqa: E402
+from engines.export.to_onnx import reference_answers  # noqa: E402
+from engines.networks.feature_maps import FeatureGenerator  # noqa: E402
+from engines.recipes.feature_scorer import FeatureScorer, relative_to_itself  # noqa: E402
+from engines.recipes.imagenet_weights import imagenet_weights  # noqa: E402
+from engines.recipes.pretrained import PretrainedRecipe  # noqa: E402
+
+NORMALISATION = Normalisation(low=0.0, high=255.0)
+
+
+def texture(count: int, seed: int, *, height: int = 64, width: int = 80) -> Tensor:
+    """Good frames: smooth noise on gray, [N, 1, H, W] in −1 … 1."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.randn((count, 1, height // 8, width // 8), generator=generator)
+    smooth = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")
+    return 0.2 * smooth + 0.02 * torch.randn(smooth.shape, generator=generator)
+
+
+def networks() -> FeatureGenerator:
+    torch.manual_seed(0)
+    built = PretrainedRecipe().networks(Geometry(64, 80, 1))
+    built.backbone.load_imagenet_weights(imagenet_weights().load())
+    built.set_scale(built.measure(texture(16, seed=9)))
+    return built.eval()
+
+
+@pytest.fixture(scope="module")
+def fitted() -> FeatureScorer:
+    scorer = FeatureScorer(networks(), NORMALISATION).eval()
+    scorer.fit([texture(30, seed=0), texture(30, seed=1)], [texture(20, seed=2)])
+    return scorer
+
+
+def test_usual_good_frames_score_about_one(fitted: FeatureScorer) -> None:
+    with torch.no_grad():
+        score, heatmap = fitted.distances(texture(40, seed=3))
+    assert 0.5 < float(score.median()) < 3.0
+    assert heatmap.shape == (40, 16, 20)
+
+
+def test_defects_score_higher_before_any_training(fitted: FeatureScorer) -> None:
+    """Features of natural images alone tell a scratch from the texture; nobody tuned them to it."""
+    good, bad = texture(40, seed=3), texture(40, seed=4)
+    bad[:, :, 30:33, 20:60] = 0.6
+    with torch.no_grad():
+        good_scores, (bad_scores, heatmap) = fitted.distances(good)[0], fitted.distances(bad)
+    assert float((bad_scores[:, None] > good_scores).float().mean()) > 0.95
+    hottest = heatmap.flatten(1).argmax(1)
+    on_defect = ((hottest // 20 - 7.75).abs() <= 3).float().mean()
+    assert float(on_defect) > 0.8
+
+
+def test_fitted_scorer_is_restored_from_its_state_dict(fitted: FeatureScorer) -> None:
+    recipe = PretrainedRecipe()
+    restored = recipe.scorer(recipe.networks(Geometry(64, 80, 1)), NORMALISATION).eval()
+    restored.load_state_dict(fitted.state_dict())
+    given = np.random.default_rng(0).integers(0, 255, (3, 64, 80, 1)).astype(np.uint8)
+    first, second = reference_answers(fitted, given), reference_answers(restored, given)
+    np.testing.assert_array_equal(first.score, second.score)
+    np.testing.assert_array_equal(first.heatmap, second.heatmap)
+
+
+def test_light_and_contrast_are_taken_out_of_relative_frames() -> None:
+    frames = texture(3, seed=5)
+    torch.testing.assert_close(relative_to_itself(0.7 * frames + 0.2), relative_to_itself(frames), rtol=0.1, atol=0.02)
+
+
+def test_gradients_reach_all_networks_but_the_backbone() -> None:
+    generator = networks().train()
+    latents = generator(texture(4, seed=6))
+    total = sum(
+        maps.square().mean() for maps in [*latents.of_frame, *latents.of_reconstruction, *latents.reconstruction]
+    )
+    (total + latents.identity.sum() + latents.reconstruction_identity.sum()).backward()
+    without = {name.split(".")[0] for name, weight in generator.named_parameters() if weight.grad is None}
+    assert without == {"backbone"}
+
+
+def test_half_precision_keeps_identities_and_scale_in_full() -> None:
+    half = networks().half()
+    assert half.backbone.stem[0].weight.dtype == torch.float16
+    assert half.centre.dtype == torch.float32
+    assert half.encoder1.identity[0].weight.dtype == torch.float32
