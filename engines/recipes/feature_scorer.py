@@ -10,10 +10,11 @@ as it is and of the frame relative to itself, with its own mean and contrast tak
 there, while absolute density, which is all that shows a steel part in an X-ray image, is in the other. Each map is
 divided by its mean on held-out good frames before the four are averaged.
 
-A branch counts as 1 + (value − median) / mean excess above the median, both of held-out good frames, so that 1 is a
-usual good frame and a branch whose good frames scatter widely weighs less. The score is the largest of the four, the
-length of the tail of good frames about exponential, which thresholds beyond the calibration window are extrapolated
-with.
+A branch counts in units z = (value − median) / mean excess above the median, both of held-out good frames, so that one
+whose good frames scatter widely weighs less. The score is the weighted mean of z⁺ = (z + √(z² + 4)) / 2, which is 1 for
+a usual good frame, never negative, and z where a frame is far off: the branches that see nothing add little, and those
+that see something a little add up. The tail of good frames is about exponential, which thresholds beyond the
+calibration window are extrapolated with.
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ from engines.networks.feature_maps import FeatureGenerator
 from engines.networks.latent_maps import Latents
 from engines.recipes.map_scorer import MapScorer, neighbour_contrast
 from engines.recipes.patch_memory import PatchMemory, random_patches
+
+# Weights of the branches, chosen on solar cells, baggage and MNIST (digit 9 the anomaly), one model each of 300 steps:
+# AUROC 0.928, 0.930 and 0.934; with equal weights 0.921, 0.938 and 0.919; the largest branch instead of the mean 0.895,
+# 0.919 and 0.904.
+_WEIGHTS = (0.5, 1.0, 1.0, 1.0)
 
 # Most unfamiliar places that are averaged.
 _PLACES = 5
@@ -78,8 +84,10 @@ class FeatureScorer(MapScorer):
 
     def distances(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         evidence = self._evidence(frames)
-        units = 1.0 + (evidence.branches - self.medians) / self.excesses
-        return units.amax(1).clamp(min=0.0), self._joint_heatmap(evidence).squeeze(1)
+        units = (evidence.branches - self.medians) / self.excesses
+        counted = 0.5 * (units + (units * units + 4.0).sqrt())
+        weights = torch.tensor(_WEIGHTS, dtype=counted.dtype)
+        return (counted * weights).sum(1) / sum(_WEIGHTS), self._joint_heatmap(evidence).squeeze(1)
 
     def reconstruction(self, frames: Tensor) -> Tensor | None:
         """None: features are restored, not frames."""
