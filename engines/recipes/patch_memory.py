@@ -19,6 +19,10 @@ _PATCHES = 1000
 # Patches that they are chosen from, and dimensions of the random projection in which distances are compared.
 _CANDIDATES, _PROJECTED = 20_000, 24
 
+# Added to squared distances, whose good ones are about 0.1: what rounding leaves of the difference of two large squares
+# does not show in their root.
+_FLOOR = 1e-3
+
 
 class PatchMemory(nn.Module):
     """Feature maps [N, C, h, w] → distances to the nearest remembered patch, float32 [N, 1, h, w], ≥ 0.
@@ -44,7 +48,7 @@ class PatchMemory(nn.Module):
         # |a − b|² = |a|² − 2ab + |b|²: a convolution with the memory as its weights.
         lengths = (standardised * standardised).sum(1, keepdim=True)
         products = functional.conv2d(standardised, -2.0 * patches[:, :, None, None], (patches * patches).sum(1))
-        return (lengths + products.amin(1, keepdim=True)).clamp(min=1e-6).sqrt()
+        return ((lengths + products.amin(1, keepdim=True)).clamp(min=0.0) + _FLOOR).sqrt()
 
     @torch.no_grad()
     def fit(self, candidates: Tensor, generator: torch.Generator) -> None:

@@ -42,6 +42,9 @@ _SHORTEST_SIDE = 32
 # 640 pixels with defects of ten: per-region overlap (PRO) 0.75 at 256, 0.89 at 640.
 _MUCH_SMALLER = 2.0
 
+# The typical shape is that of this many images; more stretch than this between width and height is a warning.
+_SHAPES, _STRETCHED = 64, 1.1
+
 # Two images are duplicates if they differ by less than this share of the typical difference between two of the set.
 _DUPLICATE_SHARE = 0.02
 _THUMBNAIL_SIDE = 24
@@ -91,9 +94,10 @@ def load_good_frames(
     paths = _paths(images)
     size_warnings: tuple[str, ...] = ()
     if size is None:
-        own = _shape_of_first(paths)
+        shapes = _sample_of_shapes(paths)
+        own = typical_shape(shapes)
         size = automatic_size(*own)
-        size_warnings = _warn_of_shrinking(own, size)
+        size_warnings = (*_warn_of_shrinking(own, size), *_warn_of_stretching(shapes, size))
     check_size(*size)
     shrunk, skipped = _read_all(paths, size, max_bytes, progress)
     if len(shrunk) < 2:
@@ -169,13 +173,25 @@ def _paths(images: Path | str | Sequence[Path]) -> list[Path]:
     return paths
 
 
-def _shape_of_first(paths: Sequence[Path]) -> tuple[int, int]:
-    """Height and width of the first readable image, so that only this one is read twice."""
-    for path in paths:
+def _sample_of_shapes(paths: Sequence[Path]) -> list[tuple[int, int]]:
+    """Heights and widths of readable images, evenly spaced over all of them: only these are read twice."""
+    shapes = []
+    for path in paths[:: -(-len(paths) // _SHAPES)]:
         with suppress(ImageError):
             height, width = read_image(path).shape[:2]
-            return height, width
-    return _SHORTEST_SIDE, _SHORTEST_SIDE
+            shapes.append((height, width))
+    return shapes or [(_SHORTEST_SIDE, _SHORTEST_SIDE)]
+
+
+def typical_shape(shapes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Height and width with the median aspect ratio and the median longest side of (height, width) pairs.
+
+    >>> typical_shape([(100, 200), (110, 200), (400, 150)])
+    (110, 200)
+    """
+    aspect = float(np.median([height / width for height, width in shapes]))
+    longest = float(np.median([max(shape) for shape in shapes]))
+    return max(1, round(longest * min(1.0, aspect))), max(1, round(longest * min(1.0, 1.0 / aspect)))
 
 
 def _name_of(images: Path | str | Sequence[Path]) -> str:
@@ -229,6 +245,17 @@ def _warn_of_shrinking(own: tuple[int, int], size: tuple[int, int]) -> tuple[str
     return (
         f"images of {own_width}×{own_height} are shrunk to {width}×{height}: a defect of 10 pixels becomes "
         f"{10 / times:.0f} pixels; a larger --size keeps more detail and makes scoring slower",
+    )
+
+
+def _warn_of_stretching(shapes: Sequence[tuple[int, int]], size: tuple[int, int]) -> tuple[str, ...]:
+    stretches = [max(ratio, 1.0 / ratio) for ratio in ((h / w) / (size[0] / size[1]) for h, w in shapes)]
+    count = sum(stretch > _STRETCHED for stretch in stretches)
+    if not count:
+        return ()
+    return (
+        f"{count} of {len(shapes)} images looked at have another shape than {size[1]}×{size[0]} and are stretched, "
+        f"by up to {max(stretches):.1f} times: crop all images alike, or train one model for each shape",
     )
 
 

@@ -29,7 +29,7 @@ def test_distance_is_that_to_the_nearest_patch() -> None:
     spread, mean = torch.std_mean(candidates, 0)
     points = (maps.permute(0, 2, 3, 1) - mean) / (spread * 8**0.5)
     nearest = torch.cdist(points.reshape(-1, 8), memory.patches.float()).amin(1).reshape(2, 1, 5, 7)
-    torch.testing.assert_close(memory(maps), nearest, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(memory(maps), (nearest.square() + 1e-3).sqrt(), rtol=1e-3, atol=1e-3)
 
 
 def test_good_patches_are_near_and_others_far() -> None:
@@ -44,7 +44,7 @@ def test_rare_good_patches_are_remembered() -> None:
     common, rare = torch.randn(10_000, 4, generator=seeded()), torch.full((3, 4), 40.0)
     memory = fitted(torch.cat([common, rare]))
     assert len(memory.patches) == 1000
-    assert float(memory(torch.full((1, 4, 1, 1), 40.0))) < 0.01
+    assert float(memory(torch.full((1, 4, 1, 1), 40.0))) < 0.04
 
 
 def test_a_constant_channel_does_not_divide_by_zero() -> None:

@@ -71,6 +71,16 @@ def test_images_of_mixed_sizes_become_frames_of_one_size(tmp_path: Path) -> None
     assert load_good_frames(folder, (16, 16)).frames.shape == (5, 16, 16, 1)
 
 
+def test_automatic_size_follows_most_images_and_names_the_stretched_ones(tmp_path: Path) -> None:
+    """The first file in the folder is not like the others."""
+    for index, (height, width) in enumerate([(60, 240), (120, 160), (120, 160), (120, 160)]):
+        image = np.random.default_rng(index).integers(0, 255, (height, width)).astype(np.uint8)
+        cv2.imwrite(str(tmp_path / f"{index}.png"), image)
+    good = load_good_frames(tmp_path, None)
+    assert good.frames.shape == (4, 128, 160, 1)
+    assert any(line.startswith("1 of 4 images looked at") and "up to 3.2 times" in line for line in good.warnings)
+
+
 def test_sixteen_bits_stay_sixteen_bits(tmp_path: Path) -> None:
     good = load_good_frames(write_parts(tmp_path / "good", 4, depth=16), (32, 32))
     assert good.geometry.bit_depth == 16

@@ -48,6 +48,19 @@ def test_manifest_records_the_training(trained_bundle: Bundle) -> None:
     assert record.versions["torch"]
 
 
+def test_default_recipe_starts_from_pretrained_weights_and_says_whose(good_parts: Path, tmp_path: Path) -> None:
+    """Both graphs agree with PyTorch, and the manifest names source, licence and hash of the foreign weights."""
+    bundle = train_model(
+        good_parts, out=tmp_path / "x.bundle", size=(32, 48), steps=2, minutes=None, accelerator="cpu"
+    ).bundle
+    record = bundle.manifest.training
+    assert bundle.manifest.recipe.name == "pretrained"
+    assert [weights.licence for weights in record.foreign_weights] == ["Apache-2.0"]
+    assert record.agreement[MODEL] < 1e-4
+    assert record.agreement[MODEL_FP16] < 1e-2
+    assert bundle.manifest.heatmap_shape == (8, 12)
+
+
 def test_bundle_holds_a_training_report(trained_bundle: Bundle) -> None:
     image = cv2.imread(str(trained_bundle.path / REPORT))
     assert image.shape[1] > 1000
