@@ -2,8 +2,9 @@
 
 An *episode* at a level u starts at a frame whose statistic is above u while that of each of the `quiet_frames` frames
 before it is not. Frames above u that follow within `quiet_frames` belong to the same episode. With `quiet_frames=1`
-every maximal run above u is an episode: the strictest count, never lower than with a longer quiet time. A person who
-clears an alarm and sees the next one counts the same way (runs declustering: Coles 2001, section 5.3.2).
+every maximal run above u is an episode, never fewer than with a longer quiet time. A person who clears an alarm and
+sees the next one counts the same way (runs declustering: Coles 2001, section 5.3.2). With `quiet_frames=0` every frame
+above u is an episode of its own: the count of bad parts where each frame is another part.
 """
 
 from __future__ import annotations
@@ -78,6 +79,8 @@ def highest_before(values: Values, quiet_frames: int) -> Values:
     """Return the highest of the `quiet_frames` values before each frame, -inf for the first: float64 [N]."""
     if values.size == 0:
         return values
+    if quiet_frames == 0:
+        return np.full(values.size, -np.inf)
     padded = np.concatenate(([-np.inf], values[:-1]))
     if quiet_frames <= 1:
         return padded

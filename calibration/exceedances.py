@@ -9,9 +9,16 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import gammainc, gammaincinv
+from scipy.special import betainc, betaincinv, gammainc, gammaincinv
 
-from calibration.dependence import LEAST_BLOCKS, Dispersion, autocorrelation_time, dispersion
+from calibration.dependence import (
+    INDEPENDENT,
+    LEAST_BLOCKS,
+    Dispersion,
+    autocorrelation_time,
+    dispersion,
+    looks_independent,
+)
 from calibration.episodes import EpisodeCounts
 from calibration.rule import Rule
 from calibration.tail import Tail, fit_tail
@@ -63,13 +70,36 @@ class Exceedances:
     """Of its episode counts; see `calibration.dependence`."""
     confidence: float
     """Of every limit, 0.5 to 1."""
+    independent: bool = False
+    """Each frame is another part, and nothing in the window contradicts that they are independent: limits are the
+    exact ones of the binomial distribution."""
 
     @classmethod
     def of(
-        cls, scores: NDArray[np.float64], *, rule: Rule, confidence: float = 0.95, quiet_frames: int = 1
+        cls,
+        scores: NDArray[np.float64],
+        *,
+        rule: Rule,
+        confidence: float = 0.95,
+        quiet_frames: int = 1,
+        parts: bool = False,
     ) -> Exceedances:
-        """Measure a window of finite scores [N], N ≥ n, in order of capture."""
+        """Measure a window of finite scores [N], N ≥ n, in order of capture.
+
+        `parts`: each frame is another part, so each one above a level is a false alarm of its own.
+        """
         statistic = rule.statistic(scores)
+        if parts and rule.n == 1 and looks_independent(scores):
+            return cls(
+                frames=scores.size,
+                statistic=statistic,
+                counts=EpisodeCounts(statistic, quiet_frames=0),
+                spread=float(scores.std()),
+                effective_sample_size=float(scores.size),
+                dispersion=INDEPENDENT,
+                confidence=confidence,
+                independent=True,
+            )
         # A window of few quiet times has few episodes whatever its scores. A shorter quiet time never counts fewer.
         quiet_frames = min(quiet_frames, max(1, statistic.size // _LEAST_QUIET_TIMES))
         counts = EpisodeCounts(statistic, quiet_frames=quiet_frames)
@@ -107,6 +137,11 @@ class Exceedances:
 
         It is wrong with a chance of at most `miss`, by default 1 - confidence.
         """
+        if self.independent:
+            # Clopper & Pearson (1934).
+            above = self.counts.at(level)
+            certainty = self._certainty(miss)
+            return float(betaincinv(above + 1, self.frames - above, certainty)) if above < self.frames else 1.0
         if self.dispersion.blocks < LEAST_BLOCKS:
             return math.inf
         wanted, episodes = self._certainty(miss), np.array([self.counts.at(level)])
@@ -120,14 +155,18 @@ class Exceedances:
         return float(brentq(lacking, highest / 2, highest, rtol=1e-9))
 
     def _certainty(self, miss: float | None) -> float:
-        return 1 - _SHARE_OF_MISS * (1 - self.confidence if miss is None else miss)
+        share = 1.0 if self.independent else _SHARE_OF_MISS
+        return 1 - share * (1 - self.confidence if miss is None else miss)
 
     def _chance(self, episodes: NDArray[np.int64], rate: float, wanted: float) -> NDArray[np.float64]:
         """Return the probability that levels with these episode counts [n] have a rate below `rate`: float64 [n].
 
         It is that of a Poisson count stretched by the dispersion, averaged over the uncertainty of the dispersion: to
         a count what Student's t is to a mean. 0 if the window has too few blocks to estimate its dispersion.
+        That of independent parts is exact: the chance that more of them are above an order statistic (Wilks 1941).
         """
+        if self.independent:
+            return np.asarray(betainc(episodes + 1, np.maximum(self.frames - episodes, 1), min(rate, 1.0)))
         if self.dispersion.blocks < LEAST_BLOCKS:
             return np.zeros(np.shape(episodes))
         number = max(_LEAST_DISPERSIONS, math.ceil(_DISPERSIONS_PER_MISS / (1 - wanted)))
@@ -137,8 +176,8 @@ class Exceedances:
 
     def lowest_certified(self, allowed: float) -> float | None:
         """Return the lowest level, from the top down, whose upper rate is within `allowed` per frame; None if none."""
-        fewest = 0 if self.effective_sample_size * allowed >= _PLENTY_OF_SPANS else _LEAST_EPISODES
-        if not self.sure(np.array([fewest]), allowed)[0]:
+        plenty = self.independent or self.effective_sample_size * allowed >= _PLENTY_OF_SPANS
+        if not self.sure(np.array([0 if plenty else _LEAST_EPISODES]), allowed)[0]:
             return None
         most = min(int(allowed * self.counts.frames) + 1, self.counts.frames)
         levels = self.counts.highest_levels(most)
@@ -163,7 +202,12 @@ class Exceedances:
         )
 
     def frames_needed(self, allowed: float) -> int:
-        """Estimate the length of a window that would certify the budget, frames, rounded up to two digits."""
+        """Estimate the length of a window that would certify the budget, frames, rounded up to two digits.
+
+        For independent parts it is exact, and not rounded: that of a window without one above the level.
+        """
+        if self.independent:
+            return max(math.ceil(math.log(1 - self.confidence) / math.log1p(-min(allowed, 0.5))), self.frames + 1)
         blocks = max(self.dispersion.blocks, 50)
         # For the distance of the upper limit from the estimate, and for the error of the estimate itself.
         inflated = self.dispersion.estimate * (1 + 7 / math.sqrt(blocks))

@@ -161,6 +161,8 @@ class Calibration:
     """Raw heat [h, w], > 0, that is 1.0 once calibrated."""
     score_reference: ScoreReference
     camera_reference: CameraReference
+    parts: bool = False
+    """Each frame was another part, and each one above the threshold counts as a false alarm."""
     id: str = ""
     """Time of creation and a hash of the content, computed by the record itself; sorts by time."""
 
@@ -233,6 +235,8 @@ def _content(calibration: Calibration) -> dict[str, Any]:
     data["left_out_cost"] = calibration.left_out_cost
     data["score_reference"] = asdict(calibration.score_reference)
     data["camera_reference"] = _camera_json(calibration.camera_reference)
+    if calibration.parts:
+        data["parts"] = True
     data["scores"], data["heat_level"] = _array_json(calibration.scores), _array_json(calibration.heat_level)
     return data
 

@@ -131,6 +131,10 @@ def _rate_fact(calibration: Calibration) -> Fact:
     rates = StatedRates.of(
         calibration.threshold, budget=calibration.budget, frames_per_second=calibration.frames_per_second
     )
+    if not rates.carried:
+        sure = f"with {percent(calibration.confidence)} confidence"
+        note = f"false alarms, {sure}; the window is too short for a best guess"
+        return "At worst", f"{rates.worst_text} per {calibration.budget.span}", note
     note = f"false alarms; at worst {rates.worst_text}, with {percent(calibration.confidence)} confidence"
     return "Likely", f"{rates.likely_text} per {calibration.budget.span}", note
 

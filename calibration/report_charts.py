@@ -150,7 +150,11 @@ class RateCurve:
 
 def _exceedances(calibration: Calibration, scores: Values) -> Exceedances:
     return Exceedances.of(
-        scores, rule=calibration.rule, confidence=calibration.confidence, quiet_frames=calibration.quiet_frames
+        scores,
+        rule=calibration.rule,
+        confidence=calibration.confidence,
+        quiet_frames=calibration.quiet_frames,
+        parts=calibration.parts,
     )
 
 
@@ -186,7 +190,10 @@ def _marks(calibration: Calibration, x: _Scale, y: _LogScale) -> str:
     threshold, budget = calibration.threshold, calibration.budget
     rates = StatedRates.of(threshold, budget=budget, frames_per_second=calibration.frames_per_second)
     across, down = y(budget.alarms), x(threshold.value)
-    words = (f"threshold {threshold.value:.4g}", f"likely {rates.likely_text}", f"at worst {rates.worst_text}")
+    words = [f"threshold {threshold.value:.4g}", f"likely {rates.likely_text}", f"at worst {rates.worst_text}"]
+    stated = [rates.likely, rates.worst]
+    if not rates.carried:
+        del words[1], stated[0]
     # Words go to the side of the threshold that has room, the name of the budget to the other end.
     left = down < 0.5 * _WIDTH
     at, anchor, end = (down + 8, "start", "end") if left else (down - 8, "end", "start")
@@ -195,7 +202,7 @@ def _marks(calibration: Calibration, x: _Scale, y: _LogScale) -> str:
         f'<line class="budget" x1="{_LEFT}" x2="{_WIDTH}" y1="{across:.1f}" y2="{across:.1f}"/>',
         f'<text class="strong" x="{far}" y="{across - 6:.1f}" text-anchor="{end}">budget: {budget.alarms:g}</text>',
         f'<line class="threshold" x1="{down:.1f}" x2="{down:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"/>',
-        *(f'<circle class="stated" cx="{down:.1f}" cy="{y(rate):.1f}" r="4"/>' for rate in (rates.likely, rates.worst)),
+        *(f'<circle class="stated" cx="{down:.1f}" cy="{y(rate):.1f}" r="4"/>' for rate in stated),
     )
     texts = (
         f'<text class="alarm" x="{at:.1f}" y="{_TOP + 10 + 15 * row}" text-anchor="{anchor}">{text}</text>'

@@ -8,11 +8,13 @@ episode left, T frames of dispersion D bound the rate by D · (-ln α) / T: the 
 at the first level that fails, so the choice of the level is part of the guarantee: the realised rate exceeds the
 budget only if the count at the one true level fell below its own limit.
 
+Independent parts, one frame each, need no dispersion: there the limits are those of the binomial distribution, exact
+for any number of parts (Clopper & Pearson 1934; Wilks 1941), and 299 of them certify one false alarm per 100.
+
 Beyond the window: *peaks over threshold* (`calibration.tail`), never certified. No level would be right there: an
 honest upper limit from 300 frames on an alarm a day is so high that defects stay below it. So level and promise are
-chosen separately. The level is the median of what the budget may need, as likely too high as too low, and leans
-towards the lower quartile where the median would hide defects of six standard deviations that the quartile shows;
-the promise is the upper limit on the rate *at that level*, which is above the budget.
+chosen separately. At the level, the best guess of the rate meets the budget; the promise is the upper limit on the rate
+*at that level*, which is above the budget.
 """
 
 from __future__ import annotations
@@ -30,20 +32,6 @@ from calibration.rule import Rule
 
 CONFORMAL = "conformal"
 PEAKS_OVER_THRESHOLD = "peaks over threshold"
-
-# Estimated chance that an extrapolated level is higher than the budget needs ...
-_TOO_HIGH = 1 / 2
-# ... and the same for a level that would hide defects. Lower still finds few more and raises the rate further.
-_TOO_HIGH_FOR_DEFECTS = 1 / 4
-
-# Defects that a level must not hide add this many standard deviations of the good scores.
-_DEFECT_SIGMAS = 6.0
-# A level hides defects if it costs more than this share of their detection. If even the lower level detects less than
-# half of them, the line cannot show them within any such budget, and leaning gains nothing. On lines outside the
-# benchmark (Gumbel, Rayleigh, normal, logistic, Student t5, Burr, inverse Gaussian, three mixtures), leaning took the
-# cells that keep 90 % of the right level's detection from 81 % to 91 %, and the median of realised rates over a budget
-# of one a day from 3.5 to 5.3. A tenth instead of a twentieth: 89 % and 4.9. Without the half: 92 % and 6.2.
-_COST, _LEAST_DETECTED = 0.05, 0.5
 
 # With fewer frames, neither dependence nor tail can be distinguished from noise.
 LEAST_FRAMES = 50
@@ -100,6 +88,7 @@ def calibrate(
     rule: Rule = Rule(k=1, n=1),  # noqa: B008 - frozen
     confidence: float = 0.95,
     quiet_frames: int = 1,
+    parts: bool = False,
 ) -> Threshold:
     """Find the threshold for a budget of false alarms from the scores of good frames, in order of capture.
 
@@ -110,6 +99,7 @@ def calibrate(
         rule: k of n.
         confidence: of the promise, from 0.5 to below 1.
         quiet_frames: frames below the threshold that end an alarm episode (see `calibration.episodes`).
+        parts: each frame is another part. If they look independent, limits are exact and `quiet_frames` is 0.
 
     Raises:
         CalibrationError: too few scores, a score that is not finite, equal scores, or a setting out of range.
@@ -121,7 +111,7 @@ def calibrate(
     (True, 'conformal', 10.52)
     """
     values = _checked(scores, frames_per_second, rule, confidence, quiet_frames)
-    exceedances = Exceedances.of(values, rule=rule, confidence=confidence, quiet_frames=quiet_frames)
+    exceedances = Exceedances.of(values, rule=rule, confidence=confidence, quiet_frames=quiet_frames, parts=parts)
     return threshold_for(exceedances, budget=budget, frames_per_second=frames_per_second)
 
 
@@ -129,14 +119,14 @@ def threshold_for(exceedances: Exceedances, *, budget: Budget, frames_per_second
     """Find the threshold for a budget from the exceedances of a window, which serve any number of budgets."""
     allowed = budget.per_frame(frames_per_second=frames_per_second)
     certified = exceedances.lowest_certified(allowed)
-    level, leaning = (certified, False) if certified is not None else _extrapolated_level(exceedances, allowed)
+    level = exceedances.tail.level(allowed) if certified is None else certified
     rate = alarm_rate(exceedances, level, allowed=allowed, certified=certified is not None)
     needed = None if certified is not None else exceedances.frames_needed(allowed)
     episodes, per_day = exceedances.counts.at(level), frames_per_second * SECONDS_PER_DAY
     if needed is None:
         reason = _why_certified(exceedances, budget, episodes)
     else:
-        reason = _why_not(exceedances, budget, needed, frames_per_second, leaning=leaning)
+        reason = _why_not(exceedances, budget, needed, frames_per_second)
     return Threshold(
         value=level,
         method=PEAKS_OVER_THRESHOLD if certified is None else CONFORMAL,
@@ -227,22 +217,6 @@ def alarm_rate(exceedances: Exceedances, level: float, *, allowed: float, certif
     return AlarmRate(min(exceedances.tail.rate(level), worst), worst)
 
 
-def _extrapolated_level(exceedances: Exceedances, allowed: float) -> tuple[float, bool]:
-    """Return the level, and whether it leans.
-
-    It is the median of the levels that the budget may need. It leans if that would hide defects: down to the level
-    that shows them, but not below the lower quartile.
-    """
-    highest = exceedances.tail.level(allowed, quantile=_TOO_HIGH)
-    lowest = min(highest, exceedances.tail.level(allowed, quantile=_TOO_HIGH_FOR_DEFECTS))
-    with_defect = exceedances.statistic + _DEFECT_SIGMAS * exceedances.spread
-    missed = float(np.mean(with_defect <= lowest))
-    if missed > 1 - _LEAST_DETECTED:
-        return highest, False
-    level = max(lowest, float(np.quantile(with_defect, missed + _COST)))
-    return min(level, highest), level < highest
-
-
 def _upper_rate(exceedances: Exceedances, allowed: float, level: float) -> float:
     """Return the upper limit on episodes per frame at an extrapolated level."""
     if allowed * exceedances.frames < 1:
@@ -260,20 +234,24 @@ def _why_certified(exceedances: Exceedances, budget: Budget, episodes: int) -> s
     )
 
 
-def _why_not(exceedances: Exceedances, budget: Budget, needed: int, frames_per_second: float, *, leaning: bool) -> str:
-    frames, count, noun = exceedances.frames, round(exceedances.effective_sample_size), budget.noun
+def shortage(threshold: Threshold, budget: Budget) -> str:
+    """Return why the frames of a threshold that is not certified are too few, in words."""
+    return _shortage(threshold.frames, threshold.effective_sample_size, budget)
+
+
+def _shortage(frames: int, independent: float, budget: Budget) -> str:
+    count, noun = round(independent), budget.noun
     short = f"{frames:,} {noun} are too few"
-    if exceedances.effective_sample_size < _DEPENDENT_SHARE * frames:
+    if independent < _DEPENDENT_SHARE * frames:
         counts = "counts" if count == 1 else "count"
         short = f"only {count:,} of {frames:,} {noun} {counts}, because successive {noun} are alike: too few"
-    low = ""
-    if leaning:
-        low = f", lower than the budget suggests so that defects of {_DEFECT_SIGMAS:g} sigma raise an alarm"
+    return f"{short} to promise at most {budget.words}"
+
+
+def _why_not(exceedances: Exceedances, budget: Budget, needed: int, frames_per_second: float) -> str:
+    short = _shortage(exceedances.frames, exceedances.effective_sample_size, budget)
     time = "" if budget.per_seconds is None else f" ({_duration(needed / frames_per_second)} of running)"
-    return (
-        f"{short} to promise at most {budget.words}; the threshold is extrapolated{low}; "
-        f"about {needed:,} good {noun}{time} would be enough"
-    )
+    return f"{short}; the threshold is extrapolated; about {needed:,} good {budget.noun}{time} would be enough"
 
 
 def _duration(seconds: float) -> str:
@@ -291,8 +269,8 @@ def _checked(
         raise CalibrationError(f"frames_per_second: got {frames_per_second!r}, wanted a number above 0")
     if not 0.5 <= confidence < 1:
         raise CalibrationError(f"confidence: got {confidence!r}, wanted a number from 0.5 to below 1")
-    if quiet_frames < 1:
-        raise CalibrationError(f"quiet_frames: got {quiet_frames!r}, wanted 1 or more")
+    if quiet_frames < 0:
+        raise CalibrationError(f"quiet_frames: got {quiet_frames!r}, wanted 0 or more")
     least = max(LEAST_FRAMES, 10 * rule.n)
     if values.ndim != 1:
         raise CalibrationError(f"scores: got shape {values.shape}, wanted one row of at least {least}")

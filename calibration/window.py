@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from calibration.budget import Budget, plural
 from calibration.camera_history import CameraHistory
-from calibration.episodes import EpisodeCounts
 from calibration.errors import CalibrationError, ImageEvidence
 from calibration.exceedances import Exceedances
+from calibration.growth import extension
 from calibration.heat import HeatLevels
 from calibration.image_measures import Pixels, encode_png, thumbnail
 from calibration.promise import cost_of_leaving_out, promise
@@ -26,12 +26,6 @@ from calibration.threshold import LEAST_FRAMES, Threshold, calibrate, counting_l
 
 # Thumbnails of the highest-scored frames that a window keeps: 2 MB, and more than a person reviews.
 _MOST_THUMBNAILS = 64
-
-# If no window within the limit can certify the budget, so many independent frames are enough to fit the tail.
-_FAIR_SAMPLE = 100
-
-# An extension is a little longer than estimated, so that one suffices.
-_OVERSHOOT = 1.1
 
 _FAR = "score far above the other images of the window"
 _FRESH = "if they show good parts, use `inspectd recalibrate --fresh`, which takes every image"
@@ -55,6 +49,8 @@ class Window:
         frames_per_second: float,
         confidence: float = 0.95,
         quiet_frames: int = 1,
+        parts: bool = False,
+        vouched: bool = False,
     ) -> None:
         """Open an empty window.
 
@@ -64,7 +60,8 @@ class Window:
             rule: k of n.
             budget: false alarms allowed.
             frames_per_second: rate of the line, > 0, for budgets per time.
-            confidence, quiet_frames: as in `calibrate`.
+            confidence, quiet_frames, parts: as in `calibrate`.
+            vouched: a person vouches for every frame: none is left out.
 
         Raises:
             CalibrationError: `frames` or `max_frames` is out of range.
@@ -78,8 +75,11 @@ class Window:
         """Frames wanted so far."""
         self.max_frames = max_frames
         """Limit on `target`."""
+        self.extension_reason: str | None = None
+        """Why `target` was raised last, in words; None if it never was."""
+        self.vouched = vouched
         self.rule, self.budget, self.confidence = rule, budget, confidence
-        self.frames_per_second, self.quiet_frames = frames_per_second, quiet_frames
+        self.frames_per_second, self.quiet_frames, self.parts = frames_per_second, quiet_frames, parts
         self._scores: list[float] = []
         self._alarmed = 0
         longest = max(max_frames, math.ceil(least / (1 - MOST_SUSPECTED)))
@@ -179,6 +179,7 @@ class Window:
                 suspected frames, or more than 5 % kept out for an alarm; its `images` are those in question.
         """
         self.check()
+        confirmed_bad = () if self.vouched and confirmed_bad is None else confirmed_bad
         scores = np.array(self._scores)
         suspected = self._suspected(scores) if confirmed_bad is None else self._confirmed(scores, confirmed_bad)
         kept = scores[~suspected]
@@ -197,6 +198,7 @@ class Window:
             rule=self.rule,
             confidence=self.confidence,
             quiet_frames=self.quiet_frames,
+            parts=self.parts,
             frames_per_second=self.frames_per_second,
             first_frame=self._first_frame,
             last_frame=self._last_frame,
@@ -222,7 +224,7 @@ class Window:
             rule=self.rule,
             budget=self.budget,
             frames_per_second=self.frames_per_second,
-            quiet_frames=self.quiet_frames,
+            quiet_frames=0 if self.parts else self.quiet_frames,
             left_out=left_out,
         )
 
@@ -234,6 +236,12 @@ class Window:
             rule=self.rule,
             confidence=self.confidence,
             quiet_frames=self.quiet_frames,
+            parts=self.parts,
+        )
+
+    def _exceedances(self, scores: NDArray[np.float64]) -> Exceedances:
+        return Exceedances.of(
+            scores, rule=self.rule, confidence=self.confidence, quiet_frames=self.quiet_frames, parts=self.parts
         )
 
     def _counting_left_out(
@@ -242,7 +250,7 @@ class Window:
         """Count frames left out as good, because nobody has confirmed them as bad yet."""
         if not left_out.any():
             return threshold
-        whole = Exceedances.of(scores, rule=self.rule, confidence=self.confidence, quiet_frames=self.quiet_frames)
+        whole = self._exceedances(scores)
         counted = counting_left_out(
             threshold,
             whole,
@@ -267,12 +275,11 @@ class Window:
         why = f"{plural(self._alarmed, 'image')} {were} kept out for an alarm under the threshold in force: {_FRESH}"
         if not threshold.certified:
             return replace(threshold, reason=f"{threshold.reason}; {why}")
-        exceedances = Exceedances.of(kept, rule=self.rule, confidence=self.confidence, quiet_frames=self.quiet_frames)
-        needed = exceedances.frames_needed(self.budget.per_frame(frames_per_second=self.frames_per_second))
+        needed = self._exceedances(kept).frames_needed(self.budget.per_frame(frames_per_second=self.frames_per_second))
         return replace(threshold, certified=False, frames_needed=needed, reason=why)
 
     def _episodes(self, scores: NDArray[np.float64], level: float) -> int:
-        return EpisodeCounts(self.rule.statistic(scores), quiet_frames=self.quiet_frames).at(level)
+        return self._exceedances(scores).counts.at(level)
 
     def _not_below_good_frames(
         self, threshold: Threshold, scores: NDArray[np.float64], suspected: NDArray[np.bool_]
@@ -288,31 +295,24 @@ class Window:
         """Ask for as many frames as are missing to the shortest window because others are left out of this one."""
         if self.count >= 2 * self._least:
             return
-        left_out = int(suspected_frames(np.array(self._scores))[0].sum())
+        left_out = int(self._unlike_the_rest(np.array(self._scores)).sum())
         if left_out <= MOST_SUSPECTED * self.count:
             self.target = max(self.target, self._least + left_out)
 
     def _extend(self) -> None:
-        """Ask for more frames if these do not suffice and more would.
-
-        More would suffice if a window within the limit certifies the budget. Otherwise more are needed only if these
-        equal so few independent frames that they do not support even an extrapolation.
-        """
+        """Ask for more frames if these do not suffice and more would."""
         scores = np.array(self._scores)
         try:
-            kept = scores[~suspected_frames(scores)[0]]
-            threshold = self._calibrate(kept)
+            threshold = self._calibrate(scores[~self._unlike_the_rest(scores)])
         except CalibrationError:
             # The window will be rejected: `finish` reports why, with the images.
             return
-        if threshold.certified:
-            return
-        needed = threshold.frames_needed or 0
-        if needed > self.max_frames:
-            needed = math.ceil(self.count * _FAIR_SAMPLE / threshold.effective_sample_size)
-        if needed > self.count:
-            # At most doubled: a first estimate of the dependence may be far too high.
-            self.target = min(self.max_frames, 2 * self.count, max(self.count + 1, math.ceil(_OVERSHOOT * needed)))
+        more = extension(threshold, budget=self.budget, count=self.count, max_frames=self.max_frames)
+        if more is not None:
+            self.target, self.extension_reason = more.frames, more.reason
+
+    def _unlike_the_rest(self, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return np.zeros(scores.size, dtype=bool) if self.vouched else suspected_frames(scores)[0]
 
     def _confirmed(self, scores: NDArray[np.float64], bad: Collection[int]) -> NDArray[np.bool_]:
         mask = np.zeros(scores.size, dtype=bool)
@@ -320,7 +320,7 @@ class Window:
         return mask
 
     def _suspected(self, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
-        suspected, _ = suspected_frames(scores)
+        suspected = self._unlike_the_rest(scores)
         if suspected.sum() > MOST_SUSPECTED * scores.size:
             raise CalibrationError(
                 f"window: {suspected.sum()} of {scores.size} images look unlike the rest, wanted at most "

@@ -63,7 +63,8 @@ def sign(
         from engines.bundles import read_bundle, sign_bundle
 
     verified = read_bundle(bundle)
-    print_line(f"{bundle}: signed by {sign_bundle(verified.path, key)}, bundle {verified.sha256[:12]}")
+    fingerprint = sign_bundle(verified.path, key, verified=verified.sha256)
+    print_line(f"{bundle}: signed by {fingerprint}, bundle {verified.sha256[:12]}")
 
 
 def verify(

@@ -46,9 +46,9 @@ class Frame:
     source: Image | None = None
     """The source image, of which `image` is a crop: [H, W, C]; None where `image` is all of it."""
     file: FileVersion | None = None
-    """The file that the frame was read from; None for live cameras."""
+    """The image file that the frame was read from, for the ledger; None for cameras and videos."""
     id: str | None = None
-    """UUIDv7 of a frame from a file: the same whenever this version of the file is read. None for live cameras."""
+    """UUIDv7 of a frame from an image file or a video: the same each time it is read. None for live cameras."""
 
     @property
     def source_image(self) -> Image:

@@ -165,7 +165,7 @@ class Capture(threading.Thread):
             image=inspected,
             origin=captured.origin,
             source=None if inspected is captured.image else captured.image,
-            file=captured.file,
+            file=captured.file if self._source.uses_ledger else None,
             id=None if captured.file is None else file_id(self._site, self.camera, captured.file),
         )
         return PreparedFrame(frame, pixels, glance(pixels))

@@ -305,6 +305,7 @@ class Station:
                 self._calibrator.keep_out_alarmed()
                 return None
             candidate = self._calibrator.add(prepared, outcome.score, heatmap)
+            self._reasons.note_extension(self._calibrator.extended)
             if candidate is not None:
                 self._keep(candidate)
         except CalibrationError as error:

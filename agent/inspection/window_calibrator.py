@@ -28,7 +28,7 @@ class WindowProgress:
     frames: int
     """Good frames so far."""
     target: int
-    """Good frames wanted; may grow where they turn out to depend on each other."""
+    """Good frames wanted; may grow where a certificate is required."""
 
 
 class WindowCalibrator:
@@ -64,6 +64,11 @@ class WindowCalibrator:
         window = self._window
         return None if window is None else WindowProgress(window.count, window.target)
 
+    @property
+    def extended(self) -> str | None:
+        """Why the window was extended last, in words; None where it was not."""
+        return None if self._window is None else self._window.extension_reason
+
     def start(self, plan: CalibrationPlan, measured_frames_per_second: float | None) -> None:
         """Start a new, empty window.
 
@@ -76,12 +81,14 @@ class WindowCalibrator:
         self._rate = RateMeter(_RATE_INTERVALS)
         self._window = Window(
             frames=plan.frames,
-            max_frames=plan.max_frames,
+            max_frames=plan.max_frames if plan.require_certificate else plan.frames,
             rule=plan.rule,
             budget=plan.budget,
             frames_per_second=rate,
             confidence=plan.confidence,
             quiet_frames=_quiet_frames(plan, rate),
+            parts=plan.frame_is_part,
+            vouched=plan.fresh,
         )
 
     def observe(self, monotonic_seconds: float) -> None:
@@ -179,4 +186,4 @@ class WindowCalibrator:
 
 
 def _quiet_frames(plan: CalibrationPlan, frames_per_second: float) -> int:
-    return max(1, round(plan.clear_after_seconds * frames_per_second))
+    return max(0 if plan.frame_is_part else 1, round(plan.clear_after_seconds * frames_per_second))

@@ -55,8 +55,8 @@ class AlarmPayload(Payload):
         default="inspectd.alarm/1", alias="schema", description=SCHEMA_DESCRIPTION
     )
     id: str = Field(
-        description="UUIDv7, the same in raised and cleared; for a defect in an image file, the same whenever that "
-        "version of the file is inspected."
+        description="UUIDv7, the same in raised and cleared; for a defect in an image file or a video, the same "
+        "whenever that version of the file is inspected."
     )
     sequence: PositiveInt = Field(description="Counts the alarm messages of this agent, without gaps.")
     event: AlarmEvent = Field(description="Whether the alarm begins or ends.")

@@ -26,7 +26,8 @@ def drift_sentence(shift: float) -> str:
     consequence = "expect more false alarms" if higher else "faint defects may be missed"
     return (
         f"good parts score {abs(shift):.1f} standard deviations {'higher' if higher else 'lower'} than when "
-        f"calibrated: {consequence}; check lens, light and product, then recalibrate"
+        f"calibrated: {consequence}; check lens, light and product, then `inspectd recalibrate`, with --fresh "
+        "if all parts on the line are good"
     )
 
 

@@ -110,7 +110,10 @@ class Dispatcher:
         """Log a new calibration. The first is in force already; a later one is previewed, then put in force."""
         calibration = candidate.calibration
         fields = {"camera": line.name, "calibration": calibration.id, "threshold": calibration.threshold.value}
-        log.info("camera %s: calibrated: %s", line.name, calibration.promise, extra=fields)
+        if calibration.threshold.certified:
+            log.info("camera %s: calibrated: %s", line.name, calibration.promise, extra=fields)
+        else:
+            log.warning("camera %s: calibrated, not certified: %s", line.name, calibration.promise, extra=fields)
         if line.station.calibration is not calibration:
             line.score_log.flush()
             # On a thread of its own, since it reads a day of scores.

@@ -81,7 +81,7 @@ class CalibrationSettings(Section):
     frames: Annotated[int, Field(ge=50)] = 300
     """Good frames in the window."""
     max_frames: Annotated[int, Field(ge=50)] = 3000
-    """The window may grow to this if its frames depend on each other."""
+    """With `require_certificate` the window may grow to this if its frames do not suffice."""
     false_alarms: BudgetText | None = None
     """None: as `CameraSettings.false_alarms` says."""
     shift: DurationText = "8 h"

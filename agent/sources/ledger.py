@@ -72,7 +72,7 @@ class Ledger:
         self._connection: sqlite3.Connection | None = None
         self._begun: set[FileVersion] = set()
         """Read, and not recorded yet."""
-        self._unwritten: deque[tuple[FileVersion, str | None]] = deque(maxlen=MAX_UNWRITTEN)
+        self._unwritten: deque[tuple[FileVersion, str | None]] = deque()
         """Finished, and not recorded because of a problem."""
         self._count = 0
         if path is None or path.exists():
@@ -93,6 +93,8 @@ class Ledger:
             self._begun.update(files)
             self._unwritten.extend((file, self._model if rejected else None) for file in files)
             self._attempt("written", self._write)
+            while len(self._unwritten) > MAX_UNWRITTEN:
+                self._unwritten.popleft()
 
     def contains(self, file: FileVersion) -> bool:
         """Whether this version of the file has been read, now or before a restart."""

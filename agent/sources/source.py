@@ -32,7 +32,7 @@ class Captured:
     origin: str | None = None
     """Name of the file that the image is from, as documents give it; None for live cameras."""
     file: FileVersion | None = None
-    """That file as it was read; None for live cameras."""
+    """That file as it was read, with the index of the frame in a video; None for live cameras."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,8 @@ class FrameSource(ABC):
 
     live: bool
     """True for a camera: only the newest frame counts, others may be dropped. False: no frame may be lost."""
+    uses_ledger: bool = False
+    """True for a folder: its files are skipped once the ledger contains them. A video is read from its start again."""
 
     def __init__(self) -> None:
         self._opened = False
@@ -83,7 +85,7 @@ class FrameSource(ABC):
         return self._read()
 
     def use_ledger(self, ledger: Ledger) -> None:
-        """Skip the files that the ledger contains; a source without files has none. To be called before `open`.
+        """Skip the files that the ledger contains, if this source `uses_ledger`. To be called before `open`.
 
         The receiver of the frames adds their files to the ledger, once everything that follows from a frame is durable.
         """

@@ -31,6 +31,7 @@ from engines.bundles.manifest import (
     Tolerance,
     TrainingRecord,
 )
+from engines.bundles.operators import check_operators
 from engines.bundles.plain_file import read_plain_file
 from engines.bundles.reference import Frames, Reference, parse_reference, reference_archive
 from engines.bundles.signing import SIGNATURE, TrustedKey, verify_signature
@@ -241,6 +242,10 @@ def _check_onnx(path: Path, content: bytes) -> None:
         location = external_data(content)
     except OnnxFormatError as error:
         raise BundleError(f"{path}: not an ONNX model ({error})") from None
+    try:
+        check_operators(content)
+    except OnnxFormatError as error:
+        raise BundleError(f"{path}: {error}") from None
     if location is not None:
         raise BundleError(f"{path}: keeps weights in another file ({location!r}), wanted all of them inside")
 

@@ -88,16 +88,20 @@ def load_trusted_keys(files: Sequence[Path] | None) -> tuple[TrustedKey, ...] | 
     return None if files is None else tuple(map(load_trusted_key, files))
 
 
-def sign_bundle(folder: Path, private_file: Path) -> str:
+def sign_bundle(folder: Path, private_file: Path, *, verified: str | None = None) -> str:
     """Sign the manifest of the bundle in `folder` and return the key's fingerprint; replaces an earlier signature.
 
     The caller must have verified the bundle (`read_bundle`): the signature confirms that every file is as in the
-    manifest. Raises SigningError if the key cannot be used or may be read by others, and BundleError if the bundle
-    cannot be written to.
+    manifest. `verified` is that bundle's `sha256`: another manifest, which may have taken its place, is not signed.
+    Raises SigningError if the key cannot be used or may be read by others, and BundleError if the bundle cannot be
+    written to.
     """
     key = _load_private_key(private_file)
     try:
-        signature = key.sign((folder / "manifest.json").read_bytes())
+        manifest = (folder / "manifest.json").read_bytes()
+        if verified is not None and hashlib.sha256(manifest).hexdigest() != verified:
+            raise BundleError(f"{folder}: its manifest was changed after it was verified, so it is not signed")
+        signature = key.sign(manifest)
         _replace(folder / SIGNATURE, signature)
     except OSError as error:
         raise BundleError(f"{folder}: cannot be signed ({error.strerror or error})") from None

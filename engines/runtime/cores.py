@@ -30,6 +30,11 @@ def allowed_threads(root: Path = Path("/"), allowed: Collection[int] | None = No
     return None if threads == _physical_cores(root, _online(root)) else threads
 
 
+def physical_cores(root: Path = Path("/")) -> int:
+    """The physical cores of the machine, at least 1."""
+    return _physical_cores(root, _online(root))
+
+
 def cpu_quota(root: Path = Path("/")) -> float | None:
     """The CPUs' worth of time that this process's control groups, versions 1 and 2, grant it; None: no limit."""
     shares = [share for folder in _groups(root) if (share := _share(folder)) is not None]

@@ -83,6 +83,9 @@ class Engine(ABC):
         """Resize an image [H, W, C] to the model's input, as `engines.images.fit` does; thread-safe."""
         return fit(image, self.bundle.geometry)
 
+    def interrupt(self) -> None:  # noqa: B027 - most backends cannot be interrupted
+        """End the call to `score` that is running on another thread with an EngineError, if the backend can."""
+
     def close(self) -> None:
         """Release the model; closing twice does no harm."""
         with self._closing:

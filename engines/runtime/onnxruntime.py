@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from engines.bundles import MODEL, Bundle, Frames
 from engines.errors import EngineError
-from engines.runtime.cores import allowed_threads
+from engines.runtime.cores import allowed_threads, physical_cores
 from engines.runtime.engine import DEFAULT_OPTIONS, Engine, EngineOptions
 
 # onnxruntime's levels: 0 verbose … 3 error, 4 fatal. The warnings of level 2 are for its developers, not for operators.
@@ -43,6 +43,7 @@ class OnnxRuntimeEngine(Engine):
     def __init__(self, bundle: Bundle, options: EngineOptions = DEFAULT_OPTIONS) -> None:
         """Open a session; without `options.threads`, a call uses one thread per allowed physical core."""
         super().__init__(bundle, options)
+        self._run_options = run_options()
         self._session: Any = open_session(bundle.read(MODEL), threads=options.threads)
         self.detail = _describe(self._session)
 
@@ -51,8 +52,15 @@ class OnnxRuntimeEngine(Engine):
         session = self._session
         if session is None:
             raise EngineError(f"{self.name} engine: already closed")
-        score, heatmap = session.run(("score", "heatmap"), {"frames": frames})
+        try:
+            score, heatmap = session.run(("score", "heatmap"), {"frames": frames}, self._run_options)
+        except Exception as error:  # its exceptions share no base class of their own
+            raise EngineError(f"{self.name} engine: the model cannot be run ({_line(error)})") from error
         return score, heatmap
+
+    def interrupt(self) -> None:
+        """Stop after the operator that is computed."""
+        self._run_options.terminate = True
 
     def _close(self) -> None:
         self._session = None
@@ -90,8 +98,9 @@ def open_session(model: bytes, *, threads: int | None = None, arena: bool | None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _QUIET
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    # 0 is ONNX Runtime's own default: all physical cores of the machine, each thread bound to one.
-    options.intra_op_num_threads = threads or allowed_threads() or 0
+    # Never 0, ONNX Runtime's own default: it binds each thread to a core, which the unit's filter of system calls
+    # forbids, and logs an error for each.
+    options.intra_op_num_threads = threads or allowed_threads() or physical_cores()
     options.inter_op_num_threads = 1
     # Memory is planned by the lifetime of each value in any case. Reuse of one value's memory for another made a frame
     # of 64×64 pixels 3 % slower, one of 256×256 1 %, and a process that scores eight of these 12 % larger.
@@ -103,7 +112,20 @@ def open_session(model: bytes, *, threads: int | None = None, arena: bool | None
     try:
         return onnxruntime.InferenceSession(model, options, providers=providers)
     except Exception as error:  # its exceptions share no base class of their own
-        raise EngineError(f"onnxruntime engine: the model cannot be opened ({' '.join(str(error).split())})") from error
+        raise EngineError(f"onnxruntime engine: the model cannot be opened ({_line(error)})") from error
+
+
+def run_options() -> Any:
+    """Options of a call; ONNX Runtime looks at `terminate` between two operators."""
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = _QUIET
+    return options
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:500] or type(error).__name__
 
 
 def _short_of_memory() -> bool:

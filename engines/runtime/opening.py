@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
 
-from engines.backends import AUTO, BACKENDS, FALLBACK, engine_names
-from engines.bundles import Bundle
+from engines.backends import AUTO, BACKENDS, FALLBACK, Hardware, engine_names
+from engines.bundles import MODEL, Bundle
 from engines.errors import EngineError
 from engines.progress import Progress
 from engines.runtime.choice import candidates
 from engines.runtime.engine import Engine, EngineOptions
 from engines.runtime.hardware import has_hardware
+from engines.runtime.limits import memory_limit, time_limit
 from engines.runtime.reference_check import check_reference
 
 log = logging.getLogger(__name__)
@@ -45,13 +47,22 @@ def open_engine(
     options = EngineOptions(threads, directory, progress)
     if name == AUTO:
         return _open_best(bundle, options, thresholds)
-    engine = _construct(bundle, name, options)
-    try:
-        check_reference(engine, () if name == FALLBACK else thresholds)
-    except BaseException:
-        engine.close()
-        raise
+    with _memory_limit(bundle, name):
+        engine = _construct(bundle, name, options)
+        try:
+            with time_limit(engine):
+                check_reference(engine, () if name == FALLBACK else thresholds)
+        except BaseException:
+            engine.close()
+            raise
     return engine
+
+
+def _memory_limit(bundle: Bundle, name: str) -> AbstractContextManager[None]:
+    """A limit for models on the CPU. The driver of a GPU maps memory in amounts of its own."""
+    if name not in BACKENDS or has_hardware(Hardware.NVIDIA_GPU):
+        return nullcontext()
+    return memory_limit((bundle.path / MODEL).stat().st_size, name)
 
 
 def _open_best(bundle: Bundle, options: EngineOptions, thresholds: Sequence[float]) -> Engine:

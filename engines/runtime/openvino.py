@@ -81,7 +81,10 @@ class OpenVinoEngine(Engine):
                 raise EngineError(f"{self.name} engine: already closed")
             request = self._requests.get(len(frames), self._requests[0])
             # A copy, because OpenVINO rejects read-only arrays.
-            request.infer({"frames": frames}, share_inputs=False)
+            try:
+                request.infer({"frames": frames}, share_inputs=False)
+            except RuntimeError as error:
+                raise EngineError(f"{self.name} engine: the model cannot be run ({_line(error)})") from error
             score, heatmap = (request.get_tensor(name).data for name in ("score", "heatmap"))
             return score.copy(), heatmap.copy()
 

@@ -40,7 +40,12 @@ def heat(seed: int, *, shape: tuple[int, int] = (12, 16)) -> np.ndarray:
 
 
 def window(
-    *, frames: int = 300, max_frames: int | None = None, budget: str = "1 per 100 frames", rule: Rule | None = None
+    *,
+    frames: int = 300,
+    max_frames: int | None = None,
+    budget: str = "1 per 100 frames",
+    rule: Rule | None = None,
+    parts: bool = False,
 ) -> Window:
     """Return an empty window at 20 frames per second."""
     return Window(
@@ -49,6 +54,7 @@ def window(
         rule=Rule(k=1, n=1) if rule is None else rule,
         budget=Budget.parse(budget),
         frames_per_second=20.0,
+        parts=parts,
     )
 
 

@@ -37,11 +37,21 @@ PER_10000 = 20 * 86_400 / 10_000
 
 
 def test_promise_not_certified_says_so_in_the_unit_of_the_budget() -> None:
-    made = threshold(certified=False, likely=54.0, worst=9_870.0)
+    made = threshold(certified=False, likely=54.0, worst=9_870.0, frames=30_000)
     assert sentence(made, "1 per shift") == (
-        "You asked for at most 1 false alarm per shift. 300 images cannot promise that. "
+        "You asked for at most 1 false alarm per shift. 30,000 images cannot promise that. "
         "Likely: 18 per shift; at worst 3,300 (95% confidence)."
     )
+
+
+def test_promise_states_no_best_guess_that_the_window_cannot_carry() -> None:
+    """At 18 per shift a window of 300 images would hold one false alarm in a hundred windows."""
+    made = threshold(certified=False, likely=54.0, worst=9_870.0, frames=300)
+    assert sentence(made, "1 per shift") == (
+        "You asked for at most 1 false alarm per shift. 300 images can neither promise that nor tell how many to "
+        "expect. At worst 3,300 per shift (95% confidence)."
+    )
+    assert not StatedRates.of(made, budget=Budget.parse("1 per shift"), frames_per_second=20.0).carried
 
 
 def test_promise_certified_gives_the_confidence() -> None:
@@ -57,38 +67,38 @@ def test_promise_certified_gives_the_confidence() -> None:
     [
         (
             "2 per day",
-            "You asked for at most 2 false alarms per day. 300 images cannot promise that. "
+            "You asked for at most 2 false alarms per day. 30,000 images cannot promise that. "
             "Likely: 17 per day; at worst 3,500 (95% confidence).",
         ),
         (
             "0.5 per week",
-            "You asked for at most 0.5 false alarms per week. 300 images cannot promise that. "
+            "You asked for at most 0.5 false alarms per week. 30,000 images cannot promise that. "
             "Likely: 120 per week; at worst 25,000 (95% confidence).",
         ),
         (
             "1 per 4 hours",
-            "You asked for at most 1 false alarm per 4 hours. 300 images cannot promise that. "
+            "You asked for at most 1 false alarm per 4 hours. 30,000 images cannot promise that. "
             "Likely: 2.9 per 4 hours; at worst 580 (95% confidence).",
         ),
         (
             "1 per 10000 parts",
-            "You asked for at most 1 false alarm per 10,000 parts. 300 parts cannot promise that. "
+            "You asked for at most 1 false alarm per 10,000 parts. 30,000 parts cannot promise that. "
             "Likely: 0.1 per 10,000 parts; at worst 20 (95% confidence).",
         ),
         (
             "1 per 1000 frames",
-            "You asked for at most 1 false alarm per 1,000 frames. 300 frames cannot promise that. "
+            "You asked for at most 1 false alarm per 1,000 frames. 30,000 frames cannot promise that. "
             "Likely: 0.01 per 1,000 frames; at worst 2 (95% confidence).",
         ),
         (
             "1 per 500 pictures",
-            "You asked for at most 1 false alarm per 500 images. 300 images cannot promise that. "
+            "You asked for at most 1 false alarm per 500 images. 30,000 images cannot promise that. "
             "Likely: 0.005 per 500 images; at worst 1 (95% confidence).",
         ),
     ],
 )
 def test_promise_of_one_line_in_the_unit_of_every_budget(budget: str, words: str) -> None:
-    made = threshold(certified=False, likely=0.1 * PER_10000, worst=20 * PER_10000)
+    made = threshold(certified=False, likely=0.1 * PER_10000, worst=20 * PER_10000, frames=30_000)
     assert sentence(made, budget) == words
 
 

@@ -36,6 +36,12 @@ class Reasons:
         self._level = None if finding is None or finding.misfit is Misfit.DEFECTS else finding.reason
         self._warn(self._level)
 
+    def note_extension(self, reason: str | None) -> None:
+        """The window was extended for this reason; logged when it is new. None: it was not."""
+        if reason is not None and reason != self.window:
+            self.window = reason
+            log.info("camera %s: %s", self._camera, reason, extra={"camera": self._camera})
+
     def warn_of_other_rule(self, calibration: Calibration | None, rule: Rule) -> None:
         """Log that another rule is in force than the settings have, if so."""
         self._warn(_rule_reason(calibration, rule))

@@ -47,6 +47,7 @@ class FolderSource(FrameSource):
     """
 
     live = False
+    uses_ledger = True
 
     def __init__(
         self,

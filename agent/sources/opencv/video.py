@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import cv2
 
 from agent.core.clock import Pace, utc_now
 from agent.core.errors import Permanent
+from agent.core.records import FileVersion
 from agent.sources.opencv.images import mute_opencv, to_image
 from agent.sources.settings import VideoSettings
 from agent.sources.source import Captured, EndOfStream, FrameSource
@@ -43,6 +45,7 @@ class VideoSource(FrameSource):
         self._clock, self._now = clock, now
         self._capture: cv2.VideoCapture | None = None
         self._frames_read = 0
+        self._file = FileVersion(self._path.name, 0, 0)
 
     def describe(self) -> str:
         """Name the source."""
@@ -58,6 +61,8 @@ class VideoSource(FrameSource):
             capture.release()
             raise Permanent(f"{self.describe()} cannot be opened: not a video, or damaged")
         self._capture = capture
+        status = self._path.stat()
+        self._file = FileVersion(self._path.name, status.st_size, status.st_mtime_ns)
         self._frames_read = 0
         self._pace.restart()
 
@@ -66,9 +71,10 @@ class VideoSource(FrameSource):
         decoded, pixels = self._capture.read()
         if not decoded:
             self._end(self._capture)
+        file = replace(self._file, frame=self._frames_read)
         self._frames_read += 1
         self._pace.wait()
-        return Captured(to_image(pixels, self.describe()), self._now(), self._clock(), self._path.name)
+        return Captured(to_image(pixels, self.describe()), self._now(), self._clock(), self._path.name, file)
 
     def _end(self, capture: cv2.VideoCapture) -> None:
         """Raise `EndOfStream`, or `Permanent` for a video without frames. A video that ends early is logged."""

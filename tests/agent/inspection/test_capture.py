@@ -101,6 +101,8 @@ def test_a_permanent_error_ends_capture_with_its_reason(where: str) -> None:
 class Tray(ScriptedSource):
     """A source whose images are files."""
 
+    uses_ledger = True
+
     def __init__(self, items: list[Image]) -> None:
         super().__init__(items)
         self.rejected: list[str] = []
@@ -131,6 +133,7 @@ def test_a_live_camera_whose_image_fits_no_longer_is_reopened() -> None:
 
 
 def test_a_frame_from_a_file_has_the_same_id_each_time() -> None:
+    """Site and camera belong to it: two agents may read one share."""
     ids = []
     for site, camera in (("plant", "line1"), ("plant", "line1"), ("plant", "line2"), ("other", "line1")):
         frame_queue = FrameQueue()

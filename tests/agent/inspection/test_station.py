@@ -14,6 +14,7 @@ from agent.core.records import AlarmEvent, AlarmKind, Phase
 from agent.inspection.frame_queue import PreparedFrame
 from agent.inspection.outcome import Candidate
 from agent.inspection.station import SETTLING_FRAMES, Station
+from agent.inspection.window_calibrator import WindowProgress
 from calibration import Budget, CalibrationError, Rule, glance
 from tests.support.frames import frame, noise_image, prepared
 from tests.support.stations import IDENTITY, PLAN, feed, heat, make
@@ -312,6 +313,46 @@ def test_fresh_recalibration_of_a_drifted_line_keeps_its_budget(armed: Station) 
     assert candidate.calibration.scores.size == 1_000
     assert candidate.calibration.threshold.certified
     assert np.mean(values[1_000:] > candidate.calibration.threshold.value) <= 0.01
+
+
+def test_fresh_recalibration_leaves_no_image_out(armed: Station) -> None:
+    """A rare kind of good part looks unlike the rest; the person who asked vouches for it."""
+    values = np.random.default_rng(1).gamma(9.0, size=400)
+    values[::40] += 60.0
+    armed.recalibrate(replace(PLAN, frames=400, max_frames=400, fresh=True))
+    candidate = judge_scores(armed, values)
+    assert candidate is not None
+    assert candidate.calibration.left_out == ()
+    assert candidate.calibration.threshold.frames == 400
+    assert candidate.calibration.threshold.value > 60.0
+
+
+def test_window_is_in_force_after_its_frames_unless_a_certificate_is_required(tmp_path: Path) -> None:
+    """60 frames cannot certify one in a hundred. They arm with a limit, instead of a line that stays unarmed."""
+    station = make(tmp_path, replace(PLAN, frames=60, max_frames=3_000))
+    feed(station, SETTLING_FRAMES + 60)
+    assert station.phase is Phase.ARMED
+    assert station.reason is not None
+    assert "60 frames are too few to promise at most 1 false alarm per 100 frames" in station.reason
+
+
+def test_window_that_grows_for_a_certificate_logs_and_shows_why(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    station = make(tmp_path, replace(PLAN, frames=60, max_frames=3_000, require_certificate=True))
+    feed(station, SETTLING_FRAMES + 60)
+    assert station.phase is Phase.CALIBRATING
+    wanted = (
+        "60 frames are too few to promise at most 1 false alarm per 100 frames; the window is extended from 60 to 120 "
+        "frames"
+    )
+    assert station.reason == wanted
+    assert [record.message for record in caplog.records if "extended" in record.message] == [f"camera line1: {wanted}"]
+    assert station.progress == WindowProgress(60, 120)
+    feed(station, 3_000, first=SETTLING_FRAMES + 60)
+    assert station.phase is Phase.ARMED
+    assert station.reason is None
 
 
 def test_first_window_takes_every_image_and_is_not_censored(tmp_path: Path) -> None:

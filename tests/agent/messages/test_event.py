@@ -18,7 +18,7 @@ from tests.support.delivery import AT
 def test_drift_in_words_gives_size_direction_and_what_to_do(shift: float, words: str) -> None:
     sentence = drift_sentence(shift)
     assert words in sentence
-    assert sentence.endswith("then recalibrate")
+    assert sentence.endswith("then `inspectd recalibrate`, with --fresh if all parts on the line are good")
     assert ("more false alarms" in sentence) == (shift > 0)
 
 

@@ -156,6 +156,19 @@ def test_recalibration_is_previewed_and_takes_effect_unless_dry(chain: Chain, dr
         assert line.station.calibration.id == preview["calibration"]
 
 
+def test_calibration_that_is_not_certified_is_logged_as_a_warning_in_the_unit_of_the_budget(
+    chain: Chain, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It arms all the same; the technician reads what the rate may be at worst."""
+    chain.inspect(CALIBRATED_AFTER)
+    calibration = chain.line.station.calibration
+    assert calibration is not None
+    assert not calibration.threshold.certified
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert f"camera line1: calibrated, not certified: {calibration.promise}" in warnings
+    assert "cannot promise that. Likely: 1 per 100 frames; at worst " in calibration.promise
+
+
 def test_telemetry_has_the_threshold_once_there_is_one(chain: Chain, broker: Mosquitto) -> None:
     subscriber = Subscriber(broker, "inspectd/plant/line1/score")
 

@@ -39,6 +39,17 @@ def rejection(bundle: Path, *public_files: Path) -> str:
     return str(caught.value)
 
 
+def test_manifest_that_was_changed_after_verification_is_not_signed(
+    tiny_bundle: Bundle, keys: tuple[Path, Path], tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(tiny_bundle.path, tmp_path / "line1.bundle"))
+    verified = read_bundle(copy)
+    edit_manifest(copy, name="another")
+    with pytest.raises(BundleError, match="changed after it was verified, so it is not signed"):
+        sign_bundle(copy, keys[0], verified=verified.sha256)
+    assert not (copy / SIGNATURE).exists()
+
+
 def test_signed_bundle_is_read_with_the_key_that_signed_it(
     tiny_bundle: Bundle, signed: Path, keys: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import resource
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -185,3 +188,82 @@ def test_inference_imports_only_its_own_backend(tiny_bundle: Bundle) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def with_graph(bundle: Bundle, path: Path, change: Callable[[Any], None]) -> Bundle:
+    """The same bundle, with valid hashes, with another graph."""
+    onnx = pytest.importorskip("onnx", reason="onnx changes the model of this test")
+    files = {name: (bundle.path / name).read_bytes() for name in bundle.manifest.files}
+    model = onnx.load_from_string(files["model.onnx"])
+    change(model.graph)
+    files["model.onnx"] = model.SerializeToString()
+    return write_bundle(path, bundle.manifest, files)
+
+
+def add_to_score(graph: Any, value: str) -> None:
+    """Add a number to the score."""
+    from onnx import helper
+
+    for node in graph.node:
+        node.output[:] = ["score before" if name == "score" else name for name in node.output]
+        node.input[:] = ["score before" if name == "score" else name for name in node.input]
+    graph.node.append(helper.make_node("Add", ["score before", value], ["score"]))
+
+
+def test_model_that_wants_terabytes_is_one_line(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """A few bytes ask for them; the machine is not asked to swap, and the limit is gone afterwards."""
+
+    def grow(graph: Any) -> None:
+        from onnx import helper, numpy_helper
+
+        graph.initializer.append(numpy_helper.from_array(np.array([2**20, 2**22], np.int64), "huge shape"))
+        graph.initializer.append(numpy_helper.from_array(np.array([-1, 4], np.int64), "rows"))
+        graph.node.append(helper.make_node("ConstantOfShape", ["huge shape"], ["huge"]))
+        graph.node.append(helper.make_node("ReduceMax", ["huge"], ["number"], keepdims=0))
+        add_to_score(graph, "number")
+
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with pytest.raises(EngineError, match="onnxruntime engine: ") as caught:
+        open_engine(with_graph(tiny_bundle, tmp_path / "huge.bundle", grow), "onnxruntime")
+    assert "\n" not in str(caught.value)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
+def test_model_that_fails_when_it_runs_is_one_line(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """An index that is computed from the frames, and is outside of the array."""
+
+    def index(graph: Any) -> None:
+        from onnx import helper, numpy_helper
+
+        graph.initializer.append(numpy_helper.from_array(np.array([1.0], np.float32), "list"))
+        graph.node.append(helper.make_node("Shape", ["frames"], ["shape"]))
+        graph.node.append(helper.make_node("ReduceMax", ["shape"], ["index"], keepdims=0))
+        graph.node.append(helper.make_node("Gather", ["list", "index"], ["number"]))
+        add_to_score(graph, "number")
+
+    with pytest.raises(EngineError, match="onnxruntime engine: the model cannot be run") as caught:
+        open_engine(with_graph(tiny_bundle, tmp_path / "index.bundle", index), "onnxruntime")
+    assert "\n" not in str(caught.value)
+
+
+def test_model_that_takes_too_long_is_interrupted(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engines.runtime.limits.MAX_SECONDS", 1.0)
+
+    def multiply(graph: Any) -> None:
+        from onnx import helper, numpy_helper
+
+        graph.initializer.append(numpy_helper.from_array(np.array([1000, 1000], np.int64), "side"))
+        graph.node.append(helper.make_node("Cast", ["frames"], ["floats"], to=1))
+        graph.node.append(helper.make_node("ReduceMax", ["floats"], ["seed"], keepdims=0))
+        graph.node.append(helper.make_node("Expand", ["seed", "side"], ["m0"]))
+        for step in range(2_000):
+            graph.node.append(helper.make_node("MatMul", [f"m{step}", "m0"], [f"m{step + 1}"]))
+        graph.node.append(helper.make_node("ReduceMin", ["m2000"], ["number"], keepdims=0))
+        add_to_score(graph, "number")
+
+    begin = time.monotonic()
+    with pytest.raises(EngineError, match="no scores of the reference frames after 1 s"):
+        open_engine(with_graph(tiny_bundle, tmp_path / "slow.bundle", multiply), "onnxruntime")
+    assert time.monotonic() < begin + 30.0
