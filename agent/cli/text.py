@@ -64,11 +64,11 @@ def _camera_lines(state: dict[str, Any]) -> Iterator[str]:
 def _files_lines(files: dict[str, Any]) -> Iterator[str]:
     """The files of a folder that were not inspected, if there are any."""
     if files["quarantined"]:
-        yield f"{files['quarantined']} files in quarantine, the latest: {files['latest_quarantined']}"
+        yield f"files in quarantine: {files['quarantined']}, the latest: {files['latest_quarantined']}"
     if files["overwritten"]:
-        yield f"{files['overwritten']} versions of files were overwritten before they were inspected"
+        yield f"versions of files that were overwritten before they were inspected: {files['overwritten']}"
     if files["skipped"]:
-        yield f"{files['skipped']} files of other formats or in folders below were skipped"
+        yield f"files of other formats, and folders below, that were skipped: {files['skipped']}"
 
 
 def snapshot_lines(result: dict[str, Any]) -> Iterator[str]:

@@ -141,6 +141,13 @@ class Capture(threading.Thread):
             except Permanent as error:
                 self._reject(captured, str(error))
                 continue
+            except Exception as error:
+                if not self._source.uses_ledger:
+                    raise
+                # Whatever the cause, it concerns this file; the next one may fit.
+                log.debug("camera %s: unexpected error", self.camera, exc_info=True)
+                self._source.reject(captured, f"cannot be fitted to the model ({error!r})")
+                continue
             if self._stopping.is_set() or not self._frame_queue.put(self._prepared(captured, inspected, pixels)):
                 return
             self.frames_captured += 1

@@ -18,7 +18,7 @@ from agent.cli.text import (
 )
 from agent.core.errors import Permanent
 from agent.core.records import Phase
-from agent.messages.state import ModelPayload, RulePayload, StatePayload
+from agent.messages.state import FilesPayload, ModelPayload, RulePayload, StatePayload
 from agent.messages.status import DeliveryPayload, OutboxPayload
 from engines.evaluation.metrics import Interval
 from engines.evaluation.records import Evaluation
@@ -176,3 +176,12 @@ def test_an_evaluation_that_chance_explains_is_reported_as_such(auroc: Interval,
     )
     (line,) = [line for line in evaluation_lines(result) if "AUROC" in line]
     assert line.endswith(f"){remark}")
+
+
+def test_status_reports_the_files_that_were_not_inspected() -> None:
+    counts = FilesPayload(quarantined=2, overwritten=0, skipped=3, latest_quarantined="/parts/b.png: empty file")
+    assert [line.strip() for line in lines(files=counts) if "files" in line] == [
+        "files in quarantine: 2, the latest: /parts/b.png: empty file",
+        "files of other formats, and folders below, that were skipped: 3",
+    ]
+    assert not [line for line in lines(files=FilesPayload()) if "files" in line]

@@ -124,6 +124,18 @@ def test_an_image_of_a_file_that_does_not_fit_is_left_to_the_source() -> None:
     assert statuses[-1].state is CameraState.ENDED
 
 
+def test_an_unforeseen_error_with_the_image_of_a_file_concerns_that_file() -> None:
+    def prepare(image: Image) -> tuple[Image, Image]:
+        if len(image) == 4:
+            raise MemoryError("no room")
+        return image, image
+
+    source = Tray([noise_image(0), noise_image(1)[:4], noise_image(2)])
+    indices, _ = run(source, prepare)
+    assert indices == [0, 1]
+    assert source.rejected == ["cannot be fitted to the model (MemoryError('no room'))"]
+
+
 def test_a_live_camera_whose_image_fits_no_longer_is_reopened() -> None:
     source = ScriptedSource([noise_image(0), noise_image(1)[:4], noise_image(2)], opens=[None, None])
     source.live = True

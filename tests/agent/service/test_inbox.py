@@ -165,7 +165,7 @@ def test_a_folder_without_one_image_that_fits_is_reported(
         state = await_state(socket_path(tmp_path), lambda state: "3 are in quarantine" in (state["reason"] or ""))
         assert reason in state["reason"]
         assert state["files"]["quarantined"] == 3
-        assert "3 files in quarantine, the latest: " in inspectd("status", "--socket", socket_path(tmp_path)).stdout
+        assert "files in quarantine: 3, the latest: " in inspectd("status", "--socket", socket_path(tmp_path)).stdout
         assert stop(process)[0] == 0
     else:
         _, log = process.communicate(timeout=60)
