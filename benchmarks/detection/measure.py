@@ -12,6 +12,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.detection.sets import Task
 from engines.bundles import Bundle, read_bundle
@@ -54,6 +55,12 @@ class Figures:
     """The result of one run."""
 
     auroc: float
+    interval: tuple[float, float]
+    """95 % interval of the AUROC, by bootstrap over images, or over groups where the images of a group are alike."""
+    recall: float
+    """Share of bad images above the level that one good test image in a hundred exceeds."""
+    kinds: dict[str, float]
+    """AUROC for each kind of defect; empty where there is only one."""
     pixel_auroc: float | None
     """Over the pixels of bad images; None without masks."""
     pro: float | None
@@ -77,6 +84,11 @@ def run(task: Task, seed: int, length: RunLength, out: Path, ablation: str = UNC
     assert training is not None, "it was trained above"
     return Figures(
         auroc=float(auroc(good.score, bad.score)),
+        interval=bootstrap_interval(good.score, bad.score, task.groups),
+        recall=float(np.mean(bad.score > np.quantile(good.score, 0.99, method="higher"))),
+        kinds={
+            kind: float(auroc(good.score, bad.score[np.array(task.kinds) == kind])) for kind in sorted(set(task.kinds))
+        },
         pixel_auroc=pixels.auroc_within if pixels else None,
         pro=pixels.pro if pixels else None,
         hit=pixels.peak_hits if pixels else None,
@@ -84,6 +96,31 @@ def run(task: Task, seed: int, length: RunLength, out: Path, ablation: str = UNC
         steps=training.steps,
         train_seconds=training.seconds,
     )
+
+
+def bootstrap_interval(
+    good: NDArray[np.float32],
+    bad: NDArray[np.float32],
+    groups: tuple[tuple[str, ...], tuple[str, ...]] | None,
+    *,
+    repeats: int = 1000,
+) -> tuple[float, float]:
+    """95 % percentile interval of the AUROC; whole groups are drawn where there are several on a side."""
+    rng = np.random.default_rng(0)
+    sides = [_members(scores, None if groups is None else groups[side]) for side, scores in enumerate((good, bad))]
+    draws = [
+        auroc(*(np.concatenate([side[index] for index in rng.integers(len(side), size=len(side))]) for side in sides))
+        for _ in range(repeats)
+    ]
+    low, high = np.quantile(draws, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def _members(scores: NDArray[np.float32], groups: tuple[str, ...] | None) -> list[NDArray[np.float32]]:
+    """The scores of each group; of each image where there are fewer than two groups."""
+    if groups is None or len(set(groups)) < 2:
+        return [scores[index : index + 1] for index in range(len(scores))]
+    return [scores[np.array(groups) == group] for group in sorted(set(groups))]
 
 
 def _train(task: Task, seed: int, length: RunLength, out: Path, ablation: str) -> Bundle:

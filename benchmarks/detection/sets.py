@@ -14,11 +14,16 @@ import numpy as np
 from agent.sources.simulator import write_folder
 from engines.images import list_images, read_image
 
-# The model's input: the longer side of the images rounded up to a multiple of 16, at most 256.
-_STEP, _LARGEST = 16, 256
+# Sides of the model's input are multiples of this.
+_STEP = 16
 
 # Parts of the simulated line, one image each; a fifth of them is bad, a fifth of the good ones is for testing.
 _SIMULATED_PARTS = 500
+
+_PUBLIC = ("baggage", "deeppcb", "fishbones", "mnist", "solar")
+
+# What the last digit of a baggage image's name says.
+_THREATS = {"0": "gun", "1": "star", "2": "blade"}
 
 _DIGITS = 10
 _TRAIN_SHARE = 0.8
@@ -35,15 +40,19 @@ class Task:
     bad: tuple[Path, ...]
     masks: Path | None
     """Folder with a mask for each bad image, under the same stem."""
+    kinds: tuple[str, ...] = ()
+    """The kind of defect of each bad image; empty where there is only one."""
+    groups: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+    """For the good and the bad images the part or series that each shows; None where every image stands for itself."""
     full_size: bool = False
     """At the images' own size, as with `train --size`, even if that is above the automatic size."""
 
     @property
-    def size(self) -> int:
-        """Side of the model's input, pixels."""
-        longest = int(max(read_image(self.train[0]).shape[:2]))
-        own = -(-longest // _STEP) * _STEP
-        return own if self.full_size else min(_LARGEST, own)
+    def size(self) -> int | None:
+        """Side of the model's input, pixels; None for the automatic size."""
+        if not self.full_size:
+            return None
+        return -(-int(max(read_image(self.train[0]).shape[:2])) // _STEP) * _STEP
 
 
 def data_folder() -> Path:
@@ -54,7 +63,7 @@ def data_folder() -> Path:
 
 def set_names() -> list[str]:
     """Names of the available sets; the simulated ones always are."""
-    return ["camera", "xray", *(name for name in ("deeppcb", "fishbones", "mnist") if (data_folder() / name).is_dir())]
+    return ["camera", "xray", *(name for name in _PUBLIC if (data_folder() / name).is_dir())]
 
 
 def find_set(name: str, work: Path) -> list[Task]:
@@ -62,6 +71,8 @@ def find_set(name: str, work: Path) -> list[Task]:
     if name == "mnist":
         return [_digit(digit, work / "mnist", data_folder() / "mnist") for digit in range(_DIGITS)]
     task = _simulated(name, work) if name in ("camera", "xray") else _folder(name, data_folder() / name)
+    if name == "baggage":
+        return [_with_threats(task)]
     if name != "deeppcb":
         return [task]
     # Its defects have ten pixels in 640, but only four at the automatic size.
@@ -77,6 +88,13 @@ def _folder(name: str, root: Path) -> Task:
         bad=tuple(list_images(root / "test" / "defect")),
         masks=masks if masks.is_dir() else None,
     )
+
+
+def _with_threats(task: Task) -> Task:
+    """Baggage images are named SERIES_NUMBER_THREAT, and those of a series show few pieces from many sides."""
+    series = tuple(tuple(path.stem.split("_")[0] for path in paths) for paths in (task.good, task.bad))
+    kinds = tuple(_THREATS[path.stem.rsplit("_", 1)[-1]] for path in task.bad)
+    return dataclasses.replace(task, kinds=kinds, groups=(series[0], series[1]))
 
 
 def _simulated(mode: str, work: Path) -> Task:
