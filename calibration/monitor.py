@@ -36,6 +36,14 @@ _EDGES_SHARE = 0.25
 # If good images match their median less than this, the scene changes all the time, and a shift cannot be measured.
 _STEADY_MATCH = 0.6
 
+# A few equal images are no frozen camera: a part that lies still in front of a camera without noise (line-scan,
+# simulated, files) repeats them too. Eleven in a row are 0.5 s at 20 frames/s, so that a frozen camera is still
+# reported within two seconds.
+_LEAST_FROZEN_REPEATS = 10
+
+# Light within this share of the usual range is usual: lamps flicker and age by a few per cent.
+_LIGHT_MARGIN = 0.05
+
 # A shift is reported from a 32nd of the image, 1.5 pixels of the view and twice the movement of good parts.
 _LEAST_SHIFT, _SHIFT_PIXELS = 1.0 / 32.0, 1.5
 
@@ -56,7 +64,12 @@ class Symptom(str, Enum):
     @property
     def blank(self) -> bool:
         """True if the image does not show the part: no bad part looks like this, even in a single frame."""
-        return self in (Symptom.BLACK, Symptom.SATURATED, Symptom.FROZEN)
+        return self in (Symptom.BLACK, Symptom.SATURATED)
+
+    @property
+    def settles(self) -> bool:
+        """True if exposure or focus may cause it for a moment, after the camera was opened."""
+        return self in (Symptom.DARK, Symptom.BRIGHT, Symptom.DEFOCUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +88,17 @@ class CameraMonitor:
     covers half of it, is not a finding: the score judges it.
     """
 
-    def __init__(self, reference: CameraReference) -> None:
-        """Args: reference: that of the calibration in force; without a view, only blank and frozen images are found."""
+    def __init__(self, reference: CameraReference, *, rule_frames: int = 1) -> None:
+        """Args:
+        reference: that of the calibration in force; without a view, only blank and frozen images are found.
+        rule_frames: frames that the alarm rule looks at; a still part is seen by the whole rule before the image counts
+            as frozen.
+        """
         self._reference = reference
         self._view = reference.view
         self._aligner = None if reference.view is None else Aligner(reference.view.image)
+        usual = 0 if reference.view is None else reference.view.longest_repeat
+        self._most_repeats = max(2 * usual, _LEAST_FROZEN_REPEATS, rule_frames)
         self._last: Pixels | None = None
         self._repeats = 0
 
@@ -87,6 +106,28 @@ class CameraMonitor:
         """Check the next image, prepared like those of the calibration; None if it has no symptom."""
         frozen = self._frozen(seen.sample)
         return self._black(seen.sample) or self._saturated(seen.sample) or frozen or self._unlike(seen)
+
+    @property
+    def light_spread(self) -> float:
+        """By how much the light of good images differs, as a share of the usual light, > 0."""
+        usual = self._reference.mean_level
+        return max(_LIGHT_MARGIN, (usual.high - usual.low) / usual.middle if usual.middle > 0.0 else 0.0)
+
+    def light(self, seen: Glance) -> float:
+        """Return the light of an image as a share of the usual light; 1.0 if it is usual, or if only the part differs.
+
+        Brightness and contrast of a scene fall alike with the light. If they do not, the part is darker. A brighter
+        image may be clipped, so that its contrast shows nothing.
+        """
+        usual = self._reference.mean_level
+        light = seen.level / usual.middle if usual.middle > 0.0 else 1.0
+        if (1.0 - _LIGHT_MARGIN) * usual.low <= seen.level <= (1.0 + _LIGHT_MARGIN) * usual.high:
+            return 1.0
+        if self._view is None or self._aligner is None or seen.view.shape != self._view.image.shape:
+            return light
+        contrast = self._aligner.align(seen.view, enough=self._view.match.low).contrast
+        steady = self._view.match.low >= _STEADY_MATCH
+        return 1.0 if steady and light < 1.0 and abs(contrast - light) > _SAME_LIGHT * light else light
 
     def _black(self, sample: Pixels) -> Finding | None:
         full, usual = float(np.iinfo(sample.dtype).max), self._reference.high_level
@@ -110,10 +151,10 @@ class CameraMonitor:
         # The limit is lower for a camera with little noise.
         repeats = moved == 0.0 or moved < min(LEAST_MOVED_SHARE, 0.3 * self._reference.moved_share.low)
         self._repeats = self._repeats + 1 if repeats else 0
-        usual = 0 if self._view is None else self._view.longest_repeat
-        if self._repeats <= 2 * usual:
+        if self._repeats <= self._most_repeats:
             return None
-        return Finding(Symptom.FROZEN, f"frozen: the image does not change, wanted at most {usual} repeats in a row")
+        wanted = f"wanted at most {self._most_repeats} repeats in a row"
+        return Finding(Symptom.FROZEN, f"frozen: the image does not change, {wanted}")
 
     def _unlike(self, seen: Glance) -> Finding | None:
         if self._view is None or self._aligner is None:

@@ -22,6 +22,10 @@ _RAISE_AFTER_DEFAULT_SECONDS = 1.0
 # A camera whose fault comes and goes is not healthy in between.
 _CLEAR_AFTER_SECONDS = 0.5
 
+# A camera whose alarm is raised again within this time after it was cleared must be healthy for twice as long as
+# before, up to a limit: a stream that ends every half second would raise and clear 60 alarms in a minute and a half.
+_RELAPSE_SECONDS, _MOST_CLEAR_AFTER_SECONDS = 10.0, 8.0
+
 # At any frame rate, an alarm is raised or cleared after this many frames at the earliest.
 _LEAST_FRAMES = 4
 
@@ -74,6 +78,8 @@ class CameraAlarm:
         self._seconds = 0.0
         """How long frames have shown a symptom or, while an alarm is active, none. Each frame counts a limited time."""
         self._last_monotonic: float | None = None
+        self._clear_after_seconds = _CLEAR_AFTER_SECONDS
+        self._cleared_monotonic: float | None = None
 
     @property
     def condition(self) -> Condition:
@@ -99,6 +105,11 @@ class CameraAlarm:
         """The camera delivers no frames: returns the alarm raised, or None where one is active already."""
         self._seconds = 0.0
         return None if self._active is not None else self._raise(f"lost: {reason}", observation)
+
+    def restart_recovery(self) -> None:
+        """The camera was opened again: only its frames from now on show whether it is healthy."""
+        if self._active is not None:
+            self._seconds = 0.0
 
     def end(self, reason: str, observation: Observation) -> Alarm | None:
         """Clear the active alarm, if any, although its cause may remain; for when inspection stops."""
@@ -127,10 +138,14 @@ class CameraAlarm:
             self._active = ActiveAlarm(self._active.id, highest, reason)
             self._symptom, self._seconds = finding.symptom, 0.0
             return None
-        self._seconds += min(interval, _CLEAR_AFTER_SECONDS / _LEAST_FRAMES)
-        return None if self._seconds < _CLEAR_AFTER_SECONDS - _ROUNDING_SECONDS else self._clear(observation, highest)
+        wanted = self._clear_after_seconds
+        self._seconds += min(interval, wanted / _LEAST_FRAMES)
+        return None if self._seconds < wanted - _ROUNDING_SECONDS else self._clear(observation, highest)
 
     def _raise(self, reason: str, observation: Observation) -> Alarm:
+        cleared, longer = self._cleared_monotonic, min(2.0 * self._clear_after_seconds, _MOST_CLEAR_AFTER_SECONDS)
+        relapse = cleared is not None and observation.monotonic - cleared < _RELAPSE_SECONDS
+        self._clear_after_seconds = longer if relapse else _CLEAR_AFTER_SECONDS
         self._active, self._seconds = ActiveAlarm(self._new_id(), observation.score, reason), 0.0
         log.warning("camera %s: faulty, parts are not judged: %s", self._camera, reason)
         return self._alarm(AlarmEvent.RAISED, self._active, observation, observation.score)
@@ -139,6 +154,7 @@ class CameraAlarm:
         assert self._active is not None
         cleared = self._active
         self._reset()
+        self._cleared_monotonic = observation.monotonic
         log.info("camera %s: healthy again", self._camera)
         return self._alarm(AlarmEvent.CLEARED, cleared, observation, highest_score)
 

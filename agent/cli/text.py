@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.core.errors import Permanent
-from agent.messages import drift_sentence
+from agent.messages import drift_sentence, frame_rate_text
 from calibration import LEAST_FRAMES
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ def _bracketed(reason: str | None) -> str:
 
 
 def _camera_lines(state: dict[str, Any]) -> Iterator[str]:
-    rate = f"{state['frames_per_second']:.1f} frames/s"
+    rate = frame_rate_text(state["frames_per_second"])
     model = f"model {state['model']['name']} on {state['engine']}{_bracketed(state.get('engine_reason'))}"
-    yield f"{state['frames']} frames at {rate}, {state['dropped']} dropped, {model}"
+    yield f"{state['frames']} frames, {rate}, {state['dropped']} dropped, {model}"
     if state["latency_ms"]:
         yield f"capture to verdict: {_percentiles(state['latency_ms'])}"
     if state["progress"]:
@@ -49,6 +49,10 @@ def _camera_lines(state: dict[str, Any]) -> Iterator[str]:
     if state.get("passed_by_rule"):
         frames = "1 frame" if state["passed_by_rule"] == 1 else f"{state['passed_by_rule']} frames"
         yield f"{frames} above the threshold without an alarm: the rule wants {rule['k']} of {rule['n']}"
+    if state.get("damaged"):
+        yield f"frames that arrived damaged: {state['damaged']}"
+    if state.get("left_out"):
+        yield f"frames not judged, since the camera was not as usual: {state['left_out']}"
     if state.get("files"):
         yield from _files_lines(state["files"])
     if state["certificate"]:

@@ -69,7 +69,9 @@ def _ask_agent(settings: Settings, name: str) -> CheckResult | None:
     if state["phase"] == "camera_lost":
         text = f"the running agent has lost this camera: {state['reason']}"
         return problem(subject, text, "check the camera's power and cable")
-    return ok(subject, f"in use by the running agent: {state['phase']}, {state['frames_per_second']:.1f} frames/s")
+    rate = state["frames_per_second"]
+    speed = "no frames lately" if rate is None else f"{rate:.1f} frames/s"
+    return ok(subject, f"in use by the running agent: {state['phase']}, {speed}")
 
 
 def _read_camera(name: str, camera: CameraSettings, max_seconds: float, first_frame_seconds: float) -> CheckResult:

@@ -9,11 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.alarms import CameraAlarm, Condition, Observation
-from agent.core.records import Alarm, Frame
+from agent.core.records import Alarm, AlarmEvent, Frame
 from agent.inspection.frame_queue import PreparedFrame
-from calibration import Calibration, CameraMonitor
+from calibration import Calibration, CameraMonitor, Finding
 
 log = logging.getLogger(__name__)
+
+# Automatic exposure and white balance settle within one to two seconds of an opening. Light that is still unusual after
+# this time is that of the line.
+SETTLING_SECONDS = 3.0
+
+# Exposure that overshoots passes through the usual light within a frame or two.
+_SETTLED_FRAMES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +62,46 @@ class HeldFrames:
         kept = frame if keep_image else replace(frame, image=frame.image[:0], source=None)
         self.all.append((kept, score, heatmap.copy()))
 
+    def extend(self, later: HeldFrames) -> None:
+        """Hold back the frames that `later` holds as well."""
+        self.scores += later.scores
+        self.all += later.all
+        if later.hottest is not None and (self.hottest is None or later.hottest[1] > self.hottest[1]):
+            self.hottest = later.hottest
+
+    def __len__(self) -> int:
+        return len(self.scores) + len(self.all)
+
 
 class CameraGate:
-    """Watches one camera for faults while its frames are judged."""
+    """Watches one camera for faults while its frames are judged, and waits for its light to settle.
+
+    A frame is held back while the camera is suspect, or until its light is usual after an opening. It is judged when
+    the camera turns out to be healthy; otherwise it is counted in `left_out`.
+    """
 
     def __init__(self, camera_alarm: CameraAlarm, *, frame_is_part: bool = False) -> None:
         """Args:
         camera_alarm: raises and clears the alarms about the camera.
         frame_is_part: each frame shows another part; all those held back are released, not only the hottest.
         """
+        self.left_out = 0
+        """Frames left out since the agent started, though no alarm about the camera was active: blank, in unusual light
+        after an opening, or held back until the camera turned out to be faulty."""
         self._camera_alarm = camera_alarm
         self._frame_is_part = frame_is_part
         self._monitor: CameraMonitor | None = None
         self._held = HeldFrames()
+        self._opening: int | None = None
+        self._settling_since: float | None = None
+        """Monotonic time of the first frame after the opening, seconds; None once the light has settled."""
+        self._usual_frames = 0
+        self._unusual = HeldFrames()
+        """The newest frames in unusual light after an opening, all in the same light."""
+        self._light = 1.0
+        """Their light, as a share of the usual light."""
+        self._left_out_before = 0
+        """`left_out` at the opening."""
 
     @property
     def faulty(self) -> bool:
@@ -81,8 +115,8 @@ class CameraGate:
 
     def use(self, calibration: Calibration) -> None:
         """Compare images with those of this calibration's window from now on."""
-        self._held = HeldFrames()
-        self._monitor = CameraMonitor(calibration.camera_reference)
+        self.drop_held()
+        self._monitor = CameraMonitor(calibration.camera_reference, rule_frames=calibration.rule.n)
         if calibration.camera_reference.view is None:
             log.info("camera %s: recalibrate to have blur and shift detected", calibration.camera)
 
@@ -99,17 +133,23 @@ class CameraGate:
         """
         finding = None if self._monitor is None else self._monitor.check(prepared.glance)
         alarm = self._camera_alarm.update(_observe(prepared.frame, score, threshold), finding)
+        self._watch_opening(prepared, fault_ended=alarm is not None and alarm.event is AlarmEvent.CLEARED)
         if self.faulty:
-            self._held = HeldFrames()
+            self.drop_held()
             return GateDecision(blind=True, alarm=alarm)
-        if finding is not None and not finding.symptom.blank:
-            # It may be a defect: judge it later if the camera turns out to be healthy. A blank image shows no part.
-            if self._frame_is_part:
-                self._held.add_part(prepared.frame, score, heatmap, keep_image=score > threshold)
-            else:
-                self._held.add(prepared.frame, score, heatmap)
+        held = self._settle(prepared, finding)
         # The frame that clears an alarm already carries that alarm; judging starts with the next one.
-        return GateDecision(blind=finding is not None or alarm is not None, alarm=alarm)
+        if held is None and finding is None and alarm is None:
+            return GateDecision(blind=False)
+        held = self._held if held is None else held
+        if finding is not None and finding.symptom.blank:
+            # It shows no part.
+            self.left_out += 1
+        elif self._frame_is_part:
+            held.add_part(prepared.frame, score, heatmap, keep_image=score > threshold)
+        else:
+            held.add(prepared.frame, score, heatmap)
+        return GateDecision(blind=True, alarm=alarm)
 
     def observe_unjudged(self, frame: Frame, score: float) -> Alarm | None:
         """Take in a frame that is not judged; several of them clear the alarm about a lost camera."""
@@ -121,13 +161,59 @@ class CameraGate:
         return self._camera_alarm.mark_lost(reason, observation)
 
     def drop_held(self) -> None:
-        """Discard the frames held back."""
-        self._held = HeldFrames()
+        """Discard the frames held back, and count them."""
+        self._leave_out_unusual()
+        self.left_out += len(self.release_held())
 
     def release_held(self) -> HeldFrames:
         """Return the frames held back, often none, and hold them no longer; for when the camera is healthy."""
         released, self._held = self._held, HeldFrames()
         return released
+
+    # Light that settles
+
+    def _watch_opening(self, prepared: PreparedFrame, *, fault_ended: bool) -> None:
+        """Wait for the usual light from the first frame of an opening, and after a fault: lamps and exposure settle."""
+        opened = prepared.opening != self._opening
+        self._opening = prepared.opening
+        if opened:
+            self._camera_alarm.restart_recovery()
+        if prepared.opening is not None and (opened or fault_ended):
+            self._leave_out_unusual()
+            self._settling_since, self._usual_frames = prepared.frame.captured_monotonic, 0
+            self._left_out_before = self.left_out
+
+    def _settle(self, prepared: PreparedFrame, finding: Finding | None) -> HeldFrames | None:
+        """Return where to hold a frame back while the light settles; None once it has settled."""
+        if self._settling_since is None or self._monitor is None:
+            return None
+        light = self._monitor.light(prepared.glance)
+        usual = light == 1.0 and (finding is None or not finding.symptom.settles)
+        self._usual_frames = self._usual_frames + 1 if usual and finding is None else 0
+        if self._usual_frames >= _SETTLED_FRAMES:
+            self._end_settling(prepared.frame.camera)
+            return None
+        if not usual and abs(light - self._light) > self._monitor.light_spread * self._light:
+            self._leave_out_unusual()
+            self._light = light
+        if prepared.frame.captured_monotonic - self._settling_since < SETTLING_SECONDS:
+            return self._held if usual else self._unusual
+        # The light is another than usual and does not change: that is for the camera check and the score to judge.
+        self._unusual.extend(self._held)
+        self._held, self._unusual = self._unusual, HeldFrames()
+        self._end_settling(prepared.frame.camera)
+        return None
+
+    def _end_settling(self, camera: str) -> None:
+        self._settling_since = None
+        self._leave_out_unusual()
+        left_out = self.left_out - self._left_out_before
+        if left_out:
+            log.info("camera %s: %d frames left out until its light was usual", camera, left_out)
+
+    def _leave_out_unusual(self) -> None:
+        self.left_out += len(self._unusual)
+        self._unusual = HeldFrames()
 
 
 def _observe(frame: Frame, score: float, threshold: float | None) -> Observation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -21,6 +22,13 @@ log = logging.getLogger(__name__)
 # A camera that works again must be inspected within two seconds, so the next attempt is never further away than one
 # second; an attempt costs next to nothing.
 FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.25, 1.0
+
+# A stream that ended every half second was reopened at the shortest wait each time, and logged 300 lines in 90 s. A
+# connection that delivers for this long, seconds, has lasted.
+LASTING_SECONDS = 5.0
+
+# Interruptions of connections that do not last are summed up once in this time, seconds.
+SUMMARY_SECONDS = 60.0
 
 
 class CameraState(str, Enum):
@@ -58,6 +66,7 @@ class Capture(threading.Thread):
         site: str = "",
         on_change: Callable[[CameraStatus], None] = lambda status: None,
         backoff: Backoff | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
         camera: name of the camera.
@@ -68,10 +77,12 @@ class Capture(threading.Thread):
         site: name of the site; part of the ids of frames from files.
         on_change: called on this thread with every new status.
         backoff: waits between two attempts to open.
+        clock: monotonic, seconds.
         """
         super().__init__(name=f"capture-{camera}", daemon=True)
         self.camera = camera
         self.frames_captured = 0
+        self._openings = 0
         self._source = source
         self._frame_queue = frame_queue
         self._prepare = prepare
@@ -80,6 +91,9 @@ class Capture(threading.Thread):
         self._backoff = backoff or Backoff(FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS)
         self._stopping = threading.Event()
         self._waiting = False
+        self._clock = clock
+        self._changes = _ChangeLog(camera)
+        self._delivering_since = 0.0
         self._status = CameraStatus(CameraState.OPENING)
 
     @property
@@ -96,6 +110,11 @@ class Capture(threading.Thread):
     def files(self) -> FileCounts | None:
         """Files that the source was given and did not deliver; None for a source without image files."""
         return self._source.files
+
+    @property
+    def damaged(self) -> int:
+        """Frames that arrived damaged since the agent started, and were not delivered."""
+        return self._source.damaged
 
     @property
     def waiting(self) -> str | None:
@@ -122,6 +141,7 @@ class Capture(threading.Thread):
         """Open, read until the source ends or fails, close. None where `stop` was called."""
         try:
             self._source.open()
+            self._openings += 1
             self._deliver()
         except Temporary as error:
             return CameraStatus(CameraState.LOST, str(error))
@@ -152,7 +172,9 @@ class Capture(threading.Thread):
                 return
             self.frames_captured += 1
             self._set_status(CameraStatus(CameraState.DELIVERING))
-            self._backoff.reset()
+            if self._clock() - self._delivering_since >= LASTING_SECONDS:
+                self._backoff.reset()
+                self._changes.lasting(self._clock())
 
     def _reject(self, captured: Captured, reason: str) -> None:
         """An image does not fit the model. Raises unless the next one of this source may fit.
@@ -175,23 +197,56 @@ class Capture(threading.Thread):
             file=captured.file if self._source.uses_ledger else None,
             id=None if captured.file is None else file_id(self._site, self.camera, captured.file),
         )
-        return PreparedFrame(frame, pixels, glance(pixels))
+        return PreparedFrame(frame, pixels, glance(pixels), self._openings if self._source.live else None)
 
     def _set_status(self, status: CameraStatus) -> None:
         if status == self._status:
             return
-        previous, self._status = self._status, status
-        _log_change(self.camera, previous, status)
+        previous, self._status, now = self._status, status, self._clock()
+        if status.state is CameraState.DELIVERING:
+            self._delivering_since = now
+        self._changes.add(previous, status, now)
         self._on_change(status)
 
 
-def _log_change(camera: str, previous: CameraStatus, status: CameraStatus) -> None:
-    """First failure WARNING, repeats DEBUG, recovery INFO."""
-    fields = {"camera": camera, "state": status.state.value}
-    if status.state is CameraState.FAILED:
-        log.error("camera %s: %s", camera, status.reason, extra=fields)
-    elif status.state is CameraState.LOST:
-        level = logging.DEBUG if previous.state is CameraState.LOST else logging.WARNING
-        log.log(level, "camera %s: %s; trying again", camera, status.reason, extra=fields)
-    else:
-        log.info("camera %s: %s", camera, status.state.value, extra=fields)
+class _ChangeLog:
+    """Logs a camera's changes of state: the first failure WARNING, repeats DEBUG with a summary, recovery INFO."""
+
+    def __init__(self, camera: str) -> None:
+        self._camera = camera
+        self._troubled_since: float | None = None
+        """Monotonic time of the first interruption, seconds; None once a connection has lasted."""
+        self._interruptions = 0
+        """Since then."""
+        self._summed_up_at, self._summed_up = 0.0, 0
+
+    def add(self, previous: CameraStatus, status: CameraStatus, now: float) -> None:
+        """Log a change of state at the monotonic time `now`, seconds."""
+        fields = {"camera": self._camera, "state": status.state.value}
+        if status.state is CameraState.FAILED:
+            log.error("camera %s: %s", self._camera, status.reason, extra=fields)
+        elif status.state is CameraState.LOST:
+            first = self._troubled_since is None and previous.state is not CameraState.LOST
+            level = logging.WARNING if first else logging.DEBUG
+            log.log(level, "camera %s: %s; trying again", self._camera, status.reason, extra=fields)
+            self._interrupted(previous, status, now)
+        else:
+            level = logging.DEBUG if self._interruptions > 1 else logging.INFO
+            log.log(level, "camera %s: %s", self._camera, status.state.value, extra=fields)
+
+    def lasting(self, now: float) -> None:
+        """The connection has lasted: the next interruption is a first one."""
+        if self._troubled_since is not None and self._interruptions > 1:
+            text = "camera %s: delivering, after %d interruptions in %.0f s"
+            log.info(text, self._camera, self._interruptions, now - self._troubled_since)
+        self._troubled_since, self._interruptions = None, 0
+
+    def _interrupted(self, previous: CameraStatus, status: CameraStatus, now: float) -> None:
+        if self._troubled_since is None:
+            self._troubled_since, self._summed_up_at, self._summed_up = now, now, 1
+        self._interruptions += previous.state is not CameraState.LOST
+        new = self._interruptions - self._summed_up
+        if new > 0 and now - self._summed_up_at >= SUMMARY_SECONDS:
+            text = "camera %s: interrupted %d more times in %.0f s, the last time: %s"
+            log.warning(text, self._camera, new, now - self._summed_up_at, status.reason)
+            self._summed_up_at, self._summed_up = now, self._interruptions

@@ -23,6 +23,8 @@ class PreparedFrame:
     """The image fitted to the model's input, [h, w, c]."""
     glance: Glance
     """Measures of `pixels` by which camera faults are detected."""
+    opening: int | None = None
+    """How often the camera had been opened when it gave this frame; None for files, whose light does not settle."""
 
 
 @dataclass(slots=True)

@@ -10,6 +10,9 @@ from collections import deque
 # second was taken for stops (115 frames per second).
 _STOP_INTERVALS, _USUAL_SHARE = 10.0, 0.95
 
+# A camera is expected to be silent for this long, seconds, whatever its rate: it is opened again, or loaded.
+_LEAST_SILENCE = 2.0
+
 # No clock tells two frames apart that are closer, seconds.
 _SHORTEST_INTERVAL = 1e-6
 
@@ -45,6 +48,14 @@ class RateMeter:
         longest = _STOP_INTERVALS * intervals[int(_USUAL_SHARE * len(intervals))]
         running = [interval for interval in intervals if interval <= longest]
         return len(running) / sum(running)
+
+    def rate_at(self, monotonic_seconds: float) -> float | None:
+        """The rate now, monotonic time in seconds; None before the second frame, and while the line has stopped."""
+        intervals, last = sorted(self._intervals), self._last
+        if not intervals or last is None:
+            return None
+        silence = max(_STOP_INTERVALS * intervals[int(_USUAL_SHARE * len(intervals))], _LEAST_SILENCE)
+        return self.frames_per_second if monotonic_seconds - last <= silence else None
 
     def update(self, monotonic_seconds: float) -> None:
         """Take in the monotonic time of the next frame, seconds."""

@@ -124,6 +124,15 @@ class Station:
         """Rate at which frames arrive, as measured; None before the second frame."""
         return self._rate.frames_per_second
 
+    def rate_at(self, monotonic_seconds: float) -> float | None:
+        """Rate at which frames arrive now; None before the second frame, and while the line has stopped."""
+        return self._rate.rate_at(monotonic_seconds)
+
+    @property
+    def left_out(self) -> int:
+        """Frames that were not judged although no alarm about the camera was active, since the agent started."""
+        return self._gate.left_out
+
     @property
     def drifted(self) -> bool:
         """True while the scores of good parts differ from those of the calibration's window."""

@@ -23,7 +23,15 @@ from agent.messages.command import (
 )
 from agent.messages.event import EventPayload, drift_event, drift_sentence, engine_event, promise_event
 from agent.messages.promise import BrokenPromisePayload, CertificatePayload
-from agent.messages.state import FilesPayload, ModelPayload, ProgressPayload, RulePayload, ScorePayload, StatePayload
+from agent.messages.state import (
+    FilesPayload,
+    ModelPayload,
+    ProgressPayload,
+    RulePayload,
+    ScorePayload,
+    StatePayload,
+    frame_rate_text,
+)
 from agent.messages.status import DeliveryPayload, LatencyPayload, OutboxPayload, Presence, StatusPayload
 from agent.messages.verdict import VerdictPayload
 
@@ -68,6 +76,7 @@ __all__ = [
     "drift_event",
     "drift_sentence",
     "engine_event",
+    "frame_rate_text",
     "parse",
     "parse_request",
     "promise_event",

@@ -86,8 +86,21 @@ class StatePayload(Payload):
     files: FilesPayload | None = Field(
         default=None, description="Files that were not inspected; null where the source is not a folder."
     )
-    frames_per_second: NonNegativeFloat = Field(default=0.0, description="Frames scored per second, recently.")
-    latency_ms: LatencyPayload | None = Field(default=None, description="From the capture of a frame to its verdict.")
+    damaged: NonNegativeInt = Field(
+        default=0, description="Frames that arrived damaged, such as JPEG images cut off on the way; not judged."
+    )
+    left_out: NonNegativeInt = Field(
+        default=0,
+        description="Frames that were not judged although no alarm about the camera was active: blank, in unusual "
+        "light after the camera was opened, or held back until the camera turned out to be faulty.",
+    )
+    frames_per_second: NonNegativeFloat | None = Field(
+        default=None, description="Frames scored per second; null where no frame has been scored lately."
+    )
+    latency_ms: LatencyPayload | None = Field(
+        default=None,
+        description="From the capture of a frame to its verdict; null where no frame has been scored lately.",
+    )
     progress: ProgressPayload | None = Field(
         default=None, description="Progress of the current calibration; null where none is running."
     )
@@ -103,6 +116,15 @@ class StatePayload(Payload):
     broken_promise: BrokenPromisePayload | None = Field(
         default=None, description="False alarms come faster than promised; null while they do not."
     )
+
+
+def frame_rate_text(frames_per_second: float | None) -> str:
+    """A frame rate in words.
+
+    >>> frame_rate_text(20.0), frame_rate_text(None)
+    ('20.0 frames/s', 'no frames lately')
+    """
+    return "no frames lately" if frames_per_second is None else f"{frames_per_second:.1f} frames/s"
 
 
 class ScorePayload(Payload):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from datetime import datetime
 
@@ -43,6 +44,7 @@ def state_payload(site: str, line: CameraLine, at: datetime, promise: PromiseSta
     station, capture = line.station, line.capture
     calibration, progress = station.calibration, station.progress
     rule = station.plan.rule if calibration is None else calibration.rule
+    rate = station.rate_at(time.monotonic())
     return StatePayload(
         site=site,
         camera=line.name,
@@ -60,8 +62,10 @@ def state_payload(site: str, line: CameraLine, at: datetime, promise: PromiseSta
         dropped=line.dropped,
         files=_files(line),
         passed_by_rule=line.counters.passed_by_rule,
-        frames_per_second=round(station.frames_per_second or 0.0, 2),
-        latency_ms=LatencyPayload.of(line.counters.verdict_durations),
+        damaged=capture.damaged,
+        left_out=station.left_out,
+        frames_per_second=None if rate is None else round(rate, 2),
+        latency_ms=None if rate is None else LatencyPayload.of(line.counters.verdict_durations),
         progress=None if progress is None else ProgressPayload(frames=progress.frames, wanted=progress.target),
         drift=station.drifted,
         shift=round(station.drift_shift, 3) if station.drifted else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -166,12 +167,17 @@ class _AgentCollector(Collector):
             "Frames above the threshold for which the alarm rule raised no alarm.",
             labels=label,
         )
+        left_out = CounterMetricFamily(
+            "inspectd_frames_left_out",
+            "Frames that were not judged: damaged on the way, or the camera was not as usual.",
+            labels=("camera", "reason"),
+        )
         files = CounterMetricFamily(
             "inspectd_files_not_inspected",
             "Files of a folder that were not inspected: in quarantine, overwritten too soon, or skipped.",
             labels=("camera", "reason"),
         )
-        rate = GaugeMetricFamily("inspectd_frames_per_second", "Current rate at which frames are scored.", labels=label)
+        rate = GaugeMetricFamily("inspectd_frames_per_second", "Rate at which frames are scored.", labels=label)
         threshold = GaugeMetricFamily(
             "inspectd_threshold", "Threshold in force; missing until calibrated.", labels=label
         )
@@ -190,7 +196,9 @@ class _AgentCollector(Collector):
             if counts is not None:
                 for reason in ("quarantined", "overwritten", "skipped"):
                     files.add_metric((name, reason), getattr(counts, reason))
-            rate.add_metric((name,), station.frames_per_second or 0.0)
+            left_out.add_metric((name, "damaged"), line.capture.damaged)
+            left_out.add_metric((name, "camera"), station.left_out)
+            rate.add_metric((name,), station.rate_at(time.monotonic()) or 0.0)
             if station.calibration is not None:
                 threshold.add_metric((name,), station.calibration.threshold.value)
             drift.add_metric((name,), float(station.drifted))
@@ -199,7 +207,7 @@ class _AgentCollector(Collector):
             now = phase_of(station, line.capture.status)
             for each in Phase:
                 phase.add_metric((name, each.value), float(each is now))
-        yield from (frames, dropped, passed, files, rate, threshold, drift, shift, active, phase)
+        yield from (frames, dropped, passed, left_out, files, rate, threshold, drift, shift, active, phase)
 
     def _delivery(self) -> Iterator[Metric]:
         try:

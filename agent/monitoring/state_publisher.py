@@ -19,7 +19,17 @@ REPEAT_SECONDS = 5.0
 
 # Fields that change with every frame. Alone, they wait for the next repeat.
 COUNTING_FIELDS = frozenset(
-    {"at", "frames", "dropped", "passed_by_rule", "frames_per_second", "latency_ms", "certificate"}
+    {
+        "at",
+        "frames",
+        "dropped",
+        "passed_by_rule",
+        "damaged",
+        "left_out",
+        "frames_per_second",
+        "latency_ms",
+        "certificate",
+    }
 )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from agent.core.records import Phase
-from agent.messages import StatePayload
+from agent.messages import StatePayload, frame_rate_text
 from agent.service.restart_delay import RestartDelay
 from agent.service.sd_notify import Notifier
 
@@ -188,7 +188,7 @@ def status_text(state: StatePayload) -> str:
     if state.progress is not None and state.phase in (Phase.STARTING, Phase.CALIBRATING):
         parts[0] += f" {state.progress.frames} of {state.progress.wanted} good frames"
     if state.phase is not Phase.CAMERA_LOST:
-        parts.append(f"{state.frames_per_second:.1f} frames/s")
+        parts.append(frame_rate_text(state.frames_per_second))
     if state.alarm is not None:
         parts.append("ALARM")
     if state.reason is not None:

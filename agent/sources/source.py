@@ -61,6 +61,9 @@ class FrameSource(ABC):
     uses_ledger: bool = False
     """True for a folder: its files are skipped once the ledger contains them. A video is read from its start again."""
 
+    damaged: int = 0
+    """Frames that arrived damaged, such as a JPEG image that was cut off, since the agent started; not delivered."""
+
     def __init__(self) -> None:
         self._opened = False
         self._ledger: Ledger | None = None

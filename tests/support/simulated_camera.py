@@ -61,11 +61,13 @@ class CalibratedCamera:
         identity = CalibrationKey("line1", self.engine.bundle.sha256, self.engine.name)
         return Station(identity, plan, Store(self.store), defect_alarm, camera_alarm, now=lambda: START)
 
-    def judge(self, station: Station, index: int, seconds: float, image: Image) -> Outcome:
-        """Judge an image captured at a monotonic time."""
+    def judge(self, station: Station, index: int, seconds: float, image: Image, opening: int | None = None) -> Outcome:
+        """Judge an image captured at a monotonic time, after so many openings of the camera."""
         inspected, pixels = Preparation(self.engine.bundle.geometry)(image)
         frame = Frame("line1", index, START, seconds, inspected)
-        return Inspector(self.engine, {"line1": station}).inspect([PreparedFrame(frame, pixels, glance(pixels))])[0]
+        return Inspector(self.engine, {"line1": station}).inspect(
+            [PreparedFrame(frame, pixels, glance(pixels), opening)]
+        )[0]
 
     def play(self, station: Station, line: SimulatedLine, *faults: Fault, seconds: float) -> list[Outcome]:
         """Judge the frames of the simulated camera for so many seconds, from its start."""

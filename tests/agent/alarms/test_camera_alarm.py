@@ -119,3 +119,27 @@ def test_frames_without_time_between_them_raise_nothing() -> None:
     """A folder is read as fast as possible: all its frames may arrive within a millisecond."""
     made = camera_alarm()
     assert [made.update(observation(index, 5.0), BLACK) for index in range(100)] == [None] * 100
+
+
+def test_a_fault_that_returns_at_once_is_cleared_later_each_time_and_raises_few_alarms() -> None:
+    """Half a second black, a second not, for a minute and a half."""
+    flickering = ([BLACK] * 12 + [None] * 20) * 56
+    alarms = play(camera_alarm(), flickering)
+    assert len([alarm for alarm in alarms if alarm.event is AlarmEvent.RAISED]) <= 3
+
+
+def test_a_fault_that_returns_much_later_is_cleared_as_soon_as_the_first() -> None:
+    alarms = play(camera_alarm(), ([BLACK] * 12 + [None] * 260) * 3)
+    assert [alarm.event for alarm in alarms] == [AlarmEvent.RAISED, AlarmEvent.CLEARED] * 3
+    for raised, cleared in zip(alarms[::2], alarms[1::2], strict=True):
+        assert cleared.frame - raised.frame <= 14
+
+
+def test_frames_before_an_opening_do_not_clear_the_alarm() -> None:
+    made = camera_alarm()
+    assert made.mark_lost("no cable", observation(0, 0.0)) is not None
+    assert play(made, [None] * 8, first=1) == []
+    made.restart_recovery()
+    assert play(made, [None] * 8, first=9) == []
+    (cleared,) = play(made, [None] * 8, first=17)
+    assert cleared.event is AlarmEvent.CLEARED

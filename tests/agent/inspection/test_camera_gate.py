@@ -5,7 +5,7 @@ A real model, its real calibration and the real simulator, at 20 frames per seco
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +82,7 @@ def test_a_faulty_camera_makes_the_phase_blind_with_its_reason(camera: Calibrate
     assert station.active_alarm_id.startswith("camera-")
 
 
-@pytest.mark.parametrize("kind", [FaultKind.BLACK, FaultKind.SATURATED, FaultKind.FROZEN])
+@pytest.mark.parametrize("kind", [FaultKind.BLACK, FaultKind.SATURATED])
 @pytest.mark.parametrize("frames", [1, 3])
 def test_a_few_blank_frames_raise_neither_a_defect_nor_a_camera_alarm(
     camera: CalibratedCamera, kind: FaultKind, frames: int
@@ -219,6 +219,89 @@ def test_a_camera_that_was_moved_on_purpose_can_be_recalibrated_while_blind(
     (cleared,) = alarms(moved.play(station, line, fault, seconds=1.5))
     assert cleared.event is AlarmEvent.CLEARED
     assert station.phase is Phase.ARMED
+
+
+def lit(image: Image, light: float) -> Image:
+    """The image under so much of the usual light."""
+    full = np.iinfo(image.dtype).max
+    return np.clip(image * light, 0, full).astype(image.dtype)
+
+
+def opened_anew(
+    camera: CalibratedCamera, light: Callable[[int], float], *, strange: range = range(0), frames: int = 90
+) -> tuple[list[Outcome], int]:
+    """Outcomes, and the frames left out: one second in the usual light, then an opening, and a light for each frame."""
+    station, line = camera.station(), good_line(camera.mode)
+    outcomes = [camera.judge(station, each, each / FRAMES_PER_SECOND, line.image(each), 1) for each in range(20)]
+    assert alarms(outcomes) == []
+    for index in range(20, 20 + frames):
+        image = strange_part(line, index, "misplaced") if index - 20 in strange else line.image(index)
+        image = lit(image, light(index - 20))
+        outcomes.append(camera.judge(station, index, 0.5 + index / FRAMES_PER_SECOND, image, 2))
+    return outcomes, station.left_out
+
+
+RAMPS: dict[str, Callable[[int], float]] = {
+    "from dark": lambda since: 0.25 + 0.75 * min(1.0, since / 30),
+    "from dim": lambda since: 0.7 + 0.3 * min(1.0, since / 20),
+    "from bright": lambda since: 1.5 - 0.5 * min(1.0, since / 20),
+    "overshoot": lambda since: 1.0 - 0.6 * np.exp(-since / 8.0) * np.cos(since / 3.0),
+    "black at first": lambda since: 0.0 if since < 8 else min(1.0, since / 25),
+}
+
+
+@pytest.mark.parametrize("ramp", RAMPS)
+def test_light_that_settles_after_an_opening_raises_no_defect(camera: CalibratedCamera, ramp: str) -> None:
+    outcomes, left_out = opened_anew(camera, RAMPS[ramp])
+    assert AlarmKind.DEFECT not in {alarm.kind for alarm in alarms(outcomes)}
+    assert all(outcome.verdict is not None for outcome in outcomes[-30:])
+    unjudged = sum(outcome.verdict is None for outcome in outcomes)
+    assert 0 < left_out <= unjudged
+
+
+def test_usual_light_after_an_opening_leaves_nothing_out(camera: CalibratedCamera) -> None:
+    outcomes, left_out = opened_anew(camera, lambda since: 1.0, frames=20)
+    assert left_out == 0
+    assert [outcome.verdict is None for outcome in outcomes[20:25]] == [True, True, False, False, False]
+    assert len(outcomes[22].late) == 1, "those held back are judged with the next frame"
+
+
+def test_a_bad_part_in_the_first_frames_after_an_opening_raises_a_defect(camera: CalibratedCamera) -> None:
+    outcomes, _ = opened_anew(camera, lambda since: 1.0, strange=range(4), frames=20)
+    assert [alarm.kind for alarm in alarms(outcomes)][:1] == [AlarmKind.DEFECT]
+
+
+def test_light_that_stays_unusual_after_an_opening_is_judged_again_in_time(camera: CalibratedCamera) -> None:
+    """The lamp was changed: after three seconds this is the light of the line, and judged as before the opening."""
+    outcomes, left_out = opened_anew(camera, lambda since: 0.75)
+    judged = [outcome.frame.index - 20 for outcome in outcomes[20:] if outcome.verdict is not None]
+    assert judged[0] == round(3.0 * FRAMES_PER_SECOND)
+    assert outcomes[20 + judged[0]].late, "frames in the same light are judged, not dropped"
+    assert left_out == 0
+
+
+def test_light_that_returns_slowly_after_a_lamp_failed_raises_no_defect(camera: CalibratedCamera) -> None:
+    station, line, outcomes = camera.station(), good_line(camera.mode), []
+    for index in range(160):
+        light = 1.0 if index < 20 else 0.0 if index < 60 else min(1.0, 0.1 + (index - 60) / 50)
+        image = lit(line.image(index), light)
+        outcomes.append(camera.judge(station, index, index / FRAMES_PER_SECOND, image, 1))
+    assert {alarm.kind for alarm in alarms(outcomes)} == {AlarmKind.CAMERA}
+    assert outcomes[-1].verdict is not None
+
+
+@pytest.mark.parametrize("frames", [2, 5])
+def test_equal_images_of_a_bad_part_raise_a_defect(camera: CalibratedCamera, frames: int) -> None:
+    """A part that lies still in front of a camera without noise, or whose image a folder has twice."""
+    station, line, outcomes = camera.station(), good_line(camera.mode), []
+    bad = strange_part(line, 20, "misplaced")
+    for index in range(60):
+        image = bad if 20 <= index < 20 + frames else line.image(index)
+        outcomes.append(camera.judge(station, index, index / FRAMES_PER_SECOND, image))
+    assert [(alarm.kind, alarm.event) for alarm in alarms(outcomes)] == [
+        (AlarmKind.DEFECT, AlarmEvent.RAISED),
+        (AlarmKind.DEFECT, AlarmEvent.CLEARED),
+    ]
 
 
 @pytest.mark.parametrize(

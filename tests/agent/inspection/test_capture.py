@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,9 +16,10 @@ from agent.core.records import FileVersion, Image
 from agent.inspection.capture import CameraState, CameraStatus, Capture
 from agent.inspection.frame_queue import FrameQueue
 from agent.inspection.preparation import Preparation
-from agent.sources import Captured
+from agent.sources import Captured, EndOfStream, FrameSource
 from engines.bundles.manifest import Geometry
-from tests.support.frames import noise_image
+from tests.support.clocks import FakeClock
+from tests.support.frames import START, noise_image
 from tests.support.scripted_source import ScriptedSource
 
 
@@ -175,3 +177,85 @@ def test_stop_interrupts_the_wait_between_two_attempts() -> None:
     capture.stop()
     capture.join(5.0)
     assert not capture.is_alive()
+
+
+class Flapping(FrameSource):
+    """A stream that ends after some seconds, `sessions` times, and then gives `last` seconds more."""
+
+    live = True
+
+    def __init__(self, clock: FakeClock, sessions: int, seconds: float, last: float) -> None:
+        super().__init__()
+        self._clock, self._left, self._seconds, self._last = clock, sessions, seconds, last
+        self._ends = 0.0
+
+    def describe(self) -> str:
+        return "camera rtsp://camera/line"
+
+    def _open(self) -> None:
+        self._clock.sleep(0.2)
+        self._ends = self._clock.monotonic() + (self._seconds if self._left else self._last)
+
+    def _read(self) -> Captured:
+        self._clock.sleep(0.1)
+        if self._clock.monotonic() >= self._ends:
+            if not self._left:
+                raise EndOfStream
+            self._left -= 1
+            raise Temporary("camera rtsp://camera/line stopped giving frames")
+        return Captured(noise_image(0), START, self._clock.monotonic())
+
+    def _close(self) -> None:
+        """Nothing to close."""
+
+
+class SteppedBackoff(Backoff):
+    """Records its waits, and lets them pass on the test's clock."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(0.25, 1.0, random.Random(0))
+        self._clock = clock
+        self.waits: list[float] = []
+
+    def next_seconds(self) -> float:
+        self.waits.append(super().next_seconds())
+        self._clock.sleep(self.waits[-1])
+        return 0.0
+
+
+def flap(sessions: int, seconds: float, last: float, caplog: pytest.LogCaptureFixture) -> tuple[list[float], list[str]]:
+    """The waits between the sessions, and the log lines from INFO up."""
+    caplog.set_level("INFO")
+    clock, frame_queue = FakeClock(), FrameQueue(depth=100)
+    frame_queue.add_camera("line1", live=True)
+    backoff = SteppedBackoff(clock)
+    source = Flapping(clock, sessions, seconds, last)
+    capture = Capture(
+        "line1", source, frame_queue, lambda image: (image, image), backoff=backoff, clock=clock.monotonic
+    )
+    capture.start()
+    capture.join(60.0)
+    assert not capture.is_alive()
+    return backoff.waits, [record.getMessage() for record in caplog.records if record.name.endswith("capture")]
+
+
+def test_a_stream_that_ends_every_half_second_is_summed_up_and_opened_less_often(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    waits, lines = flap(sessions=60, seconds=0.5, last=6.0, caplog=caplog)
+    assert all(wait >= 0.5 for wait in waits[2:]), "frames alone do not shorten the waits"
+    assert lines[:3] == [
+        "camera line1: delivering",
+        "camera line1: camera rtsp://camera/line stopped giving frames; trying again",
+        "camera line1: delivering",
+    ]
+    assert len(lines) < 10
+    assert any("more times in 6" in line and "stopped giving frames" in line for line in lines)
+    assert sum("delivering, after 60 interruptions" in line for line in lines) == 1
+
+
+def test_each_interruption_of_connections_that_last_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    waits, lines = flap(sessions=3, seconds=10.0, last=1.0, caplog=caplog)
+    assert all(wait <= 0.25 for wait in waits)
+    assert sum("trying again" in line for line in lines) == 3
+    assert lines.count("camera line1: delivering") == 4

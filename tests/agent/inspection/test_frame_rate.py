@@ -71,3 +71,22 @@ def test_rate_of_a_folder_that_is_read_in_bursts_is_that_of_its_files() -> None:
         for file in range(4):
             meter.update(burst * 0.25 + file * 0.005 + (40.0 if burst > 30 else 0.0))
     assert meter.frames_per_second == pytest.approx(16.0, rel=0.1)
+
+
+def test_rate_of_a_camera_that_fell_silent_is_unknown() -> None:
+    meter = RateMeter()
+    assert meter.rate_at(0.0) is None
+    for index in range(100):
+        meter.update(index * 0.05)
+    last = 99 * 0.05
+    assert meter.rate_at(last + 2.0) == pytest.approx(20.0)
+    assert meter.rate_at(last + 2.1) is None
+    assert meter.frames_per_second == pytest.approx(20.0), "the rate of the line is still known"
+
+
+def test_rate_of_a_slow_line_is_not_stale_between_two_parts() -> None:
+    meter = RateMeter()
+    for index in range(30):
+        meter.update(index * 30.0)
+    assert meter.rate_at(29 * 30.0 + 60.0) == pytest.approx(1 / 30.0)
+    assert meter.rate_at(29 * 30.0 + 301.0) is None
