@@ -95,7 +95,7 @@ def test_wheels_are_complete_and_none_is_superfluous(package: Package, tmp_path:
     uv, wheels = Path(sys.executable).parent / "uv", package.tree / "usr/lib/inspectd/wheels"
     alone = ["--offline", "--no-index", "--no-cache", "--find-links", wheels, "--target", tmp_path / "nowhere"]
     device = ["--python-version", package.python, "--python-platform", f"aarch64-manylinux_2_{GLIBC_MINOR}"]
-    command = [uv, "pip", "install", "--dry-run", *alone, *device, "inspectd"]
+    command = [uv, "pip", "install", "--dry-run", *alone, *device, "inspectd[dicom]"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     wanted = {line.split()[1].split("==")[0] for line in done.stderr.splitlines() if line.startswith(" + ")}
@@ -110,6 +110,8 @@ def test_package_contains_unit_documents_and_models(package: Package) -> None:
         "usr/lib/tmpfiles.d/inspectd.conf",
         "usr/share/doc/inspectd/device.md",
         "usr/share/doc/inspectd/drop-ins/jetson.conf",
+        "usr/share/doc/inspectd/changelog.Debian.gz",
+        "usr/share/doc/inspectd/copyright",
         "usr/share/man/man1/inspectd.1.gz",
         "usr/share/bash-completion/completions/inspectd",
     )
@@ -117,3 +119,9 @@ def test_package_contains_unit_documents_and_models(package: Package) -> None:
     (own,) = (wheel for wheel in package.wheels if wheel.name.startswith("inspectd-"))
     with zipfile.ZipFile(own) as archive:
         assert "engines/bundles/shipped/simulator-camera.bundle/model.onnx" in archive.namelist()
+
+
+@pytest.mark.skipif(shutil.which("lintian") is None, reason="needs lintian")
+def test_lintian_finds_no_errors(package: Package) -> None:
+    done = subprocess.run(["lintian", package.file], capture_output=True, text=True, check=False)
+    assert [line for line in done.stdout.splitlines() if line.startswith("E:")] == []

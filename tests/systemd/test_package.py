@@ -75,6 +75,15 @@ def test_the_doctor_finds_nothing_wrong(machine: Machine) -> None:
     print(f"\n{findings}")
 
 
+def test_same_version_again_leaves_the_services_running(machine: Machine) -> None:
+    """The new environment is made beside the one that they run from."""
+    process, before = main_pid(machine, "line1"), in_force(machine)
+    install(machine, OLD, "--reinstall")
+    assert in_force(machine) != before
+    await_armed(machine, "line1", other_than=process)
+    assert machine.run("ls", "/opt/inspectd/releases").split() == [in_force(machine)]
+
+
 def test_upgrade_and_downgrade_keep_settings_calibration_and_waiting_alarms(machine: Machine, plc: Subscriber) -> None:
     """The broker is stopped meanwhile, so that all alarms wait in the outbox."""
     settings = (machine.tree / "etc/inspectd/line1.toml").read_text()

@@ -32,8 +32,8 @@ def run_demo(*, mode: str, seconds: float, seed: int, out: Path, on_line: OnLine
     `on_line` takes the alarms as they arrive, and the score sheet. Raises Permanent if a part is missing or fails.
     """
     stage = prepare_stage(out, mode, seed)
-    final, calibration = _play(stage, seconds, on_line)
-    sheet, matches = _evaluate(stage, final, calibration)
+    armed, final, calibration = _play(stage, seconds, on_line)
+    sheet, matches = _evaluate(stage, armed, final, calibration)
     (out / "summary.json").write_text(json.dumps(sheet.document(), indent=2) + "\n", encoding="utf-8")
     _write_contact_sheet(stage, sheet, matches)
     on_line("")
@@ -43,8 +43,8 @@ def run_demo(*, mode: str, seconds: float, seed: int, out: Path, on_line: OnLine
     return sheet
 
 
-def _play(stage: DemoStage, seconds: float, on_line: OnLine) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Calibrate, then inspect for this time. The agent's last status, and its calibration."""
+def _play(stage: DemoStage, seconds: float, on_line: OnLine) -> tuple[dict[str, Any], ...]:
+    """Calibrate, then inspect for this time. The camera's state when armed, the last status, and the calibration."""
     # SIGTERM then ends the other processes too: SystemExit unwinds the stack.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with DemoProcesses(stage, on_line) as processes:
@@ -60,13 +60,17 @@ def _play(stage: DemoStage, seconds: float, on_line: OnLine) -> tuple[dict[str, 
         processes.let_run(seconds)
         final, calibration = (ask(stage.control_socket, command) for command in ("status", "calibration/show"))
         processes.stop_agent()
-    return final, calibration
+    return state, final, calibration
 
 
 def _evaluate(
-    stage: DemoStage, final: dict[str, Any], calibration: dict[str, Any]
+    stage: DemoStage, armed: dict[str, Any], final: dict[str, Any], calibration: dict[str, Any]
 ) -> tuple[ScoreSheet, list[MatchedAlarm]]:
-    """Compare the alarms with the simulator's truth, for the frames after the calibration."""
+    """Compare the alarms with the simulator's truth, for the frames after the calibration.
+
+    Frames are counted from the moment at which the camera was armed: on a busy machine, frames are dropped while it
+    calibrates, too.
+    """
     line = SimulatedLine(stage.mode, seed=stage.seed, good_frames=GOOD_FRAMES)
     state = final["cameras"][CAMERA]
     first, last = int(calibration["last_frame"]) + 1, int(state["frames"]) + int(state["dropped"]) - 1
@@ -76,11 +80,11 @@ def _evaluate(
     sheet = ScoreSheet(
         mode=stage.mode,
         seed=stage.seed,
-        frames=last - first + 1 - int(state["dropped"]),
+        frames=int(state["frames"]) - int(armed["frames"]),
         defects_shown=len(shown),
         defects_alarmed=len(alarmed),
         false_alarms=sum(found.kind is None for found in matches),
-        frames_dropped=int(state["dropped"]),
+        frames_dropped=int(state["dropped"]) - int(armed["dropped"]),
         latency_ms={name: round(value, 2) for name, value in (final["delivery"]["latency_ms"] or {}).items()},
         missed=tuple(kind for part, kind in shown.items() if part not in alarmed),
         threshold=float(state["threshold"]),

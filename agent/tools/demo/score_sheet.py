@@ -27,7 +27,7 @@ class ScoreSheet:
     mode: str
     seed: int
     frames: int
-    """Frames inspected."""
+    """Frames inspected after the camera was armed."""
     defects_shown: int
     """Bad parts that were completely in view while the agent was armed."""
     defects_alarmed: int
@@ -35,7 +35,7 @@ class ScoreSheet:
     false_alarms: int
     """Alarms without a bad part."""
     frames_dropped: int
-    """Frames replaced by newer ones before they were inspected."""
+    """Frames replaced by newer ones before they were inspected, after the camera was armed."""
     latency_ms: dict[str, float]
     """Capture to the broker's PUBACK of the alarm, milliseconds: p50, p95, p99."""
     missed: tuple[str, ...]

@@ -9,7 +9,24 @@ from pathlib import Path
 import cv2
 import pytest
 
+from agent.sources.simulator import SimulatedLine
+from agent.tools.demo.run import _evaluate
+from agent.tools.demo.score_sheet import bad_parts
+from agent.tools.demo.stage import GOOD_FRAMES, DemoStage
 from tests.support.command_line import inspectd
+
+
+def test_frames_dropped_while_calibrating_are_not_counted(tmp_path: Path) -> None:
+    """A busy machine: 400 frames are dropped before the camera is armed, 20 afterwards."""
+    stage = DemoStage(tmp_path, port=1, mode="camera", seed=1)
+    final = {
+        "cameras": {"line1": {"frames": 900, "dropped": 420, "threshold": 1.0, "promise": ""}},
+        "delivery": {"latency_ms": None},
+    }
+    sheet, matches = _evaluate(stage, {"frames": 310, "dropped": 400}, final, {"last_frame": 705})
+    assert (sheet.frames, sheet.frames_dropped, matches) == (590, 20, [])
+    # The camera saw frames 706 to 1319, scored or not.
+    assert sheet.defects_shown == len(bad_parts(SimulatedLine("camera", seed=1, good_frames=GOOD_FRAMES), 706, 1319))
 
 
 @pytest.mark.skipif(
