@@ -1,15 +1,55 @@
-"""The wall clock in UTC, and pacing a source to a frame rate."""
+"""The wall clock in UTC and whether it can be trusted, and pacing a source to a frame rate."""
 
 from __future__ import annotations
 
+import ctypes
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from pathlib import Path
+
+# A clock that is before this was never set: the first release is younger.
+EARLIEST = datetime(2025, 1, 1, tzinfo=timezone.utc)
+
+# systemd-timesyncd makes the file `synchronized` here once it has set the clock (systemd-timesyncd.service(8)).
+TIMESYNCD = Path("/run/systemd/timesync")
+
+# adjtimex(2) returns this while the clock is not synchronised: TIME_ERROR.
+_TIME_ERROR = 5
+
+# More than a `struct timex` has. Its first field, `modes`, is 0: only read.
+_TIMEX_BYTES = 512
 
 
 def utc_now() -> datetime:
     """The wall-clock time now, UTC."""
     return datetime.now(timezone.utc)
+
+
+def kernel_synchronised() -> bool | None:
+    """Whether the kernel considers the clock synchronised; None if it may not be asked (or is not Linux)."""
+    try:
+        state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+    except (OSError, AttributeError, TypeError):
+        return None
+    return None if state < 0 else bool(state != _TIME_ERROR)
+
+
+def clock_synchronised(
+    now: Callable[[], datetime] = utc_now,
+    kernel: Callable[[], bool | None] = kernel_synchronised,
+    timesyncd: Path = TIMESYNCD,
+) -> bool | None:
+    """Whether a time server keeps the clock; None if that cannot be found out.
+
+    The kernel does not answer in the sandbox of the service (ProtectClock=); only systemd-timesyncd does there.
+    """
+    if now() < EARLIEST:
+        return False
+    answer = kernel()
+    if answer is None and timesyncd.is_dir():
+        return (timesyncd / "synchronized").exists()
+    return answer
 
 
 class Pace:

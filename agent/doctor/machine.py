@@ -7,13 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 
+from agent.core.clock import EARLIEST
 from agent.doctor.check_result import CheckResult, ok, problem, warning
 from agent.doctor.service import RunCommand, command_output
 
 SUPPORTED_PYTHON = ((3, 10), (3, 13))
-
-# A clock that is before this was never set: the first line of this file is younger.
-EARLIEST = datetime(2025, 1, 1, tzinfo=timezone.utc)
 
 
 def check_python(version: tuple[int, int] = sys.version_info[:2]) -> Iterator[CheckResult]:

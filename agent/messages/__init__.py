@@ -1,6 +1,6 @@
 """Every document that the agent sends or receives, as pydantic models; the JSON Schemas are generated from them."""
 
-from agent.messages.alarm import AlarmPayload, CropPayload, ImagePayload, OmittedPayload
+from agent.messages.alarm import UNSYNCHRONISED, AlarmPayload, CropPayload, ImagePayload, OmittedPayload
 from agent.messages.base import Payload, Score, parse, short_text, utc_text
 from agent.messages.command import (
     MAX_COMMAND_BYTES,
@@ -37,6 +37,7 @@ from agent.messages.verdict import VerdictPayload
 
 __all__ = [
     "MAX_COMMAND_BYTES",
+    "UNSYNCHRONISED",
     "AlarmPayload",
     "BrokenPromisePayload",
     "CalibrationListRequest",

@@ -14,6 +14,9 @@ from agent.core.records import Alarm, AlarmEvent, AlarmKind, Region
 from agent.messages.base import SCHEMA_DESCRIPTION, Instant, Payload, Score, Sha256
 from agent.messages.state import ModelPayload, RulePayload
 
+# Value of `clock` in an alarm that was recorded before the clock was set.
+UNSYNCHRONISED = "unsynchronised"
+
 
 class RegionPayload(Payload):
     """A hot rectangle, in pixels of the source image, which is the image `frame`."""
@@ -100,6 +103,17 @@ class AlarmPayload(Payload):
         description="The part of the image `frame` that is inspected, and that heatmap and overlay show; null: all of "
         "it.",
     )
+    epoch: str | None = Field(
+        default=None,
+        description="Id of the run of the agent that gave the number `sequence`; the two together are never used "
+        "twice.",
+    )
+    clock: Literal["unsynchronised", "corrected"] | None = Field(
+        default=None,
+        description="unsynchronised: `captured_at` is by a clock that no time server had set, and may be far off. "
+        "corrected: the clock was set before the alarm was sent, and `captured_at` is computed from it. null: there "
+        "is no such doubt.",
+    )
 
     @classmethod
     def of(
@@ -115,6 +129,8 @@ class AlarmPayload(Payload):
         regions: list[Region] | tuple[Region, ...] = (),
         crop: CropPayload | None = None,
         evidence: dict[str, ImagePayload] | None = None,
+        epoch: str | None = None,
+        clock_unsynchronised: bool = False,
     ) -> AlarmPayload:
         """The document of an alarm; `sequence` is the number that the outbox assigned, `regions` hottest first."""
         return cls(
@@ -137,6 +153,8 @@ class AlarmPayload(Payload):
             evidence=evidence or {},
             reason=alarm.reason,
             origin=alarm.origin,
+            epoch=epoch,
+            clock="unsynchronised" if clock_unsynchronised else None,
         )
 
 

@@ -43,6 +43,11 @@ class OutboxPayload(Payload):
     waiting: NonNegativeInt = Field(description="Messages not yet acknowledged by the broker.")
     waiting_bytes: NonNegativeInt = Field(description="Their size on disk, bytes.")
     sequence: NonNegativeInt = Field(description="The latest sequence number; 0 before the first alarm.")
+    epoch: str | None = Field(
+        default=None,
+        description="Id of this run of the agent, as in its alarms. If `sequence` is lower than in an earlier epoch, "
+        "the outbox was lost or restored from a backup.",
+    )
     dropped_pictures: NonNegativeInt = Field(description="Images dropped because the disk quota was used up, ever.")
     dropped_alarms: NonNegativeInt = Field(
         description="Alarm messages dropped because the disk quota was used up, ever."

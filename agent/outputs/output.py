@@ -51,6 +51,10 @@ class RecordedAlarm:
     """Hot regions, in pixels of the camera's image."""
     images: Sequence[EvidenceImage] = ()
     """Heatmap, overlay and frame; empty for an alarm that was cleared."""
+    epoch: str | None = None
+    """Id of the run that gave the number."""
+    clock_unsynchronised: bool = False
+    """The time of capture is by a clock that no time server had set."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from agent.alarms import ActiveAlarm, Evidence, EvidenceImage, regions
 from agent.core.backoff import Backoff
+from agent.core.clock import clock_synchronised
 from agent.core.errors import Temporary
 from agent.core.records import Alarm, AlarmEvent, AlarmKind, Frame, Region, Verdict
 from agent.outputs.outbox import MAX_TOGETHER, Entry, Message, Outbox
@@ -55,6 +56,7 @@ class AlarmRecorder(threading.Thread):
         evidence: Evidence,
         *,
         clock: Callable[[], float] = time.monotonic,
+        clock_synchronised: Callable[[], bool | None] = clock_synchronised,
     ) -> None:
         """Args:
         site: name of the site.
@@ -62,6 +64,7 @@ class AlarmRecorder(threading.Thread):
         outbox: stores them.
         evidence: draws the images, and keeps copies of them.
         clock: monotonic seconds.
+        clock_synchronised: whether a time server keeps the wall clock; None if that is not known.
         """
         super().__init__(name="recorder", daemon=True)
         self._site = site
@@ -71,6 +74,7 @@ class AlarmRecorder(threading.Thread):
         self._jobs: queue.Queue[AlarmJob | Callable[[], None] | None] = queue.Queue(MAX_WAITING)
         self._giving_up = threading.Event()
         self._clock = clock
+        self._clock_synchronised = clock_synchronised
         self._commit_seconds = 0.0
         """Duration of the latest commit."""
 
@@ -171,7 +175,17 @@ class AlarmRecorder(threading.Thread):
     def _messages(
         self, job: AlarmJob, images: Sequence[EvidenceImage], hot: list[Region], sequence: int
     ) -> list[Message]:
-        recorded = RecordedAlarm(job.alarm, sequence, self._site, job.context, hot, images)
+        recorded = RecordedAlarm(
+            job.alarm,
+            sequence,
+            self._site,
+            job.context,
+            hot,
+            images,
+            epoch=self._outbox.epoch,
+            # The time of a file is not by this clock.
+            clock_unsynchronised=job.alarm.origin is None and self._clock_synchronised() is False,
+        )
         return [message for output in self._outputs for message in output.messages_for(recorded)]
 
 

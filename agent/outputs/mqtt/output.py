@@ -83,6 +83,8 @@ class MqttOutput(Output):
                 )
                 for topic, image in sent
             },
+            epoch=recorded.epoch,
+            clock_unsynchronised=recorded.clock_unsynchronised,
         )
         document = Message(
             self._topics.alarm(alarm.camera), payload.to_bytes(), alarm.id, alarm.event.value, output=self.name

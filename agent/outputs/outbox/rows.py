@@ -141,6 +141,8 @@ class Counts:
     omitted_pictures: int
     missing: tuple[int, ...]
     """The latest sequence numbers that will never arrive."""
+    epoch: str | None = None
+    """Id of this run, which makes its sequence numbers unique."""
 
 
 def row_of(columns: Sequence[Any]) -> Row:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from agent.core.ids import new_id
 from agent.outputs.outbox.database import DiskFull
 from agent.outputs.outbox.image_files import DamagedImage
 from agent.outputs.outbox.output_queue import MemoryLimits
@@ -65,6 +66,9 @@ class Outbox:
         self._queue = self._storage.queue
         self._quota = Quota(max_bytes, self._storage.images)
         self._warnings = WarnOnce()
+        self.epoch = new_id()
+        """Id of this run. A sequence number may return, after a restored backup for instance; with the epoch it is
+        unique."""
         self.on_accepted: list[Callable[[], None]] = []
         """Each is called after every `accept`, on the caller's thread."""
 
@@ -292,6 +296,7 @@ class Outbox:
             dead_letters=values["dead_letters"],
             omitted_pictures=values["omitted_pictures"],
             missing=missing,
+            epoch=self.epoch,
         )
 
     def waiting(self, output: str | None = None) -> int:

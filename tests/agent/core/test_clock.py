@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+from pathlib import Path
+
 import pytest
 
-from agent.core.clock import Pace
+from agent.core.clock import Pace, clock_synchronised, kernel_synchronised
 from tests.support.clocks import FakeClock
 
 
@@ -42,3 +45,29 @@ def test_without_a_rate_no_frame_waits() -> None:
 def test_a_rate_that_is_not_above_zero_is_rejected(rate: float) -> None:
     with pytest.raises(ValueError, match="wanted more than 0"):
         Pace(rate)
+
+
+@pytest.mark.parametrize(
+    ("year", "kernel", "files", "wanted"),
+    [
+        (2026, True, [], True),
+        (2026, False, [], False),
+        (2026, False, ["timesync", "timesync/synchronized"], False),
+        (2026, None, [], None),
+        (2026, None, ["timesync"], False),
+        (2026, None, ["timesync", "timesync/synchronized"], True),
+        (1970, True, [], False),
+        (1970, None, [], False),
+    ],
+)
+def test_clock_is_synchronised_as_far_as_can_be_known(
+    tmp_path: Path, year: int, kernel: bool | None, files: list[str], wanted: bool | None
+) -> None:
+    for name in files:
+        (tmp_path / name).mkdir()
+    now = datetime(year, 3, 1, tzinfo=timezone.utc)
+    assert clock_synchronised(lambda: now, lambda: kernel, tmp_path / "timesync") is wanted
+
+
+def test_kernel_answers_or_may_not_be_asked() -> None:
+    assert kernel_synchronised() in (True, False, None)

@@ -96,6 +96,7 @@ class AgentStatus:
             waiting=counts.waiting,
             waiting_bytes=counts.waiting_bytes,
             sequence=counts.sequence,
+            epoch=counts.epoch,
             dropped_pictures=counts.dropped_pictures,
             dropped_alarms=counts.dropped_alarms,
             dead_letters=counts.dead_letters,

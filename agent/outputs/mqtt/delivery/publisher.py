@@ -16,6 +16,7 @@ from agent.core.durations import Durations
 from agent.core.errors import InspectdError
 from agent.core.problems import Problems
 from agent.messages import DeliveryPayload, StatePayload
+from agent.outputs.capture_time import CaptureTime
 from agent.outputs.mqtt.broker import Broker
 from agent.outputs.mqtt.connection import (
     CommandMessage,
@@ -57,6 +58,7 @@ class Publisher:
         protocol: the version to try first; 3.1.1 follows if the broker does not support 5.
         timing: timeouts, intervals and rates; None for the defaults.
         clock: monotonic seconds, the clock of `Frame.captured_monotonic`.
+        capture_time: corrects alarms recorded before the wall clock was set; None for the clock of this device.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Publisher:
         protocol: Protocol = Protocol.MQTT_5,
         timing: Timing | None = None,
         clock: Callable[[], float] = time.monotonic,
+        capture_time: CaptureTime | None = None,
     ) -> None:
         timing = timing or Timing()
         self._topics = topics
@@ -95,6 +98,7 @@ class Publisher:
             self._status,
             self._delivered,
             Takeovers(topics.client_id, topics.site, self._status.problems),
+            capture_time or CaptureTime(clock),
         )
         self._backoff = Backoff(timing.reconnect_first_seconds, timing.reconnect_max_seconds)
         self._failing = False

@@ -179,7 +179,7 @@ class Session:
         room, output = flight.room - kept, self._shared.output
         for row in self._outbox.next_alarms(room, output=output, busy=busy, after=delivered):
             if row.id not in rejected:
-                message = self._limit.alarm(row)
+                message = self._limit.alarm(self._shared.capture_time.corrected(row))
                 if message is not None:
                     self._send(message, row=row)
 

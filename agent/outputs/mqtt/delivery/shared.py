@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from agent.outputs.capture_time import CaptureTime
 from agent.outputs.mqtt.broker import Broker
 from agent.outputs.mqtt.connection import Outgoing, ProtocolVersion, WillTerms
 from agent.outputs.mqtt.delivery.agent_status import AgentStatus
@@ -60,6 +61,7 @@ class Shared:
     delivered: Callable[[Row, float], None]
     """Called with each acknowledged row and the monotonic time of its PUBACK, seconds."""
     takeovers: Takeovers
+    capture_time: CaptureTime
     will: WillTerms = field(default_factory=WillTerms)
     telemetry: Telemetry = field(default_factory=Telemetry)
     subscriptions: Subscriptions = field(default_factory=Subscriptions)
