@@ -7,6 +7,7 @@ from calibration.drift import Drift, DriftMonitor
 from calibration.errors import CalibrationError
 from calibration.fit import FitFinding, Misfit, TrainingScores, check_fit
 from calibration.image_measures import ImageMeasures, measure_image
+from calibration.judged import FalseAlarmLevel, found_defects, level_of_false_alarms
 from calibration.monitor import CameraMonitor, Finding, Symptom
 from calibration.promise_watch import BrokenPromise, find_broken_promise
 from calibration.record import (
@@ -41,6 +42,7 @@ __all__ = [
     "DeferredStore",
     "Drift",
     "DriftMonitor",
+    "FalseAlarmLevel",
     "Finding",
     "FitFinding",
     "Glance",
@@ -61,7 +63,9 @@ __all__ = [
     "calibrate",
     "check_fit",
     "find_broken_promise",
+    "found_defects",
     "glance",
+    "level_of_false_alarms",
     "measure_image",
     "read_duration",
     "report_html",

@@ -55,9 +55,9 @@ def _camera_lines(state: dict[str, Any]) -> Iterator[str]:
         yield f"frames not judged, since the camera was not as usual: {state['left_out']}"
     if state.get("files"):
         yield from _files_lines(state["files"])
-    if state["certificate"]:
+    if state.get("certificate"):
         yield str(state["certificate"]["text"])
-    if state["broken_promise"]:
+    if state.get("broken_promise"):
         yield f"PROMISE: {state['broken_promise']['text']}"
     if state["drift"]:
         yield f"DRIFT: {drift_sentence(state['shift'])}"
@@ -133,6 +133,8 @@ def show_lines(result: dict[str, Any]) -> Iterator[str]:
     count = f"{result['effective_sample_size']:.0f} of {result['frames']} images count"
     yield f"  window          {count}, {result['left_out']} left out"
     yield f"  engine, bundle  {result['engine']}, {result['bundle'][:12]}"
+    if result.get("confirmed_defects"):
+        yield f"  recall          finds {result['still_found']} of {result['confirmed_defects']} confirmed defects"
     yield f"  file            {result['file']}"
 
 

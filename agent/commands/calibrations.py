@@ -9,7 +9,8 @@ from agent.commands.command import Call
 from agent.core.errors import Permanent
 from agent.inspection import CalibrationPlan, CameraLine
 from agent.messages import utc_text
-from calibration import Calibration
+from agent.review import ScoreBasis
+from calibration import Calibration, Rule
 
 
 def recalibrate(call: Call) -> dict[str, Any]:
@@ -37,7 +38,12 @@ def show_calibration(call: Call) -> dict[str, Any]:
     """One calibration: its summary, and the path of the file with all of it."""
     line = call.line()
     calibration = _find_calibration(line, call.request.of)
-    return {**summary(calibration), "file": str(line.station.store.directory / f"{calibration.id}.json")}
+    basis = ScoreBasis(calibration.bundle_sha256, calibration.engine, str(calibration.rule))
+    return {
+        **summary(calibration),
+        "file": str(line.station.store.directory / f"{calibration.id}.json"),
+        **call.agent.review.judged_scores(line.name, basis).recall(calibration.threshold.value),
+    }
 
 
 def roll_back(call: Call) -> dict[str, Any]:
@@ -73,15 +79,21 @@ def _requested_plan(line: CameraLine, call: Call) -> CalibrationPlan:
     """The plan of the settings, with what the request changes."""
     plan, request = line.station.plan, call.request
     frames = request.frames or plan.frames
+    budget = line.settings.parse_budget(request.false_alarms) if request.false_alarms else plan.budget
     return replace(
         plan,
         frames=frames,
         max_frames=max(plan.max_frames, frames),
-        budget=line.settings.parse_budget(request.false_alarms) if request.false_alarms else plan.budget,
+        budget=budget,
         by=call.by,
         dry_run=request.dry_run,
         fresh=request.fresh,
+        false_alarms=call.agent.review.judged_scores(line.name, _basis(line, plan.rule)).false_alarm_level(budget),
     )
+
+
+def _basis(line: CameraLine, rule: Rule) -> ScoreBasis:
+    return ScoreBasis(line.model.sha256, line.engine.name, str(rule))
 
 
 def _find_calibration(line: CameraLine, identity: str | None) -> Calibration:

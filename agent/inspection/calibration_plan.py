@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.settings import CameraSettings
-from calibration import Budget, Rule
+from calibration import Budget, FalseAlarmLevel, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,8 @@ class CalibrationPlan:
     """Keep the result, but leave the current threshold in force."""
     fresh: bool = False
     """The window takes frames that raise an alarm under the threshold in force too: a person vouches for the parts."""
+    false_alarms: FalseAlarmLevel | None = None
+    """The level that false alarms confirmed so far ask for."""
 
 
 def plan_of(camera: CameraSettings) -> CalibrationPlan:

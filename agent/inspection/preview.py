@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from agent.inspection.outcome import Candidate
-from calibration import Calibration, ScoreLog
+from calibration import Calibration, ScoreLog, found_defects
 
 # A day covers every shift, and people still remember its events.
 HOURS = 24.0
 
 
 def preview_calibration(
-    score_log: Path, current: Calibration | None, candidate: Candidate, now: float
+    score_log: Path,
+    current: Calibration | None,
+    candidate: Candidate,
+    now: float,
+    defects: Sequence[float] = (),
 ) -> dict[str, Any]:
     """Count the alarms of the last day under both thresholds, from the scores on disk.
 
@@ -22,6 +27,7 @@ def preview_calibration(
         current: the calibration in force, if there is one.
         candidate: the new one.
         now: Unix time, seconds.
+        defects: peaks of the defects that people have confirmed.
 
     Returns the document that `status` reports for a recalibration.
     """
@@ -30,6 +36,7 @@ def preview_calibration(
     log = ScoreLog(score_log)
     alarms = _alarms(log, new, since)
     alarms_before = None if current is None else _alarms(log, current, since)
+    found = found_defects(defects, new.threshold.value)
     return {
         "calibration": new.id,
         "threshold": new.threshold.value,
@@ -38,7 +45,9 @@ def preview_calibration(
         "dry_run": candidate.plan.dry_run,
         "alarms": alarms,
         "alarms_before": alarms_before,
-        "sentence": _sentence(alarms, alarms_before),
+        "confirmed_defects": len(defects),
+        "still_found": found,
+        "sentence": _sentence(alarms, alarms_before) + _recall(found, len(defects)),
     }
 
 
@@ -51,6 +60,15 @@ def _sentence(alarms: int, alarms_before: int | None) -> str:
     instead = "" if alarms_before is None else f" instead of {alarms_before}"
     noun = "alarm" if alarms == 1 else "alarms"
     return f"with this threshold, the last {HOURS:g} h of scores give {alarms} {noun}{instead}"
+
+
+def _recall(found: int, defects: int) -> str:
+    """The recall in words; empty where no defect was confirmed.
+
+    >>> _recall(11, 12)
+    '; it finds 11 of 12 confirmed defects'
+    """
+    return f"; it finds {found} of {defects} confirmed defect{'' if defects == 1 else 's'}" if defects else ""
 
 
 def _alarms(log: ScoreLog, calibration: Calibration, since: float) -> int:

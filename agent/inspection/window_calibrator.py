@@ -140,7 +140,7 @@ class WindowCalibrator:
         self.stop()
         plan = replace(plan, frames_per_second=window.frames_per_second)
         self._check_fit(window, plan)
-        return Candidate(self._finish(window, plan.by), plan)
+        return Candidate(self._finish(window, plan, plan.by), plan)
 
     def decide(self, only: Collection[int] | None, by: str) -> Calibration | None:
         """Make the calibration of the stopped window after a person has looked at its suspects.
@@ -157,7 +157,7 @@ class WindowCalibrator:
             raise InspectdError(f"camera {self._identity.camera} has no window to review")
         bad = stopped.places_thrown_out(only)
         self.stop()
-        return None if bad is None else self._finish(stopped.window, by, confirmed_bad=bad)
+        return None if bad is None else self._finish(stopped.window, stopped.plan, by, confirmed_bad=bad)
 
     def _check_fit(self, window: Window, plan: CalibrationPlan) -> None:
         """Keep a window that does not fit the model; a fresh one is taken, since a person vouches for its parts."""
@@ -173,9 +173,11 @@ class WindowCalibrator:
         if plan.frames_per_second is None and rate is not None:
             window.frames_per_second, window.quiet_frames = rate, _quiet_frames(plan, rate)
 
-    def _finish(self, window: Window, by: str, confirmed_bad: Collection[int] | None = None) -> Calibration:
+    def _finish(
+        self, window: Window, plan: CalibrationPlan, by: str, confirmed_bad: Collection[int] | None = None
+    ) -> Calibration:
         identity = self._identity
-        return window.finish(
+        calibration = window.finish(
             camera=identity.camera,
             bundle_sha256=identity.bundle,
             engine=identity.engine,
@@ -183,6 +185,7 @@ class WindowCalibrator:
             who=by,
             confirmed_bad=confirmed_bad,
         )
+        return calibration if plan.false_alarms is None else plan.false_alarms.applied_to(calibration)
 
 
 def _quiet_frames(plan: CalibrationPlan, frames_per_second: float) -> int:

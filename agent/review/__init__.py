@@ -4,6 +4,7 @@
 - `journal.py`: alarms and judgements, in the file that `database.py` opens; `records.py`: their records;
 - `folders.py`: where the files are; `archive.py`: the same of an agent that does not run; `documents.py`: as JSON;
 - `promise.py`: certificate and watch of one calibration; `lives.py`: of all cameras; `sentences.py`: in words;
+- `judged_scores.py`: what judged alarms say about a threshold;
 - `images.py`, `reservoir.py`: the images kept; `export.py`: as folders for training.
 """
 
@@ -11,6 +12,7 @@ from agent.review.archive import open_archive
 from agent.review.documents import alarm_document, export_document, list_document, show_document, verdict_payload
 from agent.review.export import export_images
 from agent.review.folders import ReviewFolders
+from agent.review.judged_scores import JudgedScores, ScoreBasis
 from agent.review.lives import PromiseStatus
 from agent.review.records import Judged, JudgedAlarm
 from agent.review.review import AlarmBasis, Review
@@ -19,9 +21,11 @@ __all__ = [
     "AlarmBasis",
     "Judged",
     "JudgedAlarm",
+    "JudgedScores",
     "PromiseStatus",
     "Review",
     "ReviewFolders",
+    "ScoreBasis",
     "alarm_document",
     "export_document",
     "export_images",

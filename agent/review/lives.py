@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -57,6 +57,16 @@ class Lives:
     def status(self, camera: str) -> PromiseStatus | None:
         """The state of a camera's promise; None before its first judged frame. Any thread may call."""
         return self._status.get(camera)
+
+    def exposure_of(self, camera: str, calibrations: Collection[str | None]) -> Exposure:
+        """The running time of these calibrations. Any thread may call."""
+        query = "SELECT calibration, seconds, frames FROM life WHERE camera = ?"
+        rows = self._database.read(lambda db: db.execute(query, (camera,)).fetchall())
+        stored = {calibration: Exposure(seconds, frames) for calibration, seconds, frames in rows}
+        life = self._lives.get(camera)
+        if life is not None:
+            stored[life.calibration.id] = life.exposure
+        return sum((stored.get(one or "", Exposure()) for one in calibrations), Exposure())
 
     def begin(self, camera: str, life: PromiseLife) -> None:
         """A calibration has taken effect: continue its life, where it had one."""

@@ -21,6 +21,7 @@ from agent.review.database import ReviewDatabase
 from agent.review.folders import ReviewFolders
 from agent.review.images import KeptImages
 from agent.review.journal import Journal, alarms_in_evidence
+from agent.review.judged_scores import JudgedScores, ScoreBasis
 from agent.review.lives import Lives, OnPromise, PromiseStatus
 from agent.review.records import AlarmRecord, Judged, JudgedAlarm, Judgement
 from agent.review.reservoir import Reservoir
@@ -144,6 +145,16 @@ class Review(threading.Thread):
         self._put(lambda: self._images.protect(found.alarm.id))
         self._put(self._publish)
         return judged
+
+    def judged_scores(self, camera: str, basis: ScoreBasis) -> JudgedScores:
+        """The scores of a camera's judged alarms that have this basis, and the running time of their calibrations."""
+        judged = self.journal.alarms(camera=camera, judged=True)
+        calibrations = {known.alarm.calibration for known in judged if known.alarm.bundle == basis.bundle}
+        feed = self._feeds.get(camera)
+        life = None if feed is None else feed.life
+        if life is not None and life.calibration.bundle_sha256 == basis.bundle:
+            calibrations.add(life.calibration.id)
+        return JudgedScores.of(judged, basis, self._lives.exposure_of(camera, calibrations))
 
     def promise(self, camera: str) -> PromiseStatus | None:
         """The state of a camera's promise; None before its first judged frame."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from agent.core.errors import InspectdError
 from agent.core.ids import new_id
 from agent.core.problems import Problems
 from agent.core.records import Alarm, FileVersion, Frame, Verdict
@@ -15,8 +16,8 @@ from agent.inspection import CameraLine, Candidate, Outcome, preview_calibration
 from agent.messages import RulePayload, ScorePayload, drift_event
 from agent.monitoring import StatePublisher
 from agent.outputs import AlarmContext, AlarmJob, AlarmRecorder, Output
-from agent.review import AlarmBasis, Review
-from calibration import Drift
+from agent.review import AlarmBasis, Review, ScoreBasis
+from calibration import Calibration, Drift
 
 if TYPE_CHECKING:
     from agent.monitoring.metrics import Metrics
@@ -123,11 +124,22 @@ class Dispatcher:
 
     def _preview(self, line: CameraLine, candidate: Candidate) -> None:
         """Publish how many alarms the new threshold would have raised; put it in force unless this is a dry run."""
-        preview = preview_calibration(line.score_log.directory, line.station.calibration, candidate, time.time())
+        defects = self._confirmed_defects(line, candidate.calibration)
+        current, now = line.station.calibration, time.time()
+        preview = preview_calibration(line.score_log.directory, current, candidate, now, defects)
         line.finish_recalibration(preview)
         log.info("camera %s: %s", line.name, preview["sentence"])
         if not candidate.plan.dry_run:
             line.call(lambda: line.station.activate(candidate.calibration, candidate.plan.by))
+
+    def _confirmed_defects(self, line: CameraLine, calibration: Calibration) -> Sequence[float]:
+        """Peaks of the defects that people have confirmed, by which recall is measured; empty if unreadable."""
+        basis = ScoreBasis(calibration.bundle_sha256, calibration.engine, str(calibration.rule))
+        try:
+            return () if self._review is None else self._review.judged_scores(line.name, basis).defects
+        except InspectdError as error:
+            log.warning("camera %s: the preview lacks the confirmed defects: %s", line.name, error)
+            return ()
 
     def _dispatch_drift(self, line: CameraLine, outcome: Outcome, drift: Drift) -> None:
         """Publish the state at once where the drift flag changed, and an event where it was set."""

@@ -153,3 +153,29 @@ def test_command_line_explains_a_missing_state_directory(tmp_path: Path, tiny_bu
         done = inspectd("alarms", *command, "--config", config)
         assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
         assert "no such file; wanted the state directory of an agent" in done.stderr
+
+
+def test_judged_alarms_enter_the_next_calibration_and_measure_its_recall(tmp_path: Path, tiny_bundle: Bundle) -> None:
+    """Confirmed false alarms raise the threshold; the preview counts the confirmed defects that it still finds."""
+    source = 'kind = "simulator"\nframes_per_second = 100.0\ngood_frames = 120\ndefect_rate = 0.2'
+    config = configure(tmp_path, tiny_bundle, source)
+    with running_service(config):
+        socket = socket_path(tmp_path)
+        wait_until(lambda: ask(socket, "alarms/list")["counts"]["alarms"] >= 12, seconds=60, what="alarms")
+        alarms = [alarm for alarm in ask(socket, "alarms/list")["alarms"] if alarm["cleared_at"] is not None][:10]
+        by_peak = sorted(alarms, key=lambda alarm: alarm["peak"])
+        for index, alarm in enumerate(by_peak):
+            # The second highest is good, and with it all below but the lowest.
+            ask(
+                socket, "alarms/judge", alarm=alarm["id"], verdict="true" if index in (0, len(by_peak) - 1) else "false"
+            )
+        ask(socket, "recalibrate", false_alarms="1 per 100000 frames", fresh=True, dry_run=True, frames=60)
+        status = await_status(socket, lambda status: status["recalibrations"].get("line1") is not None)
+        preview = status["recalibrations"]["line1"]
+        assert preview["threshold"] >= by_peak[-2]["peak"]
+        assert preview["confirmed_defects"] == 2
+        found = sum(by_peak[at]["peak"] > preview["threshold"] for at in (0, -1))
+        assert preview["still_found"] == found < 2
+        assert f"it finds {found} of 2 confirmed defects" in preview["sentence"]
+        shown = ask(socket, "calibration/show", of=preview["calibration"])
+        assert (shown["confirmed_defects"], shown["still_found"]) == (2, found)
