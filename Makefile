@@ -117,11 +117,12 @@ BUNDLE_STEPS := 2000
 bundles: $(VENV)/.dev  ## train the bundles that ship, on simulator frames (a quarter of an hour on two quiet cores)
 	$(MAKE) --jobs 2 bundle-camera bundle-xray
 
+# Simulated parts lie alike: the recipe `scratch` finds all of their defects, at a fifth of the cost of a frame.
 bundle-%:
 	rm -rf build/simulator-$* engines/bundles/shipped/simulator-$*.bundle
 	$(BIN)/inspectd simulate build/simulator-$* --mode $* --count 1200 --seed 1000
 	OMP_NUM_THREADS=1 $(BIN)/inspectd train --normal build/simulator-$*/train/good --out build/simulator-$*.bundle \
-	    --size 256 --steps $(BUNDLE_STEPS) --seed 0
+	    --recipe scratch --size 256 --steps $(BUNDLE_STEPS) --seed 0
 	$(BIN)/inspectd bundle lean build/simulator-$*.bundle engines/bundles/shipped/simulator-$*.bundle
 
 docs: $(VENV)/.dev  ## write the generated part of docs/ again

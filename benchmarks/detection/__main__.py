@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks.detection.measure import ABLATIONS, UNCHANGED, RunLength, run
 from benchmarks.detection.sets import Task, find_set, set_names
 from benchmarks.detection.tables import write_tables
+from engines.recipes.recipe import DEFAULT_RECIPE
 
 HERE = Path(__file__).parent
 
@@ -29,19 +30,22 @@ def main() -> int:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=10.0, help="training time of a run, export included")
     parser.add_argument("--steps", type=int, help="training steps of a run, instead of minutes")
+    parser.add_argument("--recipe", default=DEFAULT_RECIPE)
     parser.add_argument("--images", help="only this task of the sets, such as mnist-4")
     parser.add_argument("--ablations", nargs="+", choices=ABLATIONS, default=[UNCHANGED])
     parser.add_argument("--work", type=Path, default=HERE / ".work", help="folder for images and finished runs")
-    parser.add_argument("--out", type=Path, default=HERE / "RESULTS.md")
+    parser.add_argument("--out", type=Path, help="RESULTS.md, or RESULTS-RECIPE.md for another recipe than the default")
     parser.add_argument("--table-only", action="store_true", help="only write the tables of finished runs")
     options = parser.parse_args()
-    finished = options.work / "runs"
+    if options.out is None:
+        options.out = HERE / ("RESULTS.md" if options.recipe == DEFAULT_RECIPE else f"RESULTS-{options.recipe}.md")
+    finished = options.work / "runs" / options.recipe
     finished.mkdir(parents=True, exist_ok=True)
     if not options.table_only:
         for seed in range(options.first_seed, options.first_seed + options.seeds):
             for name in options.sets:
                 _run_set(finished, name, seed, options)
-    write_tables(finished, options.out)
+    write_tables(finished, options.out, options.recipe)
     return 0
 
 
@@ -52,7 +56,7 @@ def _run_set(finished: Path, name: str, seed: int, options: argparse.Namespace) 
             continue
         for ablation in options.ablations:
             _run_once(finished, name, task, seed, length, ablation)
-            write_tables(finished, options.out)
+            write_tables(finished, options.out, options.recipe)
 
 
 def _run_once(finished: Path, name: str, task: Task, seed: int, length: RunLength, ablation: str) -> None:
@@ -60,7 +64,7 @@ def _run_once(finished: Path, name: str, task: Task, seed: int, length: RunLengt
     path = finished / f"{stem}.json"
     if path.exists():
         return
-    figures = run(task, seed, length, finished / f"{stem}.bundle", ablation)
+    figures = run(task, seed, length, finished / f"{stem}.bundle", ablation, recipe=finished.name)
     record = {"set": name, "images": task.name, "seed": seed, "length": str(length), "ablation": ablation}
     path.write_text(json.dumps({**record, "figures": dataclasses.asdict(figures)}, indent=1))
     print(f"{stem}: {figures}", file=sys.stderr, flush=True)

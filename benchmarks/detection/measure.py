@@ -1,4 +1,4 @@
-"""One run: train the default recipe on one task with one seed, score the test images, compute the figures."""
+"""One run: train a recipe on one task with one seed, score the test images, compute the figures."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from engines.evaluation.pixel_metrics import PixelFigures, PixelTally
 from engines.evaluation.records import ScoredImages
 from engines.images import read_image
 from engines.recipes import anomaly_batch, map_learner
+from engines.recipes.recipe import DEFAULT_RECIPE
 from engines.runtime import open_engine
 from engines.training.train import train_model
 
@@ -73,9 +74,11 @@ class Figures:
     train_seconds: float
 
 
-def run(task: Task, seed: int, length: RunLength, out: Path, ablation: str = UNCHANGED) -> Figures:
+def run(
+    task: Task, seed: int, length: RunLength, out: Path, ablation: str = UNCHANGED, *, recipe: str = DEFAULT_RECIPE
+) -> Figures:
     """Train, unless an interrupted run has left its bundle at `out`, and measure; the bundle stays at `out`."""
-    bundle = read_bundle(out) if out.exists() else _train(task, seed, length, out, ablation)
+    bundle = read_bundle(out) if out.exists() else _train(task, seed, length, out, ablation, recipe)
     with open_engine(bundle, "onnxruntime") as engine:
         good, bad = score_images(engine, task.good), score_images(engine, task.bad)
         milliseconds = _milliseconds(engine, bundle.geometry.shape, bundle.geometry.dtype)
@@ -123,10 +126,12 @@ def _members(scores: NDArray[np.float32], groups: tuple[str, ...] | None) -> lis
     return [scores[np.array(groups) == group] for group in sorted(set(groups))]
 
 
-def _train(task: Task, seed: int, length: RunLength, out: Path, ablation: str) -> Bundle:
+def _train(task: Task, seed: int, length: RunLength, out: Path, ablation: str, recipe: str) -> Bundle:
     minutes = length.minutes if length.steps is None else None
     with _changed(ABLATIONS[ablation]):
-        return train_model(task.train, out=out, size=task.size, minutes=minutes, steps=length.steps, seed=seed).bundle
+        return train_model(
+            task.train, out=out, recipe=recipe, size=task.size, minutes=minutes, steps=length.steps, seed=seed
+        ).bundle
 
 
 def _pixels(good: ScoredImages, bad: ScoredImages, masks: Path | None) -> PixelFigures | None:

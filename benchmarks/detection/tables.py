@@ -28,15 +28,15 @@ _TARGETS = {
 _COLUMNS = ("auroc", "recall", "pixel_auroc", "pro", "hit", "milliseconds", "steps")
 
 
-def write_tables(work: Path, out: Path) -> None:
+def write_tables(work: Path, out: Path, recipe: str) -> None:
     """Write the tables of `work`/*.json to the Markdown file `out`."""
     runs = [json.loads(path.read_text()) for path in sorted(work.glob("*.json"))]
-    out.write_text("\n".join([*_head(), *_main_table(runs), *_digits(runs), *_ablation_table(runs), ""]))
+    out.write_text("\n".join([*_head(recipe), *_main_table(runs), *_digits(runs), *_ablation_table(runs), ""]))
 
 
-def _head() -> list[str]:
+def _head(recipe: str) -> list[str]:
     return [
-        "# Detection by the default recipe",
+        f"# Detection by the recipe `{recipe}`",
         "",
         f"`python -m benchmarks.detection`, {date.today().isoformat()}, {_machine()}. Mean ± standard deviation over",
         "the seeds that have finished all tasks of a set (MNIST: ten digits). Training uses good images only, and",
