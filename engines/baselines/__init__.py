@@ -23,6 +23,8 @@ _BASELINES = {
     "autoencoder": ("engines.baselines.autoencoder", "Autoencoder"),
     "rapp-sap": ("engines.baselines.rapp", "RappSap"),
     "rapp-nap": ("engines.baselines.rapp", "RappNap"),
+    "patchcore": ("engines.baselines.patchcore", "PatchCore"),
+    "padim": ("engines.baselines.padim", "Padim"),
     "pca": ("engines.baselines.pca", "Pca"),
     "ocsvm": ("engines.baselines.ocsvm", "OneClassSvm"),
 }

@@ -25,6 +25,8 @@ _COLOURS = {
     "autoencoder": "#6a994e",
     "rapp-sap": "#9a6fb0",
     "rapp-nap": "#5b3a7d",
+    "patchcore": "#2a9d8f",
+    "padim": "#e76f51",
     "pca": "#8d99ae",
     "ocsvm": "#495057",
 }

@@ -57,7 +57,7 @@ class PatchMemory(nn.Module):
         self.centre = mean[None, :, None, None]
         self.scale = (1.0 / (spread.clamp(min=1e-6) * candidates.shape[1] ** 0.5))[None, :, None, None]
         standardised = (candidates - mean) * self.scale.flatten()
-        self.patches = standardised[_cover(standardised, _PATCHES, generator)].half()
+        self.patches = standardised[cover(standardised, _PATCHES, generator)].half()
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
         """Resize the memory to that of the fitted module before it is loaded."""
@@ -74,7 +74,7 @@ def random_patches(maps: Tensor, frames: int, generator: torch.Generator) -> Ten
     return rows.gather(1, chosen[:, :, None].expand(-1, -1, rows.shape[2])).flatten(0, 1)
 
 
-def _cover(patches: Tensor, count: int, generator: torch.Generator) -> Tensor:
+def cover(patches: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Indices of `count` patches [K, C] that cover the others: each is the farthest from those before it."""
     projection = torch.randn((patches.shape[1], _PROJECTED), generator=generator)
     points = patches @ projection

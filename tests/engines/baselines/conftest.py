@@ -10,10 +10,12 @@ from engines.bundles.bundle import Frames
 from tests.support.parts import draw_part
 
 
-def parts(count: int, *, seed: int, scratch: bool = False, depth: int = 8) -> Frames:
-    """[count, 32, 32, 1], good or with a bright scratch."""
+def parts(count: int, *, seed: int, scratch: bool = False, depth: int = 8, side: int = 32) -> Frames:
+    """[count, side, side, 1], good or with a bright scratch."""
     rng = np.random.default_rng(seed)
-    frames: Frames = np.stack([draw_part(rng, scratch=scratch, side=32, depth=depth) for _ in range(count)])[..., None]
+    frames: Frames = np.stack([draw_part(rng, scratch=scratch, side=side, depth=depth) for _ in range(count)])[
+        ..., None
+    ]
     return frames
 
 

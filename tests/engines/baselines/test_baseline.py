@@ -20,7 +20,17 @@ from engines.evaluation.metrics import auroc
 from tests.engines.baselines.conftest import parts
 
 # Enough for a scratch to stand out, on the 32 px frames of this suite.
-STEPS = {"pca": 1, "ocsvm": 1, "autoencoder": 12, "rapp-sap": 12, "rapp-nap": 12, "anogan": 8, "egbad": 10}
+STEPS = {
+    "pca": 1,
+    "ocsvm": 1,
+    "patchcore": 1,
+    "padim": 1,
+    "autoencoder": 12,
+    "rapp-sap": 12,
+    "rapp-nap": 12,
+    "anogan": 8,
+    "egbad": 10,
+}
 
 
 def new(name: str) -> Baseline:
@@ -51,6 +61,8 @@ def test_scratch_is_hotter_than_its_surroundings(system: Baseline, scratched: Fr
     """Pixels above 220 are the scratch: the disc is at 170, give or take noise of 4."""
     if system.name == "rapp-nap":
         pytest.skip("with fewer frames than values, whitening mixes all places; see test_rapp.py for its score")
+    if system.name in ("patchcore", "padim"):
+        pytest.skip("their features are eight pixels apart, the scratch is two wide; see their own tests")
     heatmap, on_scratch = system.score(scratched).heatmap, scratched[..., 0] > 220
     assert auroc(heatmap[~on_scratch], heatmap[on_scratch]) > 0.8
 

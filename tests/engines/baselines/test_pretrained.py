@@ -1,0 +1,41 @@
+"""PatchCore and PaDiM find a scratch by pretrained features, and point at it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="baselines need the train extra")
+
+import torch
+
+from engines.baselines.baseline import Baseline
+from engines.baselines.padim import Padim
+from engines.baselines.patchcore import PatchCore
+from engines.baselines.pretrained import joined_features
+from engines.evaluation.metrics import auroc
+from tests.engines.baselines.conftest import parts
+
+
+@pytest.mark.parametrize("kind", [PatchCore, Padim])
+def test_scratch_is_found_and_is_the_hottest_place(kind: type[Baseline]) -> None:
+    """At 128 pixels; the scratch is brighter than 220."""
+    system = kind()
+    system.fit(parts(24, seed=0, side=128), steps=1)
+    good, bad = parts(8, seed=1, side=128), parts(8, seed=2, scratch=True, side=128)
+    scores = system.score(bad)
+    assert auroc(system.score(good).score, scores.score) > 0.95
+    hits = 0
+    for frame, heatmap in zip(bad, scores.heatmap, strict=True):
+        row, column = np.unravel_index(heatmap.argmax(), heatmap.shape)
+        around = frame[max(0, row - 10) : row + 11, max(0, column - 10) : column + 11, 0]
+        hits += bool((around > 220).any())
+    # One place in five is as near to a scratch.
+    assert hits >= 6
+
+
+def test_features_of_all_levels_are_joined_at_the_finest() -> None:
+    fine, coarse = torch.zeros(2, 3, 8, 8), torch.ones(2, 5, 4, 4)
+    joined = joined_features([fine, coarse])
+    assert joined.shape == (2, 8, 8, 8)
+    assert torch.equal(joined[:, 3:], torch.ones(2, 5, 8, 8))
