@@ -63,8 +63,12 @@ def parse(model: type[PayloadT], payload: bytes) -> PayloadT:
 
 
 def first_fault(error: ValidationError) -> str:
-    """The first error of a validation on one line: the field, what was wanted, and the value that was got."""
-    fault = error.errors(include_url=False, include_context=False)[0]
+    """The first error of a validation on one line: the field, what was wanted, and the value that was got.
+
+    An unknown field comes first: its name is often the misspelt one of a field that is missing.
+    """
+    faults = error.errors(include_url=False, include_context=False)
+    fault = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
     place = ".".join(str(step) for step in fault["loc"])
     got = f", got {short_text(fault['input'])}" if place else ""
     return _one_line(f"{place}: {fault['msg']}{got}" if place else fault["msg"])

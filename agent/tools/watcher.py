@@ -13,7 +13,7 @@ from pathlib import Path
 
 from agent.core.errors import Permanent
 from agent.core.records import PAUSED, AlarmEvent
-from agent.messages import AlarmPayload, EventPayload, OmittedPayload, StatusPayload, parse
+from agent.messages import AlarmPayload, EventPayload, OmittedPayload, StatusPayload, VerdictPayload, parse
 
 OnLine = Callable[[str], None]
 
@@ -61,6 +61,10 @@ class Watcher:
             case [*_, "omitted"]:
                 note = parse(OmittedPayload, payload)
                 self._on_line(f"{note.camera}: the {note.picture} of alarm {note.id} was omitted: {note.reason}")
+            case [*_, "alarm", _, "verdict"]:
+                verdict = parse(VerdictPayload, payload)
+                judged = f"judged {verdict.verdict} by {_printable(verdict.by)}"
+                self._on_line(f"{_printable(verdict.camera)}: alarm {_printable(verdict.id)} {judged}")
             case [*_, camera, "alarm", alarm_id, kind] if kind in _FILE_NAMES:
                 self._save(self._cameras.get(alarm_id, camera), alarm_id, _FILE_NAMES[kind], payload)
 

@@ -172,7 +172,7 @@ def test_a_new_command_works_over_every_transport(send: Send, toy: Command) -> N
 def test_a_command_without_a_row_is_unknown(send: Send) -> None:
     error = send("scale/tare", {}).error
     assert error is not None
-    assert error.startswith("unknown command 'scale/tare'; wanted one of calibration/list, ")
+    assert error.startswith("unknown command 'scale/tare'; wanted one of alarms/export, ")
 
 
 def test_every_request_model_has_a_row() -> None:

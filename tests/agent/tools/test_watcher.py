@@ -14,6 +14,7 @@ from agent.core.records import PAUSED, AlarmEvent, AlarmKind
 from agent.messages.alarm import AlarmPayload
 from agent.messages.event import drift_event
 from agent.messages.status import Presence, StatusPayload
+from agent.messages.verdict import VerdictPayload
 from agent.tools.watcher import Watcher
 from calibration import Drift
 from tests.support.delivery import AT, TOPICS, alarm_record, document
@@ -125,3 +126,14 @@ def test_line_that_cannot_be_printed_is_printed_when_the_alarm_is_repeated(tmp_p
         watcher.take(message.topic, message.payload)
     watcher.take(message.topic, message.payload)
     assert "RAISED" in lines[0]
+
+
+def test_verdict_is_a_line() -> None:
+    lines: list[str] = []
+    verdict = VerdictPayload(
+        id="a1", number=1, site="plant", camera="cam", verdict="false", by="Anna\n", at=AT, raised_at=AT
+    )
+    Watcher(lines.append).take(TOPICS.verdict("cam", "a1"), verdict.to_bytes())
+    assert len(lines) == 1
+    assert lines[0].startswith("cam: alarm a1 judged false by Anna")
+    assert lines[0].isprintable()
