@@ -67,6 +67,8 @@ class Recipe(ABC):
     """The value of `--recipe`, recorded in the manifest."""
     score_kind: ClassVar[str]
     """What the score measures, in words; recorded in the manifest."""
+    export_seconds: ClassVar[float] = 16.0
+    """Time to export both graphs and draw the report on one quiet core, whatever the length of training, seconds."""
 
     def foreign_weights(self) -> list[ForeignWeights]:
         """Weights of others that the networks start from; TrainingError if they are not installed."""

@@ -33,9 +33,8 @@ from engines.training.packing import pack
 from engines.training.time_budget import TimeBudget
 from engines.training.trained import StopReason, TrainedModel
 
-# Exporting both graphs takes 14 s of one core and the report 2 s, whatever the length of training. Nearly all of that
-# is Python, so a slow or busy machine slows it down as much as the probe, which takes 0.2 s on a quiet machine.
-_EXPORT_SECONDS = 16.0
+# Exporting is nearly all Python, so a slow or busy machine slows it down as much as the probe, which takes 0.2 s on a
+# quiet machine.
 _PROBE_LOOPS, _PROBE_SECONDS = 2_000_000, 0.21
 # A very short budget keeps at least this share for training.
 _MIN_TRAINING_SHARE = 0.5
@@ -94,7 +93,9 @@ def train_model(
     good = load_good_frames(images, _size(size), max_bytes=max_bytes, progress=_subrange(report, 0.0, 0.05))
     with _reproducible(fabric, seed):
         job = TrainingJob(fabric, chosen, good, seed=seed, options=options or {}, clock=clock)
-        budget = TimeBudget(clock, steps=steps, seconds=_training_seconds(minutes, started, clock))
+        budget = TimeBudget(
+            clock, steps=steps, seconds=_training_seconds(minutes, started, clock, chosen.export_seconds)
+        )
         stopped = job.run(budget, _subrange(report, 0.05, 0.9))
     if fabric.is_global_zero:
         trained = job.trained(name or Path(out).stem, date, stopped, lambda: clock() - started)
@@ -143,11 +144,13 @@ def _size(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
     return (size, size) if isinstance(size, int) else size
 
 
-def _training_seconds(minutes: float | None, started: float, clock: Callable[[], float]) -> float | None:
+def _training_seconds(
+    minutes: float | None, started: float, clock: Callable[[], float], export_seconds: float
+) -> float | None:
     """Seconds left for training, with time for the export reserved; None without a time limit."""
     if minutes is None:
         return None
-    export = _EXPORT_SECONDS * _slowness(clock)
+    export = export_seconds * _slowness(clock)
     left = minutes * 60 - (clock() - started)
     return max(left - export, left * _MIN_TRAINING_SHARE, 0.0)
 
