@@ -61,9 +61,6 @@ class FrameSource(ABC):
     uses_ledger: bool = False
     """True for a folder: its files are skipped once the ledger contains them. A video is read from its start again."""
 
-    damaged: int = 0
-    """Frames that arrived damaged, such as a JPEG image that was cut off, since the agent started; not delivered."""
-
     def __init__(self) -> None:
         self._opened = False
         self._ledger: Ledger | None = None
@@ -116,6 +113,11 @@ class FrameSource(ABC):
         if self._opened:
             self._opened = False
             self._close()
+
+    @property
+    def damaged(self) -> int:
+        """Frames since the agent started that arrived damaged, such as JPEG images that were cut off; not delivered."""
+        return 0
 
     @abstractmethod
     def describe(self) -> str:

@@ -14,6 +14,7 @@ from agent.core.errors import Permanent, Temporary
 from agent.sources.opencv.address import Address, CaptureSettings
 from agent.sources.opencv.grabber import Grabbed, Grabber
 from agent.sources.opencv.images import mute_opencv, to_image
+from agent.sources.opencv.motion_jpeg import DamageCount
 from agent.sources.opencv.rtsp import RtspStream
 from agent.sources.opencv.v4l2 import V4l2Device
 from agent.sources.settings import CameraSourceSettings
@@ -67,10 +68,16 @@ class CameraSource(FrameSource):
         self._release_timeout_seconds = release_timeout_seconds
         self._pace = Pace(frames_per_second, clock, sleep)
         self._clock, self._now = clock, now
+        self._damage = DamageCount(self.describe, clock)
         self._grabber: Grabber | None = None
         self._abandoned: list[Grabber] = []
         self._size: tuple[int, int] | None = None
         self._earlier_size: tuple[int, int] | None = None
+
+    @property
+    def damaged(self) -> int:
+        """Frames that arrived damaged since the agent started."""
+        return self._damage.count
 
     def describe(self) -> str:
         """Name the source, without passwords."""
@@ -83,7 +90,10 @@ class CameraSource(FrameSource):
         if len(self._abandoned) > MAX_ABANDONED:
             raise Temporary(f"{self.describe()} hangs: {len(self._abandoned)} calls to its driver have not returned")
         self._grabber = Grabber(
-            functools.partial(self._address.connect, self._settings), clock=self._clock, now=self._now
+            functools.partial(self._address.connect, self._settings),
+            on_damaged=self._damage.add,
+            clock=self._clock,
+            now=self._now,
         )
         self._grabber.start()
         opened = self._grabber.wait_open(self._settings.open_timeout_seconds)
@@ -101,7 +111,9 @@ class CameraSource(FrameSource):
         if grabbed is None and self._grabber.ended:
             raise Temporary(f"{self.describe()} stopped giving frames")
         if grabbed is None:
-            raise Temporary(f"{self.describe()} gave no frame for {self._settings.read_timeout_seconds:g} s")
+            damaged = self._grabber.damaged
+            intact = f"intact frame, and {damaged} damaged ones," if damaged else "frame"
+            raise Temporary(f"{self.describe()} gave no {intact} for {self._settings.read_timeout_seconds:g} s")
         return self._captured(grabbed)
 
     def _captured(self, grabbed: Grabbed) -> Captured:

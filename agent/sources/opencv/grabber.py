@@ -14,6 +14,7 @@ import cv2
 from numpy.typing import NDArray
 
 from agent.core.clock import utc_now
+from agent.sources.opencv.motion_jpeg import DamagedFrame
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ class Handle(Protocol):
         """True if the camera is open."""
 
     def read(self) -> tuple[bool, NDArray[Any]]:
-        """Wait for a frame: (True, pixels), or (False, anything) if there is none."""
+        """Wait for a frame: (True, pixels), or (False, anything) if there is none. May raise `DamagedFrame`."""
 
     def release(self) -> None:
         """Release the camera."""
@@ -51,10 +52,20 @@ class Grabber(threading.Thread):
         self,
         connect: Callable[[], Handle],
         *,
+        on_damaged: Callable[[str], None] = lambda reason: None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
+        """Args:
+        connect: opens the camera.
+        on_damaged: called on this thread with the reason for each frame that arrived damaged.
+        clock: monotonic, seconds.
+        now: wall clock, UTC.
+        """
         super().__init__(name="camera-grabber", daemon=True)
+        self.damaged = 0
+        """Frames that arrived damaged."""
+        self._on_damaged = on_damaged
         self._connect = connect
         self._clock, self._now = clock, now
         self._changed = threading.Condition()
@@ -71,7 +82,12 @@ class Grabber(threading.Thread):
             opened = handle.isOpened()
             self._update(opened=opened)
             while opened and not self._stopping:
-                received, pixels = handle.read()
+                try:
+                    received, pixels = handle.read()
+                except DamagedFrame as error:
+                    self.damaged += 1
+                    self._on_damaged(str(error))
+                    continue
                 if not received:
                     break
                 self._update(newest=Grabbed(pixels, self._now(), self._clock()))

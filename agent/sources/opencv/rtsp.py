@@ -11,6 +11,7 @@ from agent.core.errors import Permanent
 from agent.core.secrets import redacted
 from agent.sources.opencv.address import CaptureSettings
 from agent.sources.opencv.grabber import Handle
+from agent.sources.opencv.motion_jpeg import checked
 from agent.sources.settings import NETWORK_CAMERA_PORTS
 
 
@@ -42,7 +43,7 @@ class RtspStream:
             cv2.CAP_PROP_READ_TIMEOUT_MSEC,
             round(settings.read_timeout_seconds * 1000.0),
         ]
-        return cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, parameters)
+        return checked(cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, parameters))
 
     def diagnose(self) -> str:
         """Find out why the stream did not open."""
