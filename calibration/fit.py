@@ -79,6 +79,11 @@ class TrainingScores:
         return float(self.good[-1])
 
     @property
+    def shows_upper_tail(self) -> bool:
+        """True if there are enough held-out images to compare the upper tail of a window with theirs."""
+        return self.good.size >= _LEAST_HELD_OUT
+
+    @property
     def foreign_level(self) -> float:
         """The level from which a score is nearer to those of damaged images than to those of good ones, by ratio."""
         if self.damaged is None:
@@ -136,7 +141,7 @@ def check_fit(scores: Sequence[float] | NDArray[np.float64], training: TrainingS
 
 
 def _upper_tail(values: NDArray[np.float64], training: TrainingScores) -> FitFinding | None:
-    if training.good.size < _LEAST_HELD_OUT:
+    if not training.shows_upper_tail:
         return None
     usual = float(np.quantile(training.good, _MATCHED))
     good = training.good * (max(1.0, float(np.quantile(values, _MATCHED)) / usual) if usual > 0.0 else 1.0)

@@ -139,8 +139,9 @@ class WindowCalibrator:
             return None
         self.stop()
         plan = replace(plan, frames_per_second=window.frames_per_second)
-        self._check_fit(window, plan)
-        return Candidate(self._finish(window, plan, plan.by), plan)
+        # The suspects of a window that fits its model are as many as the training's good parts had: they are good ones.
+        confirmed_bad = frozenset[int]() if self._fits(window, plan) else None
+        return Candidate(self._finish(window, plan, plan.by, confirmed_bad), plan)
 
     def decide(self, only: Collection[int] | None, by: str) -> Calibration | None:
         """Make the calibration of the stopped window after a person has looked at its suspects.
@@ -159,13 +160,20 @@ class WindowCalibrator:
         self.stop()
         return None if bad is None else self._finish(stopped.window, stopped.plan, by, confirmed_bad=bad)
 
-    def _check_fit(self, window: Window, plan: CalibrationPlan) -> None:
-        """Keep a window that does not fit the model; a fresh one is taken, since a person vouches for its parts."""
+    def _fits(self, window: Window, plan: CalibrationPlan) -> bool:
+        """Return whether the model's own scores of good parts account for all images of the window.
+
+        A window that contradicts them is kept for review, and WindowStopped is raised. A fresh one is taken without a
+        comparison, since a person vouches for its parts.
+        """
         window.check()
-        finding = None if self._training is None or plan.fresh else check_fit(window.scores, self._training)
+        if self._training is None or plan.fresh:
+            return False
+        finding = check_fit(window.scores, self._training)
         if finding is not None and finding.stops:
             self.stopped = StoppedWindow(window, plan, finding, self._hottest)
             raise WindowStopped(f"{finding.reason}; see `inspectd calibration review {self._identity.camera}`")
+        return finding is None and self._training.shows_upper_tail
 
     def _use_measured_rate(self, window: Window, plan: CalibrationPlan) -> None:
         """Give a window that may be complete with the next frame the rate of its own frames, without stops."""
