@@ -71,7 +71,7 @@ class DefectAlarm:
         """Frames were not judged for a while: the quiet time starts again with the next verdict."""
         self._quiet_since = None
 
-    def end(self, captured_at: datetime, frame: int, threshold: float, reason: str) -> Alarm | None:
+    def end(self, captured_at: datetime, frame: int, threshold: float, reason: str | None) -> Alarm | None:
         """Clear the active alarm, if any, before its quiet time has passed; for when inspection stops."""
         if self._active is None:
             return None

@@ -39,7 +39,6 @@ EFFECTS: Mapping[Key, Effect] = {
     ("cameras", "*", "calibration", "max_frames"): Effect.NEXT_CALIBRATION,
     ("cameras", "*", "calibration", "false_alarms"): Effect.NEXT_CALIBRATION,
     ("cameras", "*", "calibration", "shift"): Effect.NEXT_CALIBRATION,
-    ("cameras", "*", "calibration", "frames_per_part"): Effect.NEXT_CALIBRATION,
     ("cameras", "*", "calibration", "confidence"): Effect.NEXT_CALIBRATION,
 }
 

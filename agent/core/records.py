@@ -157,3 +157,63 @@ class Alarm:
     """For `kind` camera: the fault, in words. For a cleared alarm of either kind: PAUSED where a pause cleared it."""
     origin: str | None = None
     """For `kind` defect: name of the file that the frame came from; None for live cameras."""
+
+
+class PartVerdict(str, Enum):
+    """What inspection says about one part."""
+
+    OK = "ok"
+    """Its score is not above the threshold."""
+    NOK = "nok"
+    """Its score is above the threshold."""
+    NOT_JUDGED = "not_judged"
+    """Nothing is known about the part; the reason says why."""
+
+
+class NotJudged(str, Enum):
+    """Why a part was not judged."""
+
+    CALIBRATING = "calibrating"
+    """There is no threshold yet."""
+    UNCERTIFIED = "uncertified"
+    """The threshold has no certificate, and the settings require one."""
+    PAUSED = "paused"
+    """Inspection was paused by a command."""
+    BLIND = "blind"
+    """The camera was faulty."""
+    LATE = "late"
+    """A trigger got no frame within the time for a result."""
+    STOPPED = "stopped"
+    """The agent was stopped before the part was seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part, judged or not."""
+
+    part: str
+    """Its id: from the trigger or the file name; else the time of its first frame."""
+    camera: str
+    verdict: PartVerdict
+    reason: NotJudged | None
+    """Why it was not judged; None where it was."""
+    score: float | None
+    """Highest score of its frames, ≥ 0; None where it was not judged."""
+    threshold: float | None
+    """The threshold in force; None before the first calibration."""
+    calibration: str | None
+    """Id of the calibration in force."""
+    frames: int
+    """Frames of the part that were judged."""
+    frame: int | None
+    """Index of its first frame; None where there is none."""
+    captured_at: datetime
+    """Wall-clock time, UTC, of its first frame; of the trigger where there is none."""
+    started_monotonic: float
+    """Monotonic time of the trigger, or of the first frame, seconds."""
+    origin: str | None = None
+    """Name of the file that its first frame was read from."""
+    alarm: str | None = None
+    """Id of the alarm that it raised or that was active; None where no alarm was."""
+    id: str | None = None
+    """UUIDv7 of its first frame where that is from a file: the same if the part is judged again. None otherwise."""

@@ -1,9 +1,16 @@
 """From the frames of a source to verdicts and alarms: capture, engine, calibration, judging."""
 
-from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan, plan_of
+from agent.inspection.calibration_plan import (
+    CalibrationKey,
+    CalibrationPlan,
+    calibrations_of,
+    plan_of,
+    thresholds_in_force,
+)
 from agent.inspection.camera_line import CameraLine, Counters
 from agent.inspection.capture import CameraState, CameraStatus, Capture
 from agent.inspection.frame_queue import FrameQueue
+from agent.inspection.groups import grouping_of
 from agent.inspection.inspector import Inspector, OnTiming
 from agent.inspection.outcome import Candidate, LastFrame, Outcome
 from agent.inspection.preparation import Preparation
@@ -11,7 +18,6 @@ from agent.inspection.preview import preview_calibration
 from agent.inspection.review import StoppedWindow, training_scores
 from agent.inspection.station import Station
 from agent.inspection.thread import InspectionThread
-from agent.inspection.thresholds import calibrations_of, thresholds_in_force
 
 __all__ = [
     "CalibrationKey",
@@ -32,6 +38,7 @@ __all__ = [
     "Station",
     "StoppedWindow",
     "calibrations_of",
+    "grouping_of",
     "plan_of",
     "preview_calibration",
     "thresholds_in_force",

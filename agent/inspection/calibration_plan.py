@@ -1,11 +1,16 @@
-"""The plan by which a camera is calibrated, and the key that a calibration is valid for."""
+"""How a camera is calibrated, what a calibration is valid for, and where calibrations are kept."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from pathlib import Path
 
-from agent.settings import CameraSettings
-from calibration import Budget, FalseAlarmLevel, Rule
+from agent.core.errors import InspectdError
+from agent.settings import CameraSettings, Settings
+from calibration import Budget, Calibration, CalibrationError, FalseAlarmLevel, Rule, Store
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +24,24 @@ class CalibrationKey:
     engine: str
     """Name of the engine."""
 
+    def require_match(self, calibration: Calibration) -> None:
+        """Raise InspectdError unless the calibration is for this bundle on this engine."""
+        if (calibration.bundle_sha256, calibration.engine) != (self.bundle, self.engine):
+            raise InspectdError(
+                f"calibration {calibration.id} is for bundle {calibration.bundle_sha256[:8]} on {calibration.engine}; "
+                f"wanted one for {self.bundle[:8]} on {self.engine}"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class CalibrationPlan:
     """How a calibration is to be made."""
 
     frames: int
-    """Good frames wanted at first; the window grows where they turn out to depend on each other."""
+    """Good frames wanted at first, or good parts where they are known; the window grows where they turn out to depend
+    on each other."""
     max_frames: int
-    """Good frames after which the window is finished in any case."""
+    """Frames or parts after which the window is finished in any case."""
     budget: Budget
     """Rate of false alarms that is allowed."""
     rule: Rule
@@ -38,10 +52,10 @@ class CalibrationPlan:
     """Without a certified threshold, frames are not judged."""
     clear_after_seconds: float
     """Quiet time that ends an alarm: false alarms closer together count as one."""
-    frame_is_part: bool = False
-    """Each frame shows another part, as in a folder of images."""
+    parts_known: bool = False
+    """Window, budget and rule count parts, of one frame or of several; else they count frames."""
     frames_per_second: float | None = None
-    """Rate at which frames are inspected; None: as measured."""
+    """Rate at which frames or, where they are known, parts are judged; None: as measured."""
     by: str = "agent"
     """Who requested the calibration, for its record."""
     dry_run: bool = False
@@ -62,6 +76,29 @@ def plan_of(camera: CameraSettings) -> CalibrationPlan:
         confidence=camera.calibration.confidence,
         require_certificate=camera.calibration.require_certificate,
         clear_after_seconds=camera.clear_after_seconds,
-        frame_is_part=camera.source.frame_is_part,
-        frames_per_second=camera.source.frames_per_second,
+        parts_known=camera.parts_known,
+        frames_per_second=camera.source.frames_per_second if camera.frames_per_part == 1 else None,
     )
+
+
+def calibrations_of(settings: Settings, camera: str) -> Path:
+    """The directory of a camera's calibrations."""
+    return settings.state_directory / "cameras" / camera / "calibrations"
+
+
+def thresholds_in_force(settings: Settings, bundle_sha256: str) -> tuple[float, ...]:
+    """Thresholds of all cameras whose calibration in force was made with this bundle, on any engine.
+
+    An engine must reproduce its reference well enough for them. A calibration that cannot be read is left out; its
+    camera's station reports it.
+    """
+    found = []
+    for directory in (calibrations_of(settings, camera) for camera in settings.cameras):
+        try:
+            calibration = Store(directory).active(bundle_sha256=bundle_sha256) if directory.exists() else None
+        except CalibrationError as error:
+            log.debug("%s", error)
+            continue
+        if calibration is not None:
+            found.append(calibration.threshold.value)
+    return tuple(found)

@@ -31,6 +31,8 @@ class GateDecision:
     """The frame must not be judged, at least not now: the camera is faulty or suspect."""
     alarm: Alarm | None = None
     """The alarm about the camera that this frame raised or cleared."""
+    held: bool = False
+    """The frame is held back: `release_held` returns it."""
 
 
 HeldFrame = tuple[Frame, float, NDArray[np.float32]]
@@ -40,14 +42,14 @@ HeldFrame = tuple[Frame, float, NDArray[np.float32]]
 class HeldFrames:
     """Frames held back while the camera is suspect: all scores, but only the frame with the highest.
 
-    A second of large frames would take much memory. Where each frame is a part, which needs a verdict of its own, all
-    frames are kept, and the images of those that can raise an alarm.
+    A second of large frames would take much memory. Where parts are known, which need a verdict each, all frames are
+    kept, and the images of those that can raise an alarm.
     """
 
     def __init__(self) -> None:
         self.scores: list[float] = []
         self.all: list[HeldFrame] = []
-        """Every frame in its order, where each is a part; else empty."""
+        """Every frame in its order, where parts are known; else empty."""
         self.hottest: HeldFrame | None = None
         """The frame with the highest score; None while no frame is held."""
 
@@ -58,7 +60,7 @@ class HeldFrames:
             self.hottest = frame, score, heatmap.copy()
 
     def add_part(self, frame: Frame, score: float, heatmap: NDArray[np.float32], *, keep_image: bool) -> None:
-        """Hold back a frame that is a part; without its image unless `keep_image`."""
+        """Hold back a frame of a part; without its image unless `keep_image`."""
         kept = frame if keep_image else replace(frame, image=frame.image[:0], source=None)
         self.all.append((kept, score, heatmap.copy()))
 
@@ -80,18 +82,20 @@ class CameraGate:
     the camera turns out to be healthy; otherwise it is counted in `left_out`.
     """
 
-    def __init__(self, camera_alarm: CameraAlarm, *, frame_is_part: bool = False) -> None:
+    def __init__(self, camera_alarm: CameraAlarm, *, parts_known: bool = False) -> None:
         """Args:
         camera_alarm: raises and clears the alarms about the camera.
-        frame_is_part: each frame shows another part; all those held back are released, not only the hottest.
+        parts_known: frames show parts that need a verdict each: all frames held back are released, not only the
+            hottest.
         """
         self.left_out = 0
         """Frames left out since the agent started, though no alarm about the camera was active: blank, in unusual light
         after an opening, or held back until the camera turned out to be faulty."""
         self._camera_alarm = camera_alarm
-        self._frame_is_part = frame_is_part
+        self._parts_known = parts_known
         self._monitor: CameraMonitor | None = None
         self._held = HeldFrames()
+        self._left_out_parts: list[HeldFrame] = []
         self._opening: int | None = None
         self._settling_since: float | None = None
         """Monotonic time of the first frame after the opening, seconds; None once the light has settled."""
@@ -144,12 +148,30 @@ class CameraGate:
         held = self._held if held is None else held
         if finding is not None and finding.symptom.blank:
             # It shows no part.
-            self.left_out += 1
-        elif self._frame_is_part:
-            held.add_part(prepared.frame, score, heatmap, keep_image=score > threshold)
+            blank = HeldFrames()
+            self._hold(blank, prepared.frame, score, heatmap, keep_image=False)
+            self._leave_out(blank)
         else:
-            held.add(prepared.frame, score, heatmap)
-        return GateDecision(blind=True, alarm=alarm)
+            self._hold(held, prepared.frame, score, heatmap, keep_image=score > threshold)
+        return GateDecision(blind=True, alarm=alarm, held=True)
+
+    def _hold(
+        self, held: HeldFrames, frame: Frame, score: float, heatmap: NDArray[np.float32], *, keep_image: bool
+    ) -> None:
+        if self._parts_known:
+            held.add_part(frame, score, heatmap, keep_image=keep_image)
+        else:
+            held.add(frame, score, heatmap)
+
+    def _leave_out(self, held: HeldFrames) -> None:
+        """Count frames that will not be judged, and keep those of parts without their images: a part has a result."""
+        self.left_out += len(held)
+        self._left_out_parts += [(replace(frame, image=frame.image[:0], source=None), s, h) for frame, s, h in held.all]
+
+    def take_left_out(self) -> list[HeldFrame]:
+        """The frames of parts that were left out since the last call, in no order."""
+        taken, self._left_out_parts = self._left_out_parts, []
+        return taken
 
     def observe_unjudged(self, frame: Frame, score: float) -> Alarm | None:
         """Take in a frame that is not judged; several of them clear the alarm about a lost camera."""
@@ -163,10 +185,10 @@ class CameraGate:
     def drop_held(self) -> None:
         """Discard the frames held back, and count them."""
         self._leave_out_unusual()
-        self.left_out += len(self.release_held())
+        self._leave_out(self.release_held())
 
     def release_held(self) -> HeldFrames:
-        """Return the frames held back, often none, and hold them no longer; for when the camera is healthy."""
+        """Return the frames held back, often none, and hold them no longer."""
         released, self._held = self._held, HeldFrames()
         return released
 
@@ -212,7 +234,7 @@ class CameraGate:
             log.info("camera %s: %d frames left out until its light was usual", camera, left_out)
 
     def _leave_out_unusual(self) -> None:
-        self.left_out += len(self._unusual)
+        self._leave_out(self._unusual)
         self._unusual = HeldFrames()
 
 

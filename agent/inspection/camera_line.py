@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from agent.core.durations import Durations
+from agent.core.records import Part, PartVerdict
 from agent.inspection.calibration_plan import CalibrationPlan, plan_of
 from agent.inspection.capture import CameraState, Capture
 from agent.inspection.frame_queue import FrameQueue
@@ -36,6 +38,8 @@ class Counters:
     """Frames scored."""
     passed_by_rule: int = 0
     """Frames above the threshold for which the alarm rule raised no alarm."""
+    parts: Counter[PartVerdict] = field(default_factory=Counter)
+    """Parts by verdict."""
     verdict_durations: Durations = field(default_factory=Durations)
     """Recent durations from capture to verdict."""
 
@@ -128,6 +132,10 @@ class CameraLine:
         self.counters.frames += 1
         self.counters.passed_by_rule += sum(each.passed_by_rule for each in (outcome, *outcome.late))
         self.counters.verdict_durations.add(time.monotonic() - outcome.frame.captured_monotonic)
+
+    def count_part(self, part: Part) -> None:
+        """Count a part by its verdict."""
+        self.counters.parts[part.verdict] += 1
 
     def lost_reason(self, now_monotonic: float) -> str | None:
         """The reason why the camera has delivered no frame for LOST_AFTER_SECONDS; None before that.

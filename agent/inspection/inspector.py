@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from agent.core.records import Part
 from agent.inspection.frame_queue import PreparedFrame
 from agent.inspection.outcome import Outcome
 from agent.inspection.station import Station
@@ -41,6 +42,14 @@ class Inspector:
         if self._on_timing is not None:
             self._report_timing(batch, started, scored, time.monotonic())
         return outcomes
+
+    def tick(self, now_monotonic: float) -> list[Outcome | Part]:
+        """Time has passed, in seconds: returns the outcomes of parts that ended without a new frame."""
+        return [ended for station in self._stations.values() for ended in station.tick(now_monotonic)]
+
+    def finish(self) -> list[Outcome | Part]:
+        """No more frames follow: returns the outcomes of the last parts."""
+        return [ended for station in self._stations.values() for ended in station.finish()]
 
     def _report_timing(self, batch: Sequence[PreparedFrame], started: float, scored: float, judged: float) -> None:
         """The frames of a batch are scored together: each counts the duration of the whole batch."""

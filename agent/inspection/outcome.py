@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.core.records import Alarm, Frame, Verdict
+from agent.core.records import Alarm, Frame, Part, Verdict
 from agent.inspection.calibration_plan import CalibrationPlan
 from calibration import Calibration, Drift
 
@@ -42,7 +42,16 @@ class Outcome:
     blind: bool = False
     """The camera is faulty or suspect: the score says nothing about the part."""
     late: tuple[Outcome, ...] = ()
-    """The outcomes of earlier frames, which were held back until the camera turned out to be healthy."""
+    """The outcomes of earlier frames: of those held back until the camera turned out to be healthy, and of parts that
+    this frame completes."""
+    part: Part | None = None
+    """The part that this frame stands for, with the highest score of all its frames; None where parts are not known."""
+    unanswered: tuple[Part, ...] = ()
+    """Parts that no frame was found for in time."""
+    active_alarm: str | None = None
+    """Id of the defect alarm that is active after this frame."""
+    single: bool = True
+    """The score counts alone; False for a frame of a part of which another frame, or none yet, is judged."""
 
 
 @dataclass(frozen=True, slots=True)

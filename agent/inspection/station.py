@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 
 from agent.alarms import CameraAlarm, DefectAlarm, Observation
 from agent.core.errors import InspectdError
-from agent.core.records import PAUSED, Alarm, Frame, Phase
+from agent.core.records import PAUSED, Alarm, Frame, NotJudged, Part, Phase
 from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan
 from agent.inspection.camera_gate import CameraGate
 from agent.inspection.frame_judge import FrameJudge
 from agent.inspection.frame_queue import PreparedFrame
-from agent.inspection.frame_rate import RateMeter
+from agent.inspection.groups import Admission, Evidence, combine, part_of, shot_of
 from agent.inspection.outcome import Candidate, LastFrame, Outcome
 from agent.inspection.review import Reasons, StoppedWindow
 from agent.inspection.window_calibrator import WindowCalibrator, WindowProgress
+from agent.parts import ByCount, ByTrigger, Group, Grouping, RateMeter, SingleFrames
 from calibration import Calibration, CalibrationError, Store, TrainingScores
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Station:
         *,
         training: TrainingScores | None = None,
         now: Callable[[], datetime],
+        grouping: Grouping[Evidence] | None = None,
     ) -> None:
         """Args:
         identity: camera, bundle and engine; a stored calibration is used only where it was made for exactly these.
@@ -56,6 +58,7 @@ class Station:
         camera_alarm: raises and clears the alarms about the camera.
         training: the scores that the bundle is known to give; None: not known.
         now: wall clock, UTC, for the records of calibrations and for alarms without a frame.
+        grouping: which frames show the same part; None: each frame is a part, or parts are not known, as in the plan.
         """
         self.identity = identity
         self.plan = plan
@@ -63,7 +66,8 @@ class Station:
         self._store = store
         self._now = now
         self._defect_alarm = defect_alarm
-        self._gate = CameraGate(camera_alarm, frame_is_part=plan.frame_is_part)
+        self._gate = CameraGate(camera_alarm, parts_known=plan.parts_known)
+        self._grouping = grouping or (ByCount(1) if plan.parts_known else SingleFrames())
         self._calibrator = WindowCalibrator(identity, training, now=now)
         self._judge: FrameJudge | None = None
         """Judges by the calibration in force; None before the first one."""
@@ -218,7 +222,7 @@ class Station:
         if to is None:
             calibration = self._store.rollback(who=by, at=at)
         else:
-            self._require_match(self._store.load(to))
+            self.identity.require_match(self._store.load(to))
             calibration = self._store.activate(to, who=by, at=at)
         self._put_in_force(calibration)
         return calibration
@@ -241,11 +245,34 @@ class Station:
         frame = prepared.frame
         self._last_index = frame.index
         self._rate.update(frame.captured_monotonic)
-        self._calibrator.observe(frame.captured_monotonic)
-        outcome = self._process(prepared, score, heatmap)
+        admission = self._admit(prepared, score, heatmap)
+        groups = [group for shot in admission.shots for group in self._grouping.add(shot)]
+        outcome = combine(frame, score, admission, [self._end(group) for group in groups])
         statistic = None if outcome.verdict is None else outcome.verdict.statistic
         self._last_frame = LastFrame(frame, score, statistic, heatmap, self.calibration)
         return outcome
+
+    def tick(self, now_monotonic: float) -> list[Outcome | Part]:
+        """Time has passed, in seconds: returns the outcomes of parts that ended without a new frame."""
+        return [self._end(group) for group in self._grouping.tick(now_monotonic)]
+
+    def finish(self) -> list[Outcome | Part]:
+        """No more frames follow: returns the outcomes of the last parts. Their alarms end with them."""
+        ended = [self._end(group) for group in self._grouping.finish()]
+        last = self._last_frame
+        if last is not None and self._judge is not None:
+            ended += self._judge.end_last_alarm(last.frame, last.score)
+        return ended
+
+    def trigger(self, part: str, monotonic_seconds: float) -> int:
+        """A part is announced: the next frames show it; returns how many triggers wait before it.
+
+        Raises InspectdError where the camera is not triggered, Temporary where too many triggers wait.
+        """
+        if not isinstance(self._grouping, ByTrigger):
+            camera = self.identity.camera
+            raise InspectdError(f"camera {camera} has no trigger; wanted parts = {{ trigger = true }} in its settings")
+        return self._grouping.trigger(part, self._now(), monotonic_seconds)
 
     def mark_camera_lost(self, reason: str, monotonic_seconds: float) -> Alarm | None:
         """The camera delivers no frames: returns the alarm raised, or None where one is active or inspection paused."""
@@ -254,19 +281,15 @@ class Station:
         self._reset_history()
         return self._gate.mark_lost(reason, self._observe_no_frame(monotonic_seconds))
 
-    def _process(self, prepared: PreparedFrame, score: float, heatmap: NDArray[np.float32]) -> Outcome:
+    def _admit(self, prepared: PreparedFrame, score: float, heatmap: NDArray[np.float32]) -> Admission:
         if self._paused:
-            return Outcome(prepared.frame, score)
-        if self._phase is Phase.STARTING and not self._settle(prepared.frame):
-            return self._not_judged(prepared, score)
-        faulty_before = self._gate.faulty
+            return Admission([shot_of(prepared, score, heatmap, NotJudged.PAUSED, usable=False)])
         if self._judge is not None and self._phase is Phase.ARMED:
-            outcome = self._judge.judge(prepared, score, heatmap)
-        else:
-            outcome = self._not_judged(prepared, score)
-        if self._calibrator.running:
-            outcome = replace(outcome, candidate=self._offer_to_window(prepared, outcome, heatmap, faulty_before))
-        return outcome
+            return self._judge.admit(prepared, score, heatmap)
+        settling = self._phase is Phase.STARTING and not self._settle(prepared.frame)
+        reason = NotJudged.UNCERTIFIED if self._phase is Phase.REFUSED else NotJudged.CALIBRATING
+        shot = shot_of(prepared, score, heatmap, reason, usable=not settling)
+        return Admission([shot], self._gate.observe_unjudged(prepared.frame, score))
 
     def _settle(self, frame: Frame) -> bool:
         """Start the window once the camera has settled. True where this frame belongs to it: files need not settle."""
@@ -275,9 +298,21 @@ class Station:
         self._start_window(self.plan)
         return frame.file is not None
 
-    def _not_judged(self, prepared: PreparedFrame, score: float) -> Outcome:
-        alarm = self._gate.observe_unjudged(prepared.frame, score)
-        return Outcome(prepared.frame, score, alarms=() if alarm is None else (alarm,))
+    def _end(self, group: Group[Evidence]) -> Outcome | Part:
+        """A part has ended, or a frame where parts are not known: judge it, and offer it to the window."""
+        shown = group.judged or group.highest
+        if shown is None:
+            return part_of(group, None, self.identity.camera, self.calibration)
+        self._calibrator.observe(group.started_monotonic)
+        if group.judged is not None and self._judge is not None:
+            outcome = self._judge.judge(group.judged)
+        else:
+            outcome = Outcome(shown.frame, shown.score, blind=group.reason is NotJudged.BLIND)
+        if group.part is not None:
+            outcome = replace(outcome, part=part_of(group, outcome, self.identity.camera, self.calibration))
+        if self._calibrator.running:
+            outcome = replace(outcome, candidate=self._offer_to_window(group, outcome))
+        return outcome
 
     def _reset_history(self) -> None:
         if self._judge is not None:
@@ -298,22 +333,16 @@ class Station:
         if self._judge is None:
             self._start_window(self.plan)
 
-    def _offer_to_window(
-        self, prepared: PreparedFrame, outcome: Outcome, heatmap: NDArray[np.float32], faulty_before: bool
-    ) -> Candidate | None:
-        """Add a frame to the window unless it is anomalous or a possible camera fault.
-
-        Frames of a faulty camera do count: after the camera was moved on purpose, a recalibration needs them. The
-        window itself rejects black ones.
-        """
-        verdict = outcome.verdict
-        if verdict is None and outcome.blind and not (faulty_before and self._gate.faulty):
+    def _offer_to_window(self, group: Group[Evidence], outcome: Outcome) -> Candidate | None:
+        """Add a part, or a frame where parts are not known, to the window unless it is anomalous or not usable."""
+        shot, verdict = group.usable, outcome.verdict
+        if shot is None or shot.evidence.prepared is None:
             return None
         try:
             if verdict is not None and verdict.anomalous and not self._calibrator.takes_alarms:
                 self._calibrator.keep_out_alarmed()
                 return None
-            candidate = self._calibrator.add(prepared, outcome.score, heatmap)
+            candidate = self._calibrator.add(shot.evidence.prepared, shot.score, shot.evidence.heatmap)
             self._reasons.note_extension(self._calibrator.extended)
             if candidate is not None:
                 self._keep(candidate)
@@ -341,7 +370,7 @@ class Station:
     # The calibration in force
 
     def _put_in_force(self, calibration: Calibration) -> None:
-        self._judge = FrameJudge(calibration, self._gate, self._defect_alarm, frame_is_part=self.plan.frame_is_part)
+        self._judge = FrameJudge(calibration, self._gate, self._defect_alarm, parts_known=self.plan.parts_known)
         self._phase = self._phase_under(calibration)
         self._reasons.use(calibration)
         self._reasons.warn_of_other_rule(calibration, self.plan.rule)
@@ -349,10 +378,3 @@ class Station:
     def _phase_under(self, calibration: Calibration) -> Phase:
         accepted = calibration.threshold.certified or not self.plan.require_certificate
         return Phase.ARMED if accepted else Phase.REFUSED
-
-    def _require_match(self, calibration: Calibration) -> None:
-        if (calibration.bundle_sha256, calibration.engine) != (self.identity.bundle, self.identity.engine):
-            raise InspectdError(
-                f"calibration {calibration.id} is for bundle {calibration.bundle_sha256[:8]} on {calibration.engine}; "
-                f"wanted one for {self.identity.bundle[:8]} on {self.identity.engine}"
-            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -12,6 +13,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from agent.core.errors import Temporary
+from agent.core.records import Part
 from agent.inspection.frame_queue import FrameQueue
 from agent.inspection.inspector import Inspector
 from agent.inspection.outcome import Outcome
@@ -34,18 +36,25 @@ class InspectionThread(threading.Thread):
     """
 
     def __init__(
-        self, name: str, frame_queue: FrameQueue, inspector: Inspector, on_outcome: Callable[[Outcome], None]
+        self,
+        name: str,
+        frame_queue: FrameQueue,
+        inspector: Inspector,
+        on_outcome: Callable[[Outcome], None],
+        on_ended: Callable[[Outcome | Part], None] = lambda ended: None,
     ) -> None:
         """Args:
         name: for the thread and the log.
         frame_queue: the frames to inspect.
         inspector: scores and judges them.
         on_outcome: called on this thread with each outcome; should return within a frame interval.
+        on_ended: the same for each part that ended without a new frame.
         """
         super().__init__(name=f"inspection-{name}", daemon=True)
         self._frame_queue = frame_queue
         self._inspector = inspector
         self._on_outcome = on_outcome
+        self._on_ended = on_ended
         self.rounds = 0
         """How often the thread has looked for work; does not grow while the engine hangs."""
         self._calls: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = queue.SimpleQueue()
@@ -57,10 +66,14 @@ class InspectionThread(threading.Thread):
                 self.rounds += 1
                 self._run_calls()
                 batch = self._frame_queue.take(IDLE_SECONDS)
+                for ended in self._inspector.tick(time.monotonic()):
+                    self._on_ended(ended)
                 if batch:
                     for outcome in self._inspector.inspect(batch):
                         self._on_outcome(outcome)
             self._run_calls()
+            for ended in self._inspector.finish():
+                self._on_ended(ended)
         finally:
             self._frame_queue.close()
 

@@ -37,6 +37,8 @@ class UnfinishedFiles:
 
     def _is_final(self, outcome: Outcome) -> bool:
         station = self._station
+        if not outcome.single and not outcome.late:
+            return False  # the part is not complete yet
         if station.calibration is None and outcome.candidate is None:
             return False
         return not outcome.blind or bool(outcome.alarms) or station.blind_reason is not None

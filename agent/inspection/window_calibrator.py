@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from agent.core.errors import InspectdError
 from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan
 from agent.inspection.frame_queue import PreparedFrame
-from agent.inspection.frame_rate import RateMeter
 from agent.inspection.outcome import Candidate
 from agent.inspection.review import HottestImages, StoppedWindow, WindowStopped
+from agent.parts import RateMeter
 from calibration import Calibration, CalibrationError, TrainingScores, Window, check_fit
 
 # Intervals between frames that the rate of a window is measured over: 80 kB for each camera.
@@ -87,7 +87,7 @@ class WindowCalibrator:
             frames_per_second=rate,
             confidence=plan.confidence,
             quiet_frames=_quiet_frames(plan, rate),
-            parts=plan.frame_is_part,
+            parts=plan.parts_known,
             vouched=plan.fresh,
         )
 
@@ -197,4 +197,4 @@ class WindowCalibrator:
 
 
 def _quiet_frames(plan: CalibrationPlan, frames_per_second: float) -> int:
-    return max(0 if plan.frame_is_part else 1, round(plan.clear_after_seconds * frames_per_second))
+    return max(0 if plan.parts_known else 1, round(plan.clear_after_seconds * frames_per_second))

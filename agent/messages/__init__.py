@@ -23,6 +23,7 @@ from agent.messages.command import (
 )
 from agent.messages.event import EventPayload, drift_event, drift_sentence, engine_event, promise_event
 from agent.messages.promise import BrokenPromisePayload, CertificatePayload
+from agent.messages.result import ResultPayload
 from agent.messages.state import (
     FilesPayload,
     ModelPayload,
@@ -32,7 +33,14 @@ from agent.messages.state import (
     StatePayload,
     frame_rate_text,
 )
-from agent.messages.status import DeliveryPayload, LatencyPayload, OutboxPayload, Presence, StatusPayload
+from agent.messages.status import (
+    DeliveryPayload,
+    LatencyPayload,
+    OutboxPayload,
+    Presence,
+    ResultsPayload,
+    StatusPayload,
+)
 from agent.messages.verdict import VerdictPayload
 
 __all__ = [
@@ -62,6 +70,8 @@ __all__ = [
     "RecalibrateRequest",
     "ReloadRequest",
     "ReloadResult",
+    "ResultPayload",
+    "ResultsPayload",
     "ResumeRequest",
     "RollbackRequest",
     "RulePayload",

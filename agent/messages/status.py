@@ -37,6 +37,19 @@ class LatencyPayload(Payload):
         return None if found is None else cls(p50=found[0], p95=found[1], p99=found[2])
 
 
+class ResultsPayload(Payload):
+    """The results of parts that wait on the agent's disk, and those that were lost."""
+
+    waiting: NonNegativeInt = Field(description="Results not yet acknowledged by the broker.")
+    sequence: NonNegativeInt = Field(description="The latest sequence number of a result; 0 before the first.")
+    dropped: NonNegativeInt = Field(description="Results dropped because their disk quota was used up, ever.")
+    dead_letters: NonNegativeInt = Field(description="Results that the broker rejected for good, ever.")
+    missing: list[NonNegativeInt] = Field(
+        default_factory=list,
+        description="The latest sequence numbers of results (100 at most) that will never arrive: dropped or rejected.",
+    )
+
+
 class OutboxPayload(Payload):
     """The messages that wait on the agent's disk, and those that were lost."""
 
@@ -59,6 +72,9 @@ class OutboxPayload(Payload):
     missing: list[NonNegativeInt] = Field(
         default_factory=list,
         description="The latest sequence numbers (100 at most) that will never arrive: dropped or rejected.",
+    )
+    results: ResultsPayload | None = Field(
+        default=None, description="The results of parts, which are counted apart; null where no camera has parts."
     )
 
 

@@ -1,12 +1,14 @@
-"""Where alarms go, and how none is lost.
+"""Where alarms and results go, and how none is lost.
 
-`output.py` is the interface of every destination; `recorder.py` makes alarms durable in `outbox/`, from which each
-output delivers them. Each output has a folder: `mqtt/`. The table of the kinds of output is in `settings.py`.
+`output.py` is the interface of every destination. `recorder.py` makes alarms durable in `outbox/`, `result_recorder.py`
+the results of parts in another one, and each output delivers from both. Each output has a folder: `mqtt/`. The table of
+the kinds of output is in `settings.py`.
 """
 
 from agent.outputs.factory import build_outputs
-from agent.outputs.output import AlarmContext, Output, PublishedImages, RecordedAlarm
+from agent.outputs.output import AlarmContext, Output, PublishedImages, RecordedAlarm, RecordedResult
 from agent.outputs.recorder import AlarmJob, AlarmRecorder, state_key
+from agent.outputs.result_recorder import ResultRecorder
 from agent.outputs.settings import KINDS, OutputKind, OutputSection
 
 __all__ = [
@@ -19,6 +21,8 @@ __all__ = [
     "OutputSection",
     "PublishedImages",
     "RecordedAlarm",
+    "RecordedResult",
+    "ResultRecorder",
     "build_outputs",
     "state_key",
 ]

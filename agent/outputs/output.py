@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from agent.alarms import EvidenceImage
 from agent.core.crop import Crop
 from agent.core.durations import Durations
-from agent.core.records import Alarm, Region
+from agent.core.records import Alarm, Part, Region
 from agent.messages import (
     DeliveryPayload,
     EventPayload,
@@ -21,7 +21,7 @@ from agent.messages import (
     StatePayload,
     VerdictPayload,
 )
-from agent.outputs.outbox import Message
+from agent.outputs.outbox import Message, Outbox
 from agent.outputs.settings import OutputSection
 
 
@@ -55,6 +55,22 @@ class RecordedAlarm:
     """Id of the run that gave the number."""
     clock_unsynchronised: bool = False
     """The time of capture is by a clock that no time server had set."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedResult:
+    """The result of a part with everything that an output may send about it."""
+
+    part: Part
+    id: str
+    """UUIDv7 of the result."""
+    sequence: int
+    """Number of the result, counted by the agent without gaps; the same on every output."""
+    site: str
+    latency_seconds: float
+    """From the trigger or the first frame to the result."""
+    model: ModelPayload
+    engine: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +134,13 @@ class Output(ABC):
     def messages_for_verdict(self, verdict: VerdictPayload) -> list[Message]:
         """The messages to deliver when a person has judged an alarm; the outbox keeps them until acknowledged."""
         return []
+
+    def result_message(self, recorded: RecordedResult) -> Message | None:
+        """The message to deliver for the result of a part; None for an output that sends none."""
+        return None
+
+    def deliver_results(self, outbox: Outbox) -> None:  # noqa: B027
+        """Deliver the results of parts from this outbox too; called once, before `start`, where cameras have parts."""
 
     def publish_score(self, camera: str, captured_monotonic: float, score: Callable[[], ScorePayload]) -> None:  # noqa: B027
         """Publish the telemetry of one frame. `score` builds the payload; it is called only if it is needed now."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from agent.alarms import ActiveAlarm, CameraAlarm, DefectAlarm
 from agent.core.clock import utc_now
 from agent.core.ids import new_id
-from agent.core.records import AlarmKind
+from agent.core.records import AlarmKind, Part
 from agent.inspection import (
     CalibrationKey,
     CameraLine,
@@ -21,6 +21,7 @@ from agent.inspection import (
     Preparation,
     Station,
     calibrations_of,
+    grouping_of,
     plan_of,
     thresholds_in_force,
     training_scores,
@@ -42,12 +43,18 @@ LEDGER = "inspected-files.sqlite"
 class _SharedEngine:
     """An engine with its queue, its thread, and the stations of the cameras that share it."""
 
-    def __init__(self, engine: Engine, on_outcome: Callable[[Outcome], None], on_timing: OnTiming | None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        on_outcome: Callable[[Outcome], None],
+        on_ended: Callable[[Outcome | Part], None],
+        on_timing: OnTiming | None,
+    ) -> None:
         self.engine = engine
         self.frames = FrameQueue()
         self.stations: dict[str, Station] = {}
         inspector = Inspector(engine, self.stations, on_timing=on_timing)
-        self.inspection = InspectionThread(engine.name, self.frames, inspector, on_outcome)
+        self.inspection = InspectionThread(engine.name, self.frames, inspector, on_outcome, on_ended)
 
 
 class Assembly:
@@ -60,6 +67,7 @@ class Assembly:
         active_alarms: Mapping[str, bytes],
         watchdog: Watchdog,
         on_outcome: Callable[[Outcome], None],
+        on_ended: Callable[[Outcome | Part], None] = lambda ended: None,
         on_timing: OnTiming | None = None,
     ) -> None:
         """Args:
@@ -67,12 +75,14 @@ class Assembly:
         active_alarms: the alarms that were active when the agent stopped, from the outbox's state, by `state_key`.
         watchdog: extends the timeout of the start while an engine is opened or built, which may take minutes.
         on_outcome: takes the outcome of each frame, on the inspection thread.
+        on_ended: takes what becomes of a part that ended without a new frame, on the inspection thread.
         on_timing: takes the time of each frame in each stage; None: not measured.
         """
         self._settings = settings
         self._active_alarms = active_alarms
         self._watchdog = watchdog
         self._on_outcome = on_outcome
+        self._on_ended = on_ended
         self._on_timing = on_timing
         self._trusted_keys = load_trusted_keys(settings.trusted_keys)
         self._shared: dict[tuple[str, str], _SharedEngine] = {}
@@ -120,7 +130,7 @@ class Assembly:
                 progress=lambda fraction, step: self._watchdog.engine_builds(camera, fraction, step),
                 thresholds=thresholds_in_force(self._settings, bundle.sha256),
             )
-            self._shared[key] = _SharedEngine(engine, self._on_outcome, self._on_timing)
+            self._shared[key] = _SharedEngine(engine, self._on_outcome, self._on_ended, self._on_timing)
             log.info("engine %s (%s): %s", engine.name, engine.detail, engine.reason)
         return self._shared[key]
 
@@ -133,6 +143,7 @@ class Assembly:
             CameraAlarm(name, new_id, self._active_alarm(name, AlarmKind.CAMERA)),
             training=training_scores(bundle.manifest),
             now=utc_now,
+            grouping=grouping_of(camera),
         )
 
     def _active_alarm(self, camera: str, kind: AlarmKind) -> ActiveAlarm | None:

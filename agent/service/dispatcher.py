@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from agent.core.errors import InspectdError
 from agent.core.ids import new_id
 from agent.core.problems import Problems
-from agent.core.records import Alarm, FileVersion, Frame, Verdict
+from agent.core.records import Alarm, FileVersion, Frame, Part, Verdict
 from agent.inspection import CameraLine, Candidate, Outcome, preview_calibration
 from agent.messages import RulePayload, ScorePayload, drift_event
 from agent.monitoring import StatePublisher
-from agent.outputs import AlarmContext, AlarmJob, AlarmRecorder, Output
+from agent.outputs import AlarmContext, AlarmJob, AlarmRecorder, Output, ResultRecorder
 from agent.review import AlarmBasis, Review, ScoreBasis
 from calibration import Calibration, Drift
 
@@ -38,6 +38,7 @@ class Dispatcher:
         problems: Problems,
         review: Review | None = None,
         metrics: Metrics | None = None,
+        results: ResultRecorder | None = None,
     ) -> None:
         """Args:
         site: for events.
@@ -48,6 +49,7 @@ class Dispatcher:
         problems: takes the problem of a score log that cannot be written.
         review: takes in judged frames and alarms; None: nobody reviews them.
         metrics: counts frames and alarms; None where the settings ask for no metrics.
+        results: gets the result of each part; None where no camera has parts.
         """
         self._site = site
         self._lines = lines
@@ -57,26 +59,41 @@ class Dispatcher:
         self._problems = problems
         self._review = review
         self._metrics = metrics
+        self._results = results
 
     def dispatch(self, outcome: Outcome) -> None:
         """Dispatch one frame, and earlier ones that were held back and are now judged."""
         line = self._lines[outcome.frame.camera]
         line.count(outcome)
-        statistic = outcome.verdict.statistic if outcome.verdict else outcome.score
-        if not outcome.blind:
-            self._log_score(line, outcome, statistic)
-        if self._metrics is not None:
-            self._metrics.observe_outcome(outcome)
+        for part in outcome.unanswered:
+            self._dispatch_part(line, part)
         for each in (*outcome.late, outcome):
-            self._review_frame(line, each)
-            for alarm in each.alarms:
-                self.dispatch_alarm(line, alarm, each.verdict, each.frame)
+            self._dispatch_judged(line, each)
+        self._publish_score(line, outcome)
+        self._record_finished(line, outcome)
+
+    def dispatch_ended(self, ended: Outcome | Part) -> None:
+        """Dispatch a part that ended without a new frame."""
+        if isinstance(ended, Part):
+            self._dispatch_part(self._lines[ended.camera], ended)
+        else:
+            self._dispatch_judged(self._lines[ended.frame.camera], ended)
+
+    def _dispatch_judged(self, line: CameraLine, outcome: Outcome) -> None:
+        """Dispatch a frame, or a part by the frame that stands for it."""
+        if outcome.single and not outcome.blind:
+            self._log_score(line, outcome)
+            if self._metrics is not None:
+                self._metrics.observe_outcome(outcome)
+        self._review_frame(line, outcome)
+        for alarm in outcome.alarms:
+            self.dispatch_alarm(line, alarm, outcome.verdict, outcome.frame)
+        if outcome.part is not None:
+            self._dispatch_part(line, outcome.part)
         if outcome.candidate is not None:
             self._dispatch_candidate(line, outcome.candidate)
         if outcome.drift is not None:
             self._dispatch_drift(line, outcome, outcome.drift)
-        self._publish_score(line, outcome, statistic)
-        self._record_finished(line, outcome)
 
     def _review_frame(self, line: CameraLine, outcome: Outcome) -> None:
         """Count a judged frame as running time, and as a candidate for the sample of good ones."""
@@ -86,18 +103,31 @@ class Dispatcher:
             self._review.judged(line.name, calibration, outcome.verdict, alarmed=alarmed)
 
     def _record_finished(self, line: CameraLine, outcome: Outcome) -> None:
-        """Add files to the ledger once the alarms that follow from them are stored."""
+        """Add files to the ledger once the results and alarms that follow from them are stored."""
         files = line.unfinished.take_finished(outcome)
         if files:
-            self._recorder.when_stored(lambda: self._add_to_ledger(line, files))
+            self._when_stored(lambda: self._add_to_ledger(line, files))
+
+    def _when_stored(self, callback: Callable[[], None]) -> None:
+        results = self._results
+        if results is None:
+            self._recorder.when_stored(callback)
+        else:
+            self._recorder.when_stored(lambda: results.when_stored(callback))
 
     def _add_to_ledger(self, line: CameraLine, files: Sequence[FileVersion]) -> None:
         line.ledger.add(files)
         self._problems.set(f"ledger {line.name}", line.ledger.problem)
 
-    def _log_score(self, line: CameraLine, outcome: Outcome, statistic: float) -> None:
+    def _dispatch_part(self, line: CameraLine, part: Part) -> None:
+        """Count a part, and record its result."""
+        line.count_part(part)
+        if self._results is not None:
+            self._results.put(part, line.model, line.engine.name)
+
+    def _log_score(self, line: CameraLine, outcome: Outcome) -> None:
         """Keep the score for previews and reports. On a full disk scores are lost, never an alarm."""
-        frame = outcome.frame
+        frame, statistic = outcome.frame, _statistic(outcome)
         # A preview counts the alarms of the last day: of a file, its inspection counts, not its age.
         seconds = frame.captured_at.timestamp() if frame.file is None else time.time()
         try:
@@ -191,7 +221,7 @@ class Dispatcher:
             self._review.alarm(alarm, basis, verdict, frame)
         self._recorder.put(AlarmJob(alarm, verdict, context, frame))
 
-    def _publish_score(self, line: CameraLine, outcome: Outcome, statistic: float) -> None:
+    def _publish_score(self, line: CameraLine, outcome: Outcome) -> None:
         def payload() -> ScorePayload:
             calibration = line.station.calibration
             return ScorePayload(
@@ -199,9 +229,14 @@ class Dispatcher:
                 captured_at=outcome.frame.captured_at,
                 frame=outcome.frame.index,
                 score=outcome.score,
-                statistic=statistic,
+                statistic=_statistic(outcome),
                 threshold=None if calibration is None else calibration.threshold.value,
             )
 
         for output in self._outputs:
             output.publish_score(line.name, outcome.frame.captured_monotonic, payload)
+
+
+def _statistic(outcome: Outcome) -> float:
+    """The value compared with the threshold; the score where the frame was not judged."""
+    return outcome.score if outcome.verdict is None else outcome.verdict.statistic

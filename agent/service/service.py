@@ -19,7 +19,7 @@ from agent.core.problems import Problems
 from agent.inspection import CameraLine, CameraState
 from agent.messages import StatePayload, engine_event
 from agent.monitoring import StatePublisher, WindowNotice
-from agent.outputs import AlarmRecorder, build_outputs
+from agent.outputs import AlarmRecorder, ResultRecorder, build_outputs
 from agent.outputs.outbox import Outbox
 from agent.review import PromiseStatus
 from agent.service.assembly import Assembly
@@ -97,6 +97,21 @@ class Service:
             settings.output_sections, site=settings.site, outbox=self._outbox, problems=self._problems
         )
         self._recorder = AlarmRecorder(settings.site, self.outputs, self._outbox, self.evidence)
+        self._open_results()
+
+    def _open_results(self) -> None:
+        """Open the outbox of results, where a camera has parts or results wait from an earlier run."""
+        path = self.settings.state_directory / "results.sqlite"
+        self._results_outbox: Outbox | None = None
+        self._results: ResultRecorder | None = None
+        if not path.exists() and not any(camera.parts_known for camera in self.settings.cameras.values()):
+            return
+        outbox = Outbox(path, max_bytes=self.settings.max_results_size)
+        outbox.keep_outputs([output.name for output in self.outputs])
+        self._results_outbox = outbox
+        self._results = ResultRecorder(self.settings.site, self.outputs, outbox)
+        for output in self.outputs:
+            output.deliver_results(outbox)
 
     def _open_cameras(self) -> None:
         """Build every camera, and the dispatcher that takes the judged frames."""
@@ -114,12 +129,14 @@ class Service:
             self._problems,
             self.review,
             self._metrics,
+            self._results,
         )
         assembly = Assembly(
             self.settings,
             active_alarms=self._outbox.state(),
             watchdog=self._watchdog,
             on_outcome=self._dispatcher.dispatch,
+            on_ended=self._dispatcher.dispatch_ended,
             on_timing=None if self._metrics is None else self._metrics.observe_stage,
         )
         self.lines.update(assembly.build())
@@ -199,6 +216,8 @@ class Service:
             output.start()
         self._recorder.start()
         self.review.start()
+        if self._results is not None:
+            self._results.start()
         for inspection in self.inspections:
             inspection.start()
         for line in self.lines.values():
@@ -224,6 +243,8 @@ class Service:
             log.error("alarms were lost: they could not be written to disk within %g s", STOP_SECONDS)
         if not self.review.finish(max(0.05, deadline - 0.4 - time.monotonic())):
             log.warning("the review was not written completely within %g s", STOP_SECONDS)
+        if self._results is not None and not self._results.finish(max(0.05, deadline - 0.4 - time.monotonic())):
+            log.error("results were lost: they could not be written to disk within %g s", STOP_SECONDS)
         self._control_socket.close()
         if self._metrics is not None:
             self._metrics.close()
@@ -240,6 +261,8 @@ class Service:
         self._outbox.close()
         if not self.review.is_alive():
             self.review.close()
+        if self._results_outbox is not None:
+            self._results_outbox.close()
         if all(not inspection.is_alive() for inspection in self.inspections):
             self._close_engines()
         if self._instance is not None:

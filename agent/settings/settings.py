@@ -15,6 +15,7 @@ from pydantic import (
     BeforeValidator,
     ByteSize,
     Field,
+    PositiveFloat,
     PositiveInt,
     SerializeAsAny,
     model_validator,
@@ -86,8 +87,6 @@ class CalibrationSettings(Section):
     """None: as `CameraSettings.false_alarms` says."""
     shift: DurationText = "8 h"
     """Length of a shift, for a budget per shift."""
-    frames_per_part: Annotated[float, Field(ge=1.0)] | None = None
-    """Frames that show one part, for a budget in parts; None: one, or not known."""
     confidence: Confidence = 0.95
     require_certificate: bool = False
     """Raise no alarms with a threshold that the window cannot certify."""
@@ -108,8 +107,30 @@ class AlarmSettings(Section):
     """None: as `CameraSettings.clear_after_seconds` says."""
 
 
+class PartSettings(Section):
+    """Which frames show the same part. Without this section, each image of a folder is a part, and the parts of a
+    camera or a video are not known."""
+
+    trigger: bool = False
+    """A part is announced by the command `inspect`, and the next frames show it."""
+    frames_per_part: PositiveInt | None = None
+    """So many frames in a row show the same part; with a trigger, the frames of a burst (default 1)."""
+    gap_seconds: PositiveFloat | None = None
+    """A time without a frame between two parts."""
+    result_timeout_seconds: PositiveFloat = 2.0
+    """A trigger without a result for so long is answered with `not_judged`, `late`."""
+    max_waiting_triggers: PositiveInt = 100
+    """Further triggers are rejected."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> PartSettings:
+        if self.gap_seconds is not None and (self.trigger or self.frames_per_part is not None):
+            raise ValueError("got gap_seconds beside trigger or frames_per_part; wanted only one way to know parts")
+        return self
+
+
 class CameraSettings(Section):
-    """One camera: its source, its model, its calibration and its alarms."""
+    """One camera: its source, its model, its parts, its calibration and its alarms."""
 
     source: SourceSettings
     bundle: Path
@@ -118,42 +139,66 @@ class CameraSettings(Section):
     """The part of the image that is inspected; None: all of it."""
     calibration: CalibrationSettings = CalibrationSettings()
     alarm: AlarmSettings = AlarmSettings()
+    parts: PartSettings = PartSettings()
+
+    @property
+    def parts_known(self) -> bool:
+        """Whether it is known which frames show the same part: then each part has a result, and budget and alarm rule
+        count parts."""
+        return self.source.frame_is_part or self.frames_per_part is not None or self.parts.gap_seconds is not None
+
+    @property
+    def frames_per_part(self) -> int | None:
+        """Frames of one part; None where parts are not known, or have any number of frames."""
+        if self.parts.gap_seconds is not None:
+            return None
+        alone = self.parts.trigger or self.source.frame_is_part
+        return self.parts.frames_per_part or (1 if alone else None)
 
     @property
     def alarm_rule(self) -> str:
-        """The alarm rule: one frame decides about a part of which there is no other."""
-        return self.alarm.rule or ("1 of 1" if self.source.frame_is_part else "2 of 3")
+        """The alarm rule: where parts are known, one part decides."""
+        return self.alarm.rule or ("1 of 1" if self.parts_known else "2 of 3")
 
     @property
     def clear_after_seconds(self) -> float:
         """The quiet time that clears an alarm; 0: each bad part raises its own, and the next part clears it."""
         if self.alarm.clear_after_seconds is not None:
             return self.alarm.clear_after_seconds
-        return 0.0 if self.source.frame_is_part else 2.0
+        return 0.0 if self.parts_known else 2.0
 
     @property
     def false_alarms(self) -> str:
-        """The budget: in parts where a frame is a part, in time where the source keeps time."""
+        """The budget: in parts where they are known, else in time where the source keeps time."""
         if self.calibration.false_alarms is not None:
             return self.calibration.false_alarms
-        if self.source.frame_is_part:
+        if self.parts_known:
             return "1 per 1000 parts"
         return "1 per shift" if self.source.keeps_time else "1 per 1000 frames"
 
     @model_validator(mode="after")
-    def _budget_can_be_counted(self) -> CameraSettings:
+    def _parts_and_budget_fit_the_source(self) -> CameraSettings:
+        if self.parts.trigger and self.source.frame_is_part:
+            raise ValueError(f"parts.trigger: each image of a {self.source.kind} is a part; wanted a camera for it")
         self.parse_budget(self.false_alarms)
         return self
 
     def parse_budget(self, text: str) -> Budget:
         """Read a budget for this camera. Raises CalibrationError, with one line, where its source cannot count it."""
-        budget = Budget.parse(
-            text,
-            shift_seconds=read_duration(self.calibration.shift),
-            frames_per_part=self.calibration.frames_per_part or 1.0,
-        )
+        budget = Budget.parse(text, shift_seconds=read_duration(self.calibration.shift))
+        if budget.per_frames is not None and budget.counted == "parts" and not self.parts_known:
+            raise CalibrationError(
+                f"false_alarms: got '{text}', but it is not known which frames of a {self.source.kind} show the same "
+                "part; wanted a budget in time or frames, or frames_per_part, such as parts = { frames_per_part = 4 }"
+            )
+        several = self.parts_known and self.frames_per_part != 1
+        if budget.per_frames is not None and budget.counted != "parts" and several:
+            raise CalibrationError(
+                f"false_alarms: got '{text}', but this camera judges parts of several frames; wanted a budget in parts "
+                "or in time"
+            )
         if budget.per_seconds is not None and not self.source.keeps_time:
-            counted = "parts" if self.source.frame_is_part else "frames"
+            counted = "parts" if self.parts_known else "frames"
             raise CalibrationError(
                 f"false_alarms: got '{text}', but a {self.source.kind} that is read as fast as possible has no time; "
                 f"wanted a budget such as '1 per 1000 {counted}', or a frames_per_second for its source"
@@ -202,6 +247,7 @@ class Settings(BaseSettings):
     state_directory: Path = Field(default_factory=default_state_directory)
     control_socket: Path | None = None
     max_outbox_size: ByteSize = ByteSize(512 * 1024**2)
+    max_results_size: ByteSize = ByteSize(64 * 1024**2)
     max_evidence_size: ByteSize = ByteSize(1024**3)
     max_score_log_size: ByteSize = ByteSize(64 * 1024**2)
     inference_threads: PositiveInt | None = None

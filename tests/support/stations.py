@@ -10,8 +10,10 @@ import numpy as np
 from agent.alarms.camera_alarm import CameraAlarm
 from agent.alarms.defect_alarm import DefectAlarm
 from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan
+from agent.inspection.groups import Evidence
 from agent.inspection.outcome import Outcome
 from agent.inspection.station import Station
+from agent.parts.grouping import Grouping
 from calibration import Budget, Rule, Store, TrainingScores
 from tests.support.frames import START, prepared
 
@@ -33,6 +35,7 @@ def make(
     identity: CalibrationKey = IDENTITY,
     *,
     clear_after_seconds: float = 0.2,
+    grouping: Grouping[Evidence] | None = None,
     training: TrainingScores | None = None,
 ) -> Station:
     """A station that keeps its calibrations in `directory`; `training` are the scores that its bundle knows."""
@@ -40,7 +43,9 @@ def make(
     defect_alarm = DefectAlarm("line1", clear_after_seconds, lambda: f"id-{next(ids)}")
     camera_alarm = CameraAlarm("line1", lambda: f"id-{next(ids)}")
     store = Store(directory)
-    return Station(identity, plan, store, defect_alarm, camera_alarm, training=training, now=lambda: START)
+    return Station(
+        identity, plan, store, defect_alarm, camera_alarm, training=training, now=lambda: START, grouping=grouping
+    )
 
 
 def feed(station: Station, count: int, first: int = 0, seed: int = 0) -> list[Outcome]:

@@ -15,6 +15,7 @@ from agent.messages import (
     EventPayload,
     Execute,
     ImagePayload,
+    ResultPayload,
     ScorePayload,
     SnapshotImage,
     StatePayload,
@@ -25,8 +26,8 @@ from agent.outputs.mqtt.delivery import Publisher, shrink_to_fit
 from agent.outputs.mqtt.home_assistant import discovery
 from agent.outputs.mqtt.requests import MqttRequests
 from agent.outputs.mqtt.settings import MqttSettings, broker_of
-from agent.outputs.outbox import Message, Outbox
-from agent.outputs.output import Output, PublishedImages, RecordedAlarm
+from agent.outputs.outbox import RESULT, Message, Outbox
+from agent.outputs.output import Output, PublishedImages, RecordedAlarm, RecordedResult
 from agent.outputs.settings import OutputSection
 
 
@@ -105,6 +106,22 @@ class MqttOutput(Output):
     def messages_for_verdict(self, verdict: VerdictPayload) -> list[Message]:
         topic = self._topics.verdict(verdict.camera, verdict.id)
         return [Message(topic, verdict.to_bytes(), verdict.id, "verdict", output=self.name)]
+
+    def result_message(self, recorded: RecordedResult) -> Message:
+        payload = ResultPayload.of(
+            recorded.part,
+            identity=recorded.id,
+            sequence=recorded.sequence,
+            site=recorded.site,
+            latency_seconds=recorded.latency_seconds,
+            model=recorded.model,
+            engine=recorded.engine,
+        )
+        topic = self._topics.result(recorded.part.camera)
+        return Message(topic, payload.to_bytes(), recorded.id, RESULT, output=self.name)
+
+    def deliver_results(self, outbox: Outbox) -> None:
+        self._publisher.deliver_results(outbox)
 
     def publish_state(self, state: StatePayload) -> None:
         self._publisher.publish_state(state.camera, state)

@@ -141,6 +141,10 @@ class Topics:
     def alarm(self, camera: str) -> str:
         return f"{self.camera(camera)}/alarm"
 
+    def result(self, camera: str) -> str:
+        """Topic of the results of a camera's parts."""
+        return f"{self.camera(camera)}/result"
+
     def image(self, camera: str, alarm_id: str, name: str) -> str:
         """Topic of an image of an alarm: `name` is heatmap, frame, overlay, or omitted (a note instead of an image)."""
         return f"{self.alarm(camera)}/{check_level('alarm id', alarm_id)}/{check_level('image', name)}"

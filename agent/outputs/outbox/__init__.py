@@ -12,12 +12,13 @@
 
 from agent.outputs.outbox.output_queue import MemoryLimits
 from agent.outputs.outbox.recovery import SEQUENCE_JUMP
-from agent.outputs.outbox.rows import DEFAULT_OUTPUT, ROW_BYTES, UNNUMBERED, Counts, Entry, Message, Row
+from agent.outputs.outbox.rows import DEFAULT_OUTPUT, RESULT, ROW_BYTES, UNNUMBERED, Counts, Entry, Message, Row
 from agent.outputs.outbox.store import MAX_TOGETHER, Outbox
 
 __all__ = [
     "DEFAULT_OUTPUT",
     "MAX_TOGETHER",
+    "RESULT",
     "ROW_BYTES",
     "SEQUENCE_JUMP",
     "UNNUMBERED",

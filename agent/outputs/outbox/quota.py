@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.outputs.outbox.image_files import ImageFiles
-from agent.outputs.outbox.rows import Message, cost_of, count_up, trim_missing
+from agent.outputs.outbox.rows import RESULT, Message, cost_of, count_up, trim_missing
 from agent.outputs.outbox.transaction import Transaction
 
 # What may be dropped: groups of rows that are dropped together, oldest first.
@@ -16,6 +16,7 @@ OLDEST_WHOLE_ALARMS = (
     "ON r.alarm = c.alarm AND r.output = c.output AND r.part = 'raised' AND r.picture = 0 "
     "WHERE c.picture = 0 AND c.part = 'cleared' ORDER BY c.id LIMIT 64"
 )
+OLDEST_RESULTS = f"SELECT id FROM message WHERE part = '{RESULT}' ORDER BY id LIMIT 64"
 OLDEST_CLEARED_MESSAGES = "SELECT id FROM message WHERE picture = 0 AND part = 'cleared' ORDER BY id LIMIT 64"
 
 # Segments that may be about half empty before images are dropped for it: those being filled and those being drained.
@@ -28,7 +29,7 @@ class Dropped:
 
     images: int = 0
     alarms: int = 0
-    """Messages, two for an alarm of which both were waiting."""
+    """Messages, two for an alarm of which both were waiting; or results of parts."""
 
     def __bool__(self) -> bool:
         return self.images > 0 or self.alarms > 0
@@ -67,6 +68,7 @@ class Quota:
             # First the alarms whose raised message is waiting too: no subscriber knows of them, nor misses their end.
             dropped.alarms = _drop(change, limit, OLDEST_WHOLE_ALARMS)
             dropped.alarms += _drop(change, limit, OLDEST_CLEARED_MESSAGES)
+            dropped.alarms += _drop(change, limit, OLDEST_RESULTS)
         elif self._segments_exceed:
             # A few images occupy many segments. Their room is free after the commit: one group at a time.
             oldest = [identity for (identity,) in change.db.execute(OLDEST_IMAGES).fetchall()]

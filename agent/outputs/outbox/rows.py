@@ -20,6 +20,9 @@ KEPT_DEAD_LETTERS = 1000
 # Sequence number of messages that are no alarms; those of alarms begin with 1.
 UNNUMBERED = 0
 
+# The part of a row that holds the result of a part, which is a document like that of an alarm.
+RESULT = "result"
+
 # The output of rows that were written before outputs had names.
 DEFAULT_OUTPUT = "mqtt"
 
@@ -79,9 +82,10 @@ class Message:
     topic: str
     payload: bytes
     alarm: str
-    """Id of the alarm it belongs to."""
+    """Id of the alarm it belongs to, or of the result."""
     part: str
-    """`raised` or `cleared` for the document; `heatmap`, `overlay` or `frame` for an image."""
+    """`raised` or `cleared` for the document; `heatmap`, `overlay` or `frame` for an image; RESULT for the result of a
+    part."""
     is_image: bool = False
     media_type: str = "application/json"
     output: str = DEFAULT_OUTPUT

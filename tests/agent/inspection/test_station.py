@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 
 from agent.core.errors import InspectdError
-from agent.core.records import AlarmEvent, AlarmKind, Phase
+from agent.core.records import AlarmEvent, AlarmKind, NotJudged, Part, PartVerdict, Phase
 from agent.inspection.frame_queue import PreparedFrame
-from agent.inspection.outcome import Candidate
+from agent.inspection.groups import Evidence
+from agent.inspection.outcome import Candidate, Outcome
 from agent.inspection.station import SETTLING_FRAMES, Station
 from agent.inspection.window_calibrator import WindowProgress
+from agent.parts.grouping import ByCount
+from agent.parts.triggers import ByTrigger
 from calibration import Budget, CalibrationError, Rule, glance
-from tests.support.frames import frame, noise_image, prepared
+from tests.support.frames import INTERVAL_SECONDS, frame, noise_image, prepared
 from tests.support.stations import IDENTITY, PLAN, feed, heat, make
 
 
@@ -449,7 +452,7 @@ def test_rule_that_a_reload_changes_is_reported_until_it_is_changed_back(
     assert armed.reason == before
 
 
-FOLDER_PLAN = replace(PLAN, frame_is_part=True, clear_after_seconds=0.0)
+FOLDER_PLAN = replace(PLAN, parts_known=True, clear_after_seconds=0.0)
 
 
 def folder_station(directory: Path, rule: Rule = PLAN.rule) -> Station:
@@ -499,3 +502,109 @@ def test_frame_before_a_pause_counts_as_passed_by_the_rule(tmp_path: Path) -> No
     station.pause(1.0)
     station.resume()
     assert station.judge(prepared(201), 1.0, heat(0.0)).passed_by_rule == 1
+
+
+def part_station(directory: Path, frames_per_part: int = 4) -> Station:
+    """A station that judges parts of several frames, calibrated on good ones."""
+    station = make(directory, FOLDER_PLAN, clear_after_seconds=0.0, grouping=ByCount(frames_per_part))
+    feed(station, SETTLING_FRAMES + PLAN.frames * frames_per_part)
+    assert station.phase is Phase.ARMED
+    return station
+
+
+def parts_of(outcomes: list[Outcome]) -> list[Part]:
+    return [each.part for outcome in outcomes for each in (*outcome.late, outcome) if each.part is not None]
+
+
+def test_window_of_parts_counts_parts_with_their_highest_scores(tmp_path: Path) -> None:
+    """The threshold must be for the highest of four scores: that of single frames would alarm four times as often."""
+    station, single = part_station(tmp_path / "parts"), folder_station(tmp_path / "frames")
+    assert station.calibration is not None
+    assert single.calibration is not None
+    assert station.calibration.scores.size == PLAN.frames
+    assert np.median(station.calibration.scores) > np.median(single.calibration.scores) + 1.0
+
+
+def test_part_of_four_frames_has_one_verdict_and_one_alarm_from_its_worst_frame(tmp_path: Path) -> None:
+    station = part_station(tmp_path)
+    first = 4 * 200
+    scores = [1.0, 1e3, 2e3, 1.0, *[1.0] * 4]
+    outcomes = [station.judge(prepared(first + i), score, heat(0.0)) for i, score in enumerate(scores)]
+    bad, good = parts_of(outcomes)
+    assert (bad.verdict, bad.score, bad.frames, bad.frame) == (PartVerdict.NOK, 2e3, 4, first)
+    assert (good.verdict, good.alarm, good.frame) == (PartVerdict.OK, None, first + 4)
+    judged = [each for outcome in outcomes for each in (*outcome.late, outcome) if each.verdict is not None]
+    assert [each.frame.index for each in judged] == [first + 2, first + 4], "evidence shows the worst frame"
+    alarms = [alarm for each in judged for alarm in each.alarms]
+    assert [(alarm.event.value, alarm.id) for alarm in alarms] == [("raised", bad.alarm), ("cleared", bad.alarm)]
+
+
+def test_parts_that_are_not_judged_have_the_reason(tmp_path: Path) -> None:
+    station = make(tmp_path, FOLDER_PLAN)
+    (first,) = parts_of(feed(station, 1))
+    assert (first.verdict, first.reason, first.score, first.threshold) == (
+        PartVerdict.NOT_JUDGED,
+        NotJudged.CALIBRATING,
+        None,
+        None,
+    )
+    station = folder_station(tmp_path / "armed")
+    station.pause(1.0)
+    (paused,) = parts_of(feed(station, 1, first=500))
+    assert (paused.verdict, paused.reason, paused.threshold is not None) == (
+        PartVerdict.NOT_JUDGED,
+        NotJudged.PAUSED,
+        True,
+    )
+
+
+def test_part_without_a_certificate_that_is_required_is_not_judged(tmp_path: Path) -> None:
+    plan = replace(FOLDER_PLAN, budget=Budget.parse("1 per week"), require_certificate=True)
+    station = make(tmp_path, plan)
+    feed(station, SETTLING_FRAMES + plan.frames)
+    assert station.phase is not Phase.ARMED
+    (part,) = parts_of(feed(station, 1, first=500))
+    assert part.verdict is PartVerdict.NOT_JUDGED
+    assert part.reason in (NotJudged.UNCERTIFIED, NotJudged.CALIBRATING)
+
+
+def test_last_alarm_of_a_part_ends_with_the_last_part(tmp_path: Path) -> None:
+    station = folder_station(tmp_path)
+    (raised,) = station.judge(prepared(200), 1000.0, heat(0.0)).alarms
+    (ended,) = station.finish()
+    assert isinstance(ended, Outcome)
+    assert [(alarm.id, alarm.event, alarm.reason) for alarm in ended.alarms] == [(raised.id, AlarmEvent.CLEARED, None)]
+    assert station.active_alarm_id is None
+
+
+def test_active_alarm_of_a_camera_without_parts_survives_the_end(armed: Station) -> None:
+    armed.judge(prepared(200), 1000.0, heat(0.0))
+    assert armed.finish() == []
+    assert armed.active_alarm_id is not None
+
+
+def test_trigger_is_rejected_by_a_camera_without_one(armed: Station) -> None:
+    with pytest.raises(InspectdError, match=r"camera line1 has no trigger; wanted parts = \{ trigger = true \}"):
+        armed.trigger("SN1", 1.0)
+
+
+def test_triggered_camera_judges_only_the_frames_of_its_parts(tmp_path: Path) -> None:
+    triggers = ByTrigger[Evidence](frames_per_part=1, timeout_seconds=1.0, max_waiting=10)
+    station = make(tmp_path, FOLDER_PLAN, clear_after_seconds=0.0, grouping=triggers)
+    feed(station, SETTLING_FRAMES)
+    chance = np.random.default_rng(1)
+    for index in range(100):
+        station.trigger(f"SN{index}", 1000.0 + (100 + 2 * index) * INTERVAL_SECONDS)
+        station.judge(prepared(100 + 2 * index), chance.gamma(9.0), heat(chance.random()))
+        station.judge(prepared(101 + 2 * index), 1000.0, heat(0.0))  # between two parts
+    assert station.phase is Phase.ARMED
+    idle = station.judge(prepared(500), 1000.0, heat(0.0))
+    assert (idle.verdict, idle.alarms, idle.part) == (None, (), None), "no part was announced"
+    station.trigger("bad", 1000.0 + 501 * INTERVAL_SECONDS)
+    outcome = station.judge(prepared(501), 1000.0, heat(0.0))
+    assert outcome.part is not None
+    assert (outcome.part.part, outcome.part.verdict) == ("bad", PartVerdict.NOK)
+    station.trigger("late", 1000.0 + 502 * INTERVAL_SECONDS)
+    (late,) = station.tick(2000.0)
+    assert isinstance(late, Part)
+    assert (late.part, late.verdict, late.reason) == ("late", PartVerdict.NOT_JUDGED, NotJudged.LATE)

@@ -64,7 +64,7 @@ def test_example_loads_and_shows_every_setting() -> None:
     example = ROOT / "inspectd.example.toml"
     assert load_settings(example).site == "plant-1"
     shown = set(re.findall(r"\b([a-z_]+) = ", example.read_text()))
-    sections = {"mqtt", "outputs", "review", "log", "metrics", "cameras", "source", "calibration", "alarm"}
+    sections = {"mqtt", "outputs", "review", "log", "metrics", "cameras", "source", "calibration", "alarm", "parts"}
     assert _names(Settings) - shown == sections
 
 
@@ -153,11 +153,57 @@ def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
             yield from _sections(argument)
 
 
-def test_shift_and_frames_per_part_of_the_settings_count_in_the_budget(config: Path) -> None:
-    calibration = "cameras.line1.calibration"
-    camera = load_settings(config, [f"{calibration}.shift=12 h", f"{calibration}.frames_per_part=4"]).cameras["line1"]
+def test_shift_of_the_settings_counts_in_the_budget(config: Path) -> None:
+    camera = load_settings(config, ["cameras.line1.calibration.shift=12 h"]).cameras["line1"]
     assert camera.parse_budget("1 per shift").per_seconds == 43_200
-    assert camera.parse_budget("1 per 100 parts").per_frames == 400
+
+
+SIMULATOR = 'cameras.line1.source={kind="simulator"}'
+BY_COUNT = "cameras.line1.parts={frames_per_part=4}"
+BUDGET = "cameras.line1.calibration.false_alarms"
+
+
+@pytest.mark.parametrize(
+    ("source", "parts", "frames_per_part"),
+    [
+        (SIMULATOR, "{frames_per_part=4}", 4),
+        (SIMULATOR, "{trigger=true}", 1),
+        (SIMULATOR, "{trigger=true, frames_per_part=3}", 3),
+        (SIMULATOR, "{gap_seconds=0.5}", None),
+        (FOLDER, "{frames_per_part=2}", 2),
+        (FOLDER, "{}", 1),
+    ],
+)
+def test_where_parts_are_known_one_part_decides_and_the_budget_counts_parts(
+    config: Path, source: str, parts: str, frames_per_part: int | None
+) -> None:
+    camera = load_settings(config, [source, f"cameras.line1.parts={parts}"]).cameras["line1"]
+    assert camera.parts_known
+    assert camera.frames_per_part == frames_per_part
+    assert (camera.alarm_rule, camera.clear_after_seconds, camera.false_alarms) == ("1 of 1", 0.0, "1 per 1000 parts")
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        ([SIMULATOR, f"{BUDGET}=1 per 100 parts"], r"not known which frames .* parts = \{ frames_per_part = 4 \}"),
+        ([VIDEO, f"{BUDGET}=0.1 per 100 parts"], r"not known which frames"),
+        ([SIMULATOR, BY_COUNT, f"{BUDGET}=1 per 100 frames"], "parts of several frames; wanted a budget in parts or"),
+        ([SIMULATOR, "cameras.line1.parts={gap_seconds=1, trigger=true}"], "only one way to know parts"),
+        ([FOLDER, "cameras.line1.parts={trigger=true}"], "each image of a folder is a part"),
+        ([SIMULATOR, "cameras.line1.parts={frames_per_part=0}"], "parts.frames_per_part = 0"),
+    ],
+)
+def test_budget_or_parts_that_the_source_cannot_have_are_rejected(
+    config: Path, settings: list[str], wanted: str
+) -> None:
+    with pytest.raises(Permanent, match=wanted):
+        load_settings(config, settings)
+
+
+def test_budget_in_parts_is_accepted_where_parts_are_known(config: Path) -> None:
+    camera = load_settings(config, [SIMULATOR, BY_COUNT, f"{BUDGET}=1 per 100 parts"]).cameras["line1"]
+    assert camera.parse_budget(camera.false_alarms).per_frames == 100
 
 
 @pytest.mark.parametrize(
@@ -165,7 +211,6 @@ def test_shift_and_frames_per_part_of_the_settings_count_in_the_budget(config: P
     [
         ("false_alarms", "1 per fortnight", "'fortnight' in '1 per fortnight' is not understood"),
         ("shift", "long", "'long' in 'long' is not understood, wanted '12 h'"),
-        ("frames_per_part", "0", "greater than or equal to 1"),
     ],
 )
 def test_unit_of_a_budget_that_is_not_understood_is_named(config: Path, key: str, value: str, words: str) -> None:

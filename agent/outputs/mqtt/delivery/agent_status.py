@@ -7,7 +7,8 @@ from datetime import datetime, timezone
 
 from agent.core.durations import Durations
 from agent.core.problems import Problems
-from agent.messages import DeliveryPayload, LatencyPayload, OutboxPayload, Presence, StatusPayload
+from agent.messages import DeliveryPayload, LatencyPayload, OutboxPayload, Presence, ResultsPayload, StatusPayload
+from agent.outputs.mqtt.delivery.result_flow import ResultQueue
 from agent.outputs.outbox import Outbox, Row
 
 # A loss or a new problem is published at once; changed figures alone this often.
@@ -26,8 +27,10 @@ class AgentStatus:
         *,
         problems: Problems | None = None,
         durations: Durations | None = None,
+        results: ResultQueue | None = None,
     ) -> None:
-        """`problems` and `durations` are shared with other parts of the agent; None for its own."""
+        """`problems`, `durations` and `results` are shared with other parts of the agent; None for its own."""
+        self._results = ResultQueue() if results is None else results
         self._site = site
         self._version = version
         self._outbox = outbox
@@ -79,7 +82,9 @@ class AgentStatus:
         """
         status = self.document(Presence.ONLINE, connected_at)
         assert status.outbox is not None
-        losses = status.outbox.model_dump(exclude={"waiting", "waiting_bytes", "sequence"})
+        losses = status.outbox.model_dump(
+            exclude={"waiting": True, "waiting_bytes": True, "sequence": True, "results": {"waiting", "sequence"}}
+        )
         news = (connected_at, status.problems, losses)
         now = self._clock()
         if news == self._published and now - self._published_at < REFRESH_SECONDS:
@@ -88,7 +93,9 @@ class AgentStatus:
         return status.to_bytes()
 
     def _all_problems(self) -> list[str]:
-        return [*self._outbox.incidents(), *self.problems.all()]
+        results = self._results.outbox
+        lost = [] if results is None else [f"results: {incident}" for incident in results.incidents()]
+        return [*self._outbox.incidents(), *lost, *self.problems.all()]
 
     def _outbox_payload(self) -> OutboxPayload:
         counts = self._outbox.counts()
@@ -101,5 +108,18 @@ class AgentStatus:
             dropped_alarms=counts.dropped_alarms,
             dead_letters=counts.dead_letters,
             omitted_pictures=counts.omitted_pictures,
+            missing=list(counts.missing),
+            results=self._results_payload(),
+        )
+
+    def _results_payload(self) -> ResultsPayload | None:
+        if self._results.outbox is None:
+            return None
+        counts = self._results.outbox.counts()
+        return ResultsPayload(
+            waiting=counts.waiting,
+            sequence=counts.sequence,
+            dropped=counts.dropped_alarms,
+            dead_letters=counts.dead_letters,
             missing=list(counts.missing),
         )

@@ -25,6 +25,8 @@ class Sent:
     """Of a retained document."""
     notice: int | None = None
     """Number of the notice."""
+    result: Row | None = None
+    """The result of a part, a row of another outbox."""
 
 
 class InFlight:

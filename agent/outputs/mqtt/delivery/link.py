@@ -277,7 +277,7 @@ class Link:
                 shared.retained.put(shared.topics.status(), document.to_bytes())
                 published = True
             self._take_new(connection, session)
-            session.pump(images=False)
+            session.pump(images=False, results=not published)
             if published and session.is_idle:
                 break
             self._handle(connection.turn(STOPPING_TURN_SECONDS), session)

@@ -30,6 +30,7 @@ from agent.outputs.mqtt.connection import (
 )
 from agent.outputs.mqtt.delivery.agent_status import AgentStatus
 from agent.outputs.mqtt.delivery.link import Link, StopRequest, Wake
+from agent.outputs.mqtt.delivery.result_flow import ResultQueue
 from agent.outputs.mqtt.delivery.shared import Shared
 from agent.outputs.mqtt.delivery.subscriptions import MessageHandler, may_respond_on
 from agent.outputs.mqtt.delivery.takeover import Takeovers
@@ -83,8 +84,15 @@ class Publisher:
         self._agents_filters = (*topics.agents_filters(), *Topics(topics.site).agents_filters())
         self._clock = clock
         self._delivered_hook = delivered
+        results = ResultQueue()
         self._status = AgentStatus(
-            topics.site, version("inspectd"), outbox, clock, problems=problems, durations=delivery_durations
+            topics.site,
+            version("inspectd"),
+            outbox,
+            clock,
+            problems=problems,
+            durations=delivery_durations,
+            results=results,
         )
         self._protocol = ProtocolVersion(protocol)
         self._shared = Shared(
@@ -99,6 +107,7 @@ class Publisher:
             self._delivered,
             Takeovers(topics.client_id, topics.site, self._status.problems),
             capture_time or CaptureTime(clock),
+            results=results,
         )
         self._backoff = Backoff(timing.reconnect_first_seconds, timing.reconnect_max_seconds)
         self._failing = False
@@ -118,6 +127,11 @@ class Publisher:
         """The broker accepted the connection, and it has not ended as far as is known."""
         link = self._link
         return link is not None and link.connected
+
+    def deliver_results(self, outbox: Outbox) -> None:
+        """Deliver the results of parts from this outbox too; call it before `start`."""
+        self._shared.results.outbox = outbox
+        outbox.on_accepted.append(self.wake)
 
     def start(self) -> None:
         """Begin to connect and to deliver; returns at once, with or without a broker."""

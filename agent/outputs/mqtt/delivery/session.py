@@ -1,9 +1,9 @@
 """What is sent over one connection, in which order, and what the broker's answers mean.
 
-In this order: retained documents, alarms, responses, notices, images; one place is kept for an alarm. Of each camera
-only one alarm is in flight: of two, the broker could reject the first and accept the second, and the order of the
-camera would be lost. Images of a backlog are sent at a limited rate, and images never fill the window or the link, so
-that a live alarm always finds room.
+In this order: retained documents, alarms, responses, notices, results of parts, images; one place is kept for an alarm.
+Of each camera only one alarm is in flight: of two, the broker could reject the first and accept the second, and the
+order of the camera would be lost. Images of a backlog are sent at a limited rate, and neither images nor results fill
+window or link, so that a live alarm always finds room.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from agent.outputs.mqtt.connection import Acknowledged, Connected, Connection, C
 from agent.outputs.mqtt.delivery.image_window import BacklogRate, ImageWindow
 from agent.outputs.mqtt.delivery.in_flight import InFlight, Sent
 from agent.outputs.mqtt.delivery.packet_limit import PacketLimit
+from agent.outputs.mqtt.delivery.result_flow import ResultFlow
 from agent.outputs.mqtt.delivery.shared import MAX_RESPONSES, Shared
 from agent.outputs.mqtt.delivery.suspicions import Rejection
 from agent.outputs.mqtt.flood import RateLimit
@@ -71,6 +72,13 @@ class Session:
         # Acknowledged rows that are not deleted yet, and since when there are any.
         self._acknowledged: dict[int, Row] = {}
         self._acknowledged_since = 0.0
+        timing = shared.timing
+        self._results = ResultFlow(
+            shared.results,
+            shared.output,
+            fits=self._limit.fits,
+            retry_seconds=(timing.retry_first_seconds, timing.retry_max_seconds),
+        )
         self._image_window = ImageWindow()
         self._backlog_end = shared.outbox.last_id()
         self._backlog_rate = BacklogRate(shared.timing.backlog_images_per_second, shared.clock())
@@ -104,7 +112,7 @@ class Session:
         if self._limit.fits(message):
             self._connection.publish(message)
 
-    def pump(self, *, images: bool = True) -> None:
+    def pump(self, *, images: bool = True, results: bool = True) -> None:
         """Fill the window with the most urgent messages."""
         self._send_retained()
         now = self._clock()
@@ -114,6 +122,9 @@ class Session:
             while self._responses and self._free_places > 0:
                 self._send(self._responses.popleft())
             self._send_notice()
+            if results and now >= self._outbox_paused_until:
+                free, capacity = self._free_places, self._in_flight.capacity
+                self._results.send(free, capacity, now, lambda message, row: self._send(message, result=row))
             if images and now >= self._outbox_paused_until:
                 self._send_images(now)
         except ConnectionLost:
@@ -224,10 +235,22 @@ class Session:
             self._shared.notices.remove(sent.notice)
             if event.code >= _REJECTED:
                 log.warning("the broker rejects a notice: %s", event.reason)
+        elif sent.result is not None:
+            self._result_answered(sent.result, event)
         elif sent.row is not None and event.code < _REJECTED:
             self._row_delivered(sent.row, sent)
         elif sent.row is not None:
             self._row_rejected(sent.row, event)
+
+    def _result_answered(self, row: Row, event: Acknowledged) -> None:
+        if event.code < _REJECTED:
+            self._results.delivered(row)
+            self.rows_delivered += 1
+            return
+        try:
+            self._results.rejected(row, self._clock(), event.reason, final=event.code in (*_FINAL, _TOO_LARGE))
+        except Temporary as error:
+            self._pause_outbox(error)
 
     def _row_delivered(self, row: Row, sent: Sent) -> None:
         now = self._clock()
@@ -266,7 +289,13 @@ class Session:
         A few rows wait for others while something is in flight, unless `all_of_them` are to be deleted.
         """
         now = self._clock()
-        if now < self._outbox_paused_until or not (self._acknowledged or self._outbox.has_undeleted):
+        if now < self._outbox_paused_until:
+            return
+        try:
+            self._results.delete_acknowledged(all_of_them=all_of_them)
+        except Temporary as error:
+            self._pause_outbox(error)
+        if not (self._acknowledged or self._outbox.has_undeleted):
             return
         waited = now - self._acknowledged_since
         few = 0 < len(self._acknowledged) < DELETED_TOGETHER and waited < DELETE_AFTER_SECONDS

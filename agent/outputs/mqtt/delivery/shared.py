@@ -12,6 +12,7 @@ from agent.outputs.mqtt.broker import Broker
 from agent.outputs.mqtt.connection import Outgoing, ProtocolVersion, WillTerms
 from agent.outputs.mqtt.delivery.agent_status import AgentStatus
 from agent.outputs.mqtt.delivery.notices import Notices
+from agent.outputs.mqtt.delivery.result_flow import ResultQueue
 from agent.outputs.mqtt.delivery.retained import RetainedDocuments
 from agent.outputs.mqtt.delivery.subscriptions import Subscriptions
 from agent.outputs.mqtt.delivery.suspicions import Suspicions
@@ -63,6 +64,8 @@ class Shared:
     takeovers: Takeovers
     capture_time: CaptureTime
     will: WillTerms = field(default_factory=WillTerms)
+    results: ResultQueue = field(default_factory=ResultQueue)
+    """The results of parts, which wait apart from the alarms."""
     telemetry: Telemetry = field(default_factory=Telemetry)
     subscriptions: Subscriptions = field(default_factory=Subscriptions)
     retained: RetainedDocuments = field(default_factory=RetainedDocuments)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.inspection.thresholds import calibrations_of, thresholds_in_force
+from agent.inspection.calibration_plan import calibrations_of, thresholds_in_force
 from agent.settings.load import load_settings
 from agent.settings.settings import Settings
 from calibration import Calibration, Store

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.inspection.frame_rate import RateMeter
+from agent.parts.frame_rate import RateMeter
 
 
 def test_rate_is_unknown_before_the_second_frame() -> None:

@@ -1,0 +1,90 @@
+"""Which frames show the same part: by their number, or by the gap between two parts."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Generic, TypeVar
+
+from agent.parts.shot import Collector, Group, Shot
+
+T = TypeVar("T")
+
+
+class Grouping(ABC, Generic[T]):
+    """From the scored frames of one camera, in their order, to parts. No thread, no clock, no I/O."""
+
+    @abstractmethod
+    def add(self, shot: Shot[T]) -> list[Group[T]]:
+        """Take in the next frame; returns the parts that are complete now."""
+
+    def tick(self, now_monotonic: float) -> list[Group[T]]:
+        """Time has passed: returns the parts that are complete now. `now_monotonic` in seconds."""
+        return []
+
+    def finish(self) -> list[Group[T]]:
+        """No more frames follow: returns the parts that are not complete yet."""
+        return []
+
+
+class SingleFrames(Grouping[T]):
+    """Parts are not known: each frame is judged alone."""
+
+    def add(self, shot: Shot[T]) -> list[Group[T]]:
+        frame = shot.frame
+        return [
+            Group(
+                part=None,
+                highest=shot,
+                judged=shot if shot.reason is None else None,
+                usable=shot if shot.usable else None,
+                reason=shot.reason,
+                frames=int(shot.reason is None),
+                first=frame,
+                captured_at=frame.captured_at,
+                started_monotonic=frame.captured_monotonic,
+            )
+        ]
+
+
+class ByCount(Grouping[T]):
+    """So many frames in a row show the same part, counted from the first frame of the camera.
+
+    Frames that were dropped count too, since the index of a frame includes them.
+    """
+
+    def __init__(self, frames_per_part: int) -> None:
+        self._frames_per_part = frames_per_part
+        self._number: int | None = None
+        self._collector = Collector[T]()
+
+    def add(self, shot: Shot[T]) -> list[Group[T]]:
+        number, place = divmod(shot.frame.index, self._frames_per_part)
+        complete = self.finish() if number != self._number else []
+        self._number = number
+        self._collector.add(shot)
+        return complete + self.finish() if place == self._frames_per_part - 1 else complete
+
+    def finish(self) -> list[Group[T]]:
+        collector, self._collector = self._collector, Collector[T]()
+        return [collector.group(collector.origin)] if collector.seen else []
+
+
+class ByGap(Grouping[T]):
+    """A time without a frame lies between two parts: the camera delivers frames only while it sees one."""
+
+    def __init__(self, gap_seconds: float) -> None:
+        self._gap_seconds = gap_seconds
+        self._collector = Collector[T]()
+
+    def add(self, shot: Shot[T]) -> list[Group[T]]:
+        complete = self.tick(shot.frame.captured_monotonic)
+        self._collector.add(shot)
+        return complete
+
+    def tick(self, now_monotonic: float) -> list[Group[T]]:
+        over = self._collector.seen and now_monotonic - self._collector.last_monotonic >= self._gap_seconds
+        return self.finish() if over else []
+
+    def finish(self) -> list[Group[T]]:
+        collector, self._collector = self._collector, Collector[T]()
+        return [collector.group()] if collector.seen else []
