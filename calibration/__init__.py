@@ -8,7 +8,7 @@ from calibration.errors import CalibrationError
 from calibration.fit import FitFinding, Misfit, TrainingScores, check_fit
 from calibration.image_measures import ImageMeasures, measure_image
 from calibration.judged import FalseAlarmLevel, found_defects, level_of_false_alarms
-from calibration.monitor import CameraMonitor, Finding, Symptom
+from calibration.monitor import CameraMonitor, Finding, SizeMonitor, Symptom
 from calibration.promise_watch import BrokenPromise, find_broken_promise
 from calibration.record import (
     Calibration,
@@ -16,6 +16,7 @@ from calibration.record import (
     LeftOut,
     Range,
     ScoreReference,
+    SourceReference,
     ViewReference,
     score_reference,
 )
@@ -23,6 +24,7 @@ from calibration.report import report_html
 from calibration.ripening import worst_rate
 from calibration.rule import AlarmRule, Rule
 from calibration.score_log import ScoreLog
+from calibration.source_images import SourceImages
 from calibration.store import Store, Switch
 from calibration.suspects import MOST_BAD
 from calibration.threshold import LEAST_FRAMES, Threshold, calibrate
@@ -53,6 +55,9 @@ __all__ = [
     "Rule",
     "ScoreLog",
     "ScoreReference",
+    "SizeMonitor",
+    "SourceImages",
+    "SourceReference",
     "Store",
     "Switch",
     "Symptom",

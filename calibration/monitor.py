@@ -9,7 +9,7 @@ import numpy as np
 
 from calibration.camera_history import BLACK_LEVEL_8, BLACK_LEVEL_16, LEAST_MOVED_SHARE
 from calibration.image_measures import Pixels, saturation_level
-from calibration.record import CameraReference, ViewReference
+from calibration.record import CameraReference, SourceReference, ViewReference
 from calibration.view import Aligner, Alignment, Glance
 
 # Black is below a tenth of the level that good images reach: a sensor's dark level is 1 to 3 % of its range, while an
@@ -60,11 +60,13 @@ class Symptom(str, Enum):
     """More light than in good images, on the same scene."""
     DEFOCUSED = "defocused"
     SHIFTED = "shifted"
+    RESIZED = "resized"
+    """The source delivers images of another size."""
 
     @property
     def blank(self) -> bool:
-        """True if the image does not show the part: no bad part looks like this, even in a single frame."""
-        return self in (Symptom.BLACK, Symptom.SATURATED)
+        """True if the image does not show the part as usual: no bad part looks like this, even in a single frame."""
+        return self in (Symptom.BLACK, Symptom.SATURATED, Symptom.RESIZED)
 
     @property
     def settles(self) -> bool:
@@ -177,6 +179,26 @@ class CameraMonitor:
         if seen.level > _MOST_LIGHT * usual.high:
             return Finding(Symptom.BRIGHT, f"bright: {light:.0%} of the light of good images")
         return None
+
+
+class SizeMonitor:
+    """Checks that a camera delivers images of the size that it was calibrated with."""
+
+    def __init__(self, reference: SourceReference | None) -> None:
+        """Args: reference: that of the calibration; None: the size of the first image checked counts."""
+        self._any_size = reference is not None and reference.height is None
+        self._wanted = None if reference is None else (reference.height, reference.width)
+
+    def check(self, height: int, width: int) -> Finding | None:
+        """Check the size of the next source image, pixels; None if it is the usual one."""
+        if self._any_size or self._wanted == (height, width):
+            return None
+        if self._wanted is None:
+            self._wanted = height, width
+            return None
+        got, wanted = f"{width}×{height}", f"{self._wanted[1]}×{self._wanted[0]}"
+        reason = f"resized: the images are {got}, the calibration is for {wanted}; set the camera back, or recalibrate"
+        return Finding(Symptom.RESIZED, reason)
 
 
 def _blurred(seen: Glance, usual: ViewReference) -> Finding | None:

@@ -123,6 +123,20 @@ class CameraReference:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceReference:
+    """The images of the window as the source delivered them."""
+
+    height: int | None
+    """Pixels; None where the images had several sizes."""
+    width: int | None
+    """Pixels; None where the images had several sizes."""
+    black: int
+    """Grey value that is shown black to people."""
+    white: int
+    """Grey value that is shown white."""
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """One calibration: immutable."""
 
@@ -163,6 +177,8 @@ class Calibration:
     camera_reference: CameraReference
     parts: bool = False
     """Each frame was another part, and each one above the threshold counts as a false alarm."""
+    source: SourceReference | None = None
+    """None in calibrations of earlier versions."""
     id: str = ""
     """Time of creation and a hash of the content, computed by the record itself; sorts by time."""
 
@@ -197,6 +213,11 @@ class Calibration:
         mask = np.ones(self.scores.size, dtype=bool)
         mask[[out.index for out in self.left_out]] = False
         return np.asarray(self.scores[mask], dtype=np.float64)
+
+    @property
+    def display_window(self) -> tuple[int, int] | None:
+        """The grey values that are shown black and white to people; None in calibrations of earlier versions."""
+        return None if self.source is None else (self.source.black, self.source.white)
 
     def to_json(self) -> str:
         """Return the record as JSON, schema `inspectd.calibration/1`."""
@@ -237,6 +258,8 @@ def _content(calibration: Calibration) -> dict[str, Any]:
     data["camera_reference"] = _camera_json(calibration.camera_reference)
     if calibration.parts:
         data["parts"] = True
+    if calibration.source is not None:  # no key without it: the id is a hash of the content
+        data["source"] = asdict(calibration.source)
     data["scores"], data["heat_level"] = _array_json(calibration.scores), _array_json(calibration.heat_level)
     return data
 
@@ -251,6 +274,7 @@ def _values(data: dict[str, Any]) -> dict[str, Any]:
         "left_out": tuple(_left_out(out) for out in data["left_out"]),
         "score_reference": ScoreReference(**data["score_reference"]),
         "camera_reference": _camera(data["camera_reference"]),
+        "source": SourceReference(**data["source"]) if "source" in data else None,
         "scores": _array(data["scores"]),
         "heat_level": _array(data["heat_level"]),
     }

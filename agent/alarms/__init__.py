@@ -2,7 +2,7 @@
 
 from agent.alarms.camera_alarm import CameraAlarm, Condition, Observation
 from agent.alarms.defect_alarm import ActiveAlarm, DefectAlarm
-from agent.alarms.drawing import to_8_bit
+from agent.alarms.drawing import stored_window, to_8_bit
 from agent.alarms.evidence import Evidence, EvidenceImage
 from agent.alarms.heat_colours import HOTTEST, colour_of
 from agent.alarms.heat_regions import regions
@@ -20,5 +20,6 @@ __all__ = [
     "RuleWatch",
     "colour_of",
     "regions",
+    "stored_window",
     "to_8_bit",
 ]

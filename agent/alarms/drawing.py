@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 from agent.alarms.heat_colours import HOTTEST, Image8, colour_of
 from agent.core.records import Image
 
-# 16 bits are shown through one fixed window, by default their whole range. A window that followed the image would hide
-# what changed between two images.
+# 16 bits are shown through one fixed window, which a calibration has: one that followed the image would hide what
+# changed between two images. By default it is the whole range.
 WINDOW_16_BIT = (0, 65_535)
+
+# Highest values of sensors and detectors that store 10, 12, 14 or 16 bits in 16.
+_FULL_SCALES = (1023, 4095, 16_383, 65_535)
 
 # The size at which heatmap and overlay fit a person's screen; the frame itself keeps its own size.
 MAX_DRAWN_SIDE_PIXELS = 1280
@@ -28,6 +31,16 @@ def to_8_bit(image: Image, window: tuple[int, int] = WINDOW_16_BIT) -> Image8:
         image = np.clip((image.astype(np.float32) - low) * (255.0 / (high - low)) + 0.5, 0, 255).astype(np.uint8)
     shown = np.asarray(image, np.uint8)
     return np.repeat(shown, 3, axis=2) if shown.shape[2] == 1 else shown
+
+
+def stored_window(image: Image) -> tuple[int, int]:
+    """The window of an image where no calibration has one: the range of the bits that it seems to be stored with.
+
+    >>> stored_window(np.full((1, 1, 1), 3000, np.uint16))
+    (0, 4095)
+    """
+    highest = int(image.max(initial=0))
+    return 0, next(full for full in _FULL_SCALES if highest <= full)
 
 
 def fit_screen(height: int, width: int) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 All three look the same way on every alarm. The colours of the heatmap are fixed: blue for values that good parts reach
 too; above 1.0 (the highest that good parts reach at that place, the white contour), amber to white. 16 bits are shown
-through one fixed window.
+through one window, which is fixed for each calibration.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.alarms.drawing import WINDOW_16_BIT, draw_heatmap, enlarge_heatmap, fit_screen, to_8_bit
+from agent.alarms.drawing import draw_heatmap, enlarge_heatmap, fit_screen, stored_window, to_8_bit
 from agent.alarms.overlay import draw_overlay
 from agent.core.image_bytes import encode
 from agent.core.records import Frame, Region, Verdict
@@ -25,6 +25,9 @@ from agent.core.records import Frame, Region, Verdict
 log = logging.getLogger(__name__)
 
 DEFAULT_MAX_EVIDENCE_BYTES = 1024**3
+
+Window16 = tuple[int, int]
+"""The 16-bit values shown black and white."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +59,23 @@ class Evidence:
         directory: Path,
         *,
         max_bytes: int = DEFAULT_MAX_EVIDENCE_BYTES,
-        window_16_bit: tuple[int, int] = WINDOW_16_BIT,
     ) -> None:
         """Args:
         directory: holds `<camera>/<alarm id>/heatmap.png`, `overlay.jpg`, `frame.jpg`; made where missing.
         max_bytes: limit on the size of all files in it.
-        window_16_bit: the 16-bit values shown as black and as white.
         """
         self._directory = directory
         self._max_bytes = max_bytes
-        self._window = window_16_bit
         self._kept = _alarms_on_disk(directory)
         self._failing = False
 
     def draw(
-        self, frame: Frame, heatmap: NDArray[np.float32], hot: Sequence[Region], captions: Sequence[str]
+        self,
+        frame: Frame,
+        heatmap: NDArray[np.float32],
+        hot: Sequence[Region],
+        captions: Sequence[str],
+        window: Window16 | None = None,
     ) -> list[EvidenceImage]:
         """Heatmap and overlay of the inspected part, and the source image.
 
@@ -79,41 +84,47 @@ class Evidence:
             heatmap: calibrated, float32 [h, w], ≥ 0.
             hot: the regions that get a box, hottest first, in pixels of the inspected part.
             captions: the two lines below the overlay.
+            window: the 16-bit values shown black and white, those of the calibration; None: by the image's bits.
         """
-        shown = to_8_bit(frame.image, self._window)
+        shown = to_8_bit(frame.image, window or stored_window(frame.image))
         height, width = fit_screen(*shown.shape[:2])
         overlay = draw_overlay(shown, enlarge_heatmap(heatmap, height, width), hot, captions=captions)
         return [
             EvidenceImage("heatmap", encode(draw_heatmap(heatmap, height, width), "image/png"), "image/png"),
             EvidenceImage("overlay", encode(overlay, "image/jpeg"), "image/jpeg"),
-            self.draw_frame(frame),
+            self.draw_frame(frame, window),
         ]
 
-    def draw_verdict(self, verdict: Verdict, hot: Sequence[Region]) -> list[EvidenceImage]:
+    def draw_verdict(
+        self, verdict: Verdict, hot: Sequence[Region], window: Window16 | None = None
+    ) -> list[EvidenceImage]:
         """The images of a verdict; `hot` are its regions, hottest first, in pixels of the inspected part."""
         captions = (
             f"{verdict.frame.camera}   score {verdict.score:.3g}   threshold {verdict.threshold:.3g}",
             f"{verdict.frame.captured_at:%Y-%m-%d %H:%M:%S} UTC   frame {verdict.frame.index}",
         )
-        return self.draw(verdict.frame, verdict.heatmap, hot, captions)
+        return self.draw(verdict.frame, verdict.heatmap, hot, captions, window)
 
-    def draw_frame(self, frame: Frame) -> EvidenceImage:
+    def draw_frame(self, frame: Frame, window: Window16 | None = None) -> EvidenceImage:
         """The source image alone: the only evidence where the camera is faulty. Its pixels are those of the regions."""
-        payload = encode(to_8_bit(frame.source_image, self._window), "image/jpeg", quality=95)
+        shown = to_8_bit(frame.source_image, window or stored_window(frame.image))
+        payload = encode(shown, "image/jpeg", quality=95)
         return EvidenceImage("frame", payload, "image/jpeg")
 
-    def save(self, alarm_id: str, verdict: Verdict, hot: Sequence[Region]) -> list[EvidenceImage]:
+    def save(
+        self, alarm_id: str, verdict: Verdict, hot: Sequence[Region], window: Window16 | None = None
+    ) -> list[EvidenceImage]:
         """Draw the images of a defect alarm and keep them on disk.
 
         A disk error is logged and costs the copy on disk only: the images are returned, and nothing is raised.
         """
-        images = self.draw_verdict(verdict, hot)
+        images = self.draw_verdict(verdict, hot, window)
         self._keep(self._directory / verdict.frame.camera / alarm_id, images)
         return images
 
-    def save_frame(self, alarm_id: str, frame: Frame) -> list[EvidenceImage]:
+    def save_frame(self, alarm_id: str, frame: Frame, window: Window16 | None = None) -> list[EvidenceImage]:
         """The same for an alarm about the camera: its frame alone."""
-        images = [self.draw_frame(frame)]
+        images = [self.draw_frame(frame, window)]
         self._keep(self._directory / frame.camera / alarm_id, images)
         return images
 

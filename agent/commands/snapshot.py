@@ -75,7 +75,7 @@ def draw(last: LastFrame, evidence: Evidence, reference_peak: Callable[[], float
         f"{frame.camera}   score {last.score:.3g}   {limit}",
         f"{frame.captured_at:%Y-%m-%d %H:%M:%S} UTC   frame {frame.index}   snapshot",
     )
-    return evidence.draw(frame, heatmap, hot, captions)
+    return evidence.draw(frame, heatmap, hot, captions, None if calibration is None else calibration.display_window)
 
 
 def _relative_heatmap(last: LastFrame, reference_peak: Callable[[], float]) -> NDArray[np.float32]:

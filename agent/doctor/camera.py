@@ -79,7 +79,8 @@ def _read_camera(name: str, camera: CameraSettings, max_seconds: float, first_fr
     try:
         sample = _sample(camera, max_seconds, first_frame_seconds)
         with suppress(EngineError):  # check_bundles reports a bundle that cannot be read
-            Preparation(read_bundle(camera.bundle).geometry, camera.crop)(sample.image)
+            bundle = read_bundle(camera.bundle)
+            Preparation(bundle.geometry, camera.crop, view=bundle.manifest.view)(sample.image)
     except _NoFrame as silence:
         return ok(subject, str(silence))
     except EndOfStream:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from agent.alarms import CameraAlarm, Condition, Observation
 from agent.core.records import Alarm, AlarmEvent, Frame
 from agent.inspection.frame_queue import PreparedFrame
-from calibration import Calibration, CameraMonitor, Finding
+from calibration import Calibration, CameraMonitor, Finding, SizeMonitor
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +94,8 @@ class CameraGate:
         self._camera_alarm = camera_alarm
         self._parts_known = parts_known
         self._monitor: CameraMonitor | None = None
+        self._size = SizeMonitor(None)
+        self._resized = False
         self._held = HeldFrames()
         self._left_out_parts: list[HeldFrame] = []
         self._opening: int | None = None
@@ -121,6 +123,7 @@ class CameraGate:
         """Compare images with those of this calibration's window from now on."""
         self.drop_held()
         self._monitor = CameraMonitor(calibration.camera_reference, rule_frames=calibration.rule.n)
+        self._size = SizeMonitor(calibration.source)
         if calibration.camera_reference.view is None:
             log.info("camera %s: recalibrate to have blur and shift detected", calibration.camera)
 
@@ -135,7 +138,9 @@ class CameraGate:
             heatmap: raw, float32 [h, w].
             threshold: the threshold in force.
         """
-        finding = None if self._monitor is None else self._monitor.check(prepared.glance)
+        finding = self._resized_finding(prepared.frame)
+        if finding is None and self._monitor is not None:
+            finding = self._monitor.check(prepared.glance)
         alarm = self._camera_alarm.update(_observe(prepared.frame, score, threshold), finding)
         self._watch_opening(prepared, fault_ended=alarm is not None and alarm.event is AlarmEvent.CLEARED)
         if self.faulty:
@@ -172,6 +177,14 @@ class CameraGate:
         """The frames of parts that were left out since the last call, in no order."""
         taken, self._left_out_parts = self._left_out_parts, []
         return taken
+
+    def _resized_finding(self, frame: Frame) -> Finding | None:
+        """A size other than calibrated. The first such file is logged, since a single one raises no alarm."""
+        finding = self._size.check(*frame.source_image.shape[:2])
+        if finding is not None and frame.file is not None and not self._resized:
+            log.warning("camera %s: %s: not judged: %s", frame.camera, ascii(frame.file.name)[1:-1], finding.reason)
+        self._resized = finding is not None
+        return finding
 
     def observe_unjudged(self, frame: Frame, score: float) -> Alarm | None:
         """Take in a frame that is not judged; several of them clear the alarm about a lost camera."""

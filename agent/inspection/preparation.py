@@ -2,37 +2,65 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from functools import partial
 
 from agent.core.crop import Crop
 from agent.core.errors import Permanent
 from agent.core.records import Image
-from engines.bundles import Geometry
+from engines.bundles import Geometry, View
 from engines.errors import ImageError
+from engines.images import check_aspect
 from engines.images import fit as fit_on_cpu
+
+log = logging.getLogger(__name__)
 
 
 class Preparation:
     """Crops and fits images. Runs on the capture thread, so that a large image does not delay the engine."""
 
     def __init__(
-        self, geometry: Geometry, crop: Crop | None = None, *, fit: Callable[[Image], Image] | None = None
+        self,
+        geometry: Geometry,
+        crop: Crop | None = None,
+        *,
+        view: View | None = None,
+        only_first: bool = False,
+        fit: Callable[[Image], Image] | None = None,
     ) -> None:
         """Args:
         geometry: size, channels and bit depth of the model's input.
         crop: the part that is inspected; None: the whole image.
+        view: proportions of the images that the model was trained on; None: not known.
+        only_first: check the proportions of the first image only: what a live camera changes later is a camera fault.
         fit: fits an image to the model's input, where the engine does that itself; None: on the CPU.
         """
         self._fit = fit or (lambda image: fit_on_cpu(image, geometry))
         self._crop = crop
+        self._check = partial(check_aspect, view=view) if view is not None else partial(_warn_of_stretch, geometry)
+        self._only_first = only_first or view is None
+        self._checked = False
 
     def __call__(self, image: Image) -> tuple[Image, Image]:
         """From an image [H, W, C] to (the part that is inspected, the model's input [h, w, c]).
 
-        Raises Permanent where bit depth or channels do not match the model, or the crop exceeds the image.
+        Raises Permanent where bit depth, channels or proportions do not fit the model, or the crop exceeds the image.
         """
         inspected = image if self._crop is None else self._crop.cut(image)
         try:
-            return inspected, self._fit(inspected)
+            if not (self._checked and self._only_first):
+                self._check(inspected)
+            pixels = self._fit(inspected)
         except ImageError as error:
             raise Permanent(str(error)) from None
+        self._checked = True
+        return inspected, pixels
+
+
+def _warn_of_stretch(geometry: Geometry, image: Image) -> None:
+    """For bundles of earlier versions: images that were stretched in training, too, are no fault."""
+    try:
+        check_aspect(image, View.of(geometry.height, geometry.width))
+    except ImageError as error:
+        log.warning("%s; whether the training images were stretched like this is not known to this bundle", error)

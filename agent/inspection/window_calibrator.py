@@ -10,12 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.core.errors import InspectdError
+from agent.core.records import Frame
 from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan
 from agent.inspection.frame_queue import PreparedFrame
 from agent.inspection.outcome import Candidate
 from agent.inspection.review import HottestImages, StoppedWindow, WindowStopped
 from agent.parts import RateMeter
-from calibration import Calibration, CalibrationError, TrainingScores, Window, check_fit
+from calibration import (
+    Calibration,
+    CalibrationError,
+    SizeMonitor,
+    SourceImages,
+    TrainingScores,
+    Window,
+    check_fit,
+)
 
 # Intervals between frames that the rate of a window is measured over: 80 kB for each camera.
 _RATE_INTERVALS = 10_000
@@ -45,7 +54,7 @@ class WindowCalibrator:
         self._identity = identity
         self._training = training
         self._now = now
-        self._hottest = HottestImages()
+        self._hottest, self._source, self._size = HottestImages(), SourceImages(), SizeMonitor(None)
         self.stopped: StoppedWindow | None = None
         """The full window that waits for a person; the next `start` or `stop` discards it."""
         self._window: Window | None = None
@@ -77,7 +86,8 @@ class WindowCalibrator:
         """
         rate = plan.frames_per_second or measured_frames_per_second or 1.0
         self._plan = plan
-        self._hottest, self.stopped = HottestImages(), None
+        self._hottest, self._source, self._size = HottestImages(), SourceImages(), SizeMonitor(None)
+        self.stopped = None
         self._rate = RateMeter(_RATE_INTERVALS)
         self._window = Window(
             frames=plan.frames,
@@ -130,10 +140,12 @@ class WindowCalibrator:
         if window.count + 1 >= window.target:
             self._use_measured_rate(window, plan)
         try:
+            self._check_size(prepared.frame)
             window.add(score, heatmap, prepared.pixels, frame=prepared.frame.index)
         except CalibrationError:
             self.stop()
             raise
+        self._source.add(prepared.frame.source_image.shape[:2], prepared.frame.image)
         self._hottest.offer(window.count - 1, score, prepared.frame)
         if not window.complete:
             return None
@@ -159,6 +171,12 @@ class WindowCalibrator:
         bad = stopped.places_thrown_out(only)
         self.stop()
         return None if bad is None else self._finish(stopped.window, stopped.plan, by, confirmed_bad=bad)
+
+    def _check_size(self, frame: Frame) -> None:
+        """Raise CalibrationError where a live camera changes its size within a window; files may have several."""
+        finding = self._size.check(*frame.source_image.shape[:2]) if frame.file is None else None
+        if finding is not None:
+            raise CalibrationError(f"window: {finding.reason}")
 
     def _fits(self, window: Window, plan: CalibrationPlan) -> bool:
         """Return whether the model's own scores of good parts account for all images of the window.
@@ -193,6 +211,8 @@ class WindowCalibrator:
             who=by,
             confirmed_bad=confirmed_bad,
         )
+        # Another content has another id.
+        calibration = replace(calibration, source=self._source.reference(), id="")
         return calibration if plan.false_alarms is None else plan.false_alarms.applied_to(calibration)
 
 

@@ -162,13 +162,13 @@ class AlarmRecorder(threading.Thread):
 
     def _draw(self, job: AlarmJob) -> tuple[Sequence[EvidenceImage], list[Region]]:
         """Images and hot regions of an alarm that was raised; none for one that was cleared."""
-        verdict = job.verdict
+        verdict, window = job.verdict, job.context.window
         if job.alarm.event is AlarmEvent.CLEARED:
             return (), []
         if verdict is None:
-            return self._evidence.save_frame(job.alarm.id, job.frame) if job.frame is not None else (), []
+            return () if job.frame is None else self._evidence.save_frame(job.alarm.id, job.frame, window), []
         hot = regions(verdict.heatmap, verdict.frame.image.shape)
-        images = self._evidence.save(job.alarm.id, verdict, hot)
+        images = self._evidence.save(job.alarm.id, verdict, hot, window)
         crop = job.context.crop
         return images, hot if crop is None else [crop.to_source(region) for region in hot]
 

@@ -105,7 +105,13 @@ class Assembly:
         ledger = Ledger(directory / LEDGER, model=f"{bundle.sha256} {camera.crop}")
         source = build_source(camera.source, quarantine_directory=directory / "quarantine", ledger=ledger)
         shared.frames.add_camera(name, live=source.live)
-        preparation = Preparation(bundle.geometry, camera.crop, fit=shared.engine.fit)
+        preparation = Preparation(
+            bundle.geometry,
+            camera.crop,
+            view=bundle.manifest.view,
+            only_first=source.live,
+            fit=shared.engine.fit,
+        )
         return CameraLine(
             name,
             camera,

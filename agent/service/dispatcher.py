@@ -215,6 +215,7 @@ class Dispatcher:
             model=line.model,
             engine=line.engine.name,
             crop=line.settings.crop,
+            window=None if calibration is None else calibration.display_window,
         )
         if self._review is not None:
             basis = AlarmBasis(calibration, line.model.sha256, line.engine.name, line.settings.crop)

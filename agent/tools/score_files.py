@@ -16,7 +16,7 @@ from agent.settings import default_state_directory
 from agent.tools.image_list import images_in
 from engines.bundles import read_bundle
 from engines.errors import ImageError
-from engines.images import fit, read_image
+from engines.images import prepare, read_image
 from engines.runtime import Engine, open_engine
 
 
@@ -64,7 +64,7 @@ def _files(path: Path) -> list[Path]:
 
 def _score(engine: Engine, path: Path, heatmaps: Path | None, hottest_good: float) -> ScoredFile:
     try:
-        pixels = fit(read_image(path), engine.bundle.geometry)
+        pixels = prepare(read_image(path), engine.bundle.manifest)
     except ImageError as error:
         return ScoredFile(path, error=str(error).removeprefix(f"{path}: "))
     scores = engine.score(pixels[np.newaxis])

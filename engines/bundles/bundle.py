@@ -30,6 +30,7 @@ from engines.bundles.manifest import (
     ScoreSummary,
     Tolerance,
     TrainingRecord,
+    View,
 )
 from engines.bundles.operators import check_operators
 from engines.bundles.plain_file import read_plain_file
@@ -56,6 +57,7 @@ __all__ = [
     "ScoreSummary",
     "Tolerance",
     "TrainingRecord",
+    "View",
     "check_replaceable",
     "read_bundle",
     "reference_archive",

@@ -62,6 +62,26 @@ class Normalisation(BaseModel):
         return self
 
 
+class View(BaseModel):
+    """What the images of a model show: those that it was trained on, and any that it is to judge."""
+
+    model_config = _CLOSED
+    lowest_aspect: Annotated[float, Field(gt=0)]
+    """Width over height of the images that were trained on, before they were fitted to the model: the least."""
+    highest_aspect: Annotated[float, Field(gt=0)]
+    """The same: the greatest."""
+
+    @classmethod
+    def of(cls, height: int, width: int) -> View:
+        """The view of images of one size, pixels."""
+        return cls(lowest_aspect=width / height, highest_aspect=width / height)
+
+    def stretch(self, height: int, width: int) -> float:
+        """How much more an image of this size, pixels, is stretched than those of the training: 1 is not at all."""
+        aspect = width / height
+        return max(1.0, self.lowest_aspect / aspect, aspect / self.highest_aspect)
+
+
 class RecipeRecord(BaseModel):
     """The recipe of the networks and their options."""
 
@@ -173,6 +193,8 @@ class Manifest(BaseModel):
     """Name of the model, for people."""
     geometry: Geometry
     normalisation: Normalisation
+    view: View | None = None
+    """None in bundles of earlier versions."""
     heatmap_shape: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
     """Rows and columns of a heatmap."""
     score_kind: str

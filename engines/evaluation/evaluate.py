@@ -17,7 +17,7 @@ from engines.errors import EngineError, ImageError
 from engines.evaluation.metrics import auroc, average_precision, bootstrap
 from engines.evaluation.pixel_metrics import PixelFigures, PixelTally
 from engines.evaluation.records import AtThreshold, Evaluation, ScoredImages
-from engines.images import SUFFIXES, fit, list_images, read_image
+from engines.images import SUFFIXES, list_images, prepare, read_image
 from engines.progress import Progress
 from engines.runtime import Engine
 
@@ -96,7 +96,7 @@ def score_images(engine: Engine, images: Images, progress: Progress | None = Non
         frames: list[Any] = []
         for path in paths[start : start + _BATCH]:
             try:
-                frames.append(fit(read_image(path), engine.bundle.geometry))
+                frames.append(prepare(read_image(path), engine.bundle.manifest))
                 used.append(path)
             except ImageError as error:
                 skipped.append(with_path(path, error))

@@ -63,6 +63,7 @@ def bundle_published(weights: Path | str, normal: Path | str, out: Path | str, p
             recipe=find_recipe("reference"),
             options={"latent": latent, "filters": filters},
             geometry=good.geometry,
+            view=good.view,
             normalisation=normalisation_of(good.frames[trained_on]),
             networks=generator,
             train_frames=good.frames[trained_on],

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from engines.bundles import Frames, Geometry, Normalisation
+from engines.bundles import Frames, Geometry, Normalisation, View
 from engines.errors import ImageError, TrainingError
-from engines.images import Image, fit, list_images, read_image
+from engines.images import MOST_STRETCH, Image, fit, list_images, read_image
 from engines.networks.ganomaly import check_size
 from engines.progress import Progress
 from engines.recipes.scorer import Normalise
@@ -55,6 +55,8 @@ class GoodFrames:
     """The good images of one training."""
 
     geometry: Geometry
+    view: View
+    """Of the images as they are in the files."""
     frames: Frames
     """[N, H, W, C] in the geometry's dtype."""
     paths: tuple[Path, ...]
@@ -99,7 +101,7 @@ def load_good_frames(
         size = automatic_size(*own)
         size_warnings = (*_warn_of_shrinking(own, size), *_warn_of_stretching(shapes, size))
     check_size(*size)
-    shrunk, skipped = _read_all(paths, size, max_bytes, progress)
+    shrunk, skipped, aspects = _read_all(paths, size, max_bytes, progress)
     if len(shrunk) < 2:
         reason = f"; {skipped[0]}" if skipped else ""
         raise TrainingError(
@@ -115,8 +117,19 @@ def load_good_frames(
     frames: Any = np.stack([fit(image, geometry) for _, image in kept])
     if len(kept) < 2:
         raise TrainingError(f"{_name_of(images)}: 1 usable image of {geometry.bit_depth} bits, wanted at least 2")
-    warnings = (*size_warnings, *_warnings(frames, skipped))
-    return GoodFrames(geometry, frames, tuple(path for path, _ in kept), tuple(skipped), warnings)
+    view = view_of(aspects)
+    warnings = (*size_warnings, *_warn_of_stretching(view, size), *_warnings(frames, skipped))
+    return GoodFrames(geometry, view, frames, tuple(path for path, _ in kept), tuple(skipped), warnings)
+
+
+def view_of(aspects: Sequence[float]) -> View:
+    """The view of images with these aspect ratios; one in fifty may be outside.
+
+    >>> view_of([1.0] * 60 + [4.0])
+    View(lowest_aspect=1.0, highest_aspect=1.0)
+    """
+    ordered, outside = sorted(aspects), len(aspects) // 50
+    return View(lowest_aspect=round(ordered[outside], 4), highest_aspect=round(ordered[-1 - outside], 4))
 
 
 def split(count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -200,14 +213,19 @@ def _name_of(images: Path | str | Sequence[Path]) -> str:
 
 def _read_all(
     paths: Sequence[Path], size: tuple[int, int], max_bytes: int, progress: Progress | None
-) -> tuple[list[tuple[Path, Image]], list[str]]:
-    """Read every file and shrink it to `size` at once, with the file's own channels and depth."""
+) -> tuple[list[tuple[Path, Image]], list[str], list[float]]:
+    """Read every file and shrink it to `size` at once, with the file's own channels and depth.
+
+    Returns the images, a line for each file that was not used, and the aspect ratios of the images as they were.
+    """
     shrunk: list[tuple[Path, Image]] = []
+    aspects: list[float] = []
     skipped: list[str] = []
     held_bytes = 0
     for index, path in enumerate(paths):
         try:
-            image = _shrink(read_image(path), size)
+            whole = read_image(path)
+            image = _shrink(whole, size)
         except ImageError as error:
             skipped.append(str(error))
             continue
@@ -218,9 +236,10 @@ def _read_all(
                 f"wanted at most about {max(1, len(shrunk))} images, or a smaller size"
             )
         shrunk.append((path, image))
+        aspects.append(whole.shape[1] / whole.shape[0])
         if progress is not None:
             progress((index + 1) / len(paths), "reading images")
-    return shrunk, skipped
+    return shrunk, skipped, aspects
 
 
 def _shrink(image: Image, size: tuple[int, int]) -> Image:
@@ -235,6 +254,20 @@ def _geometry(images: Sequence[Image], size: tuple[int, int]) -> Geometry:
     coloured = sum(image.shape[2] == 3 and bool(np.ptp(image, axis=2).any()) for image in images)
     colour = coloured > len(images) / 2
     return Geometry(*size, 3 if colour else 1, 16 if depth == 16 else 8, "BGR" if colour else "GRAY")
+
+
+def _warn_of_stretching(view: View, size: tuple[int, int]) -> tuple[str, ...]:
+    height, width = size
+    wide, high = view.highest_aspect * height / width, width / height / view.lowest_aspect
+    if max(wide, high) <= MOST_STRETCH:
+        return ()
+    aspects = f"{view.lowest_aspect:.2f}"
+    if view.highest_aspect > view.lowest_aspect:
+        aspects = f"{aspects} to {view.highest_aspect:.2f}"
+    return (
+        f"images whose width is {aspects} times their height are stretched to {width}×{height}; "
+        "a --size with their proportions keeps shapes as they are",
+    )
 
 
 def _warn_of_shrinking(own: tuple[int, int], size: tuple[int, int]) -> tuple[str, ...]:

@@ -79,6 +79,7 @@ class TrainingJob:
             recipe=self._recipe,
             options=self._options,
             geometry=self._good.geometry,
+            view=self._good.view,
             normalisation=self._normalisation,
             networks=self._networks.cpu(),
             train_frames=self._train_frames,

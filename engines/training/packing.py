@@ -122,6 +122,7 @@ def _manifest(
     return Manifest(
         name=trained.name,
         geometry=trained.geometry,
+        view=trained.view,
         normalisation=trained.normalisation,
         heatmap_shape=reference.heatmap.shape[1:],
         score_kind=trained.recipe.score_kind,

@@ -10,7 +10,7 @@ from typing import Literal
 
 from torch import nn
 
-from engines.bundles import Frames, Geometry, Normalisation
+from engines.bundles import Frames, Geometry, Normalisation, View
 from engines.recipes.recipe import Option, Recipe
 
 StopReason = Literal["finished", "interrupted"]
@@ -54,6 +54,7 @@ class TrainedModel:
     options: dict[str, Option]
     """Options of the recipe's networks."""
     geometry: Geometry
+    view: View
     normalisation: Normalisation
     networks: nn.Module
     """On the CPU, in the state that was kept."""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, shift
 
-from calibration import CameraMonitor, CameraReference, Finding, Symptom, glance
+from calibration import CameraMonitor, CameraReference, Finding, SizeMonitor, SourceReference, Symptom, glance
 from calibration.camera_history import CameraHistory
 
 BITS = (8, 16)
@@ -240,3 +240,27 @@ def test_finding_reason_of_a_frozen_image_does_not_change(usual: CameraReference
     assert {finding.reason for finding in found if finding} == {
         "frozen: the image does not change, wanted at most 10 repeats in a row"
     }
+
+
+def test_images_of_another_size_are_found_and_the_usual_ones_are_not() -> None:
+    monitor = SizeMonitor(SourceReference(height=480, width=640, black=0, white=255))
+    assert monitor.check(480, 640) is None
+    finding = monitor.check(600, 800)
+    assert finding is not None
+    assert finding.symptom is Symptom.RESIZED
+    assert finding.symptom.blank
+    assert "800×600" in finding.reason
+    assert "640×480" in finding.reason
+    assert monitor.check(480, 640) is None
+
+
+def test_without_a_known_size_the_first_image_counts() -> None:
+    monitor = SizeMonitor(None)
+    assert monitor.check(480, 640) is None
+    assert monitor.check(480, 641) is not None
+
+
+def test_a_source_of_images_of_several_sizes_may_deliver_any() -> None:
+    monitor = SizeMonitor(SourceReference(height=None, width=None, black=0, white=255))
+    assert monitor.check(480, 640) is None
+    assert monitor.check(64, 64) is None

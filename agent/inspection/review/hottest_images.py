@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from agent.alarms import to_8_bit
+from agent.alarms import stored_window, to_8_bit
 from agent.core.image_bytes import encode
 from agent.core.records import Frame
 
@@ -51,7 +51,7 @@ class HottestImages:
 
 
 def _jpeg(frame: Frame) -> bytes:
-    image = to_8_bit(frame.image)
+    image = to_8_bit(frame.image, stored_window(frame.image))
     scale = LONGEST_SIDE / max(image.shape[:2])
     if scale < 1.0:
         height, width = (max(1, round(side * scale)) for side in image.shape[:2])

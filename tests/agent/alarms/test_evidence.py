@@ -58,3 +58,26 @@ def test_a_disk_error_costs_only_the_copy_on_disk(tmp_path: Path, caplog: pytest
     assert len(evidence.save("a1", SMALL_VERDICT, [])) == 3
     evidence.save("a2", SMALL_VERDICT, [])
     assert caplog.text.count("evidence not kept") == 1, "a repeated failure is logged at DEBUG"
+
+
+@pytest.mark.parametrize("window", [None, (500, 3300)])
+def test_twelve_bits_in_sixteen_are_visible(tmp_path: Path, window: tuple[int, int] | None) -> None:
+    """Detectors of 12 bits used to give black images: their highest value is a 16th of the range."""
+    image = np.full((64, 64, 1), 600, np.uint16)
+    image[16:48, 16:48] = 3000
+    saved = {image.name: image for image in Evidence(tmp_path).save("a1", verdict(image, HEATMAP), [], window)}
+    shown = cv2.imdecode(np.frombuffer(saved["frame"].payload, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert shown[32, 32] > 180
+    assert shown[4, 4] < 60
+    overlay = cv2.imdecode(np.frombuffer(saved["overlay"].payload, np.uint8), cv2.IMREAD_COLOR)
+    assert overlay[200, 200].max() > 150
+
+
+def test_one_window_shows_the_same_value_alike_in_every_image(tmp_path: Path) -> None:
+    evidence, shades = Evidence(tmp_path), []
+    for other in (500, 4000):
+        image = np.full((64, 64, 1), other, np.uint16)
+        image[:32] = 1500
+        (saved,) = evidence.save_frame("a1", verdict(image, HEATMAP).frame, (500, 3300))
+        shades.append(cv2.imdecode(np.frombuffer(saved.payload, np.uint8), cv2.IMREAD_GRAYSCALE)[8, 8])
+    assert abs(int(shades[0]) - int(shades[1])) <= 1

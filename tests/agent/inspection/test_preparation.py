@@ -8,7 +8,7 @@ import pytest
 from agent.core.crop import Crop
 from agent.core.errors import Permanent
 from agent.inspection.preparation import Preparation
-from engines.bundles.manifest import Geometry
+from engines.bundles.manifest import Geometry, View
 
 GEOMETRY = Geometry(height=32, width=32, channels=1, bit_depth=8)
 IMAGE = np.arange(60 * 80, dtype=np.uint32).reshape(60, 80, 1).astype(np.uint8)
@@ -46,3 +46,36 @@ def test_a_crop_beyond_the_image_is_rejected() -> None:
 def test_an_image_of_another_bit_depth_is_rejected() -> None:
     with pytest.raises(Permanent, match="16"):
         Preparation(GEOMETRY)(IMAGE.astype(np.uint16))
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "fits"), [(60, 60, True), (60, 65, True), (60, 80, False), (80, 60, False)]
+)
+def test_an_image_of_other_proportions_than_the_training_images_is_rejected(
+    height: int, width: int, fits: bool
+) -> None:
+    prepare = Preparation(GEOMETRY, view=View.of(100, 100))
+    image = np.zeros((height, width, 1), np.uint8)
+    if fits:
+        assert prepare(image)[1].shape == (32, 32, 1)
+        return
+    with pytest.raises(Permanent, match=f"the image is {width}×{height}, .* trained on images that are 1.00 times"):
+        prepare(image)
+
+
+def test_a_crop_may_give_an_image_the_proportions_of_the_training_images() -> None:
+    assert Preparation(GEOMETRY, Crop(x=10, y=0, width=60, height=60), view=View.of(100, 100))(IMAGE)
+
+
+def test_what_a_live_camera_changes_later_is_no_error_of_the_settings() -> None:
+    """The station disarms then."""
+    prepare = Preparation(GEOMETRY, view=View.of(60, 80), only_first=True)
+    prepare(IMAGE)
+    assert prepare(IMAGE[:, :40])[1].shape == (32, 32, 1)
+
+
+def test_a_bundle_without_proportions_gets_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    prepare = Preparation(GEOMETRY)
+    for _ in range(3):
+        prepare(IMAGE)
+    assert caplog.text.count("the image is 80×60, 1.33 times as wide as high") == 1

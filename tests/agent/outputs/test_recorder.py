@@ -55,9 +55,9 @@ class SlowEvidence(Evidence):
         self._clock = clock
         self._seconds = seconds
 
-    def save_frame(self, alarm_id: str, frame: Frame) -> list[EvidenceImage]:
+    def save_frame(self, alarm_id: str, frame: Frame, window: tuple[int, int] | None = None) -> list[EvidenceImage]:
         self._clock.seconds += self._seconds
-        return super().save_frame(alarm_id, frame)
+        return super().save_frame(alarm_id, frame, window)
 
 
 def recorder(outbox: Outbox, evidence: Evidence, clock: FakeClock) -> AlarmRecorder:

@@ -164,3 +164,19 @@ def test_batches_are_normalised_and_complete() -> None:
     assert batches[0].shape == (3, 1, 2, 2)
     assert float(batches[0][0, 0, 0, 0]) == -1.0
     assert float(batches[2][0, 0, 1, 1]) == pytest.approx(27 / 127.5 - 1)
+
+
+def test_proportions_of_the_images_are_recorded(tmp_path: Path) -> None:
+    for index in range(4):
+        assert cv2.imwrite(str(tmp_path / f"{index}.png"), np.full((60, 80 + 10 * index), 40 * index, np.uint8))
+    good = load_good_frames(tmp_path, (48, 64))
+    assert (good.view.lowest_aspect, good.view.highest_aspect) == (1.3333, 1.8333)
+    (line,) = [line for line in good.warnings if "stretched" in line]
+    assert line.startswith("images whose width is 1.33 to 1.83 times their height are stretched to 64×48;")
+
+
+@pytest.mark.parametrize(("size", "stretched"), [((48, 64), False), ((64, 64), True), ((32, 64), True)])
+def test_a_size_that_deforms_the_parts_gives_a_warning(tmp_path: Path, size: tuple[int, int], stretched: bool) -> None:
+    for index in range(3):
+        assert cv2.imwrite(str(tmp_path / f"{index}.png"), np.full((60, 80), 40 * index, np.uint8))
+    assert any("stretched" in line for line in load_good_frames(tmp_path, size).warnings) == stretched
