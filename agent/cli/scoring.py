@@ -14,6 +14,19 @@ from agent.cli.terminal.progress import progress_bar
 from agent.core.errors import Permanent
 
 
+def view(
+    bundle: BundleArgument,
+    image: Annotated[Path, typer.Argument(help="Image, as the source delivers it.")],
+    out: Annotated[Path | None, typer.Option(help="PNG to write; beside the image by default.")] = None,
+) -> None:
+    """Show what a bundle inspects of an image: the source image, its crop, and the model's input as PNG."""
+    with quiet_while_loading():
+        from agent.tools.view_image import view_image
+
+    for line in view_image(bundle, image, out or image.with_name(f"{image.stem}-view.png")):
+        print_line(line)
+
+
 def score(
     bundle: BundleArgument,
     paths: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],

@@ -14,6 +14,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo.demo,
     "simulate": demo.simulate,
     "train": training.train,
+    "view": scoring.view,
     "score": scoring.score,
     "evaluate": scoring.evaluate,
     "compare": training.compare_systems,

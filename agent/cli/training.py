@@ -22,6 +22,7 @@ LEAST_HELD_OUT = 12
 OVERRUN = 1.2
 
 if TYPE_CHECKING:
+    from engines.bundles import CropBox
     from engines.training.train import TrainingResult
 
 
@@ -32,6 +33,9 @@ def train(
     steps: Annotated[int | None, typer.Option(min=1, help="Steps to train instead of a time; reproducible.")] = None,
     seed: SeedOption = 0,
     size: Annotated[str, typer.Option(help="Input of the model, pixels: auto, SIDE or WIDTHxHEIGHT.")] = "auto",
+    crop: Annotated[
+        str | None, typer.Option(help="Part of the images to train on and to inspect, pixels: X,Y,WIDTH,HEIGHT.")
+    ] = None,
     recipe: Annotated[
         str,
         typer.Option(help="pretrained, scratch (no weights of others) or reference (the GANomaly paper)."),
@@ -56,6 +60,7 @@ def train(
             out=out,
             recipe=recipe,
             size=_size(size),
+            crop=_crop(crop),
             minutes=None if steps is not None else minutes,
             steps=steps,
             seed=seed,
@@ -152,6 +157,19 @@ def _check_learned(result: TrainingResult, out: Path) -> None:
         f"{damage.auroc:.2f}, {damage.low:.2f}–{damage.high:.2f}; chance is 0.5) after {record.steps} steps in "
         f"{record.seconds:.0f} s; train longer, or on more images"
     )
+
+
+def _crop(text: str | None) -> CropBox | None:
+    """The part of an image from X,Y,WIDTH,HEIGHT; None for all of it."""
+    from engines.bundles import CropBox
+
+    if text is None:
+        return None
+    numbers = [part.strip() for part in text.split(",")]
+    if len(numbers) != 4 or not all(number.isdecimal() for number in numbers) or "0" in numbers[2:]:
+        raise typer.BadParameter(f"got {text}, wanted X,Y,WIDTH,HEIGHT in pixels", param_hint="--crop")
+    x, y, width, height = map(int, numbers)
+    return CropBox(x=x, y=y, width=width, height=height)
 
 
 def _size(text: str) -> int | tuple[int, int] | None:

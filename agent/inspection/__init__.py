@@ -13,7 +13,7 @@ from agent.inspection.frame_queue import FrameQueue
 from agent.inspection.groups import grouping_of
 from agent.inspection.inspector import Inspector, OnTiming
 from agent.inspection.outcome import Candidate, LastFrame, Outcome
-from agent.inspection.preparation import Preparation
+from agent.inspection.preparation import Preparation, inspected_crop
 from agent.inspection.preview import preview_calibration
 from agent.inspection.review import StoppedWindow, training_scores
 from agent.inspection.station import Station
@@ -39,6 +39,7 @@ __all__ = [
     "StoppedWindow",
     "calibrations_of",
     "grouping_of",
+    "inspected_crop",
     "plan_of",
     "preview_calibration",
     "thresholds_in_force",

@@ -14,6 +14,7 @@ from agent.inspection.calibration_plan import CalibrationPlan, plan_of
 from agent.inspection.capture import CameraState, Capture
 from agent.inspection.frame_queue import FrameQueue
 from agent.inspection.outcome import Outcome
+from agent.inspection.preparation import inspected_crop
 from agent.inspection.station import Station
 from agent.inspection.thread import InspectionThread
 from agent.inspection.unfinished import UnfinishedFiles
@@ -88,6 +89,8 @@ class CameraLine:
         self.ledger = Ledger(None) if ledger is None else ledger
         self.unfinished = UnfinishedFiles(station)
         self.counters = Counters()
+        self.crop = inspected_crop(settings.crop, bundle)
+        """The part of the image that is inspected; None: all of it."""
         self.model = ModelPayload(name=bundle.manifest.name, sha256=bundle.sha256)
         """Name and sha256 of the bundle, for messages."""
         self._settings = settings

@@ -9,7 +9,7 @@ from functools import partial
 from agent.core.crop import Crop
 from agent.core.errors import Permanent
 from agent.core.records import Image
-from engines.bundles import Geometry, View
+from engines.bundles import Bundle, Geometry, View
 from engines.errors import ImageError
 from engines.images import check_aspect
 from engines.images import fit as fit_on_cpu
@@ -56,6 +56,21 @@ class Preparation:
             raise Permanent(str(error)) from None
         self._checked = True
         return inspected, pixels
+
+
+def inspected_crop(setting: Crop | None, bundle: Bundle) -> Crop | None:
+    """The part of the image that is inspected: that of the bundle, else that of the settings, else None for all of it.
+
+    Raises Permanent where they disagree: the model would see another part than in training.
+    """
+    view = bundle.manifest.view
+    if view is None or view.crop is None:
+        return setting
+    trained = Crop(**view.crop.model_dump())
+    if setting is not None and setting != trained:
+        got = f"{setting.width}×{setting.height} at {setting.x},{setting.y}"
+        raise Permanent(f"crop is {got}, wanted that of {bundle.path.name}, {view.crop}: remove crop, or train again")
+    return trained
 
 
 def _warn_of_stretch(geometry: Geometry, image: Image) -> None:

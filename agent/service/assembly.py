@@ -22,6 +22,7 @@ from agent.inspection import (
     Station,
     calibrations_of,
     grouping_of,
+    inspected_crop,
     plan_of,
     thresholds_in_force,
     training_scores,
@@ -98,20 +99,16 @@ class Assembly:
         bundle = read_bundle(camera.bundle, trusted=self._trusted_keys)
         if bundle.signed_by is not None:
             log.info("camera %s: bundle %s is signed by %s", name, bundle.path.name, bundle.signed_by)
+        crop = inspected_crop(camera.crop, bundle)
         self._watchdog.engine_opens(name, camera.engine)
         shared = self._engine(bundle, camera.engine, name)
         directory = writable(self._settings.state_directory / "cameras" / name)
         station = shared.stations[name] = self._station(name, camera, bundle, shared.engine)
-        ledger = Ledger(directory / LEDGER, model=f"{bundle.sha256} {camera.crop}")
+        ledger = Ledger(directory / LEDGER, model=f"{bundle.sha256} {crop}")
         source = build_source(camera.source, quarantine_directory=directory / "quarantine", ledger=ledger)
         shared.frames.add_camera(name, live=source.live)
-        preparation = Preparation(
-            bundle.geometry,
-            camera.crop,
-            view=bundle.manifest.view,
-            only_first=source.live,
-            fit=shared.engine.fit,
-        )
+        view, fit = bundle.manifest.view, shared.engine.fit
+        preparation = Preparation(bundle.geometry, crop, view=view, only_first=source.live, fit=fit)
         return CameraLine(
             name,
             camera,

@@ -214,7 +214,7 @@ class Dispatcher:
             calibration=None if calibration is None else calibration.id,
             model=line.model,
             engine=line.engine.name,
-            crop=line.settings.crop,
+            crop=line.crop,
             window=None if calibration is None else calibration.display_window,
         )
         if self._review is not None:

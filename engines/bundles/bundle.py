@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from engines.bundles.external_data import OnnxFormatError, external_data
 from engines.bundles.manifest import (
     MANIFEST_SCHEMA,
+    CropBox,
     DamageCheck,
     Geometry,
     Manifest,
@@ -47,6 +48,7 @@ __all__ = [
     "REPORT",
     "WEIGHTS",
     "Bundle",
+    "CropBox",
     "DamageCheck",
     "Frames",
     "Geometry",

@@ -62,14 +62,32 @@ class Normalisation(BaseModel):
         return self
 
 
+class CropBox(BaseModel):
+    """A part of an image, in its pixels."""
+
+    model_config = _CLOSED
+    x: Annotated[int, Field(ge=0)]
+    """Left edge."""
+    y: Annotated[int, Field(ge=0)]
+    """Top edge."""
+    width: Annotated[int, Field(gt=0)]
+    height: Annotated[int, Field(gt=0)]
+
+    def __str__(self) -> str:
+        """For people: `512×400 at 100,50`."""
+        return f"{self.width}×{self.height} at {self.x},{self.y}"
+
+
 class View(BaseModel):
     """What the images of a model show: those that it was trained on, and any that it is to judge."""
 
     model_config = _CLOSED
     lowest_aspect: Annotated[float, Field(gt=0)]
-    """Width over height of the images that were trained on, before they were fitted to the model: the least."""
+    """Width over height of what was trained on, after the crop and before it was fitted to the model: the least."""
     highest_aspect: Annotated[float, Field(gt=0)]
     """The same: the greatest."""
+    crop: CropBox | None = None
+    """The part of the source images that was trained on, and that is inspected; None: all of them."""
 
     @classmethod
     def of(cls, height: int, width: int) -> View:

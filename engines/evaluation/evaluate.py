@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.bundles import CropBox
 from engines.errors import EngineError, ImageError
 from engines.evaluation.metrics import auroc, average_precision, bootstrap
 from engines.evaluation.pixel_metrics import PixelFigures, PixelTally
 from engines.evaluation.records import AtThreshold, Evaluation, ScoredImages
-from engines.images import SUFFIXES, list_images, prepare, read_image
+from engines.images import SUFFIXES, cut, list_images, prepare, read_image
 from engines.progress import Progress
 from engines.runtime import Engine
 
@@ -70,7 +71,7 @@ def _figures(
     threshold: float | Calibrator | None,
     seed: int,
 ) -> Evaluation:
-    mask_files = find_masks(bad.paths, masks)
+    mask_files, view = find_masks(bad.paths, masks), engine.bundle.manifest.view
     return Evaluation(
         bundle=engine.bundle.sha256,
         engine=engine.name,
@@ -80,7 +81,7 @@ def _figures(
         average_precision=bootstrap(average_precision, good.score, bad.score, seed=seed),
         chance_precision=len(bad.score) / (len(good.score) + len(bad.score)),
         at_threshold=_at_threshold(good.score, bad.score, threshold),
-        pixels=pixel_figures(good, bad, mask_files),
+        pixels=pixel_figures(good, bad, mask_files, None if view is None else view.crop),
         masks_missing=sum(file is None for file in mask_files) if masks is not None else 0,
         skipped=(*good.skipped, *bad.skipped),
     )
@@ -142,10 +143,12 @@ def find_masks(paths: Sequence[Path], masks: Path | str | None) -> list[Path | N
     return files
 
 
-def pixel_figures(good: ScoredImages, bad: ScoredImages, mask_files: Sequence[Path | None]) -> PixelFigures | None:
+def pixel_figures(
+    good: ScoredImages, bad: ScoredImages, mask_files: Sequence[Path | None], crop: CropBox | None = None
+) -> PixelFigures | None:
     """Compute how well heatmaps locate the defects, over all normal images and the abnormal ones with a mask.
 
-    None if there is no mask.
+    Masks have the size of the source images, of which heatmaps show the `crop`. None if there is no mask.
     """
     pairs = [(heatmap, file) for heatmap, file in zip(bad.heatmap, mask_files, strict=True) if file is not None]
     if not pairs:
@@ -153,7 +156,7 @@ def pixel_figures(good: ScoredImages, bad: ScoredImages, mask_files: Sequence[Pa
     tally = PixelTally(np.concatenate([good.heatmap, np.stack([heatmap for heatmap, _ in pairs])]))
     shape = (0, 0)
     for heatmap, file in pairs:
-        mask = read_image(file).max(axis=2) > 0
+        mask = cut(read_image(file), crop).max(axis=2) > 0
         shape = mask.shape
         tally.add_abnormal(heatmap, mask)
     # Normal images have no masks; at the last mask's size their pixels count as much as those of abnormal images.

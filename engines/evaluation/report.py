@@ -17,7 +17,7 @@ from engines.errors import EngineError
 from engines.evaluation.charts import ABNORMAL, INK, NORMAL, as_png, chart, charts_available, roc_chart, style
 from engines.evaluation.metrics import roc_curve
 from engines.evaluation.records import Evaluation, ScoredImages
-from engines.images import fit, overlay, read_image, top_of, viewable
+from engines.images import overlay, prepare, read_image, top_of, viewable
 
 # Images of each kind on the page; each takes about 60 kB.
 _WORST = 8
@@ -123,7 +123,7 @@ def _figures(result: Evaluation) -> list[tuple[str, str]]:
 def _cards(bundle: Bundle, images: ScoredImages, chosen: Sequence[int] | NDArray[np.intp], top: float) -> str:
     cards = []
     for index in chosen:
-        frames: Any = fit(read_image(images.paths[index]), bundle.geometry)[None]
+        frames: Any = prepare(read_image(images.paths[index]), bundle.manifest)[None]
         image = viewable(frames, bundle.manifest.normalisation)
         heatmap = overlay(image, images.heatmap[index : index + 1], top)
         name = html.escape(images.paths[index].name)

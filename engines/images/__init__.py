@@ -1,9 +1,10 @@
 """From an image file or a camera's array to the model's input frame."""
 
 from engines.images.listing import HEAD_BYTES, SUFFIXES, has_image_content, list_images, natural_order
-from engines.images.preprocessing import MOST_STRETCH, Image, check_aspect, check_image, fit, prepare
+from engines.images.preprocessing import Image, check_image, fit
 from engines.images.reading import read_image
 from engines.images.shrinking import spans
+from engines.images.view import MOST_STRETCH, check_aspect, cut, prepare
 from engines.images.viewing import as_rgb, overlay, top_of, viewable
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "as_rgb",
     "check_aspect",
     "check_image",
+    "cut",
     "fit",
     "has_image_content",
     "list_images",

@@ -11,39 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.bundles import Geometry, Manifest, View
+from engines.bundles import Geometry
 from engines.errors import ImageError
 
 Image = NDArray[np.uint8] | NDArray[np.uint16]
 """Pixels, [H, W, C]: C is 1 (gray) or 3 (BGR)."""
-
-
-# More stretch than this deforms parts so that the scores of the training say nothing about them. Multiples of 16 alone
-# stretch by up to 1.1.
-MOST_STRETCH = 1.1
-
-
-def check_aspect(image: Image, view: View | None) -> None:
-    """Raise ImageError if an image [H, W, C] has other proportions than those that the model was trained on."""
-    height, width = image.shape[:2]
-    if view is None or view.stretch(height, width) <= MOST_STRETCH:
-        return
-    wanted = f"{view.lowest_aspect:.2f}"
-    if view.highest_aspect > view.lowest_aspect:
-        wanted = f"{wanted} to {view.highest_aspect:.2f}"
-    raise ImageError(
-        f"the image is {width}×{height}, {width / height:.2f} times as wide as high; the model was trained on images "
-        f"that are {wanted} times as wide as high"
-    )
-
-
-def prepare(image: Image, manifest: Manifest) -> Image:
-    """From an image [H, W, C] to the input [h, w, c] of a bundle's model.
-
-    Raises ImageError for another bit depth, and for other proportions than those of the training images.
-    """
-    check_aspect(image, manifest.view)
-    return fit(image, manifest.geometry)
 
 
 def fit(image: Image, geometry: Geometry) -> Image:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from engines.bundles import Frames, Geometry, Normalisation, View
+from engines.bundles import CropBox, Frames, Geometry, Normalisation, View
 from engines.errors import ImageError, TrainingError
-from engines.images import MOST_STRETCH, Image, fit, list_images, read_image
+from engines.images import MOST_STRETCH, Image, cut, fit, list_images, read_image
 from engines.networks.ganomaly import check_size
 from engines.progress import Progress
 from engines.recipes.scorer import Normalise
@@ -42,8 +42,8 @@ _SHORTEST_SIDE = 32
 # 640 pixels with defects of ten: per-region overlap (PRO) 0.75 at 256, 0.89 at 640.
 _MUCH_SMALLER = 2.0
 
-# The typical shape is that of this many images; more stretch than this between width and height is a warning.
-_SHAPES, _STRETCHED = 64, 1.1
+# The typical shape is that of this many images.
+_SHAPES = 64
 
 # Two images are duplicates if they differ by less than this share of the typical difference between two of the set.
 _DUPLICATE_SHARE = 0.02
@@ -85,23 +85,24 @@ def load_good_frames(
     images: Path | str | Sequence[Path],
     size: tuple[int, int] | None,
     *,
+    crop: CropBox | None = None,
     max_bytes: int = MAX_FRAME_BYTES,
     progress: Progress | None = None,
 ) -> GoodFrames:
     """Read the images of a folder or list at `size` (height, width); None chooses it by `automatic_size`.
 
+    With `crop`, only this part of each image is used; an image that it exceeds is skipped.
     Bit depth and colour are those of most files; files of another depth are skipped, as are unreadable ones. Raises
     TrainingError if fewer than two images are usable or they need more than `max_bytes` of memory.
     """
     paths = _paths(images)
     size_warnings: tuple[str, ...] = ()
     if size is None:
-        shapes = _sample_of_shapes(paths)
-        own = typical_shape(shapes)
+        own = typical_shape(_sample_of_shapes(paths, crop))
         size = automatic_size(*own)
-        size_warnings = (*_warn_of_shrinking(own, size), *_warn_of_stretching(shapes, size))
+        size_warnings = _warn_of_shrinking(own, size)
     check_size(*size)
-    shrunk, skipped, aspects = _read_all(paths, size, max_bytes, progress)
+    shrunk, skipped, aspects = _read_all(paths, size, crop, max_bytes, progress)
     if len(shrunk) < 2:
         reason = f"; {skipped[0]}" if skipped else ""
         raise TrainingError(
@@ -117,8 +118,8 @@ def load_good_frames(
     frames: Any = np.stack([fit(image, geometry) for _, image in kept])
     if len(kept) < 2:
         raise TrainingError(f"{_name_of(images)}: 1 usable image of {geometry.bit_depth} bits, wanted at least 2")
-    view = view_of(aspects)
-    warnings = (*size_warnings, *_warn_of_stretching(view, size), *_warnings(frames, skipped))
+    view = view_of(aspects).model_copy(update={"crop": crop})
+    warnings = (*size_warnings, *_warn_of_stretching(aspects, size), *_warnings(frames, skipped))
     return GoodFrames(geometry, view, frames, tuple(path for path, _ in kept), tuple(skipped), warnings)
 
 
@@ -186,12 +187,12 @@ def _paths(images: Path | str | Sequence[Path]) -> list[Path]:
     return paths
 
 
-def _sample_of_shapes(paths: Sequence[Path]) -> list[tuple[int, int]]:
+def _sample_of_shapes(paths: Sequence[Path], crop: CropBox | None) -> list[tuple[int, int]]:
     """Heights and widths of readable images, evenly spaced over all of them: only these are read twice."""
     shapes = []
     for path in paths[:: -(-len(paths) // _SHAPES)]:
         with suppress(ImageError):
-            height, width = read_image(path).shape[:2]
+            height, width = cut(read_image(path), crop).shape[:2]
             shapes.append((height, width))
     return shapes or [(_SHORTEST_SIDE, _SHORTEST_SIDE)]
 
@@ -212,7 +213,7 @@ def _name_of(images: Path | str | Sequence[Path]) -> str:
 
 
 def _read_all(
-    paths: Sequence[Path], size: tuple[int, int], max_bytes: int, progress: Progress | None
+    paths: Sequence[Path], size: tuple[int, int], crop: CropBox | None, max_bytes: int, progress: Progress | None
 ) -> tuple[list[tuple[Path, Image]], list[str], list[float]]:
     """Read every file and shrink it to `size` at once, with the file's own channels and depth.
 
@@ -224,8 +225,8 @@ def _read_all(
     held_bytes = 0
     for index, path in enumerate(paths):
         try:
-            whole = read_image(path)
-            image = _shrink(whole, size)
+            inspected = _read_cut(path, crop)
+            image = _shrink(inspected, size)
         except ImageError as error:
             skipped.append(str(error))
             continue
@@ -236,10 +237,18 @@ def _read_all(
                 f"wanted at most about {max(1, len(shrunk))} images, or a smaller size"
             )
         shrunk.append((path, image))
-        aspects.append(whole.shape[1] / whole.shape[0])
+        aspects.append(inspected.shape[1] / inspected.shape[0])
         if progress is not None:
             progress((index + 1) / len(paths), "reading images")
     return shrunk, skipped, aspects
+
+
+def _read_cut(path: Path, crop: CropBox | None) -> Image:
+    image = read_image(path)
+    try:
+        return cut(image, crop)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from None
 
 
 def _shrink(image: Image, size: tuple[int, int]) -> Image:
@@ -256,17 +265,15 @@ def _geometry(images: Sequence[Image], size: tuple[int, int]) -> Geometry:
     return Geometry(*size, 3 if colour else 1, 16 if depth == 16 else 8, "BGR" if colour else "GRAY")
 
 
-def _warn_of_stretching(view: View, size: tuple[int, int]) -> tuple[str, ...]:
-    height, width = size
-    wide, high = view.highest_aspect * height / width, width / height / view.lowest_aspect
-    if max(wide, high) <= MOST_STRETCH:
+def _warn_of_stretching(aspects: Sequence[float], size: tuple[int, int]) -> tuple[str, ...]:
+    """`aspects` are width over height of the images."""
+    stretches = [max(ratio, 1.0 / ratio) for ratio in (aspect * size[0] / size[1] for aspect in aspects)]
+    count = sum(stretch > MOST_STRETCH for stretch in stretches)
+    if not count:
         return ()
-    aspects = f"{view.lowest_aspect:.2f}"
-    if view.highest_aspect > view.lowest_aspect:
-        aspects = f"{aspects} to {view.highest_aspect:.2f}"
     return (
-        f"images whose width is {aspects} times their height are stretched to {width}×{height}; "
-        "a --size with their proportions keeps shapes as they are",
+        f"{count} of {len(aspects)} images have another shape than {size[1]}×{size[0]} and are stretched, by up to "
+        f"{max(stretches):.1f} times: choose a --size of their shape, crop all alike, or train a model for each shape",
     )
 
 
@@ -278,17 +285,6 @@ def _warn_of_shrinking(own: tuple[int, int], size: tuple[int, int]) -> tuple[str
     return (
         f"images of {own_width}×{own_height} are shrunk to {width}×{height}: a defect of 10 pixels becomes "
         f"{10 / times:.0f} pixels; a larger --size keeps more detail and makes scoring slower",
-    )
-
-
-def _warn_of_stretching(shapes: Sequence[tuple[int, int]], size: tuple[int, int]) -> tuple[str, ...]:
-    stretches = [max(ratio, 1.0 / ratio) for ratio in ((h / w) / (size[0] / size[1]) for h, w in shapes)]
-    count = sum(stretch > _STRETCHED for stretch in stretches)
-    if not count:
-        return ()
-    return (
-        f"{count} of {len(shapes)} images looked at have another shape than {size[1]}×{size[0]} and are stretched, "
-        f"by up to {max(stretches):.1f} times: crop all images alike, or train one model for each shape",
     )
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from engines.bundles import Bundle, TrainingRecord, check_replaceable, read_bundle
+from engines.bundles import Bundle, CropBox, TrainingRecord, check_replaceable, read_bundle
 from engines.errors import EngineError, TrainingError
 from engines.progress import Progress
 from engines.recipes.recipe import DEFAULT_RECIPE, Option, Recipe, find_recipe
@@ -69,6 +69,7 @@ def train_model(
     steps: int | None = None,
     seed: int = 0,
     name: str | None = None,
+    crop: CropBox | None = None,
     options: dict[str, Option] | None = None,
     progress: Progress | None = None,
     accelerator: str = "auto",
@@ -81,7 +82,8 @@ def train_model(
     """Train on a folder or list of good images and write a bundle to `out`.
 
     `size` is the model's input, a side or (height, width) in pixels, multiples of 16; None: `automatic_size`. Training
-    ends after `minutes`, export included, or `steps`; None means no such limit. `options` go to the recipe's networks;
+    ends after `minutes`, export included, or `steps`; None means no such limit. With `crop`, only this part of the
+    images is trained on and, by the bundle, inspected. `options` go to the recipe's networks;
     `accelerator`, `devices`, `num_nodes`, `precision` to Lightning Fabric, where several devices run the calling script
     once each. Raises TrainingError (no usable images, impossible arguments) or BundleError (cannot be written).
     """
@@ -90,7 +92,7 @@ def train_model(
     check_replaceable(Path(out))
     fabric = _fabric(accelerator, devices, num_nodes, precision)
     report = _monotonic(progress if fabric.is_global_zero else None)
-    good = load_good_frames(images, _size(size), max_bytes=max_bytes, progress=_subrange(report, 0.0, 0.05))
+    good = load_good_frames(images, _size(size), crop=crop, max_bytes=max_bytes, progress=_subrange(report, 0.0, 0.05))
     with _reproducible(fabric, seed):
         job = TrainingJob(fabric, chosen, good, seed=seed, options=options or {}, clock=clock)
         budget = TimeBudget(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from agent.core.crop import Crop
 from agent.core.errors import Permanent
-from agent.inspection.preparation import Preparation
-from engines.bundles.manifest import Geometry, View
+from agent.inspection.preparation import Preparation, inspected_crop
+from engines.bundles.bundle import Bundle
+from engines.bundles.manifest import CropBox, Geometry, View
 
 GEOMETRY = Geometry(height=32, width=32, channels=1, bit_depth=8)
 IMAGE = np.arange(60 * 80, dtype=np.uint32).reshape(60, 80, 1).astype(np.uint8)
@@ -79,3 +82,25 @@ def test_a_bundle_without_proportions_gets_one_warning(caplog: pytest.LogCapture
     for _ in range(3):
         prepare(IMAGE)
     assert caplog.text.count("the image is 80×60, 1.33 times as wide as high") == 1
+
+
+@pytest.mark.parametrize("setting", [None, Crop(x=4, y=2, width=24, height=20)])
+def test_the_crop_of_the_bundle_is_inspected(tiny_bundle: Bundle, setting: Crop | None) -> None:
+    crop = inspected_crop(setting, with_crop(tiny_bundle))
+    assert crop == Crop(x=4, y=2, width=24, height=20)
+
+
+def test_a_crop_that_disagrees_with_the_bundle_is_rejected(tiny_bundle: Bundle) -> None:
+    with pytest.raises(Permanent, match=r"crop is 9×9 at 0,0, wanted that of tiny.bundle, 24×20 at 4,2: remove crop"):
+        inspected_crop(Crop(x=0, y=0, width=9, height=9), with_crop(tiny_bundle))
+
+
+def test_a_bundle_without_a_crop_leaves_it_to_the_settings(tiny_bundle: Bundle) -> None:
+    crop = Crop(x=0, y=0, width=9, height=9)
+    assert inspected_crop(crop, tiny_bundle) == crop
+    assert inspected_crop(None, tiny_bundle) is None
+
+
+def with_crop(bundle: Bundle) -> Bundle:
+    view = View(lowest_aspect=1.2, highest_aspect=1.2, crop=CropBox(x=4, y=2, width=24, height=20))
+    return replace(bundle, manifest=bundle.manifest.model_copy(update={"view": view}))

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs the train extra")
 
-from engines.bundles.bundle import Geometry, Normalisation
+from engines.bundles.bundle import CropBox, Geometry, Normalisation, View
 from engines.errors import TrainingError
 from engines.training.good_frames import NormalisedFrames, count_near_duplicates, in_batches, load_good_frames, split
 from tests.support.parts import draw_part, write_parts
@@ -78,7 +78,9 @@ def test_automatic_size_follows_most_images_and_names_the_stretched_ones(tmp_pat
         cv2.imwrite(str(tmp_path / f"{index}.png"), image)
     good = load_good_frames(tmp_path, None)
     assert good.frames.shape == (4, 128, 160, 1)
-    assert any(line.startswith("1 of 4 images looked at") and "up to 3.2 times" in line for line in good.warnings)
+    assert any(
+        line.startswith("1 of 4 images have another shape") and "up to 3.2 times" in line for line in good.warnings
+    )
 
 
 def test_sixteen_bits_stay_sixteen_bits(tmp_path: Path) -> None:
@@ -172,7 +174,7 @@ def test_proportions_of_the_images_are_recorded(tmp_path: Path) -> None:
     good = load_good_frames(tmp_path, (48, 64))
     assert (good.view.lowest_aspect, good.view.highest_aspect) == (1.3333, 1.8333)
     (line,) = [line for line in good.warnings if "stretched" in line]
-    assert line.startswith("images whose width is 1.33 to 1.83 times their height are stretched to 64×48;")
+    assert line.startswith("3 of 4 images have another shape than 64×48 and are stretched, by up to 1.4 times:")
 
 
 @pytest.mark.parametrize(("size", "stretched"), [((48, 64), False), ((64, 64), True), ((32, 64), True)])
@@ -180,3 +182,20 @@ def test_a_size_that_deforms_the_parts_gives_a_warning(tmp_path: Path, size: tup
     for index in range(3):
         assert cv2.imwrite(str(tmp_path / f"{index}.png"), np.full((60, 80), 40 * index, np.uint8))
     assert any("stretched" in line for line in load_good_frames(tmp_path, size).warnings) == stretched
+
+
+def test_only_the_crop_is_trained_on(tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    parts = [chance.integers(0, 255, (32, 48), np.uint8) for _ in range(3)]
+    for index, part in enumerate(parts):
+        whole = np.full((60, 80), 90 * index, np.uint8)
+        whole[5:37, 20:68] = part
+        assert cv2.imwrite(str(tmp_path / f"{index}.png"), whole)
+    assert cv2.imwrite(str(tmp_path / "small.png"), np.zeros((30, 30), np.uint8))
+    crop = CropBox(x=20, y=5, width=48, height=32)
+    good = load_good_frames(tmp_path, None, crop=crop)
+    assert good.view == View(lowest_aspect=1.5, highest_aspect=1.5, crop=crop)
+    assert good.geometry.shape == (32, 48, 1)
+    assert (good.frames[:, :, :, 0] == np.stack(parts)).all()
+    (line,) = good.skipped
+    assert "small.png: crop is 48×32 at 20,5, wanted within the image of 30×30" in line
