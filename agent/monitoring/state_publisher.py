@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agent.core.clock import utc_now
+from agent.core.records import Phase
 from agent.inspection import CameraLine
 from agent.messages import StatePayload
 from agent.monitoring.camera_state import state_payload
@@ -59,6 +60,7 @@ class StatePublisher:
         self._clock = clock
         self._published: dict[str, tuple[float, dict[str, Any]]] = {}
         self._publishing = threading.Lock()
+        self._final = False
 
     def now(self) -> dict[str, StatePayload]:
         """The current state of each camera, by name."""
@@ -70,10 +72,17 @@ class StatePublisher:
             self.publish(line, final=final)
 
     def publish(self, line: CameraLine, *, final: bool = False) -> None:
-        """Publish the state of a camera if it changed, is `final`, or was not published for REPEAT_SECONDS."""
+        """Publish the state of a camera if it changed, or was not published for REPEAT_SECONDS.
+
+        `final`: the agent stops. The broker keeps this state, so it is `stopped`, and nothing follows it.
+        """
         # Two threads call this. Without the lock, an older state could be published after a newer one.
         with self._publishing:
+            if self._final and not final:
+                return
             payload, now = self._state(line), self._clock()
+            if final:
+                self._final, payload = True, _stopped(payload)
             document = payload.model_dump(exclude=set(COUNTING_FIELDS))
             published_at, known = self._published.get(line.name, (0.0, {}))
             if final or document != known or now - published_at >= REPEAT_SECONDS:
@@ -83,3 +92,10 @@ class StatePublisher:
 
     def _state(self, line: CameraLine) -> StatePayload:
         return state_payload(self._site, line, utc_now(), self._promise(line.name))
+
+
+def _stopped(state: StatePayload) -> StatePayload:
+    """The state of a camera whose agent stops. A camera that failed for good, or has ended, keeps its reason."""
+    reason = state.reason if state.phase in (Phase.STOPPED, Phase.CAMERA_LOST) else None
+    stopped = {"phase": Phase.STOPPED, "reason": reason or "the agent was stopped", "frames_per_second": 0.0}
+    return state.model_copy(update={**stopped, "progress": None})

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from agent.core.errors import Permanent
 from agent.core.records import PAUSED, AlarmEvent
-from agent.messages import AlarmPayload, EventPayload, OmittedPayload, StatusPayload, VerdictPayload, parse
+from agent.messages import AlarmPayload, EventPayload, OmittedPayload, Presence, StatusPayload, VerdictPayload, parse
 
 OnLine = Callable[[str], None]
 
@@ -93,7 +93,9 @@ class Watcher:
         if self._status.get(status.site) == status.status.value:
             return
         self._status[status.site] = status.status.value
-        self._on_line(f"{_printable(status.site)}: agent {status.status.value}")
+        offline = status.status is Presence.OFFLINE
+        hint = "; the states of its cameras are outdated" if offline else ""
+        self._on_line(f"{_printable(status.site)}: agent {status.status.value}{hint}")
 
     def _save(self, camera: str, alarm_id: str, name: str, payload: bytes) -> bool:
         """Save a file of an alarm where files are wanted; False if that failed. The first failure is a line."""

@@ -14,6 +14,10 @@ from typing import Any
 from agent.core.records import Phase
 from agent.outputs.mqtt.topics import Topics
 
+# A state is published every five seconds, a score once a second while there are frames: an entity without news for this
+# long is unavailable. If an agent is killed while the broker is down, there is no last will.
+EXPIRE_SECONDS = 60
+
 # Neither ON nor OFF unless the camera is armed: an alarm that cannot be raised must not look like a good part. For Home
 # Assistant, the word None is an unknown state.
 _ALARM = "{{ 'ON' if value_json.alarm else 'OFF' if value_json.phase == 'armed' else 'None' }}"
@@ -39,7 +43,7 @@ def discovery(topics: Topics, camera: str, *, version: str, model: str) -> tuple
         ],
         "qos": 1,
         "components": {
-            name: {**component, "unique_id": f"{identity}_{name}"}
+            name: {**component, "expire_after": EXPIRE_SECONDS, "unique_id": f"{identity}_{name}"}
             for name, component in _components(topics, camera).items()
         },
     }

@@ -25,10 +25,14 @@ from agent.outputs.mqtt.connection import Outgoing
 from agent.outputs.mqtt.delivery import Publisher, shrink_to_fit
 from agent.outputs.mqtt.home_assistant import discovery
 from agent.outputs.mqtt.requests import MqttRequests
+from agent.outputs.mqtt.retained_topics import RetainedTopics
 from agent.outputs.mqtt.settings import MqttSettings, broker_of
 from agent.outputs.outbox import RESULT, Message, Outbox
 from agent.outputs.output import Output, PublishedImages, RecordedAlarm, RecordedResult
 from agent.outputs.settings import OutputSection
+
+# Names of the images that the command `snapshot` publishes.
+SNAPSHOT_IMAGES = ("heatmap", "overlay", "frame")
 
 
 class MqttOutput(Output):
@@ -48,6 +52,7 @@ class MqttOutput(Output):
             problems=problems,
             delivery_durations=self.delivery_durations,
         )
+        self._retained = RetainedTopics(outbox, name, settings.place(site))
         self._requests: MqttRequests | None = None
         # By camera: when the next score may be published, monotonic seconds.
         self._next_score: dict[str, float] = {}
@@ -160,12 +165,16 @@ class MqttOutput(Output):
         return published
 
     def announce(self, cameras: Mapping[str, str]) -> None:
-        """Announce them to Home Assistant, if the settings ask for it."""
-        if self._topics.home_assistant is None:
-            return
+        """Announce them to Home Assistant, if the settings ask for it; remove the documents of all others."""
+        topics: list[str] = []
         for camera, model in cameras.items():
-            document = discovery(self._topics, camera, version=version("inspectd"), model=model)
-            self._publisher.publish_document(*document)
+            topics += [self._topics.state(camera), *(self._topics.snapshot(camera, name) for name in SNAPSHOT_IMAGES)]
+            if self._topics.home_assistant is not None:
+                topic, document = discovery(self._topics, camera, version=version("inspectd"), model=model)
+                self._publisher.publish_document(topic, document)
+                topics.append(topic)
+        stale = self._retained.replace(topics)
+        self._publisher.remove_documents(stale, self._retained.removed)
 
     def serve_commands(self, execute: Execute) -> None:
         self._requests = MqttRequests(

@@ -57,6 +57,12 @@ def test_state_is_published_after_a_change_and_every_few_seconds(
     wait_until(lambda: len(documents()) == 3)
     publisher.publish_all(final=True)
     wait_until(lambda: len(documents()) == 4)
+    assert (documents()[-1]["phase"], documents()[-1]["reason"]) == ("stopped", "the agent was stopped")
+    seconds += REPEAT_SECONDS
+    publisher.publish_all()
+    publisher.publish_all(final=True)
+    wait_until(lambda: len(documents()) == 5)
+    assert documents()[-1]["phase"] == "stopped"
     subscriber.close()
 
 

@@ -132,6 +132,8 @@ def test_restarted_agent_is_armed_with_the_same_calibration(
     code, log = stop(process)
     assert code == 0, log
     wait_until(lambda: b'"stopped"' in subscriber.on("/status")[-1].payload, what="the status `stopped`")
+    last = json.loads(subscriber.on("/state")[-1].payload)
+    assert (last["phase"], last["reason"]) == ("stopped", "the agent was stopped")
     known = len(subscriber.on("/state"))
     again = start()
     assert await_state(socket_path(tmp_path), is_armed)["calibration"] == first["calibration"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib.metadata import version
 
 from agent.core.backoff import Backoff
@@ -167,6 +167,13 @@ class Publisher:
     def publish_document(self, topic: str, payload: bytes) -> None:
         """Publish a retained document: the latest of each topic, and again on every connection."""
         self._shared.retained.put(topic, payload)
+        self.wake()
+
+    def remove_documents(self, topics: Collection[str], on_removed: Callable[[str], None]) -> None:
+        """Remove retained documents from the broker; calls `on_removed` with each topic, on the publisher's thread."""
+        self._shared.retained.on_removed = on_removed
+        for topic in topics:
+            self._shared.retained.put(topic, b"")
         self.wake()
 
     def notify(self, message: Outgoing) -> None:

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class RetainedDocuments:
-    """Any thread may `put`. Each connection remembers which versions it has sent: the broker may have lost them."""
+    """Any thread may `put`. Each connection remembers which versions it has sent: the broker may have lost them.
+
+    An empty document removes what the broker keeps on that topic; it is sent until it is acknowledged once.
+    """
 
     def __init__(self) -> None:
         self._documents: dict[str, tuple[int, bytes]] = {}
+        self.on_removed: Callable[[str], None] = lambda topic: None
+        """Called on the publisher's thread with a topic on which the broker keeps no document any more."""
 
     def put(self, topic: str, payload: bytes) -> None:
-        version, old = self._documents.get(topic, (0, b""))
+        version, old = self._documents.get(topic, (0, None))
         if payload != old:
             self._documents[topic] = (version + 1, payload)
+
+    def acknowledged(self, topic: str, version: int) -> None:
+        """The broker has this version."""
+        if self._documents.get(topic) == (version, b""):
+            del self._documents[topic]
+            self.on_removed(topic)
 
     def newer_than(self, sent: dict[str, int]) -> list[tuple[str, int, bytes]]:
         """Topic, version and document of everything whose version differs from that in `sent`, by topic."""

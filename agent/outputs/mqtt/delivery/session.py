@@ -152,6 +152,9 @@ class Session:
         in_flight = self._in_flight.topics
         for topic, version, payload in self._shared.retained.newer_than(self._sent_versions):
             if self._free_places > 0 and topic not in in_flight:
+                if not payload and not self._retain_available:
+                    self._sent_versions[topic] = version  # the broker keeps nothing that could be removed
+                    continue
                 message = Outgoing(topic, payload, retain=self._retain_available, media_type="application/json")
                 if not self._limit.fits(message):
                     self._sent_versions[topic] = version
@@ -228,6 +231,7 @@ class Session:
             return
         if sent.topic is not None:
             self._sent_versions[sent.topic] = sent.version
+            self._shared.retained.acknowledged(sent.topic, sent.version)
             if event.code >= _REJECTED:
                 self.problem = f"the broker rejects {sent.topic}: {event.reason}"
                 log.warning("%s", self.problem)

@@ -21,6 +21,7 @@ TOPICS = Topics("plant", home_assistant="homeassistant")
 
 # Options of the two platforms, from home-assistant.io/integrations/sensor.mqtt and binary_sensor.mqtt.
 SHARED = {"platform", "unique_id", "name", "device_class", "entity_category", "state_topic", "value_template"}
+SHARED |= {"expire_after"}
 OPTIONS = {"sensor": SHARED | {"state_class", "options"}, "binary_sensor": SHARED}
 
 
@@ -75,6 +76,7 @@ def test_home_assistant_finds_a_camera_and_reads_its_entities(
         "threshold": "2.0",
         "drift": "OFF",
     }
+    assert {component["expire_after"] for component in document["components"].values()} == {60}
     availability = document["availability"][0]["value_template"]
     assert [rendered(availability, message.payload) for message in reader.on("/status")][-1] == "offline"
     assert "online" in {rendered(availability, message.payload) for message in reader.on("/status")}
