@@ -60,15 +60,17 @@ class StatePublisher:
         self._clock = clock
         self._published: dict[str, tuple[float, dict[str, Any]]] = {}
         self._publishing = threading.Lock()
-        self._final = False
+        self._final: set[str] = set()
 
     def now(self) -> dict[str, StatePayload]:
         """The current state of each camera, by name."""
         return {line.name: self._state(line) for line in self._lines.values()}
 
     def publish_all(self, *, final: bool = False) -> None:
-        """Publish the state of each camera, as `publish` does."""
+        """Publish the state of each camera, as `publish` does; the last change before the `final` one too."""
         for line in self._lines.values():
+            if final:
+                self.publish(line)
             self.publish(line, final=final)
 
     def publish(self, line: CameraLine, *, final: bool = False) -> None:
@@ -78,11 +80,12 @@ class StatePublisher:
         """
         # Two threads call this. Without the lock, an older state could be published after a newer one.
         with self._publishing:
-            if self._final and not final:
+            if line.name in self._final and not final:
                 return
             payload, now = self._state(line), self._clock()
             if final:
-                self._final, payload = True, _stopped(payload)
+                self._final.add(line.name)
+                payload = _stopped(payload)
             document = payload.model_dump(exclude=set(COUNTING_FIELDS))
             published_at, known = self._published.get(line.name, (0.0, {}))
             if final or document != known or now - published_at >= REPEAT_SECONDS:

@@ -15,6 +15,7 @@ from agent.core.backoff import Backoff
 from agent.core.durations import Durations
 from agent.core.errors import InspectdError
 from agent.core.problems import Problems
+from agent.core.records import Phase
 from agent.messages import DeliveryPayload, StatePayload
 from agent.outputs.capture_time import CaptureTime
 from agent.outputs.mqtt.broker import Broker
@@ -162,7 +163,10 @@ class Publisher:
 
     def publish_state(self, camera: str, state: StatePayload) -> None:
         """Publish the state of a camera, retained: the latest of each camera, and again on every connection."""
-        self.publish_document(self._topics.state(camera), state.to_bytes())
+        # An agent that stops at once was armed nevertheless.
+        stopped = state.phase is Phase.STOPPED
+        self._shared.retained.put(self._topics.state(camera), state.to_bytes(), after_previous=stopped)
+        self.wake()
 
     def publish_document(self, topic: str, payload: bytes) -> None:
         """Publish a retained document: the latest of each topic, and again on every connection."""

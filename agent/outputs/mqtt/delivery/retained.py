@@ -13,21 +13,29 @@ class RetainedDocuments:
 
     def __init__(self) -> None:
         self._documents: dict[str, tuple[int, bytes]] = {}
+        self._acknowledged: dict[str, int] = {}
+        # By topic: a version that has to be sent before the latest.
+        self._previous: dict[str, tuple[int, bytes]] = {}
         self.on_removed: Callable[[str], None] = lambda topic: None
         """Called on the publisher's thread with a topic on which the broker keeps no document any more."""
 
-    def put(self, topic: str, payload: bytes) -> None:
+    def put(self, topic: str, payload: bytes, *, after_previous: bool = False) -> None:
+        """`after_previous`: subscribers get the previous document too, if the broker has not acknowledged it yet."""
         version, old = self._documents.get(topic, (0, None))
         if payload != old:
+            if after_previous and old is not None and self._acknowledged.get(topic, 0) < version:
+                self._previous[topic] = (version, old)
             self._documents[topic] = (version + 1, payload)
 
     def acknowledged(self, topic: str, version: int) -> None:
         """The broker has this version."""
+        self._acknowledged[topic] = version
+        self._previous.pop(topic, None)
         if self._documents.get(topic) == (version, b""):
             del self._documents[topic]
             self.on_removed(topic)
 
     def newer_than(self, sent: dict[str, int]) -> list[tuple[str, int, bytes]]:
         """Topic, version and document of everything whose version differs from that in `sent`, by topic."""
-        documents = list(self._documents.items())
+        documents = list({**self._documents, **self._previous}.items())
         return [(topic, version, payload) for topic, (version, payload) in documents if sent.get(topic) != version]

@@ -103,3 +103,19 @@ def test_rejected_subscription_is_a_problem_until_the_broker_accepts_it(
         tap.reject_subscriptions_with = None
         tap.reset()
         wait_until(lambda: publisher.connected and not publisher.report().problems)
+
+
+def test_state_before_the_last_one_is_published_too(mosquitto: StartBroker, tmp_path: Path) -> None:
+    """An agent that stops at once after it is armed; without a connection, only the latest change counts."""
+    broker = mosquitto()
+    subscriber = Subscriber(broker, "inspectd/plant/cam/state")
+    broker.suspend()
+    with delivering(broker.url, tmp_path) as (_, publisher):
+        for phase in (Phase.STARTING, Phase.ARMED, Phase.STOPPED):
+            publisher.publish_state("cam", StatePayload(site="plant", camera="cam", at=AT, phase=phase))
+        broker.resume()
+        wait_until(lambda: len(subscriber.messages) == 2)
+        publisher.publish_state("cam", StatePayload(site="plant", camera="cam", at=AT, phase=Phase.ARMED))
+        wait_until(lambda: len(subscriber.messages) == 3)
+    phases = [json.loads(message.payload)["phase"] for message in subscriber.messages]
+    assert phases == ["armed", "stopped", "armed"]
