@@ -1,7 +1,7 @@
 """A lamp that brightens by 1 % an hour: alarms until the watch on the promise speaks, and until drift does.
 
 The scores are those of the engine on images of the simulated line, each at several brightnesses. A shipped bundle, one
-part in six seconds, a budget of 1 per 1,000 parts, and a threshold that keeps just this budget at the first brightness.
+part in 24 seconds, a budget of 1 per 250 parts, and a threshold that keeps just this budget at the first brightness.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from engines.runtime import open_engine
 
 _BUNDLE = Path(__file__).parents[2] / "engines" / "bundles" / "shipped" / "simulator-camera.bundle"
 
-PARTS = 2_000
-BUDGET = 1_000
-PARTS_PER_HOUR = 600
+PARTS = 500
+BUDGET = 250
+PARTS_PER_HOUR = 150
 BRIGHTER = np.arange(0.0, 0.13, 0.02)
 """Brightnesses at which every image is scored, as an increase."""
 
@@ -66,7 +66,7 @@ def brightening(scores: NDArray[np.float64], *, quiet_hours: float, seed: int) -
     if found is not None:
         watch = Noticed((alarms[found.shown_by] - begun) / PARTS_PER_HOUR, found.shown_by + 1 - before)
     monitor = DriftMonitor(score_reference(scores[:, 0]))
-    flagged = next((index for index, score in enumerate(stream) if monitor.update(float(score)).flag), None)
+    flagged = next((index for index, score in enumerate(stream) if monitor.update(float(score))), None)
     drift = Noticed(np.inf, np.inf)
     if flagged is not None:
         drift = Noticed((flagged - begun) / PARTS_PER_HOUR, int(np.searchsorted(alarms, flagged)) - before)
