@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DEMO_OUT ?= demo-out
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-faults test-systemd test-gpu test-cuda-on-cpu check lint bench bench-calibration bench-engines bench-gpu tensorrt kernels \
+.PHONY: help demo test test-slow test-faults test-soak test-systemd test-gpu test-cuda-on-cpu check lint bench bench-calibration bench-engines bench-gpu tensorrt kernels \
     bundles deb docs constraints sbom clean
 
 help:  ## this list
@@ -63,8 +63,12 @@ test-slow: $(VENV)/.dev  ## the tests that take minutes each
 
 test-faults: $(VENV)/.dev  ## what may happen to alarms on their way, each of it many times over (half an hour; root for all of it)
 	@scripts/need-packages mosquitto:mosquitto iproute2:ip strace:strace gcc:cc
-	$(BIN)/python -m pytest -m faults
+	SOAK_SECONDS=300 $(BIN)/python -m pytest -m faults
 	INSPECTD_TEST_EXAMPLES=10000 $(BIN)/python -m pytest --timeout 1800 tests/agent/outputs/mqtt/test_requests.py -k test_any
+
+test-soak: $(VENV)/.dev  ## an agent for an hour with a broker that is restarted every minute: memory, descriptors, threads (SOAK_SECONDS=600 for less)
+	@scripts/need-packages mosquitto:mosquitto
+	SOAK_SECONDS=$(or $(SOAK_SECONDS),3600) $(BIN)/python -m pytest -s tests/agent/service/test_soak.py
 
 test-systemd: $(VENV)/.dev  ## the service on a real systemd, booted in a container (root; the first run builds a Debian)
 	@scripts/need-packages debootstrap:debootstrap systemd-container:systemd-nspawn
