@@ -20,7 +20,7 @@ calibration window are extrapolated with.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +72,7 @@ class FeatureScorer(MapScorer):
     """The exported module of the recipe `pretrained`; `fit` it to good frames first."""
 
     networks: FeatureGenerator
+    remembers_frames: ClassVar[bool] = True
 
     def __init__(self, networks: nn.Module, normalisation: Normalisation) -> None:
         super().__init__(networks, normalisation)

@@ -7,7 +7,7 @@ Normalisation maps 8-bit frames from their full range, as the paper does (0 … 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -61,6 +61,9 @@ class Normalise(nn.Module):
 
 class Scorer(nn.Module):
     """The exported module. A recipe implements `distances`; networks are float32, or float16 for the FP16 graph."""
+
+    remembers_frames: ClassVar[bool] = False
+    """True where frames that the scorer was fitted to score lower than new ones."""
 
     def __init__(self, networks: nn.Module, normalisation: Normalisation) -> None:
         super().__init__()

@@ -50,7 +50,7 @@ def draw_training_report(
         gridspec_kw={"left": 0.075, "right": 0.98, "top": 0.88, "bottom": 0.14, "wspace": 0.5},
     )
     _draw_losses(losses, trained)
-    _draw_histogram(histogram, held_out.score, trained_on.score)
+    _draw_histogram(histogram, held_out.score, trained_on.score, remembers=scorer.remembers_frames)
     _draw_held_out(good, trained, scorer, held_out, top)
     _draw_strangest(strange, trained, trained_on, every, top)
     buffer = io.BytesIO()
@@ -82,7 +82,9 @@ def _draw_losses(axes: Any, trained: TrainedModel) -> None:
     axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5))
 
 
-def _draw_histogram(axes: Any, held_out: NDArray[np.float32], trained_on: NDArray[np.float32]) -> None:
+def _draw_histogram(
+    axes: Any, held_out: NDArray[np.float32], trained_on: NDArray[np.float32], *, remembers: bool
+) -> None:
     low, high = min(held_out.min(), trained_on.min()), max(held_out.max(), trained_on.max())
     edges = np.linspace(low, high if high > low else low + 1, 31)
     for scores, colour, label in ((trained_on, _GRID, "trained on"), (held_out, _BLUE, "held out")):
@@ -92,19 +94,18 @@ def _draw_histogram(axes: Any, held_out: NDArray[np.float32], trained_on: NDArra
         axes.hist(
             scores, edges, weights=weights, color=colour, edgecolor=edge, alpha=alpha, label=f"{label} ({len(scores)})"
         )
-    _style(axes, "Scores of good frames: the two should overlap", "score (latent distance)", "% of frames")
+    expected = "those trained on are lower: the model remembers them" if remembers else "the two should overlap"
+    _style(axes, f"Scores of good frames: {expected}", "score (latent distance)", "% of frames")
     axes.legend(frameon=False, fontsize=9)
 
 
 def _draw_held_out(area: Any, trained: TrainedModel, scorer: Scorer, scores: Scores, top: float) -> None:
-    _title(
-        area,
-        "Held-out good frames, from the lowest score to the highest: image, reconstruction, heatmap",
-    )
     count = min(_COLUMNS, len(scores.score))
     chosen = np.argsort(scores.score)[np.linspace(0, len(scores.score) - 1, count).round().astype(int)]
     frames = trained.held_out_frames[chosen]
     reconstructions = _reconstructions(scorer, frames)
+    shown = "image, heatmap" if reconstructions is None else "image, reconstruction, heatmap"
+    _title(area, f"Held-out good frames, from the lowest score to the highest: {shown}")
     rows = [viewable(frames, trained.normalisation)]
     if reconstructions is not None:
         rows.append(reconstructions)
