@@ -89,8 +89,8 @@ class DamageCount:
 
 def checked(capture: cv2.VideoCapture) -> cv2.VideoCapture | MotionJpeg:
     """The capture, or the handle that checks its images where it is motion JPEG; call it before the first frame."""
-    code = int(capture.get(cv2.CAP_PROP_FOURCC)) if capture.isOpened() else 0
-    if code.to_bytes(4, "little", signed=True).decode("latin-1").upper() not in _CODES:
+    code = int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF if capture.isOpened() else 0
+    if code.to_bytes(4, "little").decode("latin-1").upper() not in _CODES:
         return capture
     # Format -1 gives the encoded images.
     return MotionJpeg(capture) if capture.set(cv2.CAP_PROP_FORMAT, -1) else capture

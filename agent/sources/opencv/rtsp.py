@@ -10,6 +10,7 @@ import cv2
 from agent.core.errors import Permanent
 from agent.core.secrets import redacted
 from agent.sources.opencv.address import CaptureSettings
+from agent.sources.opencv.ffmpeg_options import DEFAULT, LOW_DELAY, ffmpeg_options
 from agent.sources.opencv.grabber import Handle
 from agent.sources.opencv.motion_jpeg import checked
 from agent.sources.settings import NETWORK_CAMERA_PORTS
@@ -35,6 +36,10 @@ class RtspStream:
             schemes = ", ".join(f"{known}://" for known in NETWORK_CAMERA_PORTS)
             raise Permanent(f"camera {self} is not the URL of a network camera, wanted one of {schemes}")
 
+    @property
+    def _over_rtsp(self) -> bool:
+        return self._url.partition("://")[0].lower() in ("rtsp", "rtsps")
+
     def connect(self, settings: CaptureSettings) -> Handle:
         """Open the stream with timeouts of OpenCV's own; they end a handle that was abandoned."""
         parameters = [
@@ -43,11 +48,29 @@ class RtspStream:
             cv2.CAP_PROP_READ_TIMEOUT_MSEC,
             round(settings.read_timeout_seconds * 1000.0),
         ]
-        return checked(cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, parameters))
+        if not self._over_rtsp:
+            with ffmpeg_options.use(DEFAULT):
+                return checked(cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, parameters))
+        # A camera that does not answer must not keep others from opening.
+        if not _answers(self._url, settings.open_timeout_seconds):
+            return cv2.VideoCapture()
+        with ffmpeg_options.use(LOW_DELAY):
+            return checked(cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, parameters))
 
     def diagnose(self) -> str:
         """Find out why the stream did not open."""
         return diagnose_stream(self._url)
+
+
+def _answers(url: str, timeout_seconds: float) -> bool:
+    """Whether a TCP connection to the camera can be made."""
+    try:
+        parts = urlsplit(url)
+        place = parts.hostname or "", parts.port or NETWORK_CAMERA_PORTS.get(parts.scheme, 554)
+        with socket.create_connection(place, timeout_seconds):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 def diagnose_stream(url: str, timeout_seconds: float = 1.0) -> str:

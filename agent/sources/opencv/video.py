@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from agent.core.clock import Pace, utc_now
 from agent.core.errors import Permanent
 from agent.core.records import FileVersion
+from agent.sources.opencv.ffmpeg_options import DEFAULT, ffmpeg_options
 from agent.sources.opencv.images import mute_opencv, to_image
 from agent.sources.opencv.motion_jpeg import DamageCount, DamagedFrame, MotionJpeg, checked
 from agent.sources.settings import VideoSettings
@@ -66,7 +67,8 @@ class VideoSource(FrameSource):
         mute_opencv()
         if not self._path.is_file():
             raise Permanent(f"{self.describe()} {'is not a file' if self._path.exists() else 'does not exist'}")
-        capture = checked(cv2.VideoCapture(str(self._path.absolute()), cv2.CAP_FFMPEG))
+        with ffmpeg_options.use(DEFAULT):
+            capture = checked(cv2.VideoCapture(str(self._path.absolute()), cv2.CAP_FFMPEG))
         if not capture.isOpened():
             capture.release()
             raise Permanent(f"{self.describe()} cannot be opened: not a video, or damaged")
