@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
 from agent.cli.table import COMMANDS, GROUPS
+from agent.cli.terminal.console import print_line
 from agent.cli.terminal.interrupts import raise_on_interrupt
 
 HELP = "Visual inspection for cameras and X-ray lines: learns what good parts look like, reports defects over MQTT."
@@ -22,7 +25,7 @@ def build_app(commands: Mapping[str, Callable[..., None]] = COMMANDS) -> typer.T
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    app.callback()(raise_on_interrupt)
+    app.callback()(_begin)
     groups = {"": app}
     for name, command in commands.items():
         group, _, word = name.rpartition(" ")
@@ -31,3 +34,17 @@ def build_app(commands: Mapping[str, Callable[..., None]] = COMMANDS) -> typer.T
             app.add_typer(groups[group], name=group)
         groups[group].command(word)(command)
     return app
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print_line(f"inspectd {version('inspectd')}")
+        raise typer.Exit
+
+
+def _begin(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    raise_on_interrupt()

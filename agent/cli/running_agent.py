@@ -67,6 +67,37 @@ def reload(socket: SocketOption = None, config: AgentConfigOption = None, json_d
         print_line(line)
 
 
+def pause(camera: CameraArgument = None, socket: SocketOption = None, config: AgentConfigOption = None) -> None:
+    """Stop judging the frames of a camera; its active alarms are cleared."""
+    _print_phase("pause", camera, socket, config)
+
+
+def resume(camera: CameraArgument = None, socket: SocketOption = None, config: AgentConfigOption = None) -> None:
+    """Judge the frames of a camera again."""
+    _print_phase("resume", camera, socket, config)
+
+
+def _print_phase(command: str, camera: str | None, socket: Path | None, config: Path | None) -> None:
+    with quiet_while_loading():
+        from agent.commands import ask
+
+    print_line(ask(socket_path(socket, config), command, camera)["phase"])
+
+
+def inspect(
+    part: Annotated[str, typer.Option(help="Id of the part, such as its serial number.")],
+    camera: CameraArgument = None,
+    socket: SocketOption = None,
+    config: AgentConfigOption = None,
+) -> None:
+    """Judge the next frames of a triggered camera as one part; its result is published."""
+    with quiet_while_loading():
+        from agent.commands import ask
+
+    result = ask(socket_path(socket, config), "inspect", camera, part=part)
+    print_line(f"{ascii(result['part'])[1:-1]}: triggered, {result['waiting_before']} parts before it")
+
+
 def recalibrate(
     camera: CameraArgument = None,
     frames: Annotated[int | None, typer.Option(min=50, help="Number of good frames in the window.")] = None,

@@ -46,6 +46,10 @@ def _camera_lines(state: dict[str, Any]) -> Iterator[str]:
         of_frames = f"{rule['k']} of {rule['n']} frames"
         yield f"threshold {state['threshold']:.6g}, {of_frames}, calibration {state['calibration']}"
         yield str(state["promise"])
+    if state.get("parts"):
+        parts = state["parts"]
+        waiting = "" if parts["waiting_triggers"] is None else f", {parts['waiting_triggers']} triggers waiting"
+        yield f"parts: {parts['ok']} ok, {parts['nok']} nok, {parts['not_judged']} not judged{waiting}"
     if state.get("passed_by_rule"):
         frames = "1 frame" if state["passed_by_rule"] == 1 else f"{state['passed_by_rule']} frames"
         yield f"{frames} above the threshold without an alarm: the rule wants {rule['k']} of {rule['n']}"

@@ -1,7 +1,8 @@
-"""The commands `pause` and `resume`."""
+"""The commands `pause`, `resume` and `inspect`."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from agent.commands.command import Call
@@ -19,3 +20,13 @@ def resume(call: Call) -> dict[str, Any]:
     line = call.line()
     line.call(line.station.resume)
     return {"phase": line.station.phase.value}
+
+
+def inspect_part(call: Call) -> dict[str, Any]:
+    """Judge the next frames of a triggered camera as this part; its result follows as a message of its own."""
+    line = call.line()
+    # The frames count from the arrival of the trigger, not from the end of the frame that is being judged.
+    triggered_monotonic = time.monotonic()
+    part = call.request.part
+    waiting = line.call(lambda: line.station.trigger(part, triggered_monotonic))
+    return {"part": part, "waiting_before": waiting}

@@ -18,7 +18,7 @@ from agent.commands.alarms import (
 )
 from agent.commands.calibrations import list_calibrations, recalibrate, roll_back, show_calibration
 from agent.commands.command import Command
-from agent.commands.pause import pause, resume
+from agent.commands.pause import inspect_part, pause, resume
 from agent.commands.reload import reload
 from agent.commands.review import ReviewRequest, ReviewResult, review
 from agent.commands.snapshot import snapshot
@@ -27,6 +27,7 @@ from agent.core.errors import Permanent
 from agent.messages import (
     CalibrationListRequest,
     CalibrationShowRequest,
+    InspectRequest,
     PauseRequest,
     RecalibrateRequest,
     ReloadRequest,
@@ -47,6 +48,7 @@ AGENT_COMMANDS: dict[str, Command] = {
         Command(CalibrationShowRequest, show_calibration),
         Command(RollbackRequest, roll_back),
         Command(ReviewRequest, review, ReviewResult),
+        Command(InspectRequest, inspect_part),
         Command(PauseRequest, pause),
         Command(ResumeRequest, resume),
         Command(SnapshotRequest, snapshot, SnapshotResult),

@@ -154,6 +154,16 @@ class Station:
         return None if alarm is None else alarm.reason
 
     @property
+    def waiting_triggers(self) -> int | None:
+        """Parts that were announced and have no result yet; None for a camera without a trigger."""
+        return self._grouping.waiting if isinstance(self._grouping, ByTrigger) else None
+
+    @property
+    def ready(self) -> bool | None:
+        """Whether a trigger is accepted and judged now; None for a camera without a trigger."""
+        return self.phase is Phase.ARMED and not self._grouping.full if isinstance(self._grouping, ByTrigger) else None
+
+    @property
     def active_alarm_id(self) -> str | None:
         """Id of the active alarm; where both kinds are active, of the one about the camera. None where none is."""
         alarm = self._gate.camera_alarm.active_alarm or self._defect_alarm.active_alarm

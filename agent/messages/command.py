@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, ValidationError, field_validator
 
 from agent.core.errors import Permanent
 from agent.core.records import Phase
@@ -89,6 +89,20 @@ class CalibrationShowRequest(CommandRequest):
     of: str | None = Field(
         default=None, min_length=1, max_length=200, description="Id of the calibration; null: the one in force."
     )
+
+
+class InspectRequest(CommandRequest):
+    """Judge the next frames of a triggered camera as this part; its result is published on `result`."""
+
+    command = "inspect"
+    part: str = Field(min_length=1, max_length=128, description="Id of the part, such as its serial number.")
+
+    @field_validator("part")
+    @classmethod
+    def _printable(cls, part: str) -> str:
+        if not part.isprintable():
+            raise ValueError("wanted printable characters only")
+        return part
 
 
 class PauseRequest(CommandRequest):

@@ -56,6 +56,19 @@ class FilesPayload(Payload):
     )
 
 
+class PartCountsPayload(Payload):
+    """The parts of a camera since the agent started."""
+
+    ok: NonNegativeInt = Field(description="Parts whose score is not above the threshold.")
+    nok: NonNegativeInt = Field(description="Parts whose score is above the threshold.")
+    not_judged: NonNegativeInt = Field(description="Parts of which nothing is known.")
+    waiting_triggers: NonNegativeInt | None = Field(
+        default=None,
+        description="Parts that were announced by a trigger and have no result yet; null where the camera has no "
+        "trigger.",
+    )
+
+
 class StatePayload(Payload):
     """The state of inspection at one camera. Retained; the latest one counts."""
 
@@ -82,6 +95,14 @@ class StatePayload(Payload):
         default=0,
         description="Frames above the threshold that raised no alarm since the agent started, because the alarm rule "
         "wants more of them.",
+    )
+    parts: PartCountsPayload | None = Field(
+        default=None, description="The parts since the agent started; null where parts are not known."
+    )
+    ready: bool | None = Field(
+        default=None,
+        description="Whether a trigger is accepted and judged now: the camera is armed, and not too many wait. Null "
+        "where the camera has no trigger.",
     )
     files: FilesPayload | None = Field(
         default=None, description="Files that were not inspected; null where the source is not a folder."

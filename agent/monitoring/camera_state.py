@@ -6,9 +6,9 @@ import time
 from dataclasses import asdict
 from datetime import datetime
 
-from agent.core.records import Phase
+from agent.core.records import PartVerdict, Phase
 from agent.inspection import CameraLine, CameraState, CameraStatus, Station
-from agent.messages import FilesPayload, LatencyPayload, ProgressPayload, RulePayload, StatePayload
+from agent.messages import FilesPayload, LatencyPayload, PartCountsPayload, ProgressPayload, RulePayload, StatePayload
 from agent.monitoring.promise_state import broken_promise_payload, certificate_payload
 from agent.review import PromiseStatus
 
@@ -39,6 +39,18 @@ def _files(line: CameraLine) -> FilesPayload | None:
     return None if counts is None else FilesPayload(**asdict(counts))
 
 
+def _parts(line: CameraLine) -> PartCountsPayload | None:
+    if not line.settings.parts_known:
+        return None
+    counted = line.counters.parts
+    return PartCountsPayload(
+        ok=counted[PartVerdict.OK],
+        nok=counted[PartVerdict.NOK],
+        not_judged=counted[PartVerdict.NOT_JUDGED],
+        waiting_triggers=line.station.waiting_triggers,
+    )
+
+
 def state_payload(site: str, line: CameraLine, at: datetime, promise: PromiseStatus | None = None) -> StatePayload:
     """The state document of one camera; `at` is now, UTC, `promise` the state of its promise in production."""
     station, capture = line.station, line.capture
@@ -60,6 +72,8 @@ def state_payload(site: str, line: CameraLine, at: datetime, promise: PromiseSta
         engine_reason=line.engine.reason,
         frames=line.counters.frames,
         dropped=line.dropped,
+        parts=_parts(line),
+        ready=None if station.ready is None else station.ready and phase_of(station, capture.status) is Phase.ARMED,
         files=_files(line),
         passed_by_rule=line.counters.passed_by_rule,
         damaged=capture.damaged,

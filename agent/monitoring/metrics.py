@@ -21,7 +21,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from agent.core.errors import Temporary
-from agent.core.records import Alarm, AlarmEvent, AlarmKind, Phase
+from agent.core.records import Alarm, AlarmEvent, AlarmKind, PartVerdict, Phase
 from agent.messages import DeliveryPayload
 from agent.monitoring.camera_state import phase_of
 from agent.monitoring.metrics_server import MetricsServer
@@ -162,6 +162,9 @@ class _AgentCollector(Collector):
         dropped = CounterMetricFamily(
             "inspectd_frames_dropped", "Frames dropped in favour of newer ones.", labels=label
         )
+        parts = CounterMetricFamily(
+            "inspectd_parts", "Parts by verdict; missing where parts are not known.", labels=("camera", "verdict")
+        )
         passed = CounterMetricFamily(
             "inspectd_frames_passed_by_rule",
             "Frames above the threshold for which the alarm rule raised no alarm.",
@@ -192,6 +195,8 @@ class _AgentCollector(Collector):
             frames.add_metric((name,), line.counters.frames)
             dropped.add_metric((name,), line.dropped)
             passed.add_metric((name,), line.counters.passed_by_rule)
+            for verdict in PartVerdict if line.settings.parts_known else ():
+                parts.add_metric((name, verdict.value), line.counters.parts[verdict])
             counts = line.capture.files
             if counts is not None:
                 for reason in ("quarantined", "overwritten", "skipped"):
@@ -207,7 +212,7 @@ class _AgentCollector(Collector):
             now = phase_of(station, line.capture.status)
             for each in Phase:
                 phase.add_metric((name, each.value), float(each is now))
-        yield from (frames, dropped, passed, left_out, files, rate, threshold, drift, shift, active, phase)
+        yield from (frames, dropped, parts, passed, left_out, files, rate, threshold, drift, shift, active, phase)
 
     def _delivery(self) -> Iterator[Metric]:
         try:

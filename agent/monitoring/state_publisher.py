@@ -24,6 +24,7 @@ COUNTING_FIELDS = frozenset(
         "at",
         "frames",
         "dropped",
+        "parts",
         "passed_by_rule",
         "damaged",
         "left_out",

@@ -46,6 +46,11 @@ class ByTrigger(Grouping[T]):
         """Triggers without a result. May be read from any thread."""
         return len(self._waiting)
 
+    @property
+    def full(self) -> bool:
+        """Whether further triggers are rejected. May be read from any thread."""
+        return len(self._waiting) >= self._max_waiting
+
     def trigger(self, part: str, at: datetime, monotonic_seconds: float) -> int:
         """A part arrives now; returns how many triggers wait before it. Raises Temporary where too many wait.
 
@@ -54,7 +59,7 @@ class ByTrigger(Grouping[T]):
             at: wall-clock time of the trigger, UTC.
             monotonic_seconds: the same on the monotonic clock.
         """
-        if len(self._waiting) >= self._max_waiting:
+        if self.full:
             raise Temporary(f"{len(self._waiting)} triggers wait for their result already; wanted fewer at a time")
         self._waiting.append(_Trigger(part, at, monotonic_seconds))
         return len(self._waiting) - 1

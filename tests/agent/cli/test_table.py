@@ -85,3 +85,13 @@ def processor_seconds_of_help() -> float:
 def test_help_takes_less_than_half_a_second() -> None:
     """0.2 s at 2.5 GHz. Processor time, and the best of several: other programs may want the cores."""
     assert any(processor_seconds_of_help() < 0.5 for _ in range(8))
+
+
+def test_every_command_of_a_running_agent_is_on_the_command_line() -> None:
+    from agent.commands.table import AGENT_COMMANDS
+
+    assert {name.replace("/", " ") for name in AGENT_COMMANDS} <= set(COMMANDS)
+
+
+def test_version_is_printed(tmp_path: Path) -> None:
+    assert run_toy(tmp_path, "--version").startswith("inspectd ")

@@ -10,14 +10,18 @@ from typing import Any
 
 import pytest
 
+from agent.commands import ask
+from agent.core.errors import InspectdError
 from agent.messages.result import ResultPayload
 from engines.bundles.bundle import Bundle
 from tests.support.agents import (
+    GOOD_PARTS,
     Starter,
     agent_processes,
     await_state,
     configure,
     is_armed,
+    running_service,
     socket_path,
     write_good_and_bad_parts,
 )
@@ -79,3 +83,25 @@ def test_results_of_a_killed_agent_are_delivered_once_by_id(tmp_path: Path, star
     assert len({document["part"] for document in first.values()}) == GOOD + BAD, "one id for each part"
     sequences = {document["sequence"] for document in results(subscriber)}
     assert sequences == set(range(1, max(sequences) + 1)), "without gaps"
+
+
+def test_triggered_parts_have_results_under_their_ids(tmp_path: Path, tiny_bundle: Bundle, broker: Mosquitto) -> None:
+    calibration = 'frames = 50\nmax_frames = 50\nfalse_alarms = "1 per 20 parts"'
+    config = configure(tmp_path, tiny_bundle, GOOD_PARTS, broker.url, calibration=calibration)
+    config.write_text(config.read_text() + "[cameras.line1.parts]\ntrigger = true\n")
+    subscriber = Subscriber(broker, "inspectd/#", client_id="mes")
+    with running_service(config):
+        path = socket_path(tmp_path)
+        await_state(path, lambda state: state["frames"] > 0)
+        for number in range(20):
+            ask(path, "inspect", part=f"SN{number}")
+        wait_until(lambda: len(results(subscriber)) == 20, seconds=60)
+        for part in ("", "x" * 10_000, "SN\n1"):
+            with pytest.raises(InspectdError, match="command inspect: part") as caught:
+                ask(path, "inspect", part=part)
+            assert "\n" not in str(caught.value)
+        state = await_state(path, lambda state: state["parts"]["not_judged"] == 20)
+        assert state["ready"] is False, "it is still calibrating"
+    found = results(subscriber)
+    assert [document["part"] for document in found] == [f"SN{number}" for number in range(20)]
+    assert {document["reason"] for document in found} == {"calibrating"}
