@@ -54,6 +54,12 @@ class ResultPayload(Payload):
     )
     alarm: str | None = Field(default=None, description="For nok: id of the alarm that is active; null without one.")
 
+    epoch: str | None = Field(
+        default=None,
+        description="Id of the run of the agent that gave the number `sequence`; the two together are never used "
+        "twice.",
+    )
+
     @classmethod
     def of(
         cls,
@@ -65,11 +71,13 @@ class ResultPayload(Payload):
         latency_seconds: float,
         model: ModelPayload | None = None,
         engine: str | None = None,
+        epoch: str | None = None,
     ) -> ResultPayload:
         """The document of a part; `sequence` is the number that the outbox assigned."""
         return cls(
             id=identity,
             sequence=sequence,
+            epoch=epoch,
             site=site,
             camera=part.camera,
             part=part.part,

@@ -48,6 +48,7 @@ class ResultsPayload(Payload):
         default_factory=list,
         description="The latest sequence numbers of results (100 at most) that will never arrive: dropped or rejected.",
     )
+    epoch: str | None = Field(default=None, description="Id of this run, as in its results.")
 
 
 class OutboxPayload(Payload):

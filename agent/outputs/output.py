@@ -73,6 +73,8 @@ class RecordedResult:
     """From the trigger or the first frame to the result."""
     model: ModelPayload
     engine: str
+    epoch: str | None = None
+    """Id of the run that gave the number."""
 
 
 @dataclass(frozen=True, slots=True)

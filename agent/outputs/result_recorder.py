@@ -127,7 +127,14 @@ class ResultRecorder(threading.Thread):
     def _entry(self, job: _Job) -> Entry:
         def build(sequence: int) -> list[Message]:
             recorded = RecordedResult(
-                job.part, job.id, sequence, self._site, job.latency_seconds, job.model, job.engine
+                job.part,
+                job.id,
+                sequence,
+                self._site,
+                job.latency_seconds,
+                job.model,
+                job.engine,
+                epoch=self._outbox.epoch,
             )
             messages = (output.result_message(recorded) for output in self._outputs)
             return [message for message in messages if message is not None]

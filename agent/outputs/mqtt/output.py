@@ -121,6 +121,7 @@ class MqttOutput(Output):
             latency_seconds=recorded.latency_seconds,
             model=recorded.model,
             engine=recorded.engine,
+            epoch=recorded.epoch,
         )
         topic = self._topics.result(recorded.part.camera)
         return Message(topic, payload.to_bytes(), recorded.id, RESULT, output=self.name)

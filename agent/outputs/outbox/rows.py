@@ -147,6 +147,8 @@ class Counts:
     """The latest sequence numbers that will never arrive."""
     epoch: str | None = None
     """Id of this run, which makes its sequence numbers unique."""
+    results: None = None
+    """Results are counted by an outbox of their own."""
 
 
 def row_of(columns: Sequence[Any]) -> Row:

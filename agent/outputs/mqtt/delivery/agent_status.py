@@ -119,6 +119,7 @@ class AgentStatus:
         return ResultsPayload(
             waiting=counts.waiting,
             sequence=counts.sequence,
+            epoch=counts.epoch,
             dropped=counts.dropped_alarms,
             dead_letters=counts.dead_letters,
             missing=list(counts.missing),
