@@ -197,7 +197,7 @@ def _images(calibration: Calibration) -> str:
     more = f" {rest} more {'is' if rest == 1 else 'are'} in the record." if rest else ""
     return (
         f'<section><h2>Images left out</h2><p class="note">{escape(calibration.left_out_cost)}{more} If they show good '
-        f"parts, calibrate again on a longer window.</p>"
+        f"parts, calibrate again with <code>inspectd recalibrate --fresh</code>, which takes every image.</p>"
         f'<div class="images">{"".join(map(_image, shown))}</div></section>'
     )
 

@@ -30,7 +30,10 @@ class Reasons:
 
     def use(self, calibration: Calibration) -> None:
         """A calibration is put in force: log that good parts score far from those of the training, if so."""
-        self.window = None if calibration.threshold.certified else calibration.threshold.reason
+        asked = _left_out_reason(calibration)
+        doubts = (None if calibration.threshold.certified else calibration.threshold.reason, asked)
+        self.window = "; ".join(doubt for doubt in doubts if doubt is not None) or None
+        self._warn(asked)
         finding = None if self._training is None else check_fit(calibration.kept_scores, self._training)
         # Images that may show bad parts were confirmed by a person by now.
         self._level = None if finding is None or finding.misfit is Misfit.DEFECTS else finding.reason
@@ -49,6 +52,18 @@ class Reasons:
     def _warn(self, reason: str | None) -> None:
         if reason is not None:
             log.warning("camera %s: %s", self._camera, reason, extra={"camera": self._camera})
+
+
+def _left_out_reason(calibration: Calibration) -> str | None:
+    """The question about images that were left out and that nobody has looked at; None where there are none."""
+    if not calibration.left_out or not calibration.left_out_cost:
+        return None
+    count = len(calibration.left_out)
+    images, them = ("image", "it shows a good part") if count == 1 else ("images", "they show good parts")
+    return (
+        f"{count:,} {images} left out: look with `inspectd calibration show --html FILE`; if "
+        f"{them}, use `inspectd recalibrate --fresh`"
+    )
 
 
 def _rule_reason(calibration: Calibration | None, rule: Rule) -> str | None:

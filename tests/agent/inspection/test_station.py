@@ -330,6 +330,21 @@ def test_fresh_recalibration_leaves_no_image_out(armed: Station) -> None:
     assert candidate.calibration.threshold.value > 60.0
 
 
+def test_images_left_out_are_asked_about_in_log_and_state(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody has looked at them: the technician reads how to, and what to do if they show good parts."""
+    station = make(tmp_path, replace(PLAN, frames=400, max_frames=400))
+    values = np.random.default_rng(1).gamma(9.0, size=SETTLING_FRAMES + 400)
+    values[SETTLING_FRAMES + 20 :: 80] += 60.0
+    judge_scores(station, values)
+    question = (
+        "5 images left out: look with `inspectd calibration show --html FILE`; if they show good parts, use `inspectd "
+        "recalibrate --fresh`"
+    )
+    assert station.reason is not None
+    assert station.reason.endswith(question)
+    assert f"camera line1: {question}" in [record.message for record in caplog.records]
+
+
 def test_window_is_in_force_after_its_frames_unless_a_certificate_is_required(tmp_path: Path) -> None:
     """60 frames cannot certify one in a hundred. They arm with a limit, instead of a line that stays unarmed."""
     station = make(tmp_path, replace(PLAN, frames=60, max_frames=3_000))
