@@ -56,12 +56,13 @@ def state_payload(site: str, line: CameraLine, at: datetime, promise: PromiseSta
     station, capture = line.station, line.capture
     calibration, progress = station.calibration, station.progress
     rule = station.plan.rule if calibration is None else calibration.rule
-    rate = station.rate_at(time.monotonic())
+    phase = phase_of(station, capture.status)
+    rate = None if phase is Phase.CAMERA_LOST else station.rate_at(time.monotonic())
     return StatePayload(
         site=site,
         camera=line.name,
         at=at,
-        phase=phase_of(station, capture.status),
+        phase=phase,
         reason=capture.status.reason or station.blind_reason or waiting_reason(line) or station.reason,
         threshold=None if calibration is None else calibration.threshold.value,
         rule=RulePayload(k=rule.k, n=rule.n),

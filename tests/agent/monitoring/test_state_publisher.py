@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from agent.core.clock import utc_now
 from agent.core.records import Phase
 from agent.inspection import CameraLine, CameraState, CameraStatus
 from agent.monitoring import StatePublisher, phase_of
+from agent.monitoring.camera_state import state_payload
 from agent.monitoring.state_publisher import REPEAT_SECONDS
 from agent.service import Service
 from engines.bundles.bundle import Bundle
@@ -78,3 +81,24 @@ def test_state_is_published_after_a_change_and_every_few_seconds(
 )
 def test_camera_without_frames_counts_before_the_station(line: CameraLine, state: CameraState, phase: Phase) -> None:
     assert phase_of(line.station, CameraStatus(state)) is phase
+
+
+@pytest.mark.parametrize(
+    ("silent_seconds", "state", "stale"),
+    [
+        (0.0, CameraState.DELIVERING, False),
+        (120.0, CameraState.DELIVERING, True),
+        (0.0, CameraState.LOST, True),
+    ],
+)
+def test_figures_of_a_silent_camera_are_null(
+    line: CameraLine, silent_seconds: float, state: CameraState, stale: bool
+) -> None:
+    now = time.monotonic()
+    for index in range(50):
+        line.station._rate.update(now - silent_seconds - 0.05 * (49 - index))
+    line.counters.verdict_durations.add(0.01)
+    line.capture._set_status(CameraStatus(state))
+    payload = state_payload("plant", line, utc_now())
+    assert (payload.frames_per_second is None, payload.latency_ms is None) == (stale, stale)
+    assert line.station.frames_per_second is not None, "the rate of the line is still known"
