@@ -49,7 +49,7 @@ def plan_for(
         confidence=0.95,
         require_certificate=False,
         clear_after_seconds=0.0,
-        frame_is_part=parts,
+        parts_known=parts,
         frames_per_second=None,
         fresh=fresh,
     )
@@ -76,7 +76,7 @@ def second_window(
     with TemporaryDirectory() as folder:
         station = _station(Path(folder), plan, None)
         _feed(station, np.concatenate((first[:SETTLING_FRAMES], first)))
-        asked = plan_for(str(plan.budget), plan.frames, parts=plan.frame_is_part, fresh=fresh)
+        asked = plan_for(str(plan.budget), plan.frames, parts=plan.parts_known, fresh=fresh)
         station.recalibrate(asked)
         found = _feed(station, second, start=SETTLING_FRAMES + first.size)
         return Window(found, station.reason)

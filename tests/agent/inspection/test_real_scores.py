@@ -41,7 +41,7 @@ def calibrated(
     directory: Path, scores: np.ndarray, *, budget: str, training: TrainingScores | None = None
 ) -> Calibration | None:
     """The calibration of a first window with these scores, where each image is a part."""
-    plan = replace(PLAN, frames=scores.size, max_frames=scores.size, budget=Budget.parse(budget), frame_is_part=True)
+    plan = replace(PLAN, frames=scores.size, max_frames=scores.size, budget=Budget.parse(budget), parts_known=True)
     station = make(directory, plan, training=training)
     for index, score in enumerate(np.concatenate((scores[:SETTLING_FRAMES], scores))):
         station.judge(prepared(index), float(score), heat(0.1 * (index % 7)))
