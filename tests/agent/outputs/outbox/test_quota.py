@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.core.records import AlarmEvent
-from agent.outputs.outbox import ROW_BYTES, Message, Outbox
+from agent.outputs.outbox import RESULT, ROW_BYTES, Message, Outbox
 from agent.outputs.outbox.segments import KEPT_SPARES, MIN_SEGMENT_BYTES
 from agent.outputs.outbox.store import SYNC_FROM_EMPTIED
 from tests.support.delivery import accept
@@ -40,6 +40,18 @@ def test_quota_drops_oldest_images_then_oldest_cleared_alarms(path: Path, caplog
     assert outbox.next_alarms(1)[0].sequence == counts.dropped_alarms + 1
     assert counts.sequence == 80
     assert "the outbox is full" in caplog.text
+    outbox.close()
+
+
+def test_oldest_results_are_dropped_and_their_numbers_reported(path: Path) -> None:
+    outbox = Outbox(path, max_bytes=20_000)
+    for number in range(60):
+        outbox.accept("cam", lambda sequence, n=number: [Message("result", bytes(400), f"r{n}", RESULT)])
+    counts = outbox.counts()
+    assert counts.waiting_bytes <= 20_000
+    assert counts.dropped_alarms > 0
+    assert counts.missing == tuple(range(1, counts.dropped_alarms + 1))
+    assert outbox.next_alarms(1)[0].sequence == counts.dropped_alarms + 1
     outbox.close()
 
 
