@@ -22,8 +22,8 @@ _RAISE_AFTER_DEFAULT_SECONDS = 1.0
 # A camera whose fault comes and goes is not healthy in between.
 _CLEAR_AFTER_SECONDS = 0.5
 
-# A camera whose alarm is raised again within this time after it was cleared must be healthy for twice as long as
-# before, up to a limit: a stream that ends every half second would raise and clear 60 alarms in a minute and a half.
+# A camera whose alarm is raised again for the same fault within this time must be healthy for twice as long as before,
+# up to a limit: a stream that ends every half second would raise and clear 60 alarms in a minute and a half.
 _RELAPSE_SECONDS, _MOST_CLEAR_AFTER_SECONDS = 10.0, 8.0
 
 # At any frame rate, an alarm is raised or cleared after this many frames at the earliest.
@@ -80,6 +80,8 @@ class CameraAlarm:
         self._last_monotonic: float | None = None
         self._clear_after_seconds = _CLEAR_AFTER_SECONDS
         self._cleared_monotonic: float | None = None
+        self._kind = ""
+        """Of the fault of the last alarm: the first word of its reason."""
 
     @property
     def condition(self) -> Condition:
@@ -144,7 +146,9 @@ class CameraAlarm:
 
     def _raise(self, reason: str, observation: Observation) -> Alarm:
         cleared, longer = self._cleared_monotonic, min(2.0 * self._clear_after_seconds, _MOST_CLEAR_AFTER_SECONDS)
-        relapse = cleared is not None and observation.monotonic - cleared < _RELAPSE_SECONDS
+        kind = reason.partition(":")[0]
+        relapse = cleared is not None and observation.monotonic - cleared < _RELAPSE_SECONDS and kind == self._kind
+        self._kind = kind
         self._clear_after_seconds = longer if relapse else _CLEAR_AFTER_SECONDS
         self._active, self._seconds = ActiveAlarm(self._new_id(), observation.score, reason), 0.0
         log.warning("camera %s: faulty, parts are not judged: %s", self._camera, reason)

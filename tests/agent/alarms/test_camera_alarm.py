@@ -143,3 +143,9 @@ def test_frames_before_an_opening_do_not_clear_the_alarm() -> None:
     assert play(made, [None] * 8, first=9) == []
     (cleared,) = play(made, [None] * 8, first=17)
     assert cleared.event is AlarmEvent.CLEARED
+
+
+def test_another_fault_soon_after_the_first_is_cleared_as_soon() -> None:
+    alarms = play(camera_alarm(), [BLACK] * 12 + [None] * 20 + [SHIFTED] * 30 + [None] * 20)
+    assert [alarm.event for alarm in alarms] == [AlarmEvent.RAISED, AlarmEvent.CLEARED] * 2
+    assert alarms[3].frame - 61 <= 11
