@@ -127,7 +127,7 @@ def view_of(aspects: Sequence[float]) -> View:
     """The view of images with these aspect ratios; one in fifty may be outside.
 
     >>> view_of([1.0] * 60 + [4.0])
-    View(lowest_aspect=1.0, highest_aspect=1.0)
+    View(lowest_aspect=1.0, highest_aspect=1.0, crop=None)
     """
     ordered, outside = sorted(aspects), len(aspects) // 50
     return View(lowest_aspect=round(ordered[outside], 4), highest_aspect=round(ordered[-1 - outside], 4))

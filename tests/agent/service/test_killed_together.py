@@ -20,6 +20,10 @@ from tests.support.parts import draw_part
 SIMULATOR = 'kind = "simulator"\nframes_per_second = 50.0\ngood_frames = 100\ndefect_rate = 0.2'
 
 
+PER_RUN = ("sequence", "epoch", "captured_at", "clock")
+"""Fields of an alarm that say when and in which run it was raised."""
+
+
 def video_of_parts(path: Path, frames: int) -> str:
     """90 good parts, then bad ones with a chequered square among good ones; the source."""
     rng = np.random.default_rng(5)
@@ -70,7 +74,11 @@ def _assert_consistent(subscriber: Subscriber) -> None:
     contents, numbers = defaultdict(set), defaultdict(set)
     for message in subscriber.on("/alarm"):
         document = json.loads(message.payload)
-        contents[document["id"], document["event"]].add(message.payload)
+        # A video is read again from its start: the same alarms are raised again, in another run and at another time.
+        described = {name: value for name, value in document.items() if name not in PER_RUN}
+        # The overlay shows the time.
+        described["evidence"].pop("overlay", None)
+        contents[document["id"], document["event"]].add(json.dumps(described, sort_keys=True))
         numbers[document["sequence"]].add((document["id"], document["event"]))
     assert contents
     assert [key for key, found in contents.items() if len(found) > 1] == []
