@@ -117,7 +117,7 @@ class ForeignWeights(BaseModel):
     source: str
     """Package and version, or file."""
     licence: str
-    """SPDX identifier, or the words of whoever supplied them."""
+    """SPDX identifier."""
     sha256: str
     """Of the file they were read from, hex."""
 

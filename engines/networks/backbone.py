@@ -1,11 +1,12 @@
 """EfficientNet-Lite0 up to its eleventh block: features of natural images, at strides 4, 8 and 16.
 
 The network is that of Tan and Le (2019), in the variant without squeeze-and-excitation and with ReLU6 that TensorFlow
-published for devices ("EfficientNet-Lite", 2020). Its weights were trained on ImageNet. They are frozen here: features
-that tell a thousand kinds of things apart describe parts that nobody has seen before.
+published for devices ("EfficientNet-Lite", 2020). Its weights were trained on ImageNet, to distinguish a thousand kinds
+of things. They are frozen here.
 
 Batch normalisation is folded into the convolutions when the published weights are loaded: frozen, it is a scale and an
-offset, and without it a training step takes two thirds of the time.
+offset. 16 frames of 160 pixels then took PyTorch 0.23 s instead of 0.35 s, and with ReLU6 in place and channels last
+0.12 s (one thread, 2026-11-28).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 The same latent maps, identity embedding and losses as `engines.networks.latent_maps`. Frames go through a frozen
 `Backbone` first; the first encoder describes its features, the decoder restores the features of the frame without
-damage through the same two bottlenecks, and the second encoder describes those. Pixels of parts that nobody tuned the
-networks to mislead them, features of natural images hardly: `benchmarks/detection` has the figures.
+damage through the same two bottlenecks, and the second encoder describes those. Networks that see pixels learn from a
+few hundred images what a pixel may mean; these features already describe it. `benchmarks/detection` has the figures.
 
 Names of modules and buffers are the keys of `weights.npz` and the initialisers of the ONNX graph.
 """

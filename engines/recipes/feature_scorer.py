@@ -45,8 +45,8 @@ _SMALL_SIDE, _SMALL_WEIGHTS = 64, (0.5, 2.0, 1.0, 1.0)
 # Most unfamiliar places that are averaged.
 _PLACES = 5
 
-# A frame relative to itself has this standard deviation, about that of a photograph; contrast below the second, one
-# gray level of 255, is noise.
+# A frame relative to itself has this standard deviation, 51 of 255 gray levels. The second, one gray level, is added to
+# its own: less contrast than that is noise.
 _RELATIVE_STD, _LEAST_STD = 0.4, 0.008
 
 # Least mean excess, as a share of the median: held-out frames that are all but the same say nothing about a tail.

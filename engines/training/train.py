@@ -127,7 +127,7 @@ def _checked_recipe(name: str, minutes: float | None, steps: int | None, seed: i
     except EngineError as error:
         raise TrainingError(str(error)) from None
     _check_limits(minutes, steps, seed)
-    recipe.foreign_weights()
+    recipe.foreign_weights()  # missing ones are reported before the images are read
     return recipe
 
 

@@ -74,7 +74,7 @@ def test_nesting_is_bounded() -> None:
 
 
 def test_bundle_with_a_loop_of_a_trillion_steps_is_one_line(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    """All hashes match: the manifest is that of whoever built the graph."""
+    """All hashes match: the author of the graph wrote the manifest too."""
     folder = Path(shutil.copytree(tiny_bundle.path, tmp_path / "loop.bundle"))
     graph = onnx.load(folder / "model.onnx")
     body = helper.make_graph([], "body", [], [])

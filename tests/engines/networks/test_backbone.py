@@ -65,13 +65,14 @@ def test_features_have_their_strides_and_channels(backbone: Backbone, channels: 
 def test_colour_frames_are_blue_green_red(backbone: Backbone) -> None:
     """OpenCV's order; the published network takes red, green, blue. Gray frames have no order."""
     gray = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
-    red, blue = torch.zeros(2, 1, 3, 32, 32) - 1.0
-    red[:, 2], blue[:, 0] = 1.0, 1.0
     torch.testing.assert_close(backbone(gray).context, backbone(gray.expand(-1, 3, -1, -1)).context)
-    first = backbone.stem[0]
-    through = first(torch.tensor([1.0, -1.0, -1.0]).reshape(1, 3, 1, 1).expand(1, 3, 32, 32))
-    assert not torch.allclose(backbone(red).context, backbone(blue).context)
-    assert torch.isfinite(through).all()
+    red = torch.zeros(1, 3, 32, 32) - 1.0
+    red[:, 2] = 1.0
+    seen: list[Tensor] = []
+    handle = backbone.stem.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    backbone(red)
+    handle.remove()
+    assert seen[0].mean((0, 2, 3)).round().tolist() == [1.0, -1.0, -1.0]
 
 
 def test_no_weight_of_the_backbone_takes_a_gradient(backbone: Backbone) -> None:
