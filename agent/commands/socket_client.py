@@ -5,11 +5,11 @@ from __future__ import annotations
 import getpass
 import json
 import socket
-import time
 from pathlib import Path
 from typing import Any
 
 from agent.core.errors import Permanent, Temporary
+from agent.core.unix_socket import connect_unix_socket
 
 
 def ask(
@@ -32,7 +32,7 @@ def ask(
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(timeout_seconds)
-            _connect(client, path, timeout_seconds)
+            connect_unix_socket(client, path, timeout_seconds)
             client.sendall(json.dumps(message).encode() + b"\n")
             response = json.loads(client.makefile("rb").readline())
     except (OSError, ValueError) as error:
@@ -42,15 +42,3 @@ def ask(
         raise Permanent(response["error"])
     result: dict[str, Any] = response["result"]
     return result
-
-
-def _connect(client: socket.socket, path: Path, timeout_seconds: float) -> None:
-    """Connect, also while many others do: Linux then rejects with EAGAIN where a TCP client would wait."""
-    deadline = time.monotonic() + timeout_seconds
-    while True:
-        try:
-            return client.connect(str(path))
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)

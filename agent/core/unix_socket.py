@@ -1,10 +1,11 @@
-"""Bind a Unix socket: path length, stale file, mode."""
+"""Bind a Unix socket: path length, stale file, mode. And connect to one that is busy."""
 
 from __future__ import annotations
 
 import os
 import socket
 import stat
+import time
 from pathlib import Path
 
 from agent.core.errors import Permanent
@@ -41,6 +42,21 @@ def bind_unix_socket(unbound: socket.socket, path: Path, *, name: str, setting: 
         path.chmod(SOCKET_MODE)
     except OSError as error:
         raise Permanent(f"{name} {path}: {error.strerror}; wanted a path in a writable folder") from None
+
+
+def connect_unix_socket(client: socket.socket, path: Path, timeout_seconds: float) -> None:
+    """Connect, also while many others do: Linux then rejects with EAGAIN where a TCP client would wait.
+
+    Raises BlockingIOError where there is no room after `timeout_seconds`, OSError where nothing listens at `path`.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        try:
+            return client.connect(str(path))
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 def _is_listening(path: Path) -> bool:

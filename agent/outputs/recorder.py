@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-import queue
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agent.alarms import ActiveAlarm, Evidence, EvidenceImage, regions
-from agent.core.backoff import Backoff
 from agent.core.clock import clock_synchronised
-from agent.core.errors import Temporary
 from agent.core.records import Alarm, AlarmEvent, AlarmKind, Frame, Region, Verdict
+from agent.outputs.group_recorder import GroupRecorder, Waiting
 from agent.outputs.outbox import MAX_TOGETHER, Entry, Message, Outbox
 from agent.outputs.output import AlarmContext, Output, RecordedAlarm
-
-log = logging.getLogger(__name__)
 
 # Alarms that may wait for the disk; each holds its frame. If there are more, inspection waits, and live cameras drop
 # frames.
 MAX_WAITING = 32
-
-# Waits between attempts to store alarms while the disk fails.
-RETRY_FIRST_SECONDS = 0.1
-RETRY_MAX_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +35,7 @@ def state_key(camera: str, kind: AlarmKind = AlarmKind.DEFECT) -> str:
     return f"alarm/{camera}" if kind is AlarmKind.DEFECT else f"{kind.value}-alarm/{camera}"
 
 
-class AlarmRecorder(threading.Thread):
+class AlarmRecorder(GroupRecorder[AlarmJob]):
     """Stores alarms in the outbox, in order; alarms that wait at the same time share a commit."""
 
     def __init__(
@@ -66,88 +56,23 @@ class AlarmRecorder(threading.Thread):
         clock: monotonic seconds.
         clock_synchronised: whether a time server keeps the wall clock; None if that is not known.
         """
-        super().__init__(name="recorder", daemon=True)
+        super().__init__("recorder", "alarms", outbox, max_waiting=MAX_WAITING, max_together=MAX_TOGETHER, clock=clock)
         self._site = site
         self._outputs = outputs
-        self._outbox = outbox
         self._evidence = evidence
-        self._jobs: queue.Queue[AlarmJob | Callable[[], None] | None] = queue.Queue(MAX_WAITING)
-        self._giving_up = threading.Event()
-        self._clock = clock
         self._clock_synchronised = clock_synchronised
-        self._commit_seconds = 0.0
-        """Duration of the latest commit."""
 
     def put(self, job: AlarmJob) -> None:
         """Hand over an alarm; waits while too many are waiting already."""
-        self._jobs.put(job)
+        self._jobs.put(Waiting(job))
 
-    def when_stored(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called on this thread once every alarm handed over before is stored; waits like `put`.
+    def _enough(self, building_seconds: float) -> bool:
+        """Drawing the images of further alarms delays the first one.
 
-        If the agent ends before that, it is not called.
+        So they join it only as long as drawing takes less time than a commit: on a slow disk they save a commit each,
+        on a fast one no alarm waits for another.
         """
-        self._jobs.put(callback)
-
-    def finish(self, timeout_seconds: float) -> bool:
-        """Store what is waiting, then end; False if that took too long (a full disk) and alarms were lost."""
-        try:
-            self._jobs.put(None, timeout=timeout_seconds)
-        except queue.Full:
-            return False
-        self.join(timeout_seconds)
-        self._giving_up.set()
-        return not self.is_alive()
-
-    def run(self) -> None:
-        """Store alarms until `finish`."""
-        last = False
-        while not last:
-            group, callbacks, last = self._next_group()
-            if group and not self._store(group):
-                return
-            for callback in callbacks:
-                callback()
-
-    def _next_group(self) -> tuple[list[Entry], list[Callable[[], None]], bool]:
-        """The next alarm and others that are waiting; what to call once they are stored; and whether `finish` came.
-
-        Drawing the images of the others delays the first one. So they join it only as long as drawing takes less time
-        than a commit: on a slow disk they save a commit each, on a fast one no alarm waits for another.
-        """
-        group: list[Entry] = []
-        callbacks: list[Callable[[], None]] = []
-        begun = self._clock()
-        while len(group) < MAX_TOGETHER and len(callbacks) < MAX_WAITING:
-            try:
-                job = self._jobs.get(block=not group and not callbacks)
-            except queue.Empty:
-                break
-            if job is None:
-                return group, callbacks, True
-            if not isinstance(job, AlarmJob):
-                callbacks.append(job)
-                continue
-            begun = begun if group else self._clock()
-            group.append(self._entry(job))
-            if self._clock() - begun >= self._commit_seconds:
-                break
-        return group, callbacks, False
-
-    def _store(self, group: list[Entry]) -> bool:
-        """Try until it succeeds: alarms are not given up because a disk is full for a while. False: the agent ends."""
-        backoff = Backoff(RETRY_FIRST_SECONDS, RETRY_MAX_SECONDS)
-        while not self._giving_up.is_set():
-            begun = self._clock()
-            try:
-                self._outbox.accept_together(group)
-            except Temporary as error:
-                log.warning("%d alarms wait: %s", len(group), error)
-                self._giving_up.wait(backoff.next_seconds())
-            else:
-                self._commit_seconds = self._clock() - begun
-                return True
-        return False
+        return building_seconds >= self._commit_seconds
 
     def _entry(self, job: AlarmJob) -> Entry:
         alarm = job.alarm

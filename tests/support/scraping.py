@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
-import time
 import urllib.request
 from pathlib import Path
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
+
+from agent.core.unix_socket import connect_unix_socket
 
 Families = dict[str, Metric]
 
@@ -29,22 +30,10 @@ def scrape_port(port: int) -> str:
         return str(response.read().decode())
 
 
-def connect(client: socket.socket, path: Path, seconds: float = 10.0) -> None:
-    """Connect to a Unix socket as a TCP client would: wait while others fill the queue, which Linux answers at once."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            return client.connect(str(path))
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-
-
 def scrape_socket(path: Path) -> str:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(10)
-        connect(client, path)
+        connect_unix_socket(client, path, timeout_seconds=10)
         client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
         head, _, body = client.makefile("rb").read().partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.0 200"), head
