@@ -37,7 +37,7 @@ def video_of_parts(path: Path, frames: int) -> str:
     return f'kind = "video"\npath = "{path}"\nframes_per_second = 50.0'
 
 
-@pytest.mark.parametrize("cycles", [2, pytest.param(100, marks=[pytest.mark.faults, pytest.mark.timeout(3600)])])
+@pytest.mark.parametrize("cycles", [2, pytest.param(200, marks=[pytest.mark.faults, pytest.mark.timeout(3600)])])
 @pytest.mark.parametrize("kind", ["simulator", "video"])
 def test_agent_and_broker_killed_together_keep_their_promises(
     mosquitto: Callable[..., Mosquitto], tmp_path: Path, tiny_bundle: Bundle, start: Starter, kind: str, cycles: int
