@@ -32,8 +32,8 @@ def encode(image: NDArray[np.uint8] | NDArray[np.uint16], media_type: str, *, qu
     """
     extension = _EXTENSIONS[media_type]
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if extension == ".jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 4]
-    done, data = cv2.imencode(extension, image, options)
-    if not done:
+    done, data = cv2.imencode(extension, image, options) if image.size > 0 else (False, None)
+    if not done or data is None:
         raise ValueError(f"cannot encode {image.shape} {image.dtype} as {media_type}")
     return data.tobytes()
 

@@ -66,6 +66,8 @@ class InspectionThread(threading.Thread):
                 self.rounds += 1
                 self._run_calls()
                 batch = self._frame_queue.take(IDLE_SECONDS)
+                # What arrived while this thread waited, such as the trigger for the frame that it waited for.
+                self._run_calls()
                 for ended in self._inspector.tick(time.monotonic()):
                     self._on_ended(ended)
                 if batch:

@@ -112,8 +112,9 @@ class Review(threading.Thread):
         if life is not None:
             self._put(lambda: self._lives.begin(camera, life))
         slot = feed.judged(verdict, alarmed=alarmed)
-        if slot is not None:
-            image = verdict.frame.source_image
+        image = verdict.frame.source_image
+        # A frame of a part that was held back while the camera was suspect has lost its pixels.
+        if slot is not None and image.size > 0:
             self._put_image(lambda: self._images.save_sample(camera, slot, image))
 
     def alarm(self, alarm: Alarm, basis: AlarmBasis, verdict: Verdict | None, frame: Frame | None) -> None:

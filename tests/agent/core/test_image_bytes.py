@@ -32,3 +32,8 @@ def test_shrinking_halves_the_side_until_the_image_fits() -> None:
 )
 def test_shrinking_gives_up_where_no_image_would_fit(payload: bytes, media_type: str) -> None:
     assert shrink_encoded(payload, media_type, 100) is None
+
+
+def test_an_image_without_pixels_is_rejected_in_words() -> None:
+    with pytest.raises(ValueError, match=r"cannot encode \(0, 4, 1\) uint8"):
+        encode(np.zeros((0, 4, 1), np.uint8), "image/png")

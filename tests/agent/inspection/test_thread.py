@@ -101,3 +101,39 @@ def test_an_error_ends_the_thread_and_frees_the_capture_thread(
     thread.join(10.0)
     assert not thread.is_alive()
     assert not frame_queue.put(captured(1)), "closed: nothing waits for space"
+
+
+def test_a_call_that_arrives_while_the_thread_waits_runs_before_the_next_frame(
+    start: Start, frame_queue: FrameQueue, captured: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trigger is such a call: after its frame, that frame would be lost, and the part be judged by the next one."""
+    monkeypatch.setattr("agent.inspection.thread.IDLE_SECONDS", 5.0)
+    order: list[str] = []
+    waiting, first, done = threading.Event(), threading.Event(), threading.Event()
+    monkeypatch.setattr(frame_queue, "take", _announced(frame_queue.take, waiting))
+
+    def judged(outcome: Outcome) -> None:
+        order.append(f"frame {outcome.frame.index}")
+        waiting.clear()
+        (first if outcome.frame.index == 0 else done).set()
+
+    thread = start(judged)
+    assert frame_queue.put(captured(0))
+    assert first.wait(10.0)
+    assert waiting.wait(10.0)
+    caller = threading.Thread(target=thread.call, args=(lambda: order.append("trigger"),))
+    caller.start()
+    while thread._calls.empty():
+        assert caller.is_alive()
+    assert frame_queue.put(captured(1))
+    assert done.wait(10.0)
+    caller.join(10.0)
+    assert order == ["frame 0", "trigger", "frame 1"]
+
+
+def _announced(take: Callable[[float], list[PreparedFrame]], waiting: threading.Event) -> Callable[..., object]:
+    def announced(timeout_seconds: float) -> list[PreparedFrame]:
+        waiting.set()
+        return take(timeout_seconds)
+
+    return announced

@@ -93,3 +93,18 @@ def test_judgement_of_before_a_crash_is_published_after_the_next_start(tmp_path:
     assert again.finish(20)
     again.close()
     assert [(known.alarm.id, known.verdict) for known in published] == [("a1", Judged.FALSE)]
+
+
+def test_frames_held_back_without_their_pixels_are_no_samples(tmp_path: Path) -> None:
+    """A part that was held back while the camera was suspect is judged by a frame without pixels."""
+    problems, published = Problems(), []
+    review = open_review(tmp_path, problems, published=published)
+    review.start()
+    for index, image in enumerate([gray(9)[:0], gray(9)]):
+        verdict = Verdict(Frame("line1", index, AT, 0.0, image), 1.0, 1.0, 2.0, np.zeros((4, 4), np.float32))
+        review.judged("line1", calibration_for(), verdict, alarmed=False)
+    assert review.finish(20)
+    assert not review.is_alive()
+    assert len(list(review.folders.images.rglob("*.png"))) == 1
+    assert problems.all() == []
+    review.close()
