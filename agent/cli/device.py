@@ -62,5 +62,4 @@ def _exit_now() -> NoReturn:
     """End a process whose work is done. Python's own shutdown would abort if a thread is still in a driver's code."""
     logging.shutdown()
     sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
+    os._exit(0)  # stderr is not flushed: Python writes it line by line, and a full pipe would hold the process back.

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from agent.cli.terminal.journal import JournalFormatter, OneLineFormatter, is_journal, priority_of
+from agent.cli.terminal.log_stream import BackgroundStreamHandler
 from agent.core.printable import printable
 
 
@@ -24,6 +25,8 @@ def print_json(document: Any) -> None:
 
 def print_error(text: str) -> None:
     """Print each line of the text on stderr, with the program's name in front."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()  # What was logged before is read before.
     priority = f"<{priority_of(logging.ERROR)}>" if is_journal(sys.stderr) else ""
     for line in text.splitlines() or ["failed"]:
         sys.stderr.write(f"{priority}inspectd: {printable(line)}\n")
@@ -31,7 +34,7 @@ def print_error(text: str) -> None:
 
 def set_up_logging(level: str) -> None:
     """Log to stderr: in journald's format if it reads stderr, else in a format for people."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = BackgroundStreamHandler(sys.stderr)
     for_people = OneLineFormatter("%(asctime)s %(levelname)-7s %(message)s")
     handler.setFormatter(JournalFormatter() if is_journal(sys.stderr) else for_people)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
