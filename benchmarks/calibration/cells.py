@@ -13,8 +13,8 @@ from scipy.special import gammainc, gammaincinv
 from benchmarks.calibration.lines import DISTRIBUTIONS, Distribution, LineTruth, Values, gaussian_ar1, gaussian_levels
 from benchmarks.calibration.rivals import RIVALS
 from calibration import Budget, Rule, calibrate
-from calibration.exceedances import Exceedances
-from calibration.threshold import threshold_for
+from calibration.statistics.exceedances import Exceedances
+from calibration.statistics.threshold import threshold_for
 
 LINE_FRAMES_PER_SECOND = 20.0
 ALARM_RULES = (Rule(k=1, n=1), Rule(k=2, n=3), Rule(k=3, n=5))

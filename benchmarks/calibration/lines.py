@@ -18,7 +18,7 @@ from scipy.signal import lfilter
 from scipy.special import ndtr, ndtri
 
 from calibration import Rule
-from calibration.episodes import EpisodeCounts, Values
+from calibration.statistics.episodes import EpisodeCounts, Values
 
 # Quantile functions are interpolated between these levels; no simulated frame is beyond 7 sigma.
 _GRID = np.linspace(-7.0, 7.0, 28_001)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from calibration.episodes import Values
+from calibration.statistics.episodes import Values
 
 
 def mean_and_3_sigma(rising: Values, allowed: float) -> float:

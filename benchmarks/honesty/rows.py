@@ -12,9 +12,9 @@ from benchmarks.calibration.lines import DISTRIBUTIONS, gaussian_ar1
 from benchmarks.honesty.real_scores import RealScores
 from benchmarks.honesty.station import FRAMES_PER_SECOND, Window, first_window, plan_for, second_window
 from calibration import TrainingScores
-from calibration.budget import SECONDS_PER_DAY
-from calibration.episodes import EpisodeCounts
-from calibration.promise import StatedRates
+from calibration.budgets.budget import SECONDS_PER_DAY
+from calibration.statistics.episodes import EpisodeCounts
+from calibration.statistics.stated_rates import StatedRates
 
 Scores = NDArray[np.float64]
 Rate = Callable[[float], float]

@@ -8,8 +8,8 @@ import pytest
 from benchmarks.calibration.cells import BUDGETS, LINE_FRAMES_PER_SECOND, mapped, sharpest_certificate
 from benchmarks.calibration.lines import DISTRIBUTIONS, LineTruth, gaussian_ar1
 from calibration import Budget, Rule, calibrate
-from calibration.exceedances import Exceedances
-from calibration.threshold import threshold_for
+from calibration.statistics.exceedances import Exceedances
+from calibration.statistics.threshold import threshold_for
 
 
 @pytest.mark.parametrize("rule", [Rule(k=1, n=1), Rule(k=3, n=5)], ids=str)

@@ -10,7 +10,7 @@ import pytest
 
 import calibration
 
-MODULES = ["calibration", *(f"calibration.{module.name}" for module in pkgutil.iter_modules(calibration.__path__))]
+MODULES = ["calibration", *(module.name for module in pkgutil.walk_packages(calibration.__path__, "calibration."))]
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -25,6 +25,5 @@ def test_doctests_exist_for_the_statistics() -> None:
     with_examples = {
         name for name in MODULES if any(test.examples for test in finder.find(importlib.import_module(name)))
     }
-    assert {
-        f"calibration.{name}" for name in ("dependence", "tail", "threshold", "episodes", "suspects")
-    } <= with_examples
+    names = ("dependence", "tail", "threshold", "episodes", "suspects")
+    assert {f"calibration.statistics.{name}" for name in names} <= with_examples

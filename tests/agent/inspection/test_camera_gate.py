@@ -18,7 +18,7 @@ from agent.inspection.preparation import Preparation
 from agent.sources.simulator.faults import Fault, FaultKind
 from agent.sources.simulator.schedule import SimulatedLine
 from calibration import CameraMonitor, glance
-from calibration.camera_history import CameraHistory
+from calibration.camera.camera_history import CameraHistory
 from engines.bundles.bundle import read_bundle
 from tests.support.simulated_camera import (
     BUNDLES,

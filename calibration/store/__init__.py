@@ -1,0 +1,17 @@
+"""Calibrations and scores on disk."""
+
+from calibration.store.deferred_store import DeferredStore
+from calibration.store.record import Calibration, LeftOut, ScoreReference, score_reference
+from calibration.store.score_log import ScoreLog
+from calibration.store.store import Store, Switch
+
+__all__ = [
+    "Calibration",
+    "DeferredStore",
+    "LeftOut",
+    "ScoreLog",
+    "ScoreReference",
+    "Store",
+    "Switch",
+    "score_reference",
+]

@@ -1,0 +1,358 @@
+"""The window of good frames: filled frame by frame, extended if necessary, then turned into a `Calibration`."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.budgets import Budget, plural
+from calibration.camera import CameraHistory, Pixels, encode_png, thumbnail
+from calibration.errors import CalibrationError, ImageEvidence
+from calibration.statistics import (
+    LEAST_FRAMES,
+    MOST_BAD,
+    MOST_SUSPECTED,
+    Exceedances,
+    Rule,
+    Threshold,
+    calibrate,
+    cost_of_leaving_out,
+    counting_left_out,
+    doubtful_level,
+    promise,
+    suspected_frames,
+)
+from calibration.store import Calibration, LeftOut, score_reference
+from calibration.window.growth import extension
+from calibration.window.heat import HeatLevels
+
+# Thumbnails of the highest-scored frames that a window keeps: 2 MB, and more than a person reviews.
+_MOST_THUMBNAILS = 64
+
+_FAR = "score far above the other images of the window"
+_FRESH = "if they show good parts, use `inspectd recalibrate --fresh`, which takes every image"
+
+
+class Window:
+    """Collects good frames until they suffice, then computes the calibration.
+
+    Call `add` until `complete`, then `finish`. The window is `frames` long at first and extends itself, up to
+    `max_frames`, if its frames depend so much on each other that they do not suffice for the budget. Memory is bounded:
+    under 100 MB for 100,000 frames.
+    """
+
+    def __init__(
+        self,
+        *,
+        frames: int,
+        max_frames: int,
+        rule: Rule,
+        budget: Budget,
+        frames_per_second: float,
+        confidence: float = 0.95,
+        quiet_frames: int = 1,
+        parts: bool = False,
+        vouched: bool = False,
+    ) -> None:
+        """Open an empty window.
+
+        Args:
+            frames: good frames wanted at first, at least 50 and at least 10 times the rule's n.
+            max_frames: limit on extensions, at least `frames`.
+            rule: k of n.
+            budget: false alarms allowed.
+            frames_per_second: rate of the line, > 0, for budgets per time.
+            confidence, quiet_frames, parts: as in `calibrate`.
+            vouched: a person vouches for every frame: none is left out.
+
+        Raises:
+            CalibrationError: `frames` or `max_frames` is out of range.
+        """
+        least = max(LEAST_FRAMES, 10 * rule.n)
+        if not least <= frames <= max_frames:
+            got = f"got {frames} frames with a limit of {max_frames}"
+            raise CalibrationError(f"window: {got}, wanted at least {least} frames and no more than the limit")
+        self._least = least
+        self.target = frames
+        """Frames wanted so far."""
+        self.max_frames = max_frames
+        """Limit on `target`."""
+        self.extension_reason: str | None = None
+        """Why `target` was raised last, in words; None if it never was."""
+        self.vouched = vouched
+        self.rule, self.budget, self.confidence = rule, budget, confidence
+        self.frames_per_second, self.quiet_frames, self.parts = frames_per_second, quiet_frames, parts
+        self._scores: list[float] = []
+        self._alarmed = 0
+        longest = max(max_frames, math.ceil(least / (1 - MOST_SUSPECTED)))
+        self._heat = HeatLevels(left_out=math.floor(MOST_SUSPECTED * longest) + 1)
+        self._camera = CameraHistory()
+        self._thumbnails: list[tuple[float, int, NDArray[np.uint8]]] = []
+        self._first_frame = self._last_frame = 0
+
+    @property
+    def count(self) -> int:
+        """Frames collected so far."""
+        return len(self._scores)
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """Scores of the frames collected so far, in order of capture [N]."""
+        return np.array(self._scores)
+
+    @property
+    def complete(self) -> bool:
+        """True once `target` frames are collected."""
+        return self.count >= self.target
+
+    def add(self, score: float, heatmap: NDArray[np.float32], image: Pixels, *, frame: int | None = None) -> None:
+        """Add one good frame.
+
+        Args:
+            score: its score.
+            heatmap: its raw heatmap, float32 [h, w]; copied.
+            image: its pixels, uint8 or uint16 [H, W, C], C = 1 or 3; not kept.
+            frame: the camera's index of it; by default its place in the window.
+
+        Raises:
+            CalibrationError: the score is not finite, or image or heatmap differ in size from those before.
+        """
+        score, index = float(score), self.count
+        if not math.isfinite(score):
+            raise CalibrationError(
+                f"window: image {index} has score {score}, wanted a finite number", images=[(index, thumbnail(image))]
+            )
+        self._camera.add(image)
+        self._heat.add(index, score, heatmap)
+        self._keep_thumbnail(score, index, image)
+        self._last_frame = index if frame is None else frame
+        if not self._scores:
+            self._first_frame = self._last_frame
+        self._scores.append(score)
+        if self.complete:
+            self._replace_left_out()
+        if self.complete and self.target < self.max_frames:
+            self._extend()
+
+    def keep_out_alarmed(self) -> None:
+        """Note that a frame was kept out of the window because it raised an alarm under the threshold in force.
+
+        The window is then censored at that threshold, and its scores say nothing about those beyond. It is never
+        certified.
+
+        Raises:
+            CalibrationError: so many frames were kept out that even the longest window would be rejected.
+        """
+        self._alarmed += 1
+        self._check_alarmed(self.max_frames)
+
+    def check(self) -> None:
+        """Raise CalibrationError, as `finish` does, for a fault that is not about single images."""
+        self._camera.check(images=self._images())
+        self._check_alarmed(self.count)
+        lowest = min(self._scores, default=0.0)
+        if self._scores and lowest == max(self._scores):
+            raise CalibrationError(
+                f"window: all {self.count} images score {lowest:g}, wanted scores that differ (camera frozen?)",
+                images=self._images(),
+            )
+
+    def finish(
+        self,
+        *,
+        camera: str,
+        bundle_sha256: str,
+        engine: str,
+        created_at: datetime,
+        who: str,
+        confirmed_bad: Collection[int] | None = None,
+    ) -> Calibration:
+        """Compute the calibration from the frames collected.
+
+        Args:
+            camera, bundle_sha256, engine: the calibration is valid for these only.
+            created_at: now, with a time zone.
+            who: name of the person or program that requested it.
+            confirmed_bad: places in the window that a person has confirmed as bad; the person vouches for all others.
+                None: nobody has looked at them.
+
+        Raises:
+            CalibrationError: too few frames, a frozen, black or saturated camera, equal scores, more than 5 %
+                suspected frames, or more than 5 % kept out for an alarm; its `images` are those in question.
+        """
+        self.check()
+        confirmed_bad = () if self.vouched and confirmed_bad is None else confirmed_bad
+        scores = np.array(self._scores)
+        suspected = self._suspected(scores) if confirmed_bad is None else self._confirmed(scores, confirmed_bad)
+        kept = scores[~suspected]
+        threshold = self._calibrate(kept)
+        if confirmed_bad is None:
+            threshold = self._not_below_good_frames(threshold, scores, suspected)
+            threshold = self._counting_left_out(threshold, scores, suspected)
+        threshold = self._without_certificate_if_censored(threshold, kept)
+        return Calibration(
+            camera=camera,
+            bundle_sha256=bundle_sha256,
+            engine=engine,
+            created_at=created_at,
+            who=who,
+            budget=self.budget,
+            rule=self.rule,
+            confidence=self.confidence,
+            quiet_frames=self.quiet_frames,
+            parts=self.parts,
+            frames_per_second=self.frames_per_second,
+            first_frame=self._first_frame,
+            last_frame=self._last_frame,
+            threshold=threshold,
+            promise=self._promise(threshold),
+            left_out=self._left_out(scores, suspected, _FAR if confirmed_bad is None else f"thrown out by {who}"),
+            left_out_cost=self._cost(threshold, scores, int(suspected.sum())) if confirmed_bad is None else "",
+            scores=scores.astype(np.float32),
+            heat_level=self._heat.level(suspected),
+            score_reference=score_reference(kept),
+            camera_reference=self._camera.reference(),
+        )
+
+    def _promise(self, threshold: Threshold) -> str:
+        return promise(
+            threshold, budget=self.budget, frames_per_second=self.frames_per_second, confidence=self.confidence
+        )
+
+    def _cost(self, threshold: Threshold, scores: NDArray[np.float64], left_out: int) -> str:
+        return cost_of_leaving_out(
+            scores,
+            threshold,
+            rule=self.rule,
+            budget=self.budget,
+            frames_per_second=self.frames_per_second,
+            quiet_frames=0 if self.parts else self.quiet_frames,
+            left_out=left_out,
+        )
+
+    def _calibrate(self, scores: NDArray[np.float64]) -> Threshold:
+        return calibrate(
+            scores,
+            frames_per_second=self.frames_per_second,
+            budget=self.budget,
+            rule=self.rule,
+            confidence=self.confidence,
+            quiet_frames=self.quiet_frames,
+            parts=self.parts,
+        )
+
+    def _exceedances(self, scores: NDArray[np.float64]) -> Exceedances:
+        return Exceedances.of(
+            scores, rule=self.rule, confidence=self.confidence, quiet_frames=self.quiet_frames, parts=self.parts
+        )
+
+    def _counting_left_out(
+        self, threshold: Threshold, scores: NDArray[np.float64], left_out: NDArray[np.bool_]
+    ) -> Threshold:
+        """Count frames left out as good, because nobody has confirmed them as bad yet."""
+        if not left_out.any():
+            return threshold
+        whole = self._exceedances(scores)
+        counted = counting_left_out(
+            threshold,
+            whole,
+            left_out=int(left_out.sum()),
+            lowest_left_out=float(scores[left_out].min()),
+            budget=self.budget,
+            frames_per_second=self.frames_per_second,
+        )
+        return replace(counted, episodes=self._episodes(scores[~left_out], counted.value))
+
+    def _check_alarmed(self, frames: int) -> None:
+        if self._alarmed > MOST_BAD * (frames + self._alarmed):
+            raise CalibrationError(
+                f"window: {plural(self._alarmed, 'image')} raised an alarm under the threshold in force and were kept "
+                f"out, wanted at most {MOST_BAD:.0%}; {_FRESH}"
+            )
+
+    def _without_certificate_if_censored(self, threshold: Threshold, kept: NDArray[np.float64]) -> Threshold:
+        if not self._alarmed:
+            return threshold
+        were = "was" if self._alarmed == 1 else "were"
+        why = f"{plural(self._alarmed, 'image')} {were} kept out for an alarm under the threshold in force: {_FRESH}"
+        if not threshold.certified:
+            return replace(threshold, reason=f"{threshold.reason}; {why}")
+        needed = self._exceedances(kept).frames_needed(self.budget.per_frame(frames_per_second=self.frames_per_second))
+        return replace(threshold, certified=False, frames_needed=needed, reason=why)
+
+    def _episodes(self, scores: NDArray[np.float64], level: float) -> int:
+        return self._exceedances(scores).counts.at(level)
+
+    def _not_below_good_frames(
+        self, threshold: Threshold, scores: NDArray[np.float64], suspected: NDArray[np.bool_]
+    ) -> Threshold:
+        """Raise a threshold that is nearer to the kept frames than to frames left out that may be good."""
+        level = doubtful_level(scores, suspected, self.budget.per_frame(frames_per_second=self.frames_per_second))
+        if level is None:
+            return threshold
+        why = "halfway to the images left out, which may show good parts"
+        return threshold.raised_to(level, episodes=self._episodes(scores[~suspected], level), why=why)
+
+    def _replace_left_out(self) -> None:
+        """Ask for as many frames as are missing to the shortest window because others are left out of this one."""
+        if self.count >= 2 * self._least:
+            return
+        left_out = int(self._unlike_the_rest(np.array(self._scores)).sum())
+        if left_out <= MOST_SUSPECTED * self.count:
+            self.target = max(self.target, self._least + left_out)
+
+    def _extend(self) -> None:
+        """Ask for more frames if these do not suffice and more would."""
+        scores = np.array(self._scores)
+        try:
+            threshold = self._calibrate(scores[~self._unlike_the_rest(scores)])
+        except CalibrationError:
+            # The window will be rejected: `finish` reports why, with the images.
+            return
+        more = extension(threshold, budget=self.budget, count=self.count, max_frames=self.max_frames)
+        if more is not None:
+            self.target, self.extension_reason = more.frames, more.reason
+
+    def _unlike_the_rest(self, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return np.zeros(scores.size, dtype=bool) if self.vouched else suspected_frames(scores)[0]
+
+    def _confirmed(self, scores: NDArray[np.float64], bad: Collection[int]) -> NDArray[np.bool_]:
+        mask = np.zeros(scores.size, dtype=bool)
+        mask[sorted(bad)] = True
+        return mask
+
+    def _suspected(self, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+        suspected = self._unlike_the_rest(scores)
+        if suspected.sum() > MOST_SUSPECTED * scores.size:
+            raise CalibrationError(
+                f"window: {suspected.sum()} of {scores.size} images look unlike the rest, wanted at most "
+                f"{MOST_BAD:.0%}; calibrate again on good parts only",
+                images=self._images(suspected),
+            )
+        return suspected
+
+    def _left_out(self, scores: NDArray[np.float64], suspected: NDArray[np.bool_], why: str) -> tuple[LeftOut, ...]:
+        images = dict(self._images(suspected))
+        highest_first = sorted(np.flatnonzero(suspected), key=lambda at: -scores[at])
+        return tuple(
+            LeftOut(int(at), float(scores[at]), why, encode_png(images[int(at)]) if int(at) in images else None)
+            for at in highest_first
+        )
+
+    def _keep_thumbnail(self, score: float, index: int, image: Pixels) -> None:
+        full = len(self._thumbnails) >= _MOST_THUMBNAILS
+        if full and score <= self._thumbnails[0][0]:
+            return
+        entry = (score, index, thumbnail(image))
+        (heapq.heappushpop if full else heapq.heappush)(self._thumbnails, entry)
+
+    def _images(self, wanted: NDArray[np.bool_] | None = None) -> list[ImageEvidence]:
+        """Return the kept thumbnails, highest score first; with a mask bool [N], only those of its frames."""
+        highest_first = sorted(self._thumbnails, key=lambda entry: entry[:2], reverse=True)
+        return [(index, small) for _, index, small in highest_first if wanted is None or wanted[index]]
