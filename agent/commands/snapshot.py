@@ -81,8 +81,9 @@ def draw(last: LastFrame, evidence: Evidence, reference_peak: Callable[[], float
 def _relative_heatmap(last: LastFrame, reference_peak: Callable[[], float]) -> NDArray[np.float32]:
     """Heatmap [h, w] in which 1.0 is the limit: of good parts at each place, else of the reference frames."""
     if last.calibration is not None:
-        return last.calibration.heat(last.heatmap)
-    return np.asarray(last.heatmap / max(reference_peak(), float(np.finfo(np.float32).tiny)), np.float32)
+        return last.of_image(last.calibration.heat(last.heatmap))
+    relative = last.heatmap / max(reference_peak(), float(np.finfo(np.float32).tiny))
+    return last.of_image(np.asarray(relative, np.float32))
 
 
 def inline(images: Sequence[EvidenceImage]) -> dict[str, SnapshotImage]:

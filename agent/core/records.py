@@ -49,6 +49,9 @@ class Frame:
     """The image file that the frame was read from, for the ledger; None for cameras and videos."""
     id: str | None = None
     """UUIDv7 of a frame from an image file or a video: the same each time it is read. None for live cameras."""
+    content: tuple[float, float, float, float] | None = None
+    """The part of the model's input, and so of the heatmap, that shows `image`: top, left, bottom, right as shares of
+    its height and width; None: all of it."""
 
     @property
     def source_image(self) -> Image:

@@ -16,6 +16,7 @@ from agent.core.records import Frame, Image
 from agent.inspection.frame_queue import FrameQueue, PreparedFrame
 from agent.sources import Captured, EndOfStream, FileCounts, FrameSource
 from calibration import glance
+from engines.images import Content
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class Capture(threading.Thread):
         frame_queue: FrameQueue,
         prepare: Callable[[Image], tuple[Image, Image]],
         *,
+        content: Callable[[Image], Content | None] = lambda inspected: None,
         site: str = "",
         on_change: Callable[[CameraStatus], None] = lambda status: None,
         backoff: Backoff | None = None,
@@ -74,6 +76,7 @@ class Capture(threading.Thread):
         frame_queue: takes the frames; the camera must have been added to it.
         prepare: from the captured image [H, W, C] to (the image that is inspected, the model's input [h, w, c]);
             raises Temporary or Permanent where that fails.
+        content: from the image that is inspected to the part of the model's input that shows it; None: all of it.
         site: name of the site; part of the ids of frames from files.
         on_change: called on this thread with every new status.
         backoff: waits between two attempts to open.
@@ -86,6 +89,7 @@ class Capture(threading.Thread):
         self._source = source
         self._frame_queue = frame_queue
         self._prepare = prepare
+        self._content = content
         self._site = site
         self._on_change = on_change
         self._backoff = backoff or Backoff(FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS)
@@ -196,6 +200,7 @@ class Capture(threading.Thread):
             source=None if inspected is captured.image else captured.image,
             file=captured.file if self._source.uses_ledger else None,
             id=None if captured.file is None else file_id(self._site, self.camera, captured.file),
+            content=self._content(inspected),
         )
         return PreparedFrame(frame, pixels, glance(pixels), self._openings if self._source.live else None)
 

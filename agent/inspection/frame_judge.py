@@ -13,6 +13,7 @@ from agent.inspection.groups import Admission, Evidence, shot_of
 from agent.inspection.outcome import Outcome
 from agent.parts import Shot
 from calibration import AlarmRule, Calibration, Drift, DriftMonitor
+from engines.images import cut_heat
 
 
 class FrameJudge:
@@ -82,7 +83,7 @@ class FrameJudge:
         # One of several frames is the highest of them, which is no usual score.
         drift = self._update_drift(shot.score) if len(scores) == 1 else None
         calibration = self.calibration
-        heat = calibration.heat(shot.evidence.heatmap)
+        heat = cut_heat(calibration.heat(shot.evidence.heatmap), shot.frame.content)
         verdict = Verdict(shot.frame, shot.score, statistic, calibration.threshold.value, heat)
         alarms = self._defect_alarm.update(verdict, another_part=self.alarm_per_part)
         active = self._defect_alarm.active_alarm

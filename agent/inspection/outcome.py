@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from agent.core.records import Alarm, Frame, Part, Verdict
 from agent.inspection.calibration_plan import CalibrationPlan
 from calibration import Calibration, Drift
+from engines.images import cut_heat
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +68,7 @@ class LastFrame:
     """Raw heatmap [h, w]."""
     calibration: Calibration | None
     """The calibration in force at that time."""
+
+    def of_image(self, heat: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The part of a heatmap of this frame that shows its image, without padding; not copied."""
+        return cut_heat(heat, self.frame.content)

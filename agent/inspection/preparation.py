@@ -11,8 +11,7 @@ from agent.core.errors import Permanent
 from agent.core.records import Image
 from engines.bundles import Bundle, Geometry, View
 from engines.errors import ImageError
-from engines.images import check_aspect
-from engines.images import fit as fit_on_cpu
+from engines.images import Content, check_aspect, content_of, fit_to_view
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +35,8 @@ class Preparation:
         only_first: check the proportions of the first image only: what a live camera changes later is a camera fault.
         fit: fits an image to the model's input, where the engine does that itself; None: on the CPU.
         """
-        self._fit = fit or (lambda image: fit_on_cpu(image, geometry))
+        self._fit = fit or (lambda image: fit_to_view(image, view, geometry))
+        self._geometry, self._view = geometry, view
         self._crop = crop
         self._check = partial(check_aspect, view=view) if view is not None else partial(_warn_of_stretch, geometry)
         self._only_first = only_first or view is None
@@ -56,6 +56,10 @@ class Preparation:
             raise Permanent(str(error)) from None
         self._checked = True
         return inspected, pixels
+
+    def content(self, inspected: Image) -> Content | None:
+        """The part of the model's input that shows an inspected image [H, W, C]; None if it is all of it."""
+        return content_of(inspected, self._view, self._geometry)
 
 
 def inspected_crop(setting: Crop | None, bundle: Bundle) -> Crop | None:

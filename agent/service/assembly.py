@@ -108,14 +108,14 @@ class Assembly:
         source = build_source(camera.source, quarantine_directory=directory / "quarantine", ledger=ledger)
         shared.frames.add_camera(name, live=source.live)
         view, fit = bundle.manifest.view, shared.engine.fit
-        preparation = Preparation(bundle.geometry, crop, view=view, only_first=source.live, fit=fit)
+        prepare = Preparation(bundle.geometry, crop, view=view, only_first=source.live, fit=fit)
         return CameraLine(
             name,
             camera,
             bundle=bundle,
             engine=shared.engine,
             station=station,
-            capture=Capture(name, source, shared.frames, preparation, site=self._settings.site),
+            capture=Capture(name, source, shared.frames, prepare, content=prepare.content, site=self._settings.site),
             frames=shared.frames,
             inspection=shared.inspection,
             score_log=ScoreLog(directory / "scores", max_bytes=self._settings.max_score_log_size),

@@ -16,7 +16,7 @@ from agent.settings import default_state_directory
 from agent.tools.image_list import images_in
 from engines.bundles import read_bundle
 from engines.errors import ImageError
-from engines.images import prepare, read_image
+from engines.images import content_in, cut_heat, prepare, read_image
 from engines.runtime import Engine, open_engine
 
 
@@ -63,15 +63,19 @@ def _files(path: Path) -> list[Path]:
 
 
 def _score(engine: Engine, path: Path, heatmaps: Path | None, hottest_good: float) -> ScoredFile:
+    manifest = engine.bundle.manifest
     try:
-        pixels = prepare(read_image(path), engine.bundle.manifest)
+        image = read_image(path)
+        pixels = prepare(image, manifest)
     except ImageError as error:
         return ScoredFile(path, error=str(error).removeprefix(f"{path}: "))
     scores = engine.score(pixels[np.newaxis])
     written = None
     if heatmaps is not None:
         written = heatmaps / f"{path.stem}.png"
-        _write_heatmap(written, scores.heatmap[0], hottest_good, (pixels.shape[1], pixels.shape[0]))
+        content = content_in(image, manifest)
+        shown = cut_heat(pixels[:, :, 0], content).shape
+        _write_heatmap(written, cut_heat(scores.heatmap[0], content), hottest_good, (shown[1], shown[0]))
     return ScoredFile(path, float(scores.score[0]), written)
 
 

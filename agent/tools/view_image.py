@@ -10,7 +10,7 @@ import cv2
 
 from agent.core.errors import Permanent
 from engines.bundles import read_bundle
-from engines.images import prepare, read_image, viewable
+from engines.images import content_box, cut, prepare, read_image, viewable
 
 
 def view_image(bundle: Path, image: Path, out: Path) -> Iterator[str]:
@@ -26,6 +26,9 @@ def view_image(bundle: Path, image: Path, out: Path) -> Iterator[str]:
     crop = None if manifest.view is None else manifest.view.crop
     yield f"inspected     {'all of it' if crop is None else crop}"
     yield f"model input   {manifest.geometry}"
+    box = content_box(cut(source, crop).shape, manifest.geometry)
+    if manifest.view is not None and manifest.view.padding is not None:
+        yield f"letterbox     the image is {box} of it, padding has the gray value {manifest.view.padding}"
     if not cv2.imwrite(str(out), shown[:, :, ::-1]):
         raise Permanent(f"{out}: cannot be written")
     yield str(out)

@@ -57,6 +57,8 @@ class Baseline(ABC):
     def __init__(self) -> None:
         self.normalisation = Normalisation(low=0.0, high=255.0)
         """Range of grey values that becomes -1 … 1, by `normalisation_of`: the same for every system."""
+        self.padding: int | None = None
+        """Gray value of the padding in frames of images of another shape, for systems that leave it out."""
         self._shape: tuple[int, ...] | None = None
         self._dtype: np.dtype[np.uint8] | np.dtype[np.uint16] | None = None
 

@@ -44,6 +44,7 @@ class _Ganomaly(Baseline):
             minutes=limits.minutes,
             steps=limits.steps,
             seed=seed,
+            padding=self.padding,
             progress=progress,
         ).bundle
         self._engine = open_engine(bundle)

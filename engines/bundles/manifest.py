@@ -88,6 +88,8 @@ class View(BaseModel):
     """The same: the greatest."""
     crop: CropBox | None = None
     """The part of the source images that was trained on, and that is inspected; None: all of them."""
+    padding: Annotated[int, Field(ge=0, lt=2**16)] | None = None
+    """Gray value that images of another shape are padded with, so that none is stretched; None: they are rejected."""
 
     @classmethod
     def of(cls, height: int, width: int) -> View:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.baselines import baseline_names, find_baseline
-from engines.bundles import Frames, Geometry
+from engines.bundles import Frames
 from engines.comparison.records import (
     Comparison,
     ComparisonData,
@@ -30,9 +30,9 @@ from engines.errors import EngineError, ImageError
 from engines.evaluation.evaluate import find_masks, pixel_figures, with_path
 from engines.evaluation.metrics import auroc
 from engines.evaluation.records import ScoredImages
-from engines.images import fit, list_images, read_image
+from engines.images import Content, content_of, fit_to_view, list_images, read_image
 from engines.progress import Progress
-from engines.training.good_frames import load_good_frames
+from engines.training.good_frames import GoodFrames, load_good_frames
 
 if TYPE_CHECKING:
     from engines.baselines.baseline import Baseline
@@ -109,26 +109,29 @@ def _load(
     max_images: int | None,
 ) -> ComparisonData:
     good = load_good_frames(normal, size)
-    test_good = _test_frames(test_normal, good.geometry, max_images)
-    bad = _test_frames(abnormal, good.geometry, max_images)
+    test_good = _test_frames(test_normal, good, max_images)
+    bad = _test_frames(abnormal, good, max_images)
     return ComparisonData(good, test_good, bad, tuple(find_masks(bad.paths, masks)))
 
 
-def _test_frames(folder: Path | str, geometry: Geometry, most: int | None) -> FolderFrames:
+def _test_frames(folder: Path | str, good: GoodFrames, most: int | None) -> FolderFrames:
     paths = list_images(folder)
     paths = paths if most is None else [paths[index] for index in evenly_spaced(len(paths), most)]
     used: list[Path] = []
     skipped: list[str] = []
     frames: list[Any] = []
+    contents: list[Content | None] = []
     for path in paths:
         try:
-            frames.append(fit(read_image(path), geometry))
+            image = read_image(path)
+            frames.append(fit_to_view(image, good.view, good.geometry))
+            contents.append(content_of(image, good.view, good.geometry))
             used.append(path)
         except ImageError as error:
             skipped.append(with_path(path, error))
     if not frames:
         raise EngineError(f"{folder}: no usable image among {len(paths)}{'; ' + skipped[0] if skipped else ''}")
-    return FolderFrames(tuple(used), np.stack(frames), tuple(skipped))
+    return FolderFrames(tuple(used), np.stack(frames), tuple(skipped), tuple(contents))
 
 
 def _measure(
@@ -143,6 +146,7 @@ def _measure(
         system = kind()
         try:
             started = time.monotonic()
+            system.padding = data.good.view.padding
             system.fit(data.good.frames, seed=seed, minutes=minutes, steps=steps, progress=_part(part, 0, 2, ""))
             seconds = time.monotonic() - started
             good = _scored(system, data.test_normal, _part(part, 2, 4, "scoring"))
@@ -164,7 +168,8 @@ def _scored(system: Baseline, images: FolderFrames, report: Progress) -> ScoredI
         parts.append(system.score(images.frames[start : start + system.score_batch]))
         report(min(1.0, (start + system.score_batch) / len(images.frames)), "")
     score = np.concatenate([part.score for part in parts])
-    return ScoredImages(images.paths, score, np.concatenate([part.heatmap for part in parts]), images.skipped)
+    heatmap = np.concatenate([part.heatmap for part in parts])
+    return ScoredImages(images.paths, score, heatmap, images.skipped, images.contents)
 
 
 def _heatmaps_in_strip(data: ComparisonData, good: ScoredImages, bad: ScoredImages) -> NDArray[np.float32]:

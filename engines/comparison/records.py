@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from engines.bundles import Frames, Geometry
 from engines.comparison.seed_mean import SeedMean
+from engines.images import Content
 from engines.training.good_frames import GoodFrames
 
 # Rows of the heatmap strip; more do not fit on a screen with ten systems.
@@ -119,6 +120,8 @@ class FolderFrames:
     frames: Frames
     """[N, H, W, C]."""
     skipped: tuple[str, ...]
+    contents: tuple[Content | None, ...] = ()
+    """The part of each frame that shows the image; None for all of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from engines.errors import EngineError, ImageError
 from engines.evaluation.metrics import auroc, average_precision, bootstrap
 from engines.evaluation.pixel_metrics import PixelFigures, PixelTally
 from engines.evaluation.records import AtThreshold, Evaluation, ScoredImages
-from engines.images import SUFFIXES, cut, list_images, prepare, read_image
+from engines.images import SUFFIXES, Content, content_in, cut, list_images, prepare, read_image
 from engines.progress import Progress
 from engines.runtime import Engine
 
@@ -93,11 +93,14 @@ def score_images(engine: Engine, images: Images, progress: Progress | None = Non
     used: list[Path] = []
     skipped: list[str] = []
     scores: list[Any] = []
+    contents: list[Content | None] = []
     for start in range(0, len(paths), _BATCH):
         frames: list[Any] = []
         for path in paths[start : start + _BATCH]:
             try:
-                frames.append(prepare(read_image(path), engine.bundle.manifest))
+                image = read_image(path)
+                frames.append(prepare(image, engine.bundle.manifest))
+                contents.append(content_in(image, engine.bundle.manifest))
                 used.append(path)
             except ImageError as error:
                 skipped.append(with_path(path, error))
@@ -109,7 +112,8 @@ def score_images(engine: Engine, images: Images, progress: Progress | None = Non
         first = f"; {skipped[0]}" if skipped else ""
         raise EngineError(f"{images}: no usable image among {len(paths)}{first}")
     score = np.concatenate([part.score for part in scores])
-    return ScoredImages(tuple(used), score, np.concatenate([part.heatmap for part in scores]), tuple(skipped))
+    heatmap = np.concatenate([part.heatmap for part in scores])
+    return ScoredImages(tuple(used), score, heatmap, tuple(skipped), tuple(contents))
 
 
 def with_path(path: Path, error: ImageError) -> str:
@@ -150,16 +154,16 @@ def pixel_figures(
 
     Masks have the size of the source images, of which heatmaps show the `crop`. None if there is no mask.
     """
-    pairs = [(heatmap, file) for heatmap, file in zip(bad.heatmap, mask_files, strict=True) if file is not None]
+    pairs = [(index, file) for index, file in enumerate(mask_files) if file is not None]
     if not pairs:
         return None
-    tally = PixelTally(np.concatenate([good.heatmap, np.stack([heatmap for heatmap, _ in pairs])]))
+    tally = PixelTally(np.concatenate([good.heatmap, bad.heatmap[[index for index, _ in pairs]]]))
     shape = (0, 0)
-    for heatmap, file in pairs:
+    for index, file in pairs:
         mask = cut(read_image(file), crop).max(axis=2) > 0
         shape = mask.shape
-        tally.add_abnormal(heatmap, mask)
+        tally.add_abnormal(bad.heat(index), mask)
     # Normal images have no masks; at the last mask's size their pixels count as much as those of abnormal images.
-    for heatmap in good.heatmap:
-        tally.add_normal(heatmap, shape)
+    for index in range(len(good.heatmap)):
+        tally.add_normal(good.heat(index), shape)
     return tally.figures()

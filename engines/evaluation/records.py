@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from engines.evaluation.metrics import Interval
 from engines.evaluation.pixel_metrics import PixelFigures
+from engines.images import Content, cut_heat
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,12 @@ class ScoredImages:
     """[N, h, w]."""
     skipped: tuple[str, ...]
     """One line for each file that could not be used."""
+    contents: tuple[Content | None, ...] = ()
+    """The part of each heatmap that shows the image, None for all of it; empty if that is so for all."""
+
+    def heat(self, index: int) -> NDArray[np.float32]:
+        """The part of a heatmap that shows the image, [h, w]."""
+        return cut_heat(self.heatmap[index], self.contents[index] if self.contents else None)
 
 
 @dataclass(frozen=True, slots=True)

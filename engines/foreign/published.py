@@ -53,7 +53,7 @@ def bundle_published(weights: Path | str, normal: Path | str, out: Path | str, p
     generator, epoch = load_published(weights)
     check_replaceable(Path(out))
     side, channels, filters, latent = _shape_of(generator.state_dict())
-    good = load_good_frames(normal, (side, side))
+    good = load_good_frames(normal, (side, side), letterbox=False)
     _check_images(good, channels, weights)
     trained_on, held_out = split(len(good.frames), seed=0)
     return pack(

@@ -1,29 +1,50 @@
 """From an image file or a camera's array to the model's input frame."""
 
+from engines.images.letterbox import (
+    MOST_STRETCH,
+    Content,
+    content_box,
+    content_of,
+    cut_heat,
+    fit_to_view,
+    pad,
+    padding_of,
+    stretch,
+)
 from engines.images.listing import HEAD_BYTES, SUFFIXES, has_image_content, list_images, natural_order
 from engines.images.preprocessing import Image, check_image, fit
-from engines.images.reading import read_image
+from engines.images.reading import read_image, read_shape
 from engines.images.shrinking import spans
-from engines.images.view import MOST_STRETCH, check_aspect, cut, prepare
+from engines.images.view import check_aspect, content_in, cut, prepare
 from engines.images.viewing import as_rgb, overlay, top_of, viewable
 
 __all__ = [
     "HEAD_BYTES",
     "MOST_STRETCH",
     "SUFFIXES",
+    "Content",
     "Image",
     "as_rgb",
     "check_aspect",
     "check_image",
+    "content_box",
+    "content_in",
+    "content_of",
     "cut",
+    "cut_heat",
     "fit",
+    "fit_to_view",
     "has_image_content",
     "list_images",
     "natural_order",
     "overlay",
+    "pad",
+    "padding_of",
     "prepare",
     "read_image",
+    "read_shape",
     "spans",
+    "stretch",
     "top_of",
     "viewable",
 ]

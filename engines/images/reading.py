@@ -58,6 +58,20 @@ def read_image(path: Path | str) -> Image:
     return turn_upright(image, head.orientation)
 
 
+def read_shape(path: Path | str) -> tuple[int, int]:
+    """Height and width of an image as `read_image` returns it, from the head of its file where that is enough.
+
+    Raises ImageError if it cannot be read.
+    """
+    file = Path(path)
+    data = _read_bytes(file)
+    if data[128:132] == b"DICM" or completeness_check(data) is None:
+        height, width = read_image(file).shape[:2]
+        return height, width
+    head = _check_head(file, data)
+    return (head.width, head.height) if head.orientation >= 5 else (head.height, head.width)
+
+
 def turn_upright(image: Image, orientation: int) -> Image:
     """Apply an orientation, 1 to 8 (Exif 2.3, section 4.6.4), to an image [H, W, C]; 5 to 8 swap H and W.
 

@@ -7,11 +7,8 @@ from __future__ import annotations
 
 from engines.bundles import CropBox, Manifest, View
 from engines.errors import ImageError
-from engines.images.preprocessing import Image, fit
-
-# More stretch than this deforms parts so that the scores of the training say nothing about them. Multiples of 16 alone
-# stretch by up to 1.1.
-MOST_STRETCH = 1.1
+from engines.images.letterbox import MOST_STRETCH, Content, content_of, fit_to_view
+from engines.images.preprocessing import Image
 
 
 def cut(image: Image, crop: CropBox | None) -> Image:
@@ -28,9 +25,12 @@ def cut(image: Image, crop: CropBox | None) -> Image:
 
 
 def check_aspect(inspected: Image, view: View | None) -> None:
-    """Raise ImageError if an inspected part has other proportions than those that the model was trained on."""
+    """Raise ImageError if an inspected part has other proportions than those that the model was trained on.
+
+    A model with letterbox takes all proportions.
+    """
     height, width = inspected.shape[:2]
-    if view is None or view.stretch(height, width) <= MOST_STRETCH:
+    if view is None or view.padding is not None or view.stretch(height, width) <= MOST_STRETCH:
         return
     wanted = f"{view.lowest_aspect:.2f}"
     if view.highest_aspect > view.lowest_aspect:
@@ -39,6 +39,12 @@ def check_aspect(inspected: Image, view: View | None) -> None:
         f"the image is {width}×{height}, {width / height:.2f} times as wide as high; the model was trained on images "
         f"that are {wanted} times as wide as high"
     )
+
+
+def content_in(image: Image, manifest: Manifest) -> Content | None:
+    """Where the input of a bundle's model shows a source image [H, W, C]; None if it is all of it."""
+    view = manifest.view
+    return content_of(cut(image, None if view is None else view.crop), view, manifest.geometry)
 
 
 def prepare(image: Image, manifest: Manifest) -> Image:
@@ -50,4 +56,4 @@ def prepare(image: Image, manifest: Manifest) -> Image:
     view = manifest.view
     inspected = cut(image, None if view is None else view.crop)
     check_aspect(inspected, view)
-    return fit(inspected, manifest.geometry)
+    return fit_to_view(inspected, view, manifest.geometry)

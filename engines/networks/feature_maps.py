@@ -119,10 +119,10 @@ class FeatureGenerator(MapGenerator):
     def measure(self, frames: Tensor) -> Tensor:
         return torch.cat([mean_and_std(maps.float()) for maps in _levels(self.features(frames))], 2)
 
-    def forward(self, frames: Tensor, crop: FrameCrop = FULL_FRAME) -> Latents:
-        return self.latents(self.inputs(frames), crop)
+    def forward(self, frames: Tensor, crop: FrameCrop = FULL_FRAME, content: Tensor | None = None) -> Latents:
+        return self.latents(self.inputs(frames), crop, content)
 
-    def latents(self, inputs: list[Tensor], crop: FrameCrop = FULL_FRAME) -> Latents:
+    def latents(self, inputs: list[Tensor], crop: FrameCrop = FULL_FRAME, content: Tensor | None = None) -> Latents:
         """Compute all latents from standardised features, as `standardised` returns them."""
         features = self.encoder1.encode(inputs, crop)
         restored = self.decoder.restore(features)
@@ -131,8 +131,8 @@ class FeatureGenerator(MapGenerator):
             self.encoder1.latent_maps(features),
             self.encoder2.latent_maps(restored_features),
             restored,
-            self.encoder1.embed_identity(features),
-            self.encoder2.embed_identity(restored_features),
+            self.encoder1.embed_identity(features, content),
+            self.encoder2.embed_identity(restored_features, content),
             inputs[0],
         )
 

@@ -186,9 +186,12 @@ class MapEncoder(nn.Module):
             maps.insert(0, self.out[level](above))
         return maps
 
-    def embed_identity(self, features: list[Tensor]) -> Tensor:
-        """Compute identity embeddings: unit vectors [N, 64], float32."""
-        vectors: Tensor = self.identity(features[-1].mean(dim=(2, 3)).float()).float()
+    def embed_identity(self, features: list[Tensor], content: Tensor | None = None) -> Tensor:
+        """Compute identity embeddings: unit vectors [N, 64], float32.
+
+        With `content` [N, 1, H, W], 1 on the image and 0 on padding, places count by their share of the image.
+        """
+        vectors: Tensor = self.identity(_pooled(features[-1], content).float()).float()
         return vectors / ((vectors * vectors).sum(1, keepdim=True) + 1e-6).sqrt()
 
 
@@ -273,8 +276,11 @@ class MapGenerator(nn.Module):
         """Compute what the first encoder sees and the decoder restores, of normalised frames [N, C, H, W]."""
         return [self.standardise(frames)]
 
-    def forward(self, frames: Tensor, crop: FrameCrop = FULL_FRAME) -> Latents:
-        """Compute all latents of normalised frames [N, C, H, W], H and W multiples of 16; they show `crop`."""
+    def forward(self, frames: Tensor, crop: FrameCrop = FULL_FRAME, content: Tensor | None = None) -> Latents:
+        """Compute all latents of normalised frames [N, C, H, W], H and W multiples of 16; they show `crop`.
+
+        Identities are of `content`, as in `MapEncoder.embed_identity`.
+        """
         stem = self.encoder1.stem_features(self.standardise(frames))
         features = self.encoder1.stage_features(stem.to(_dtype_of(self.encoder1.positions[0])), crop)
         reconstruction = self.decoder(features)
@@ -283,8 +289,8 @@ class MapGenerator(nn.Module):
             self.encoder1.latent_maps(features),
             self.encoder2.latent_maps(reconstruction_features),
             [reconstruction],
-            self.encoder1.embed_identity(features),
-            self.encoder2.embed_identity(reconstruction_features),
+            self.encoder1.embed_identity(features, content),
+            self.encoder2.embed_identity(reconstruction_features, content),
             stem.float(),
         )
 
@@ -300,6 +306,14 @@ class MapGenerator(nn.Module):
 def mean_and_std(maps: Tensor) -> Tensor:
     """Mean and standard deviation of each channel of maps [N, C, h, w]: [2, 1, C, 1, 1]."""
     return torch.stack([maps.mean((0, 2, 3), keepdim=True), maps.std((0, 2, 3), keepdim=True)])
+
+
+def _pooled(maps: Tensor, content: Tensor | None) -> Tensor:
+    """Mean [N, C] of maps [N, C, h, w], weighted by the share of content in each place."""
+    if content is None:
+        return maps.mean(dim=(2, 3))
+    shares = functional.avg_pool2d(content, content.shape[2] // maps.shape[2])
+    return (maps.float() * shares).sum((2, 3)) / shares.sum((2, 3)).clamp(min=1e-3)
 
 
 def _dtype_of(module: nn.Module) -> torch.dtype:

@@ -30,6 +30,7 @@ from engines.bundles import Normalisation
 from engines.networks.backbone import CHANNELS
 from engines.networks.feature_maps import FeatureGenerator
 from engines.networks.latent_maps import Latents
+from engines.recipes.content import counted, filled_at_random, mean_of
 from engines.recipes.map_scorer import MapScorer, neighbour_contrast
 from engines.recipes.patch_memory import PatchMemory, random_patches
 
@@ -66,6 +67,8 @@ class _Evidence(NamedTuple):
     unfamiliar: Tensor
     """Mean distance to the memories, [N, 1, H/16, W/16]; 1 is usual."""
     latents: Latents
+    content: Tensor | None
+    """Which pixels are no padding, [N, 1, H, W]; None: all of them."""
 
 
 class FeatureScorer(MapScorer):
@@ -107,11 +110,12 @@ class FeatureScorer(MapScorer):
         batches = list(trained_on)
         count = sum(len(frames) for frames in batches)
         for frames in batches:
-            deep, inputs = self._deep_features(self._relit(frames, generator))
-            latents = self.networks.latents(inputs)
-            stems.append(latents.stem)
+            content = self.content(frames)
+            deep, inputs = self._deep_features(self._relit(frames, generator), content)
+            latents = self.networks.latents(inputs, content=content)
+            stems.append(filled_at_random(latents.stem, content, generator))
             embeddings.append(latents.identity)
-            patches.append([random_patches(maps, count, generator) for maps in deep])
+            patches.append([random_patches(maps, count, generator, content) for maps in deep])
         self._fit_statistics(torch.cat(stems), torch.cat(embeddings))
         for memory, parts in zip(self._memories, zip(*patches, strict=True), strict=True):
             memory.fit(torch.cat(parts), generator)
@@ -134,34 +138,36 @@ class FeatureScorer(MapScorer):
         """Mean distance to each memory over all places of good frames, [4]."""
         means = []
         for frames in held_out:
-            deep, _ = self._deep_features(frames)
+            content = self.content(frames)
+            deep, _ = self._deep_features(frames, content)
             means += [
-                torch.stack([memory(maps).mean((1, 2, 3)) for memory, maps in zip(self._memories, deep, strict=True)])
+                torch.stack([mean_of(memory(maps), content) for memory, maps in zip(self._memories, deep, strict=True)])
             ]
         return torch.cat(means, 1).mean(1).clamp(min=1e-6)
 
     def _evidence(self, frames: Tensor) -> _Evidence:
-        deep, inputs = self._deep_features(frames)
-        latents = self.networks.latents(inputs)
-        heatmap = self._heatmap(latents)
+        content = self.content(frames)
+        deep, inputs = self._deep_features(frames, content)
+        latents = self.networks.latents(inputs, content=content)
+        heatmap = self._heatmap(latents, content)
         unfamiliar = self._unfamiliar(deep)
         branches = (
             heatmap.amax((1, 2, 3)),
             self.identity_distance(latents.identity),
-            _hottest(unfamiliar),
-            unfamiliar.mean((1, 2, 3)),
+            _hottest(counted(unfamiliar, content)),
+            mean_of(unfamiliar, content),
         )
-        return _Evidence(torch.stack(branches, 1), heatmap, unfamiliar, latents)
+        return _Evidence(torch.stack(branches, 1), heatmap, unfamiliar, latents, content)
 
     def _joint_heatmap(self, evidence: _Evidence) -> Tensor:
         """Both maps at stride 4, each in units of the usual frame's hottest place."""
         size = evidence.heatmap.shape[-2:]
         enlarged = functional.interpolate(evidence.unfamiliar, size=size, mode="bilinear", align_corners=False)
-        return evidence.heatmap / self.medians[0] + enlarged / self.medians[2]
+        return evidence.heatmap / self.medians[0] + counted(enlarged, evidence.content) / self.medians[2]
 
-    def _deep_features(self, frames: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    def _deep_features(self, frames: Tensor, content: Tensor | None) -> tuple[list[Tensor], list[Tensor]]:
         """The maps that the memories see, in their order, and the standardised inputs of the first encoder."""
-        plain, relative = self.networks.features(frames), self.networks.features(relative_to_itself(frames))
+        plain, relative = self.networks.features(frames), self.networks.features(relative_to_itself(frames, content))
         deep = [plain.stride16, plain.context, relative.stride16, relative.context]
         return deep, self.networks.standardised(plain)
 
@@ -178,11 +184,18 @@ class FeatureScorer(MapScorer):
         return [memory for memory in self.memories if isinstance(memory, PatchMemory)]
 
 
-def relative_to_itself(frames: Tensor) -> Tensor:
-    """Take the mean and the contrast of each frame [N, C, H, W] out of it."""
-    centred = frames - frames.mean((1, 2, 3), keepdim=True)
-    spread = (centred * centred).mean((1, 2, 3), keepdim=True).sqrt()
+def relative_to_itself(frames: Tensor, content: Tensor | None = None) -> Tensor:
+    """Take the mean and the contrast of each frame [N, C, H, W] out of it; those of its content."""
+    centred = frames - _mean_over_all(frames, content)
+    spread = _mean_over_all(centred * centred, content).sqrt()
     return centred * (_RELATIVE_STD / (spread + _LEAST_STD))
+
+
+def _mean_over_all(maps: Tensor, content: Tensor | None) -> Tensor:
+    """Mean over channels and places with content: [N, 1, 1, 1]."""
+    if content is None:
+        return maps.mean((1, 2, 3), keepdim=True)
+    return mean_of(maps.mean(1, keepdim=True), content)[:, None, None, None]
 
 
 def _hottest(maps: Tensor) -> Tensor:

@@ -43,6 +43,7 @@ from torch.nn import functional
 from engines.bundles import Normalisation
 from engines.networks.latent_maps import IDENTITY, Latents, MapGenerator
 from engines.networks.place_distance import PlaceDistance, place_explained_variance
+from engines.recipes.content import counted, filled_at_random
 from engines.recipes.scorer import Scorer, gaussian_blur, gaussian_kernel
 
 # Size of the memory bank, embeddings of good frames: 64 values each, 1 MB in the graph. MNIST, digit 9 (one model):
@@ -147,8 +148,9 @@ class MapScorer(Scorer):
         """Medians over held-out good frames, [2]: of the heatmap's peak, and of the identity distance / K."""
 
     def distances(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        latents = self.networks(frames)
-        heatmap = self._heatmap(latents)
+        content = self.content(frames)
+        latents = self.networks(frames, content=content)
+        heatmap = self._heatmap(latents, content)
         peak = heatmap.amax((1, 2, 3)) / self.usual[0]
         identity = self.identity_distance(latents.identity) / self.usual[1]
         larger = torch.maximum(peak, identity)
@@ -168,8 +170,9 @@ class MapScorer(Scorer):
         stems, embeddings = [], []
         generator = torch.Generator().manual_seed(0)
         for frames in trained_on:
-            latents = self.networks(self._relit(frames, generator))
-            stems.append(latents.stem)
+            content = self.content(frames)
+            latents = self.networks(self._relit(frames, generator), content=content)
+            stems.append(filled_at_random(latents.stem, content, generator))
             embeddings.append(latents.identity)
         self._fit_statistics(torch.cat(stems), torch.cat(embeddings))
         self._fit_scales(held_out)
@@ -193,8 +196,9 @@ class MapScorer(Scorer):
     def _fit_scales(self, held_out: Iterable[Tensor]) -> None:
         maps, embeddings = [], []
         for frames in held_out:
-            latents = self.networks(frames)
-            maps.append(self._squared_maps(latents))
+            content = self.content(frames)
+            latents = self.networks(frames, content=content)
+            maps.append(self._squared_maps(latents, content))
             embeddings.append(latents.identity)
         peaks = [torch.cat([squares.amax((1, 2, 3)) for squares in each]).sqrt() for each in zip(*maps, strict=True)]
         self.levels = torch.stack([tail_level(each) for each in peaks])
@@ -209,20 +213,20 @@ class MapScorer(Scorer):
         self.remembered = torch.zeros_like(state_dict.get(f"{prefix}remembered", self.remembered))
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
-    def _heatmap(self, latents: Latents) -> Tensor:
-        return self._fused(*self._squared_maps(latents))
+    def _heatmap(self, latents: Latents, content: Tensor | None) -> Tensor:
+        return counted(self._fused(*self._squared_maps(latents, content)), content)
 
-    def _squared_maps(self, latents: Latents) -> tuple[Tensor, Tensor]:
-        """Squares of the latent distance map and of the Mahalanobis map, each [N, 1, h, w].
+    def _squared_maps(self, latents: Latents, content: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Squares of the latent distance map and of the Mahalanobis map, each [N, 1, h, w], 0 where there is padding.
 
         Squared, since every node of the graph counts for small frames, and taking a root only to square it would add
         two.
         """
         latent = _latent_distance_map(latents)
         mahalanobis = functional.avg_pool2d(
-            self.places.squares(latents.stem), _POOLED, 1, _POOLED // 2, count_include_pad=False
+            counted(self.places.squares(latents.stem), content), _POOLED, 1, _POOLED // 2, count_include_pad=False
         )
-        return latent * latent, mahalanobis
+        return counted(latent * latent, content), counted(mahalanobis, content)
 
     def _fused(self, latent: Tensor, mahalanobis: Tensor) -> Tensor:
         """Fuse the squares of both maps into heatmaps [N, 1, h, w]."""

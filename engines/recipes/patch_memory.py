@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from engines.recipes.content import places
+
 # Patches in the memory. Chosen greedily, 500 found as much as 8,000 random ones on solar cells, baggage and fish bones.
 _PATCHES = 1000
 
@@ -65,13 +67,19 @@ class PatchMemory(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
-def random_patches(maps: Tensor, frames: int, generator: torch.Generator) -> Tensor:
-    """Draw patches from maps [n, C, h, w] of a batch, as many as belong to it of `frames`: float32 [K, C]."""
-    places = maps.shape[2] * maps.shape[3]
-    count = min(places, -(-_CANDIDATES // frames))
+def random_patches(maps: Tensor, frames: int, generator: torch.Generator, content: Tensor | None = None) -> Tensor:
+    """Draw patches from maps [n, C, h, w] of a batch, as many as belong to it of `frames`: float32 [K, C].
+
+    Places that show padding are not drawn; `content` [n, 1, H, W] is 1 elsewhere.
+    """
+    count = min(maps.shape[2] * maps.shape[3], -(-_CANDIDATES // frames))
     rows = maps.float().flatten(2).transpose(1, 2)
-    chosen = torch.rand((len(maps), places), generator=generator).topk(count).indices
-    return rows.gather(1, chosen[:, :, None].expand(-1, -1, rows.shape[2])).flatten(0, 1)
+    chance = torch.rand(rows.shape[:2], generator=generator)
+    if content is not None:
+        chance = chance * places(content, maps).flatten(1)
+    drawn = chance.topk(count)
+    patches = rows.gather(1, drawn.indices[:, :, None].expand(-1, -1, rows.shape[2])).flatten(0, 1)
+    return patches if content is None else patches[drawn.values.flatten() > 0]
 
 
 def cover(patches: Tensor, count: int, generator: torch.Generator) -> Tensor:

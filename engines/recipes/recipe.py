@@ -70,6 +70,9 @@ class Recipe(ABC):
     export_seconds: ClassVar[float] = 16.0
     """Time to export both graphs and draw the report on one quiet core, whatever the length of training, seconds."""
 
+    letterbox: ClassVar[bool] = True
+    """Whether the score leaves padding out. Otherwise images of another shape are stretched."""
+
     def foreign_weights(self) -> list[ForeignWeights]:
         """Weights of others that the networks start from; TrainingError if they are not installed."""
         return []

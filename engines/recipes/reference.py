@@ -128,6 +128,7 @@ class ReferenceRecipe(Recipe):
     """GANomaly as published."""
 
     name: ClassVar[str] = "reference"
+    letterbox: ClassVar[bool] = False
     score_kind: ClassVar[str] = "latent distance: mean squared difference of the two latent vectors (GANomaly 2018)"
 
     def batch_size(self, geometry: Geometry) -> int:

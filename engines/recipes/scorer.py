@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engines.bundles import Frames, Normalisation
+from engines.recipes.content import counted, find_content
 
 if TYPE_CHECKING:
     from engines.networks.ganomaly import Generator
@@ -69,6 +70,8 @@ class Scorer(nn.Module):
         super().__init__()
         self.normalise = Normalise(normalisation)
         self.networks = networks
+        self.padding: int | None = None
+        """Gray value of the padding in frames, which counts neither in scores nor in heatmaps; None: there is none."""
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Map frames, uint8 or uint16 [N, H, W, C], to (score [N], heatmap [N, h, w]), float32, ≥ 0."""
@@ -77,6 +80,13 @@ class Scorer(nn.Module):
     @abstractmethod
     def distances(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Map normalised frames, float32 [N, C, H, W], to (score [N], heatmap [N, h, w]), float32, ≥ 0."""
+
+    def content(self, frames: Tensor) -> Tensor | None:
+        """Which pixels of normalised frames [N, C, H, W] are no padding: [N, 1, H, W], 1 or 0; None: all of them."""
+        if self.padding is None:
+            return None
+        scale = self.normalise.scale
+        return find_content(frames, (self.padding - self.normalise.low) * scale - 1.0, scale)
 
     def reconstruction(self, frames: Tensor) -> Tensor | None:
         """Reconstruct normalised frames [N, C, H, W] for the training report; None if the networks cannot."""
@@ -109,7 +119,7 @@ class ReferenceScorer(Scorer):
         score = (latent.float() - reconstruction_latent.float()).square().flatten(1).mean(1)
         residual = (frames - reconstruction.float()).abs().mean(1, keepdim=True)
         heatmap = functional.avg_pool2d(gaussian_blur(residual, self.kernel), self.heatmap_stride)
-        return score, heatmap.squeeze(1)
+        return score, counted(heatmap, self.content(frames)).squeeze(1)
 
     def reconstruction(self, frames: Tensor) -> Tensor:
         result: Tensor = self.networks(frames.to(self.dtype))[0]

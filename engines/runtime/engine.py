@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from engines.bundles import Bundle, Frames
 from engines.errors import EngineError
-from engines.images import Image, fit
+from engines.images import Image, fit_to_view
 from engines.progress import Progress
 
 
@@ -80,8 +80,8 @@ class Engine(ABC):
         return Scores(score, heatmap)
 
     def fit(self, image: Image) -> Image:
-        """Resize an image [H, W, C] to the model's input, as `engines.images.fit` does; thread-safe."""
-        return fit(image, self.bundle.geometry)
+        """Fit an image [H, W, C] to the model's input, as `engines.images.fit_to_view` does; thread-safe."""
+        return fit_to_view(image, self.bundle.manifest.view, self.bundle.geometry)
 
     def interrupt(self) -> None:  # noqa: B027 - most backends cannot be interrupted
         """End the call to `score` that is running on another thread with an EngineError, if the backend can."""

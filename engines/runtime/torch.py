@@ -61,6 +61,7 @@ def load_scorer(bundle: Bundle) -> Scorer:
     recipe = find_recipe(manifest.recipe.name)
     networks = recipe.networks(manifest.geometry, **manifest.recipe.options)
     scorer = recipe.scorer(networks, manifest.normalisation)
+    scorer.padding = None if manifest.view is None else manifest.view.padding
     content = bundle.read(WEIGHTS)
     try:
         arrays = read_archive(content, lambda heads: None)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,21 @@ from torch.utils.data import Dataset
 
 from engines.bundles import CropBox, Frames, Geometry, Normalisation, View
 from engines.errors import ImageError, TrainingError
-from engines.images import MOST_STRETCH, Image, cut, fit, list_images, read_image
+from engines.images import Image, cut, fit, list_images, pad, padding_of, read_image
 from engines.networks.ganomaly import check_size
 from engines.progress import Progress
 from engines.recipes.scorer import Normalise
+from engines.training.image_shapes import (
+    Fitted,
+    automatic_size,
+    fitted,
+    shapes_of,
+    typical_shape,
+    view_of,
+    warn_of_shapes,
+    warn_of_shrinking,
+    without_odd_ones,
+)
 
 # 4 GiB: room for 65,000 frames of 256×256 in 8 bits, which fits on an 8 GiB machine.
 MAX_FRAME_BYTES = 4 * 2**30
@@ -32,18 +42,6 @@ FEW_IMAGES = 50
 # This many held-out frames are enough to compare states.
 _MAX_HELD_OUT = 512
 _HELD_OUT_SHARE = 0.15
-
-# The automatic size: multiples of 16 suit every recipe; two cores score frames of 256 pixels 50 times a second.
-_MULTIPLE = 16
-_LONGEST_SIDE = 256
-_SHORTEST_SIDE = 32
-
-# Images that the automatic size shrinks by more than this may lose their smallest defects: a warning. Circuit boards of
-# 640 pixels with defects of ten: per-region overlap (PRO) 0.75 at 256, 0.89 at 640.
-_MUCH_SMALLER = 2.0
-
-# The typical shape is that of this many images.
-_SHAPES = 64
 
 # Two images are duplicates if they differ by less than this share of the typical difference between two of the set.
 _DUPLICATE_SHARE = 0.02
@@ -67,70 +65,64 @@ class GoodFrames:
     """Warnings about these images for the technician, a line each."""
 
 
-def automatic_size(height: int, width: int) -> tuple[int, int]:
-    """Choose the model's input size (height, width) for images of this size, in pixels: multiples of 16.
-
-    The longest side is rounded up to a multiple of 16, 256 at most; the aspect ratio is kept.
-
-    >>> automatic_size(28, 28), automatic_size(100, 100), automatic_size(480, 640)
-    ((32, 32), (112, 112), (192, 256))
-    """
-    longest = max(height, width)
-    scale = min(_MULTIPLE * -(-longest // _MULTIPLE), _LONGEST_SIDE) / longest
-    high, wide = (max(_SHORTEST_SIDE, _MULTIPLE * round(side * scale / _MULTIPLE)) for side in (height, width))
-    return high, wide
-
-
 def load_good_frames(
     images: Path | str | Sequence[Path],
     size: tuple[int, int] | None,
     *,
     crop: CropBox | None = None,
+    letterbox: bool = True,
+    padding: int | None = None,
     max_bytes: int = MAX_FRAME_BYTES,
     progress: Progress | None = None,
 ) -> GoodFrames:
     """Read the images of a folder or list at `size` (height, width); None chooses it by `automatic_size`.
 
-    With `crop`, only this part of each image is used; an image that it exceeds is skipped.
+    With `crop`, only this part of each image is used; an image that it exceeds is skipped. With `letterbox`, images of
+    another shape than `size` are padded (`engines.images.letterbox`), and left out where they are very few; otherwise
+    all are stretched. Images that have been padded already have this `padding`.
     Bit depth and colour are those of most files; files of another depth are skipped, as are unreadable ones. Raises
     TrainingError if fewer than two images are usable or they need more than `max_bytes` of memory.
     """
     paths = _paths(images)
     size_warnings: tuple[str, ...] = ()
     if size is None:
-        own = typical_shape(_sample_of_shapes(paths, crop))
+        own = typical_shape(shapes_of(paths, crop))
         size = automatic_size(*own)
-        size_warnings = _warn_of_shrinking(own, size)
+        size_warnings = warn_of_shrinking(own, size)
     check_size(*size)
-    shrunk, skipped, aspects = _read_all(paths, size, crop, max_bytes, progress)
-    if len(shrunk) < 2:
+    usable, skipped = _read_all(paths, size, crop, letterbox, max_bytes, progress)
+    usable, odd = without_odd_ones(usable, size)
+    skipped += odd
+    if len(usable) < 2:
         reason = f"; {skipped[0]}" if skipped else ""
         raise TrainingError(
-            f"{_name_of(images)}: {len(shrunk)} usable of {len(paths)} images, wanted at least 2{reason}"
+            f"{_name_of(images)}: {len(usable)} usable of {len(paths)} images, wanted at least 2{reason}"
         )
-    geometry = _geometry([image for _, image in shrunk], size)
-    kept = [(path, image) for path, image in shrunk if image.dtype == geometry.dtype]
+    geometry = _geometry([each.pixels for each in usable], size)
+    kept = [each for each in usable if each.pixels.dtype == geometry.dtype]
     skipped += [
-        f"{path}: {image.dtype.itemsize * 8} bits per sample, most images here have {geometry.bit_depth}"
-        for path, image in shrunk
-        if image.dtype != geometry.dtype
+        f"{each.path}: {each.pixels.dtype.itemsize * 8} bits per sample, most images here have {geometry.bit_depth}"
+        for each in usable
+        if each.pixels.dtype != geometry.dtype
     ]
-    frames: Any = np.stack([fit(image, geometry) for _, image in kept])
     if len(kept) < 2:
         raise TrainingError(f"{_name_of(images)}: 1 usable image of {geometry.bit_depth} bits, wanted at least 2")
-    view = view_of(aspects).model_copy(update={"crop": crop})
-    warnings = (*size_warnings, *_warn_of_stretching(aspects, size), *_warnings(frames, skipped))
-    return GoodFrames(geometry, view, frames, tuple(path for path, _ in kept), tuple(skipped), warnings)
+    frames, padding = _frames(kept, geometry, padding)
+    view = view_of([each.aspect for each in kept]).model_copy(update={"crop": crop, "padding": padding})
+    shape_warnings = warn_of_shapes(kept, size, letterbox=letterbox)
+    warnings = (*size_warnings, *shape_warnings, *_warnings(frames, skipped))
+    return GoodFrames(geometry, view, frames, tuple(each.path for each in kept), tuple(skipped), warnings)
 
 
-def view_of(aspects: Sequence[float]) -> View:
-    """The view of images with these aspect ratios; one in fifty may be outside.
-
-    >>> view_of([1.0] * 60 + [4.0])
-    View(lowest_aspect=1.0, highest_aspect=1.0, crop=None)
-    """
-    ordered, outside = sorted(aspects), len(aspects) // 50
-    return View(lowest_aspect=round(ordered[outside], 4), highest_aspect=round(ordered[-1 - outside], 4))
+def _frames(images: Sequence[Fitted], geometry: Geometry, padding: int | None) -> tuple[Frames, int | None]:
+    """All images as frames [N, H, W, C], padded where their shape is another one; and the padding, None without."""
+    contents = [fit(each.pixels, replace(geometry, height=each.box.height, width=each.box.width)) for each in images]
+    if padding is None and any(each.shape != geometry.shape for each in contents):
+        padding = padding_of(contents)
+    if padding is not None:
+        contents = [pad(each, known.box, padding, geometry) for each, known in zip(contents, images, strict=True)]
+    frames: Any = np.stack(contents)
+    return frames, padding
 
 
 def split(count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -187,60 +179,41 @@ def _paths(images: Path | str | Sequence[Path]) -> list[Path]:
     return paths
 
 
-def _sample_of_shapes(paths: Sequence[Path], crop: CropBox | None) -> list[tuple[int, int]]:
-    """Heights and widths of readable images, evenly spaced over all of them: only these are read twice."""
-    shapes = []
-    for path in paths[:: -(-len(paths) // _SHAPES)]:
-        with suppress(ImageError):
-            height, width = cut(read_image(path), crop).shape[:2]
-            shapes.append((height, width))
-    return shapes or [(_SHORTEST_SIDE, _SHORTEST_SIDE)]
-
-
-def typical_shape(shapes: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """Height and width with the median aspect ratio and the median longest side of (height, width) pairs.
-
-    >>> typical_shape([(100, 200), (110, 200), (400, 150)])
-    (110, 200)
-    """
-    aspect = float(np.median([height / width for height, width in shapes]))
-    longest = float(np.median([max(shape) for shape in shapes]))
-    return max(1, round(longest * min(1.0, aspect))), max(1, round(longest * min(1.0, 1.0 / aspect)))
-
-
 def _name_of(images: Path | str | Sequence[Path]) -> str:
     return str(images) if isinstance(images, (str, Path)) else "the list of images"
 
 
 def _read_all(
-    paths: Sequence[Path], size: tuple[int, int], crop: CropBox | None, max_bytes: int, progress: Progress | None
-) -> tuple[list[tuple[Path, Image]], list[str], list[float]]:
-    """Read every file and shrink it to `size` at once, with the file's own channels and depth.
+    paths: Sequence[Path],
+    size: tuple[int, int],
+    crop: CropBox | None,
+    letterbox: bool,
+    max_bytes: int,
+    progress: Progress | None,
+) -> tuple[list[Fitted], list[str]]:
+    """Read every file and fit it to `size` at once, with the file's own channels and depth.
 
-    Returns the images, a line for each file that was not used, and the aspect ratios of the images as they were.
+    Returns the images, and a line for each file that was not used.
     """
-    shrunk: list[tuple[Path, Image]] = []
-    aspects: list[float] = []
+    usable: list[Fitted] = []
     skipped: list[str] = []
     held_bytes = 0
     for index, path in enumerate(paths):
         try:
-            inspected = _read_cut(path, crop)
-            image = _shrink(inspected, size)
+            each = fitted(path, _read_cut(path, crop), size, letterbox=letterbox)
         except ImageError as error:
             skipped.append(str(error))
             continue
-        held_bytes += image.nbytes
+        held_bytes += size[0] * size[1] * each.pixels.shape[2] * each.pixels.itemsize
         if held_bytes > max_bytes:
             raise TrainingError(
                 f"{len(paths)} images of {size[1]}×{size[0]} need more than {max_bytes / 2**30:.1f} GiB of memory, "
-                f"wanted at most about {max(1, len(shrunk))} images, or a smaller size"
+                f"wanted at most about {max(1, len(usable))} images, or a smaller size"
             )
-        shrunk.append((path, image))
-        aspects.append(inspected.shape[1] / inspected.shape[0])
+        usable.append(each)
         if progress is not None:
             progress((index + 1) / len(paths), "reading images")
-    return shrunk, skipped, aspects
+    return usable, skipped
 
 
 def _read_cut(path: Path, crop: CropBox | None) -> Image:
@@ -251,41 +224,12 @@ def _read_cut(path: Path, crop: CropBox | None) -> Image:
         raise ImageError(f"{path}: {error}") from None
 
 
-def _shrink(image: Image, size: tuple[int, int]) -> Image:
-    gray = image.shape[2] == 1
-    own = Geometry(*size, 1 if gray else 3, 8 if image.dtype == np.uint8 else 16, "GRAY" if gray else "BGR")
-    return fit(image, own)
-
-
 def _geometry(images: Sequence[Image], size: tuple[int, int]) -> Geometry:
     """The bit depth of most images; colour if most are coloured: colour files with gray content count as gray."""
     depth = Counter(image.dtype.itemsize * 8 for image in images).most_common(1)[0][0]
     coloured = sum(image.shape[2] == 3 and bool(np.ptp(image, axis=2).any()) for image in images)
     colour = coloured > len(images) / 2
     return Geometry(*size, 3 if colour else 1, 16 if depth == 16 else 8, "BGR" if colour else "GRAY")
-
-
-def _warn_of_stretching(aspects: Sequence[float], size: tuple[int, int]) -> tuple[str, ...]:
-    """`aspects` are width over height of the images."""
-    stretches = [max(ratio, 1.0 / ratio) for ratio in (aspect * size[0] / size[1] for aspect in aspects)]
-    count = sum(stretch > MOST_STRETCH for stretch in stretches)
-    if not count:
-        return ()
-    return (
-        f"{count} of {len(aspects)} images have another shape than {size[1]}×{size[0]} and are stretched, by up to "
-        f"{max(stretches):.1f} times: choose a --size of their shape, crop all alike, or train a model for each shape",
-    )
-
-
-def _warn_of_shrinking(own: tuple[int, int], size: tuple[int, int]) -> tuple[str, ...]:
-    (own_height, own_width), (height, width) = own, size
-    times = max(own) / max(size)
-    if times <= _MUCH_SMALLER:
-        return ()
-    return (
-        f"images of {own_width}×{own_height} are shrunk to {width}×{height}: a defect of 10 pixels becomes "
-        f"{10 / times:.0f} pixels; a larger --size keeps more detail and makes scoring slower",
-    )
 
 
 def _warnings(frames: Frames, skipped: Sequence[str]) -> tuple[str, ...]:

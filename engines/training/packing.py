@@ -100,6 +100,7 @@ def _fitted_scorer(trained: TrainedModel) -> Scorer:
     fold_batch_norm(trained.networks)
     round_to_half(trained.networks)
     scorer = trained.recipe.scorer(trained.networks, trained.normalisation).cpu().eval()
+    scorer.padding = trained.view.padding
     count, pixels = len(trained.train_frames), trained.geometry.height * trained.geometry.width
     frames = trained.train_frames[:: max(-(-count // _FIT_FRAMES), -(-count * pixels // _FIT_PIXELS))]
     trained_on, held_out = (NormalisedFrames(each, trained.normalisation) for each in (frames, trained.held_out_frames))

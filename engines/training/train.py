@@ -70,6 +70,7 @@ def train_model(
     seed: int = 0,
     name: str | None = None,
     crop: CropBox | None = None,
+    padding: int | None = None,
     options: dict[str, Option] | None = None,
     progress: Progress | None = None,
     accelerator: str = "auto",
@@ -83,16 +84,25 @@ def train_model(
 
     `size` is the model's input, a side or (height, width) in pixels, multiples of 16; None: `automatic_size`. Training
     ends after `minutes`, export included, or `steps`; None means no such limit. With `crop`, only this part of the
-    images is trained on and, by the bundle, inspected. `options` go to the recipe's networks;
-    `accelerator`, `devices`, `num_nodes`, `precision` to Lightning Fabric, where several devices run the calling script
-    once each. Raises TrainingError (no usable images, impossible arguments) or BundleError (cannot be written).
+    images is trained on and, by the bundle, inspected; images that are padded already have this `padding`.
+    `options` go to the recipe's networks; `accelerator`, `devices`, `num_nodes`, `precision` to Lightning Fabric, where
+    several devices run the calling script once each. Raises TrainingError (no usable images, impossible arguments) or
+    BundleError (cannot be written).
     """
     started, date = clock(), datetime.now(timezone.utc).isoformat(timespec="seconds")
     chosen = _checked_recipe(recipe, minutes, steps, seed)
     check_replaceable(Path(out))
     fabric = _fabric(accelerator, devices, num_nodes, precision)
     report = _monotonic(progress if fabric.is_global_zero else None)
-    good = load_good_frames(images, _size(size), crop=crop, max_bytes=max_bytes, progress=_subrange(report, 0.0, 0.05))
+    good = load_good_frames(
+        images,
+        _size(size),
+        crop=crop,
+        letterbox=chosen.letterbox,
+        padding=padding if chosen.letterbox else None,
+        max_bytes=max_bytes,
+        progress=_subrange(report, 0.0, 0.05),
+    )
     with _reproducible(fabric, seed):
         job = TrainingJob(fabric, chosen, good, seed=seed, options=options or {}, clock=clock)
         budget = TimeBudget(

@@ -63,8 +63,10 @@ class TensorRtEngine(Engine):
         self.detail = f"TensorRT {version}, FP16, {self._gpu.name}"
 
     def fit(self, image: Image) -> Image:
-        """As every engine does; large images are shrunk on the GPU."""
-        return self._fitter.fit(image)
+        """As every engine does; large images are shrunk on the GPU, except for models with letterbox."""
+        view = self.bundle.manifest.view
+        letterbox = view is not None and view.padding is not None
+        return super().fit(image) if letterbox else self._fitter.fit(image)
 
     def _score(self, frames: Frames) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         with self._busy, self._gpu.current():

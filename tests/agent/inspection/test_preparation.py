@@ -66,6 +66,20 @@ def test_an_image_of_other_proportions_than_the_training_images_is_rejected(
         prepare(image)
 
 
+def test_a_model_with_letterbox_takes_every_shape_and_frames_know_their_content() -> None:
+    view = View(lowest_aspect=1.0, highest_aspect=1.0, padding=50)
+    prepare = Preparation(GEOMETRY, view=view)
+    for height, width in [(100, 100), (40, 160), (160, 40)]:
+        image = np.full((height, width, 1), 200, np.uint8)
+        inspected, pixels = prepare(image)
+        assert pixels.shape == (32, 32, 1)
+        content = prepare.content(inspected)
+        shown = (pixels == 200).mean()
+        assert (content is None) == (height == width)
+        if content is not None:
+            assert shown == (content.bottom - content.top) * (content.right - content.left) == 0.25
+
+
 def test_a_crop_may_give_an_image_the_proportions_of_the_training_images() -> None:
     assert Preparation(GEOMETRY, Crop(x=10, y=0, width=60, height=60), view=View.of(100, 100))(IMAGE)
 

@@ -19,6 +19,7 @@ from agent.inspection.window_calibrator import WindowProgress
 from agent.parts.grouping import ByCount
 from agent.parts.triggers import ByTrigger
 from calibration import Budget, CalibrationError, Rule, glance
+from engines.images import Content
 from tests.support.frames import INTERVAL_SECONDS, frame, noise_image, prepared
 from tests.support.stations import IDENTITY, PLAN, feed, heat, make
 
@@ -74,6 +75,14 @@ def test_a_high_score_raises_an_alarm_and_the_quiet_time_clears_it(armed: Statio
     assert raised.verdict.heatmap.max() > 1.0
     later = [armed.judge(prepared(201 + i), 1.0, heat(0.0)) for i in range(5)]
     assert [alarm.event for o in later for alarm in o.alarms] == [AlarmEvent.CLEARED]
+
+
+def test_the_heatmap_of_a_verdict_shows_the_image_without_padding(armed: Station) -> None:
+    """So that its regions are in pixels of the image."""
+    taken = prepared(200)
+    padded = replace(taken, frame=replace(taken.frame, content=Content(0.25, 0.0, 0.75, 1.0)))
+    whole, half = armed.judge(taken, 1000.0, heat(50.0)).verdict, armed.judge(padded, 1000.0, heat(50.0)).verdict
+    assert half.heatmap.shape == (whole.heatmap.shape[0] // 2, whole.heatmap.shape[1])
 
 
 def test_a_restart_judges_by_the_stored_calibration_at_once(armed: Station, tmp_path: Path) -> None:

@@ -71,16 +71,47 @@ def test_images_of_mixed_sizes_become_frames_of_one_size(tmp_path: Path) -> None
     assert load_good_frames(folder, (16, 16)).frames.shape == (5, 16, 16, 1)
 
 
-def test_automatic_size_follows_most_images_and_names_the_stretched_ones(tmp_path: Path) -> None:
+def test_automatic_size_follows_most_images_and_others_are_padded(tmp_path: Path) -> None:
     """The first file in the folder is not like the others."""
     for index, (height, width) in enumerate([(60, 240), (120, 160), (120, 160), (120, 160)]):
         image = np.random.default_rng(index).integers(0, 255, (height, width)).astype(np.uint8)
         cv2.imwrite(str(tmp_path / f"{index}.png"), image)
     good = load_good_frames(tmp_path, None)
     assert good.frames.shape == (4, 128, 160, 1)
-    assert any(
-        line.startswith("1 of 4 images have another shape") and "up to 3.2 times" in line for line in good.warnings
-    )
+    padding = good.view.padding
+    assert padding is not None
+    assert (good.frames[0, :44] == padding).all()
+    assert (good.frames[0, 84:] == padding).all()
+    assert (good.frames[0, 44:84] != padding).mean() > 0.9
+    assert not any("stretched" in line for line in good.warnings)
+
+
+def test_one_odd_image_among_many_is_left_out_and_named(tmp_path: Path) -> None:
+    """It is a file that does not belong there: the model keeps rejecting other shapes."""
+    for index in range(60):
+        image = np.random.default_rng(index).integers(0, 255, (24, 120) if index == 7 else (48, 64)).astype(np.uint8)
+        cv2.imwrite(str(tmp_path / f"{index:02}.png"), image)
+    good = load_good_frames(tmp_path, None)
+    assert len(good.frames) == 59
+    assert good.view.padding is None
+    assert [line.split("/")[-1] for line in good.skipped] == [
+        "07.png: 5.00 times as wide as high, most images here are 1.33 times"
+    ]
+
+
+def test_much_padding_gives_a_warning(tmp_path: Path) -> None:
+    for index in range(4):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), np.full((60, 120), 40 * index, np.uint8))
+    (line,) = [line for line in load_good_frames(tmp_path, (64, 64)).warnings if "padding" in line]
+    assert line.startswith("50% of the model's input of 64×64 is padding on average")
+
+
+def test_the_size_follows_all_images_not_a_sample(tmp_path: Path) -> None:
+    """Every second image is of another shape; so is every image of an evenly spaced sample of a half."""
+    for index in range(131):
+        shape = (32, 128) if index % 2 == 0 and index < 128 else (64, 64)
+        cv2.imwrite(str(tmp_path / f"{index:03}.png"), np.full(shape, index, np.uint8))
+    assert load_good_frames(tmp_path, None).geometry.shape[:2] == (64, 64)
 
 
 def test_sixteen_bits_stay_sixteen_bits(tmp_path: Path) -> None:
@@ -171,7 +202,7 @@ def test_batches_are_normalised_and_complete() -> None:
 def test_proportions_of_the_images_are_recorded(tmp_path: Path) -> None:
     for index in range(4):
         assert cv2.imwrite(str(tmp_path / f"{index}.png"), np.full((60, 80 + 10 * index), 40 * index, np.uint8))
-    good = load_good_frames(tmp_path, (48, 64))
+    good = load_good_frames(tmp_path, (48, 64), letterbox=False)
     assert (good.view.lowest_aspect, good.view.highest_aspect) == (1.3333, 1.8333)
     (line,) = [line for line in good.warnings if "stretched" in line]
     assert line.startswith("3 of 4 images have another shape than 64×48 and are stretched, by up to 1.4 times:")
@@ -181,7 +212,9 @@ def test_proportions_of_the_images_are_recorded(tmp_path: Path) -> None:
 def test_a_size_that_deforms_the_parts_gives_a_warning(tmp_path: Path, size: tuple[int, int], stretched: bool) -> None:
     for index in range(3):
         assert cv2.imwrite(str(tmp_path / f"{index}.png"), np.full((60, 80), 40 * index, np.uint8))
-    assert any("stretched" in line for line in load_good_frames(tmp_path, size).warnings) == stretched
+    warnings = load_good_frames(tmp_path, size, letterbox=False).warnings
+    assert any("stretched" in line for line in warnings) == stretched
+    assert (load_good_frames(tmp_path, size).view.padding is not None) == stretched
 
 
 def test_only_the_crop_is_trained_on(tmp_path: Path) -> None:

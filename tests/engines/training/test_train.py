@@ -55,6 +55,11 @@ def test_default_recipe_starts_from_pretrained_weights_and_says_whose(good_parts
     ).bundle
     record = bundle.manifest.training
     assert bundle.manifest.recipe.name == "pretrained"
+    # The parts are square: they are padded on both sides, and no engine sees anything there.
+    reference = bundle.reference()
+    assert (reference.frames[:, :, :8] == bundle.manifest.view.padding).all()
+    assert reference.heatmap[:, :, :2].max() == 0.0
+    assert reference.heatmap[:, :, 2:10].max() > 0.0
     assert [weights.licence for weights in record.foreign_weights] == ["Apache-2.0"]
     assert record.agreement[MODEL] < 1e-4
     assert record.agreement[MODEL_FP16] < 1e-2
