@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.core.errors import InspectdError
-from agent.doctor import broker, camera, credentials, disk, gpu, machine, model, service
+from agent.doctor import broker, camera, credentials, disk, gpu, machine, model, outputs, service
 from agent.doctor.check_result import CheckResult, ok, problem
 from agent.settings import Settings, load_settings
 
@@ -33,6 +33,7 @@ def examine(config: Path) -> Iterator[CheckResult]:
     yield from camera.check_cameras(settings)
     yield from broker.check_broker(settings, config)
     yield from credentials.check_credentials(settings, config)
+    yield from outputs.check_outputs(settings)
     name = service.service_unit(config)
     if name is None:
         yield from gpu.check_gpu_for_user()

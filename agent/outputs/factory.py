@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from agent.core.errors import Permanent
 from agent.core.problems import Problems
 from agent.outputs.outbox import Outbox
 from agent.outputs.output import Output
-from agent.outputs.settings import KINDS, OutputSection, load_class
+from agent.outputs.settings import KINDS, OutputSection, load_class, missing_packages
 
 
 def build_outputs(
@@ -22,7 +23,14 @@ def build_outputs(
         site: name of the site.
         outbox: the queue that outputs deliver from.
         problems: where outputs report what is wrong.
+
+    Raises:
+        Permanent: a package is missing that an output needs, or its settings are invalid.
     """
+    for name, section in sections.items():
+        missing = missing_packages(section.kind)
+        if missing is not None:
+            raise Permanent(f"output {name}: {missing}")
     outbox.keep_outputs(sections.keys())
     return [
         load_class(KINDS[section.kind].output)(name, section, site=site, outbox=outbox, problems=problems)

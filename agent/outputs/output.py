@@ -92,7 +92,7 @@ class Output(ABC):
 
     An output that sends messages (MQTT, a webhook) returns them from `messages_for`; the outbox keeps them until the
     output acknowledges them there. An output that shows a state (a PLC's registers, a lamp) returns none, and shows
-    what `publish_state` passes.
+    what `publish_state` and `show_result` pass.
     """
 
     def __init__(self, name: str) -> None:
@@ -142,6 +142,12 @@ class Output(ABC):
     def result_message(self, recorded: RecordedResult) -> Message | None:
         """The message to deliver for the result of a part; None for an output that sends none."""
         return None
+
+    def show_result(self, part: Part) -> None:  # noqa: B027
+        """Show the result of a part at once, before it is stored: for a machine that waits for it.
+
+        Called on the inspection thread for every part, in their order, also where results are sent as messages.
+        """
 
     def deliver_results(self, outbox: Outbox) -> None:  # noqa: B027
         """Deliver the results of parts from this outbox too; called once, before `start`, where cameras have parts."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from agent.core.section import Host, Section
@@ -30,6 +31,14 @@ class OutputSection(Section):
         """Device files that this output opens; `doctor` checks that the service may open them."""
         return []
 
+    def listens(self) -> list[Host]:
+        """Addresses of this machine on which this output listens; `doctor` checks that it may."""
+        return []
+
+    def clients(self) -> list[str]:
+        """Addresses and networks of clients that connect to this output; `doctor` checks that they may."""
+        return []
+
     def place(self, site: str) -> str | None:
         """What only one agent may use at a time, such as a topic tree on a broker; None if there is no such thing."""
         return None
@@ -45,11 +54,28 @@ class OutputKind(NamedTuple):
     """Its settings section, as "module:class"."""
     output: str
     """The output itself, as "module:class"; called with name, section, site, outbox, problems."""
+    packages: tuple[str, ...] = ()
+    """Packages beyond the base install that the output needs, as they are imported."""
+    extra: str | None = None
+    """The extra of this project that installs them."""
 
 
 KINDS: dict[str, OutputKind] = {
+    "modbus": OutputKind(
+        "agent.outputs.modbus.settings:ModbusSettings",
+        "agent.outputs.modbus.output:ModbusOutput",
+        ("pymodbus",),
+        "modbus",
+    ),
     "mqtt": OutputKind("agent.outputs.mqtt.settings:MqttSettings", "agent.outputs.mqtt.output:MqttOutput"),
 }
+
+
+def missing_packages(kind: str) -> str | None:
+    """What an output of this kind needs and this installation lacks, with the fix; None if it lacks nothing."""
+    row = KINDS[kind]
+    missing = [package for package in row.packages if find_spec(package) is None]
+    return f"{kind} needs {missing[0]}: pip install 'inspectd[{row.extra}]'" if missing else None
 
 
 def load_class(place: str) -> Any:

@@ -120,8 +120,10 @@ class Dispatcher:
         self._problems.set(f"ledger {line.name}", line.ledger.problem)
 
     def _dispatch_part(self, line: CameraLine, part: Part) -> None:
-        """Count a part, and record its result."""
+        """Count a part, show its result, and record it."""
         line.count_part(part)
+        for output in self._outputs:
+            output.show_result(part)
         if self._results is not None:
             self._results.put(part, line.model, line.engine.name)
 

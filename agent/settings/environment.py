@@ -20,7 +20,13 @@ PREFIX = "INSPECTD_"
 DELIMITER = "__"
 
 # Sections whose keys a person chooses; `*` is any name. A test compares them with the settings.
-NAMED_BY_PEOPLE = (("cameras",), ("outputs",), ("mqtt", "topic_levels"), ("outputs", "*", "topic_levels"))
+NAMED_BY_PEOPLE = (
+    ("cameras",),
+    ("outputs",),
+    ("mqtt", "topic_levels"),
+    ("outputs", "*", "topic_levels"),
+    ("outputs", "*", "units"),
+)
 
 
 class EnvironmentSource(EnvSettingsSource):

@@ -16,7 +16,7 @@ import pytest
 
 from agent.alarms import EvidenceImage
 from agent.core.problems import Problems
-from agent.core.records import AlarmEvent, Phase
+from agent.core.records import AlarmEvent, Part, PartVerdict, Phase
 from agent.messages import EventPayload, ModelPayload, RulePayload, ScorePayload, StatePayload
 from agent.outputs import KINDS, AlarmContext, Output, RecordedAlarm, build_outputs
 from agent.outputs.outbox import Entry, Message, Outbox
@@ -35,9 +35,19 @@ CONTEXT = AlarmContext(rule=None, calibration=None, model=MODEL, engine="e")
 Build = Callable[[], Output]
 
 
-@pytest.fixture(params=sorted({*KINDS, "toy"}))
+ALL = sorted({*KINDS, "toy"})
+
+# Outputs that send messages. The others show a state, and have no messages in the outbox.
+SENDERS = [kind for kind in ALL if PEERS[kind].takes_messages]
+
+every_kind = pytest.mark.parametrize("peer", ALL, indirect=True)
+
+
+@pytest.fixture(params=SENDERS)
 def peer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Peer]:
-    """A destination of each kind, not started yet."""
+    """A destination of each kind that takes messages, with `every_kind` of every kind; not started yet."""
+    for package in KINDS[request.param].packages if request.param in KINDS else ():
+        pytest.importorskip(package, reason=f"the kind {request.param} needs an extra")
     made = PEERS[request.param](tmp_path)
     yield made
     made.end()
@@ -126,7 +136,9 @@ def test_alarms_keep_their_order_per_camera(peer: Peer, build: Build, outbox: Ou
     for number in range(20):
         camera, event = f"cam{number % 2}", AlarmEvent.CLEARED if number % 4 > 1 else AlarmEvent.RAISED
         record(outbox, output, f"a{number}", camera, event)
-    delivered = documents(await_all(peer, outbox))
+    await_all(peer, outbox)
+    wait_until(lambda: len(documents(peer.delivered())) >= 20, what="all at the destination")
+    delivered = documents(peer.delivered())
     for camera in ("cam0", "cam1"):
         numbers = [one.sequence for one in delivered if one.camera == camera]
         assert numbers == sorted(numbers, key=lambda number: number or 0)
@@ -186,6 +198,21 @@ def test_stop_returns_in_time_and_keeps_what_waits(peer: Peer, build: Build, out
     assert outbox.waiting("here") == 1
 
 
+@every_kind
+def test_an_output_stops_in_time_without_its_destination(peer: Peer, build: Build) -> None:
+    begun = time.monotonic()
+    build().stop(0.5)
+    assert time.monotonic() - begun < 2.5
+
+
+@every_kind
+def test_messages_are_those_of_an_output_that_sends_some(peer: Peer, build: Build) -> None:
+    """Rows that nobody delivers would wait for ever."""
+    recorded = RecordedAlarm(alarm_record("a"), 1, "plant", CONTEXT, (), ())
+    assert bool(build().messages_for(recorded)) is peer.takes_messages
+
+
+@every_kind
 def test_nothing_waits_for_a_destination_that_is_away(peer: Peer, build: Build) -> None:
     """States, events, scores, images and cameras are taken at once, and raise nothing."""
     output = build()
@@ -203,6 +230,7 @@ def test_nothing_waits_for_a_destination_that_is_away(peer: Peer, build: Build) 
     )
     event = EventPayload(id="e", event="drift", site="plant", camera="cam", at=NOW, shift=1.0, text="drifted")
     score = ScorePayload(camera="cam", captured_at=NOW, frame=1, score=1.0, statistic=1.0, threshold=None)
+    part = Part("SN1", "cam", PartVerdict.OK, None, 1.0, 2.0, "c", 1, 0, NOW, time.monotonic())
     begun = time.monotonic()
     output.announce({"cam": "model"})
     for _ in range(50):
@@ -210,6 +238,7 @@ def test_nothing_waits_for_a_destination_that_is_away(peer: Peer, build: Build) 
         output.publish_event(event)
         output.publish_score("cam", time.monotonic(), lambda: score)
         output.publish_images("cam", [EvidenceImage("frame", b"jpeg", "image/jpeg")])
+        output.show_result(part)
     # A single attempt to connect, waited for, would take longer than all of them.
     assert time.monotonic() - begun < 2.0
 
@@ -226,11 +255,12 @@ def test_the_report_says_whether_it_is_connected_and_what_waits(peer: Peer, buil
     assert output.report().outbox.waiting == 0
 
 
+@every_kind
 def test_doctor_can_ask_what_an_output_needs(peer: Peer) -> None:
-    """Hosts and devices come from the section itself."""
+    """Hosts, devices and addresses come from the section itself."""
     section = peer.section()
-    assert section.hosts() or section.devices()
-    assert all(host.name and 0 < host.port < 65536 for host in section.hosts())
+    assert section.hosts() or section.devices() or section.listens()
+    assert all(host.name and 0 < host.port < 65536 for host in [*section.hosts(), *section.listens()])
 
 
 def test_a_new_output_works_from_the_settings(

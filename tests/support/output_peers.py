@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.outputs.settings import KINDS, OutputKind, OutputSection, parse_section
-from tests.support.broker import Mosquitto, Subscriber
+from tests.support.broker import Mosquitto, Subscriber, free_port
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,9 @@ class Delivered:
 
 class Peer(ABC):
     """A destination of one kind."""
+
+    takes_messages = True
+    """False for one that is shown a state: it has nothing in the outbox."""
 
     @abstractmethod
     def section(self) -> OutputSection:
@@ -86,6 +89,27 @@ class MqttPeer(Peer):
         if self._subscriber is not None:
             self._subscriber.close()
         self._broker.end()
+
+
+class ModbusPeer(Peer):
+    """A PLC reads registers, and takes no messages; `tests/agent/outputs/modbus` has its tests."""
+
+    takes_messages = False
+
+    def __init__(self, directory: Path) -> None:
+        self._port = free_port()
+
+    def section(self) -> OutputSection:
+        return parse_section({"kind": "modbus", "port": self._port})
+
+    def start(self) -> None:
+        """The server is in the agent."""
+
+    def stop(self) -> None:
+        """The server is in the agent."""
+
+    def delivered(self) -> list[Delivered]:
+        return []
 
 
 # What somebody writes who adds a kind of output: a settings section, and an output. It appends lines to a file, and is
@@ -199,4 +223,4 @@ class ToyPeer(Peer):
         sys.path.remove(self._directory)
 
 
-PEERS: dict[str, type[Peer]] = {"mqtt": MqttPeer, "toy": ToyPeer}
+PEERS: dict[str, type[Peer]] = {"modbus": ModbusPeer, "mqtt": MqttPeer, "toy": ToyPeer}

@@ -6,9 +6,11 @@ reach. Its unit allows only this machine's addresses, and no device, until a dro
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from grp import getgrnam
+from pathlib import Path
 
 from agent.core.errors import InspectdError
 from agent.doctor.check_result import CheckResult, ok, problem
@@ -22,6 +24,8 @@ from agent.sources.settings import SourceSection
 
 # Device files of the driver video4linux; the drop-in camera.conf opens them.
 VIDEO_DEVICES = ("/dev/video", "/dev/v4l/")
+
+UNPRIVILEGED_PORTS = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
 Resolve = Callable[[str], Sequence[IpAddress]]
 
@@ -47,6 +51,7 @@ def check_rights(
         return
     hosts = list(_hosts(settings))
     denied = [*_denied_hosts(hosts, unit, rights, resolve), *_denied_name_servers(hosts, unit, rights, servers)]
+    denied += [*_denied_clients(settings, unit, rights), *_denied_ports(settings, unit, rights, first_free_port())]
     denied += [*_denied_devices(settings, unit, rights), *_missing_groups(rights)]
     yield from denied or [ok("rights", "the unit lets the service reach everything that its settings name")]
 
@@ -85,6 +90,31 @@ def _denied_name_servers(
     if known and not any(rights.may_reach(server) for server in known):
         text = f"the unit does not let the service reach a name server, and {names[0]} is a name"
         yield problem("rights", text, add_to_unit([f"IPAddressAllow={known[0]}"], "network", unit))
+
+
+def _denied_clients(settings: Settings, unit: str, rights: UnitRights) -> Iterator[CheckResult]:
+    """Clients that the settings of an output allow, and the unit does not."""
+    for name, section in settings.output_sections.items():
+        for client in section.clients():
+            if not rights.may_reach(ipaddress.ip_network(client).network_address):
+                text = f"the unit keeps {client} from reaching the service (output {name})"
+                yield problem("rights", text, add_to_unit([f"IPAddressAllow={client}"], "network", unit))
+
+
+def _denied_ports(settings: Settings, unit: str, rights: UnitRights, first_free: int) -> Iterator[CheckResult]:
+    for name, section in settings.output_sections.items():
+        for host in section.listens():
+            if host.port < first_free and not rights.low_ports:
+                text = f"the unit does not let the service open port {host.port} (output {name})"
+                yield problem("rights", text, install_drop_in("modbus-502", unit))
+
+
+def first_free_port(file: Path = UNPRIVILEGED_PORTS) -> int:
+    """The lowest port that every program may open."""
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        return 1024
 
 
 def _denied_devices(settings: Settings, unit: str, rights: UnitRights) -> Iterator[CheckResult]:

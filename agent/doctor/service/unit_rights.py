@@ -12,6 +12,7 @@ from agent.doctor.service.systemd import RunCommand, command_output, unit_proper
 RIGHTS_PROPERTIES = (
     *("LoadState", "NeedDaemonReload", "IPAddressAllow", "IPAddressDeny"),
     *("PrivateDevices", "DevicePolicy", "DeviceAllow", "User", "SupplementaryGroups"),
+    *("AmbientCapabilities", "PrivateUsers"),
 )
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -37,6 +38,8 @@ class UnitRights:
     """SupplementaryGroups=."""
     reload_needed: bool = False
     """NeedDaemonReload=: the unit's files have changed since systemd read them."""
+    low_ports: bool = False
+    """AmbientCapabilities= has CAP_NET_BIND_SERVICE, and PrivateUsers= does not make it void."""
 
     def may_reach(self, address: IpAddress) -> bool:
         """Decide as systemd does: an allowed address is reachable; otherwise a denied one is not.
@@ -81,6 +84,8 @@ def _rights(found: Mapping[str, str]) -> UnitRights:
         user=found.get("User", ""),
         groups=tuple(found.get("SupplementaryGroups", "").split()),
         reload_needed=found.get("NeedDaemonReload") == "yes",
+        low_ports="cap_net_bind_service" in found.get("AmbientCapabilities", "").lower().split()
+        and found.get("PrivateUsers") != "yes",
     )
 
 

@@ -7,7 +7,8 @@ from datetime import datetime, timezone
 
 from agent.core.durations import Durations
 from agent.core.problems import Problems
-from agent.messages import DeliveryPayload, LatencyPayload, OutboxPayload, Presence, ResultsPayload, StatusPayload
+from agent.messages import DeliveryPayload, LatencyPayload, Presence, StatusPayload
+from agent.outputs.delivery_report import outbox_report
 from agent.outputs.mqtt.delivery.result_flow import ResultQueue
 from agent.outputs.outbox import Outbox, Row
 
@@ -50,7 +51,7 @@ class AgentStatus:
         """The state of delivery. Raises `Temporary` if the outbox cannot be read."""
         return DeliveryPayload(
             connected=connected,
-            outbox=self._outbox_payload(),
+            outbox=outbox_report(self._outbox, self._results.outbox),
             latency_ms=LatencyPayload.of(self.durations),
             problems=self._all_problems(),
         )
@@ -70,7 +71,7 @@ class AgentStatus:
             version=self._version,
             at=datetime.now(timezone.utc),
             connected_at=connected_at,
-            outbox=self._outbox_payload(),
+            outbox=outbox_report(self._outbox, self._results.outbox),
             delivery_ms=LatencyPayload.of(self.durations),
             problems=self._all_problems(),
         )
@@ -96,31 +97,3 @@ class AgentStatus:
         results = self._results.outbox
         lost = [] if results is None else [f"results: {incident}" for incident in results.incidents()]
         return [*self._outbox.incidents(), *lost, *self.problems.all()]
-
-    def _outbox_payload(self) -> OutboxPayload:
-        counts = self._outbox.counts()
-        return OutboxPayload(
-            waiting=counts.waiting,
-            waiting_bytes=counts.waiting_bytes,
-            sequence=counts.sequence,
-            epoch=counts.epoch,
-            dropped_pictures=counts.dropped_pictures,
-            dropped_alarms=counts.dropped_alarms,
-            dead_letters=counts.dead_letters,
-            omitted_pictures=counts.omitted_pictures,
-            missing=list(counts.missing),
-            results=self._results_payload(),
-        )
-
-    def _results_payload(self) -> ResultsPayload | None:
-        if self._results.outbox is None:
-            return None
-        counts = self._results.outbox.counts()
-        return ResultsPayload(
-            waiting=counts.waiting,
-            sequence=counts.sequence,
-            epoch=counts.epoch,
-            dropped=counts.dropped_alarms,
-            dead_letters=counts.dead_letters,
-            missing=list(counts.missing),
-        )

@@ -87,3 +87,28 @@ def test_drop_in_that_systemd_has_not_read_is_a_problem(configure: Configure) ->
 @pytest.mark.parametrize("shown", ["LoadState=not-found\n", None])
 def test_unit_that_systemd_does_not_know_is_left_to_another_check(configure: Configure, shown: str | None) -> None:
     assert list(check_rights(load_settings(configure()), UNIT, run=printing(shown))) == []
+
+
+PLC = '[outputs.plc]\nkind = "modbus"\nport = {port}\nlisten = "0.0.0.0"\nallow = ["192.0.2.32/28"]\n'
+
+
+def test_plc_that_the_unit_keeps_out_is_a_problem(configure: Configure) -> None:
+    config = configure()
+    config.write_text(config.read_text() + PLC.format(port=5020))
+    result = only(check(config))
+    assert result.level is Level.PROBLEM
+    assert "keeps 192.0.2.32/28 from reaching the service (output plc)" in result.text
+    assert "IPAddressAllow=192.0.2.32/28" in str(result.fix)
+    assert only(check(config, allowed=" 192.0.2.0/24")).level is Level.OK
+
+
+def test_port_below_1024_needs_a_drop_in(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.doctor.service.rights.first_free_port", lambda: 1024)
+    config = configure()
+    config.write_text(config.read_text() + PLC.format(port=502))
+    result = only(check(config, allowed=" 192.0.2.0/24"))
+    assert "does not let the service open port 502 (output plc)" in result.text
+    assert "drop-ins/modbus-502.conf" in str(result.fix)
+    rights = "AmbientCapabilities=cap_net_bind_service\nPrivateUsers="
+    assert only(check(config, allowed=" 192.0.2.0/24", devices=f"{rights}yes")).level is Level.PROBLEM
+    assert only(check(config, allowed=" 192.0.2.0/24", devices=f"{rights}no")).level is Level.OK

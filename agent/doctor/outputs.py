@@ -1,0 +1,70 @@
+"""Checks the outputs besides [mqtt]: their extra is installed, and the port that one listens on is free."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+
+from agent.commands import ask
+from agent.core.errors import InspectdError
+from agent.core.section import Host
+from agent.doctor.check_result import CheckResult, ok, problem
+from agent.outputs import OutputSection
+from agent.outputs.settings import missing_packages
+from agent.settings import Settings
+
+
+def check_outputs(settings: Settings) -> Iterator[CheckResult]:
+    """One or more results for each section [outputs.NAME]."""
+    for name, section in settings.outputs.items():
+        subject = f"output {name}"
+        missing = missing_packages(section.kind)
+        if missing is not None:
+            text, _, fix = missing.partition(": ")
+            yield problem(subject, text, fix)
+            continue
+        for host in section.listens():
+            yield _check_port(subject, host, settings)
+        if section.kind != "mqtt" and not section.listens():
+            yield ok(subject, _described(section))
+
+
+def _described(section: OutputSection) -> str:
+    hosts = ", ".join(f"{host.name}:{host.port}" for host in section.hosts())
+    return f"{section.kind}: {hosts}" if hosts else section.kind
+
+
+def _check_port(subject: str, host: Host, settings: Settings) -> CheckResult:
+    place = f"{host.name} port {host.port}"
+    try:
+        _bind(host)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return _taken(subject, place, host, settings)
+        if error.errno == errno.EADDRNOTAVAIL:
+            return problem(subject, f"{host.name} is not an address of this machine", "ip -brief address")
+        if error.errno in (errno.EACCES, errno.EPERM):
+            text = f"{place} needs rights: ports below 1024 are reserved"
+            return problem(subject, text, "set a port from 1024 on, or install the drop-in modbus-502.conf")
+        return problem(subject, f"{place} cannot be opened: {os.strerror(error.errno or 0)}", "ip -brief address")
+    return ok(subject, f"{place} is free")
+
+
+def _bind(host: Host) -> None:
+    family = socket.AF_INET6 if ":" in host.name else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host.name, host.port))
+        probe.listen(1)
+
+
+def _taken(subject: str, place: str, host: Host, settings: Settings) -> CheckResult:
+    """The port is in use: by the agent with these settings, or by another program."""
+    try:
+        ask(settings.socket_path, "status", timeout_seconds=2.0)
+    except InspectdError:
+        fix = f"sudo ss -ltnp sport = :{host.port}; then set another port, or stop that program"
+        return problem(subject, f"{place} is used by another program", fix)
+    return ok(subject, f"{place} is open: the agent is running")

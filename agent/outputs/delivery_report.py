@@ -1,0 +1,35 @@
+"""The counts of the outboxes, as `status` and the document of the agent report them."""
+
+from __future__ import annotations
+
+from agent.messages import OutboxPayload, ResultsPayload
+from agent.outputs.outbox import Outbox
+
+
+def outbox_report(outbox: Outbox, results: Outbox | None = None) -> OutboxPayload:
+    """What waits and what was lost; `results`: the outbox of results, if there is one. Raises Temporary."""
+    counts = outbox.counts()
+    return OutboxPayload(
+        waiting=counts.waiting,
+        waiting_bytes=counts.waiting_bytes,
+        sequence=counts.sequence,
+        epoch=counts.epoch,
+        dropped_pictures=counts.dropped_pictures,
+        dropped_alarms=counts.dropped_alarms,
+        dead_letters=counts.dead_letters,
+        omitted_pictures=counts.omitted_pictures,
+        missing=list(counts.missing),
+        results=None if results is None else _results_report(results),
+    )
+
+
+def _results_report(results: Outbox) -> ResultsPayload:
+    counts = results.counts()
+    return ResultsPayload(
+        waiting=counts.waiting,
+        sequence=counts.sequence,
+        epoch=counts.epoch,
+        dropped=counts.dropped_alarms,
+        dead_letters=counts.dead_letters,
+        missing=list(counts.missing),
+    )

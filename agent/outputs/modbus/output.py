@@ -1,0 +1,100 @@
+"""The Modbus output: shows states and results to a PLC, and takes its triggers."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from agent.core.problems import Problems
+from agent.core.records import Part
+from agent.messages import DeliveryPayload, EventPayload, Execute, InspectRequest, StatePayload
+from agent.outputs.delivery_report import outbox_report
+from agent.outputs.modbus.handshake import Handshake, Trigger
+from agent.outputs.modbus.server import ModbusServer
+from agent.outputs.modbus.settings import ModbusSettings
+from agent.outputs.outbox import Message, Outbox
+from agent.outputs.output import Output, RecordedAlarm
+
+log = logging.getLogger(__name__)
+
+
+class ModbusOutput(Output):
+    """One Modbus TCP server with the registers of every camera."""
+
+    def __init__(self, name: str, settings: ModbusSettings, *, site: str, outbox: Outbox, problems: Problems) -> None:
+        super().__init__(name)
+        self._settings = settings
+        self._outbox = outbox
+        self._handshakes: dict[str, Handshake] = {}
+        self._session = secrets.randbelow(0xFFFF) + 1
+        self._execute: Execute | None = None
+        self._triggers: ThreadPoolExecutor | None = None
+        self._server = ModbusServer(
+            settings, self._handshakes, self._trigger, lambda text: problems.set(f"output {name}", text)
+        )
+
+    @property
+    def destination(self) -> str:
+        return f"modbus://{self._settings.listen}:{self._settings.port}"
+
+    def announce(self, cameras: Mapping[str, str]) -> None:
+        for camera in cameras:
+            self._handshakes.setdefault(
+                camera, Handshake(camera, session=self._session, dry_run=self._settings.dry_run)
+            )
+        # A trigger waits for the inspection thread of its camera, and must not keep another one waiting.
+        self._triggers = ThreadPoolExecutor(max(1, len(self._handshakes)), thread_name_prefix="modbus-trigger")
+
+    def serve_commands(self, execute: Execute) -> None:
+        self._execute = execute
+
+    def start(self) -> None:
+        self._server.start()
+
+    def stop(self, deadline_seconds: float) -> bool:
+        for handshake in self._handshakes.values():
+            self._server.call(handshake.stop)
+        if self._triggers is not None:
+            self._triggers.shutdown(wait=False, cancel_futures=True)
+        return self._server.stop(deadline_seconds)
+
+    def messages_for(self, recorded: RecordedAlarm) -> list[Message]:
+        return []
+
+    def publish_event(self, event: EventPayload) -> None:
+        """A PLC has no use for the text of an event; drift is a bit of the state."""
+
+    def publish_state(self, state: StatePayload) -> None:
+        handshake = self._handshakes.get(state.camera)
+        if handshake is not None:
+            self._server.call(handshake.update, state, time.monotonic())
+
+    def show_result(self, part: Part) -> None:
+        handshake = self._handshakes.get(part.camera)
+        if handshake is not None:
+            self._server.call(handshake.show, part, time.monotonic())
+
+    def report(self) -> DeliveryPayload:
+        return DeliveryPayload(connected=self._server.clients > 0, outbox=outbox_report(self._outbox))
+
+    # Triggers, which arrive on the thread of the server
+
+    def _trigger(self, camera: str, handshake: Handshake, trigger: Trigger) -> None:
+        if self._triggers is None or self._execute is None:
+            handshake.rejected(trigger)
+            return
+        try:
+            self._triggers.submit(self._inspect, self._execute, camera, handshake, trigger)
+        except RuntimeError:  # the agent stops
+            handshake.rejected(trigger)
+
+    def _inspect(self, execute: Execute, camera: str, handshake: Handshake, trigger: Trigger) -> None:
+        """Carry out the command `inspect`, as any other transport does; on a thread of the triggers."""
+        request = InspectRequest(part=trigger.part)
+        payload = request.model_dump_json(by_alias=True, exclude_none=True).encode()
+        response = execute("inspect", camera, payload, by=f"output {self.name}")
+        if not response.ok:
+            self._server.call(handshake.rejected, trigger)

@@ -1,0 +1,110 @@
+"""The section of a Modbus TCP server: `[outputs.NAME]` with `kind = "modbus"`."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from agent.core.errors import Permanent
+from agent.core.section import Host
+from agent.outputs.settings import OutputSection
+
+IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+
+# The port of the protocol is 502, which only a privileged program may open; see docs/modbus.md.
+DEFAULT_PORT = 5020
+
+# Unit ids of the protocol: 1 to this.
+MAX_UNITS = 247
+
+
+def _address(text: str) -> str:
+    """Raises ValueError unless it is an IP address.
+
+    >>> _address("localhost")
+    Traceback (most recent call last):
+    ValueError: wanted an IP address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them
+    """
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise ValueError(
+            "wanted an IP address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them"
+        ) from None
+    return text
+
+
+def _network(text: str) -> str:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError("wanted an IP address or a network, such as 192.0.2.10 or 192.0.2.0/28") from None
+    return text
+
+
+Network = Annotated[str, AfterValidator(_network)]
+Unit = Annotated[int, Field(ge=1, le=MAX_UNITS)]
+
+
+class ModbusSettings(OutputSection):
+    """Where the server listens, which clients it takes, and which unit id is which camera."""
+
+    kind: Literal["modbus"] = "modbus"
+    listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65_535)] = DEFAULT_PORT
+    allow: list[Network] = Field(default_factory=lambda: list(LOOPBACK))
+    """Addresses and networks of the clients."""
+    max_clients: Annotated[int, Field(ge=1, le=32)] = 4
+    """Of more, the one that was silent for the longest time is disconnected."""
+    units: dict[str, Unit] = Field(default_factory=dict)
+    """Unit id of each camera, by name; a camera that is not named gets the next free one, in their order."""
+    dry_run: bool = False
+    """Log each verdict that would be shown, and show none."""
+
+    @model_validator(mode="after")
+    def _clients_are_named(self) -> ModbusSettings:
+        if not self.allow:
+            raise ValueError('allow is empty; wanted the addresses of the clients, such as allow = ["192.0.2.10"]')
+        if not ipaddress.ip_address(self.listen).is_loopback and "allow" not in self.model_fields_set:
+            raise ValueError(
+                f'listen is "{self.listen}", which other machines can reach; wanted allow with the addresses of the '
+                'PLCs too, such as allow = ["192.0.2.10"]'
+            )
+        if len(set(self.units.values())) < len(self.units):
+            raise ValueError("units: got one unit id for two cameras, wanted one for each")
+        return self
+
+    @property
+    def networks(self) -> list[IpNetwork]:
+        """The clients that are allowed."""
+        return [ipaddress.ip_network(text) for text in self.allow]
+
+    def listens(self) -> list[Host]:
+        return [Host(self.listen, self.port)]
+
+    def clients(self) -> list[str]:
+        return list(self.allow)
+
+    def place(self, site: str) -> str:
+        return f"{self.listen}:{self.port} (Modbus)"
+
+    def check_cameras(self, site: str, cameras: Collection[str]) -> None:
+        if len(cameras) > MAX_UNITS:
+            raise Permanent(f"got {len(cameras)} cameras for one Modbus server, wanted at most {MAX_UNITS}")
+        unknown = sorted(self.units.keys() - set(cameras))
+        if unknown:
+            raise Permanent(f"units: unknown camera {unknown[0]}; wanted one of {', '.join(cameras)}")
+
+    def unit_ids(self, cameras: Collection[str]) -> dict[str, int]:
+        """The unit id of each camera, in their order.
+
+        >>> ModbusSettings(units={"b": 1}).unit_ids(["a", "b", "c"])
+        {'a': 2, 'b': 1, 'c': 3}
+        """
+        free = iter(sorted(set(range(1, MAX_UNITS + 1)) - set(self.units.values())))
+        return {camera: self.units[camera] if camera in self.units else next(free) for camera in cameras}
