@@ -105,6 +105,9 @@ CALIBRATION_OF = set(AGENT) - {"core", "sources", "doctor"}
 CLOSED = {
     "agent.cli.terminal",
     "agent.core",
+    "agent.core.sockets",
+    "agent.cli.models",
+    "agent.cli.operation",
     "agent.tools",
     "engines.networks",
     "engines.recipes",
@@ -118,7 +121,7 @@ CLOSED = {
 }
 
 # The same for single files: they load prometheus-client, which is imported only where metrics are wanted.
-OPTIONAL_FILES = {"agent.monitoring.metrics"}
+OPTIONAL_FILES = {"agent.monitoring.metrics", "agent.monitoring.camera_metrics"}
 
 # Folders that may import torch: training, export, and what these are made of. Of `runtime`, its PyTorch backend may.
 TORCH_FOLDERS = {"comparison", "baselines", "foreign", "training", "export", "recipes", "networks"}

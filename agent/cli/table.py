@@ -1,4 +1,4 @@
-"""The commands of the command line. A new one is a function in a file of this folder, and a row here.
+"""The commands of the command line. A new one is a function in a file of `models/` or `operation/`, and a row here.
 
 The files are imported for every command, `inspectd --help` included: they import libraries inside their functions.
 """
@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.cli import alarms, bundles, calibrations, demo, device, engines, running_agent, scoring, training, watch
+from agent.cli import demo
+from agent.cli.models import bundles, comparison, engines, scoring, training
+from agent.cli.operation import alarms, calibrations, device, running_agent, watch
 
 # In the order of `inspectd --help`, which lists the groups last. The function's docstring is the help text.
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -17,7 +19,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "view": scoring.view,
     "score": scoring.score,
     "evaluate": scoring.evaluate,
-    "compare": training.compare_systems,
+    "compare": comparison.compare_systems,
     "bench": engines.bench,
     "run": device.run,
     "doctor": device.doctor,

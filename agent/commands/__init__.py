@@ -3,11 +3,10 @@
 from agent.commands.agent import RunningAgent
 from agent.commands.command import Call, Command
 from agent.commands.control import Control
+from agent.commands.control_socket import ControlSocket, ask
 from agent.commands.follow import follow_recalibration
 from agent.commands.live_settings import Reload, plan_reload
 from agent.commands.reload import reload_lines
-from agent.commands.socket_client import ask
-from agent.commands.socket_server import ControlSocket
 from agent.commands.table import AGENT_COMMANDS, find_command
 
 __all__ = [

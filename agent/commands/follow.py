@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agent.commands.socket_client import ask
+from agent.commands.control_socket import ask
 from agent.core.errors import Permanent
 from agent.core.progress import Progress
 

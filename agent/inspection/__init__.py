@@ -1,5 +1,6 @@
 """From the frames of a source to verdicts and alarms: capture, engine, calibration, judging."""
 
+from agent.inspection.calibrating import preview_calibration
 from agent.inspection.calibration_plan import (
     CalibrationKey,
     CalibrationPlan,
@@ -14,7 +15,6 @@ from agent.inspection.groups import grouping_of
 from agent.inspection.inspector import Inspector, OnTiming
 from agent.inspection.outcome import Candidate, LastFrame, Outcome
 from agent.inspection.preparation import Preparation, inspected_crop
-from agent.inspection.preview import preview_calibration
 from agent.inspection.review import StoppedWindow, training_scores
 from agent.inspection.station import Station
 from agent.inspection.thread import InspectionThread

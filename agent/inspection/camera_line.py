@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 from agent.core.durations import Durations
@@ -52,6 +53,9 @@ class CameraLine:
     `call`.
     """
 
+    _lost_monotonic: float | None = None
+    _preview: dict[str, Any] | None = None
+
     def __init__(
         self,
         name: str,
@@ -91,11 +95,12 @@ class CameraLine:
         self.counters = Counters()
         self.crop = inspected_crop(settings.crop, bundle)
         """The part of the image that is inspected; None: all of it."""
-        self.model = ModelPayload(name=bundle.manifest.name, sha256=bundle.sha256)
-        """Name and sha256 of the bundle, for messages."""
         self._settings = settings
-        self._lost_monotonic: float | None = None
-        self._preview: dict[str, Any] | None = None
+
+    @cached_property
+    def model(self) -> ModelPayload:
+        """Name and sha256 of the bundle, for messages."""
+        return ModelPayload(name=self.bundle.manifest.name, sha256=self.bundle.sha256)
 
     @property
     def settings(self) -> CameraSettings:

@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from agent.alarms import CameraAlarm, DefectAlarm, Observation
 from agent.core.errors import InspectdError
 from agent.core.records import PAUSED, Alarm, Frame, NotJudged, Part, Phase
+from agent.inspection.calibrating import CameraCalibration, WindowProgress
 from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan
 from agent.inspection.camera_gate import CameraGate
 from agent.inspection.frame_judge import FrameJudge
 from agent.inspection.frame_queue import PreparedFrame
 from agent.inspection.groups import Admission, Evidence, combine, part_of, shot_of
 from agent.inspection.outcome import Candidate, LastFrame, Outcome
-from agent.inspection.review import Reasons, StoppedWindow
-from agent.inspection.window_calibrator import WindowCalibrator, WindowProgress
+from agent.inspection.review import StoppedWindow
 from agent.parts import ByCount, ByTrigger, Group, Grouping, RateMeter, SingleFrames
-from calibration import Calibration, CalibrationError, Store, TrainingScores
+from calibration import Calibration, Store, TrainingScores
 
 log = logging.getLogger(__name__)
 
@@ -61,55 +61,53 @@ class Station:
         grouping: which frames show the same part; None: each frame is a part, or parts are not known, as in the plan.
         """
         self.identity = identity
-        self.plan = plan
-        self._reasons = Reasons(identity.camera, training)
-        self._store = store
         self._now = now
         self._defect_alarm = defect_alarm
         self._gate = CameraGate(camera_alarm, parts_known=plan.parts_known)
         self._grouping = grouping or (ByCount(1) if plan.parts_known else SingleFrames())
-        self._calibrator = WindowCalibrator(identity, training, now=now)
-        self._judge: FrameJudge | None = None
-        """Judges by the calibration in force; None before the first one."""
+        self._calibration = CameraCalibration(
+            identity, plan, store, training, now=now, gate=self._gate, defect_alarm=defect_alarm
+        )
         self._rate = RateMeter()
         self._last_index = 0
         self._last_frame: LastFrame | None = None
         self._paused = False
-        self._phase = Phase.STARTING
-        """The phase, apart from pauses and camera faults."""
-        stored = store.active(bundle_sha256=identity.bundle, engine=identity.engine)
-        if stored is not None:
-            self._put_in_force(stored)
 
     # The state, for other threads too
 
     @property
+    def plan(self) -> CalibrationPlan:
+        """How to calibrate, as in the settings."""
+        return self._calibration.plan
+
+    @property
     def store(self) -> Store:
         """Where this camera's calibrations are kept."""
-        return self._store
+        return self._calibration.store
 
     @property
     def phase(self) -> Phase:
         """The phase of inspection; whether the camera delivers frames is not known here."""
         if self._paused:
             return Phase.PAUSED
-        return Phase.BLIND if self._phase is Phase.ARMED and self.blind_reason is not None else self._phase
+        phase = self._calibration.phase
+        return Phase.BLIND if phase is Phase.ARMED and self.blind_reason is not None else phase
 
     @property
     def reason(self) -> str | None:
         """Why the last window was rejected, why the threshold is not certified, that another rule is in force than the
         settings have, or that the model was trained on other images; None otherwise."""
-        return self._reasons.text(self.calibration, self.plan.rule)
+        return self._calibration.reason
 
     @property
     def stopped_window(self) -> StoppedWindow | None:
         """The window from which no threshold is taken before a person has looked at it."""
-        return self._calibrator.stopped
+        return self._calibration.stopped_window
 
     @property
     def calibration(self) -> Calibration | None:
         """The calibration in force."""
-        return None if self._judge is None else self._judge.calibration
+        return self._calibration.in_force
 
     @property
     def last_frame(self) -> LastFrame | None:
@@ -119,9 +117,7 @@ class Station:
     @property
     def progress(self) -> WindowProgress | None:
         """How far the window is filled; None where none is being filled."""
-        if self._phase is Phase.STARTING:
-            return WindowProgress(0, self.plan.frames)
-        return self._calibrator.progress
+        return self._calibration.progress
 
     @property
     def frames_per_second(self) -> float | None:
@@ -169,6 +165,10 @@ class Station:
         alarm = self._gate.camera_alarm.active_alarm or self._defect_alarm.active_alarm
         return None if alarm is None else alarm.id
 
+    @property
+    def _judge(self) -> FrameJudge | None:
+        return self._calibration.judge
+
     # Commands, between two frames
 
     def pause(self, monotonic_seconds: float) -> list[Alarm]:
@@ -193,8 +193,7 @@ class Station:
 
     def recalibrate(self, plan: CalibrationPlan) -> None:
         """Start a new window; the threshold in force stays. Raises InspectdError while a window is being filled."""
-        if self._calibrator.running or self._phase is Phase.STARTING:
-            raise InspectdError(f"camera {self.identity.camera} is already being calibrated; wait, or cancel it first")
+        self._calibration.require_idle()
         self._start_window(plan)
 
     def decide(self, only: Collection[int] | None, by: str) -> Calibration | None:
@@ -202,51 +201,26 @@ class Station:
 
         None where the window was discarded; a new one is started if there is no calibration.
         """
-        calibration = self._calibrator.decide(only, by)
-        if calibration is None:
-            self._reasons.window = None
-            self._start_first_window()
-        else:
-            self._store.save(calibration)
-            self.activate(calibration, by)
-        return calibration
+        return self._calibration.decide(only, by, self._rate.frames_per_second)
 
     def cancel(self) -> None:
         """Discard the new window. Raises InspectdError where there is none, or no calibration is in force."""
-        window = self._calibrator.running or self._calibrator.stopped is not None
-        if not window or self._judge is None:
-            raise InspectdError(f"camera {self.identity.camera} has no recalibration to cancel")
-        self._calibrator.stop()
+        self._calibration.cancel()
 
     def activate(self, calibration: Calibration, by: str) -> None:
         """Put a stored calibration in force, now and after a restart; `by` is recorded."""
-        self._store.activate(calibration.id, who=by, at=self._now())
-        self._put_in_force(calibration)
+        self._calibration.activate(calibration, by)
 
     def roll_back(self, to: str | None, by: str) -> Calibration:
         """Put the calibration with id `to` in force again, or the previous one; `by` is recorded.
 
         Raises CalibrationError where there is none, InspectdError where it is for another bundle or engine.
         """
-        at = self._now()
-        if to is None:
-            calibration = self._store.rollback(who=by, at=at)
-        else:
-            self.identity.require_match(self._store.load(to))
-            calibration = self._store.activate(to, who=by, at=at)
-        self._put_in_force(calibration)
-        return calibration
+        return self._calibration.roll_back(to, by)
 
     def adopt(self, plan: CalibrationPlan) -> None:
         """Take over new settings: quiet time and certificate at once, the rest with the next calibration."""
-        if plan.rule != self.plan.rule:
-            self._reasons.warn_of_other_rule(self.calibration, plan.rule)
-        self.plan = plan
-        self._defect_alarm.clear_after_seconds = plan.clear_after_seconds
-        if self._judge is not None:
-            before, self._phase = self._phase, self._phase_under(self._judge.calibration)
-            if self._phase is not before:
-                self._judge.reset_rule()
+        self._calibration.adopt(plan)
 
     # Frames
 
@@ -294,10 +268,10 @@ class Station:
     def _admit(self, prepared: PreparedFrame, score: float, heatmap: NDArray[np.float32]) -> Admission:
         if self._paused:
             return Admission([shot_of(prepared, score, heatmap, NotJudged.PAUSED, usable=False)])
-        if self._judge is not None and self._phase is Phase.ARMED:
+        if self._judge is not None and self._calibration.phase is Phase.ARMED:
             return self._judge.admit(prepared, score, heatmap)
-        settling = self._phase is Phase.STARTING and not self._settle(prepared.frame)
-        reason = NotJudged.UNCERTIFIED if self._phase is Phase.REFUSED else NotJudged.CALIBRATING
+        settling = self._calibration.phase is Phase.STARTING and not self._settle(prepared.frame)
+        reason = NotJudged.UNCERTIFIED if self._calibration.phase is Phase.REFUSED else NotJudged.CALIBRATING
         shot = shot_of(prepared, score, heatmap, reason, usable=not settling)
         return Admission([shot], self._gate.observe_unjudged(prepared.frame, score))
 
@@ -313,14 +287,14 @@ class Station:
         shown = group.judged or group.highest
         if shown is None:
             return part_of(group, None, self.identity.camera, self.calibration)
-        self._calibrator.observe(group.started_monotonic)
+        self._calibration.window.observe(group.started_monotonic)
         if group.judged is not None and self._judge is not None:
             outcome = self._judge.judge(group.judged)
         else:
             outcome = Outcome(shown.frame, shown.score, blind=group.reason is NotJudged.BLIND)
         if group.part is not None:
             outcome = replace(outcome, part=part_of(group, outcome, self.identity.camera, self.calibration))
-        if self._calibrator.running:
+        if self._calibration.window.running:
             outcome = replace(outcome, candidate=self._offer_to_window(group, outcome))
         return outcome
 
@@ -335,56 +309,17 @@ class Station:
     # The window
 
     def _start_window(self, plan: CalibrationPlan) -> None:
-        self._calibrator.start(plan, self._rate.frames_per_second)
-        if self._judge is None:
-            self._phase = Phase.CALIBRATING
-
-    def _start_first_window(self) -> None:
-        if self._judge is None:
-            self._start_window(self.plan)
+        self._calibration.start_window(plan, self._rate.frames_per_second)
 
     def _offer_to_window(self, group: Group[Evidence], outcome: Outcome) -> Candidate | None:
         """Add a part, or a frame where parts are not known, to the window unless it is anomalous or not usable."""
         shot, verdict = group.usable, outcome.verdict
         if shot is None or shot.evidence.prepared is None:
             return None
-        try:
-            if verdict is not None and verdict.anomalous and not self._calibrator.takes_alarms:
-                self._calibrator.keep_out_alarmed()
-                return None
-            candidate = self._calibrator.add(shot.evidence.prepared, shot.score, shot.evidence.heatmap)
-            self._reasons.note_extension(self._calibrator.extended)
-            if candidate is not None:
-                self._keep(candidate)
-        except CalibrationError as error:
-            self._report_rejected(error)
-            return None
-        return candidate
-
-    def _keep(self, candidate: Candidate) -> None:
-        """Store a finished calibration; the first one is put in force, a later one waits for `activate`."""
-        self._store.save(candidate.calibration)
-        if self._judge is None and not candidate.plan.dry_run:
-            self.activate(candidate.calibration, candidate.plan.by)
-
-    def _report_rejected(self, error: CalibrationError) -> None:
-        """A window was rejected: log it, and start another one where no calibration is in force and none waits."""
-        self._reasons.window = str(error)
-        camera = self.identity.camera
-        log.warning("camera %s: calibration window rejected: %s", camera, error, extra={"camera": camera})
-        if self._calibrator.stopped is None:
-            self._start_first_window()
-        elif self._judge is None:
-            self._phase = Phase.REFUSED
-
-    # The calibration in force
-
-    def _put_in_force(self, calibration: Calibration) -> None:
-        self._judge = FrameJudge(calibration, self._gate, self._defect_alarm, parts_known=self.plan.parts_known)
-        self._phase = self._phase_under(calibration)
-        self._reasons.use(calibration)
-        self._reasons.warn_of_other_rule(calibration, self.plan.rule)
-
-    def _phase_under(self, calibration: Calibration) -> Phase:
-        accepted = calibration.threshold.certified or not self.plan.require_certificate
-        return Phase.ARMED if accepted else Phase.REFUSED
+        return self._calibration.offer(
+            shot.evidence.prepared,
+            shot.score,
+            shot.evidence.heatmap,
+            anomalous=verdict is not None and verdict.anomalous,
+            measured_frames_per_second=self._rate.frames_per_second,
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -21,9 +20,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from agent.core.errors import Temporary
-from agent.core.records import Alarm, AlarmEvent, AlarmKind, PartVerdict, Phase
+from agent.core.records import Alarm, AlarmEvent, AlarmKind
 from agent.messages import DeliveryPayload
-from agent.monitoring.camera_state import phase_of
+from agent.monitoring.camera_metrics import camera_metrics
 from agent.monitoring.metrics_server import MetricsServer
 from agent.monitoring.temperature import THERMAL_DIRECTORY, temperatures
 
@@ -147,7 +146,7 @@ class _AgentCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Current values."""
         yield InfoMetricFamily("inspectd", "The agent.", {"version": version("inspectd")})
-        yield from self._cameras()
+        yield from camera_metrics(self._lines)
         yield from self._delivery()
         celsius = GaugeMetricFamily(
             "inspectd_temperature_celsius", "Temperature of a zone of the device.", labels=("zone",)
@@ -155,64 +154,6 @@ class _AgentCollector(Collector):
         for zone, value in temperatures(self._thermal_directory):
             celsius.add_metric((zone,), value)
         yield celsius
-
-    def _cameras(self) -> Iterator[Metric]:
-        label = ("camera",)
-        frames = CounterMetricFamily("inspectd_frames", "Frames scored since start.", labels=label)
-        dropped = CounterMetricFamily(
-            "inspectd_frames_dropped", "Frames dropped in favour of newer ones.", labels=label
-        )
-        parts = CounterMetricFamily(
-            "inspectd_parts", "Parts by verdict; missing where parts are not known.", labels=("camera", "verdict")
-        )
-        passed = CounterMetricFamily(
-            "inspectd_frames_passed_by_rule",
-            "Frames above the threshold for which the alarm rule raised no alarm.",
-            labels=label,
-        )
-        left_out = CounterMetricFamily(
-            "inspectd_frames_left_out",
-            "Frames that were not judged: damaged on the way, or the camera was not as usual.",
-            labels=("camera", "reason"),
-        )
-        files = CounterMetricFamily(
-            "inspectd_files_not_inspected",
-            "Files of a folder that were not inspected: in quarantine, overwritten too soon, or skipped.",
-            labels=("camera", "reason"),
-        )
-        rate = GaugeMetricFamily("inspectd_frames_per_second", "Rate at which frames are scored.", labels=label)
-        threshold = GaugeMetricFamily(
-            "inspectd_threshold", "Threshold in force; missing until calibrated.", labels=label
-        )
-        drift = GaugeMetricFamily("inspectd_drift", "1 while the scores of good parts have shifted.", labels=label)
-        shift = GaugeMetricFamily("inspectd_drift_shift", "Size of the shift, in standard deviations.", labels=label)
-        active = GaugeMetricFamily("inspectd_alarm_standing", "1 while an alarm is active.", labels=label)
-        phase = GaugeMetricFamily(
-            "inspectd_phase", "1 for the current phase of the camera.", labels=("camera", "phase")
-        )
-        for name, line in list(self._lines.items()):
-            station = line.station
-            frames.add_metric((name,), line.counters.frames)
-            dropped.add_metric((name,), line.dropped)
-            passed.add_metric((name,), line.counters.passed_by_rule)
-            for verdict in PartVerdict if line.settings.parts_known else ():
-                parts.add_metric((name, verdict.value), line.counters.parts[verdict])
-            counts = line.capture.files
-            if counts is not None:
-                for reason in ("quarantined", "overwritten", "skipped"):
-                    files.add_metric((name, reason), getattr(counts, reason))
-            left_out.add_metric((name, "damaged"), line.capture.damaged)
-            left_out.add_metric((name, "camera"), station.left_out)
-            rate.add_metric((name,), station.rate_at(time.monotonic()) or 0.0)
-            if station.calibration is not None:
-                threshold.add_metric((name,), station.calibration.threshold.value)
-            drift.add_metric((name,), float(station.drifted))
-            shift.add_metric((name,), station.drift_shift)
-            active.add_metric((name,), float(station.active_alarm_id is not None))
-            now = phase_of(station, line.capture.status)
-            for each in Phase:
-                phase.add_metric((name, each.value), float(each is now))
-        yield from (frames, dropped, parts, passed, left_out, files, rate, threshold, drift, shift, active, phase)
 
     def _delivery(self) -> Iterator[Metric]:
         try:

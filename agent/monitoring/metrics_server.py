@@ -9,9 +9,9 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, MetricsHandler
 
-from agent.core.bounded_server import BoundedServer
 from agent.core.errors import Permanent
-from agent.core.unix_socket import bind_unix_socket
+from agent.core.sockets.bounded_server import BoundedServer
+from agent.core.sockets.unix_socket import bind_unix_socket
 
 # Metrics have no access control: for a scraper elsewhere, a proxy on this machine adds it.
 HOST = "127.0.0.1"

@@ -11,19 +11,22 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from agent.alarms import Evidence
-from agent.commands import Control, ControlSocket, Reload, plan_reload
+from agent.commands import Control, ControlSocket, Reload
 from agent.core.clock import utc_now
-from agent.core.errors import Permanent, Temporary
+from agent.core.errors import Permanent
 from agent.core.ids import new_id
 from agent.core.problems import Problems
 from agent.inspection import CameraLine, CameraState
 from agent.messages import StatePayload, engine_event
 from agent.monitoring import StatePublisher, WindowNotice
-from agent.outputs import AlarmRecorder, ResultRecorder, build_outputs
+from agent.outputs import AlarmRecorder, build_outputs
 from agent.outputs.outbox import Outbox
 from agent.review import PromiseStatus
 from agent.service.assembly import Assembly
 from agent.service.dispatcher import Dispatcher
+from agent.service.lost_cameras import raise_lost_alarms
+from agent.service.reloading import Reloading
+from agent.service.results import open_results
 from agent.service.review_reports import open_review
 from agent.service.single_instance import DirectoryLock, SingleInstance
 from agent.service.thread_crash import ThreadCrash
@@ -64,8 +67,7 @@ class Service:
         """
         self.settings = settings
         self._watchdog = watchdog or Watchdog()
-        self._read_again = read_again
-        self._reloading = threading.Lock()
+        self._reloading = Reloading(self, read_again)
         self._hangup = threading.Event()
         self._stop = threading.Event()
         self._crash = ThreadCrash(self._stop.set)
@@ -97,21 +99,7 @@ class Service:
             settings.output_sections, site=settings.site, outbox=self._outbox, problems=self._problems
         )
         self._recorder = AlarmRecorder(settings.site, self.outputs, self._outbox, self.evidence)
-        self._open_results()
-
-    def _open_results(self) -> None:
-        """Open the outbox of results, where a camera has parts or results wait from an earlier run."""
-        path = self.settings.state_directory / "results.sqlite"
-        self._results_outbox: Outbox | None = None
-        self._results: ResultRecorder | None = None
-        if not path.exists() and not any(camera.parts_known for camera in self.settings.cameras.values()):
-            return
-        outbox = Outbox(path, max_bytes=self.settings.max_results_size)
-        outbox.keep_outputs([output.name for output in self.outputs])
-        self._results_outbox = outbox
-        self._results = ResultRecorder(self.settings.site, self.outputs, outbox)
-        for output in self.outputs:
-            output.deliver_results(outbox)
+        self._results = open_results(settings, self.outputs)
 
     def _open_cameras(self) -> None:
         """Build every camera, and the dispatcher that takes the judged frames."""
@@ -129,7 +117,7 @@ class Service:
             self._problems,
             self.review,
             self._metrics,
-            self._results,
+            None if self._results is None else self._results.recorder,
         )
         assembly = Assembly(
             self.settings,
@@ -190,7 +178,7 @@ class Service:
         try:
             while not self._stop.wait(STATE_CHECK_SECONDS):
                 self._reload_on_hangup()
-                self._watch_cameras()
+                raise_lost_alarms(self.lines.values(), self._dispatcher)
                 self._unwritten.write(self.lines.values())
                 self._notice.check(self.lines.values(), time.monotonic())
                 self._states.publish_all()
@@ -217,7 +205,7 @@ class Service:
         self._recorder.start()
         self.review.start()
         if self._results is not None:
-            self._results.start()
+            self._results.recorder.start()
         for inspection in self.inspections:
             inspection.start()
         for line in self.lines.values():
@@ -243,7 +231,9 @@ class Service:
             log.error("alarms were lost: they could not be written to disk within %g s", STOP_SECONDS)
         if not self.review.finish(max(0.05, deadline - 0.4 - time.monotonic())):
             log.warning("the review was not written completely within %g s", STOP_SECONDS)
-        if self._results is not None and not self._results.finish(max(0.05, deadline - 0.4 - time.monotonic())):
+        if self._results is not None and not self._results.recorder.finish(
+            max(0.05, deadline - 0.4 - time.monotonic())
+        ):
             log.error("results were lost: they could not be written to disk within %g s", STOP_SECONDS)
         self._control_socket.close()
         if self._metrics is not None:
@@ -261,8 +251,8 @@ class Service:
         self._outbox.close()
         if not self.review.is_alive():
             self.review.close()
-        if self._results_outbox is not None:
-            self._results_outbox.close()
+        if self._results is not None:
+            self._results.outbox.close()
         if all(not inspection.is_alive() for inspection in self.inspections):
             self._close_engines()
         if self._instance is not None:
@@ -292,22 +282,6 @@ class Service:
         if failed:
             raise Permanent("\n".join(f"camera {line.name}: {line.capture.status.reason}" for line in failed))
 
-    def _watch_cameras(self) -> None:
-        """Raise an alarm for each camera that delivers no frames; its station, driven by frames, cannot notice."""
-        now = time.monotonic()
-        for line in self.lines.values():
-            reason = line.lost_reason(now)
-            if reason is not None and line.station.blind_reason is None:
-                try:
-                    line.call(lambda line=line, reason=reason: self._mark_lost(line, reason))  # type: ignore[misc]
-                except Temporary as error:
-                    log.warning("camera %s: lost, but no alarm was raised: %s", line.name, error)
-
-    def _mark_lost(self, line: CameraLine, reason: str) -> None:
-        alarm = line.station.mark_camera_lost(reason, time.monotonic())
-        if alarm is not None:
-            self._dispatcher.dispatch_alarm(line, alarm)
-
     # The `RunningAgent` of commands
 
     def states(self) -> dict[str, StatePayload]:
@@ -327,17 +301,7 @@ class Service:
 
         Raises Permanent, and changes nothing, where they are broken; Temporary where an inspection thread hangs.
         """
-        if self._read_again is None:
-            raise Permanent("this agent was started without a settings file; wanted one to read")
-        with self._reloading:
-            reload = plan_reload(self.settings, self._read_again())
-            for name in reload.cameras:
-                self.lines[name].adopt(reload.settings.cameras[name])
-            self.settings = reload.settings
-            for output in self.outputs:
-                output.adopt(self.settings.output_sections[output.name])
-            logging.getLogger().setLevel(self.settings.log.level.upper())
-        return reload
+        return self._reloading.reload()
 
     def _reload_on_hangup(self) -> None:
         if self._hangup.is_set():

@@ -9,7 +9,7 @@ from pathlib import Path
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.core.unix_socket import connect_unix_socket
+from agent.core.sockets.unix_socket import connect_unix_socket
 
 Families = dict[str, Metric]
 

@@ -6,12 +6,10 @@ must not. Only in a flood are there requests without a response: alarms come fir
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import queue
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection
 from datetime import datetime, timezone
 from typing import Protocol
@@ -28,6 +26,7 @@ from agent.outputs.mqtt.flood import (
     RateLimit,
     Rejections,
 )
+from agent.outputs.mqtt.kept_responses import MAX_KEPT_BYTES, KeptResponses
 from agent.outputs.mqtt.topics import CommandTopic, Topics
 
 log = logging.getLogger(__name__)
@@ -35,16 +34,8 @@ log = logging.getLogger(__name__)
 # Requests that may wait: a technician sends one at a time.
 MAX_WAITING = 32
 
-# Responses kept, so that a request that arrives twice (QoS 1) is executed once; a broker that sends it again does so
-# with the next connection.
-KEPT_RESPONSES = 1000
-KEPT_SECONDS = 600.0
-
 # How often the thread of the commands looks for something to do besides commands.
 CHECK_SECONDS = 1.0
-
-# Most responses have less than 2 kB, one with images has megabytes.
-MAX_KEPT_BYTES = 8 * 1024**2
 
 
 class CommandTransport(Protocol):
@@ -87,13 +78,10 @@ class MqttRequests:
         self._execute = execute
         self._allowed = allowed
         self._trusted = trusted
-        self._max_kept_bytes = max_kept_bytes
         self._clock = clock
         self._problems = Problems() if problems is None else problems
         self._queue: queue.Queue[tuple[CommandMessage, CommandTopic]] = queue.Queue(MAX_WAITING)
-        # By the digest of a request: when its response was kept, monotonic seconds, and the response.
-        self._responses: OrderedDict[bytes, tuple[float, bytes]] = OrderedDict()
-        self._kept_bytes = 0
+        self._responses = KeptResponses(max_kept_bytes, clock)
         self._arrivals = RateLimit(COMMANDS_PER_SECOND, at_once=COMMANDS_AT_ONCE)
         self._rejections = Rejections()
         # Until when nothing is subscribed to because of a flood, monotonic seconds; None: there was none lately.
@@ -184,11 +172,10 @@ class MqttRequests:
         if reason is not None:
             self._reject(message, command, reason)
             return
-        key = _request_key(message)
-        payload = self._kept(key)
+        payload = self._responses.find(message)
         if payload is None:
             payload = self._execute(command.name, command.camera, message.payload, by="mqtt").to_bytes()
-            self._keep(key, payload)
+            self._responses.keep(message, payload)
         self._send(message, command, payload)
 
     def _reason_to_reject(self, message: CommandMessage, command: CommandTopic) -> str | None:
@@ -204,26 +191,6 @@ class MqttRequests:
         if len(message.payload) > MAX_COMMAND_BYTES:
             return f"got {len(message.payload)} bytes, wanted at most {MAX_COMMAND_BYTES}"
         return None
-
-    def _kept(self, key: bytes | None) -> bytes | None:
-        """The response to the same request, if it was given in the last KEPT_SECONDS."""
-        expired = self._clock() - KEPT_SECONDS
-        while self._responses and next(iter(self._responses.values()))[0] < expired:
-            self._drop_oldest()
-        return None if key is None or key not in self._responses else self._responses[key][1]
-
-    def _keep(self, key: bytes | None, payload: bytes) -> None:
-        """Keep a response for a repeated request. The latest is kept whatever its size: it is the likely one."""
-        if key is None:
-            return
-        kept = self._responses
-        kept[key] = (self._clock(), payload)
-        self._kept_bytes += len(payload)
-        while len(kept) > KEPT_RESPONSES or (self._kept_bytes > self._max_kept_bytes and len(kept) > 1):
-            self._drop_oldest()
-
-    def _drop_oldest(self) -> None:
-        self._kept_bytes -= len(self._responses.popitem(last=False)[1][1])
 
     def _reject(self, message: CommandMessage, command: CommandTopic, error: str) -> None:
         if not self._rejections.allows(error, self._clock()):
@@ -242,18 +209,6 @@ class MqttRequests:
     def _send(self, message: CommandMessage, command: CommandTopic, payload: bytes) -> None:
         fallback = f"{message.topic.removesuffix(f'/command/{command.name}')}/response/{command.name}"
         self._transport.respond(message, payload, fallback_topic=fallback)
-
-
-def _request_key(message: CommandMessage) -> bytes | None:
-    """The same for two messages of one request; None if the sender gave no correlation data.
-
-    The payload belongs to it: some clients use the same correlation data for every request.
-    """
-    if message.correlation_data is None:
-        return None
-    topic, response_topic = message.topic.encode(), (message.response_topic or "").encode()
-    parts = (topic, response_topic, message.correlation_data, message.payload)
-    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
 
 
 def _printable(text: str) -> str:

@@ -11,11 +11,11 @@ import pytest
 
 from agent.core.errors import InspectdError
 from agent.core.records import AlarmEvent, AlarmKind, NotJudged, Part, PartVerdict, Phase
+from agent.inspection.calibrating import WindowProgress
 from agent.inspection.frame_queue import PreparedFrame
 from agent.inspection.groups import Evidence
 from agent.inspection.outcome import Candidate, Outcome
 from agent.inspection.station import SETTLING_FRAMES, Station
-from agent.inspection.window_calibrator import WindowProgress
 from agent.parts.grouping import ByCount
 from agent.parts.triggers import ByTrigger
 from calibration import Budget, CalibrationError, Rule, glance

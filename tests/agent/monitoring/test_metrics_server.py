@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from agent.core.bounded_server import MAX_CLIENTS
 from agent.core.errors import Permanent
+from agent.core.sockets.bounded_server import MAX_CLIENTS
 from agent.monitoring.metrics_server import MetricsServer
 from tests.support.broker import free_port
 from tests.support.scraping import parsed, scrape_port, scrape_socket, value

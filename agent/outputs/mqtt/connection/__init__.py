@@ -1,6 +1,7 @@
 """One connection to the broker: paho-mqtt behind a narrow interface."""
 
-from agent.outputs.mqtt.connection.connection import Connection, ConnectionLost, UnsupportedVersion
+from agent.outputs.mqtt.connection.connection import Connection
+from agent.outputs.mqtt.connection.errors import ConnectionLost, UnsupportedVersion
 from agent.outputs.mqtt.connection.last_will import WillRejected, WillTerms
 from agent.outputs.mqtt.connection.packets import (
     Acknowledged,

@@ -31,7 +31,6 @@ class AgentStatus:
         results: ResultQueue | None = None,
     ) -> None:
         """`problems`, `durations` and `results` are shared with other parts of the agent; None for its own."""
-        self._results = ResultQueue() if results is None else results
         self._site = site
         self._version = version
         self._outbox = outbox
@@ -41,6 +40,8 @@ class AgentStatus:
         self.problems = Problems() if problems is None else problems
         self.durations = Durations() if durations is None else durations
         """From the capture of a frame to the PUBACK of its alarm."""
+        self.results = ResultQueue() if results is None else results
+        """The results of parts, which wait apart from the alarms."""
 
     def record_delivery(self, row: Row, now: float) -> None:
         """The broker acknowledged a row at `now`, monotonic seconds."""
@@ -94,6 +95,6 @@ class AgentStatus:
         return status.to_bytes()
 
     def _all_problems(self) -> list[str]:
-        results = self._results.outbox
+        results = self.results.outbox
         lost = [] if results is None else [f"results: {incident}" for incident in results.incidents()]
         return [*self._outbox.incidents(), *lost, *self.problems.all()]

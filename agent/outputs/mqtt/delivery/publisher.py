@@ -31,19 +31,15 @@ from agent.outputs.mqtt.connection import (
 )
 from agent.outputs.mqtt.delivery.agent_status import AgentStatus
 from agent.outputs.mqtt.delivery.link import Link, StopRequest, Wake
-from agent.outputs.mqtt.delivery.result_flow import ResultQueue
+from agent.outputs.mqtt.delivery.response_topics import ResponseTopics
 from agent.outputs.mqtt.delivery.shared import Shared
-from agent.outputs.mqtt.delivery.subscriptions import MessageHandler, may_respond_on
+from agent.outputs.mqtt.delivery.subscriptions import MessageHandler
 from agent.outputs.mqtt.delivery.takeover import Takeovers
 from agent.outputs.mqtt.delivery.timing import Timing
-from agent.outputs.mqtt.flood import RateLimit
 from agent.outputs.mqtt.topics import Topics
 from agent.outputs.outbox import DEFAULT_OUTPUT, Outbox, Row
 
 log = logging.getLogger(__name__)
-
-# Log lines at most about response topics that are rejected; more at DEBUG.
-RESPONSE_WARNINGS_PER_SECOND = 0.1
 
 
 class Publisher:
@@ -80,36 +76,17 @@ class Publisher:
     ) -> None:
         timing = timing or Timing()
         self._topics = topics
-        self._response_warnings = RateLimit(RESPONSE_WARNINGS_PER_SECOND, at_once=5)
-        self._owned_filters = topics.owned_filters()
-        self._agents_filters = (*topics.agents_filters(), *Topics(topics.site).agents_filters())
+        self._response_topics = ResponseTopics(topics, clock)
         self._clock = clock
         self._delivered_hook = delivered
-        results = ResultQueue()
-        self._status = AgentStatus(
-            topics.site,
-            version("inspectd"),
-            outbox,
-            clock,
-            problems=problems,
-            durations=delivery_durations,
-            results=results,
-        )
         self._protocol = ProtocolVersion(protocol)
-        self._shared = Shared(
-            broker,
-            topics,
-            outbox,
-            output,
-            self._protocol,
-            timing,
-            clock,
-            self._status,
-            self._delivered,
-            Takeovers(topics.client_id, topics.site, self._status.problems),
-            capture_time or CaptureTime(clock),
-            results=results,
+        self._status = AgentStatus(
+            topics.site, version("inspectd"), outbox, clock, problems=problems, durations=delivery_durations
         )
+        takeovers = Takeovers(topics.client_id, topics.site, self._status.problems)
+        times = capture_time or CaptureTime(clock)
+        basis = (broker, topics, outbox, output, self._protocol, timing, clock)
+        self._shared = Shared(*basis, self._status, self._delivered, takeovers, times)
         self._backoff = Backoff(timing.reconnect_first_seconds, timing.reconnect_max_seconds)
         self._failing = False
         self._lock = threading.Lock()
@@ -206,17 +183,8 @@ class Publisher:
 
     def respond(self, request: CommandMessage, payload: bytes, *, fallback_topic: str) -> None:
         """Respond to a command on its response topic, with its correlation data; without one on `fallback_topic`."""
-        topic = request.response_topic
-        if topic is not None and not may_respond_on(topic, self._owned_filters, self._agents_filters):
-            log.log(
-                logging.WARNING if self._response_warnings.allows(self._clock()) else logging.DEBUG,
-                "response to %s: response topic %s rejected",
-                ascii(request.topic)[:200],
-                ascii(topic)[:120],
-            )
-            topic = None
         message = Outgoing(
-            fallback_topic if topic is None else topic,
+            self._response_topics.of(request, fallback_topic),
             payload,
             media_type="application/json",
             correlation_data=request.correlation_data,

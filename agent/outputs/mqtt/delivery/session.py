@@ -15,12 +15,9 @@ from typing import Any
 
 from agent.core.errors import Temporary
 from agent.outputs.mqtt.connection import Acknowledged, Connected, Connection, ConnectionLost, Outgoing
-from agent.outputs.mqtt.delivery.image_window import BacklogRate, ImageWindow
-from agent.outputs.mqtt.delivery.in_flight import InFlight, Sent
-from agent.outputs.mqtt.delivery.packet_limit import PacketLimit
+from agent.outputs.mqtt.delivery.limits import BacklogRate, ImageWindow, InFlight, PacketLimit, Rejection, Sent
 from agent.outputs.mqtt.delivery.result_flow import ResultFlow
 from agent.outputs.mqtt.delivery.shared import MAX_RESPONSES, Shared
-from agent.outputs.mqtt.delivery.suspicions import Rejection
 from agent.outputs.mqtt.flood import RateLimit
 from agent.outputs.outbox import Row
 

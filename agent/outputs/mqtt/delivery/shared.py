@@ -11,11 +11,11 @@ from agent.outputs.capture_time import CaptureTime
 from agent.outputs.mqtt.broker import Broker
 from agent.outputs.mqtt.connection import Outgoing, ProtocolVersion, WillTerms
 from agent.outputs.mqtt.delivery.agent_status import AgentStatus
+from agent.outputs.mqtt.delivery.limits import Suspicions
 from agent.outputs.mqtt.delivery.notices import Notices
 from agent.outputs.mqtt.delivery.result_flow import ResultQueue
 from agent.outputs.mqtt.delivery.retained import RetainedDocuments
 from agent.outputs.mqtt.delivery.subscriptions import Subscriptions
-from agent.outputs.mqtt.delivery.suspicions import Suspicions
 from agent.outputs.mqtt.delivery.takeover import Takeovers
 from agent.outputs.mqtt.delivery.telemetry import Telemetry
 from agent.outputs.mqtt.delivery.timing import Timing
@@ -64,11 +64,14 @@ class Shared:
     takeovers: Takeovers
     capture_time: CaptureTime
     will: WillTerms = field(default_factory=WillTerms)
-    results: ResultQueue = field(default_factory=ResultQueue)
-    """The results of parts, which wait apart from the alarms."""
     telemetry: Telemetry = field(default_factory=Telemetry)
     subscriptions: Subscriptions = field(default_factory=Subscriptions)
     retained: RetainedDocuments = field(default_factory=RetainedDocuments)
     notices: Notices = field(default_factory=Notices)
     responses: Responses = field(default_factory=Responses)
     suspicions: Suspicions = field(default_factory=Suspicions)
+
+    @property
+    def results(self) -> ResultQueue:
+        """The results of parts, which wait apart from the alarms."""
+        return self.status.results

@@ -12,11 +12,11 @@ import pytest
 
 from agent.core.errors import InspectdError
 from agent.core.records import Phase
+from agent.inspection.calibrating.window_calibrator import WindowCalibrator
 from agent.inspection.frame_queue import PreparedFrame
 from agent.inspection.review import HottestImages, StoppedWindow, WindowStopped, training_scores
 from agent.inspection.review.hottest_images import LONGEST_SIDE, MOST_IMAGES
 from agent.inspection.station import SETTLING_FRAMES, Station
-from agent.inspection.window_calibrator import WindowCalibrator
 from calibration import TrainingScores, glance
 from engines.bundles.bundle import Bundle
 from engines.bundles.manifest import DamageCheck

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.inspection.calibrating.preview import preview_calibration
 from agent.inspection.calibration_plan import CalibrationPlan
 from agent.inspection.outcome import Candidate
-from agent.inspection.preview import preview_calibration
 from calibration import Calibration, ScoreLog
 from tests.calibration.lines import calibration
 

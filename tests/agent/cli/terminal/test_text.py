@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.cli.text import (
+from agent.cli.terminal.text import (
     evaluation_lines,
     save_images,
     show_lines,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.core.errors import Permanent, Temporary
-from agent.core.unix_socket import connect_unix_socket
+from agent.core.sockets.unix_socket import connect_unix_socket
 
 
 def ask(

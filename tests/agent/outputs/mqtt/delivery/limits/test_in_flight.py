@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.outputs.mqtt.delivery.in_flight import SLOWEST_LINK, InFlight, Sent
+from agent.outputs.mqtt.delivery.limits.in_flight import SLOWEST_LINK, InFlight, Sent
 from agent.outputs.outbox import Row
 
 

@@ -65,7 +65,7 @@ def evaluate(
 ) -> None:
     """Measure how well a bundle separates bad parts from good ones that it has not been trained on."""
     with quiet_while_loading():
-        from agent.cli.text import evaluation_lines
+        from agent.cli.terminal.text import evaluation_lines
         from agent.settings import default_state_directory
         from agent.tools.part_threshold import part_calibrator
         from engines.bundles import read_bundle

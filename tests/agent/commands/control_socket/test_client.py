@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.commands.socket_client import ask
+from agent.commands.control_socket.client import ask
 from agent.core.errors import Permanent, Temporary
 from agent.service import Service
 

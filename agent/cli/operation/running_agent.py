@@ -22,7 +22,7 @@ def status(
 ) -> None:
     """Show the state of a running agent and its cameras."""
     with quiet_while_loading():
-        from agent.cli.text import status_lines
+        from agent.cli.terminal.text import status_lines
         from agent.commands import ask
 
     result = ask(socket_path(socket, config), "status", camera)
@@ -42,7 +42,7 @@ def snapshot(
 ) -> None:
     """Save the current frame of a camera with its heatmap and overlay; print score and threshold."""
     with quiet_while_loading():
-        from agent.cli.text import save_images, snapshot_lines
+        from agent.cli.terminal.text import save_images, snapshot_lines
         from agent.commands import ask
 
     result = ask(socket_path(socket, config), "snapshot", camera, inline=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.core.errors import Permanent
-from agent.core.unix_socket import MAX_SOCKET_PATH_BYTES, bind_unix_socket
+from agent.core.sockets.unix_socket import MAX_SOCKET_PATH_BYTES, bind_unix_socket
 
 
 @contextmanager

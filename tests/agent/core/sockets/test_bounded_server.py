@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.bounded_server import MAX_CLIENTS, BoundedServer
+from agent.core.sockets.bounded_server import MAX_CLIENTS, BoundedServer
 from tests.support.broker import wait_until
 
 
@@ -110,7 +110,7 @@ def test_request_that_is_carried_out_is_neither_disconnected_nor_joined_by_more_
 def test_client_that_does_not_read_its_response_is_disconnected(
     server: _Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.core.bounded_server.RESPONSE_SECONDS", 0.2)
+    monkeypatch.setattr("agent.core.sockets.bounded_server.RESPONSE_SECONDS", 0.2)
     with connect(server) as client:
         line = b"x" * 2**22 + b"\n"
         threading.Thread(target=lambda: contextlib.suppress(OSError) and client.sendall(line), daemon=True).start()

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from agent.cli.models.training_options import check_training_extra
 from agent.cli.options import BundleArgument
 from agent.cli.terminal.console import print_error, print_line
 from agent.cli.terminal.interrupts import quiet_while_loading
 from agent.cli.terminal.progress import progress_bar
-from agent.cli.training import check_training_extra
 
 
 def lean(bundle: BundleArgument, out: Annotated[Path, typer.Argument(help="Copy to write.")]) -> None:

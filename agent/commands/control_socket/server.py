@@ -8,10 +8,10 @@ import threading
 from pathlib import Path
 
 from agent.commands.control import Control
-from agent.core.bounded_server import BoundedServer
 from agent.core.errors import Permanent
 from agent.core.printable import printable
-from agent.core.unix_socket import bind_unix_socket
+from agent.core.sockets.bounded_server import BoundedServer
+from agent.core.sockets.unix_socket import bind_unix_socket
 from agent.messages import MAX_COMMAND_BYTES, short_text
 
 # A command, and the JSON around it.

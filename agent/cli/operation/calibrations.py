@@ -20,7 +20,7 @@ def list_calibrations(
 ) -> None:
     """List all calibrations, oldest first. A star marks the active one."""
     with quiet_while_loading():
-        from agent.cli.text import calibration_lines
+        from agent.cli.terminal.text import calibration_lines
         from agent.commands import ask
 
     result = ask(socket_path(socket, config), "calibration/list", camera)
@@ -41,7 +41,7 @@ def show_calibration(
 ) -> None:
     """Show one calibration: its threshold, its promise and the window it was computed from."""
     with quiet_while_loading():
-        from agent.cli.text import show_lines, write_calibration_report
+        from agent.cli.terminal.text import show_lines, write_calibration_report
         from agent.commands import ask
 
     result = ask(socket_path(socket, config), "calibration/show", camera, of=of)
@@ -82,7 +82,7 @@ def review(
 ) -> None:
     """Show why a window was stopped before arming and its hottest images, or decide about them."""
     with quiet_while_loading():
-        from agent.cli.text import review_lines, save_suspects
+        from agent.cli.terminal.text import review_lines, save_suspects
         from agent.commands import ask
 
     numbers = _numbers(only)

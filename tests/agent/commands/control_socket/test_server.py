@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from agent.commands.command import Call, Command
-from agent.commands.socket_client import ask
-from agent.commands.socket_server import ControlSocket
+from agent.commands.control_socket.client import ask
+from agent.commands.control_socket.server import ControlSocket
 from agent.commands.table import AGENT_COMMANDS
-from agent.core.bounded_server import MAX_CLIENTS
 from agent.core.errors import Permanent
+from agent.core.sockets.bounded_server import MAX_CLIENTS
 from agent.messages import ResumeRequest
 from agent.service import Service
 

@@ -1,0 +1,1 @@
+"""Commands that make, evaluate, sign and run models; none needs a running agent. Import its modules."""

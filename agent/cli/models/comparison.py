@@ -1,0 +1,60 @@
+"""GANomaly beside other systems. Needs the `train` extra."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent.cli.models.training_options import check_training_extra, parse_size
+from agent.cli.options import JsonOption
+from agent.cli.terminal.console import print_line
+from agent.cli.terminal.interrupts import quiet_while_loading
+from agent.cli.terminal.progress import progress_bar
+
+
+def compare_systems(
+    normal: Annotated[Path, typer.Option(help="Folder of good parts to train on.")],
+    test_normal: Annotated[Path, typer.Option(help="Folder of good parts to test on.")],
+    abnormal: Annotated[Path, typer.Option(help="Folder of bad parts.")],
+    masks: Annotated[Path | None, typer.Option(help="Folder of masks of the bad parts, with the same stems.")] = None,
+    only: Annotated[str | None, typer.Option(help="Some systems only, such as ganomaly,anogan,pca.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds; each system is trained with each.")] = 3,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Training time of each system, for each seed.")] = 2.0,
+    size: Annotated[str, typer.Option(help="Input of all systems, pixels: SIDE or WIDTHxHEIGHT.")] = "64",
+    max_images: Annotated[
+        int | None, typer.Option(min=1, help="Images from each test folder, evenly spaced; AnoGAN is slow.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for table, ROC curves and heatmaps.")] = Path("compare-out"),
+    json_document: JsonOption = False,
+) -> None:
+    """Compare GANomaly with other systems from the literature on the same images."""
+    check_training_extra()
+    with quiet_while_loading():
+        from engines.comparison.compare import run_comparison
+        from engines.comparison.table import as_text
+
+    with progress_bar("compare") as report:
+        result = run_comparison(
+            normal,
+            test_normal,
+            abnormal,
+            masks=masks,
+            only=_names(only),
+            size=parse_size(size) or 64,
+            minutes=minutes,
+            seeds=seeds,
+            max_images=max_images,
+            out=out,
+            progress=report,
+        )
+    if json_document:
+        print_line(result.to_json())
+        return
+    print_line(as_text(result))
+    print_line(f"{f'{len(result.skipped)} files could not be used; ' if result.skipped else ''}charts in {out}")
+
+
+def _names(only: str | None) -> list[str] | None:
+    return None if only is None else [name.strip() for name in only.split(",")]

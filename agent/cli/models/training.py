@@ -1,0 +1,130 @@
+"""Training; needs the `train` extra."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from agent.cli.models.scoring import evaluate
+from agent.cli.models.training_options import (
+    AcceleratorOption,
+    CropOption,
+    DevicesOption,
+    MinutesOption,
+    NodesOption,
+    NormalOption,
+    OutOption,
+    PrecisionOption,
+    RecipeOption,
+    SizeOption,
+    StepsOption,
+    TestAbnormalOption,
+    TestNormalOption,
+    check_training_extra,
+    parse_crop,
+    parse_size,
+)
+from agent.cli.options import SeedOption
+from agent.cli.terminal.console import print_error, print_line
+from agent.cli.terminal.interrupts import quiet_while_loading
+from agent.cli.terminal.progress import progress_bar
+from agent.core.errors import Permanent
+
+# With fewer held-out images the interval is so wide that it includes chance for a good model too.
+LEAST_HELD_OUT = 12
+
+# Times that a training may take longer than asked for before this is reported; the promise is 10 %.
+OVERRUN = 1.2
+
+if TYPE_CHECKING:
+    from engines.training.train import TrainingResult
+
+
+def train(
+    normal: NormalOption,
+    out: OutOption,
+    minutes: MinutesOption = 10.0,
+    steps: StepsOption = None,
+    seed: SeedOption = 0,
+    size: SizeOption = "auto",
+    crop: CropOption = None,
+    recipe: RecipeOption = "pretrained",
+    devices: DevicesOption = 1,
+    nodes: NodesOption = 1,
+    accelerator: AcceleratorOption = "auto",
+    precision: PrecisionOption = "32-true",
+    test_normal: TestNormalOption = None,
+    test_abnormal: TestAbnormalOption = None,
+) -> None:
+    """Train a model on images of good parts. Ctrl-C keeps the best state so far."""
+    _check_tests(test_normal, test_abnormal)
+    train_model = _load_training()
+    with progress_bar("train") as report:
+        result = train_model(
+            normal,
+            out=out,
+            recipe=recipe,
+            size=parse_size(size),
+            crop=parse_crop(crop),
+            minutes=None if steps is not None else minutes,
+            steps=steps,
+            seed=seed,
+            devices=devices,
+            num_nodes=nodes,
+            accelerator=accelerator,
+            precision=precision,
+            progress=report,
+        )
+    if result.is_main:
+        _print_training(result, out, minutes if steps is None else None)
+        if test_normal is not None and test_abnormal is not None:
+            evaluate(out, test_normal, test_abnormal)
+        _check_learned(result, out)
+
+
+def _check_tests(test_normal: Path | None, test_abnormal: Path | None) -> None:
+    if (test_normal is None) != (test_abnormal is None):
+        raise typer.BadParameter("--test-normal and --test-abnormal go together")
+
+
+def _load_training() -> Callable[..., TrainingResult]:
+    """The function that trains; its libraries take seconds to load."""
+    check_training_extra()
+    with quiet_while_loading():
+        from engines.training.train import train_model
+    return train_model
+
+
+def _print_training(result: TrainingResult, out: Path, minutes: float | None) -> None:
+    record = result.record
+    for warning in record.warnings:
+        print_error(f"warning: {warning}")
+    print_line(
+        f"{out}: trained on {record.images_used} images in {record.seconds:.0f} s, {record.steps} steps, "
+        f"{record.images_held_out} held out, {record.images_skipped} skipped; see {out / 'report.png'}"
+    )
+    _warn_of_time(result, minutes)
+
+
+def _warn_of_time(result: TrainingResult, minutes: float | None) -> None:
+    """Warn if the time was not kept, which happens where it is too short for a step and for writing the bundle."""
+    record = result.record
+    if minutes is not None and record.seconds > OVERRUN * 60 * minutes:
+        wanted = f"--minutes {minutes:g} was not kept: {record.steps} steps and the bundle took {record.seconds:.0f} s"
+        print_error(f"warning: {wanted}; give more minutes, or a smaller --size")
+
+
+def _check_learned(result: TrainingResult, out: Path) -> None:
+    """Raise Permanent if the model detects plain damage no better than chance; a few held-out images prove nothing."""
+    record = result.record
+    damage = record.damage
+    if damage is None or damage.detected or record.images_held_out < LEAST_HELD_OUT:
+        return
+    raise Permanent(
+        f"{out} has learned nothing: it detects plain synthetic damage no better than chance (AUROC "
+        f"{damage.auroc:.2f}, {damage.low:.2f}–{damage.high:.2f}; chance is 0.5) after {record.steps} steps in "
+        f"{record.seconds:.0f} s; train longer, or on more images"
+    )

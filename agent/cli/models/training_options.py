@@ -1,0 +1,62 @@
+"""Options of the commands that train, and the check for what they need."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.core.errors import Permanent
+
+if TYPE_CHECKING:
+    from engines.bundles import CropBox
+
+NormalOption = Annotated[Path, typer.Option(help="Folder of images of good parts, and of nothing else.")]
+OutOption = Annotated[Path, typer.Option(help="Bundle to write.")]
+MinutesOption = Annotated[float | None, typer.Option(min=0.05, help="Time to train, kept within 10 %.")]
+StepsOption = Annotated[int | None, typer.Option(min=1, help="Steps to train instead of a time; reproducible.")]
+SizeOption = Annotated[str, typer.Option(help="Input of the model, pixels: auto, SIDE or WIDTHxHEIGHT.")]
+CropOption = Annotated[
+    str | None, typer.Option(help="Part of the images to train on and to inspect, pixels: X,Y,WIDTH,HEIGHT.")
+]
+RecipeOption = Annotated[
+    str, typer.Option(help="pretrained, scratch (no weights of others) or reference (the GANomaly paper).")
+]
+DevicesOption = Annotated[int, typer.Option(min=1, help="Devices of this machine to train on.")]
+NodesOption = Annotated[int, typer.Option(min=1, help="Machines to train on, started by torchrun.")]
+AcceleratorOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+PrecisionOption = Annotated[str, typer.Option(help="32-true, bf16-mixed or 16-mixed.")]
+TestNormalOption = Annotated[Path | None, typer.Option(help="Good parts, to evaluate on afterwards.")]
+TestAbnormalOption = Annotated[Path | None, typer.Option(help="Bad parts, to evaluate on afterwards.")]
+
+
+def check_training_extra() -> None:
+    """Raise Permanent, with the command that installs it, if the `train` extra is missing."""
+    for package in ("lightning_fabric", "matplotlib", "torch"):
+        if find_spec(package) is None:
+            raise Permanent(f"training needs {package}: pip install 'inspectd[train]'")
+
+
+def parse_crop(text: str | None) -> CropBox | None:
+    """The part of an image from X,Y,WIDTH,HEIGHT; None for all of it."""
+    from engines.bundles import CropBox
+
+    if text is None:
+        return None
+    numbers = [part.strip() for part in text.split(",")]
+    if len(numbers) != 4 or not all(number.isdecimal() for number in numbers) or "0" in numbers[2:]:
+        raise typer.BadParameter(f"got {text}, wanted X,Y,WIDTH,HEIGHT in pixels", param_hint="--crop")
+    x, y, width, height = map(int, numbers)
+    return CropBox(x=x, y=y, width=width, height=height)
+
+
+def parse_size(text: str) -> int | tuple[int, int] | None:
+    """None for auto, a side, or (height, width) from WIDTHxHEIGHT; pixels."""
+    if text == "auto":
+        return None
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() for side in sides):
+        raise typer.BadParameter(f"got {text}, wanted auto, SIDE or WIDTHxHEIGHT in pixels", param_hint="--size")
+    return int(sides[0]) if len(sides) == 1 else (int(sides[1]), int(sides[0]))

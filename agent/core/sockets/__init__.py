@@ -1,0 +1,1 @@
+"""Servers and sockets that many or slow clients cannot exhaust. Import its modules."""

@@ -1,0 +1,197 @@
+"""One camera's calibration: the one in force, and how another one replaces it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.alarms import DefectAlarm
+from agent.core.errors import InspectdError
+from agent.core.records import Phase
+from agent.inspection.calibrating.window_calibrator import WindowCalibrator, WindowProgress
+from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan
+from agent.inspection.camera_gate import CameraGate
+from agent.inspection.frame_judge import FrameJudge
+from agent.inspection.frame_queue import PreparedFrame
+from agent.inspection.outcome import Candidate
+from agent.inspection.review import Reasons, StoppedWindow
+from calibration import Calibration, CalibrationError, Store, TrainingScores
+
+log = logging.getLogger(__name__)
+
+
+class CameraCalibration:
+    """Puts calibrations in force: a stored one, that of a full window, or the one that a person asks for.
+
+    It does no I/O except on its store. One thread drives it; its properties may be read from any thread.
+    """
+
+    def __init__(
+        self,
+        identity: CalibrationKey,
+        plan: CalibrationPlan,
+        store: Store,
+        training: TrainingScores | None,
+        *,
+        now: Callable[[], datetime],
+        gate: CameraGate,
+        defect_alarm: DefectAlarm,
+    ) -> None:
+        """Put the stored calibration in force, if there is one. Arguments as for `Station`, `gate` is the camera's."""
+        self.identity = identity
+        self.plan = plan
+        """How to calibrate, as in the settings."""
+        self.store = store
+        """Where this camera's calibrations are kept."""
+        self.window = WindowCalibrator(identity, training, now=now)
+        """The window that is being filled."""
+        self.judge: FrameJudge | None = None
+        """Judges by the calibration in force; None before the first one."""
+        self.phase = Phase.STARTING
+        """The phase, apart from pauses and camera faults."""
+        self._reasons = Reasons(identity.camera, training)
+        self._now = now
+        self._gate = gate
+        self._defect_alarm = defect_alarm
+        stored = store.active(bundle_sha256=identity.bundle, engine=identity.engine)
+        if stored is not None:
+            self._put_in_force(stored)
+
+    @property
+    def in_force(self) -> Calibration | None:
+        """The calibration in force."""
+        return None if self.judge is None else self.judge.calibration
+
+    @property
+    def reason(self) -> str | None:
+        """As `Station.reason`."""
+        return self._reasons.text(self.in_force, self.plan.rule)
+
+    @property
+    def progress(self) -> WindowProgress | None:
+        """How far the window is filled; None where none is being filled."""
+        return WindowProgress(0, self.plan.frames) if self.phase is Phase.STARTING else self.window.progress
+
+    @property
+    def stopped_window(self) -> StoppedWindow | None:
+        """The window from which no threshold is taken before a person has looked at it."""
+        return self.window.stopped
+
+    # The window
+
+    def start_window(self, plan: CalibrationPlan, measured_frames_per_second: float | None) -> None:
+        """Start a new window; the threshold in force stays."""
+        self.window.start(plan, measured_frames_per_second)
+        if self.judge is None:
+            self.phase = Phase.CALIBRATING
+
+    def require_idle(self) -> None:
+        """Raise InspectdError while a window is being filled."""
+        if self.window.running or self.phase is Phase.STARTING:
+            raise InspectdError(f"camera {self.identity.camera} is already being calibrated; wait, or cancel it first")
+
+    def offer(
+        self,
+        prepared: PreparedFrame,
+        score: float,
+        heatmap: NDArray[np.float32],
+        *,
+        anomalous: bool,
+        measured_frames_per_second: float | None,
+    ) -> Candidate | None:
+        """Add a frame, or the frame of a part, to the window unless it is anomalous.
+
+        Returns the calibration that this completes. A window that is rejected is logged, and another one started where
+        no calibration is in force and none waits for a person.
+        """
+        try:
+            if anomalous and not self.window.takes_alarms:
+                self.window.keep_out_alarmed()
+                return None
+            candidate = self.window.add(prepared, score, heatmap)
+            self._reasons.note_extension(self.window.extended)
+            if candidate is not None:
+                self._keep(candidate)
+        except CalibrationError as error:
+            self._report_rejected(error, measured_frames_per_second)
+            return None
+        return candidate
+
+    def _keep(self, candidate: Candidate) -> None:
+        """Store a finished calibration; the first one is put in force, a later one waits for `activate`."""
+        self.store.save(candidate.calibration)
+        if self.judge is None and not candidate.plan.dry_run:
+            self.activate(candidate.calibration, candidate.plan.by)
+
+    def _report_rejected(self, error: CalibrationError, measured_frames_per_second: float | None) -> None:
+        self._reasons.window = str(error)
+        camera = self.identity.camera
+        log.warning("camera %s: calibration window rejected: %s", camera, error, extra={"camera": camera})
+        if self.judge is None and self.window.stopped is None:
+            self.start_window(self.plan, measured_frames_per_second)
+        elif self.judge is None:
+            self.phase = Phase.REFUSED
+
+    def decide(
+        self, only: Collection[int] | None, by: str, measured_frames_per_second: float | None
+    ) -> Calibration | None:
+        """As `Station.decide`."""
+        calibration = self.window.decide(only, by)
+        if calibration is not None:
+            self.store.save(calibration)
+            self.activate(calibration, by)
+            return calibration
+        self._reasons.window = None
+        if self.judge is None:
+            self.start_window(self.plan, measured_frames_per_second)
+        return None
+
+    def cancel(self) -> None:
+        """Discard the new window. Raises InspectdError where there is none, or no calibration is in force."""
+        window = self.window.running or self.window.stopped is not None
+        if not window or self.judge is None:
+            raise InspectdError(f"camera {self.identity.camera} has no recalibration to cancel")
+        self.window.stop()
+
+    # The calibration in force
+
+    def activate(self, calibration: Calibration, by: str) -> None:
+        """Put a stored calibration in force, now and after a restart; `by` is recorded."""
+        self.store.activate(calibration.id, who=by, at=self._now())
+        self._put_in_force(calibration)
+
+    def roll_back(self, to: str | None, by: str) -> Calibration:
+        """As `Station.roll_back`."""
+        at = self._now()
+        if to is None:
+            calibration = self.store.rollback(who=by, at=at)
+        else:
+            self.identity.require_match(self.store.load(to))
+            calibration = self.store.activate(to, who=by, at=at)
+        self._put_in_force(calibration)
+        return calibration
+
+    def adopt(self, plan: CalibrationPlan) -> None:
+        """Take over new settings: quiet time and certificate at once, the rest with the next calibration."""
+        if plan.rule != self.plan.rule:
+            self._reasons.warn_of_other_rule(self.in_force, plan.rule)
+        self.plan = plan
+        self._defect_alarm.clear_after_seconds = plan.clear_after_seconds
+        if self.judge is not None:
+            before, self.phase = self.phase, self._phase_under(self.judge.calibration)
+            if self.phase is not before:
+                self.judge.reset_rule()
+
+    def _put_in_force(self, calibration: Calibration) -> None:
+        self.judge = FrameJudge(calibration, self._gate, self._defect_alarm, parts_known=self.plan.parts_known)
+        self.phase = self._phase_under(calibration)
+        self._reasons.use(calibration)
+        self._reasons.warn_of_other_rule(calibration, self.plan.rule)
+
+    def _phase_under(self, calibration: Calibration) -> Phase:
+        accepted = calibration.threshold.certified or not self.plan.require_certificate
+        return Phase.ARMED if accepted else Phase.REFUSED
