@@ -8,17 +8,30 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
+from agent.core.timedated import timedated_synchronised
+
 # A clock that is before this was never set: the first release is younger.
 EARLIEST = datetime(2025, 1, 1, tzinfo=timezone.utc)
 
 # systemd-timesyncd makes the file `synchronized` here once it has set the clock (systemd-timesyncd.service(8)).
 TIMESYNCD = Path("/run/systemd/timesync")
 
-# adjtimex(2) returns this while the clock is not synchronised: TIME_ERROR.
-_TIME_ERROR = 5
+# Beyond this largest error, the kernel's limit, the clock is not synchronised. systemd-timedated decides by it too: the
+# flag STA_UNSYNC only keeps the kernel from setting the RTC, and chrony sets it without its option `rtcsync`.
+_MAX_ERROR_MICROSECONDS = 16_000_000
 
-# More than a `struct timex` has. Its first field, `modes`, is 0: only read.
-_TIMEX_BYTES = 512
+
+class _Timex(ctypes.Structure):
+    """The head of `struct timex` of adjtimex(2), and room for the rest."""
+
+    # A `modes` of 0: only read.
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        ("offset", ctypes.c_long),
+        ("freq", ctypes.c_long),
+        ("maxerror", ctypes.c_long),
+        ("rest", ctypes.c_byte * 512),
+    )
 
 
 def utc_now() -> datetime:
@@ -28,25 +41,30 @@ def utc_now() -> datetime:
 
 def kernel_synchronised() -> bool | None:
     """Whether the kernel considers the clock synchronised; None if it may not be asked (or is not Linux)."""
+    state = _Timex()
     try:
-        state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+        allowed = ctypes.CDLL(None).adjtimex(ctypes.byref(state)) >= 0
     except (OSError, AttributeError, TypeError):
         return None
-    return None if state < 0 else bool(state != _TIME_ERROR)
+    return state.maxerror < _MAX_ERROR_MICROSECONDS if allowed else None
 
 
 def clock_synchronised(
     now: Callable[[], datetime] = utc_now,
     kernel: Callable[[], bool | None] = kernel_synchronised,
     timesyncd: Path = TIMESYNCD,
+    timedated: Callable[[], bool | None] = timedated_synchronised,
 ) -> bool | None:
     """Whether a time server keeps the clock; None if that cannot be found out.
 
-    The kernel does not answer in the sandbox of the service (ProtectClock=); only systemd-timesyncd does there.
+    The kernel does not answer in the sandbox of the service (ProtectClock=); systemd-timedated does there, and without
+    D-Bus, systemd-timesyncd.
     """
     if now() < EARLIEST:
         return False
     answer = kernel()
+    if answer is None:
+        answer = timedated()
     if answer is None and timesyncd.is_dir():
         return (timesyncd / "synchronized").exists()
     return answer

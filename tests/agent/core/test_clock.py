@@ -66,7 +66,18 @@ def test_clock_is_synchronised_as_far_as_can_be_known(
     for name in files:
         (tmp_path / name).mkdir()
     now = datetime(year, 3, 1, tzinfo=timezone.utc)
-    assert clock_synchronised(lambda: now, lambda: kernel, tmp_path / "timesync") is wanted
+    assert clock_synchronised(lambda: now, lambda: kernel, tmp_path / "timesync", lambda: None) is wanted
+
+
+@pytest.mark.parametrize(
+    ("kernel", "timedated", "wanted"), [(None, True, True), (None, False, False), (True, False, True)]
+)
+def test_where_the_kernel_does_not_answer_timedated_does(
+    tmp_path: Path, kernel: bool | None, timedated: bool, wanted: bool
+) -> None:
+    (tmp_path / "timesync").mkdir()
+    now = datetime(2026, 3, 1, tzinfo=timezone.utc)
+    assert clock_synchronised(lambda: now, lambda: kernel, tmp_path / "timesync", lambda: timedated) is wanted
 
 
 def test_kernel_answers_or_may_not_be_asked() -> None:

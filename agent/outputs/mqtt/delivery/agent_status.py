@@ -52,7 +52,7 @@ class AgentStatus:
         """The state of delivery. Raises `Temporary` if the outbox cannot be read."""
         return DeliveryPayload(
             connected=connected,
-            outbox=outbox_report(self._outbox, self._results.outbox),
+            outbox=outbox_report(self._outbox, self.results.outbox),
             latency_ms=LatencyPayload.of(self.durations),
             problems=self._all_problems(),
         )
@@ -72,7 +72,7 @@ class AgentStatus:
             version=self._version,
             at=datetime.now(timezone.utc),
             connected_at=connected_at,
-            outbox=outbox_report(self._outbox, self._results.outbox),
+            outbox=outbox_report(self._outbox, self.results.outbox),
             delivery_ms=LatencyPayload.of(self.durations),
             problems=self._all_problems(),
         )
