@@ -7,17 +7,27 @@ wrote in the file.
 
 from __future__ import annotations
 
+import difflib
+import logging
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, get_origin
 
+from pydantic import BaseModel
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from agent.core.errors import Permanent
 from agent.core.secrets import redacted
+from agent.settings.explain import suggestion
+
+log = logging.getLogger(__name__)
 
 PREFIX = "INSPECTD_"
 DELIMITER = "__"
+
+# How similar a name has to be to that of a setting to be a spelling mistake. INSPECTD_DEVICE is as similar to
+# `review` as 0.67; INSPECTD_MQT and INSPECTD_STATE_DIR are as similar to their settings as 0.86 and 0.75.
+SIMILAR = 0.75
 
 # Sections whose keys a person chooses; `*` is any name. A test compares them with the settings.
 NAMED_BY_PEOPLE = (
@@ -27,6 +37,48 @@ NAMED_BY_PEOPLE = (
     ("outputs", "*", "topic_levels"),
     ("outputs", "*", "units"),
 )
+
+
+def require_known(environment: Iterable[str], settings: type[BaseModel]) -> None:
+    """Raise Permanent for a variable that looks like a setting and is none; log the others that begin with the prefix.
+
+    These belong to other programs, such as `INSPECTD_DATA` to a script around the agent.
+    """
+    foreign = []
+    for variable in environment:
+        if not variable.upper().startswith(PREFIX):
+            continue
+        key = variable[len(PREFIX) :].split(DELIMITER)[0].lower()
+        if key in settings.model_fields:
+            continue
+        meant = _meant(variable, key, settings)
+        if meant is not None:
+            raise Permanent(f"environment: {variable}: unknown setting {key!r}{meant}")
+        foreign.append(variable)
+    if foreign:
+        shown = ", ".join(ascii(name)[1:-1][:100] for name in sorted(foreign)[:5])
+        more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
+        log.warning("environment: no settings of inspectd, ignored: %s%s", shown, more)
+
+
+def _meant(variable: str, key: str, settings: type[BaseModel]) -> str | None:
+    """The end of a line about a variable that looks like a setting; None where it does not."""
+    known = list(settings.model_fields)
+    section = next((name for name in known if key.startswith(f"{name}_")), None)
+    if section is not None:
+        rest = key[len(section) + 1 :]
+        nested = f"{PREFIX}{section}{DELIMITER}{rest}".upper()
+        return f"; did you mean {nested if _is_section(settings, section) else f'{PREFIX}{section}'.upper()}?"
+    close = difflib.get_close_matches(key, known, n=1, cutoff=SIMILAR)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return suggestion(key, settings) if DELIMITER in variable[len(PREFIX) :].strip("_") else None
+
+
+def _is_section(settings: type[BaseModel], name: str) -> bool:
+    """Whether a setting has keys below it."""
+    annotation = settings.model_fields[name].annotation
+    return get_origin(annotation) is dict or (isinstance(annotation, type) and issubclass(annotation, BaseModel))
 
 
 class EnvironmentSource(EnvSettingsSource):

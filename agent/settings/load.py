@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsConfigDict, SettingsError
 
 from agent.core.errors import Permanent
-from agent.settings.environment import DELIMITER, PREFIX
-from agent.settings.explain import explain_mistakes, suggestion
+from agent.settings.environment import require_known
+from agent.settings.explain import explain_mistakes
 from agent.settings.overrides import parse_overrides, tomllib
 from agent.settings.paths import service_paths, with_absolute_paths
 from agent.settings.settings import Settings
@@ -26,7 +26,7 @@ def load_settings(config: Path, overrides: Sequence[str] = ()) -> Settings:
     Raises `Permanent` with one line for each mistake: the key, the value and what was wanted.
     """
     _require_readable(config)
-    _require_known_environment(os.environ)
+    require_known(os.environ, Settings)
 
     class FromFile(Settings):
         model_config = SettingsConfigDict(toml_file=config)
@@ -53,11 +53,3 @@ def _require_readable(config: Path) -> None:
         raise Permanent(f"{config}: {error.strerror}; wanted the agent's settings, see inspectd.example.toml") from None
     except UnicodeDecodeError:
         raise Permanent(f"{config}: not a text file; wanted TOML, see inspectd.example.toml") from None
-
-
-def _require_known_environment(environment: Mapping[str, str]) -> None:
-    for variable in environment:
-        if variable.startswith(PREFIX):
-            key = variable[len(PREFIX) :].split(DELIMITER)[0].lower()
-            if key not in Settings.model_fields:
-                raise Permanent(f"environment: {variable}: unknown setting {key!r}{suggestion(key, Settings)}")

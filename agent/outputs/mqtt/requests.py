@@ -67,7 +67,7 @@ class MqttRequests:
         transport: delivers requests, and takes responses.
         topics: the topic tree.
         execute: executes a command; its errors are part of its response.
-        allowed: names of the commands that are allowed over MQTT; None for all. Without any, nothing is subscribed to.
+        allowed: names of the commands that are allowed over MQTT; None for all. Others are not subscribed to.
         trusted: False if the broker does not authenticate its clients: every command is rejected then.
         problems: where a flood is reported; None for nowhere.
         max_kept_bytes: limit for the responses kept for requests that arrive twice.
@@ -86,7 +86,7 @@ class MqttRequests:
         self._rejections = Rejections()
         # Until when nothing is subscribed to because of a flood, monotonic seconds; None: there was none lately.
         self._paused_until: float | None = None
-        self._subscribed: bool | None = None
+        self._filters: frozenset[str] = frozenset()
         self._subscribing = threading.Lock()
         self._subscribe()
         threading.Thread(target=self._run, name="commands", daemon=True).start()
@@ -97,17 +97,14 @@ class MqttRequests:
         self._subscribe()
 
     def _subscribe(self, *, pausing: bool = False) -> None:
-        """Subscribe to commands, unless none is allowed or a flood of them goes on."""
+        """Subscribe to the commands that are allowed, and to none while a flood of them goes on."""
         with self._subscribing:
-            wanted = not pausing and (self._allowed is None or len(self._allowed) > 0)
-            if wanted is self._subscribed:
-                return
-            self._subscribed = wanted
-            for topic_filter in self._topics.command_filters():
-                if wanted:
-                    self._transport.subscribe(topic_filter, self._take)
-                else:
-                    self._transport.unsubscribe(topic_filter)
+            wanted = frozenset(() if pausing else self._topics.command_filters(self._allowed))
+            for topic_filter in sorted(self._filters - wanted):
+                self._transport.unsubscribe(topic_filter)
+            for topic_filter in sorted(wanted - self._filters):
+                self._transport.subscribe(topic_filter, self._take)
+            self._filters = wanted
 
     # Arriving, on the publisher's thread
 
@@ -134,7 +131,7 @@ class MqttRequests:
         """A flood: unsubscribe for a while, so that it does not even have to be read."""
         text = f"more than {COMMANDS_PER_SECOND:.0f} commands a second"
         self._rejections.count(text)
-        if self._subscribed is False:
+        if not self._filters:
             return
         self._paused_until = now + PAUSE_SECONDS
         log.warning("%s: the agent takes none over MQTT for %.0f s", text, PAUSE_SECONDS)
@@ -161,7 +158,7 @@ class MqttRequests:
         now, until = self._clock(), self._paused_until
         if until is None or now < until:
             return
-        if self._subscribed is False:
+        if not self._filters:
             self._subscribe(pausing=False)
         elif now >= until + REPORTED_SECONDS:
             self._paused_until = None

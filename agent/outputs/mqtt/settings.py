@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 from agent.core.errors import Permanent
 from agent.core.section import Host
 from agent.outputs.mqtt.broker import Broker
-from agent.outputs.mqtt.topics import Topics
+from agent.outputs.mqtt.topics import Topics, check_level
 from agent.outputs.settings import OutputSection
 
 
@@ -29,6 +29,24 @@ def _address(url: str) -> str:
         raise ValueError("wanted an address without a login; set username and password_file instead")
     example = f"mqtt://{url}" if re.fullmatch(r"[A-Za-z0-9.-]+(:\d{1,5})?", url) else "mqtt://192.0.2.10:1883"
     raise ValueError(f"wanted mqtt://host:port, or mqtts:// for TLS, such as {example}")
+
+
+def _command_name(name: str) -> str:
+    """Raises ValueError for a name that is no part of a topic; `#` would subscribe to every command.
+
+    >>> _command_name("calibration/#")
+    Traceback (most recent call last):
+    ValueError: command: got '#', wanted a name without '#'
+    """
+    try:
+        for level in name.split("/"):
+            check_level("command", level)
+    except Permanent as error:
+        raise ValueError(str(error)) from None
+    return name
+
+
+CommandName = Annotated[str, AfterValidator(_command_name)]
 
 
 class MqttSettings(OutputSection):
@@ -48,7 +66,7 @@ class MqttSettings(OutputSection):
     certificate_file: Path | None = None
     key_file: Path | None = None
     scores_per_second: Annotated[float, Field(ge=0.0, le=20.0)] = 1.0
-    commands: list[str] | None = None
+    commands: list[CommandName] | None = None
     allow_insecure_commands: bool = False
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from string import Formatter
@@ -173,9 +173,15 @@ class Topics:
     def _base(self, camera: str | None) -> str:
         return self.base if camera is None else self.camera(camera)
 
-    def command_filters(self) -> tuple[str, str]:
-        """Filters that together match every command to this agent."""
-        return f"{self.base}/command/#", f"{self._fill(self._camera_template, camera='+')}/command/#"
+    def command_filters(self, names: Collection[str] | None = None) -> tuple[str, ...]:
+        """Filters that together match these commands to this agent, or with None every command.
+
+        >>> Topics("plant").command_filters(["status"])
+        ('inspectd/plant/command/status', 'inspectd/plant/+/command/status')
+        """
+        bases = (self.base, self._fill(self._camera_template, camera="+"))
+        wanted = ("#",) if names is None else names
+        return tuple(f"{base}/command/{name}" for name in wanted for base in bases)
 
     def owned_filters(self) -> tuple[str, ...]:
         """Filters that together match every topic that only the agent may write to."""

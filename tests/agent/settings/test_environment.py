@@ -62,6 +62,52 @@ def test_cameras_that_differ_in_case_are_told_apart_or_named_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("variable", "wanted"),
+    [
+        ("INSPECTD_MQQT__URL", "unknown setting 'mqqt'; did you mean mqtt?"),
+        ("INSPECTD_SITES", "unknown setting 'sites'; did you mean site?"),
+        ("inspectd_siet", "unknown setting 'siet'; did you mean site?"),
+        ("INSPECTD_STATE_DIR", "unknown setting 'state_dir'; did you mean state_directory?"),
+        ("INSPECTD_CAMERA__LINE1__ENGINE", "unknown setting 'camera'; did you mean cameras?"),
+        ("INSPECTD_MQTT_URL", "unknown setting 'mqtt_url'; did you mean INSPECTD_MQTT__URL?"),
+        ("INSPECTD_CAMERAS_LINE1", "unknown setting 'cameras_line1'; did you mean INSPECTD_CAMERAS__LINE1?"),
+        ("INSPECTD_SITE_NAME", "unknown setting 'site_name'; did you mean INSPECTD_SITE?"),
+        ("INSPECTD_FOO__BAR", "unknown setting 'foo'; wanted one of site, "),
+    ],
+)
+def test_variable_that_looks_like_a_setting_is_one_line(
+    config: Path, monkeypatch: pytest.MonkeyPatch, variable: str, wanted: str
+) -> None:
+    monkeypatch.setenv(variable, "x")
+    with pytest.raises(Permanent) as caught:
+        load_settings(config)
+    assert str(caught.value).startswith(f"environment: {variable}: {wanted}")
+    assert "\n" not in str(caught.value)
+
+
+def test_variables_of_other_programs_are_one_warning(
+    config: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = [
+        "INSPECTD_DATA",
+        "INSPECTD_DEVICE",
+        "INSPECTD_TEST_CACHE",
+        "INSPECTD_HOME",
+        "INSPECTD_VERSION",
+        "INSPECTD_",
+    ]
+    for name in names:
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("INSPECTD_SITE", "hall")
+    assert load_settings(config).site == "hall"
+    ours = [record.message for record in caplog.records if "environment" in record.message]
+    assert ours == [
+        "environment: no settings of inspectd, ignored: "
+        "INSPECTD_, INSPECTD_DATA, INSPECTD_DEVICE, INSPECTD_HOME, INSPECTD_TEST_CACHE and 1 more"
+    ]
+
+
 def test_variable_refers_to_a_camera_of_the_command_line(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INSPECTD_CAMERAS__PRESS__ALARM__RULE", "1 of 2")
     overrides = ["cameras.Press.bundle=b", "cameras.Press.source.kind=simulator"]

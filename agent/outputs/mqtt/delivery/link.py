@@ -244,9 +244,16 @@ class Link:
             if isinstance(event, Acknowledged):
                 session.acknowledged(event)
             elif isinstance(event, Received):
-                self._shared.subscriptions.handle(event.to_command(self._shared.clock()))
+                if not self._shared.subscriptions.handle(event.to_command(self._shared.clock())):
+                    self._end_subscription(event.topic)
             elif isinstance(event, Subscribed):
                 self._subscribed(event)
+
+    def _end_subscription(self, topic: str) -> None:
+        """A command that nobody takes: an earlier run, which allowed others, subscribed to it in this session."""
+        command = self._shared.topics.read_command(topic)
+        for topic_filter in () if command is None else self._shared.topics.command_filters([command.name]):
+            self._shared.subscriptions.remove(topic_filter)
 
     def _subscribed(self, event: Subscribed) -> None:
         text = None

@@ -58,8 +58,11 @@ class Subscriptions:
             self._dropped.clear()
             return dropped
 
-    def handle(self, message: CommandMessage) -> None:
-        """Call the first handler whose filter matches; an exception in it is logged and goes no further."""
+    def handle(self, message: CommandMessage) -> bool:
+        """Call the first handler whose filter matches; an exception in it is logged and goes no further.
+
+        False if no filter matches: the broker still keeps a subscription of an earlier run.
+        """
         with self._lock:
             handlers = [handler for pattern, handler in self._handlers.items() if matches(pattern, message.topic)]
         for handler in handlers[:1]:
@@ -67,6 +70,7 @@ class Subscriptions:
                 handler(message)
             except Exception:
                 log.exception("message on %s: unexpected error", ascii(message.topic)[:200])
+        return bool(handlers)
 
 
 def matches(topic_filter: str, topic: str) -> bool:

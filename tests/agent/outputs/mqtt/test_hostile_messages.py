@@ -101,13 +101,37 @@ def test_nothing_is_subscribed_to_where_no_command_is_allowed(mosquitto: StartBr
         wait_until(lambda: reason_of(desk, "inspectd/plant/command/pause") == NO_SUBSCRIBERS)
 
 
-def test_subscriptions_of_an_earlier_run_are_ended(mosquitto: StartBroker, tmp_path: Path) -> None:
-    """The broker keeps the session of a killed agent for seconds, and with it what that agent had subscribed to."""
+def test_only_commands_that_are_allowed_are_subscribed_to(mosquitto: StartBroker, tmp_path: Path) -> None:
+    """Of the agent and of its cameras, also with a name of two levels; `reload` adds and removes single ones."""
+    broker = mosquitto()
+    desk = Subscriber(broker, "desk/#")
+    with delivering(broker.url, tmp_path) as (_, publisher):
+        requests = MqttRequests(publisher, TOPICS, answer, allowed=["status", "calibration/list"])
+        for name in ("command/status", "cam/command/status", "cam/command/calibration/list"):
+            wait_until(lambda name=name: reason_of(desk, f"inspectd/plant/{name}") == 0)  # type: ignore[misc]
+        for name in ("command/pause", "cam/command/pause", "cam/command/calibration", "cam/command/status/x"):
+            assert reason_of(desk, f"inspectd/plant/{name}") == NO_SUBSCRIBERS, name
+        requests.allow(["pause", "status"], trusted=True)
+        wait_until(lambda: reason_of(desk, "inspectd/plant/cam/command/calibration/list") == NO_SUBSCRIBERS)
+        assert reason_of(desk, "inspectd/plant/cam/command/status") == 0
+        wait_until(lambda: reason_of(desk, "inspectd/plant/cam/command/pause") == 0)
+        requests.allow(None, trusted=True)
+        wait_until(lambda: reason_of(desk, "inspectd/plant/cam/command/anything") == 0)
+        requests.allow(["status"], trusted=True)
+        wait_until(lambda: reason_of(desk, "inspectd/plant/cam/command/anything") == NO_SUBSCRIBERS)
+
+
+@pytest.mark.parametrize("names", [None, ["pause"]])
+def test_subscriptions_of_an_earlier_run_are_ended(
+    mosquitto: StartBroker, tmp_path: Path, names: list[str] | None
+) -> None:
+    """The broker keeps the session of a killed agent for seconds, and with it what that agent had subscribed to: all
+    commands, or single ones, which show with the first that arrives."""
     broker = mosquitto()
     desk = Subscriber(broker, "desk/#")
     killed = Connection(Broker(broker.url), client_id=TOPICS.client_id, session_expiry_seconds=60)
     killed.open()
-    for topic_filter in TOPICS.command_filters():
+    for topic_filter in TOPICS.command_filters(names):
         killed.subscribe(topic_filter)
     end = time.monotonic() + 1.0
     while time.monotonic() < end:
