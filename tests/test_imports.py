@@ -109,6 +109,8 @@ CLOSED = {
     "agent.cli.models",
     "agent.cli.operation",
     "agent.tools",
+    "agent.tools.plc_sim",
+    "agent.outputs.modbus",
     "engines.networks",
     "engines.recipes",
     "engines.training",

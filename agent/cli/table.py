@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from agent.cli import demo
 from agent.cli.models import bundles, comparison, engines, scoring, training
-from agent.cli.operation import alarms, calibrations, device, running_agent, watch
+from agent.cli.operation import alarms, calibrations, device, plc, running_agent, watch
 
 # In the order of `inspectd --help`, which lists the groups last. The function's docstring is the help text.
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -31,6 +31,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "resume": running_agent.resume,
     "inspect": running_agent.inspect,
     "watch": watch.watch,
+    "plc-sim": plc.plc_sim,
     "alarms list": alarms.list_alarms,
     "alarms show": alarms.show_alarm,
     "alarms judge": alarms.judge_alarm,
