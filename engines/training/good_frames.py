@@ -43,6 +43,10 @@ FEW_IMAGES = 50
 _MAX_HELD_OUT = 512
 _HELD_OUT_SHARE = 0.15
 
+# Groups of siblings are kept together if so many of the frames can still be held out. If all parts are alike, all are
+# siblings.
+_LEAST_IN_GROUPS = 0.75
+
 # Two images are duplicates if they differ by less than this share of the typical difference between two of the set.
 _DUPLICATE_SHARE = 0.02
 _THUMBNAIL_SIDE = 24
@@ -125,17 +129,34 @@ def _frames(images: Sequence[Fitted], geometry: Geometry, padding: int | None) -
     return frames, padding
 
 
-def split(count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def split(
+    count: int, seed: int, groups: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Divide `count` ≥ 2 frames into indices (trained on, held out), both sorted.
 
-    15 % are held out, at least one and at most 512.
+    15 % are held out, at least one and at most 512; a few less where that keeps `groups` [count] together.
 
     >>> [part.tolist() for part in split(8, seed=0)]
     [[0, 1, 3, 4, 5, 6, 7], [2]]
     """
-    held_out = min(max(1, round(count * _HELD_OUT_SHARE)), _MAX_HELD_OUT)
+    most = min(max(1, round(count * _HELD_OUT_SHARE)), _MAX_HELD_OUT)
     order = np.random.default_rng(seed).permutation(count)
-    return np.sort(order[held_out:]), np.sort(order[:held_out])
+    held_out = np.zeros(count, np.bool_)
+    held_out[order[:most]] = True
+    if groups is not None:
+        together = _whole_groups(order, groups, most)
+        held_out = together if together.sum() >= _LEAST_IN_GROUPS * most else held_out
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def _whole_groups(order: NDArray[np.int64], groups: NDArray[np.int64], most: int) -> NDArray[np.bool_]:
+    """Which frames to hold out: whole groups, in this order, as far as they fit into `most`."""
+    chosen = np.zeros(len(order), np.bool_)
+    for index in order:
+        members = groups == groups[index]
+        if not chosen[index] and chosen.sum() + members.sum() <= most:
+            chosen |= members
+    return chosen
 
 
 class NormalisedFrames(Dataset[Tensor]):

@@ -13,6 +13,7 @@ from engines.errors import TrainingError
 from engines.progress import Progress
 from engines.recipes.recipe import Option, Recipe
 from engines.recipes.scorer import normalisation_of
+from engines.siblings import sibling_groups, thumbnails
 from engines.training.good_frames import GoodFrames, NormalisedFrames, in_batches, split
 from engines.training.packing import frames_to_score
 from engines.training.time_budget import TimeBudget
@@ -41,7 +42,8 @@ class TrainingJob:
     ) -> None:
         self._fabric, self._recipe, self._good = fabric, recipe, good
         self._seed, self._options, self._clock = seed, options, clock
-        trained_on, held_out = split(len(good.frames), seed)
+        # The state that is kept, and all scales, are chosen by held-out frames: of parts that are not trained on.
+        trained_on, held_out = split(len(good.frames), seed, sibling_groups(thumbnails(good.frames)))
         self._train_frames, self._held_out_frames = good.frames[trained_on], good.frames[held_out]
         self._train_paths = tuple(good.paths[index] for index in trained_on)
         self._normalisation = normalisation_of(self._train_frames)

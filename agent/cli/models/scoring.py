@@ -56,6 +56,9 @@ def evaluate(
     normal: Annotated[Path, typer.Option(help="Folder of good parts, not used for training.")],
     abnormal: Annotated[Path, typer.Option(help="Folder of bad parts.")],
     masks: Annotated[Path | None, typer.Option(help="Folder of masks of the bad parts, with the same stems.")] = None,
+    trained_on: Annotated[
+        Path | None, typer.Option(help="Folder that it was trained on, to warn of images of the same parts.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the charts; beside the bundle by default.")] = None,
     false_alarms: Annotated[
         str, typer.Option(help="Budget; a threshold is calibrated to it on every other good part.")
@@ -72,7 +75,11 @@ def evaluate(
         from engines.evaluation.charts import REPORT_UNAVAILABLE, charts_available
         from engines.evaluation.evaluate import evaluate_engine
         from engines.runtime import open_engine
+        from engines.siblings import warn_of_siblings
 
+    if trained_on is not None:
+        for warning in filter(None, (warn_of_siblings(trained_on, each) for each in (normal, abnormal))):
+            print_error(f"warning: {warning}")
     folder = out or bundle.with_name(f"{bundle.stem}-evaluation")
     kept, calibrator = default_state_directory(), part_calibrator(false_alarms)
     with open_engine(read_bundle(bundle), engine, directory=kept) as opened, progress_bar("evaluate") as report:

@@ -81,7 +81,7 @@ def train(
     if result.is_main:
         _print_training(result, out, minutes if steps is None else None)
         if test_normal is not None and test_abnormal is not None:
-            evaluate(out, test_normal, test_abnormal)
+            evaluate(out, test_normal, test_abnormal, trained_on=normal)
         _check_learned(result, out)
 
 

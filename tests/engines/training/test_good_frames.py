@@ -189,6 +189,19 @@ def test_split_depends_on_the_seed() -> None:
     assert split(100, 1)[1].tolist() != split(100, 2)[1].tolist()
 
 
+def test_split_keeps_images_of_one_part_together() -> None:
+    """As many as fit are held out; without siblings, the split is the one of before."""
+    groups = np.arange(100) // 3
+    trained_on, held_out = split(100, 0, groups)
+    assert not set(groups[trained_on]) & set(groups[held_out])
+    assert 13 <= len(held_out) <= 15
+    assert [part.tolist() for part in split(100, 0, np.arange(100))] == [part.tolist() for part in split(100, 0)]
+
+
+def test_split_of_a_frozen_camera_still_holds_frames_out() -> None:
+    assert len(split(40, 0, np.zeros(40, np.int64))[1]) == 6
+
+
 def test_batches_are_normalised_and_complete() -> None:
     frames = np.arange(7 * 4, dtype=np.uint8).reshape(7, 2, 2, 1)
     data = NormalisedFrames(frames, Normalisation(low=0, high=255))
