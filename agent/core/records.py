@@ -218,5 +218,9 @@ class Part:
     """Name of the file that its first frame was read from."""
     alarm: str | None = None
     """Id of the alarm that it raised or that was active; None where no alarm was."""
+    product: str | None = None
+    """Name of the product that it was judged as; None for a camera without products."""
+    announced: bool = False
+    """A trigger gave its id: the same id is the same part again."""
     id: str | None = None
     """UUIDv7 of its first frame where that is from a file: the same if the part is judged again. None otherwise."""

@@ -87,6 +87,7 @@ def part_of(group: Group[Evidence], outcome: Outcome | None, camera: str, calibr
         frame=None if first is None else first.index,
         captured_at=group.captured_at,
         started_monotonic=group.started_monotonic,
+        announced=group.announced,
         origin=None if first is None else first.origin,
         id=None if first is None else first.id,
         alarm=outcome.active_alarm if outcome is not None and found is PartVerdict.NOK else None,

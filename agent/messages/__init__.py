@@ -22,6 +22,13 @@ from agent.messages.command import (
     StatusRequest,
     parse_request,
 )
+from agent.messages.count import (
+    CountPayload,
+    PartNumbersPayload,
+    ProductCountPayload,
+    ShiftCountPayload,
+    ShiftPayload,
+)
 from agent.messages.event import EventPayload, drift_event, drift_sentence, engine_event, promise_event
 from agent.messages.promise import BrokenPromisePayload, CertificatePayload
 from agent.messages.result import ResultPayload
@@ -55,6 +62,7 @@ __all__ = [
     "CertificatePayload",
     "CommandRequest",
     "CommandResponse",
+    "CountPayload",
     "CropPayload",
     "DeliveryPayload",
     "EventPayload",
@@ -67,9 +75,11 @@ __all__ = [
     "OmittedPayload",
     "OutboxPayload",
     "PartCountsPayload",
+    "PartNumbersPayload",
     "PauseRequest",
     "Payload",
     "Presence",
+    "ProductCountPayload",
     "ProgressPayload",
     "RecalibrateRequest",
     "ReloadRequest",
@@ -81,6 +91,8 @@ __all__ = [
     "RulePayload",
     "Score",
     "ScorePayload",
+    "ShiftCountPayload",
+    "ShiftPayload",
     "SnapshotImage",
     "SnapshotRequest",
     "SnapshotResult",

@@ -25,6 +25,9 @@ class ResultPayload(Payload):
         description="Id of the part: that of the trigger, else the file of its first frame, else the time of its first "
         "frame."
     )
+    product: str | None = Field(
+        default=None, description="Name of the product that it was judged as; null where the camera has no products."
+    )
     verdict: PartVerdict = Field(
         description="ok: the score is not above the threshold. nok: it is. not_judged: nothing is known about the part."
     )
@@ -81,6 +84,7 @@ class ResultPayload(Payload):
             site=site,
             camera=part.camera,
             part=part.part,
+            product=part.product,
             verdict=part.verdict,
             reason=part.reason,
             score=part.score,

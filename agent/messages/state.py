@@ -14,6 +14,7 @@ from pydantic import (
 
 from agent.core.records import Phase
 from agent.messages.base import SCHEMA_DESCRIPTION, Instant, Payload, Score, Sha256
+from agent.messages.count import ShiftCountPayload
 from agent.messages.promise import BrokenPromisePayload, CertificatePayload
 from agent.messages.status import LatencyPayload
 
@@ -98,6 +99,9 @@ class StatePayload(Payload):
     )
     parts: PartCountsPayload | None = Field(
         default=None, description="The parts since the agent started; null where parts are not known."
+    )
+    shift_parts: ShiftCountPayload | None = Field(
+        default=None, description="The parts of the current shift; null where parts are not known."
     )
     ready: bool | None = Field(
         default=None,

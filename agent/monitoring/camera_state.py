@@ -8,8 +8,18 @@ from datetime import datetime
 
 from agent.core.records import PartVerdict, Phase
 from agent.inspection import CameraLine, CameraState, CameraStatus, Station
-from agent.messages import FilesPayload, LatencyPayload, PartCountsPayload, ProgressPayload, RulePayload, StatePayload
+from agent.messages import (
+    FilesPayload,
+    LatencyPayload,
+    PartCountsPayload,
+    ProgressPayload,
+    RulePayload,
+    ShiftCountPayload,
+    StatePayload,
+)
+from agent.monitoring.count_publisher import shift_payload
 from agent.monitoring.promise_state import broken_promise_payload, certificate_payload
+from agent.outputs import PartCounts
 from agent.review import PromiseStatus
 
 
@@ -51,8 +61,28 @@ def _parts(line: CameraLine) -> PartCountsPayload | None:
     )
 
 
-def state_payload(site: str, line: CameraLine, at: datetime, promise: PromiseStatus | None = None) -> StatePayload:
-    """The state document of one camera; `at` is now, UTC, `promise` the state of its promise in production."""
+def _shift_parts(line: CameraLine, counts: PartCounts | None, at: datetime) -> ShiftCountPayload | None:
+    if counts is None or not line.settings.parts_known:
+        return None
+    return shift_payload(counts.shift(line.name, at))
+
+
+def state_payload(
+    site: str,
+    line: CameraLine,
+    at: datetime,
+    promise: PromiseStatus | None = None,
+    counts: PartCounts | None = None,
+) -> StatePayload:
+    """The state document of one camera.
+
+    Args:
+        site: name of the site.
+        line: the camera.
+        at: now, UTC.
+        promise: the state of its promise in production.
+        counts: has the numbers of its parts; None where no camera has parts.
+    """
     station, capture = line.station, line.capture
     calibration, progress = station.calibration, station.progress
     rule = station.plan.rule if calibration is None else calibration.rule
@@ -74,6 +104,7 @@ def state_payload(site: str, line: CameraLine, at: datetime, promise: PromiseSta
         frames=line.counters.frames,
         dropped=line.dropped,
         parts=_parts(line),
+        shift_parts=_shift_parts(line, counts, at),
         ready=None if station.ready is None else station.ready and phase_of(station, capture.status) is Phase.ARMED,
         files=_files(line),
         passed_by_rule=line.counters.passed_by_rule,

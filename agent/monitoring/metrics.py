@@ -24,11 +24,12 @@ from agent.core.records import Alarm, AlarmEvent, AlarmKind
 from agent.messages import DeliveryPayload
 from agent.monitoring.camera_metrics import camera_metrics
 from agent.monitoring.metrics_server import MetricsServer
+from agent.monitoring.part_metrics import part_metrics
 from agent.monitoring.temperature import THERMAL_DIRECTORY, temperatures
 
 if TYPE_CHECKING:
     from agent.inspection import CameraLine, Outcome
-    from agent.outputs import Output
+    from agent.outputs import Output, PartCounts
 
 # prometheus-client's `_created` series would double every counter, only to give the time of the start.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -82,6 +83,7 @@ class Metrics:
         port: int | None = None,
         socket: Path | None = None,
         thermal_directory: Path = THERMAL_DIRECTORY,
+        counts: PartCounts | None = None,
     ) -> None:
         """Serve the metrics at once, on a port of the loopback interface or on a Unix socket.
 
@@ -91,6 +93,7 @@ class Metrics:
             outputs: every output; each reports how long its deliveries take.
             port, socket: one of the two.
             thermal_directory: where the kernel reports temperatures.
+            counts: the parts in numbers; None where no camera has parts.
 
         Raises:
             Permanent: the port or the socket path is taken or cannot be used.
@@ -98,7 +101,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         """Holds these metrics only, not those of other libraries in the process."""
         self._instruments = _Instruments(self.registry)
-        self.registry.register(_AgentCollector(lines, outputs, thermal_directory))
+        self.registry.register(_AgentCollector(lines, outputs, thermal_directory, counts))
         ProcessCollector(registry=self.registry)
         # From the start: `rate()` over a series that appears with its first alarm does not see that alarm.
         for camera in cameras:
@@ -134,10 +137,17 @@ class Metrics:
 class _AgentCollector(Collector):
     """Metrics that other parts of the agent hold anyway; read when they are scraped."""
 
-    def __init__(self, lines: Mapping[str, CameraLine], outputs: Sequence[Output], thermal_directory: Path) -> None:
+    def __init__(
+        self,
+        lines: Mapping[str, CameraLine],
+        outputs: Sequence[Output],
+        thermal_directory: Path,
+        counts: PartCounts | None,
+    ) -> None:
         self._lines = lines
         self._outputs = outputs
         self._thermal_directory = thermal_directory
+        self._counts = counts
 
     def describe(self) -> list[Metric]:
         """Nothing: the cameras are not known yet when the collector is registered."""
@@ -147,6 +157,7 @@ class _AgentCollector(Collector):
         """Current values."""
         yield InfoMetricFamily("inspectd", "The agent.", {"version": version("inspectd")})
         yield from camera_metrics(self._lines)
+        yield from part_metrics(self._lines, self._counts)
         yield from self._delivery()
         celsius = GaugeMetricFamily(
             "inspectd_temperature_celsius", "Temperature of a zone of the device.", labels=("zone",)

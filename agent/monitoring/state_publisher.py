@@ -12,7 +12,7 @@ from agent.core.records import Phase
 from agent.inspection import CameraLine
 from agent.messages import StatePayload
 from agent.monitoring.camera_state import state_payload
-from agent.outputs import Output
+from agent.outputs import Output, PartCounts
 from agent.review import PromiseStatus
 
 # How often a state is published though only its counters changed.
@@ -25,6 +25,7 @@ COUNTING_FIELDS = frozenset(
         "frames",
         "dropped",
         "parts",
+        "shift_parts",
         "passed_by_rule",
         "damaged",
         "left_out",
@@ -45,6 +46,7 @@ class StatePublisher:
         outputs: Sequence[Output],
         promise: Callable[[str], PromiseStatus | None] = lambda _: None,
         *,
+        counts: PartCounts | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
@@ -52,8 +54,10 @@ class StatePublisher:
         lines: every camera, by name; may be filled later.
         outputs: get the states.
         promise: the state of a camera's promise; None before its first judged frame.
+        counts: the parts in numbers; None where no camera has parts.
         clock: monotonic seconds.
         """
+        self._counts = counts
         self._site = site
         self._lines = lines
         self._outputs = outputs
@@ -95,7 +99,7 @@ class StatePublisher:
                     output.publish_state(payload)
 
     def _state(self, line: CameraLine) -> StatePayload:
-        return state_payload(self._site, line, utc_now(), self._promise(line.name))
+        return state_payload(self._site, line, utc_now(), self._promise(line.name), self._counts)
 
 
 def _stopped(state: StatePayload) -> StatePayload:

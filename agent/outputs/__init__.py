@@ -7,6 +7,7 @@ the kinds of output is in `settings.py`.
 
 from agent.outputs.factory import build_outputs
 from agent.outputs.output import AlarmContext, Output, PublishedImages, RecordedAlarm, RecordedResult
+from agent.outputs.part_counts import PartCounts, PartNumbers, ShiftNumbers
 from agent.outputs.recorder import AlarmJob, AlarmRecorder, state_key
 from agent.outputs.result_recorder import ResultRecorder
 from agent.outputs.settings import KINDS, OutputKind, OutputSection
@@ -19,10 +20,13 @@ __all__ = [
     "Output",
     "OutputKind",
     "OutputSection",
+    "PartCounts",
+    "PartNumbers",
     "PublishedImages",
     "RecordedAlarm",
     "RecordedResult",
     "ResultRecorder",
+    "ShiftNumbers",
     "build_outputs",
     "state_key",
 ]

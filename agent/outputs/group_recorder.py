@@ -93,6 +93,9 @@ class GroupRecorder(threading.Thread, ABC, Generic[_Job]):
     def _entry(self, job: _Job) -> Entry:
         """Build the entry of a job."""
 
+    def _stored(self) -> None:
+        """A group is committed."""
+
     def _enough(self, building_seconds: float) -> bool:
         """Whether a group is committed now, whose entries took this long to build, although more may wait."""
         return False
@@ -130,5 +133,6 @@ class GroupRecorder(threading.Thread, ABC, Generic[_Job]):
                 self._giving_up.wait(backoff.next_seconds())
             else:
                 self._commit_seconds = self._clock() - begun
+                self._stored()
                 return True
         return False

@@ -11,6 +11,7 @@ from agent.core.crop import Crop
 from agent.core.durations import Durations
 from agent.core.records import Alarm, Part, Region
 from agent.messages import (
+    CountPayload,
     DeliveryPayload,
     EventPayload,
     Execute,
@@ -154,6 +155,9 @@ class Output(ABC):
 
     def publish_score(self, camera: str, captured_monotonic: float, score: Callable[[], ScorePayload]) -> None:  # noqa: B027
         """Publish the telemetry of one frame. `score` builds the payload; it is called only if it is needed now."""
+
+    def publish_count(self, count: CountPayload) -> None:  # noqa: B027
+        """Publish the parts of a camera in numbers; only the latest counts."""
 
     def publish_images(self, camera: str, images: Sequence[EvidenceImage]) -> PublishedImages:
         """Send the images of a requested snapshot."""

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+from agent.core.clock import utc_now
+from agent.core.errors import Temporary
 from agent.core.ids import new_id
 from agent.core.records import Part
 from agent.messages import ModelPayload
 from agent.outputs.group_recorder import GroupRecorder, Waiting
 from agent.outputs.outbox import Entry, Message, Outbox
 from agent.outputs.output import Output, RecordedResult
+from agent.outputs.part_counts import PartCounts
+
+log = logging.getLogger(__name__)
 
 # Results that may wait for the disk, half a kilobyte each. If there are more, inspection waits.
 MAX_WAITING = 2000
@@ -28,6 +35,8 @@ class _Job:
     latency_seconds: float
     model: ModelPayload
     engine: str
+    at: datetime
+    """Time of the result, UTC."""
 
 
 class ResultRecorder(GroupRecorder[_Job]):
@@ -39,12 +48,16 @@ class ResultRecorder(GroupRecorder[_Job]):
         outputs: Sequence[Output],
         outbox: Outbox,
         *,
+        counts: PartCounts | None = None,
+        now: Callable[[], datetime] = utc_now,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Args:
         site: name of the site.
         outputs: build the message of each result.
         outbox: stores them; another one than that of the alarms.
+        counts: counts them; None: nobody asks for numbers.
+        now: wall clock, UTC.
         clock: monotonic seconds.
         """
         super().__init__(
@@ -52,11 +65,13 @@ class ResultRecorder(GroupRecorder[_Job]):
         )
         self._site = site
         self._outputs = outputs
+        self._counts = counts
+        self._now = now
 
     def put(self, part: Part, model: ModelPayload, engine: str) -> None:
         """Hand over a part that is judged, or will not be; waits while too many are waiting already."""
         latency_seconds = self._clock() - part.started_monotonic
-        self._jobs.put(Waiting(_Job(part, part.id or new_id(), latency_seconds, model, engine)))
+        self._jobs.put(Waiting(_Job(part, part.id or new_id(), latency_seconds, model, engine, self._now())))
 
     def _entry(self, job: _Job) -> Entry:
         def build(sequence: int) -> list[Message]:
@@ -73,4 +88,12 @@ class ResultRecorder(GroupRecorder[_Job]):
             messages = (output.result_message(recorded) for output in self._outputs)
             return [message for message in messages if message is not None]
 
-        return Entry(job.part.camera, build)
+        counting = None if self._counts is None else self._counts.counting(job.part, job.id, job.at)
+        return Entry(job.part.camera, build, also=counting)
+
+    def _stored(self) -> None:
+        if self._counts is not None:
+            try:
+                self._counts.refresh()
+            except Temporary as error:
+                log.debug("parts in numbers: %s", error)

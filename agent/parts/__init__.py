@@ -1,7 +1,8 @@
-"""From frames to parts: which frames show the same part, and what was found about it."""
+"""From frames to parts: which frames show the same part, and what was found about it; and shifts."""
 
 from agent.parts.frame_rate import RateMeter
 from agent.parts.grouping import ByCount, ByGap, Grouping, SingleFrames
+from agent.parts.shifts import Shift, ShiftCalendar, read_time, read_zone, starts_of
 from agent.parts.shot import Group, Shot
 from agent.parts.triggers import ByTrigger
 
@@ -12,6 +13,11 @@ __all__ = [
     "Group",
     "Grouping",
     "RateMeter",
+    "Shift",
+    "ShiftCalendar",
     "Shot",
     "SingleFrames",
+    "read_time",
+    "read_zone",
+    "starts_of",
 ]

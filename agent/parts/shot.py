@@ -50,6 +50,8 @@ class Group(Generic[T]):
     """Wall-clock time, UTC, of the first frame, or of the trigger where there is none."""
     started_monotonic: float
     """Monotonic time of the trigger, or of the first frame, seconds."""
+    announced: bool = False
+    """A trigger gave the id."""
 
 
 class Collector(Generic[T]):
@@ -106,6 +108,7 @@ class Collector(Generic[T]):
             first=first,
             captured_at=first.captured_at,
             started_monotonic=first.captured_monotonic if started_monotonic is None else started_monotonic,
+            announced=started_monotonic is not None,
         )
 
 

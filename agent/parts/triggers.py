@@ -89,4 +89,4 @@ class ByTrigger(Grouping[T]):
 
     @staticmethod
     def _unanswered(trigger: _Trigger[T], reason: NotJudged) -> Group[T]:
-        return Group(trigger.part, None, None, None, reason, 0, None, trigger.at, trigger.monotonic)
+        return Group(trigger.part, None, None, None, reason, 0, None, trigger.at, trigger.monotonic, announced=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent.outputs import Output, ResultRecorder
+from agent.outputs import Output, PartCounts, ResultRecorder
 from agent.outputs.outbox import Outbox
 from agent.settings import Settings
 
@@ -18,6 +18,8 @@ class Results:
     """They wait here, apart from the alarms."""
     recorder: ResultRecorder
     """Commits them on its own thread."""
+    counts: PartCounts
+    """Counts them."""
 
 
 def open_results(settings: Settings, outputs: Sequence[Output]) -> Results | None:
@@ -27,7 +29,8 @@ def open_results(settings: Settings, outputs: Sequence[Output]) -> Results | Non
         return None
     outbox = Outbox(path, max_bytes=settings.max_results_size)
     outbox.keep_outputs([output.name for output in outputs])
-    results = Results(outbox, ResultRecorder(settings.site, outputs, outbox))
+    counts = PartCounts(outbox, settings.shifts.calendar, cameras=len(settings.cameras))
+    results = Results(outbox, ResultRecorder(settings.site, outputs, outbox, counts=counts), counts)
     for output in outputs:
         output.deliver_results(outbox)
     return results

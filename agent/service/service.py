@@ -18,7 +18,7 @@ from agent.core.ids import new_id
 from agent.core.problems import Problems
 from agent.inspection import CameraLine, CameraState
 from agent.messages import StatePayload, engine_event
-from agent.monitoring import StatePublisher, WindowNotice
+from agent.monitoring import CountPublisher, StatePublisher, WindowNotice
 from agent.outputs import AlarmRecorder, build_outputs
 from agent.outputs.outbox import Outbox
 from agent.review import PromiseStatus
@@ -100,13 +100,17 @@ class Service:
         )
         self._recorder = AlarmRecorder(settings.site, self.outputs, self._outbox, self.evidence)
         self._results = open_results(settings, self.outputs)
+        self._counts = None if self._results is None else self._results.counts
 
     def _open_cameras(self) -> None:
         """Build every camera, and the dispatcher that takes the judged frames."""
         self.lines: dict[str, CameraLine] = {}
         self._metrics = self._open_metrics()
         self._notice = WindowNotice()
-        self._states = StatePublisher(self.settings.site, self.lines, self.outputs, self._promise_of)
+        self._states = StatePublisher(
+            self.settings.site, self.lines, self.outputs, self._promise_of, counts=self._counts
+        )
+        self._count_publisher = CountPublisher(self.settings.site, self.lines, self.outputs, self._counts)
         self.review = open_review(self.settings, self.lines, self.outputs, self._outbox, self._states, self._problems)
         self._dispatcher = Dispatcher(
             self.settings.site,
@@ -143,7 +147,14 @@ class Service:
             return None
         from agent.monitoring.metrics import Metrics
 
-        return Metrics(self.settings.cameras, self.lines, self.outputs, port=metrics.port, socket=metrics.socket)
+        return Metrics(
+            self.settings.cameras,
+            self.lines,
+            self.outputs,
+            port=metrics.port,
+            socket=metrics.socket,
+            counts=self._counts,
+        )
 
     def _open_commands(self) -> None:
         """Take commands over the control socket and over each output that supports them."""
@@ -182,6 +193,7 @@ class Service:
                 self._unwritten.write(self.lines.values())
                 self._notice.check(self.lines.values(), time.monotonic())
                 self._states.publish_all()
+                self._count_publisher.publish_all()
                 self._watchdog.check(self)
                 if self._ended():
                     break
@@ -235,6 +247,7 @@ class Service:
             max(0.05, deadline - 0.4 - time.monotonic())
         ):
             log.error("results were lost: they could not be written to disk within %g s", STOP_SECONDS)
+        self._count_publisher.publish_all(final=True)
         self._control_socket.close()
         if self._metrics is not None:
             self._metrics.close()

@@ -34,6 +34,7 @@ from agent.outputs.mqtt.settings import MqttSettings
 from agent.outputs.settings import OutputSection, parse_section
 from agent.settings.environment import EnvironmentSource
 from agent.settings.paths import default_state_directory
+from agent.settings.shifts import ShiftSettings
 from agent.sources import SourceSettings
 from calibration import Budget, CalibrationError, Rule, read_duration
 from engines.backends import AUTO, engine_names
@@ -255,6 +256,7 @@ class Settings(BaseSettings):
     mqtt: MqttSettings = MqttSettings()
     outputs: dict[Name, OutputSettings] = Field(default_factory=dict)
     review: ReviewSettings = ReviewSettings()
+    shifts: ShiftSettings = ShiftSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
     cameras: Annotated[dict[Name, CameraSettings], Field(min_length=1)]

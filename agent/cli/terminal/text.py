@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,8 @@ def _camera_lines(state: dict[str, Any]) -> Iterator[str]:
         parts = state["parts"]
         waiting = "" if parts["waiting_triggers"] is None else f", {parts['waiting_triggers']} triggers waiting"
         yield f"parts: {parts['ok']} ok, {parts['nok']} nok, {parts['not_judged']} not judged{waiting}"
+    if state.get("shift_parts"):
+        yield _shift_line(state["shift_parts"])
     if state.get("passed_by_rule"):
         frames = "1 frame" if state["passed_by_rule"] == 1 else f"{state['passed_by_rule']} frames"
         yield f"{frames} above the threshold without an alarm: the rule wants {rule['k']} of {rule['n']}"
@@ -67,6 +70,14 @@ def _camera_lines(state: dict[str, Any]) -> Iterator[str]:
         yield f"DRIFT: {drift_sentence(state['shift'])}"
     if state["alarm"]:
         yield f"ALARM {state['alarm']}"
+
+
+def _shift_line(shift: dict[str, Any]) -> str:
+    """The parts of the shift, which began at a time of this machine's clock."""
+    began = datetime.fromisoformat(shift["start"].replace("Z", "+00:00")).astimezone()
+    passed = shift["first_pass_yield"]
+    share = "" if passed is None else f", first-pass yield {passed:.1%}"
+    return f"shift since {began:%H:%M}: {shift['ok']} ok, {shift['nok']} nok, {shift['not_judged']} not judged{share}"
 
 
 def _files_lines(files: dict[str, Any]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from agent.alarms import EvidenceImage
 from agent.core.problems import Problems
 from agent.messages import (
     AlarmPayload,
+    CountPayload,
     CropPayload,
     DeliveryPayload,
     EventPayload,
@@ -33,6 +34,9 @@ from agent.outputs.settings import OutputSection
 
 # Names of the images that the command `snapshot` publishes.
 SNAPSHOT_IMAGES = ("heatmap", "overlay", "frame")
+
+# The broker keeps the numbers of a shift for a day after the agent has published them last.
+COUNT_EXPIRY_SECONDS = 24 * 3600
 
 
 class MqttOutput(Output):
@@ -132,6 +136,11 @@ class MqttOutput(Output):
     def publish_state(self, state: StatePayload) -> None:
         self._publisher.publish_state(state.camera, state)
 
+    def publish_count(self, count: CountPayload) -> None:
+        self._publisher.publish_document(
+            self._topics.count(count.camera), count.to_bytes(), expiry_seconds=COUNT_EXPIRY_SECONDS
+        )
+
     def publish_event(self, event: EventPayload) -> None:
         topic = self._topics.event(event.camera)
         self._publisher.notify(Outgoing(topic, event.to_bytes(), media_type="application/json"))
@@ -169,7 +178,8 @@ class MqttOutput(Output):
         """Announce them to Home Assistant, if the settings ask for it; remove the documents of all others."""
         topics: list[str] = []
         for camera, model in cameras.items():
-            topics += [self._topics.state(camera), *(self._topics.snapshot(camera, name) for name in SNAPSHOT_IMAGES)]
+            topics += [self._topics.state(camera), self._topics.count(camera)]
+            topics += [self._topics.snapshot(camera, name) for name in SNAPSHOT_IMAGES]
             if self._topics.home_assistant is not None:
                 topic, document = discovery(self._topics, camera, version=version("inspectd"), model=model)
                 self._publisher.publish_document(topic, document)

@@ -145,6 +145,10 @@ class Topics:
         """Topic of the results of a camera's parts."""
         return f"{self.camera(camera)}/result"
 
+    def count(self, camera: str) -> str:
+        """Topic of the numbers of a camera's parts."""
+        return f"{self.camera(camera)}/count"
+
     def image(self, camera: str, alarm_id: str, name: str) -> str:
         """Topic of an image of an alarm: `name` is heatmap, frame, overlay, or omitted (a note instead of an image)."""
         return f"{self.alarm(camera)}/{check_level('alarm id', alarm_id)}/{check_level('image', name)}"
@@ -192,7 +196,7 @@ class Topics:
         """Filters that match what any agent with these templates publishes, or takes as a command."""
         wild = {"site": "+", "camera": "+", **dict.fromkeys(self.levels, "+")}
         base, camera = self.agent_template.format_map(wild), self._camera_template.format_map(wild)
-        published = ("state", "score", "event", "alarm/#", "snapshot/#", "command/#")
+        published = ("state", "count", "score", "event", "alarm/#", "snapshot/#", "command/#")
         return (f"{base}/status", f"{base}/command/#", *(f"{camera}/{rest}" for rest in published))
 
     def discovery(self, object_id: str) -> str:

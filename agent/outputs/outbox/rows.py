@@ -103,6 +103,8 @@ class Entry:
     """State of the agent that becomes durable together with the alarm."""
     captured_monotonic: float | None = None
     """Monotonic time of capture, seconds."""
+    also: Callable[[sqlite3.Connection], None] | None = None
+    """Changes other tables of the file in the same transaction."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,11 @@ dropped, then the oldest alarms that are already cleared; everything dropped is 
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from agent.core.ids import new_id
 from agent.outputs.outbox.database import DiskFull
@@ -36,6 +38,8 @@ from agent.outputs.outbox.storage import Storage
 from agent.outputs.outbox.transaction import Transaction
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 DEFAULT_MAX_BYTES = 2 * 1024**3
 
@@ -131,6 +135,12 @@ class Outbox:
         for message in kept:
             change.insert(sequence, entry.camera, message, entry.captured_monotonic)
         store_state(change.db, entry.state)
+        if entry.also is not None:
+            entry.also(change.db)
+
+    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work`, which only reads, and return its result. Raises `Temporary`."""
+        return self._storage.read(work)
 
     def add_unnumbered(self, camera: str, messages: Sequence[Message]) -> None:
         """Store messages that are no alarms, such as a verdict, behind the waiting alarms of their camera.

@@ -11,6 +11,7 @@ from agent.commands import AGENT_COMMANDS
 from agent.messages import (
     AlarmPayload,
     CommandResponse,
+    CountPayload,
     EventPayload,
     OmittedPayload,
     ResultPayload,
@@ -49,6 +50,7 @@ CHANNELS = (
     Channel("state", "{camera}/state", (StatePayload,), 1, True, "A camera: phase, threshold, model, rates."),
     Channel("alarm", "{camera}/alarm", (AlarmPayload,), 1, False, "An alarm is raised, or cleared with the same `id`."),
     Channel("result", "{camera}/result", (ResultPayload,), 1, False, "The result of a part: ok, nok or not judged."),
+    Channel("count", "{camera}/count", (CountPayload,), 1, True, "The parts of a camera in this shift, in numbers."),
     Channel("heatmap", "{camera}/alarm/{id}/heatmap", (), 1, False, "Where the score comes from; fixed colours.", PNG),
     Channel("overlay", "{camera}/alarm/{id}/overlay", (), 1, False, "The inspected part with heatmap and boxes.", JPEG),
     Channel("frame", "{camera}/alarm/{id}/frame", (), 1, False, "The source image, 8 bit.", JPEG),

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.cli.terminal.text import status_lines
 from agent.commands import ask
 from agent.core.errors import InspectdError
+from agent.messages.count import CountPayload
 from agent.messages.result import ResultPayload
 from engines.bundles.bundle import Bundle
 from tests.support.agents import (
@@ -52,6 +55,8 @@ def test_every_image_of_a_folder_has_a_result(start: Starter, broker: Mosquitto,
     subscriber = Subscriber(broker, "inspectd/#", client_id="mes")
     process = start()
     wait_until(lambda: len(results(subscriber)) == GOOD + BAD, seconds=120)
+    # Alarms are drawn first, and may follow the results.
+    wait_until(lambda: sum(b'"raised"' in message.payload for message in subscriber.on("/alarm")) >= BAD, seconds=60)
     process.send_signal(signal.SIGTERM)
     process.wait(20)
     found = results(subscriber)
@@ -83,6 +88,38 @@ def test_results_of_a_killed_agent_are_delivered_once_by_id(tmp_path: Path, star
     assert len({document["part"] for document in first.values()}) == GOOD + BAD, "one id for each part"
     sequences = {document["sequence"] for document in results(subscriber)}
     assert sequences == set(range(1, max(sequences) + 1)), "without gaps"
+    last = {document["id"]: document["verdict"] for document in results(subscriber)}
+    wait_until(lambda: counted(subscriber) == Counter(last.values()), seconds=20)
+
+
+def test_numbers_of_the_shift_go_on_after_a_stop(tmp_path: Path, start: Starter, broker: Mosquitto) -> None:
+    process = start()
+    path = socket_path(tmp_path)
+    await_state(path, lambda state: is_armed(state) and sum_of(state["shift_parts"]) == GOOD + BAD)
+    process.send_signal(signal.SIGTERM)
+    process.wait(20)
+    late = Subscriber(broker, "inspectd/#", client_id="late")
+    wait_until(lambda: bool(late.on("/count")))
+    (message,) = late.on("/count")
+    document = CountPayload.model_validate_json(message.payload)
+    ok, nok = document.shift.ok, document.shift.nok
+    assert nok >= BAD, "and a false alarm or two"
+    assert document.shift.first_pass_yield == pytest.approx(ok / (ok + nok), abs=1e-6)
+    assert sum(counted(late).values()) == GOOD + BAD, "the last values stay"
+    start()
+    state = await_state(path, lambda state: state["phase"] == "armed")
+    assert state["parts"]["ok"] == 0, "since the agent started"
+    assert sum_of(state["shift_parts"]) == GOOD + BAD
+    assert any(line.strip().startswith("shift since ") for line in status_lines(ask(path, "status")))
+
+
+def counted(subscriber: Subscriber) -> Counter[str]:
+    shift = json.loads(subscriber.on("/count")[-1].payload)["shift"] if subscriber.on("/count") else {}
+    return Counter({verdict: shift[verdict] for verdict in ("ok", "nok", "not_judged") if shift.get(verdict)})
+
+
+def sum_of(numbers: dict[str, Any]) -> int:
+    return int(numbers["ok"] + numbers["nok"] + numbers["not_judged"])
 
 
 def test_triggered_parts_have_results_under_their_ids(tmp_path: Path, tiny_bundle: Bundle, broker: Mosquitto) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, get_args
 
@@ -53,6 +54,30 @@ def test_metrics_are_off_by_default_and_in_one_place_only(config: Path) -> None:
         load_settings(config, ["metrics.port=9464", "metrics.socket=metrics.sock"])
 
 
+@pytest.mark.parametrize(
+    ("shifts", "wanted"),
+    [
+        ('{starts=["6 am"]}', "wanted a time such as '06:00'"),
+        ("{starts=[]}", "at least 1 item"),
+        ('{starts=["06:00"], length="7 h"}', "wanted a length that divides a day evenly"),
+        ('{starts=["06:00"], length="5 minutes"}', "wanted a length that divides a day evenly"),
+        ('{starts=["06:00"], length="long"}', "length: "),
+        ('{length="8 h"}', "wanted only the start of the first shift"),
+        ('{time_zone="Mars/Olympus"}', "wanted a time zone of this device"),
+    ],
+)
+def test_unreadable_shifts_are_rejected_in_one_line(config: Path, shifts: str, wanted: str) -> None:
+    with pytest.raises(Permanent, match=wanted) as caught:
+        load_settings(config, [f"shifts={shifts}"])
+    assert "\n" not in str(caught.value)
+
+
+def test_shifts_by_start_and_length(config: Path) -> None:
+    calendar = load_settings(config, ['shifts={starts=["06:00"], length="12 h", time_zone="UTC"}']).shifts.calendar
+    shift = calendar.at(datetime(2026, 3, 2, 5, 0, tzinfo=timezone.utc))
+    assert (shift.start.hour, shift.end.hour) == (18, 6)
+
+
 @pytest.mark.parametrize("fault", ['{kind="black",duration_seconds=1.0}', '{kind="melted",start_frame=1}'])
 def test_fault_without_a_known_kind_or_a_start_is_rejected(config: Path, fault: str) -> None:
     with pytest.raises(Permanent, match=r"cameras\.line1\.source\.faults"):
@@ -64,7 +89,8 @@ def test_example_loads_and_shows_every_setting() -> None:
     example = ROOT / "inspectd.example.toml"
     assert load_settings(example).site == "plant-1"
     shown = set(re.findall(r"\b([a-z_]+) = ", example.read_text()))
-    sections = {"mqtt", "outputs", "review", "log", "metrics", "cameras", "source", "calibration", "alarm", "parts"}
+    sections = {"mqtt", "outputs", "review", "shifts", "log", "metrics", "cameras", "source", "calibration", "alarm"}
+    sections.add("parts")
     assert _names(Settings) - shown == sections
 
 

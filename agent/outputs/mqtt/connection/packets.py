@@ -94,6 +94,8 @@ class Outgoing:
     response_topic: str | None = None
     correlation_data: bytes | None = None
     user_properties: tuple[tuple[str, str], ...] = ()
+    expiry_seconds: int | None = None
+    """The broker drops it after so long, kept ones too (MQTT 5); None: never."""
 
     def pack_properties(self) -> bytes:
         """The properties of PUBLISH, preceded by their length (MQTT 5, 3.3.2.3).
@@ -104,6 +106,8 @@ class Outgoing:
         if self.media_type is not None:
             parts += [b"\x01\x01" if self.media_type == "application/json" else b"\x01\x00"]
             parts += [b"\x03", _text(self.media_type)]
+        if self.expiry_seconds is not None:
+            parts += [b"\x02", self.expiry_seconds.to_bytes(4, "big")]
         if self.response_topic is not None:
             parts += [b"\x08", _text(self.response_topic)]
         if self.correlation_data is not None:
@@ -119,7 +123,7 @@ class Outgoing:
         Fixed header 5, length of the topic 2, packet id 2, length of the properties 4; plus the variable parts.
         """
         extra = sum(len(name.encode()) + len(value.encode()) + 5 for name, value in self.user_properties)
-        extra += 2 + 3 + len(self.media_type or "") + 3 + len(self.correlation_data or b"")
+        extra += 2 + 5 + 3 + len(self.media_type or "") + 3 + len(self.correlation_data or b"")
         extra += 3 + len((self.response_topic or "").encode())
         return 13 + len(self.topic.encode()) + extra + len(self.payload)
 

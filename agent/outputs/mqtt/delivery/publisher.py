@@ -145,9 +145,12 @@ class Publisher:
         self._shared.retained.put(self._topics.state(camera), state.to_bytes(), after_previous=stopped)
         self.wake()
 
-    def publish_document(self, topic: str, payload: bytes) -> None:
-        """Publish a retained document: the latest of each topic, and again on every connection."""
-        self._shared.retained.put(topic, payload)
+    def publish_document(self, topic: str, payload: bytes, *, expiry_seconds: int | None = None) -> None:
+        """Publish a retained document: the latest of each topic, and again on every connection.
+
+        `expiry_seconds`: the broker drops it after so long; None: it keeps it.
+        """
+        self._shared.retained.put(topic, payload, expiry_seconds=expiry_seconds)
         self.wake()
 
     def remove_documents(self, topics: Collection[str], on_removed: Callable[[str], None]) -> None:

@@ -152,7 +152,14 @@ class Session:
                 if not payload and not self._retain_available:
                     self._sent_versions[topic] = version  # the broker keeps nothing that could be removed
                     continue
-                message = Outgoing(topic, payload, retain=self._retain_available, media_type="application/json")
+                expiry = self._shared.retained.expiry_of(topic) if payload else None
+                message = Outgoing(
+                    topic,
+                    payload,
+                    retain=self._retain_available,
+                    media_type="application/json",
+                    expiry_seconds=expiry,
+                )
                 if not self._limit.fits(message):
                     self._sent_versions[topic] = version
                     self.problem = self._too_large(message)
