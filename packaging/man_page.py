@@ -38,6 +38,8 @@ def commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
     """Every command with its full name."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
+            if command.invoke_without_command:
+                yield f"{before}{name}", command
             yield from commands(command, f"{before}{name} ")
         else:
             yield f"{before}{name}", command

@@ -6,6 +6,7 @@ from agent.alarms.drawing import stored_window, to_8_bit
 from agent.alarms.evidence import Evidence, EvidenceImage
 from agent.alarms.heat_colours import HOTTEST, colour_of
 from agent.alarms.heat_regions import regions
+from agent.alarms.overlay import heat_layer
 from agent.alarms.rule_watch import RuleWatch
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Observation",
     "RuleWatch",
     "colour_of",
+    "heat_layer",
     "regions",
     "stored_window",
     "to_8_bit",

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.alarms.drawing import enlarge_heatmap
 from agent.alarms.heat_colours import Image8, colour_of
 from agent.core.records import Region
 
@@ -42,9 +43,20 @@ def draw_overlay(
     return np.vstack([blended, _strip(width, unit, captions)])
 
 
-def _blend(image: Image8, heat: NDArray[np.float32]) -> Image8:
+def heat_layer(heatmap: NDArray[np.float32], height: int, width: int) -> Image8:
+    """The heat as a layer over its frame, as `draw_overlay` blends it: uint8 [height, width, 4], BGR and opacity."""
+    large = enlarge_heatmap(heatmap, height, width)
+    alpha = np.round(255.0 * _opacity(large)).astype(np.uint8)
+    return np.dstack([colour_of(large), alpha])
+
+
+def _opacity(heat: NDArray[np.float32]) -> NDArray[np.float32]:
     # Squared, so that values that good parts reach now and then are only a hint.
-    alpha = STRONGEST_BLEND * np.clip((heat - FIRST_SHOWN) / (FULLY_SHOWN - FIRST_SHOWN), 0.0, 1.0)[:, :, None] ** 2
+    return np.asarray(STRONGEST_BLEND * np.clip((heat - FIRST_SHOWN) / (FULLY_SHOWN - FIRST_SHOWN), 0.0, 1.0) ** 2)
+
+
+def _blend(image: Image8, heat: NDArray[np.float32]) -> Image8:
+    alpha = _opacity(heat)[:, :, None]
     mixed = image * (1.0 - alpha) + colour_of(heat) * alpha
     return np.ascontiguousarray(np.round(mixed).astype(np.uint8))
 

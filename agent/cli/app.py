@@ -29,11 +29,22 @@ def build_app(commands: Mapping[str, Callable[..., None]] = COMMANDS) -> typer.T
     groups = {"": app}
     for name, command in commands.items():
         group, _, word = name.rpartition(" ")
-        if group not in groups:
-            groups[group] = typer.Typer(help=GROUPS[group], no_args_is_help=True)
-            app.add_typer(groups[group], name=group)
-        groups[group].command(word)(command)
+        _add_group(groups, group, commands)
+        if name not in GROUPS:
+            groups[group].command(word)(command)
     return app
+
+
+def _add_group(groups: dict[str, typer.Typer], name: str, commands: Mapping[str, Callable[..., None]]) -> None:
+    """Add a group of commands, and those around it. One that is a command too runs it where no other word follows."""
+    if name in groups:
+        return
+    above, _, word = name.rpartition(" ")
+    _add_group(groups, above, commands)
+    groups[name] = typer.Typer(help=GROUPS[name], no_args_is_help=name not in commands)
+    if name in commands:
+        groups[name].callback(invoke_without_command=True)(commands[name])
+    groups[above].add_typer(groups[name], name=word)
 
 
 def _print_version(wanted: bool) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from agent.cli import demo
 from agent.cli.models import bundles, comparison, engines, scoring, training
-from agent.cli.operation import alarms, calibrations, device, plc, running_agent, watch
+from agent.cli.operation import alarms, calibrations, device, page, plc, running_agent, watch
 
 # In the order of `inspectd --help`, which lists the groups last. The function's docstring is the help text.
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -32,6 +32,10 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "inspect": running_agent.inspect,
     "watch": watch.watch,
     "plc-sim": plc.plc_sim,
+    "page": page.page,
+    "page user add": page.add_user,
+    "page user list": page.list_users,
+    "page user remove": page.remove_user,
     "alarms list": alarms.list_alarms,
     "alarms show": alarms.show_alarm,
     "alarms judge": alarms.judge_alarm,
@@ -54,4 +58,6 @@ GROUPS = {
     "bundle": "Model bundles: copy, import, sign, verify.",
     "calibration": "The calibrations of a running agent.",
     "engine": "The engines that run a model.",
+    "page": "The page for people at the line: watch, judge alarms, calibrate. A process beside the agent.",
+    "page user": "The accounts of the page.",
 }

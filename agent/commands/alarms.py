@@ -9,8 +9,9 @@ from pydantic import Field
 from agent.commands.command import Call
 from agent.core.clock import utc_now
 from agent.core.errors import Permanent
-from agent.messages import CommandRequest
+from agent.messages import CommandRequest, Instant, Score
 from agent.review import (
+    AlarmFilter,
     Judged,
     alarm_document,
     export_document,
@@ -32,6 +33,14 @@ class AlarmListRequest(CommandRequest):
     limit: int = Field(default=_LISTED, ge=1, le=_MOST_LISTED, strict=True, description="At most so many.")
     verdict: Literal["true", "false", "unjudged"] | None = Field(
         default=None, description="Only those that were judged so, or that nobody has judged; null: all."
+    )
+    kind: Literal["defect", "camera"] | None = Field(default=None, description="Only alarms of this kind; null: all.")
+    since: Instant | None = Field(default=None, description="Only those that were raised at this time or later.")
+    until: Instant | None = Field(default=None, description="Only those that were raised before this time.")
+    score_from: Score | None = Field(default=None, description="Only those of this score or a higher one.")
+    score_to: Score | None = Field(default=None, description="Only those of this score or a lower one.")
+    before: str | None = Field(
+        default=None, min_length=1, max_length=64, description="Id of an alarm: only those after it in this list."
     )
 
 
@@ -76,7 +85,12 @@ def list_alarms(call: Call) -> dict[str, Any]:
     request, review = call.request, call.agent.review
     judged = None if request.verdict is None else request.verdict != "unjudged"
     verdict = Judged(request.verdict) if judged else None
-    return list_document(review.journal, camera=_camera(call), verdict=verdict, judged=judged, limit=request.limit)
+    where = AlarmFilter(
+        request.kind, request.since, request.until, request.score_from, request.score_to, request.before
+    )
+    return list_document(
+        review.journal, camera=_camera(call), verdict=verdict, judged=judged, limit=request.limit, where=where
+    )
 
 
 def show_alarm(call: Call) -> dict[str, Any]:

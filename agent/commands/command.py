@@ -54,6 +54,8 @@ class Command:
     handler: Handler
     result: type[Payload] | None = None
     """Model of the result, for the documents; None for a few plain fields."""
+    reads: bool = False
+    """It changes nothing; a program may send it every second."""
 
     @property
     def name(self) -> str:

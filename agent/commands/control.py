@@ -53,8 +53,7 @@ class Control:
             )
             return self._response(name, camera, request, error=text)
         log.log(
-            # A program may ask for the status every second.
-            logging.DEBUG if name == "status" else logging.INFO,
+            logging.DEBUG if command.reads else logging.INFO,
             "command %s by %s done",
             name,
             by,

@@ -68,7 +68,7 @@ def draw(last: LastFrame, evidence: Evidence, reference_peak: Callable[[], float
     is no calibration.
     """
     frame, calibration = last.frame, last.calibration
-    heatmap = _relative_heatmap(last, reference_peak)
+    heatmap = relative_heatmap(last, reference_peak)
     hot = [region for region in regions(heatmap, frame.image.shape) if region.peak > 1.0]
     limit = "not calibrated yet" if calibration is None else f"threshold {calibration.threshold.value:.3g}"
     captions = (
@@ -78,7 +78,7 @@ def draw(last: LastFrame, evidence: Evidence, reference_peak: Callable[[], float
     return evidence.draw(frame, heatmap, hot, captions, None if calibration is None else calibration.display_window)
 
 
-def _relative_heatmap(last: LastFrame, reference_peak: Callable[[], float]) -> NDArray[np.float32]:
+def relative_heatmap(last: LastFrame, reference_peak: Callable[[], float]) -> NDArray[np.float32]:
     """Heatmap [h, w] in which 1.0 is the limit: of good parts at each place, else of the reference frames."""
     if last.calibration is not None:
         return last.of_image(last.calibration.heat(last.heatmap))

@@ -23,6 +23,18 @@ from agent.commands.reload import reload
 from agent.commands.review import ReviewRequest, ReviewResult, review
 from agent.commands.snapshot import snapshot
 from agent.commands.status import status
+from agent.commands.view import (
+    AlarmImageRequest,
+    CommandsRequest,
+    DeviceRequest,
+    LiveRequest,
+    LiveResult,
+    ScoresRequest,
+    alarm_image,
+    live_image,
+    read_device,
+    read_scores,
+)
 from agent.core.errors import Permanent
 from agent.messages import (
     CalibrationListRequest,
@@ -42,10 +54,10 @@ from agent.messages import (
 AGENT_COMMANDS: dict[str, Command] = {
     command.name: command
     for command in (
-        Command(StatusRequest, status),
+        Command(StatusRequest, status, reads=True),
         Command(RecalibrateRequest, recalibrate),
-        Command(CalibrationListRequest, list_calibrations),
-        Command(CalibrationShowRequest, show_calibration),
+        Command(CalibrationListRequest, list_calibrations, reads=True),
+        Command(CalibrationShowRequest, show_calibration, reads=True),
         Command(RollbackRequest, roll_back),
         Command(ReviewRequest, review, ReviewResult),
         Command(InspectRequest, inspect_part),
@@ -53,10 +65,15 @@ AGENT_COMMANDS: dict[str, Command] = {
         Command(ResumeRequest, resume),
         Command(SnapshotRequest, snapshot, SnapshotResult),
         Command(ReloadRequest, reload, ReloadResult),
-        Command(AlarmListRequest, list_alarms),
-        Command(AlarmShowRequest, show_alarm),
+        Command(AlarmListRequest, list_alarms, reads=True),
+        Command(AlarmShowRequest, show_alarm, reads=True),
         Command(AlarmJudgeRequest, judge_alarm),
         Command(AlarmExportRequest, export_alarms),
+        Command(AlarmImageRequest, alarm_image, reads=True),
+        Command(LiveRequest, live_image, LiveResult, reads=True),
+        Command(ScoresRequest, read_scores, reads=True),
+        Command(DeviceRequest, read_device, reads=True),
+        Command(CommandsRequest, lambda _: {"commands": sorted(AGENT_COMMANDS)}, reads=True),
     )
 }
 

@@ -16,6 +16,7 @@ from agent.inspection.capture import CameraState, Capture
 from agent.inspection.frame_queue import FrameQueue
 from agent.inspection.outcome import Outcome
 from agent.inspection.preparation import inspected_crop
+from agent.inspection.recent import RecentScores
 from agent.inspection.station import Station
 from agent.inspection.thread import InspectionThread
 from agent.inspection.unfinished import UnfinishedFiles
@@ -93,6 +94,8 @@ class CameraLine:
         self.ledger = Ledger(None) if ledger is None else ledger
         self.unfinished = UnfinishedFiles(station)
         self.counters = Counters()
+        self.recent = RecentScores()
+        """The latest scores, for charts."""
         self.crop = inspected_crop(settings.crop, bundle)
         """The part of the image that is inspected; None: all of it."""
         self._settings = settings
@@ -140,10 +143,14 @@ class CameraLine:
         self.counters.frames += 1
         self.counters.passed_by_rule += sum(each.passed_by_rule for each in (outcome, *outcome.late))
         self.counters.verdict_durations.add(time.monotonic() - outcome.frame.captured_monotonic)
+        verdict = outcome.verdict
+        statistic = outcome.score if verdict is None else verdict.statistic
+        self.recent.add(time.time(), outcome.score, statistic, above=verdict is not None and verdict.anomalous)
 
     def count_part(self, part: Part) -> None:
         """Count a part by its verdict."""
         self.counters.parts[part.verdict] += 1
+        self.recent.part = part
 
     def lost_reason(self, now_monotonic: float) -> str | None:
         """The reason why the camera has delivered no frame for LOST_AFTER_SECONDS; None before that.

@@ -1,7 +1,7 @@
 """Every document that the agent sends or receives, as pydantic models; the JSON Schemas are generated from them."""
 
 from agent.messages.alarm import UNSYNCHRONISED, AlarmPayload, CropPayload, ImagePayload, OmittedPayload
-from agent.messages.base import Payload, Score, parse, short_text, utc_text
+from agent.messages.base import Instant, Payload, Score, parse, short_text, utc_text
 from agent.messages.command import (
     MAX_COMMAND_BYTES,
     CalibrationListRequest,
@@ -70,6 +70,7 @@ __all__ = [
     "FilesPayload",
     "ImagePayload",
     "InspectRequest",
+    "Instant",
     "LatencyPayload",
     "ModelPayload",
     "OmittedPayload",

@@ -14,11 +14,12 @@ from agent.review.export import export_images
 from agent.review.folders import ReviewFolders
 from agent.review.judged_scores import JudgedScores, ScoreBasis
 from agent.review.lives import PromiseStatus
-from agent.review.records import Judged, JudgedAlarm
+from agent.review.records import AlarmFilter, Judged, JudgedAlarm
 from agent.review.review import AlarmBasis, Review
 
 __all__ = [
     "AlarmBasis",
+    "AlarmFilter",
     "Judged",
     "JudgedAlarm",
     "JudgedScores",

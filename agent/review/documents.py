@@ -9,7 +9,7 @@ from agent.review.export import Exported
 from agent.review.folders import ReviewFolders
 from agent.review.images import alarm_image
 from agent.review.journal import Journal
-from agent.review.records import Judged, JudgedAlarm, Judgement
+from agent.review.records import AlarmFilter, Judged, JudgedAlarm, Judgement
 
 
 def alarm_document(known: JudgedAlarm) -> dict[str, Any]:
@@ -44,9 +44,10 @@ def list_document(
     verdict: Judged | None = None,
     judged: bool | None = None,
     limit: int | None = None,
+    where: AlarmFilter | None = None,
 ) -> dict[str, Any]:
     """The latest alarms, newest first, and how many there are in all; arguments as in `Journal.alarms`."""
-    alarms = journal.alarms(camera=camera, verdict=verdict, judged=judged, limit=limit)
+    alarms = journal.alarms(camera=camera, verdict=verdict, judged=judged, limit=limit, where=where)
     return {"counts": journal.counts(camera), "alarms": [alarm_document(known) for known in alarms]}
 
 

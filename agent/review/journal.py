@@ -13,7 +13,7 @@ from typing import Any
 from agent.core.crop import Crop
 from agent.core.errors import Permanent
 from agent.review.database import ReviewDatabase
-from agent.review.records import AlarmRecord, Exposure, Judged, JudgedAlarm, Judgement
+from agent.review.records import AlarmFilter, AlarmRecord, Exposure, Judged, JudgedAlarm, Judgement
 
 # Alarms that nobody has judged are kept up to this number, 30 MB; those judged are kept for ever.
 MOST_UNJUDGED = 100_000
@@ -26,6 +26,13 @@ _COLUMNS = (
     "origin, reason, crop, seconds, frames"
 )
 _LATEST = "SELECT verdict FROM judgement WHERE judgement.alarm = alarm.id ORDER BY number DESC LIMIT 1"
+
+# The values of an `AlarmFilter`, in the order of `_filter_values`. `before` names an alarm: older ones follow it.
+_FILTER = (
+    "(?5 IS NULL OR kind = ?5) AND (?6 IS NULL OR raised_at >= ?6) AND (?7 IS NULL OR raised_at < ?7) "
+    "AND (?8 IS NULL OR score >= ?8) AND (?9 IS NULL OR score <= ?9) "
+    "AND (?10 IS NULL OR (raised_at, id) < (SELECT raised_at, id FROM alarm WHERE id = ?10))"
+)
 
 
 class Journal:
@@ -94,6 +101,7 @@ class Journal:
         verdict: Judged | None = None,
         judged: bool | None = None,
         limit: int | None = None,
+        where: AlarmFilter | None = None,
     ) -> list[JudgedAlarm]:
         """The latest alarms, newest first.
 
@@ -102,13 +110,15 @@ class Journal:
             verdict: with this verdict only.
             judged: only those that a person has judged, or that nobody has; None: both.
             limit: at most so many; None: all.
+            where: further limits; None: none.
         """
         query = (
             f"SELECT {_COLUMNS} FROM alarm WHERE (?1 IS NULL OR camera = ?1) "
             f"AND (?2 IS NULL OR ({_LATEST}) = ?2) AND (?3 IS NULL OR (({_LATEST}) IS NOT NULL) = ?3) "
-            "ORDER BY raised_at DESC, id DESC LIMIT ?4"
+            f"AND {_FILTER} ORDER BY raised_at DESC, id DESC LIMIT ?4"
         )
-        values = (camera, None if verdict is None else verdict.value, judged, -1 if limit is None else limit)
+        most = -1 if limit is None else limit
+        values = (camera, None if verdict is None else verdict.value, judged, most, *_filter_values(where))
         rows = self._database.read(lambda db: db.execute(query, values).fetchall())
         judgements = self._all_judgements() if rows else {}
         return [JudgedAlarm(alarm, judgements.get(alarm.id, ())) for alarm in map(_alarm, rows)]
@@ -202,6 +212,13 @@ def time_of(identity: str) -> datetime | None:
         return datetime.fromtimestamp(int(digits[:12], 16) / 1000.0, timezone.utc)
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def _filter_values(where: AlarmFilter | None) -> tuple[Any, ...]:
+    if where is None:
+        return (None,) * 6
+    since, until = (None if at is None else _time(at) for at in (where.since, where.until))
+    return where.kind, since, until, where.score_from, where.score_to, where.before
 
 
 def _time(at: datetime) -> str:

@@ -67,6 +67,24 @@ class AlarmRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class AlarmFilter:
+    """Which alarms are listed; None does not limit."""
+
+    kind: str | None = None
+    """`defect` or `camera`."""
+    since: datetime | None = None
+    """Raised at this time or later."""
+    until: datetime | None = None
+    """Raised before this time."""
+    score_from: float | None = None
+    """Of this score or a higher one."""
+    score_to: float | None = None
+    """Of this score or a lower one."""
+    before: str | None = None
+    """Id of an alarm: only those that are older in the list."""
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """One judgement of one alarm. A later one replaces it; all are kept."""
 

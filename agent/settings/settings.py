@@ -33,6 +33,7 @@ from agent.core.section import Section
 from agent.outputs.mqtt.settings import MqttSettings
 from agent.outputs.settings import OutputSection, parse_section
 from agent.settings.environment import EnvironmentSource
+from agent.settings.page import PageSettings
 from agent.settings.paths import default_state_directory
 from agent.settings.shifts import ShiftSettings
 from agent.sources import SourceSettings
@@ -259,6 +260,7 @@ class Settings(BaseSettings):
     shifts: ShiftSettings = ShiftSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
+    page: PageSettings = PageSettings()
     cameras: Annotated[dict[Name, CameraSettings], Field(min_length=1)]
 
     @property

@@ -1,0 +1,8 @@
+"""What a browser may ask for, one file per subject, and the role that each request needs."""
+
+from agent.page.api import alarms, cameras, sessions, setup
+
+ROUTES = [*sessions.ROUTES, *cameras.ROUTES, *alarms.ROUTES, *setup.ROUTES]
+"""Every route below `/api`."""
+
+__all__ = ["ROUTES"]

@@ -1,0 +1,132 @@
+"""Alarms: list, one of them, its images, people's judgements, export."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from agent.page.security.roles import Role
+from agent.page.server.requests import Rejected, answer, needs, person, read_object, session_of
+from agent.page.server.state import state_of
+
+_FILTERS: Mapping[str, type] = {
+    "verdict": str,
+    "kind": str,
+    "since": str,
+    "until": str,
+    "before": str,
+    "score_from": float,
+    "score_to": float,
+    "limit": int,
+}
+
+_NAMES = ("frame", "overlay", "heatmap")
+_SIDES = (240, 480)
+
+# The columns of the table.
+_CSV = (
+    *("id", "camera", "kind", "raised_at", "cleared_at", "score", "peak", "threshold", "rule", "calibration"),
+    *("origin", "reason", "verdict", "by", "judged_at", "note", "defect"),
+)
+
+# A program that opens the list would take such a cell for a formula.
+_FORMULA = re.compile(r"^[=+\-@\t\r]")
+
+
+@needs(Role.VIEW)
+async def find(request: Request) -> Response:
+    """The latest alarms that fit the filters, newest first."""
+    return answer(await _list(request))
+
+
+@needs(Role.VIEW)
+async def table(request: Request) -> Response:
+    """The same as a table for a spreadsheet."""
+    found = await _list(request)
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(_CSV)
+    for alarm in found["alarms"]:
+        writer.writerow([_cell(alarm.get(column)) for column in _CSV])
+    headers = {"content-disposition": 'attachment; filename="alarms.csv"', "cache-control": "no-store"}
+    return Response("\ufeff" + text.getvalue(), headers=headers, media_type="text/csv; charset=utf-8")
+
+
+@needs(Role.VIEW)
+async def show(request: Request) -> Response:
+    """One alarm with all its judgements, and the names of its images."""
+    found = await state_of(request).link.ask("alarms/show", alarm=request.path_params["alarm"])
+    # Paths on the device are nobody's business here.
+    return answer({**found, "images": sorted(found["images"]), "image": None})
+
+
+@needs(Role.VIEW)
+async def image(request: Request) -> Response:
+    """One image of an alarm: at full size, or as a thumbnail."""
+    alarm, name = request.path_params["alarm"], request.path_params["name"]
+    text = request.query_params.get("side")
+    side = int(text) if text is not None and text.isdecimal() else None
+    if name not in _NAMES or (text is not None and side not in _SIDES):
+        raise Rejected(400, f"wanted an image {', '.join(_NAMES)}, and side, if any, {' or '.join(map(str, _SIDES))}")
+    state = state_of(request)
+
+    async def load() -> tuple[str, bytes]:
+        found = await state.link.ask("alarms/image", alarm=alarm, name=name, side=side)
+        return str(found["media_type"]), base64.b64decode(found["base64"])
+
+    media_type, payload = await (state.images.get(f"{alarm} {name} {side}", load) if side else load())
+    # An alarm's images never change. They are of a plant's parts: only this browser may keep them.
+    headers = {"cache-control": "private, max-age=3600, immutable"}
+    return Response(payload, headers=headers, media_type=media_type)
+
+
+@needs(Role.OPERATE)
+async def judge(request: Request) -> Response:
+    """Judge an alarm true or false, in the name of the person."""
+    document = await read_object(request)
+    session = session_of(request)
+    assert session is not None
+    given = {key: document[key] for key in ("verdict", "note", "kind") if document.get(key) is not None}
+    alarm = request.path_params["alarm"]
+    link, sender = state_of(request).link, person(request)
+    return answer(await link.ask("alarms/judge", sender=sender, alarm=alarm, by=session.person, **given))
+
+
+@needs(Role.ENGINEER)
+async def export(request: Request) -> Response:
+    """Write the images of judged alarms to a folder on the device, for training."""
+    return answer(await state_of(request).link.ask("alarms/export", sender=person(request)))
+
+
+async def _list(request: Request) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for key, kind in _FILTERS.items():
+        text = request.query_params.get(key)
+        if text:
+            try:
+                given[key] = kind(text)
+            except ValueError:
+                raise Rejected(400, f"{key}: wanted a number") from None
+    return await state_of(request).link.ask("alarms/list", request.query_params.get("camera") or None, **given)
+
+
+def _cell(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+
+
+ROUTES = [
+    Route("/api/alarms", find),
+    Route("/api/alarms.csv", table),
+    Route("/api/alarms/export", export, methods=["POST"]),
+    Route("/api/alarms/{alarm}", show),
+    Route("/api/alarms/{alarm}/images/{name}", image),
+    Route("/api/alarms/{alarm}/verdict", judge, methods=["POST"]),
+]

@@ -1,0 +1,1 @@
+"""The agent's control socket, and what viewers share of it."""

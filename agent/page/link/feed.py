@@ -1,0 +1,86 @@
+"""What all viewers see: status and scores, asked for once for all of them, and only while somebody looks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import Any
+
+from agent.core.errors import InspectdError
+from agent.page.link.control import AgentLink
+
+log = logging.getLogger(__name__)
+
+SCORES_SECONDS = 0.5
+
+# A status is asked for with every second look at the scores.
+_STATUS_EVERY = 2
+_DEVICE_EVERY = 20
+
+MAX_VIEWERS = 60
+
+Event = tuple[str, dict[str, Any]]
+"""Name and data: `status`, `scores`, `device`, and `gone` with the reason."""
+
+Viewer = asyncio.Queue[Event]
+"""The events that a viewer has not got yet; a slow one misses some."""
+
+
+class Feed:
+    """Asks the agent while there is a viewer, and gives each viewer everything from its beginning on."""
+
+    def __init__(self, link: AgentLink) -> None:
+        self._link = link
+        self._viewers: set[Viewer] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._status: dict[str, Any] | None = None
+        self._problem: str | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for another viewer."""
+        return len(self._viewers) >= MAX_VIEWERS
+
+    async def join(self) -> Viewer:
+        """A new viewer, with everything that is known; `leave` when it has gone."""
+        viewer: Viewer = asyncio.Queue(maxsize=16)
+        self._viewers.add(viewer)
+        if self._task is None or self._task.done():
+            self._status = None
+            self._task = asyncio.create_task(self._run())
+        elif self._status is not None:
+            viewer.put_nowait(("status", self._status))
+        for command in ("scores", "device"):
+            with suppress(InspectdError):
+                viewer.put_nowait((command, await self._link.ask(command)))
+        return viewer
+
+    def leave(self, viewer: Viewer) -> None:
+        """A viewer has gone; the agent is not asked any more after the last one."""
+        self._viewers.discard(viewer)
+
+    async def _run(self) -> None:
+        turn, since = 0, None
+        while self._viewers:
+            try:
+                if turn % _STATUS_EVERY == 0:
+                    self._status = await self._link.ask("status")
+                    self._send("status", self._status)
+                if turn % _DEVICE_EVERY == 0:
+                    self._send("device", await self._link.ask("device"))
+                found = await self._link.ask("scores", since=since)
+                # The last point may have grown since, and clocks of two processes are one clock.
+                since = max(0.0, found["now"] - 2.0)
+                self._send("scores", found)
+            except InspectdError as error:
+                self._status = None
+                self._send("gone", {"reason": str(error)})
+            turn += 1
+            await asyncio.sleep(SCORES_SECONDS)
+
+    def _send(self, name: str, data: dict[str, Any]) -> None:
+        for viewer in self._viewers:
+            if viewer.full():
+                viewer.get_nowait()
+            viewer.put_nowait((name, data))

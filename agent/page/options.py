@@ -1,0 +1,50 @@
+"""What the process of the page is started with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PageOptions:
+    """Made from the settings by `inspectd page`, and passed on as JSON.
+
+    Checking the settings needs NumPy, SciPy and OpenCV, 100 MB that the page would never use: the command reads them
+    and then replaces itself by a process that knows only this.
+    """
+
+    site: str
+    control_socket: str
+    """Path of the agent's control socket."""
+    accounts_file: str
+    host: str = "127.0.0.1"
+    port: int | None = None
+    socket: str | None = None
+    """Path of a Unix socket instead of host and port."""
+    certificate_file: str | None = None
+    key_file: str | None = None
+    names: tuple[str, ...] = ()
+    """Further host names under which browsers open the page."""
+    idle_seconds: float = 1800.0
+    session_seconds: float = 43_200.0
+    view_without_login: bool = False
+    log_level: str = "info"
+
+    def to_json(self) -> str:
+        """All options on one line; no secrets among them."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> PageOptions:
+        """The options that `to_json` wrote."""
+        values = json.loads(text)
+        return cls(**{**values, "names": tuple(values["names"])})
+
+    @property
+    def address(self) -> str:
+        """Where browsers find the page, for people."""
+        if self.socket is not None:
+            return self.socket
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'http' if self.certificate_file is None else 'https'}://{host}:{self.port}/"

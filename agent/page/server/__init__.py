@@ -1,0 +1,1 @@
+"""The process of the page: its connections, requests and files."""

@@ -1,0 +1,64 @@
+"""The files of the page: read once at the start, so that no request reaches the disk."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+STATIC = Path(__file__).parents[1] / "static"
+TRANSLATIONS = Path(__file__).parents[1] / "translations"
+
+_TYPES = {".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml", ".webmanifest": "application/manifest+json"}
+
+
+@dataclass(frozen=True, slots=True)
+class PageFile:
+    """One file in memory."""
+
+    content: bytes
+    media_type: str
+    tag: str
+    """Changes with the content, for the browser's cache."""
+
+
+class PageFiles:
+    """Every file of the page by its path, such as `/live/chart.js`. Other paths do not exist."""
+
+    def __init__(self) -> None:
+        self._files = {f"/{path.relative_to(STATIC).as_posix()}": _load(path) for path in _below(STATIC)}
+        for path in _below(TRANSLATIONS):
+            self._files[f"/translations/{path.name}"] = _load(path)
+        self._files["/"] = self._files.pop("/index.html")
+
+    async def respond(self, request: Request) -> Response:
+        """The file, or 304 where the browser has it."""
+        found = self._files.get(request.url.path)
+        if found is None:
+            return Response("not found\n", 404, media_type="text/plain")
+        # A new release of the page is seen at once: the browser asks each time, and gets 304.
+        headers = {"etag": found.tag, "cache-control": "no-cache"}
+        if request.headers.get("if-none-match") == found.tag:
+            return Response(status_code=304, headers=headers)
+        return Response(found.content, headers={**headers, "content-type": found.media_type})
+
+
+def languages() -> list[str]:
+    """The languages that the page has texts in."""
+    return sorted(path.stem for path in TRANSLATIONS.glob("*.json"))
+
+
+def _below(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
+
+
+def _load(path: Path) -> PageFile:
+    content = path.read_bytes()
+    media_type = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    if media_type in ("text/html", "text/css", "application/json"):
+        media_type += "; charset=utf-8"
+    return PageFile(content, media_type, f'"{hashlib.sha256(content).hexdigest()[:32]}"')

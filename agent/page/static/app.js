@@ -1,0 +1,127 @@
+// The page: which screen the address names, the bar above it, and the login.
+
+import { alarmsScreen } from "./alarms/list.js";
+import { alarmScreen } from "./alarms/one.js";
+import { loadSession, logOut, session, whenEnded } from "./base/api.js";
+import { element, notice, replace } from "./base/dom.js";
+import { listen, now, start, stop } from "./base/events.js";
+import { language, t, useLanguage } from "./base/text.js";
+import { liveScreen } from "./live/screen.js";
+import { loginScreen } from "./base/login.js";
+import { setupScreen } from "./setup/screen.js";
+
+const main = document.getElementById("main");
+const top = document.getElementById("top");
+let close = () => {};
+
+const SCREENS = [
+  ["live", liveScreen],
+  ["alarms", alarmsScreen],
+  ["alarm", alarmScreen],
+  ["setup", setupScreen],
+];
+
+function wanted() {
+  const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
+  const [name, ...rest] = path.split("/").map(decodeURIComponent);
+  return { name: name || "live", rest, query: new URLSearchParams(query || "") };
+}
+
+function mayLook() {
+  return Boolean(session.person || session.view_without_login);
+}
+
+function show() {
+  close();
+  close = () => {};
+  replace(main);
+  const { name, rest, query } = wanted();
+  drawTop(name);
+  if (!mayLook() || name === "login") {
+    stop();
+    close = loginScreen(main, afterLogin) || (() => {});
+    return;
+  }
+  start(ended);
+  const screen = SCREENS.find(([known]) => known === name)?.[1] ?? liveScreen;
+  close = screen(main, rest, query) || (() => {});
+  main.focus({ preventScroll: true });
+  scrollTo(0, 0);
+}
+
+async function afterLogin() {
+  if (wanted().name === "login") location.hash = "#/live";
+  else show();
+}
+
+async function ended() {
+  if (!session.person) return;
+  stop();
+  await loadSession().catch(() => {});
+  notice(t("login.ended"));
+  show();
+}
+
+function link(name, current) {
+  const here = current === name || (name === "alarms" && current === "alarm");
+  return element("a", { href: `#/${name}`, "aria-current": here ? "page" : null }, t(`nav.${name}`));
+}
+
+function languageChoice() {
+  const choice = element("select", {
+    "aria-label": t("nav.language"),
+    onchange: async () => { await useLanguage(session.languages, choice.value); document.getElementById("skip").textContent = t("nav.skip"); show(); },
+  }, session.languages.map((name) => {
+    const own = new Intl.DisplayNames([name], { type: "language" }).of(name);
+    return element("option", { value: name, selected: name === language, lang: name }, own);
+  }));
+  return choice;
+}
+
+function drawTop(name) {
+  const person = session.person
+    ? [element("span", { class: "person" }, element("b", {}, session.person), element("small", {}, t(`role.${session.role}`))),
+       element("button", { class: "quiet", onclick: async () => { await logOut().catch(() => {}); location.hash = "#/live"; show(); } }, t("nav.logout"))]
+    : name === "login" || !mayLook() ? [] : [element("a", { class: "button quiet", href: "#/login" }, t("nav.login"))];
+  replace(
+    top,
+    element("a", { class: "brand", href: "#/live" }, element("img", { src: "/icon.svg", alt: "", width: 28, height: 28 }),
+      element("span", {}, session.site || "inspectd")),
+    mayLook() && name !== "login" ? element("nav", { "aria-label": t("nav.screens") }, SCREENS.filter(([known]) => known !== "alarm").map(([known]) => link(known, name))) : null,
+    element("span", { class: "health", id: "health", role: "status" }),
+    element("span", { class: "right" }, languageChoice(), person),
+  );
+  drawHealth();
+}
+
+function drawHealth() {
+  const box = document.getElementById("health");
+  if (!box) return;
+  let text = "";
+  if (mayLook() && wanted().name !== "login") {
+    const outputs = Object.values(now.status?.outputs ?? {});
+    if (now.gone) text = t("health.gone");
+    else if (!now.connected && now.status) text = t("health.offline");
+    else if (outputs.some((output) => !output.connected)) text = t("health.broker");
+  }
+  if (box.textContent !== text) box.textContent = text;
+  box.classList.toggle("problem", text !== "");
+}
+
+async function begin() {
+  try {
+    await loadSession();
+  } catch {
+    setTimeout(begin, 2000);
+    return;
+  }
+  await useLanguage(session.languages);
+  document.getElementById("skip").textContent = t("nav.skip");
+  document.getElementById("skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
+  whenEnded(ended);
+  listen(drawHealth);
+  addEventListener("hashchange", show);
+  show();
+}
+
+begin();

@@ -1,0 +1,69 @@
+// The verdict that a person reads from three metres: of the last part, or why there is none.
+
+import { icon, setText } from "../base/dom.js";
+import { now } from "../base/events.js";
+import { t, whole } from "../base/text.js";
+
+// A bad part stays in view for so long, however short its alarm.
+const HOLD_BAD_MS = 2500;
+
+const lastBad = new Map();
+const badCounts = new Map();
+
+const PHASES = {
+  starting: "wait", calibrating: "wait", refused: "warn", paused: "pause", camera_lost: "warn", blind: "warn", stopped: "pause",
+};
+
+// kind: good, bad, wait, pause, warn; word: the large text; detail: the line below it.
+export function verdictOf(camera) {
+  const state = now.status?.cameras[camera];
+  if (now.gone) return { kind: "warn", word: t("verdict.gone"), detail: t("health.gone") };
+  if (!now.connected) return { kind: "warn", word: t("verdict.gone"), detail: t("health.offline") };
+  if (!state) return { kind: "wait", word: t("verdict.wait"), detail: "" };
+  if (state.phase !== "armed") {
+    return { kind: PHASES[state.phase] ?? "warn", word: t(`phase.${state.phase}`), detail: phaseDetail(state) };
+  }
+  return armed(camera, state);
+}
+
+export function phaseDetail(state) {
+  if (state.progress) {
+    return t("phase.progress", { done: whole(state.progress.frames), all: whole(state.progress.wanted) });
+  }
+  return state.reason ?? t(`phase.${state.phase}.detail`);
+}
+
+function armed(camera, state) {
+  const found = now.scores.get(camera);
+  const part = found?.part;
+  noteBad(camera, state, found);
+  const held = Date.now() - (lastBad.get(camera) ?? 0) < HOLD_BAD_MS;
+  if (held || found?.alarm || part?.verdict === "nok") return { kind: "bad", word: t("verdict.bad"), detail: partDetail(part) };
+  if (part?.verdict === "not_judged") return { kind: "wait", word: t("verdict.not_judged"), detail: t(`not_judged.${part.reason}`) };
+  if (state.frames_per_second === null) return { kind: "wait", word: t("verdict.wait"), detail: t("verdict.no_frames") };
+  return { kind: "good", word: t("verdict.good"), detail: partDetail(part) };
+}
+
+// Two bad parts may lie between two looks: the count shows them.
+function noteBad(camera, state, found) {
+  const bad = state.parts?.nok ?? 0;
+  const before = badCounts.get(camera);
+  badCounts.set(camera, bad);
+  if ((before !== undefined && bad > before) || found?.alarm) lastBad.set(camera, Date.now());
+}
+
+function partDetail(part) {
+  return part ? t("verdict.part", { part: part.part }) : "";
+}
+
+export function drawVerdict(box, camera) {
+  const { kind, word, detail } = verdictOf(camera);
+  if (box.dataset.kind !== kind) {
+    box.dataset.kind = kind;
+    box.replaceChildren();
+    box.append(icon(kind), document.createElement("strong"), document.createElement("span"));
+  }
+  setText(box.querySelector("strong"), word);
+  setText(box.querySelector("span"), detail);
+  return kind;
+}
