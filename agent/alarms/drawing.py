@@ -16,6 +16,9 @@ WINDOW_16_BIT = (0, 65_535)
 # Highest values of sensors and detectors that store 10, 12, 14 or 16 bits in 16.
 _FULL_SCALES = (1023, 4095, 16_383, 65_535)
 
+# Masked areas in heatmaps, overlays and `inspectd view`.
+MASKED_GREY = 128
+
 # The size at which heatmap and overlay fit a person's screen; the frame itself keeps its own size.
 MAX_DRAWN_SIDE_PIXELS = 1280
 MIN_DRAWN_SIDE_PIXELS = 384
@@ -31,6 +34,19 @@ def to_8_bit(image: Image, window: tuple[int, int] = WINDOW_16_BIT) -> Image8:
         image = np.clip((image.astype(np.float32) - low) * (255.0 / (high - low)) + 0.5, 0, 255).astype(np.uint8)
     shown = np.asarray(image, np.uint8)
     return np.repeat(shown, 3, axis=2) if shown.shape[2] == 1 else shown
+
+
+def grey_out(image: Image8, excluded: NDArray[np.bool_] | None) -> Image8:
+    """`image` uint8 [h, w, 3] with grey where a mask [H, W] is True; the same array without a mask."""
+    if excluded is None:
+        return image
+    return np.where(covered(excluded, *image.shape[:2])[:, :, None], np.uint8(MASKED_GREY), image)
+
+
+def covered(excluded: NDArray[np.bool_], height: int, width: int) -> NDArray[np.bool_]:
+    """A mask [H, W] at the size at which its image is drawn, [height, width]."""
+    resized = cv2.resize(excluded.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(resized > 0)
 
 
 def stored_window(image: Image) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.alarms.drawing import draw_heatmap, enlarge_heatmap, fit_screen, stored_window, to_8_bit
+from agent.alarms.drawing import covered, draw_heatmap, enlarge_heatmap, fit_screen, grey_out, stored_window, to_8_bit
 from agent.alarms.overlay import draw_overlay
 from agent.core.image_bytes import encode
 from agent.core.records import Frame, Region, Verdict
@@ -80,17 +80,22 @@ class Evidence:
         """Heatmap and overlay of the inspected part, and the source image.
 
         Args:
-            frame: its source image is drawn as it was captured, its inspected part below the overlay.
+            frame: its source image is drawn as it was captured, its inspected part below the overlay; there and in the
+                heatmap, what a mask excludes is grey.
             heatmap: calibrated, float32 [h, w], ≥ 0.
             hot: the regions that get a box, hottest first, in pixels of the inspected part.
             captions: the two lines below the overlay.
             window: the 16-bit values shown black and white, those of the calibration; None: by the image's bits.
         """
-        shown = to_8_bit(frame.image, window or stored_window(frame.image))
+        shown = grey_out(to_8_bit(frame.image, window or stored_window(frame.image)), frame.excluded)
         height, width = fit_screen(*shown.shape[:2])
-        overlay = draw_overlay(shown, enlarge_heatmap(heatmap, height, width), hot, captions=captions)
+        large = enlarge_heatmap(heatmap, height, width)
+        if frame.excluded is not None:  # enlarged, heat reaches a little beyond its place
+            large[covered(frame.excluded, height, width)] = 0.0
+        overlay = draw_overlay(shown, large, hot, captions=captions)
+        heat = grey_out(draw_heatmap(heatmap, height, width), frame.excluded)
         return [
-            EvidenceImage("heatmap", encode(draw_heatmap(heatmap, height, width), "image/png"), "image/png"),
+            EvidenceImage("heatmap", encode(heat, "image/png"), "image/png"),
             EvidenceImage("overlay", encode(overlay, "image/jpeg"), "image/jpeg"),
             self.draw_frame(frame, window),
         ]

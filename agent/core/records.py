@@ -53,6 +53,9 @@ class Frame:
     """The part of the model's input, and so of the heatmap, that shows `image`: top, left, bottom, right as shares of
     its height and width; None: all of it."""
 
+    excluded: NDArray[np.bool_] | None = None
+    """Pixels of `image` that a mask excludes: [H, W], True where they do not count; None without a mask. Shared."""
+
     @property
     def source_image(self) -> Image:
         """The source image [H, W, C], in whose pixels alarms give their regions."""

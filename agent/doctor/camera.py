@@ -15,7 +15,7 @@ from agent.commands import ask
 from agent.core.errors import InspectdError
 from agent.core.records import Image
 from agent.doctor.check_result import CheckResult, ok, problem, warning
-from agent.inspection import Preparation, inspected_crop
+from agent.inspection import Preparation, check_mask_setting, inspected_crop
 from agent.settings import CameraSettings, Settings
 from agent.sources import Captured, EndOfStream, FrameSource, build_source
 from engines.bundles import read_bundle
@@ -80,6 +80,7 @@ def _read_camera(name: str, camera: CameraSettings, max_seconds: float, first_fr
         sample = _sample(camera, max_seconds, first_frame_seconds)
         with suppress(EngineError):  # check_bundles reports a bundle that cannot be read
             bundle = read_bundle(camera.bundle)
+            check_mask_setting(camera.mask, bundle)
             Preparation(bundle.geometry, inspected_crop(camera.crop, bundle), view=bundle.manifest.view)(sample.image)
     except _NoFrame as silence:
         return ok(subject, str(silence))

@@ -14,7 +14,7 @@ from agent.inspection.frame_queue import FrameQueue
 from agent.inspection.groups import grouping_of
 from agent.inspection.inspector import Inspector, OnTiming
 from agent.inspection.outcome import Candidate, LastFrame, Outcome
-from agent.inspection.preparation import Preparation, inspected_crop
+from agent.inspection.preparation import Preparation, check_mask_setting, inspected_crop
 from agent.inspection.review import StoppedWindow, training_scores
 from agent.inspection.station import Station
 from agent.inspection.thread import InspectionThread
@@ -38,6 +38,7 @@ __all__ = [
     "Station",
     "StoppedWindow",
     "calibrations_of",
+    "check_mask_setting",
     "grouping_of",
     "inspected_crop",
     "plan_of",

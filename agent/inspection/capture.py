@@ -9,6 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agent.core.backoff import Backoff
 from agent.core.errors import Permanent, Temporary
 from agent.core.ids import file_id
@@ -65,6 +68,7 @@ class Capture(threading.Thread):
         prepare: Callable[[Image], tuple[Image, Image]],
         *,
         content: Callable[[Image], Content | None] = lambda inspected: None,
+        excluded: NDArray[np.bool_] | None = None,
         site: str = "",
         on_change: Callable[[CameraStatus], None] = lambda status: None,
         backoff: Backoff | None = None,
@@ -77,6 +81,7 @@ class Capture(threading.Thread):
         prepare: from the captured image [H, W, C] to (the image that is inspected, the model's input [h, w, c]);
             raises Temporary or Permanent where that fails.
         content: from the image that is inspected to the part of the model's input that shows it; None: all of it.
+        excluded: pixels of the image that is inspected that a mask excludes, [H, W]; None: there is no mask.
         site: name of the site; part of the ids of frames from files.
         on_change: called on this thread with every new status.
         backoff: waits between two attempts to open.
@@ -90,6 +95,7 @@ class Capture(threading.Thread):
         self._frame_queue = frame_queue
         self._prepare = prepare
         self._content = content
+        self._excluded = excluded
         self._site = site
         self._on_change = on_change
         self._backoff = backoff or Backoff(FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS)
@@ -201,6 +207,7 @@ class Capture(threading.Thread):
             file=captured.file if self._source.uses_ledger else None,
             id=None if captured.file is None else file_id(self._site, self.camera, captured.file),
             content=self._content(inspected),
+            excluded=self._excluded,
         )
         return PreparedFrame(frame, pixels, glance(pixels), self._openings if self._source.live else None)
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from agent.core.crop import Crop
 from agent.core.errors import Permanent
 from agent.core.records import Image
-from engines.bundles import Bundle, Geometry, View
+from engines.bundles import Bundle, CropBox, Geometry, View
 from engines.errors import ImageError
-from engines.images import Content, check_aspect, content_of, fit_to_view
+from engines.images import Content, MaskChoice, check_aspect, check_mask, content_of, cut_mask, fill_masked, fit_to_view
 
 log = logging.getLogger(__name__)
 
 
 class Preparation:
-    """Crops and fits images. Runs on the capture thread, so that a large image does not delay the engine."""
+    """Crops, fits and masks images. Runs on the capture thread, so that a large image does not delay the engine."""
 
     def __init__(
         self,
@@ -31,13 +35,17 @@ class Preparation:
         """Args:
         geometry: size, channels and bit depth of the model's input.
         crop: the part that is inspected; None: the whole image.
-        view: proportions of the images that the model was trained on; None: not known.
+        view: proportions of the images that the model was trained on, and its mask; None: not known.
         only_first: check the proportions of the first image only: what a live camera changes later is a camera fault.
         fit: fits an image to the model's input, where the engine does that itself; None: on the CPU.
         """
         self._fit = fit or (lambda image: fit_to_view(image, view, geometry))
-        self._geometry, self._view = geometry, view
-        self._crop = crop
+        self._geometry, self._crop = geometry, crop
+        box = None if crop is None else CropBox(**crop.model_dump())
+        self._view = None if view is None else view.model_copy(update={"crop": box})
+        mask = None if view is None else view.mask
+        self.excluded: NDArray[np.bool_] | None = None if mask is None else ~cut_mask(mask, box)
+        """Pixels of the inspected part that the mask excludes, [h, w]; None without a mask."""
         self._check = partial(check_aspect, view=view) if view is not None else partial(_warn_of_stretch, geometry)
         self._only_first = only_first or view is None
         self._checked = False
@@ -45,13 +53,15 @@ class Preparation:
     def __call__(self, image: Image) -> tuple[Image, Image]:
         """From an image [H, W, C] to (the part that is inspected, the model's input [h, w, c]).
 
-        Raises Permanent where bit depth, channels or proportions do not fit the model, or the crop exceeds the image.
+        Raises Permanent where bit depth, channels or proportions do not fit the model, the crop exceeds the image, or
+        the mask has another size.
         """
-        inspected = image if self._crop is None else self._crop.cut(image)
         try:
+            check_mask(image, None if self._view is None else self._view.mask)
+            inspected = image if self._crop is None else self._crop.cut(image)
             if not (self._checked and self._only_first):
                 self._check(inspected)
-            pixels = self._fit(inspected)
+            pixels = fill_masked(self._fit(inspected), self._view, self._geometry)
         except ImageError as error:
             raise Permanent(str(error)) from None
         self._checked = True
@@ -75,6 +85,25 @@ def inspected_crop(setting: Crop | None, bundle: Bundle) -> Crop | None:
         got = f"{setting.width}×{setting.height} at {setting.x},{setting.y}"
         raise Permanent(f"crop is {got}, wanted that of {bundle.path.name}, {view.crop}: remove crop, or train again")
     return trained
+
+
+def check_mask_setting(setting: Path | None, bundle: Bundle) -> None:
+    """Raise Permanent where the mask of the settings is not that of the bundle.
+
+    What a model was trained to see cannot be left out later: the filled area would be new to it in every frame.
+    """
+    if setting is None:
+        return
+    trained = None if bundle.manifest.view is None else bundle.manifest.view.mask
+    wanted = f"the mask of {bundle.path.name}: remove mask, or train again with --mask"
+    if trained is None:
+        raise Permanent(f"mask is {setting}, but {bundle.path.name} was trained without one; train again with --mask")
+    try:
+        chosen = MaskChoice(setting).for_size(trained.height, trained.width)
+    except ImageError as error:
+        raise Permanent(f"mask: {error}; wanted {wanted}") from None
+    if not np.array_equal(chosen.inspected(), trained.inspected()):
+        raise Permanent(f"mask is {setting}, wanted {wanted}")
 
 
 def _warn_of_stretch(geometry: Geometry, image: Image) -> None:

@@ -21,6 +21,7 @@ from agent.inspection import (
     Preparation,
     Station,
     calibrations_of,
+    check_mask_setting,
     grouping_of,
     inspected_crop,
     plan_of,
@@ -100,6 +101,7 @@ class Assembly:
         if bundle.signed_by is not None:
             log.info("camera %s: bundle %s is signed by %s", name, bundle.path.name, bundle.signed_by)
         crop = inspected_crop(camera.crop, bundle)
+        check_mask_setting(camera.mask, bundle)
         self._watchdog.engine_opens(name, camera.engine)
         shared = self._engine(bundle, camera.engine, name)
         directory = writable(self._settings.state_directory / "cameras" / name)
@@ -115,7 +117,15 @@ class Assembly:
             bundle=bundle,
             engine=shared.engine,
             station=station,
-            capture=Capture(name, source, shared.frames, prepare, content=prepare.content, site=self._settings.site),
+            capture=Capture(
+                name,
+                source,
+                shared.frames,
+                prepare,
+                content=prepare.content,
+                excluded=prepare.excluded,
+                site=self._settings.site,
+            ),
             frames=shared.frames,
             inspection=shared.inspection,
             score_log=ScoreLog(directory / "scores", max_bytes=self._settings.max_score_log_size),

@@ -139,6 +139,8 @@ class CameraSettings(Section):
     engine: EngineName = AUTO
     crop: Crop | None = None
     """The part of the image that is inspected; None: all of it."""
+    mask: Path | None = None
+    """The mask that the bundle was trained with, to be compared with it; None: that of the bundle, whatever it is."""
     calibration: CalibrationSettings = CalibrationSettings()
     alarm: AlarmSettings = AlarmSettings()
     parts: PartSettings = PartSettings()

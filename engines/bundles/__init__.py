@@ -27,6 +27,7 @@ from engines.bundles.bundle import (
 )
 from engines.bundles.external_data import OnnxFormatError, raw_fields
 from engines.bundles.manifest import ForeignWeights
+from engines.bundles.mask import Mask
 from engines.bundles.signing import generate_keys, load_trusted_keys, sign_bundle
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "Frames",
     "Geometry",
     "Manifest",
+    "Mask",
     "Normalisation",
     "OnnxFormatError",
     "RecipeRecord",

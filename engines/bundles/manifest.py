@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from engines.bundles.mask import Mask
+
 MANIFEST_SCHEMA = "inspectd.bundle/1"
 
 # Half precision stays within 2 %. With more than a tenth, the reference would no longer prove that an engine is right.
@@ -90,6 +92,10 @@ class View(BaseModel):
     """The part of the source images that was trained on, and that is inspected; None: all of them."""
     padding: Annotated[int, Field(ge=0, lt=2**16)] | None = None
     """Gray value that images of another shape are padded with, so that none is stretched; None: they are rejected."""
+    mask: Mask | None = None
+    """Pixels of the source images that count; None: all of them."""
+    fill: tuple[Annotated[int, Field(ge=0, lt=2**16)], ...] = ()
+    """Value of the others in the model's input, for each channel; empty without a mask."""
 
     @classmethod
     def of(cls, height: int, width: int) -> View:
@@ -100,6 +106,12 @@ class View(BaseModel):
         """How much more an image of this size, pixels, is stretched than those of the training: 1 is not at all."""
         aspect = width / height
         return max(1.0, self.lowest_aspect / aspect, aspect / self.highest_aspect)
+
+    @model_validator(mode="after")
+    def _fill_for_mask(self) -> View:
+        if (self.mask is None) != (not self.fill):
+            raise ValueError("mask and fill go together")
+        return self
 
 
 class RecipeRecord(BaseModel):
@@ -224,6 +236,13 @@ class Manifest(BaseModel):
     tolerance: Tolerance = Tolerance()
     files: dict[str, str] = {}
     """sha256, hex, of every other file."""
+
+    @model_validator(mode="after")
+    def _fill_of_the_geometry(self) -> Manifest:
+        fill, geometry = () if self.view is None else self.view.fill, self.geometry
+        if fill and (len(fill) != geometry.channels or max(fill) >= 2**geometry.bit_depth):
+            raise ValueError(f"view.fill is {fill}, wanted {geometry.channels} values of {geometry.bit_depth} bits")
+        return self
 
     @property
     def warnings(self) -> list[str]:

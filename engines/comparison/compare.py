@@ -30,9 +30,10 @@ from engines.errors import EngineError, ImageError
 from engines.evaluation.evaluate import find_masks, pixel_figures, with_path
 from engines.evaluation.metrics import auroc
 from engines.evaluation.records import ScoredImages
-from engines.images import Content, content_of, fit_to_view, list_images, read_image
+from engines.images import Content, content_of, inspected_part, list_images, prepare_for, read_image
 from engines.progress import Progress
 from engines.training.good_frames import GoodFrames, load_good_frames
+from engines.training.view_choice import WHOLE_IMAGE, ViewChoice
 
 if TYPE_CHECKING:
     from engines.baselines.baseline import Baseline
@@ -53,6 +54,7 @@ def run_comparison(
     steps: int | None = None,
     seeds: int = 3,
     max_images: int | None = None,
+    view: ViewChoice = WHOLE_IMAGE,
     out: Path | str | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
@@ -60,13 +62,15 @@ def run_comparison(
 
     `masks` is a folder of mask images as in `evaluate_engine`. `only` selects systems (`baseline_names`). `size` is a
     side or (height, width) in pixels, multiples of 16. `minutes` and `steps` limit the training of each system and
-    seed; `max_images` the images of each test folder, evenly spaced, since AnoGAN needs seconds for one. With `out`,
-    comparison.json, comparison.txt, roc.png and heatmaps.png are written there after each system, so that an
-    interrupted comparison loses little. Raises EngineError for unknown systems and folders without usable images.
+    seed; `max_images` the images of each test folder, evenly spaced, since AnoGAN needs seconds for one. All systems
+    see of the images what `view` says. With `out`, comparison.json, comparison.txt, roc.png and heatmaps.png are
+    written there after each system, so that an interrupted comparison loses little. Raises EngineError for unknown
+    systems and folders without usable images.
     """
-    kinds = _selected(only, seeds)
+    kinds, sides = _selected(only, seeds), (size, size) if isinstance(size, int) else size
     report = progress or (lambda fraction, message: None)
-    data = _load(normal, test_normal, abnormal, masks, (size, size) if isinstance(size, int) else size, max_images)
+    good = load_good_frames(normal, sides, crop=view.crop, mask=view.mask, like=view.like)
+    data = _load(good, test_normal, abnormal, masks, max_images)
     systems: list[SystemResult] = []
     scores: list[SystemScores] = []
     for index, kind in enumerate(kinds):
@@ -75,12 +79,16 @@ def run_comparison(
         systems.append(system)
         scores.append(system_scores)
         result = _comparison(tuple(systems), data, minutes, steps, masks is not None)
-        if out is not None:
-            from engines.comparison.report import write_comparison
-
-            write_comparison(Path(out), result, data, scores)
+        _write(out, result, data, scores)
     report(1.0, "done")
     return result
+
+
+def _write(out: Path | str | None, result: Comparison, data: ComparisonData, scores: list[SystemScores]) -> None:
+    if out is not None:
+        from engines.comparison.report import write_comparison
+
+        write_comparison(Path(out), result, data, scores)
 
 
 def _selected(only: Sequence[str] | None, seeds: int) -> list[type[Baseline]]:
@@ -101,14 +109,12 @@ def _names(only: Sequence[str] | None) -> list[str]:
 
 
 def _load(
-    normal: Path | str,
+    good: GoodFrames,
     test_normal: Path | str,
     abnormal: Path | str,
     masks: Path | str | None,
-    size: tuple[int, int],
     max_images: int | None,
 ) -> ComparisonData:
-    good = load_good_frames(normal, size)
     test_good = _test_frames(test_normal, good, max_images)
     bad = _test_frames(abnormal, good, max_images)
     return ComparisonData(good, test_good, bad, tuple(find_masks(bad.paths, masks)))
@@ -124,8 +130,8 @@ def _test_frames(folder: Path | str, good: GoodFrames, most: int | None) -> Fold
     for path in paths:
         try:
             image = read_image(path)
-            frames.append(fit_to_view(image, good.view, good.geometry))
-            contents.append(content_of(image, good.view, good.geometry))
+            frames.append(prepare_for(image, good.view, good.geometry))
+            contents.append(content_of(inspected_part(image, good.view), good.view, good.geometry))
             used.append(path)
         except ImageError as error:
             skipped.append(with_path(path, error))
@@ -158,7 +164,7 @@ def _measure(
         finally:
             system.close()
         scores.by_seed.append((good.score, bad.score))
-        runs.append(_seed_result(seed, good, bad, data.masks, seconds))
+        runs.append(_seed_result(seed, good, bad, data, seconds))
     return SystemResult(kind.name, kind.title, kind.paper, tuple(runs), milliseconds), scores
 
 
@@ -178,9 +184,9 @@ def _heatmaps_in_strip(data: ComparisonData, good: ScoredImages, bad: ScoredImag
 
 
 def _seed_result(
-    seed: int, good: ScoredImages, bad: ScoredImages, masks: Sequence[Path | None], train_seconds: float
+    seed: int, good: ScoredImages, bad: ScoredImages, data: ComparisonData, train_seconds: float
 ) -> SeedResult:
-    pixels = pixel_figures(good, bad, masks)
+    pixels = pixel_figures(good, bad, data.masks, data.good.view)
     return SeedResult(
         seed=seed,
         auroc=auroc(good.score, bad.score),

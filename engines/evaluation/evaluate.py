@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.bundles import CropBox
+from engines.bundles import View
 from engines.errors import EngineError, ImageError
 from engines.evaluation.metrics import auroc, average_precision, bootstrap
 from engines.evaluation.pixel_metrics import PixelFigures, PixelTally
 from engines.evaluation.records import AtThreshold, Evaluation, ScoredImages
-from engines.images import SUFFIXES, Content, content_in, cut, list_images, prepare, read_image
+from engines.images import SUFFIXES, Content, content_in, cut_mask, inspected_part, list_images, prepare, read_image
 from engines.progress import Progress
 from engines.runtime import Engine
 
@@ -81,7 +81,7 @@ def _figures(
         average_precision=bootstrap(average_precision, good.score, bad.score, seed=seed),
         chance_precision=len(bad.score) / (len(good.score) + len(bad.score)),
         at_threshold=_at_threshold(good.score, bad.score, threshold),
-        pixels=pixel_figures(good, bad, mask_files, None if view is None else view.crop),
+        pixels=pixel_figures(good, bad, mask_files, view),
         masks_missing=sum(file is None for file in mask_files) if masks is not None else 0,
         skipped=(*good.skipped, *bad.skipped),
     )
@@ -147,20 +147,30 @@ def find_masks(paths: Sequence[Path], masks: Path | str | None) -> list[Path | N
     return files
 
 
+def _inspected_defects(file: Path, view: View | None) -> NDArray[np.bool_]:
+    """The mask of the defects in what the view inspects, [h, w]; EngineError if it does not fit the view."""
+    try:
+        return np.asarray(inspected_part(read_image(file), view).max(axis=2) > 0)
+    except ImageError as error:
+        raise EngineError(with_path(file, error)) from None
+
+
 def pixel_figures(
-    good: ScoredImages, bad: ScoredImages, mask_files: Sequence[Path | None], crop: CropBox | None = None
+    good: ScoredImages, bad: ScoredImages, mask_files: Sequence[Path | None], view: View | None = None
 ) -> PixelFigures | None:
     """Compute how well heatmaps locate the defects, over all normal images and the abnormal ones with a mask.
 
-    Masks have the size of the source images, of which heatmaps show the `crop`. None if there is no mask.
+    Masks of defects have the size of the source images, of which heatmaps show what the `view` inspects; what it
+    excludes does not count. None if there is no mask.
     """
     pairs = [(index, file) for index, file in enumerate(mask_files) if file is not None]
     if not pairs:
         return None
-    tally = PixelTally(np.concatenate([good.heatmap, bad.heatmap[[index for index, _ in pairs]]]))
+    counted = None if view is None or view.mask is None else cut_mask(view.mask, view.crop)
+    tally = PixelTally(np.concatenate([good.heatmap, bad.heatmap[[index for index, _ in pairs]]]), counted)
     shape = (0, 0)
     for index, file in pairs:
-        mask = cut(read_image(file), crop).max(axis=2) > 0
+        mask = _inspected_defects(file, view)
         shape = mask.shape
         tally.add_abnormal(bad.heat(index), mask)
     # Normal images have no masks; at the last mask's size their pixels count as much as those of abnormal images.

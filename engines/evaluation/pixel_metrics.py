@@ -36,8 +36,12 @@ class PixelFigures:
 class PixelTally:
     """Counts pixels of heatmaps and masks image by image: memory does not grow with the number of images."""
 
-    def __init__(self, heatmaps: NDArray[np.float32]) -> None:
-        """Take the bins from all heatmaps [N, h, w] that will be added."""
+    def __init__(self, heatmaps: NDArray[np.float32], inspected: NDArray[np.bool_] | None = None) -> None:
+        """Take the bins from all heatmaps [N, h, w] that will be added.
+
+        Only pixels that are `inspected` [H, W] count, where the bundle has a mask; None: all of them.
+        """
+        self._inspected = inspected
         self._edges = np.unique(np.quantile(heatmaps, np.linspace(0, 1, _BINS + 1)[1:-1]))
         self._bins = len(self._edges) + 1
         self._normal = np.zeros(self._bins)
@@ -48,12 +52,16 @@ class PixelTally:
 
     def add_normal(self, heatmap: NDArray[np.float32], shape: tuple[int, int]) -> None:
         """Count a normal image's heatmap [h, w], enlarged to `shape` (height, width)."""
-        self._normal += self._histogram(_enlarged(heatmap, shape))
+        heat = _enlarged(heatmap, shape)
+        self._normal += self._histogram(heat if self._inspected is None else heat[self._inspected])
 
     def add_abnormal(self, heatmap: NDArray[np.float32], mask: NDArray[np.bool_]) -> None:
         """Count an abnormal image's heatmap [h, w] against its mask [H, W], True on defects."""
-        heat = _enlarged(heatmap, mask.shape)
-        self._background += self._histogram(heat[~mask])
+        heat, background = _enlarged(heatmap, mask.shape), ~mask
+        if self._inspected is not None:
+            mask, background = mask & self._inspected, background & self._inspected
+            heat = np.where(self._inspected, heat, np.float32(-1.0))
+        self._background += self._histogram(heat[background])
         self._defect += self._histogram(heat[mask])
         count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
         for label in range(1, count):

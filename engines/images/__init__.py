@@ -12,10 +12,11 @@ from engines.images.letterbox import (
     stretch,
 )
 from engines.images.listing import HEAD_BYTES, SUFFIXES, has_image_content, list_images, natural_order
+from engines.images.mask import MaskChoice, check_mask, cut_mask, fill_masked, inspected_pixels, parse_polygon
 from engines.images.preprocessing import Image, check_image, fit
 from engines.images.reading import read_image, read_shape
 from engines.images.shrinking import spans
-from engines.images.view import check_aspect, content_in, cut, prepare
+from engines.images.view import check_aspect, content_in, cut, inspected_part, prepare, prepare_for
 from engines.images.viewing import as_rgb, overlay, top_of, viewable
 
 __all__ = [
@@ -24,23 +25,31 @@ __all__ = [
     "SUFFIXES",
     "Content",
     "Image",
+    "MaskChoice",
     "as_rgb",
     "check_aspect",
     "check_image",
+    "check_mask",
     "content_box",
     "content_in",
     "content_of",
     "cut",
     "cut_heat",
+    "cut_mask",
+    "fill_masked",
     "fit",
     "fit_to_view",
     "has_image_content",
+    "inspected_part",
+    "inspected_pixels",
     "list_images",
     "natural_order",
     "overlay",
     "pad",
     "padding_of",
+    "parse_polygon",
     "prepare",
+    "prepare_for",
     "read_image",
     "read_shape",
     "spans",

@@ -1,13 +1,14 @@
-"""The one way from a source image to a model's input: crop, proportions, size. In training, in scoring and on the line.
+"""The one way from a source image to a model's input: crop, proportions, size, mask. In training and on the line.
 
 The orientation tag is applied before, when the file is read (`engines.images.reading`).
 """
 
 from __future__ import annotations
 
-from engines.bundles import CropBox, Manifest, View
+from engines.bundles import CropBox, Geometry, Manifest, View
 from engines.errors import ImageError
 from engines.images.letterbox import MOST_STRETCH, Content, content_of, fit_to_view
+from engines.images.mask import check_mask, fill_masked
 from engines.images.preprocessing import Image
 
 
@@ -22,6 +23,17 @@ def cut(image: Image, crop: CropBox | None) -> Image:
     if crop.x + crop.width > width or crop.y + crop.height > height:
         raise ImageError(f"crop is {crop}, wanted within the image of {width}×{height}")
     return image[crop.y : crop.y + crop.height, crop.x : crop.x + crop.width]
+
+
+def inspected_part(image: Image, view: View | None) -> Image:
+    """The part [h, w, C] of a source image [H, W, C] that a view inspects, not copied; the mask is not applied yet.
+
+    Raises ImageError where the crop exceeds the image, or the image has another size than the mask.
+    """
+    if view is None:
+        return image
+    check_mask(image, view.mask)
+    return cut(image, view.crop)
 
 
 def check_aspect(inspected: Image, view: View | None) -> None:
@@ -43,17 +55,20 @@ def check_aspect(inspected: Image, view: View | None) -> None:
 
 def content_in(image: Image, manifest: Manifest) -> Content | None:
     """Where the input of a bundle's model shows a source image [H, W, C]; None if it is all of it."""
-    view = manifest.view
-    return content_of(cut(image, None if view is None else view.crop), view, manifest.geometry)
+    return content_of(inspected_part(image, manifest.view), manifest.view, manifest.geometry)
 
 
 def prepare(image: Image, manifest: Manifest) -> Image:
-    """From a source image [H, W, C] to the input [h, w, c] of a bundle's model.
+    """From a source image [H, W, C] to the input [h, w, c] of a bundle's model; ImageError as in `prepare_for`."""
+    return prepare_for(image, manifest.view, manifest.geometry)
 
-    Raises ImageError for another bit depth, for other proportions than those of the training images, and where the
-    bundle's crop exceeds the image.
+
+def prepare_for(image: Image, view: View | None, geometry: Geometry) -> Image:
+    """From a source image [H, W, C] to the input [h, w, c] of a model with this view.
+
+    Raises ImageError for another bit depth, for other proportions than those of the training images, where the crop
+    exceeds the image, and for another size than that of the mask.
     """
-    view = manifest.view
-    inspected = cut(image, None if view is None else view.crop)
+    inspected = inspected_part(image, view)
     check_aspect(inspected, view)
-    return fit_to_view(inspected, view, manifest.geometry)
+    return fill_masked(fit_to_view(inspected, view, geometry), view, geometry)

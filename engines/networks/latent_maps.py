@@ -312,7 +312,11 @@ def _pooled(maps: Tensor, content: Tensor | None) -> Tensor:
     """Mean [N, C] of maps [N, C, h, w], weighted by the share of content in each place."""
     if content is None:
         return maps.mean(dim=(2, 3))
-    shares = functional.avg_pool2d(content, content.shape[2] // maps.shape[2])
+    # Sides that are no multiple of the coarsest stride have a place more, of which only a part is frame.
+    sides = content.shape[2] / maps.shape[2], content.shape[3] / maps.shape[3]
+    stride = 1 << (math.ceil(max(sides)) - 1).bit_length()
+    beyond = (0, maps.shape[3] * stride - content.shape[3], 0, maps.shape[2] * stride - content.shape[2])
+    shares = functional.avg_pool2d(functional.pad(content, beyond) if any(beyond) else content, stride)
     return (maps.float() * shares).sum((2, 3)) / shares.sum((2, 3)).clamp(min=1e-3)
 
 

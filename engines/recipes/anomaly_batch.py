@@ -45,6 +45,11 @@ class AnomalyBatch(NamedTuple):
     visibility: Tensor
     """How visible the anomaly is at each pixel, [N, 1, H, W] in 0 … 1."""
 
+    def inspected(self, pixels: Tensor, fill: Tensor) -> AnomalyBatch:
+        """The batch without what is masked: `pixels` [1, 1, H, W] is 1 where a pixel counts, `fill` [1, C, 1, 1]."""
+        clean, anomalous = (torch.where(pixels > 0, frames, fill) for frames in (self.clean, self.anomalous))
+        return AnomalyBatch(clean, anomalous, self.visibility * pixels)
+
 
 def make_anomaly_batch(frames: Tensor, intensities: IntensityRange, rng: np.random.Generator) -> AnomalyBatch:
     """Jitter normalised good frames [N, C, H, W] and add synthetic anomalies to most of them."""

@@ -1,17 +1,73 @@
-"""The part of a frame that shows the image, found in the frame itself: padding never counts.
+"""The part of a frame that counts: neither padding nor what a mask excludes.
 
-The content is a rectangle (`engines.images.letterbox`). Its outermost rows and columns have a pixel that differs from
-the padding by a gray level or more; every row and column between two such is content, whatever its values.
+What is masked has the same value, the fill, in every frame (`engines.images.mask`), so its content can change nothing;
+`FrameMask` leaves it out of heatmaps, of means and peaks, and of what the networks learn.
+
+Where padding is, is found in the frame itself. The content is a rectangle (`engines.images.letterbox`). Its outermost
+rows and columns have a pixel that differs from the padding by a gray level or more; every row and column between two
+such is content, whatever its values.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 from torch.nn import functional
+
+from engines.bundles import Normalisation
+from engines.networks.latent_maps import FrameCrop
 
 # A place of a coarse map counts if this share of its pixels is content.
 _COUNTED_SHARE = 0.5
+
+
+class FrameMask(nn.Module):
+    """The mask of a bundle's view at the model's size. Its buffers are not part of `weights.npz`: the view has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given = False
+        """Whether there is a mask."""
+
+    def use(self, inspected: NDArray[np.bool_], fill: tuple[int, ...], normalisation: Normalisation) -> None:
+        """Take over a mask [H, W], True where a pixel of the frame counts, and the value of the others."""
+        scale = 2.0 / (normalisation.high - normalisation.low)
+        values = [(value - normalisation.low) * scale - 1.0 for value in fill]
+        self.given = True
+        pixels = torch.from_numpy(inspected.astype(np.float32))[None, None]
+        self.register_buffer("_pixels", pixels, persistent=False)
+        self.register_buffer("_fill", torch.tensor(values)[None, :, None, None], persistent=False)
+
+    def pixels(self) -> Tensor:
+        """Which pixels of a frame count: [1, 1, H, W], 1 or 0."""
+        return self._buffer("_pixels")
+
+    def filled(self, frames: Tensor) -> Tensor:
+        """Normalised frames [N, C, H, W] with the fill in all pixels that do not count."""
+        return torch.where(self.pixels() > 0, frames, self.fill()) if self.given else frames
+
+    def fill(self) -> Tensor:
+        """The fill, normalised: [1, C, 1, 1]."""
+        return self._buffer("_fill")
+
+    def in_crop(self, crop: FrameCrop, height: int, width: int) -> Tensor:
+        """Which pixels of a training crop of this size count: float32 [1, 1, height, width], 1 or 0.
+
+        A pixel of a halved frame counts if all of its four do.
+        """
+        rows, columns = self.pixels().shape[2:]
+        top, left = round(crop.top * rows), round(crop.left * columns)
+        part = self.pixels()[:, :, top : top + round(crop.height * rows), left : left + round(crop.width * columns)]
+        return (functional.adaptive_avg_pool2d(part, (height, width)) == 1.0).float()
+
+    def _buffer(self, name: str) -> Tensor:
+        found: Any = getattr(self, name)
+        assert isinstance(found, Tensor)
+        return found
 
 
 def find_content(frames: Tensor, padding: float, gray_level: float) -> Tensor:
@@ -25,7 +81,7 @@ def find_content(frames: Tensor, padding: float, gray_level: float) -> Tensor:
 
 
 def counted(maps: Tensor, content: Tensor | None) -> Tensor:
-    """Maps [N, C, h, w] with 0 in all places that show padding."""
+    """Maps [N, C, h, w] with 0 in all places that do not count."""
     return maps if content is None else maps * places(content, maps)
 
 
@@ -38,9 +94,13 @@ def mean_of(maps: Tensor, content: Tensor | None) -> Tensor:
 
 
 def places(content: Tensor, maps: Tensor) -> Tensor:
-    """Which places of maps [N, C, h, w] count: [N, 1, h, w], 1 or 0."""
-    stride = content.shape[2] // maps.shape[2]
-    return (functional.avg_pool2d(content, stride) >= _COUNTED_SHARE).float()
+    """Which places of maps [N, C, h, w] count: [N, 1, h, w], 1 or 0; N is 1 where `content` is that of all frames.
+
+    Where a mask leaves only a thin line, the places that show most of it count.
+    """
+    shares = functional.avg_pool2d(content, content.shape[2] // maps.shape[2])
+    least = shares.amax((1, 2, 3), keepdim=True).clamp(1e-6, _COUNTED_SHARE)
+    return (shares >= least).float()
 
 
 def filled_at_random(maps: Tensor, content: Tensor | None, generator: torch.Generator) -> Tensor:
@@ -50,7 +110,7 @@ def filled_at_random(maps: Tensor, content: Tensor | None, generator: torch.Gene
     """
     if content is None:
         return maps
-    shown = places(content, maps)[:, 0] > 0
+    shown = (places(content, maps)[:, 0] > 0).expand(len(maps), -1, -1)
     rows = maps.permute(0, 2, 3, 1)
     found = rows[shown]
     if len(found) == 0:

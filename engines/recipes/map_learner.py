@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engines.bundles import Geometry
+from engines.bundles import Geometry, Normalisation
 from engines.networks.latent_maps import FrameCrop, Latents, MapGenerator
 from engines.networks.losses import anomaly_loss, identity_loss, restoration_loss
 from engines.recipes.anomaly_batch import CROP_SIDE, AnomalyBatch, make_anomaly_batch, training_crop
 from engines.recipes.augmentation import random_view
+from engines.recipes.content import FrameMask
 from engines.recipes.map_scorer import distances_from_origin, latent_distances
 from engines.recipes.recipe import Learner
 from engines.recipes.synthetic_anomalies import IntensityRange
@@ -72,6 +74,10 @@ class MapLearner(Learner):
         self._generator = torch.Generator()
         self._fabric: Any = None
         self._step = 0
+        self._mask = FrameMask()
+
+    def inspect_only(self, inspected: NDArray[np.bool_], fill: tuple[int, ...], normalisation: Normalisation) -> None:
+        self._mask.use(inspected, fill, normalisation)
 
     def setup(self, fabric: Fabric) -> None:
         self._fabric = fabric
@@ -87,7 +93,7 @@ class MapLearner(Learner):
         intensities = self._measured(frames)
         self._schedule(progress)
         distinct, (frames, crop) = len(frames), training_crop(frames, progress, self._rng)
-        batch = make_anomaly_batch(frames, intensities, self._rng)
+        batch = self._masked(make_anomaly_batch(frames, intensities, self._rng), crop)
         self._trained.train()
         # Distributed training waits for a gradient of every weight, in every step.
         encoder_alone = self._fabric.world_size == 1 and self._step % _ALL_NETWORKS_EVERY != 0
@@ -107,10 +113,16 @@ class MapLearner(Learner):
         # The same crop and the same anomalies every time, so that losses of different states can be compared.
         rng = np.random.default_rng(1)
         intensities, (frames, crop) = self._measured(frames), training_crop(frames, 1.0, rng)
-        batch = make_anomaly_batch(frames, intensities, rng)
+        batch = self._masked(make_anomaly_batch(frames, intensities, rng), crop)
         with self._fabric.autocast():
             latents = self.networks.eval()(batch.anomalous, crop)
         return float(sum(self._latent_losses(latents, batch).values()))
+
+    def _masked(self, batch: AnomalyBatch, crop: FrameCrop) -> AnomalyBatch:
+        if not self._mask.given:
+            return batch
+        mask = self._mask.to(batch.clean.device)
+        return batch.inspected(mask.in_crop(crop, *batch.clean.shape[2:]), mask.fill())
 
     def _encoder_losses(self, batch: AnomalyBatch, crop: FrameCrop, distinct: int) -> dict[str, Tensor]:
         """Losses of the first encoder alone: good places at the origin of its maps, anomalous ones far from it.

@@ -191,7 +191,7 @@ class MapScorer(Scorer):
         """Frames under a lamp, or in front of a tube, that is stronger or weaker by up to `_LIGHT`."""
         dark = -self.normalise.low * self.normalise.scale - 1.0
         gain = 1.0 + _LIGHT * (2.0 * torch.rand((len(frames), 1, 1, 1), generator=generator) - 1.0)
-        return ((frames - dark) * gain + dark).clamp(max=float(frames.max()))
+        return self.mask.filled(((frames - dark) * gain + dark).clamp(max=float(frames.max())))
 
     def _fit_scales(self, held_out: Iterable[Tensor]) -> None:
         maps, embeddings = [], []

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engines.bundles import ForeignWeights, Geometry, Normalisation
@@ -51,6 +53,11 @@ class Learner(ABC):
     @abstractmethod
     def step(self, frames: Tensor, progress: float) -> dict[str, float]:
         """Train on normalised good frames [B, C, H, W]; returns the losses by name. `progress` runs from 0 to 1."""
+
+    def inspect_only(  # noqa: B027 - what is masked has one value in all frames, which needs no learning
+        self, inspected: NDArray[np.bool_], fill: tuple[int, ...], normalisation: Normalisation
+    ) -> None:
+        """Learn nothing about what is masked: [H, W], True where a pixel counts; `fill` is the value of the others."""
 
     def update_statistics(self, batches: Iterable[Tensor]) -> None:  # noqa: B027 - only batch normalisation needs it
         """Recompute statistics that depend on the weights, from batches of training frames, before a validation."""

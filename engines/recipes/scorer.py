@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engines.bundles import Frames, Normalisation
-from engines.recipes.content import counted, find_content
+from engines.recipes.content import FrameMask, counted, find_content
 
 if TYPE_CHECKING:
     from engines.networks.ganomaly import Generator
@@ -72,6 +72,8 @@ class Scorer(nn.Module):
         self.networks = networks
         self.padding: int | None = None
         """Gray value of the padding in frames, which counts neither in scores nor in heatmaps; None: there is none."""
+        self.mask = FrameMask()
+        """What else does not count; `use` of it takes a mask, before the score is fitted."""
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Map frames, uint8 or uint16 [N, H, W, C], to (score [N], heatmap [N, h, w]), float32, ≥ 0."""
@@ -82,11 +84,15 @@ class Scorer(nn.Module):
         """Map normalised frames, float32 [N, C, H, W], to (score [N], heatmap [N, h, w]), float32, ≥ 0."""
 
     def content(self, frames: Tensor) -> Tensor | None:
-        """Which pixels of normalised frames [N, C, H, W] are no padding: [N, 1, H, W], 1 or 0; None: all of them."""
+        """Which pixels of normalised frames [N, C, H, W] count: [N, 1, H, W], 1 or 0; None: all of them.
+
+        N is 1 where only a mask says so, which is that of all frames.
+        """
         if self.padding is None:
-            return None
+            return self.mask.pixels() if self.mask.given else None
         scale = self.normalise.scale
-        return find_content(frames, (self.padding - self.normalise.low) * scale - 1.0, scale)
+        content = find_content(frames, (self.padding - self.normalise.low) * scale - 1.0, scale)
+        return content * self.mask.pixels() if self.mask.given else content
 
     def reconstruction(self, frames: Tensor) -> Tensor | None:
         """Reconstruct normalised frames [N, C, H, W] for the training report; None if the networks cannot."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from engines.bundles import WEIGHTS, Bundle, Frames, read_archive
 from engines.errors import BundleError, EngineError
+from engines.images import inspected_pixels
 from engines.runtime.cores import allowed_threads
 from engines.runtime.engine import DEFAULT_OPTIONS, Engine, EngineOptions
 
@@ -61,7 +62,11 @@ def load_scorer(bundle: Bundle) -> Scorer:
     recipe = find_recipe(manifest.recipe.name)
     networks = recipe.networks(manifest.geometry, **manifest.recipe.options)
     scorer = recipe.scorer(networks, manifest.normalisation)
-    scorer.padding = None if manifest.view is None else manifest.view.padding
+    view = manifest.view
+    if view is not None and view.mask is not None:
+        inspected = inspected_pixels(view, manifest.geometry)
+        scorer.mask.use(inspected, view.fill, manifest.normalisation)
+    scorer.padding = None if view is None else view.padding
     content = bundle.read(WEIGHTS)
     try:
         arrays = read_archive(content, lambda heads: None)

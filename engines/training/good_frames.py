@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from engines.bundles import CropBox, Frames, Geometry, Normalisation, View
 from engines.errors import ImageError, TrainingError
-from engines.images import Image, cut, fit, list_images, pad, padding_of, read_image
+from engines.images import Image, MaskChoice, fit, list_images, pad, padding_of
 from engines.networks.ganomaly import check_size
 from engines.progress import Progress
 from engines.recipes.scorer import Normalise
@@ -32,6 +32,7 @@ from engines.training.image_shapes import (
     warn_of_shrinking,
     without_odd_ones,
 )
+from engines.training.view_choice import chosen_view, read_inspected, with_fill
 
 # 4 GiB: room for 65,000 frames of 256×256 in 8 bits, which fits on an 8 GiB machine.
 MAX_FRAME_BYTES = 4 * 2**30
@@ -74,6 +75,8 @@ def load_good_frames(
     size: tuple[int, int] | None,
     *,
     crop: CropBox | None = None,
+    mask: MaskChoice | None = None,
+    like: View | None = None,
     letterbox: bool = True,
     padding: int | None = None,
     max_bytes: int = MAX_FRAME_BYTES,
@@ -81,20 +84,23 @@ def load_good_frames(
 ) -> GoodFrames:
     """Read the images of a folder or list at `size` (height, width); None chooses it by `automatic_size`.
 
-    With `crop`, only this part of each image is used; an image that it exceeds is skipped. With `letterbox`, images of
+    With `crop`, only this part of each image is used; an image that it exceeds is skipped. With `mask`, what it
+    excludes has the same value in every frame, and images of another size are skipped; `like` is a view to take both
+    from. With `letterbox`, images of
     another shape than `size` are padded (`engines.images.letterbox`), and left out where they are very few; otherwise
     all are stretched. Images that have been padded already have this `padding`.
     Bit depth and colour are those of most files; files of another depth are skipped, as are unreadable ones. Raises
     TrainingError if fewer than two images are usable or they need more than `max_bytes` of memory.
     """
     paths = _paths(images)
+    part = chosen_view(paths, crop, mask, like)
     size_warnings: tuple[str, ...] = ()
     if size is None:
-        own = typical_shape(shapes_of(paths, crop))
+        own = typical_shape(shapes_of(paths, part.crop))
         size = automatic_size(*own)
         size_warnings = warn_of_shrinking(own, size)
     check_size(*size)
-    usable, skipped = _read_all(paths, size, crop, letterbox, max_bytes, progress)
+    usable, skipped = _read_all(paths, size, part, letterbox, max_bytes, progress)
     usable, odd = without_odd_ones(usable, size)
     skipped += odd
     if len(usable) < 2:
@@ -112,7 +118,9 @@ def load_good_frames(
     if len(kept) < 2:
         raise TrainingError(f"{_name_of(images)}: 1 usable image of {geometry.bit_depth} bits, wanted at least 2")
     frames, padding = _frames(kept, geometry, padding)
-    view = view_of([each.aspect for each in kept]).model_copy(update={"crop": crop, "padding": padding})
+    view = view_of([each.aspect for each in kept])
+    view = view.model_copy(update={"crop": part.crop, "mask": part.mask, "fill": part.fill, "padding": padding})
+    frames, view = with_fill(frames, view, geometry, keep=like is not None)
     shape_warnings = warn_of_shapes(kept, size, letterbox=letterbox)
     warnings = (*size_warnings, *shape_warnings, *_warnings(frames, skipped))
     return GoodFrames(geometry, view, frames, tuple(each.path for each in kept), tuple(skipped), warnings)
@@ -207,7 +215,7 @@ def _name_of(images: Path | str | Sequence[Path]) -> str:
 def _read_all(
     paths: Sequence[Path],
     size: tuple[int, int],
-    crop: CropBox | None,
+    part: View,
     letterbox: bool,
     max_bytes: int,
     progress: Progress | None,
@@ -221,7 +229,7 @@ def _read_all(
     held_bytes = 0
     for index, path in enumerate(paths):
         try:
-            each = fitted(path, _read_cut(path, crop), size, letterbox=letterbox)
+            each = fitted(path, read_inspected(path, part), size, letterbox=letterbox)
         except ImageError as error:
             skipped.append(str(error))
             continue
@@ -235,14 +243,6 @@ def _read_all(
         if progress is not None:
             progress((index + 1) / len(paths), "reading images")
     return usable, skipped
-
-
-def _read_cut(path: Path, crop: CropBox | None) -> Image:
-    image = read_image(path)
-    try:
-        return cut(image, crop)
-    except ImageError as error:
-        raise ImageError(f"{path}: {error}") from None
 
 
 def _geometry(images: Sequence[Image], size: tuple[int, int]) -> Geometry:

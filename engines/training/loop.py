@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from engines.errors import TrainingError
+from engines.images import inspected_pixels
 from engines.progress import Progress
 from engines.recipes.recipe import Option, Recipe
 from engines.recipes.scorer import normalisation_of
@@ -49,6 +50,9 @@ class TrainingJob:
         self._normalisation = normalisation_of(self._train_frames)
         self._networks = recipe.networks(good.geometry, **options)
         self._learner = recipe.learner(self._networks, good.geometry)
+        if good.view.mask is not None:
+            inspected = inspected_pixels(good.view, good.geometry)
+            self._learner.inspect_only(inspected, good.view.fill, self._normalisation)
         self._learner.setup(fabric)
         self._batch_size = recipe.batch_size(good.geometry)
         self._loader = self._training_loader()

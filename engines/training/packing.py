@@ -35,6 +35,7 @@ from engines.export.to_onnx import (
     round_to_half,
     weights_archive,
 )
+from engines.images import inspected_pixels
 from engines.progress import Progress
 from engines.recipes.scorer import Scorer
 from engines.runtime import Scores
@@ -63,7 +64,8 @@ def pack(out: Path, trained: TrainedModel, progress: Progress) -> Bundle:
     progress(0.0, "scoring the good images")
     scorer = _fitted_scorer(trained)
     held_out = score_all(scorer, trained.held_out_frames)
-    damage = damage_check(held_out.score, score_all(scorer, damaged(trained.held_out_frames)).score)
+    hurt = damaged(trained.held_out_frames, inspected=_inspected(trained))
+    damage = damage_check(held_out.score, score_all(scorer, hurt).score)
     reference = reference_answers(scorer, _reference_frames(trained, held_out.score))
     progress(0.2, "exporting FP32")
     models = {MODEL: export_onnx(scorer, trained.geometry)}
@@ -101,12 +103,21 @@ def _fitted_scorer(trained: TrainedModel) -> Scorer:
     round_to_half(trained.networks)
     scorer = trained.recipe.scorer(trained.networks, trained.normalisation).cpu().eval()
     scorer.padding = trained.view.padding
+    inspected = _inspected(trained)
+    if inspected is not None:
+        scorer.mask.use(inspected, trained.view.fill, trained.normalisation)
     count, pixels = len(trained.train_frames), trained.geometry.height * trained.geometry.width
     frames = trained.train_frames[:: max(-(-count // _FIT_FRAMES), -(-count * pixels // _FIT_PIXELS))]
     trained_on, held_out = (NormalisedFrames(each, trained.normalisation) for each in (frames, trained.held_out_frames))
     with torch.no_grad():
         trained.recipe.fit_scorer(scorer, in_batches(trained_on, _BATCH), in_batches(held_out, _BATCH))
     return scorer
+
+
+def _inspected(trained: TrainedModel) -> NDArray[np.bool_] | None:
+    """Which pixels of a frame count, [H, W]; None without a mask."""
+    view = trained.view
+    return None if view.mask is None else inspected_pixels(view, trained.geometry)
 
 
 def _reference_frames(trained: TrainedModel, scores: NDArray[np.float32]) -> Frames:

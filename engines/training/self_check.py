@@ -26,22 +26,44 @@ _CONTRAST = 3.0
 # Damaged frames in all: enough for a standard error of 0.04 of the AUROC, and a second of scoring.
 _LEAST_DAMAGED = 48
 
+# A damage that a mask hides is drawn again, this often at most: where only a line is inspected, none may fit.
+_MOST_TRIES = 50
+
 # 97.5 % quantile of the normal distribution.
 _TWO_SIDED_95 = 1.96
 
 _Damage = Callable[[np.random.Generator, Any, float], None]
 
 
-def damaged(frames: Frames, seed: int = 0) -> Frames:
-    """Copies of good frames [N, H, W, C] with one damage each, [M ≥ N, H, W, C] of the same type."""
+def damaged(frames: Frames, seed: int = 0, *, inspected: NDArray[np.bool_] | None = None) -> Frames:
+    """Copies of good frames [N, H, W, C] with one damage each, [M ≥ N, H, W, C] of the same type.
+
+    With `inspected` [H, W], only pixels that count there are damaged.
+    """
     rng = np.random.default_rng(seed)
     times = max(1, -(-_LEAST_DAMAGED // len(frames)))
     copies: Any = np.concatenate([frames] * times)
     contrast = _CONTRAST * max(float(frames.std()), 1.0)
     for index, frame in enumerate(copies):
-        _DAMAGES[index % len(_DAMAGES)](rng, frame, contrast)
+        _damage(rng, frame, contrast, _DAMAGES[index % len(_DAMAGES)], inspected)
     result: Frames = copies
     return result
+
+
+def _damage(
+    rng: np.random.Generator, frame: Any, contrast: float, damage: _Damage, inspected: NDArray[np.bool_] | None
+) -> None:
+    """Damage a frame; with a mask, again and again until most of the damage is where it counts."""
+    good = frame.copy()
+    for _ in range(_MOST_TRIES):
+        damage(rng, frame, contrast)
+        if inspected is None:
+            return
+        changed = (frame != good).any(axis=2)
+        frame[~inspected] = good[~inspected]
+        if 2 * np.count_nonzero(changed & inspected) >= max(1, np.count_nonzero(changed)):
+            return
+        frame[:] = good
 
 
 def damage_check(good: NDArray[np.float32], bad: NDArray[np.float32]) -> DamageCheck:

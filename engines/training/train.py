@@ -25,6 +25,7 @@ import torch
 
 from engines.bundles import Bundle, CropBox, TrainingRecord, check_replaceable, read_bundle
 from engines.errors import EngineError, TrainingError
+from engines.images import MaskChoice
 from engines.progress import Progress
 from engines.recipes.recipe import DEFAULT_RECIPE, Option, Recipe, find_recipe
 from engines.training.good_frames import MAX_FRAME_BYTES, load_good_frames
@@ -70,6 +71,7 @@ def train_model(
     seed: int = 0,
     name: str | None = None,
     crop: CropBox | None = None,
+    mask: MaskChoice | None = None,
     padding: int | None = None,
     options: dict[str, Option] | None = None,
     progress: Progress | None = None,
@@ -84,10 +86,10 @@ def train_model(
 
     `size` is the model's input, a side or (height, width) in pixels, multiples of 16; None: `automatic_size`. Training
     ends after `minutes`, export included, or `steps`; None means no such limit. With `crop`, only this part of the
-    images is trained on and, by the bundle, inspected; images that are padded already have this `padding`.
-    `options` go to the recipe's networks; `accelerator`, `devices`, `num_nodes`, `precision` to Lightning Fabric, where
-    several devices run the calling script once each. Raises TrainingError (no usable images, impossible arguments) or
-    BundleError (cannot be written).
+    images is trained on and, by the bundle, inspected; what `mask` excludes counts neither in training nor later.
+    Images that are padded already have this `padding`. `options` go to the recipe's networks; `accelerator`, `devices`,
+    `num_nodes`, `precision` to Lightning Fabric, where several devices run the calling script once each. Raises
+    TrainingError (no usable images, impossible arguments) or BundleError (cannot be written).
     """
     started, date = clock(), datetime.now(timezone.utc).isoformat(timespec="seconds")
     chosen = _checked_recipe(recipe, minutes, steps, seed)
@@ -98,6 +100,7 @@ def train_model(
         images,
         _size(size),
         crop=crop,
+        mask=mask,
         letterbox=chosen.letterbox,
         padding=padding if chosen.letterbox else None,
         max_bytes=max_bytes,

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.models.training_options import check_training_extra, parse_size
+from agent.cli.models.training_options import (
+    CropOption,
+    MaskOption,
+    PolygonOption,
+    check_training_extra,
+    parse_crop,
+    parse_mask,
+    parse_size,
+)
 from agent.cli.options import JsonOption
 from agent.cli.terminal.console import print_line
 from agent.cli.terminal.interrupts import quiet_while_loading
 from agent.cli.terminal.progress import progress_bar
+
+if TYPE_CHECKING:
+    from engines.comparison.records import Comparison
+    from engines.training.view_choice import ViewChoice
 
 
 def compare_systems(
@@ -26,15 +39,15 @@ def compare_systems(
     max_images: Annotated[
         int | None, typer.Option(min=1, help="Images from each test folder, evenly spaced; AnoGAN is slow.")
     ] = None,
+    view: Annotated[Path | None, typer.Option(help="Bundle whose crop and mask all systems get.")] = None,
+    crop: CropOption = None,
+    mask: MaskOption = None,
+    exclude_polygon: PolygonOption = None,
     out: Annotated[Path, typer.Option(help="Folder for table, ROC curves and heatmaps.")] = Path("compare-out"),
     json_document: JsonOption = False,
 ) -> None:
     """Compare GANomaly with other systems from the literature on the same images."""
-    check_training_extra()
-    with quiet_while_loading():
-        from engines.comparison.compare import run_comparison
-        from engines.comparison.table import as_text
-
+    run_comparison, as_text = _load_comparison()
     with progress_bar("compare") as report:
         result = run_comparison(
             normal,
@@ -46,14 +59,39 @@ def compare_systems(
             minutes=minutes,
             seeds=seeds,
             max_images=max_images,
+            view=_view(view, crop, mask, exclude_polygon),
             out=out,
             progress=report,
         )
     if json_document:
         print_line(result.to_json())
         return
-    print_line(as_text(result))
-    print_line(f"{f'{len(result.skipped)} files could not be used; ' if result.skipped else ''}charts in {out}")
+    _print(as_text(result), len(result.skipped), out)
+
+
+def _load_comparison() -> tuple[Callable[..., Comparison], Callable[[Comparison], str]]:
+    check_training_extra()
+    with quiet_while_loading():
+        from engines.comparison.compare import run_comparison
+        from engines.comparison.table import as_text
+    return run_comparison, as_text
+
+
+def _print(table: str, skipped: int, out: Path) -> None:
+    print_line(table)
+    print_line(f"{f'{skipped} files could not be used; ' if skipped else ''}charts in {out}")
+
+
+def _view(bundle: Path | None, crop: str | None, mask: Path | None, polygons: list[str] | None) -> ViewChoice:
+    """What all systems see of the images."""
+    from engines.bundles import read_bundle
+    from engines.training.view_choice import ViewChoice
+
+    if bundle is None:
+        return ViewChoice(parse_crop(crop), parse_mask(mask, polygons))
+    if crop is not None or mask is not None or polygons:
+        raise typer.BadParameter("--view gives the crop and the mask, wanted no --crop, --mask or --exclude-polygon")
+    return ViewChoice(like=read_bundle(bundle).manifest.view)
 
 
 def _names(only: str | None) -> list[str] | None:

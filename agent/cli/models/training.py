@@ -13,10 +13,12 @@ from agent.cli.models.training_options import (
     AcceleratorOption,
     CropOption,
     DevicesOption,
+    MaskOption,
     MinutesOption,
     NodesOption,
     NormalOption,
     OutOption,
+    PolygonOption,
     PrecisionOption,
     RecipeOption,
     SizeOption,
@@ -25,6 +27,7 @@ from agent.cli.models.training_options import (
     TestNormalOption,
     check_training_extra,
     parse_crop,
+    parse_mask,
     parse_size,
 )
 from agent.cli.options import SeedOption
@@ -51,6 +54,8 @@ def train(
     seed: SeedOption = 0,
     size: SizeOption = "auto",
     crop: CropOption = None,
+    mask: MaskOption = None,
+    exclude_polygon: PolygonOption = None,
     recipe: RecipeOption = "pretrained",
     devices: DevicesOption = 1,
     nodes: NodesOption = 1,
@@ -60,8 +65,7 @@ def train(
     test_abnormal: TestAbnormalOption = None,
 ) -> None:
     """Train a model on images of good parts. Ctrl-C keeps the best state so far."""
-    _check_tests(test_normal, test_abnormal)
-    train_model = _load_training()
+    train_model = _load_training(test_normal, test_abnormal)
     with progress_bar("train") as report:
         result = train_model(
             normal,
@@ -69,6 +73,7 @@ def train(
             recipe=recipe,
             size=parse_size(size),
             crop=parse_crop(crop),
+            mask=parse_mask(mask, exclude_polygon),
             minutes=None if steps is not None else minutes,
             steps=steps,
             seed=seed,
@@ -80,9 +85,15 @@ def train(
         )
     if result.is_main:
         _print_training(result, out, minutes if steps is None else None)
-        if test_normal is not None and test_abnormal is not None:
-            evaluate(out, test_normal, test_abnormal, trained_on=normal)
-        _check_learned(result, out)
+        _judge(result, out, normal, test_normal, test_abnormal)
+
+
+def _judge(
+    result: TrainingResult, out: Path, normal: Path, test_normal: Path | None, test_abnormal: Path | None
+) -> None:
+    if test_normal is not None and test_abnormal is not None:
+        evaluate(out, test_normal, test_abnormal, trained_on=normal)
+    _check_learned(result, out)
 
 
 def _check_tests(test_normal: Path | None, test_abnormal: Path | None) -> None:
@@ -90,8 +101,9 @@ def _check_tests(test_normal: Path | None, test_abnormal: Path | None) -> None:
         raise typer.BadParameter("--test-normal and --test-abnormal go together")
 
 
-def _load_training() -> Callable[..., TrainingResult]:
-    """The function that trains; its libraries take seconds to load."""
+def _load_training(test_normal: Path | None, test_abnormal: Path | None) -> Callable[..., TrainingResult]:
+    """The function that trains, once the options are checked; its libraries take seconds to load."""
+    _check_tests(test_normal, test_abnormal)
     check_training_extra()
     with quiet_while_loading():
         from engines.training.train import train_model

@@ -12,6 +12,7 @@ from agent.core.errors import Permanent
 
 if TYPE_CHECKING:
     from engines.bundles import CropBox
+    from engines.images import MaskChoice
 
 NormalOption = Annotated[Path, typer.Option(help="Folder of images of good parts, and of nothing else.")]
 OutOption = Annotated[Path, typer.Option(help="Bundle to write.")]
@@ -20,6 +21,13 @@ StepsOption = Annotated[int | None, typer.Option(min=1, help="Steps to train ins
 SizeOption = Annotated[str, typer.Option(help="Input of the model, pixels: auto, SIDE or WIDTHxHEIGHT.")]
 CropOption = Annotated[
     str | None, typer.Option(help="Part of the images to train on and to inspect, pixels: X,Y,WIDTH,HEIGHT.")
+]
+MaskOption = Annotated[
+    Path | None, typer.Option(help="Mask: an image, white where images are inspected, or polygons (JSON).")
+]
+PolygonOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Area that is not inspected, corners in pixels: 'X,Y X,Y X,Y'. May be given several times."),
 ]
 RecipeOption = Annotated[
     str, typer.Option(help="pretrained, scratch (no weights of others) or reference (the GANomaly paper).")
@@ -50,6 +58,15 @@ def parse_crop(text: str | None) -> CropBox | None:
         raise typer.BadParameter(f"got {text}, wanted X,Y,WIDTH,HEIGHT in pixels", param_hint="--crop")
     x, y, width, height = map(int, numbers)
     return CropBox(x=x, y=y, width=width, height=height)
+
+
+def parse_mask(file: Path | None, polygons: list[str] | None) -> MaskChoice | None:
+    """The mask of a file and of polygons; None without either. Raises ImageError for text that is no polygon."""
+    from engines.images import MaskChoice, parse_polygon
+
+    if file is None and not polygons:
+        return None
+    return MaskChoice(file, tuple(parse_polygon(text) for text in polygons or ()))
 
 
 def parse_size(text: str) -> int | tuple[int, int] | None:
