@@ -41,6 +41,8 @@ def check_credentials(settings: Settings, config: Path, stores: Sequence[Path] =
             yield _check_file(f"mqtt.{key}", path, secret=key in ("password_file", "key_file"))
     if mqtt.username is not None and mqtt.password_file is None:
         yield _check_credential(config, stores)
+    for name, section in settings.outputs.items():
+        yield from (_check_file(f"outputs.{name}", path, secret=True) for path in section.secrets())
 
 
 def install_password(config: Path, store: Path = CREDENTIAL_STORE) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import ssl
 from collections.abc import Iterator
 
 from agent.commands import ask
@@ -14,6 +15,8 @@ from agent.doctor.check_result import CheckResult, ok, problem
 from agent.outputs import OutputSection
 from agent.outputs.settings import missing_packages
 from agent.settings import Settings
+
+CONNECT_SECONDS = 5.0
 
 
 def check_outputs(settings: Settings) -> Iterator[CheckResult]:
@@ -27,13 +30,28 @@ def check_outputs(settings: Settings) -> Iterator[CheckResult]:
             continue
         for host in section.listens():
             yield _check_port(subject, host, settings)
-        if section.kind != "mqtt" and not section.listens():
-            yield ok(subject, _described(section))
+        if section.kind != "mqtt":
+            yield from (_check_host(subject, host, section) for host in section.hosts())
 
 
-def _described(section: OutputSection) -> str:
-    hosts = ", ".join(f"{host.name}:{host.port}" for host in section.hosts())
-    return f"{section.kind}: {hosts}" if hosts else section.kind
+def _check_host(subject: str, host: Host, section: OutputSection) -> CheckResult:
+    """A host answers, and proves with its certificate that it is the one."""
+    place = f"{host.name}:{host.port}"
+    try:
+        context = section.tls_context()
+        with socket.create_connection(host, CONNECT_SECONDS) as connection:
+            if context is not None:
+                context.wrap_socket(connection, server_hostname=host.name).close()
+    except InspectdError as error:
+        return problem(subject, str(error), "ls -l the files that the settings name")
+    except ssl.SSLCertVerificationError as error:
+        fix = f"set ca_file; openssl s_client -connect {place} </dev/null shows its certificate"
+        return problem(subject, f"the certificate of {place} is rejected: {error.verify_message}", fix)
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        fix = f"ping -c 3 {host.name}; nc -vz {host.name} {host.port}"
+        return problem(subject, f"{place} does not answer: {reason}", fix)
+    return ok(subject, f"{place} answers" + ("" if context is None else " and has a certificate that is trusted"))
 
 
 def _check_port(subject: str, host: Host, settings: Settings) -> CheckResult:

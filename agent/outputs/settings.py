@@ -10,9 +10,11 @@ to the settings. MQTT has a section of its own, `[mqtt]`, and is always used.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Collection, Mapping
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent.core.section import Host, Section
@@ -37,6 +39,14 @@ class OutputSection(Section):
 
     def clients(self) -> list[str]:
         """Addresses and networks of clients that connect to this output; `doctor` checks that they may."""
+        return []
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """How the hosts are verified; None without TLS. Raises Temporary for a file that cannot be used."""
+        return None
+
+    def secrets(self) -> list[Path]:
+        """Files with secrets that this output reads; `doctor` checks that it may, and that other users may not."""
         return []
 
     def place(self, site: str) -> str | None:
@@ -68,6 +78,9 @@ KINDS: dict[str, OutputKind] = {
         "modbus",
     ),
     "mqtt": OutputKind("agent.outputs.mqtt.settings:MqttSettings", "agent.outputs.mqtt.output:MqttOutput"),
+    "webhook": OutputKind(
+        "agent.outputs.webhook.settings:WebhookSettings", "agent.outputs.webhook.output:WebhookOutput"
+    ),
 }
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from agent.outputs.settings import KINDS, OutputKind, OutputSection, parse_section
 from tests.support.broker import Mosquitto, Subscriber, free_port
+from tests.support.webhook_receiver import SECRET, Posted, Receiver
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,39 @@ class ModbusPeer(Peer):
 
     def delivered(self) -> list[Delivered]:
         return []
+
+
+class WebhookPeer(Peer):
+    """A receiver over plain HTTP on this machine; `tests/agent/outputs/webhook` has TLS."""
+
+    def __init__(self, directory: Path) -> None:
+        self._receiver = Receiver()
+        self._secret = directory / "secret"
+        self._secret.write_text(SECRET)
+
+    def section(self) -> OutputSection:
+        content = {"send": ["alarms", "images"], "secret_file": self._secret}
+        return parse_section({"kind": "webhook", "url": self._receiver.url, **content})
+
+    def start(self) -> None:
+        self._receiver.start()
+
+    def stop(self) -> None:
+        self._receiver.stop()
+
+    def delivered(self) -> list[Delivered]:
+        return [self._read(posted) for posted in list(self._receiver.requests)]
+
+    @staticmethod
+    def _read(posted: Posted) -> Delivered:
+        alarm, part = posted.id.split("/")
+        if posted.headers["content-type"] != "application/json":
+            return Delivered("cam", alarm, part, None, posted.body)
+        document = json.loads(posted.body)
+        return Delivered(document["camera"], alarm, document["event"], document["sequence"], posted.body)
+
+    def end(self) -> None:
+        self._receiver.stop()
 
 
 # What somebody writes who adds a kind of output: a settings section, and an output. It appends lines to a file, and is
@@ -223,4 +257,4 @@ class ToyPeer(Peer):
         sys.path.remove(self._directory)
 
 
-PEERS: dict[str, type[Peer]] = {"modbus": ModbusPeer, "mqtt": MqttPeer, "toy": ToyPeer}
+PEERS: dict[str, type[Peer]] = {"modbus": ModbusPeer, "mqtt": MqttPeer, "toy": ToyPeer, "webhook": WebhookPeer}

@@ -9,19 +9,16 @@ from importlib.metadata import version
 from agent.alarms import EvidenceImage
 from agent.core.problems import Problems
 from agent.messages import (
-    AlarmPayload,
     CountPayload,
-    CropPayload,
     DeliveryPayload,
     EventPayload,
     Execute,
-    ImagePayload,
-    ResultPayload,
     ScorePayload,
     SnapshotImage,
     StatePayload,
     VerdictPayload,
 )
+from agent.outputs.documents import alarm_document, result_document
 from agent.outputs.mqtt.connection import Outgoing
 from agent.outputs.mqtt.delivery import Publisher, shrink_to_fit
 from agent.outputs.mqtt.home_assistant import discovery
@@ -75,26 +72,10 @@ class MqttOutput(Output):
         return self._publisher.report()
 
     def messages_for(self, recorded: RecordedAlarm) -> list[Message]:
-        alarm, context = recorded.alarm, recorded.context
+        alarm = recorded.alarm
         sent = [(self._topics.image(alarm.camera, alarm.id, image.name), image) for image in recorded.images]
-        payload = AlarmPayload.of(
-            alarm,
-            sequence=recorded.sequence,
-            site=recorded.site,
-            rule=context.rule,
-            calibration=context.calibration,
-            model=context.model,
-            engine=context.engine,
-            regions=list(recorded.regions),
-            crop=None if context.crop is None else CropPayload(**context.crop.model_dump()),
-            evidence={
-                image.name: ImagePayload(
-                    topic=topic, sha256=image.sha256, media_type=image.media_type, bytes=len(image.payload)
-                )
-                for topic, image in sent
-            },
-            epoch=recorded.epoch,
-            clock_unsynchronised=recorded.clock_unsynchronised,
+        payload = alarm_document(
+            recorded, lambda image: self._topics.image(alarm.camera, alarm.id, image.name), images=True
         )
         document = Message(
             self._topics.alarm(alarm.camera), payload.to_bytes(), alarm.id, alarm.event.value, output=self.name
@@ -117,16 +98,7 @@ class MqttOutput(Output):
         return [Message(topic, verdict.to_bytes(), verdict.id, "verdict", output=self.name)]
 
     def result_message(self, recorded: RecordedResult) -> Message:
-        payload = ResultPayload.of(
-            recorded.part,
-            identity=recorded.id,
-            sequence=recorded.sequence,
-            site=recorded.site,
-            latency_seconds=recorded.latency_seconds,
-            model=recorded.model,
-            engine=recorded.engine,
-            epoch=recorded.epoch,
-        )
+        payload = result_document(recorded)
         topic = self._topics.result(recorded.part.camera)
         return Message(topic, payload.to_bytes(), recorded.id, RESULT, output=self.name)
 

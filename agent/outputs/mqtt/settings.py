@@ -78,6 +78,9 @@ class MqttSettings(OutputSection):
         broker = Broker(self.url)
         return [Host(broker.host, broker.port)]
 
+    def secrets(self) -> list[Path]:
+        return [path for path in (self.password_file, self.key_file) if path is not None]
+
     def place(self, site: str) -> str:
         """The broker and the topics below which the agent publishes; its client id follows from them.
 
