@@ -37,11 +37,11 @@ def physical_cores(root: Path = Path("/")) -> int:
 
 def cpu_quota(root: Path = Path("/")) -> float | None:
     """The CPUs' worth of time that this process's control groups, versions 1 and 2, grant it; None: no limit."""
-    shares = [share for folder in _groups(root) if (share := _share(folder)) is not None]
+    shares = [share for folder in control_groups(root) if (share := _share(folder)) is not None]
     return min(shares, default=None)
 
 
-def _groups(root: Path) -> Iterator[Path]:
+def control_groups(root: Path) -> Iterator[Path]:
     """The folders of the control groups that limit this process: its own and those above, where they are visible."""
     for line in _text(root / "proc/self/cgroup").splitlines():
         number, controllers, path = [*line.split(":", 2), "", ""][:3]

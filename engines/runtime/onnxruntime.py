@@ -6,7 +6,6 @@ own: the caller owns the answers, so each call would need new buffers and nothin
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from engines.bundles import MODEL, Bundle, Frames
 from engines.errors import EngineError
 from engines.runtime.cores import allowed_threads, physical_cores
 from engines.runtime.engine import DEFAULT_OPTIONS, Engine, EngineOptions
+from engines.runtime.memory import memory_available
 
 # onnxruntime's levels: 0 verbose … 3 error, 4 fatal. The warnings of level 2 are for its developers, not for operators.
 _QUIET = 3
@@ -130,12 +130,8 @@ def _line(error: Exception) -> str:
 
 def _short_of_memory() -> bool:
     """Whether Linux's MemAvailable is below the limit; False on systems without it."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return False
-    kilobytes = [int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
-    return bool(kilobytes) and kilobytes[0] * 1024 < _SHORT_OF_MEMORY_BYTES
+    available = memory_available()
+    return available is not None and available < _SHORT_OF_MEMORY_BYTES
 
 
 def _describe(session: Any) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from engines.progress import Progress
 from engines.runtime.choice import candidates
 from engines.runtime.engine import Engine, EngineOptions
 from engines.runtime.hardware import has_hardware
-from engines.runtime.limits import memory_limit, time_limit
+from engines.runtime.limits import hard_time_limit, memory_limit, time_limit
 from engines.runtime.reference_check import check_reference
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def open_engine(
     options = EngineOptions(threads, directory, progress)
     if name == AUTO:
         return _open_best(bundle, options, thresholds)
-    with _memory_limit(bundle, name):
+    with _limits(bundle, name):
         engine = _construct(bundle, name, options)
         try:
             with time_limit(engine):
@@ -58,11 +58,14 @@ def open_engine(
     return engine
 
 
-def _memory_limit(bundle: Bundle, name: str) -> AbstractContextManager[None]:
-    """A limit for models on the CPU. The driver of a GPU maps memory in amounts of its own."""
+@contextmanager
+def _limits(bundle: Bundle, name: str) -> Iterator[None]:
+    """Limits for models on the CPU. The driver of a GPU maps memory in amounts of its own; a plan takes minutes."""
     if name not in BACKENDS or has_hardware(Hardware.NVIDIA_GPU):
-        return nullcontext()
-    return memory_limit((bundle.path / MODEL).stat().st_size, name)
+        yield
+        return
+    with hard_time_limit(name, bundle.path), memory_limit((bundle.path / MODEL).stat().st_size, name):
+        yield
 
 
 def _open_best(bundle: Bundle, options: EngineOptions, thresholds: Sequence[float]) -> Engine:

@@ -1,12 +1,13 @@
 """Runs in the service's sandbox and tries various operations; prints a JSON object with the result of each.
 
-It needs Python's standard library only, since it is copied into the booted machine.
+It is copied into the booted machine and runs with the agent's Python.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,19 @@ def listing(directory: str) -> str:
     return attempt(lambda: list(Path(directory).iterdir()))
 
 
+def clock_state() -> str:
+    """What systemd-timedated says of the clock, by the agent's own question; the container does not count here."""
+    from agent.core.timedated import ask_timedated
+
+    return str(ask_timedated(Path("/no-container")))
+
+
+def limit_memory() -> None:
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (2**33, before[1]))
+    resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
 def own(directory: str) -> str:
     """Write to a directory that systemd made for the service."""
     return attempt((Path(os.environ[directory]) / "probe").touch)
@@ -43,9 +57,11 @@ def own(directory: str) -> str:
 def main() -> None:
     found = {
         "user": os.getuid(),
+        "clock": clock_state(),
         "own state": own("STATE_DIRECTORY"),
         "own runtime": own("RUNTIME_DIRECTORY"),
         "own log": own("LOGS_DIRECTORY"),
+        "limit its memory": attempt(limit_memory),
         "own tmp": attempt(Path("/tmp/probe").touch),
         "write etc": attempt(Path("/etc/inspectd/probe").touch),
         "write opt": attempt(Path("/opt/inspectd/probe").touch),

@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
-from tests.systemd.line import BOOTED, configure, status, unit
+from engines.bundles import read_bundle
+from tests.support.hostile_bundles import that_wants, with_graph
+from tests.systemd.line import BOOTED, BUNDLE, configure, status, unit
 from tests.systemd.machine import Machine
 
 pytestmark = BOOTED
 
 PLANT = "192.0.2.1"
 
-ALLOWED = {"own state", "own runtime", "own log", "own tmp", "loopback"}
+ALLOWED = {"limit its memory", "own state", "own runtime", "own log", "own tmp", "loopback"}
 
 # A Jetson's device name with the numbers of /dev/fuse, which any machine has and which opens for all who may read it.
 JETSON_MEMORY = ("mknod", "--mode=0660", "/dev/nvmap", "c", "10", "229")
@@ -77,6 +79,7 @@ def test_service_may_do_no_more_than_it_needs(sandbox: Machine) -> None:
     found = probe(sandbox)
     print(json.dumps(found, indent=1))
     assert found.pop("user") > 60000
+    found.pop("clock")
     assert {operation for operation, result in found.items() if result == "done"} == ALLOWED
     assert found["plant network"] in ("Operation not permitted", "timed out")
 
@@ -111,3 +114,27 @@ def test_doctors_command_opens_the_way_to_the_broker(sandbox: Machine) -> None:
     sandbox.run("systemctl", "start", unit("line3"))
     sandbox.wait_until(lambda: status(sandbox, "line3")["delivery"]["connected"], what="line3 at its broker")
     sandbox.run("systemctl", "stop", unit("line3"))
+
+
+def test_state_of_the_clock_is_known_in_the_sandbox(sandbox: Machine) -> None:
+    """As root knows it, from the program that the agent asks over D-Bus."""
+    state = sandbox.run("timedatectl", "show", "--property=NTPSynchronized", "--value")
+    assert probe(sandbox)["clock"] == {"yes": "True", "no": "False"}[state]
+
+
+def test_model_that_wants_more_memory_than_a_model_may_ends_the_start_with_one_line(sandbox: Machine) -> None:
+    """The limit holds in the sandbox; the kernel's OOM killer has nothing to do, and another line goes on."""
+    with_graph(read_bundle(sandbox.tree / BUNDLE.lstrip("/")), sandbox.tree / "etc/inspectd/bomb.bundle", that_wants(6))
+    configure(sandbox, "line4", bundle="/etc/inspectd/bomb.bundle")
+    sandbox.run("systemctl", "start", "--no-block", unit("line4"))
+
+    def failures() -> list[str]:
+        return [line for line in sandbox.journal(unit("line4")).splitlines() if "onnxruntime engine" in line]
+
+    sandbox.wait_until(failures, what="an error", facts=lambda: sandbox.journal(unit("line4"))[-3000:])
+    sandbox.run("systemctl", "stop", unit("line4"))
+    journal = sandbox.journal(unit("line4"))
+    assert "allocate" in failures()[0] or "memory" in failures()[0], failures()[0]
+    assert "Traceback" not in journal
+    assert "oom" not in journal.lower()
+    assert sandbox.show(unit("line1"), "ActiveState")["ActiveState"] == "active"

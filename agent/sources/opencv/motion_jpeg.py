@@ -87,13 +87,17 @@ class DamageCount:
         self._logged_at, self._logged = now, self.count
 
 
-def checked(capture: cv2.VideoCapture) -> cv2.VideoCapture | MotionJpeg:
-    """The capture, or the handle that checks its images where it is motion JPEG; call it before the first frame."""
+def checked(
+    capture: cv2.VideoCapture, *, encoded: tuple[int, int] = (cv2.CAP_PROP_FORMAT, -1)
+) -> cv2.VideoCapture | MotionJpeg:
+    """The capture, or the handle that checks its images where it is motion JPEG; call it before the first frame.
+
+    encoded: the property, and its value, by which OpenCV's backend gives the encoded images; that of FFmpeg's.
+    """
     code = int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF if capture.isOpened() else 0
     if code.to_bytes(4, "little").decode("latin-1").upper() not in _CODES:
         return capture
-    # Format -1 gives the encoded images.
-    return MotionJpeg(capture) if capture.set(cv2.CAP_PROP_FORMAT, -1) else capture
+    return MotionJpeg(capture) if capture.set(*encoded) else capture
 
 
 def is_complete(data: bytes) -> bool:

@@ -11,7 +11,11 @@ import cv2
 from agent.core.errors import Permanent, Temporary
 from agent.sources.opencv.address import CaptureSettings
 from agent.sources.opencv.grabber import Handle
+from agent.sources.opencv.motion_jpeg import checked
 from agent.sources.settings import video_device
+
+# By this property and value, OpenCV's V4L2 backend gives the images as the camera sent them.
+ENCODED = (cv2.CAP_PROP_CONVERT_RGB, 0)
 
 
 class V4l2Device:
@@ -50,7 +54,8 @@ class V4l2Device:
         for property_id, value in requested.items():
             if value is not None:
                 capture.set(property_id, value)
-        return capture
+        # Last: the driver chooses the format for the size.
+        return checked(capture, encoded=ENCODED)
 
     def diagnose(self) -> str:
         """Name the likely causes; the driver reports none."""

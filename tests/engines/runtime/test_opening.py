@@ -20,7 +20,9 @@ from engines.bundles.bundle import Bundle, Reference, reference_archive, write_b
 from engines.errors import EngineError
 from engines.runtime.choice import Choice, remember
 from engines.runtime.hardware import describe_processor
+from engines.runtime.limits import memory_limit
 from engines.runtime.opening import open_engine
+from tests.support.hostile_bundles import add_to_score, that_wants, with_graph
 
 CPU_ENGINES = [name for name, backend in BACKENDS.items() if backend.hardware is Hardware.CPU]
 
@@ -190,26 +192,6 @@ def test_inference_imports_only_its_own_backend(tiny_bundle: Bundle) -> None:
     assert done.stdout.strip() == "[]"
 
 
-def with_graph(bundle: Bundle, path: Path, change: Callable[[Any], None]) -> Bundle:
-    """The same bundle, with valid hashes, with another graph."""
-    onnx = pytest.importorskip("onnx", reason="onnx changes the model of this test")
-    files = {name: (bundle.path / name).read_bytes() for name in bundle.manifest.files}
-    model = onnx.load_from_string(files["model.onnx"])
-    change(model.graph)
-    files["model.onnx"] = model.SerializeToString()
-    return write_bundle(path, bundle.manifest, files)
-
-
-def add_to_score(graph: Any, value: str) -> None:
-    """Add a number to the score."""
-    from onnx import helper
-
-    for node in graph.node:
-        node.output[:] = ["score before" if name == "score" else name for name in node.output]
-        node.input[:] = ["score before" if name == "score" else name for name in node.input]
-    graph.node.append(helper.make_node("Add", ["score before", value], ["score"]))
-
-
 def test_model_that_wants_terabytes_is_one_line(tiny_bundle: Bundle, tmp_path: Path) -> None:
     """A few bytes ask for them; the machine is not asked to swap, and the limit is gone afterwards."""
 
@@ -267,3 +249,34 @@ def test_model_that_takes_too_long_is_interrupted(
     with pytest.raises(EngineError, match="no scores of the reference frames after 1 s"):
         open_engine(with_graph(tiny_bundle, tmp_path / "slow.bundle", multiply), "onnxruntime")
     assert time.monotonic() < begin + 30.0
+
+
+def test_model_of_more_than_the_memory_that_is_left_is_one_line(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a small device, the limit is what is left: 3 GB are not touched, though they are below the limit for all."""
+    monkeypatch.setattr("engines.runtime.limits.memory_left", lambda: 700 * 1024**2)
+    with pytest.raises(EngineError, match="onnxruntime engine: ") as caught:
+        open_engine(with_graph(tiny_bundle, tmp_path / "large.bundle", that_wants(3)), "onnxruntime")
+    assert "\n" not in str(caught.value)
+
+
+def test_process_is_the_first_that_the_kernel_ends_while_a_model_is_opened(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    file = Path("/proc/self/oom_score_adj")
+    before = file.read_text()
+    with memory_limit(1000, "onnxruntime"):
+        assert file.read_text().strip() == "1000"
+    assert file.read_text() == before
+
+
+def test_model_that_cannot_be_interrupted_ends_the_process_with_one_line(tiny_bundle: Bundle) -> None:
+    """A library's call that does not return; the log is flushed before the end."""
+    code = (
+        "import sys, time, logging; from pathlib import Path; from engines.runtime import limits\n"
+        "logging.basicConfig(); limits.MAX_SECONDS, limits.GRACE_SECONDS = 0.1, 0.1\n"
+        "with limits.hard_time_limit('toy', Path('x.bundle')): time.sleep(60)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "toy engine: no scores of the reference frames after 0.2 s, and it cannot be interrupted" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -14,12 +14,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from agent.core.errors import Temporary
 from agent.core.records import Image
 from agent.sources.opencv.address import CaptureSettings
 from agent.sources.opencv.camera import CameraSource
 from agent.sources.opencv.motion_jpeg import DamageCount, DamagedFrame, is_complete
+from agent.sources.opencv.v4l2 import V4l2Device
 from agent.sources.opencv.video import VideoSource
 from agent.sources.source import EndOfStream, FrameSource
 from tests.support.clocks import FakeClock
@@ -157,3 +159,74 @@ def test_damage_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> Non
         "camera line: a frame is left out: cut off; further ones are summed up",
         "camera line: 480 frames are left out: cut off; further ones are summed up",
     ]
+
+
+class UsbCamera:
+    """Stands for `cv2.VideoCapture` of a V4L2 camera, the hardware that no test has: as OpenCV 4.9 to 5.0, it gives a
+    JPEG image's bytes as one row where CAP_PROP_CONVERT_RGB is 0, and else what its decoder makes of them."""
+
+    def __init__(self, images: list[bytes], code: str = "MJPG", *, converts_only: bool = False) -> None:
+        self._images = images
+        self._code = int.from_bytes(code.encode(), "little")
+        self._convert = True
+        self._converts_only = converts_only
+
+    def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
+        return True
+
+    def set(self, property_id: int, value: float) -> bool:
+        if property_id == cv2.CAP_PROP_CONVERT_RGB and not self._converts_only:
+            self._convert = bool(value)
+            return True
+        return property_id != cv2.CAP_PROP_CONVERT_RGB
+
+    def get(self, property_id: int) -> float:
+        return float(self._code if property_id == cv2.CAP_PROP_FOURCC else 0.0)
+
+    def read(self) -> tuple[bool, NDArray[np.uint8] | None]:
+        if not self._images:
+            return False, None
+        data = np.frombuffer(self._images.pop(0), np.uint8)
+        return True, cv2.imdecode(data, cv2.IMREAD_COLOR) if self._convert else data[None, :]  # type: ignore[return-value]
+
+    def release(self) -> None:
+        self._images.clear()
+
+
+def frames_of_usb_camera(camera: UsbCamera, monkeypatch: pytest.MonkeyPatch) -> list[Image | str]:
+    """All frames that the source's handle gives, and the reasons of those that it leaves out."""
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: camera)
+    handle = V4l2Device("/dev/video0").connect(CaptureSettings(128, 96, 30.0, 5.0, 2.0))
+    found: list[Image | str] = []
+    while True:
+        try:
+            received, image = handle.read()
+        except DamagedFrame as error:
+            found.append(str(error))
+            continue
+        if not received:
+            return found
+        found.append(image)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.95, 0.999])
+def test_usb_camera_leaves_out_images_that_are_cut_off(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full USB bus cuts images off; OpenCV's decoder fills what is missing with gray."""
+    whole = jpeg()
+    cut = whole[: int(len(whole) * share)]
+    camera = UsbCamera([whole, cut, whole + bytes(700), b"", cut])
+    found = frames_of_usb_camera(camera, monkeypatch)
+    expected = cv2.imdecode(np.frombuffer(whole, np.uint8), cv2.IMREAD_COLOR)
+    assert [isinstance(each, str) for each in found] == [False, True, False, True, True]
+    assert all((each == expected).all() for each in found if not isinstance(each, str))
+    assert found[1] == "the JPEG image is cut off"
+
+
+def test_usb_camera_with_raw_pixels_is_read_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = frames_of_usb_camera(UsbCamera([jpeg()], code="YUYV"), monkeypatch)
+    assert [each.shape for each in found if not isinstance(each, str)] == [(96, 128, 3)]
+
+
+def test_usb_camera_whose_backend_gives_no_jpeg_is_read_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = frames_of_usb_camera(UsbCamera([jpeg()], converts_only=True), monkeypatch)
+    assert [each.shape for each in found if not isinstance(each, str)] == [(96, 128, 3)]
