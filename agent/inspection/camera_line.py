@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
+from agent.core.crop import Crop
 from agent.core.durations import Durations
 from agent.core.records import Part, PartVerdict
 from agent.inspection.calibration_plan import CalibrationPlan, plan_of
@@ -54,6 +55,10 @@ class CameraLine:
     `call`.
     """
 
+    recent: RecentScores
+    """The latest scores, for charts."""
+    crop: Crop | None
+    """The part of the image that is inspected; None: all of it."""
     _lost_monotonic: float | None = None
     _preview: dict[str, Any] | None = None
 
@@ -95,9 +100,7 @@ class CameraLine:
         self.unfinished = UnfinishedFiles(station)
         self.counters = Counters()
         self.recent = RecentScores()
-        """The latest scores, for charts."""
         self.crop = inspected_crop(settings.crop, bundle)
-        """The part of the image that is inspected; None: all of it."""
         self._settings = settings
 
     @cached_property

@@ -60,6 +60,12 @@ class CameraStatus:
 class Capture(threading.Thread):
     """Reads one source until it ends or `stop` is called; frames go to the queue, errors to `status`."""
 
+    frames_captured = 0
+    _openings = 0
+    _waiting = False
+    _delivering_since = 0.0
+    _status = CameraStatus(CameraState.OPENING)
+
     def __init__(
         self,
         camera: str,
@@ -89,8 +95,6 @@ class Capture(threading.Thread):
         """
         super().__init__(name=f"capture-{camera}", daemon=True)
         self.camera = camera
-        self.frames_captured = 0
-        self._openings = 0
         self._source = source
         self._frame_queue = frame_queue
         self._prepare = prepare
@@ -100,11 +104,8 @@ class Capture(threading.Thread):
         self._on_change = on_change
         self._backoff = backoff or Backoff(FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS)
         self._stopping = threading.Event()
-        self._waiting = False
         self._clock = clock
         self._changes = _ChangeLog(camera)
-        self._delivering_since = 0.0
-        self._status = CameraStatus(CameraState.OPENING)
 
     @property
     def status(self) -> CameraStatus:
@@ -145,7 +146,6 @@ class Capture(threading.Thread):
                     break
                 self._waiting = True
                 self._stopping.wait(self._backoff.next_seconds())
-                self._waiting = False
 
     def _session(self) -> CameraStatus | None:
         """Open, read until the source ends or fails, close. None where `stop` was called."""

@@ -1,6 +1,6 @@
 """Runs in the service's sandbox and tries various operations; prints a JSON object with the result of each.
 
-It is copied into the booted machine and runs with the agent's Python.
+It needs Python's standard library only, since it is copied into the booted machine, with `agent/core/timedated.py`.
 """
 
 from __future__ import annotations
@@ -38,15 +38,18 @@ def listing(directory: str) -> str:
 
 def clock_state() -> str:
     """What systemd-timedated says of the clock, by the agent's own question; the container does not count here."""
-    from agent.core.timedated import ask_timedated
+    from timedated import ask_timedated  # type: ignore[import-not-found]  # copied to the side of this file
 
     return str(ask_timedated(Path("/no-container")))
 
 
 def limit_memory() -> None:
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (2**33, before[1]))
-    resource.setrlimit(resource.RLIMIT_DATA, before)
+    try:
+        resource.setrlimit(resource.RLIMIT_DATA, (2**33, before[1]))
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+    except ValueError as error:  # Python's for EPERM
+        raise OSError(str(error)) from error
 
 
 def own(directory: str) -> str:

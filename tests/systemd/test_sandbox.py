@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agent.core import timedated
 from engines.bundles import read_bundle
 from tests.support.hostile_bundles import that_wants, with_graph
 from tests.systemd.line import BOOTED, BUNDLE, configure, status, unit
@@ -38,6 +39,7 @@ def sandbox(machine: Machine) -> Machine:
     machine.write("/etc/credstore/inspectd.line2.mqtt-password", "geheim\n", mode=0o600)
     configure(machine, "probe")
     machine.write("/opt/inspectd/probe.py", Path(__file__).with_name("probe.py").read_text())
+    machine.write("/opt/inspectd/timedated.py", Path(timedated.__file__).read_text())
     machine.write(
         "/etc/systemd/system/inspectd@probe.service.d/probe.conf",
         "[Service]\nType=oneshot\nWatchdogSec=0\nRestart=no\nExecReload=\nExecStart=\n"

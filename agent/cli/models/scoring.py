@@ -75,11 +75,8 @@ def evaluate(
         from engines.evaluation.charts import REPORT_UNAVAILABLE, charts_available
         from engines.evaluation.evaluate import evaluate_engine
         from engines.runtime import open_engine
-        from engines.siblings import warn_of_siblings
 
-    if trained_on is not None:
-        for warning in filter(None, (warn_of_siblings(trained_on, each) for each in (normal, abnormal))):
-            print_error(f"warning: {warning}")
+    _warn_of_same_parts(trained_on, normal, abnormal)
     folder = out or bundle.with_name(f"{bundle.stem}-evaluation")
     kept, calibrator = default_state_directory(), part_calibrator(false_alarms)
     with open_engine(read_bundle(bundle), engine, directory=kept) as opened, progress_bar("evaluate") as report:
@@ -92,3 +89,16 @@ def evaluate(
     for line in evaluation_lines(result):
         print_line(line)
     print_line(f"report in {folder}" if charts_available() else REPORT_UNAVAILABLE)
+
+
+def _warn_of_same_parts(trained_on: Path | None, *tested: Path) -> None:
+    """Warn of images of parts that the model was trained on."""
+    with quiet_while_loading():
+        from engines.siblings import warn_of_siblings
+
+    if trained_on is None:
+        return
+    for folder in tested:
+        warning = warn_of_siblings(trained_on, folder)
+        if warning:
+            print_error(f"warning: {warning}")

@@ -49,8 +49,6 @@ def plc_sim(
             first=first,
             product=product,
             interval_seconds=interval,
-            on_result=lambda result: (
-                print_json(result_document(result)) if json_document else print_line(result_line(result))
-            ),
+            on_result=lambda r: print_json(result_document(r)) if json_document else print_line(result_line(r)),
         )
     print_json(summary) if json_document else print_line(summary_line(summary))
