@@ -41,6 +41,10 @@ class BenchResult:
     """One call of the engine with one frame."""
     capture_to_verdict_ms: LatencyPayload
     """At the loop's full rate, with frames waiting in the queue."""
+    expected_ms: float | None = None
+    """What a frame took where the model was trained; None in bundles of earlier versions."""
+    budget_ms: float | None = None
+    """What it may take, as asked for in training."""
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
@@ -61,7 +65,15 @@ class BenchResult:
             for name, rate, ms, what in rows
         ]
         head = f"{self.bundle} on {self.engine}, input {self.input}"
-        return "\n".join([head, *lines, f"{'loop / engine':<14}{self.loop_over_engine:8.3f}"])
+        return "\n".join([head, *lines, f"{'loop / engine':<14}{self.loop_over_engine:8.3f}", *self._budget_lines()])
+
+    def _budget_lines(self) -> list[str]:
+        if self.budget_ms is None or self.expected_ms is None:
+            return []
+        kept = "kept" if self.engine_ms.p95 <= self.budget_ms else "not kept"
+        return [
+            f"{'frame budget':<14}{self.budget_ms:8.1f} ms {kept} (p95); in training it was {self.expected_ms:.1f} ms"
+        ]
 
 
 def run_bench(bundle_path: Path, *, engine_name: str, seconds: float) -> BenchResult:
@@ -82,6 +94,8 @@ def run_bench(bundle_path: Path, *, engine_name: str, seconds: float) -> BenchRe
     assert engine_ms is not None
     assert loop_ms is not None
     engine_rates, loop_rates = np.array(turns).T
+    training = bundle.manifest.training
+    known = None if training is None else training.frame_time
     return BenchResult(
         bundle=bundle.manifest.name,
         engine=engine.name,
@@ -91,6 +105,8 @@ def run_bench(bundle_path: Path, *, engine_name: str, seconds: float) -> BenchRe
         loop_over_engine=round(float(np.median(loop_rates / engine_rates)), 4),
         engine_ms=engine_ms,
         capture_to_verdict_ms=loop_ms,
+        expected_ms=None if known is None else known.milliseconds,
+        budget_ms=None if known is None else known.budget_milliseconds,
     )
 
 

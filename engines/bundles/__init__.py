@@ -26,7 +26,7 @@ from engines.bundles.bundle import (
     write_lean_copy,
 )
 from engines.bundles.external_data import OnnxFormatError, raw_fields
-from engines.bundles.manifest import ForeignWeights
+from engines.bundles.manifest import ForeignWeights, FrameTime
 from engines.bundles.mask import Mask
 from engines.bundles.signing import generate_keys, load_trusted_keys, sign_bundle
 
@@ -41,6 +41,7 @@ __all__ = [
     "CropBox",
     "DamageCheck",
     "ForeignWeights",
+    "FrameTime",
     "Frames",
     "Geometry",
     "Manifest",

@@ -170,6 +170,19 @@ class DamageCheck(BaseModel):
         return self.low > 0.5
 
 
+class FrameTime(BaseModel):
+    """How long a frame took where the model was trained."""
+
+    model_config = _CLOSED
+    milliseconds: float
+    """With ONNX Runtime, while no other program used the cores."""
+    threads: int
+    machine: str
+    """Cores, processor and architecture."""
+    budget_milliseconds: float
+    """What it may take."""
+
+
 class TrainingRecord(BaseModel):
     """How the model was trained: enough to repeat it."""
 
@@ -206,6 +219,8 @@ class TrainingRecord(BaseModel):
     """Versions of the libraries used."""
     foreign_weights: list[ForeignWeights] = []
     """Weights in the model that this training did not make."""
+    frame_time: FrameTime | None = None
+    """How long a frame takes; None in bundles of earlier versions."""
 
 
 class Tolerance(BaseModel):

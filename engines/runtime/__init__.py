@@ -2,6 +2,7 @@
 
 from engines.runtime.choice import Choice, remember
 from engines.runtime.engine import Engine, EngineOptions, Scores
+from engines.runtime.hardware import describe_processor
 from engines.runtime.measuring import choose_engine
 from engines.runtime.onnxruntime import OnnxRuntimeEngine, open_session, spin_entries
 from engines.runtime.opening import open_engine
@@ -15,6 +16,7 @@ __all__ = [
     "OnnxRuntimeEngine",
     "Scores",
     "choose_engine",
+    "describe_processor",
     "load_scorer",
     "open_engine",
     "open_session",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,13 @@ from engines.progress import Progress
 from engines.recipes.scorer import Normalise
 from engines.training.image_shapes import (
     Fitted,
-    automatic_size,
+    Size,
     fitted,
     shapes_of,
     typical_shape,
+    usual_size,
     view_of,
     warn_of_shapes,
-    warn_of_shrinking,
     without_odd_ones,
 )
 from engines.training.view_choice import chosen_view, read_inspected, with_fill
@@ -79,10 +79,12 @@ def load_good_frames(
     like: View | None = None,
     letterbox: bool = True,
     padding: int | None = None,
+    choose: Callable[[Size], tuple[Size, tuple[str, ...]]] | None = None,
     max_bytes: int = MAX_FRAME_BYTES,
     progress: Progress | None = None,
 ) -> GoodFrames:
-    """Read the images of a folder or list at `size` (height, width); None chooses it by `automatic_size`.
+    """Read the images of a folder or list at `size` (height, width); None: `choose` does, with warnings, from the
+    typical size of the images, by default `automatic_size`.
 
     With `crop`, only this part of each image is used; an image that it exceeds is skipped. With `mask`, what it
     excludes has the same value in every frame, and images of another size are skipped; `like` is a view to take both
@@ -96,9 +98,7 @@ def load_good_frames(
     part = chosen_view(paths, crop, mask, like)
     size_warnings: tuple[str, ...] = ()
     if size is None:
-        own = typical_shape(shapes_of(paths, part.crop))
-        size = automatic_size(*own)
-        size_warnings = warn_of_shrinking(own, size)
+        size, size_warnings = (choose or usual_size)(typical_shape(shapes_of(paths, part.crop)))
     check_size(*size)
     usable, skipped = _read_all(paths, size, part, letterbox, max_bytes, progress)
     usable, odd = without_odd_ones(usable, size)

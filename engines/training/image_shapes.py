@@ -30,6 +30,10 @@ _ODD_ONES = 50
 _MUCH_PADDING = 0.25
 
 
+Size = tuple[int, int]
+"""Height and width, pixels."""
+
+
 class Fitted(NamedTuple):
     """An image at the model's scale, before it is padded."""
 
@@ -52,6 +56,12 @@ def automatic_size(height: int, width: int) -> tuple[int, int]:
     """
     longest = max(height, width)
     return size_with_longest(min(MULTIPLE * -(-longest // MULTIPLE), LONGEST_SIDE), height, width)
+
+
+def usual_size(own: Size) -> tuple[Size, tuple[str, ...]]:
+    """The automatic size for images of the size `own`, with warnings."""
+    size = automatic_size(*own)
+    return size, warn_of_shrinking(own, size)
 
 
 def size_with_longest(side: int, height: int, width: int) -> tuple[int, int]:

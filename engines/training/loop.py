@@ -15,6 +15,7 @@ from engines.progress import Progress
 from engines.recipes.recipe import Option, Recipe
 from engines.recipes.scorer import normalisation_of
 from engines.siblings import sibling_groups, thumbnails
+from engines.training.busy_machine import CoreTime, warn_of_waiting
 from engines.training.good_frames import GoodFrames, NormalisedFrames, in_batches, split
 from engines.training.packing import frames_to_score
 from engines.training.time_budget import TimeBudget
@@ -62,15 +63,19 @@ class TrainingJob:
         self._best_step = 0
         self._best_state: dict[str, Tensor] | None = None
         self._steps = 0
+        self._waited = 0.0
+        """Share of the time that the steps waited for a core, 0 … 1."""
         self._statistics_frames = 0
 
     def run(self, budget: TimeBudget, progress: Progress) -> StopReason:
         """Train until the budget is used up or a Ctrl-C; TrainingError if there is no usable state by then."""
         stopped: StopReason = "finished"
+        before = CoreTime.now()
         try:
             self._loop(budget, progress)
         except KeyboardInterrupt:
             stopped = "interrupted"
+        self._waited = CoreTime.now().waiting_since(before)
         if self._best_state is None:
             self._keep_current_state(budget.step)
         self._steps = budget.step
@@ -99,7 +104,7 @@ class TrainingJob:
             epochs=self._steps / max(1, len(self._loader)),
             skipped=len(self._good.skipped),
             stopped=stopped,
-            warnings=self._good.warnings,
+            warnings=(*self._good.warnings, *warn_of_waiting(self._waited, self._steps)),
             elapsed=elapsed,
         )
 

@@ -19,6 +19,7 @@ from engines.bundles import (
     Bundle,
     DamageCheck,
     Frames,
+    FrameTime,
     Manifest,
     RecipeRecord,
     Reference,
@@ -38,9 +39,10 @@ from engines.export.to_onnx import (
 from engines.images import inspected_pixels
 from engines.progress import Progress
 from engines.recipes.scorer import Scorer
-from engines.runtime import Scores
+from engines.runtime import Scores, describe_processor
 from engines.training.good_frames import NormalisedFrames, in_batches
 from engines.training.self_check import damage_check, damaged
+from engines.training.sizing import THREADS, frame_milliseconds
 from engines.training.trained import TrainedModel
 
 # Enough to detect a wrong engine at low and at high scores, and small next to the model: eight of 256×256 are 0.5 MB.
@@ -72,6 +74,7 @@ def pack(out: Path, trained: TrainedModel, progress: Progress) -> Bundle:
     progress(0.5, "exporting FP16")
     models[MODEL_FP16] = export_onnx(scorer, trained.geometry, half=True)
     agreements = {name: agreement(model, reference) for name, model in models.items()}
+    milliseconds = frame_milliseconds(models[MODEL], reference.frames)
     progress(0.8, "drawing the report")
     every = -(-len(trained.train_frames) // _REPORT_FRAMES)
     report = draw_training_report(trained, scorer, held_out, score_all(scorer, trained.train_frames[::every]), every)
@@ -81,7 +84,7 @@ def pack(out: Path, trained: TrainedModel, progress: Progress) -> Bundle:
         WEIGHTS: weights_archive(scorer),
         REPORT: report,
     }
-    bundle = write_bundle(out, _manifest(trained, reference, held_out, damage, agreements), files)
+    bundle = write_bundle(out, _manifest(trained, reference, held_out, damage, agreements, milliseconds), files)
     progress(1.0, "done")
     return bundle
 
@@ -129,7 +132,12 @@ def _reference_frames(trained: TrainedModel, scores: NDArray[np.float32]) -> Fra
 
 
 def _manifest(
-    trained: TrainedModel, reference: Reference, held_out: Scores, damage: DamageCheck, agreements: dict[str, float]
+    trained: TrainedModel,
+    reference: Reference,
+    held_out: Scores,
+    damage: DamageCheck,
+    agreements: dict[str, float],
+    milliseconds: float,
 ) -> Manifest:
     return Manifest(
         name=trained.name,
@@ -139,12 +147,16 @@ def _manifest(
         heatmap_shape=reference.heatmap.shape[1:],
         score_kind=trained.recipe.score_kind,
         recipe=RecipeRecord(name=trained.recipe.name, options=trained.options),
-        training=_record(trained, held_out.score, damage, agreements),
+        training=_record(trained, held_out.score, damage, agreements, milliseconds),
     )
 
 
 def _record(
-    trained: TrainedModel, scores: NDArray[np.float32], damage: DamageCheck, agreements: dict[str, float]
+    trained: TrainedModel,
+    scores: NDArray[np.float32],
+    damage: DamageCheck,
+    agreements: dict[str, float],
+    milliseconds: float,
 ) -> TrainingRecord:
     disagreements = [
         f"{name} differs from PyTorch by {value:.2g}, wanted at most {EXPECTED_AGREEMENT[name]:g}"
@@ -168,6 +180,12 @@ def _record(
         agreement=agreements,
         versions=_versions(),
         foreign_weights=trained.recipe.foreign_weights(),
+        frame_time=FrameTime(
+            milliseconds=milliseconds,
+            threads=THREADS,
+            machine=describe_processor(),
+            budget_milliseconds=trained.budget_milliseconds,
+        ),
     )
 
 

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,10 @@ from engines.images import MaskChoice
 from engines.progress import Progress
 from engines.recipes.recipe import DEFAULT_RECIPE, Option, Recipe, find_recipe
 from engines.training.good_frames import MAX_FRAME_BYTES, load_good_frames
+from engines.training.image_shapes import Size
 from engines.training.loop import TrainingJob
 from engines.training.packing import pack
+from engines.training.sizing import Wishes, choose_size, estimate_milliseconds
 from engines.training.time_budget import TimeBudget
 from engines.training.trained import StopReason, TrainedModel
 
@@ -73,6 +75,7 @@ def train_model(
     crop: CropBox | None = None,
     mask: MaskChoice | None = None,
     padding: int | None = None,
+    wishes: Wishes = Wishes(),  # noqa: B008 - frozen
     options: dict[str, Option] | None = None,
     progress: Progress | None = None,
     accelerator: str = "auto",
@@ -87,15 +90,17 @@ def train_model(
     `size` is the model's input, a side or (height, width) in pixels, multiples of 16; None: `automatic_size`. Training
     ends after `minutes`, export included, or `steps`; None means no such limit. With `crop`, only this part of the
     images is trained on and, by the bundle, inspected; what `mask` excludes counts neither in training nor later.
-    Images that are padded already have this `padding`. `options` go to the recipe's networks; `accelerator`, `devices`,
-    `num_nodes`, `precision` to Lightning Fabric, where several devices run the calling script once each. Raises
-    TrainingError (no usable images, impossible arguments) or BundleError (cannot be written).
+    Images that are padded already have this `padding`. Without a `size`, `wishes` choose it. `options` go to the
+    recipe's networks; `accelerator`, `devices`, `num_nodes`, `precision` to Lightning Fabric, where several devices run
+    the calling script once each. Raises TrainingError (no usable images, impossible arguments) or BundleError (cannot
+    be written).
     """
     started, date = clock(), datetime.now(timezone.utc).isoformat(timespec="seconds")
     chosen = _checked_recipe(recipe, minutes, steps, seed)
     check_replaceable(Path(out))
     fabric = _fabric(accelerator, devices, num_nodes, precision)
     report = _monotonic(progress if fabric.is_global_zero else None)
+    choose = _size_chooser(chosen, wishes, options or {}, report, given=size is not None, processes=fabric.world_size)
     good = load_good_frames(
         images,
         _size(size),
@@ -103,6 +108,7 @@ def train_model(
         mask=mask,
         letterbox=chosen.letterbox,
         padding=padding if chosen.letterbox else None,
+        choose=choose,
         max_bytes=max_bytes,
         progress=_subrange(report, 0.0, 0.05),
     )
@@ -114,6 +120,8 @@ def train_model(
         stopped = job.run(budget, _subrange(report, 0.05, 0.9))
     if fabric.is_global_zero:
         trained = job.trained(name or Path(out).stem, date, stopped, lambda: clock() - started)
+        if wishes.budget_milliseconds is not None:
+            trained = replace(trained, budget_milliseconds=wishes.budget_milliseconds)
         _write(Path(out), trained, _subrange(report, 0.9, 1.0))
     return _result(fabric, Path(out), stopped)
 
@@ -157,6 +165,27 @@ def _check_limits(minutes: float | None, steps: int | None, seed: int) -> None:
 
 def _size(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
     return (size, size) if isinstance(size, int) else size
+
+
+def _size_chooser(
+    recipe: Recipe, wishes: Wishes, options: dict[str, Option], report: Progress, *, given: bool, processes: int
+) -> Callable[[Size], tuple[Size, tuple[str, ...]]] | None:
+    """Chooses the size from the wishes; None where there are none. TrainingError if they cannot be heeded."""
+    if wishes == Wishes():
+        return None
+    if given:
+        raise TrainingError("the size is given, so neither smallest defect nor frame budget can choose it")
+    if processes > 1:
+        raise TrainingError(f"smallest defect and frame budget are for one process, this is one of {processes}")
+    known: dict[Size, float] = {}
+
+    def measure(size: Size) -> float:
+        report(0.0, f"measuring the time of a frame of {size[1]}×{size[0]}")
+        if size not in known:
+            known[size] = estimate_milliseconds(recipe, size, options)
+        return known[size]
+
+    return lambda own: choose_size(own, wishes, measure)
 
 
 def _training_seconds(

@@ -12,6 +12,7 @@ from torch import nn
 
 from engines.bundles import Frames, Geometry, Normalisation, View
 from engines.recipes.recipe import Option, Recipe
+from engines.training.sizing import DEFAULT_BUDGET_MILLISECONDS
 
 StopReason = Literal["finished", "interrupted"]
 
@@ -80,3 +81,5 @@ class TrainedModel:
     """A line each, for the technician."""
     elapsed: Callable[[], float]
     """Seconds since the training was started."""
+    budget_milliseconds: float = DEFAULT_BUDGET_MILLISECONDS
+    """Time that a frame may take."""

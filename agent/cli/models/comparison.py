@@ -13,6 +13,7 @@ from agent.cli.models.training_options import (
     MaskOption,
     PolygonOption,
     check_training_extra,
+    let_threads_sleep,
     parse_crop,
     parse_mask,
     parse_size,
@@ -71,6 +72,7 @@ def compare_systems(
 
 def _load_comparison() -> tuple[Callable[..., Comparison], Callable[[Comparison], str]]:
     check_training_extra()
+    let_threads_sleep()
     with quiet_while_loading():
         from engines.comparison.compare import run_comparison
         from engines.comparison.table import as_text

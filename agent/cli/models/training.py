@@ -13,6 +13,7 @@ from agent.cli.models.training_options import (
     AcceleratorOption,
     CropOption,
     DevicesOption,
+    FrameBudgetOption,
     MaskOption,
     MinutesOption,
     NodesOption,
@@ -22,12 +23,15 @@ from agent.cli.models.training_options import (
     PrecisionOption,
     RecipeOption,
     SizeOption,
+    SmallestDefectOption,
     StepsOption,
     TestAbnormalOption,
     TestNormalOption,
     check_training_extra,
+    let_threads_sleep,
     parse_crop,
     parse_mask,
+    parse_number,
     parse_size,
 )
 from agent.cli.options import SeedOption
@@ -43,6 +47,7 @@ LEAST_HELD_OUT = 12
 OVERRUN = 1.2
 
 if TYPE_CHECKING:
+    from engines.training.sizing import Wishes
     from engines.training.train import TrainingResult
 
 
@@ -53,6 +58,8 @@ def train(
     steps: StepsOption = None,
     seed: SeedOption = 0,
     size: SizeOption = "auto",
+    smallest_defect: SmallestDefectOption = None,
+    frame_budget: FrameBudgetOption = None,
     crop: CropOption = None,
     mask: MaskOption = None,
     exclude_polygon: PolygonOption = None,
@@ -65,13 +72,17 @@ def train(
     test_abnormal: TestAbnormalOption = None,
 ) -> None:
     """Train a model on images of good parts. Ctrl-C keeps the best state so far."""
-    train_model = _load_training(test_normal, test_abnormal)
+    train_model, wishes_of = _load_training(test_normal, test_abnormal)
     with progress_bar("train") as report:
         result = train_model(
             normal,
             out=out,
             recipe=recipe,
             size=parse_size(size),
+            wishes=wishes_of(
+                parse_number(smallest_defect, "px", "--smallest-defect"),
+                parse_number(frame_budget, "ms", "--frame-budget"),
+            ),
             crop=parse_crop(crop),
             mask=parse_mask(mask, exclude_polygon),
             minutes=None if steps is not None else minutes,
@@ -101,13 +112,18 @@ def _check_tests(test_normal: Path | None, test_abnormal: Path | None) -> None:
         raise typer.BadParameter("--test-normal and --test-abnormal go together")
 
 
-def _load_training(test_normal: Path | None, test_abnormal: Path | None) -> Callable[..., TrainingResult]:
-    """The function that trains, once the options are checked; its libraries take seconds to load."""
+def _load_training(
+    test_normal: Path | None, test_abnormal: Path | None
+) -> tuple[Callable[..., TrainingResult], Callable[..., Wishes]]:
+    """The function that trains, and the wishes about a model's size, once the options are checked; the libraries take
+    seconds to load."""
     _check_tests(test_normal, test_abnormal)
     check_training_extra()
+    let_threads_sleep()
     with quiet_while_loading():
+        from engines.training.sizing import Wishes
         from engines.training.train import train_model
-    return train_model
+    return train_model, Wishes
 
 
 def _print_training(result: TrainingResult, out: Path, minutes: float | None) -> None:
@@ -118,6 +134,13 @@ def _print_training(result: TrainingResult, out: Path, minutes: float | None) ->
         f"{out}: trained on {record.images_used} images in {record.seconds:.0f} s, {record.steps} steps, "
         f"{record.images_held_out} held out, {record.images_skipped} skipped; see {out / 'report.png'}"
     )
+    time = record.frame_time
+    if time is not None:
+        kept = "within" if time.milliseconds <= time.budget_milliseconds else "more than"
+        print_line(
+            f"a frame of {result.bundle.geometry} takes {time.milliseconds:.1f} ms on {time.threads} threads of this "
+            f"machine, {kept} the budget of {time.budget_milliseconds:g} ms; `inspectd bench` measures it on the device"
+        )
     _warn_of_time(result, minutes)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from agent.messages.status import LatencyPayload
@@ -41,3 +43,6 @@ def test_result_is_a_line_each_for_engine_and_loop() -> None:
         "loop / engine    0.938",
     ]
     assert result.document()["engine_ms"] == {"p50": 6.0, "p95": 6.5, "p99": 7.0}
+    kept, late = replace(result, expected_ms=5.8, budget_ms=20.0), replace(result, expected_ms=5.8, budget_ms=6.2)
+    assert str(kept).splitlines()[-1] == "frame budget      20.0 ms kept (p95); in training it was 5.8 ms"
+    assert str(late).splitlines()[-1] == "frame budget       6.2 ms not kept (p95); in training it was 5.8 ms"

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
+from agent.cli.models.training_options import parse_number
 from tests.support.agents import inspectd
 
 pytest.importorskip("torch", reason="training needs the train extra")
@@ -22,6 +24,20 @@ def write_noise(folder: Path, count: int) -> None:
         coarse = cv2.resize(chance.normal(128.0, 60.0, (8, 8)), (32, 32))
         image = np.clip(coarse + chance.normal(0.0, 40.0, (32, 32)), 0, 255).astype(np.uint8)
         assert cv2.imwrite(str(folder / f"{number:03}.png"), image)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("text", "value"), [("10px", 10.0), (" 10 PX", 10.0), ("7,5px", 7.5), ("4", 4.0), (None, None)]
+)
+def test_numbers_are_read_with_or_without_their_unit(text: str | None, value: float | None) -> None:
+    assert parse_number(text, "px", "--smallest-defect") == value
+
+
+@pytest.mark.parametrize("text", ["ten", "10ms", "0px", "-3", "inf", "nan", ""])
+def test_a_number_that_is_none_is_one_line(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="wanted a number of px, such as 10px"):
+        parse_number(text, "px", "--smallest-defect")
 
 
 @pytest.mark.slow
