@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
-from agent.core.timedated import timedated_synchronised
+from agent.core.time_service import time_service_synchronised
 
 # A clock that is before this was never set: the first release is younger.
 EARLIEST = datetime(2025, 1, 1, tzinfo=timezone.utc)
@@ -53,18 +53,18 @@ def clock_synchronised(
     now: Callable[[], datetime] = utc_now,
     kernel: Callable[[], bool | None] = kernel_synchronised,
     timesyncd: Path = TIMESYNCD,
-    timedated: Callable[[], bool | None] = timedated_synchronised,
+    time_service: Callable[[], bool | None] = time_service_synchronised,
 ) -> bool | None:
     """Whether a time server keeps the clock; None if that cannot be found out.
 
-    The kernel does not answer in the sandbox of the service (ProtectClock=); systemd-timedated does there, and without
-    D-Bus, systemd-timesyncd.
+    The kernel does not answer in the sandbox of the service (ProtectClock=); chronyd, systemd-timedated and
+    systemd-timesyncd do there.
     """
     if now() < EARLIEST:
         return False
     answer = kernel()
     if answer is None:
-        answer = timedated()
+        answer = time_service()
     if answer is None and timesyncd.is_dir():
         return (timesyncd / "synchronized").exists()
     return answer

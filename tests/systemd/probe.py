@@ -1,6 +1,6 @@
 """Runs in the service's sandbox and tries various operations; prints a JSON object with the result of each.
 
-It needs Python's standard library only, since it is copied into the booted machine, with `agent/core/timedated.py`.
+It needs Python's standard library only, since it is copied into the booted machine, with `agent/core/time_service.py`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def listing(directory: str) -> str:
 
 def clock_state() -> str:
     """What systemd-timedated says of the clock, by the agent's own question; the container does not count here."""
-    from timedated import ask_timedated  # type: ignore[import-not-found]  # copied to the side of this file
+    from time_service import ask_timedated  # type: ignore[import-not-found]  # copied to the side of this file
 
     return str(ask_timedated(Path("/no-container")))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.core import timedated
+from agent.core import time_service
 from engines.bundles import read_bundle
 from tests.support.hostile_bundles import that_wants, with_graph
 from tests.systemd.line import BOOTED, BUNDLE, configure, status, unit
@@ -39,7 +39,7 @@ def sandbox(machine: Machine) -> Machine:
     machine.write("/etc/credstore/inspectd.line2.mqtt-password", "geheim\n", mode=0o600)
     configure(machine, "probe")
     machine.write("/opt/inspectd/probe.py", Path(__file__).with_name("probe.py").read_text())
-    machine.write("/opt/inspectd/timedated.py", Path(timedated.__file__).read_text())
+    machine.write("/opt/inspectd/time_service.py", Path(time_service.__file__).read_text())
     machine.write(
         "/etc/systemd/system/inspectd@probe.service.d/probe.conf",
         "[Service]\nType=oneshot\nWatchdogSec=0\nRestart=no\nExecReload=\nExecStart=\n"
@@ -119,8 +119,14 @@ def test_doctors_command_opens_the_way_to_the_broker(sandbox: Machine) -> None:
 
 
 def test_state_of_the_clock_is_known_in_the_sandbox(sandbox: Machine) -> None:
-    """As root knows it, from the program that the agent asks over D-Bus."""
+    """As root knows it, from the program that the agent asks over D-Bus. That answers users whom it can look up only:
+    here by a line in passwd, in place of the package libnss-systemd."""
+    unknown = probe(sandbox)
+    with (sandbox.tree / "etc/passwd").open("a", encoding="ascii") as passwd:
+        passwd.write(f"inspectd-probe:x:{unknown['user']}:{unknown['user']}::/:/usr/sbin/nologin\n")
+    sandbox.run("systemctl", "reload", "dbus")
     state = sandbox.run("timedatectl", "show", "--property=NTPSynchronized", "--value")
+    assert unknown["clock"] == "None"
     assert probe(sandbox)["clock"] == {"yes": "True", "no": "False"}[state]
 
 

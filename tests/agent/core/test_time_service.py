@@ -1,4 +1,4 @@
-"""A real systemd-timedated on a D-Bus of the tests' own, and questions that nobody answers."""
+"""A real systemd-timedated on a D-Bus of the tests' own, a real chronyd, and questions that nobody answers."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from agent.core.clock import kernel_synchronised
-from agent.core.timedated import KEPT_SECONDS, WAIT_SECONDS, LatestAnswer, ask_timedated
+from agent.core.time_service import KEPT_SECONDS, WAIT_SECONDS, LatestAnswer, ask_chronyd, ask_timedated
 from tests.support.clocks import FakeClock
 
 TIMEDATED = Path("/lib/systemd/systemd-timedated")
+CHRONYD = shutil.which("chronyd", path=os.environ["PATH"] + ":/usr/sbin")
 
 BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -80,11 +81,52 @@ def test_bus_that_hangs_delays_one_caller_only(tmp_path: Path, monkeypatch: pyte
         deaf.bind(str(tmp_path / "bus"))
         deaf.listen()
         monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/bus")
-        latest = LatestAnswer()
+        latest = LatestAnswer(ask_timedated)
         started = time.monotonic()
         assert latest() is None
         assert latest() is None
         assert time.monotonic() - started < 2 * WAIT_SECONDS
+
+
+@pytest.mark.parametrize(("directive", "wanted"), [("local stratum 10", True), ("", False)])
+def test_chronyd_reports_whether_it_has_synchronised_the_clock(tmp_path: Path, directive: str, wanted: bool) -> None:
+    """It does not touch the clock of this machine (`-x`). A local reference counts as one."""
+    port = free_udp_port()
+    if CHRONYD is None:
+        pytest.skip("chronyd is not installed: apt install chrony")
+    config = tmp_path / "chrony.conf"
+    config.write_text(
+        f"cmdport {port}\nport 0\nbindcmdaddress 127.0.0.1\nbindcmdaddress /\npidfile {tmp_path}/pid\n{directive}\n"
+    )
+    chronyd = subprocess.Popen([CHRONYD, "-x", "-d", "-u", "root", "-f", config], stderr=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + 20.0
+        while (answer := ask_chronyd(("127.0.0.1", port))) is None and time.monotonic() < end:
+            time.sleep(0.05)
+        assert answer is wanted
+    finally:
+        chronyd.kill()
+        chronyd.wait()
+
+
+def test_without_chronyd_there_is_no_answer() -> None:
+    assert ask_chronyd(("127.0.0.1", free_udp_port())) is None
+
+
+@pytest.mark.parametrize("answer", [b"", b"hello", bytes(104), bytes(5) + b"!" * 200])
+def test_answer_that_is_not_chronyds_is_none(answer: bytes) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=lambda: other.sendto(answer, other.recvfrom(1024)[1]))
+        thread.start()
+        assert ask_chronyd(other.getsockname()) is None
+        thread.join(10.0)
+
+
+def free_udp_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def test_an_answer_counts_for_a_while_and_is_asked_for_again() -> None:

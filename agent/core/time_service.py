@@ -1,12 +1,15 @@
-"""Whether the clock is synchronised, from systemd-timedated: it may read what the sandbox of the service hides.
+"""Whether the clock is synchronised, from programs that may read what the sandbox of the service hides.
 
-Its property `NTPSynchronized` (org.freedesktop.timedate1(5)) is the state of the kernel, whichever program keeps the
-clock: systemd-timesyncd, chrony, ntpd. D-Bus starts it when it is asked.
+chronyd answers on its command port, as `chronyc tracking` shows. systemd-timedated's property `NTPSynchronized`
+(org.freedesktop.timedate1(5)) is the state of the kernel, whichever program keeps the clock; D-Bus starts it when it is
+asked, but only answers users that it can look up: those of `DynamicUser=` by the package libnss-systemd.
 """
 
 from __future__ import annotations
 
 import ctypes
+import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +26,39 @@ STEP_SECONDS = 5.0
 # How long an answer counts, and how long a caller waits for a new one.
 KEPT_SECONDS = 10.0
 WAIT_SECONDS = 1.0
+
+
+# chronyd's command port (chrony.conf(5), cmdport); only root can bind it.
+CHRONYD = ("127.0.0.1", 323)
+CHRONYD_SECONDS = 0.5
+
+# The protocol of chronyc, version 6: a request is as long as its reply, so that none is amplified.
+_TRACKING_REQUEST = struct.pack(">BBxxHHIxxxxxxxx84x", 6, 1, 33, 0, 1)
+_TRACKING_REPLY, _TRACKING_BYTES, _UNSYNCHRONISED = 5, 104, 3
+
+
+def ask_chronyd(address: tuple[str, int] = CHRONYD) -> bool | None:
+    """Whether chronyd has synchronised the clock; None where it does not run or answer."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.settimeout(CHRONYD_SECONDS)
+            udp.connect(address)
+            udp.send(_TRACKING_REQUEST)
+            answer = udp.recv(1024)
+    except OSError:
+        return None
+    if len(answer) < _TRACKING_BYTES:
+        return None
+    # Reply and status follow the command; the leap status follows reference, address and stratum.
+    reply, status = struct.unpack_from(">HH", answer, 6)
+    (leap,) = struct.unpack_from(">H", answer, 54)
+    return bool(leap != _UNSYNCHRONISED) if (reply, status) == (_TRACKING_REPLY, 0) else None
+
+
+def ask_time_services() -> bool | None:
+    """Whether the clock is synchronised, as chronyd or else timedated says. May block."""
+    answer = ask_chronyd()
+    return ask_timedated() if answer is None else answer
 
 
 def ask_timedated(container: Path = CONTAINER) -> bool | None:
@@ -54,7 +90,7 @@ class LatestAnswer:
     WAIT_SECONDS, and only once. Any thread may call."""
 
     def __init__(
-        self, ask: Callable[[], bool | None] = ask_timedated, clock: Callable[[], float] = time.monotonic
+        self, ask: Callable[[], bool | None] = ask_time_services, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """`ask`: the question; None: no answer. `clock`: monotonic seconds."""
         self._ask = ask
@@ -80,5 +116,5 @@ class LatestAnswer:
         self._answered = self._clock()
 
 
-timedated_synchronised = LatestAnswer()
-"""Whether the clock is synchronised, as timedated says; None if it cannot be asked."""
+time_service_synchronised = LatestAnswer()
+"""Whether the clock is synchronised, as these programs say; None if none can be asked."""
