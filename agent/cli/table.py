@@ -29,6 +29,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "recalibrate": running_agent.recalibrate,
     "pause": running_agent.pause,
     "resume": running_agent.resume,
+    "product": running_agent.product,
     "inspect": running_agent.inspect,
     "watch": watch.watch,
     "plc-sim": plc.plc_sim,

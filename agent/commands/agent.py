@@ -45,6 +45,14 @@ class RunningAgent(Protocol):
         """
         ...
 
+    def select_product(self, line: CameraLine, name: str) -> None:
+        """Judge the next parts of a camera as this product, now and after a restart.
+
+        Raises Permanent where the product is not known or cannot be inspected: then no part is judged. Raises Temporary
+        where the disk or an inspection thread fails.
+        """
+        ...
+
     def reload(self) -> Reload:
         """Read the settings again and take over those that can change while the agent runs.
 

@@ -19,6 +19,7 @@ from agent.commands.alarms import (
 from agent.commands.calibrations import list_calibrations, recalibrate, roll_back, show_calibration
 from agent.commands.command import Command
 from agent.commands.pause import inspect_part, pause, resume
+from agent.commands.product import ProductRequest, ProductResult, product
 from agent.commands.reload import reload
 from agent.commands.review import ReviewRequest, ReviewResult, review
 from agent.commands.snapshot import snapshot
@@ -61,6 +62,7 @@ AGENT_COMMANDS: dict[str, Command] = {
         Command(RollbackRequest, roll_back),
         Command(ReviewRequest, review, ReviewResult),
         Command(InspectRequest, inspect_part),
+        Command(ProductRequest, product, ProductResult),
         Command(PauseRequest, pause),
         Command(ResumeRequest, resume),
         Command(SnapshotRequest, snapshot, SnapshotResult),

@@ -113,6 +113,8 @@ class Phase(str, Enum):
     """The camera delivers no frames."""
     BLIND = "blind"
     """Frames arrive but are not judged, because the camera is faulty; the state's `reason` names the fault."""
+    NO_PRODUCT = "no_product"
+    """The product that was named is not in the settings, or its model cannot be used: frames are not judged."""
     STOPPED = "stopped"
     """The agent was stopped, or the video file or folder has been read to its end."""
 
@@ -138,8 +140,10 @@ class Verdict:
         return self.statistic > self.threshold
 
 
-# `reason` of an alarm that was cleared because inspection was paused, not because its cause is gone.
+# `reason` of an alarm that was cleared not because its cause is gone, but because inspection was paused, or another
+# product is inspected.
 PAUSED = "paused"
+PRODUCT_CHANGED = "product_changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +164,8 @@ class Alarm:
     threshold: float | None
     """The threshold in force; None where the camera was lost before its first calibration."""
     reason: str | None = None
-    """For `kind` camera: the fault, in words. For a cleared alarm of either kind: PAUSED where a pause cleared it."""
+    """For `kind` camera: the fault, in words. For a cleared alarm of either kind: PAUSED where a pause cleared it, or
+    PRODUCT_CHANGED."""
     origin: str | None = None
     """For `kind` defect: name of the file that the frame came from; None for live cameras."""
 
@@ -185,6 +190,8 @@ class NotJudged(str, Enum):
     """The threshold has no certificate, and the settings require one."""
     PAUSED = "paused"
     """Inspection was paused by a command."""
+    NO_PRODUCT = "no_product"
+    """The product was not known, or its model could not be used, or was being loaded."""
     BLIND = "blind"
     """The camera was faulty."""
     LATE = "late"

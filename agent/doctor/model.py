@@ -27,7 +27,7 @@ def check_bundles(settings: Settings) -> Iterator[CheckResult]:
     except SigningError as error:
         yield problem("trusted keys", str(error), "inspectd bundle keygen NAME; then list NAME.pub under trusted_keys")
         return
-    for path in sorted({camera.bundle for camera in settings.cameras.values()}):
+    for path in sorted({bundle for camera in settings.cameras.values() for bundle in camera.bundles}):
         subject = f"bundle {path.name}"
         try:
             bundle = read_bundle(path, trusted=trusted)
@@ -48,7 +48,8 @@ def _describe(bundle: Bundle) -> str:
 def check_engines(settings: Settings) -> Iterator[CheckResult]:
     """Each engine opens its bundle, reproduces the reference scores, and keeps up with all cameras that share it."""
     pairs: dict[tuple[Path, str], list[CameraSettings]] = {}
-    for camera in settings.cameras.values():
+    setups = [each.of_product(name) for each in settings.cameras.values() for name in each.products or [None]]
+    for camera in setups:
         pairs.setdefault((camera.bundle, camera.engine), []).append(camera)
     for (path, name), cameras in pairs.items():
         try:

@@ -6,6 +6,7 @@ from agent.inspection.calibration_plan import (
     CalibrationPlan,
     calibrations_of,
     plan_of,
+    setup_directory,
     thresholds_in_force,
 )
 from agent.inspection.camera_line import CameraLine, Counters
@@ -13,9 +14,10 @@ from agent.inspection.capture import CameraState, CameraStatus, Capture
 from agent.inspection.frame_queue import FrameQueue
 from agent.inspection.groups import grouping_of
 from agent.inspection.inspector import Inspector, OnTiming
-from agent.inspection.outcome import Candidate, LastFrame, Outcome
+from agent.inspection.outcome import Candidate, LastFrame, Left, Outcome
 from agent.inspection.preparation import Preparation, check_mask_setting, inspected_crop
 from agent.inspection.review import StoppedWindow, training_scores
+from agent.inspection.setup import Setup
 from agent.inspection.station import Station
 from agent.inspection.thread import InspectionThread
 
@@ -32,9 +34,11 @@ __all__ = [
     "InspectionThread",
     "Inspector",
     "LastFrame",
+    "Left",
     "OnTiming",
     "Outcome",
     "Preparation",
+    "Setup",
     "Station",
     "StoppedWindow",
     "calibrations_of",
@@ -43,6 +47,7 @@ __all__ = [
     "inspected_crop",
     "plan_of",
     "preview_calibration",
+    "setup_directory",
     "thresholds_in_force",
     "training_scores",
 ]

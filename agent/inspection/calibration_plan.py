@@ -81,9 +81,15 @@ def plan_of(camera: CameraSettings) -> CalibrationPlan:
     )
 
 
-def calibrations_of(settings: Settings, camera: str) -> Path:
-    """The directory of a camera's calibrations."""
-    return settings.state_directory / "cameras" / camera / "calibrations"
+def setup_directory(settings: Settings, camera: str, product: str | None = None) -> Path:
+    """The directory of what belongs to a product at a camera; None: to a camera without products."""
+    directory = settings.state_directory / "cameras" / camera
+    return directory if product is None else directory / "products" / product
+
+
+def calibrations_of(settings: Settings, camera: str, product: str | None = None) -> Path:
+    """The directory of a camera's calibrations, for a product where it has products."""
+    return setup_directory(settings, camera, product) / "calibrations"
 
 
 def thresholds_in_force(settings: Settings, bundle_sha256: str) -> tuple[float, ...]:
@@ -93,7 +99,8 @@ def thresholds_in_force(settings: Settings, bundle_sha256: str) -> tuple[float, 
     camera's station reports it.
     """
     found = []
-    for directory in (calibrations_of(settings, camera) for camera in settings.cameras):
+    setups = [(name, product) for name, camera in settings.cameras.items() for product in camera.products or [None]]
+    for directory in (calibrations_of(settings, *setup) for setup in setups):
         try:
             calibration = Store(directory).active(bundle_sha256=bundle_sha256) if directory.exists() else None
         except CalibrationError as error:

@@ -109,6 +109,12 @@ class CameraGate:
         self._left_out_before = 0
         """`left_out` at the opening."""
 
+    def follow(self, other: CameraGate) -> None:
+        """Watch the camera in place of another gate: it was opened before, and its light may have settled."""
+        if other._opening is not None:
+            self._opening, self._settling_since = other._opening, other._settling_since
+        self._usual_frames, self._left_out_before = 0, self.left_out
+
     @property
     def faulty(self) -> bool:
         """True while an alarm about the camera is active."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from agent.core.crop import Crop
@@ -15,11 +14,11 @@ from agent.core.records import Part, PartVerdict
 from agent.inspection.calibration_plan import CalibrationPlan, plan_of
 from agent.inspection.capture import CameraState, Capture
 from agent.inspection.frame_queue import FrameQueue
-from agent.inspection.outcome import Outcome
-from agent.inspection.preparation import inspected_crop
+from agent.inspection.outcome import Left, Outcome
 from agent.inspection.recent import RecentScores
+from agent.inspection.setup import Setup
 from agent.inspection.station import Station
-from agent.inspection.thread import InspectionThread
+from agent.inspection.thread import POLL_SECONDS, InspectionThread
 from agent.inspection.unfinished import UnfinishedFiles
 from agent.messages import ModelPayload
 from agent.settings import CameraSettings
@@ -32,6 +31,10 @@ T = TypeVar("T")
 
 # A camera that delivers again within this time was only reopened, and raises no alarm.
 LOST_AFTER_SECONDS = 0.75
+
+# How long a change of the product waits for the end of the part that is being inspected, or for the results of triggers
+# that came before it; the next part is to be judged as the new product within a second.
+FINISH_PART_SECONDS = 0.5
 
 
 @dataclass(slots=True)
@@ -57,71 +60,132 @@ class CameraLine:
 
     recent: RecentScores
     """The latest scores, for charts."""
-    crop: Crop | None
-    """The part of the image that is inspected; None: all of it."""
     _lost_monotonic: float | None = None
     _preview: dict[str, Any] | None = None
 
-    def __init__(
-        self,
-        name: str,
-        settings: CameraSettings,
-        *,
-        bundle: Bundle,
-        engine: Engine,
-        station: Station,
-        capture: Capture,
-        frames: FrameQueue,
-        inspection: InspectionThread,
-        score_log: ScoreLog,
-        ledger: Ledger | None = None,
-    ) -> None:
+    def __init__(self, name: str, setup: Setup, capture: Capture, ledger: Ledger | None = None) -> None:
         """Args:
         name: of the camera.
-        settings: of the camera.
-        bundle: its model.
-        engine: runs the model; shared by cameras with the same bundle, like `frames` and `inspection`.
-        station: from scores to verdicts and alarms.
-        capture: the thread that reads its source.
-        frames: captured frames that wait for inspection.
-        inspection: the thread that inspects its frames.
-        score_log: keeps every score, for previews and reports.
+        setup: everything by which it judges the product that it inspects; the others are added to `setups`.
+        capture: the thread that reads its source, for this setup.
         ledger: the files that need no further inspection; None keeps them in memory.
         """
         self.name = name
-        self.bundle = bundle
-        self.engine = engine
-        self.station = station
         self.capture = capture
-        self.frames = frames
-        self.inspection = inspection
-        self.score_log = score_log
         self.ledger = Ledger(None) if ledger is None else ledger
-        self.unfinished = UnfinishedFiles(station)
+        self.unfinished = UnfinishedFiles(setup.station)
         self.counters = Counters()
         self.recent = RecentScores()
-        self.crop = inspected_crop(settings.crop, bundle)
-        self._settings = settings
+        self.setup = setup
+        """The product that is inspected now."""
+        self.setups: dict[str | None, Setup] = {setup.product: setup}
+        """Every product that is ready to be inspected, by its name; the one used last is at the end."""
+        self._dropped_before = 0
 
-    @cached_property
-    def model(self) -> ModelPayload:
-        """Name and sha256 of the bundle, for messages."""
-        return ModelPayload(name=self.bundle.manifest.name, sha256=self.bundle.sha256)
+    # What belongs to the product that is inspected now
+
+    @property
+    def product(self) -> str | None:
+        """Name of the product; None for a camera without products, and while parts are not judged as any."""
+        return None if self.station.refused_product is not None else self.setup.product
 
     @property
     def settings(self) -> CameraSettings:
         """The settings in force."""
-        return self._settings
+        return self.setup.settings
+
+    @property
+    def bundle(self) -> Bundle:
+        """The model."""
+        return self.setup.bundle
+
+    @property
+    def model(self) -> ModelPayload:
+        """Name and sha256 of the bundle, for messages."""
+        return self.setup.model
+
+    @property
+    def crop(self) -> Crop | None:
+        """The part of the image that is inspected; None: all of it."""
+        return self.setup.crop
+
+    @property
+    def engine(self) -> Engine:
+        """Runs the model."""
+        return self.setup.engine
+
+    @property
+    def station(self) -> Station:
+        """From scores to verdicts and alarms."""
+        return self.setup.station
+
+    @property
+    def frames(self) -> FrameQueue:
+        """Captured frames that wait for inspection."""
+        return self.setup.frames
+
+    @property
+    def inspection(self) -> InspectionThread:
+        """The thread that inspects the frames."""
+        return self.setup.inspection
+
+    @property
+    def score_log(self) -> ScoreLog:
+        """Keeps every score, for previews and reports."""
+        return self.setup.score_log
 
     @property
     def dropped(self) -> int:
         """Frames dropped in favour of newer ones since the agent started."""
-        return self.frames.dropped(self.name)
+        return self._dropped_before + self.frames.dropped(self.name)
 
     @property
     def preview(self) -> dict[str, Any] | None:
         """Result of the latest recalibration, as `preview_calibration` returns it; None before there is one."""
         return self._preview
+
+    def change_setup(self, setup: Setup, on_left: Callable[[Left], None]) -> None:
+        """Judge the next parts with another setup; the part that is being inspected is finished before.
+
+        `on_left` gets what this ends, on the inspection thread. Any thread but an inspection thread may call. Raises
+        Temporary where an inspection thread hangs.
+        """
+        deadline = time.monotonic() + FINISH_PART_SECONDS
+        while not self.capture.between_frames(lambda: self._change_setup(setup, on_left, deadline)):
+            time.sleep(POLL_SECONDS)
+
+    def _change_setup(self, setup: Setup, on_left: Callable[[Left], None], deadline: float) -> bool:
+        """False where a part is not complete yet. No frame is handed over meanwhile, so that all stay in order."""
+        old = self.setup
+        old.inspection.await_judged(self.name)
+        if old.inspection.call(lambda: self._leave(on_left, finish=time.monotonic() >= deadline)) is False:
+            return False
+        if setup.frames is not old.frames:
+            setup.frames.add_camera(self.name, live=self.capture.live)
+        setup.inspection.call(lambda: self._enter(setup))
+        prepare = setup.preparation
+        self.capture.redirect(setup.frames, prepare, prepare.content, prepare.excluded)
+        if setup.frames is not old.frames:
+            self._dropped_before += old.frames.dropped(self.name)
+            old.frames.remove_camera(self.name)
+        return True
+
+    def _leave(self, on_left: Callable[[Left], None], *, finish: bool) -> bool:
+        """On the thread of the old setup; `finish`: do not wait for the end of the part."""
+        station = self.setup.station
+        if not (finish or station.between_parts):
+            return False
+        on_left(station.leave(time.monotonic()))
+        self.setup.inspector.remove(self.name)
+        return True
+
+    def _enter(self, setup: Setup) -> None:
+        """On the thread of the new setup."""
+        setup.station.enter(self.setup.station)
+        self.unfinished.station = setup.station
+        self.setups.pop(setup.product, None)
+        self.setups[setup.product] = self.setup = setup
+        setup.inspector.add(self.name, setup.station)
 
     def call(self, function: Callable[[], T]) -> T:
         """Run a function on the inspection thread, between two frames. Raises its error, or Temporary on a timeout."""
@@ -130,7 +194,7 @@ class CameraLine:
     def adopt(self, settings: CameraSettings) -> None:
         """Take over settings that can change while the camera runs. Raises Temporary where its thread hangs."""
         self.call(lambda: self.station.adopt(plan_of(settings)))
-        self._settings = settings
+        self.setup = self.setups[self.setup.product] = replace(self.setup, settings=settings)
 
     def recalibrate(self, plan: CalibrationPlan) -> None:
         """Begin a new window; the old threshold stays in force. Raises InspectdError while one is being filled."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from calibration import glance
 from engines.images import Content
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # A camera that works again must be inspected within two seconds, so the next attempt is never further away than one
 # second; an attempt costs next to nothing.
@@ -76,6 +79,7 @@ class Capture(threading.Thread):
         content: Callable[[Image], Content | None] = lambda inspected: None,
         excluded: NDArray[np.bool_] | None = None,
         site: str = "",
+        first_frame: int = 0,
         on_change: Callable[[CameraStatus], None] = lambda status: None,
         backoff: Backoff | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -89,12 +93,14 @@ class Capture(threading.Thread):
         content: from the image that is inspected to the part of the model's input that shows it; None: all of it.
         excluded: pixels of the image that is inspected that a mask excludes, [H, W]; None: there is no mask.
         site: name of the site; part of the ids of frames from files.
+        first_frame: index of the first frame; that of a source before it counts on.
         on_change: called on this thread with every new status.
         backoff: waits between two attempts to open.
         clock: monotonic, seconds.
         """
         super().__init__(name=f"capture-{camera}", daemon=True)
         self.camera = camera
+        self.frames_captured = first_frame
         self._source = source
         self._frame_queue = frame_queue
         self._prepare = prepare
@@ -105,12 +111,19 @@ class Capture(threading.Thread):
         self._backoff = backoff or Backoff(FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS)
         self._stopping = threading.Event()
         self._clock = clock
+        self._handing_over = threading.Lock()
+        """Held while a frame is prepared and queued."""
         self._changes = _ChangeLog(camera)
 
     @property
     def status(self) -> CameraStatus:
         """The status now."""
         return self._status
+
+    @property
+    def live(self) -> bool:
+        """Whether only the newest frame counts."""
+        return self._source.live
 
     @property
     def idle(self) -> bool:
@@ -132,6 +145,22 @@ class Capture(threading.Thread):
         """Why the source has no frame at the moment, though nothing is wrong, in words; None otherwise."""
         return self._source.waiting
 
+    def between_frames(self, change: Callable[[], T]) -> T:
+        """Run `change` while no frame is handed over, and return its result; it may call `redirect`."""
+        with self._handing_over:
+            return change()
+
+    def redirect(
+        self,
+        frame_queue: FrameQueue,
+        prepare: Callable[[Image], tuple[Image, Image]],
+        content: Callable[[Image], Content | None],
+        excluded: NDArray[np.bool_] | None,
+    ) -> None:
+        """Prepare the next frames in this way, and put them into this queue. Call it within `between_frames`."""
+        self._frame_queue, self._prepare = frame_queue, prepare
+        self._content, self._excluded = content, excluded
+
     def stop(self) -> None:
         """Ask the thread to end, and return at once: it may be inside a read."""
         self._stopping.set()
@@ -146,6 +175,7 @@ class Capture(threading.Thread):
                     break
                 self._waiting = True
                 self._stopping.wait(self._backoff.next_seconds())
+                self._waiting = False
 
     def _session(self) -> CameraStatus | None:
         """Open, read until the source ends or fails, close. None where `stop` was called."""
@@ -166,25 +196,33 @@ class Capture(threading.Thread):
     def _deliver(self) -> None:
         while not self._stopping.is_set():
             captured = self._source.read()
-            try:
-                inspected, pixels = self._prepare(captured.image)
-            except Permanent as error:
-                self._reject(captured, str(error))
-                continue
-            except Exception as error:
-                if not self._source.uses_ledger:
-                    raise
-                # Whatever the cause, it concerns this file; the next one may fit.
-                log.debug("camera %s: unexpected error", self.camera, exc_info=True)
-                self._source.reject(captured, f"cannot be fitted to the model ({error!r})")
-                continue
-            if self._stopping.is_set() or not self._frame_queue.put(self._prepared(captured, inspected, pixels)):
-                return
+            with self._handing_over:
+                prepared = self._fit(captured)
+                if prepared is None:
+                    continue
+                if self._stopping.is_set() or not self._frame_queue.put(prepared):
+                    return
             self.frames_captured += 1
             self._set_status(CameraStatus(CameraState.DELIVERING))
             if self._clock() - self._delivering_since >= LASTING_SECONDS:
                 self._backoff.reset()
                 self._changes.lasting(self._clock())
+
+    def _fit(self, captured: Captured) -> PreparedFrame | None:
+        """The frame with the model's input; None where the image was rejected."""
+        try:
+            inspected, pixels = self._prepare(captured.image)
+        except Permanent as error:
+            self._reject(captured, str(error))
+            return None
+        except Exception as error:
+            if not self._source.uses_ledger:
+                raise
+            # Whatever the cause, it concerns this file; the next one may fit.
+            log.debug("camera %s: unexpected error", self.camera, exc_info=True)
+            self._source.reject(captured, f"cannot be fitted to the model ({error!r})")
+            return None
+        return self._prepared(captured, inspected, pixels)
 
     def _reject(self, captured: Captured, reason: str) -> None:
         """An image does not fit the model. Raises unless the next one of this source may fit.

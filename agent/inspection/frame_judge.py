@@ -67,7 +67,7 @@ class FrameJudge:
             self.reset_history()
         if decision.held:
             return Admission([], decision.alarm, decision.blind, self._take_passed())
-        shots = self._released()
+        shots = self.released()
         if decision.blind:
             # After a camera was moved on purpose, a recalibration needs its frames; it rejects black ones itself.
             usable = faulty_before and self._gate.faulty
@@ -116,7 +116,7 @@ class FrameJudge:
         self._rule.reset()
         self._passed_by_rule += self._rule_watch.reset()
 
-    def _released(self) -> list[Shot[Evidence]]:
+    def released(self) -> list[Shot[Evidence]]:
         """The frames that were held back or left out, in the order of capture: each of them where parts are known, else
         one that stands for all that were held back."""
         held = self._gate.release_held()

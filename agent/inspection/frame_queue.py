@@ -53,10 +53,24 @@ class FrameQueue:
         with self._changed:
             self._cameras[camera] = _CameraQueue(live=live)
 
+    def remove_camera(self, camera: str) -> None:
+        """Remove a camera, whose frames go elsewhere from now on; what waits of it is discarded."""
+        with self._changed:
+            self._cameras.pop(camera, None)
+            self._changed.notify_all()
+
+    def holds(self, camera: str) -> bool:
+        """Whether a frame of this camera waits."""
+        with self._changed:
+            queue = self._cameras.get(camera)
+            return queue is not None and bool(queue.waiting)
+
     def put(self, prepared: PreparedFrame) -> bool:
         """Put a frame; waits for space unless the camera is live. False where the queue is closed: nothing is taken."""
         with self._changed:
-            queue = self._cameras[prepared.frame.camera]
+            queue = self._cameras.get(prepared.frame.camera)
+            if queue is None:
+                return False
             if queue.live and queue.waiting:
                 queue.waiting.clear()
                 queue.dropped += 1
@@ -82,7 +96,8 @@ class FrameQueue:
     def dropped(self, camera: str) -> int:
         """How many frames of this camera were dropped for newer ones."""
         with self._changed:
-            return self._cameras[camera].dropped
+            queue = self._cameras.get(camera)
+            return 0 if queue is None else queue.dropped
 
     def close(self) -> None:
         """Accept no more frames; the waiting ones can still be taken."""

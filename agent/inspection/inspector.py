@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -20,15 +20,23 @@ OnTiming = Callable[[str, str, float], None]
 class Inspector:
     """Scores frames with one engine, for all cameras that share it, and has each judged by its camera's station."""
 
-    def __init__(self, engine: Engine, stations: Mapping[str, Station], *, on_timing: OnTiming | None = None) -> None:
+    def __init__(self, engine: Engine, stations: dict[str, Station], *, on_timing: OnTiming | None = None) -> None:
         """Args:
         engine: open and checked.
-        stations: by camera; each is for this engine and its bundle.
+        stations: by camera; each is for this engine and its bundle. Changed on the inspection thread only.
         on_timing: called for each frame and stage: `queue`, `engine`, `station`, and `verdict` (capture to verdict).
         """
         self._engine = engine
         self._stations = stations
         self._on_timing = on_timing
+
+    def add(self, camera: str, station: Station) -> None:
+        """Judge the frames of this camera with this station from now on."""
+        self._stations[camera] = station
+
+    def remove(self, camera: str) -> None:
+        """No more frames of this camera follow here."""
+        self._stations.pop(camera, None)
 
     def inspect(self, batch: Sequence[PreparedFrame]) -> list[Outcome]:
         """Score a batch of one or more frames, of any of the cameras, and judge each, in the given order."""

@@ -72,3 +72,13 @@ class LastFrame:
     def of_image(self, heat: NDArray[np.float32]) -> NDArray[np.float32]:
         """The part of a heatmap of this frame that shows its image, without padding; not copied."""
         return cut_heat(heat, self.frame.content)
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What the end of inspection with a station leads to."""
+
+    ended: list[Outcome | Part]
+    """Parts that were not complete, or were held back."""
+    alarms: list[Alarm]
+    """Active alarms about parts, now cleared."""

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from agent.alarms import CameraAlarm, DefectAlarm, Observation
 from agent.core.errors import InspectdError
-from agent.core.records import PAUSED, Alarm, Frame, NotJudged, Part, Phase
+from agent.core.records import PAUSED, PRODUCT_CHANGED, Alarm, Frame, NotJudged, Part, Phase
 from agent.inspection.calibrating import CameraCalibration, WindowProgress
 from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan
 from agent.inspection.camera_gate import CameraGate
 from agent.inspection.frame_judge import FrameJudge
 from agent.inspection.frame_queue import PreparedFrame
 from agent.inspection.groups import Admission, Evidence, combine, part_of, shot_of
-from agent.inspection.outcome import Candidate, LastFrame, Outcome
+from agent.inspection.outcome import Candidate, LastFrame, Left, Outcome
 from agent.inspection.review import StoppedWindow
 from agent.parts import ByCount, ByTrigger, Group, Grouping, RateMeter, SingleFrames
 from calibration import Calibration, Store, TrainingScores
@@ -72,6 +72,8 @@ class Station:
         self._last_index = 0
         self._last_frame: LastFrame | None = None
         self._paused = False
+        self.refused_product: str | None = None
+        """Why no frame is judged as any product, one line; None while frames are judged."""
 
     # The state, for other threads too
 
@@ -90,6 +92,8 @@ class Station:
         """The phase of inspection; whether the camera delivers frames is not known here."""
         if self._paused:
             return Phase.PAUSED
+        if self.refused_product is not None:
+            return Phase.NO_PRODUCT
         phase = self._calibration.phase
         return Phase.BLIND if phase is Phase.ARMED and self.blind_reason is not None else phase
 
@@ -97,7 +101,7 @@ class Station:
     def reason(self) -> str | None:
         """Why the last window was rejected, why the threshold is not certified, that another rule is in force than the
         settings have, or that the model was trained on other images; None otherwise."""
-        return self._calibration.reason
+        return self.refused_product or self._calibration.reason
 
     @property
     def stopped_window(self) -> StoppedWindow | None:
@@ -118,11 +122,6 @@ class Station:
     def progress(self) -> WindowProgress | None:
         """How far the window is filled; None where none is being filled."""
         return self._calibration.progress
-
-    @property
-    def frames_per_second(self) -> float | None:
-        """Rate at which frames arrive, as measured; None before the second frame."""
-        return self._rate.frames_per_second
 
     def rate_at(self, monotonic_seconds: float) -> float | None:
         """Rate at which frames arrive now; None before the second frame, and while the line has stopped."""
@@ -179,28 +178,49 @@ class Station:
         """
         self._paused = True
         self._reset_history()
-        observation = self._observe_no_frame(monotonic_seconds)
-        cleared = [self._gate.camera_alarm.end(PAUSED, observation)]
-        if observation.threshold is not None:
-            cleared.append(
-                self._defect_alarm.end(observation.captured_at, observation.frame, observation.threshold, PAUSED)
-            )
-        return [alarm for alarm in cleared if alarm is not None]
+        cleared = self._gate.camera_alarm.end(PAUSED, self._observe_no_frame(monotonic_seconds))
+        ended = self._end_defect_alarm(PAUSED, monotonic_seconds)
+        return ended if cleared is None else [cleared, *ended]
 
     def resume(self) -> None:
         """Judge frames again."""
         self._paused = False
 
+    @property
+    def between_parts(self) -> bool:
+        """Whether no part is incomplete, and no trigger waits for its result."""
+        return self._grouping.between_parts
+
+    def refuse_product(self, reason: str | None, monotonic_seconds: float) -> list[Alarm]:
+        """Judge no frames, since it is not known as what; None: judge them again. Returns alarms that this clears."""
+        self.refused_product = reason
+        self._reset_history()
+        return self._end_defect_alarm(PRODUCT_CHANGED, monotonic_seconds)
+
+    def leave(self, monotonic_seconds: float) -> Left:
+        """Another station follows, for another product: returns what is left of this one."""
+        ended: list[Outcome | Part] = []
+        self._reset_history()
+        if self._judge is not None and self.plan.parts_known:
+            ended = [self._end(group) for shot in self._judge.released() for group in self._grouping.add(shot)]
+        ended += [self._end(group) for group in self._grouping.finish()]
+        return Left(ended, self._end_defect_alarm(PRODUCT_CHANGED, monotonic_seconds))
+
+    def enter(self, previous: Station) -> None:
+        """Judge the next frames of the camera, in place of the station of another product."""
+        self._paused, self.refused_product = previous._paused, None
+        self._last_index = previous._last_index
+        self._gate.follow(previous._gate)
+        self._reset_history()
+        self._defect_alarm.clear_after_seconds = self.plan.clear_after_seconds
+
     def recalibrate(self, plan: CalibrationPlan) -> None:
         """Start a new window; the threshold in force stays. Raises InspectdError while a window is being filled."""
         self._calibration.require_idle()
-        self._start_window(plan)
+        self._calibration.start_window(plan, self._rate.frames_per_second)
 
     def decide(self, only: Collection[int] | None, by: str) -> Calibration | None:
-        """Put the stopped window in force without its bad images, as a person has decided (`WindowCalibrator.decide`).
-
-        None where the window was discarded; a new one is started if there is no calibration.
-        """
+        """As `WindowCalibrator.decide`; where the window is discarded, a new one is started if nothing is in force."""
         return self._calibration.decide(only, by, self._rate.frames_per_second)
 
     def cancel(self) -> None:
@@ -212,10 +232,7 @@ class Station:
         self._calibration.activate(calibration, by)
 
     def roll_back(self, to: str | None, by: str) -> Calibration:
-        """Put the calibration with id `to` in force again, or the previous one; `by` is recorded.
-
-        Raises CalibrationError where there is none, InspectdError where it is for another bundle or engine.
-        """
+        """As `CameraCalibration.roll_back`: put the calibration with id `to` in force again, or the previous one."""
         return self._calibration.roll_back(to, by)
 
     def adopt(self, plan: CalibrationPlan) -> None:
@@ -268,6 +285,9 @@ class Station:
     def _admit(self, prepared: PreparedFrame, score: float, heatmap: NDArray[np.float32]) -> Admission:
         if self._paused:
             return Admission([shot_of(prepared, score, heatmap, NotJudged.PAUSED, usable=False)])
+        if self.refused_product is not None:
+            shot = shot_of(prepared, score, heatmap, NotJudged.NO_PRODUCT, usable=False)
+            return Admission([shot], self._gate.observe_unjudged(prepared.frame, score))
         if self._judge is not None and self._calibration.phase is Phase.ARMED:
             return self._judge.admit(prepared, score, heatmap)
         settling = self._calibration.phase is Phase.STARTING and not self._settle(prepared.frame)
@@ -279,7 +299,7 @@ class Station:
         """Start the window once the camera has settled. True where this frame belongs to it: files need not settle."""
         if frame.file is None and self._rate.count < SETTLING_FRAMES:
             return False
-        self._start_window(self.plan)
+        self._calibration.start_window(self.plan, self._rate.frames_per_second)
         return frame.file is not None
 
     def _end(self, group: Group[Evidence]) -> Outcome | Part:
@@ -302,14 +322,18 @@ class Station:
         if self._judge is not None:
             self._judge.reset_history()
 
+    def _end_defect_alarm(self, reason: str, monotonic_seconds: float) -> list[Alarm]:
+        observation = self._observe_no_frame(monotonic_seconds)
+        if observation.threshold is None:
+            return []
+        cleared = self._defect_alarm.end(observation.captured_at, observation.frame, observation.threshold, reason)
+        return [] if cleared is None else [cleared]
+
     def _observe_no_frame(self, monotonic_seconds: float) -> Observation:
         threshold = None if self.calibration is None else self.calibration.threshold.value
         return Observation(self._now(), monotonic_seconds, self._last_index, 0.0, threshold)
 
     # The window
-
-    def _start_window(self, plan: CalibrationPlan) -> None:
-        self._calibration.start_window(plan, self._rate.frames_per_second)
 
     def _offer_to_window(self, group: Group[Evidence], outcome: Outcome) -> Candidate | None:
         """Add a part, or a frame where parts are not known, to the window unless it is anomalous or not usable."""

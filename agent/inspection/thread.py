@@ -28,6 +28,9 @@ CALL_TIMEOUT_SECONDS = 5.0
 # How long the thread waits for a frame before it checks for commands again.
 IDLE_SECONDS = 0.05
 
+# How often a change of the product looks whether the frames before it are judged.
+POLL_SECONDS = 0.001
+
 
 class InspectionThread(threading.Thread):
     """Runs an inspector until its frame queue is closed and empty.
@@ -78,6 +81,25 @@ class InspectionThread(threading.Thread):
                 self._on_ended(ended)
         finally:
             self._frame_queue.close()
+
+    def await_judged(self, camera: str, timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> None:
+        """Wait until no frame of this camera waits or is being judged; meanwhile none may be added to the queue.
+
+        Raises Temporary where that has not happened within the timeout.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while self._frame_queue.holds(camera):
+            self._sleep_until(deadline)
+        # What was taken from the queue before this round began is judged once the next one begins.
+        rounds = self.rounds
+        while self.rounds == rounds and self.is_alive():
+            self._sleep_until(deadline)
+
+    @staticmethod
+    def _sleep_until(deadline: float) -> None:
+        if time.monotonic() >= deadline:
+            raise Temporary("inspection did not finish the waiting frames; see the log")
+        time.sleep(POLL_SECONDS)
 
     def call(self, function: Callable[[], T], timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> T:
         """Run a function on the inspection thread, between two frames, and return its result or raise its error.

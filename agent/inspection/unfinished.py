@@ -21,7 +21,8 @@ class UnfinishedFiles:
 
     def __init__(self, station: Station) -> None:
         """Args: station: the camera's."""
-        self._station = station
+        self.station = station
+        """The camera's; another one after a change of the product."""
         self._waiting: deque[FileVersion] = deque()
 
     def take_finished(self, outcome: Outcome) -> list[FileVersion]:
@@ -29,14 +30,14 @@ class UnfinishedFiles:
         file = outcome.frame.file
         if file is None:
             return []
-        if self._station.phase is Phase.PAUSED:
+        if self.station.phase in (Phase.PAUSED, Phase.NO_PRODUCT):
             return [file]
         self._waiting.append(file)
         finished = len(self._waiting) if self._is_final(outcome) else len(self._waiting) - MAX_WAITING
         return [self._waiting.popleft() for _ in range(finished)]
 
     def _is_final(self, outcome: Outcome) -> bool:
-        station = self._station
+        station = self.station
         if not outcome.single and not outcome.late:
             return False  # the part is not complete yet
         if station.calibration is None and outcome.candidate is None:

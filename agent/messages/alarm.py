@@ -78,6 +78,9 @@ class AlarmPayload(Payload):
         description="The threshold in force; null, like rule and calibration, where a camera was lost before its first "
         "calibration."
     )
+    product: str | None = Field(
+        default=None, description="Name of the product that is inspected; null where the camera has no products."
+    )
     rule: RulePayload | None = Field(description="The alarm rule in force.")
     calibration: str | None = Field(description="Id of the calibration in force.")
     model: ModelPayload | None = Field(description="The model that scored the frame.")
@@ -91,7 +94,7 @@ class AlarmPayload(Payload):
     reason: str | None = Field(
         default=None,
         description="For kind camera: the fault, in words. In a cleared alarm of either kind: `paused`, where it was "
-        "cleared because inspection was paused.",
+        "cleared because inspection was paused; `product_changed`, because another product is inspected.",
     )
 
     origin: str | None = Field(
@@ -122,6 +125,7 @@ class AlarmPayload(Payload):
         *,
         sequence: int,
         site: str,
+        product: str | None = None,
         rule: RulePayload | None = None,
         calibration: str | None = None,
         model: ModelPayload | None = None,
@@ -145,6 +149,7 @@ class AlarmPayload(Payload):
             score=alarm.score,
             threshold=alarm.threshold,
             rule=rule,
+            product=product,
             calibration=calibration,
             model=model,
             engine=engine,

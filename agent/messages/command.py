@@ -208,7 +208,11 @@ class CommandResponse(Payload):
     id: str | None = Field(default=None, description="The id of the request, where it had one.")
     at: Instant = Field(description="When the response was written.")
     ok: bool = Field(description="Whether the command was carried out.")
-    error: str | None = Field(default=None, description="The error, one line; nothing was changed in that case.")
+    error: str | None = Field(
+        default=None,
+        description="The error, one line; nothing was changed in that case, except after an unknown `product`: then no "
+        "part is judged.",
+    )
     result: dict[str, Any] = Field(default_factory=dict, description="The result, as the command defines it.")
 
 

@@ -34,8 +34,9 @@ class ResultPayload(Payload):
     reason: NotJudged | None = Field(
         default=None,
         description="Why the part was not judged; null where it was. calibrating: there is no threshold yet. "
-        "uncertified: it has no certificate, and the settings require one. paused: by a command. blind: the camera was "
-        "faulty. late: no frame came within the time for a result. stopped: the agent was stopped.",
+        "uncertified: it has no certificate, and the settings require one. paused: by a command. no_product: "
+        "the product was not known, or could not be inspected, or was being loaded. blind: the camera was faulty. "
+        "late: no frame came within the time for a result. stopped: the agent was stopped.",
     )
     score: Score | None = Field(description="Highest score of its frames; null where it was not judged.")
     threshold: Score | None = Field(description="The threshold in force; null until calibrated.")

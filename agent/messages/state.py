@@ -80,6 +80,10 @@ class StatePayload(Payload):
     camera: str = Field(description="Name of the camera.")
     at: Instant = Field(description="When this document was written.")
     phase: Phase = Field(description="armed: every frame is judged. In any other phase, no frame is.")
+    product: str | None = Field(
+        default=None,
+        description="The product that is inspected; null where the camera has no products, and in phase no_product.",
+    )
     reason: str | None = Field(
         default=None, description="Why it is in this phase, in words, where there is more to say."
     )

@@ -93,6 +93,7 @@ def state_payload(
         camera=line.name,
         at=at,
         phase=phase,
+        product=line.product,
         reason=capture.status.reason or station.blind_reason or waiting_reason(line) or station.reason,
         threshold=None if calibration is None else calibration.threshold.value,
         rule=RulePayload(k=rule.k, n=rule.n),

@@ -37,6 +37,8 @@ class AlarmContext:
     engine: str
     crop: Crop | None = None
     """The inspected part of the camera's image; None: all of it."""
+    product: str | None = None
+    """The product that is inspected; None for a camera without products."""
     window: tuple[int, int] | None = None
     """The 16-bit values that images show black and white, those of the calibration; None: not known."""
 

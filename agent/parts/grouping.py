@@ -17,6 +17,11 @@ class Grouping(ABC, Generic[T]):
     def add(self, shot: Shot[T]) -> list[Group[T]]:
         """Take in the next frame; returns the parts that are complete now."""
 
+    @property
+    def between_parts(self) -> bool:
+        """Whether no part is incomplete. May be read from any thread."""
+        return True
+
     def tick(self, now_monotonic: float) -> list[Group[T]]:
         """Time has passed: returns the parts that are complete now. `now_monotonic` in seconds."""
         return []
@@ -57,6 +62,10 @@ class ByCount(Grouping[T]):
         self._number: int | None = None
         self._collector = Collector[T]()
 
+    @property
+    def between_parts(self) -> bool:
+        return not self._collector.seen
+
     def add(self, shot: Shot[T]) -> list[Group[T]]:
         number, place = divmod(shot.frame.index, self._frames_per_part)
         complete = self.finish() if number != self._number else []
@@ -75,6 +84,10 @@ class ByGap(Grouping[T]):
     def __init__(self, gap_seconds: float) -> None:
         self._gap_seconds = gap_seconds
         self._collector = Collector[T]()
+
+    @property
+    def between_parts(self) -> bool:
+        return not self._collector.seen
 
     def add(self, shot: Shot[T]) -> list[Group[T]]:
         complete = self.tick(shot.frame.captured_monotonic)

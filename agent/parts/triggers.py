@@ -47,6 +47,10 @@ class ByTrigger(Grouping[T]):
         return len(self._waiting)
 
     @property
+    def between_parts(self) -> bool:
+        return not self._waiting
+
+    @property
     def full(self) -> bool:
         """Whether further triggers are rejected. May be read from any thread."""
         return len(self._waiting) >= self._max_waiting

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.core.errors import InspectdError
@@ -122,6 +123,7 @@ class Dispatcher:
     def _dispatch_part(self, line: CameraLine, part: Part) -> None:
         """Count a part, show its result, and record it."""
         line.count_part(part)
+        part = replace(part, product=line.product)
         for output in self._outputs:
             output.show_result(part)
         if self._results is not None:
@@ -217,6 +219,7 @@ class Dispatcher:
             model=line.model,
             engine=line.engine.name,
             crop=line.crop,
+            product=line.product,
             window=None if calibration is None else calibration.display_window,
         )
         if self._review is not None:

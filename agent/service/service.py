@@ -16,13 +16,13 @@ from agent.core.clock import utc_now
 from agent.core.errors import Permanent
 from agent.core.ids import new_id
 from agent.core.problems import Problems
-from agent.inspection import CameraLine, CameraState
+from agent.inspection import CameraLine, CameraState, InspectionThread
 from agent.messages import StatePayload, engine_event
 from agent.monitoring import CountPublisher, StatePublisher, WindowNotice
 from agent.outputs import AlarmRecorder, build_outputs
 from agent.outputs.outbox import Outbox
 from agent.review import PromiseStatus
-from agent.service.assembly import Assembly
+from agent.service.cameras import Assembly, ProductChoice
 from agent.service.dispatcher import Dispatcher
 from agent.service.lost_cameras import raise_lost_alarms
 from agent.service.reloading import Reloading
@@ -33,7 +33,6 @@ from agent.service.thread_crash import ThreadCrash
 from agent.service.unwritten_calibrations import UnwrittenCalibrations
 from agent.service.watchdog import CameraProgress, Watchdog
 from agent.settings import Settings, writable
-from engines.errors import EngineError
 
 if TYPE_CHECKING:
     from agent.monitoring.metrics import Metrics
@@ -123,7 +122,7 @@ class Service:
             self._metrics,
             None if self._results is None else self._results.recorder,
         )
-        assembly = Assembly(
+        self._assembly = Assembly(
             self.settings,
             active_alarms=self._outbox.state(),
             watchdog=self._watchdog,
@@ -131,11 +130,14 @@ class Service:
             on_ended=self._dispatcher.dispatch_ended,
             on_timing=None if self._metrics is None else self._metrics.observe_stage,
         )
-        self.lines.update(assembly.build())
-        # Each once, in the order of the cameras: cameras with one bundle share them.
-        self.inspections = list(dict.fromkeys(line.inspection for line in self.lines.values()))
-        self._queues = list(dict.fromkeys(line.frames for line in self.lines.values()))
-        self._engines = list(dict.fromkeys(line.engine for line in self.lines.values()))
+        self.lines.update(self._assembly.build())
+        self._products = ProductChoice(self.settings, self.lines, self._assembly, self._dispatcher, self._problems)
+        self._products.prepare()
+
+    @property
+    def inspections(self) -> list[InspectionThread]:
+        """The inspection threads, one for each engine."""
+        return [shared.inspection for shared in self._assembly.engines]
 
     def _promise_of(self, camera: str) -> PromiseStatus | None:
         return self.review.promise(camera)
@@ -218,8 +220,7 @@ class Service:
         self.review.start()
         if self._results is not None:
             self._results.recorder.start()
-        for inspection in self.inspections:
-            inspection.start()
+        self._assembly.engines.start()
         for line in self.lines.values():
             line.capture.start()
         log.info("inspectd runs with %d camera(s): %s", len(self.lines), ", ".join(self.lines))
@@ -233,10 +234,10 @@ class Service:
         deadline = time.monotonic() + STOP_SECONDS
         for line in self.lines.values():
             line.capture.stop()
-        for queue in self._queues:
-            queue.close()
-        for inspection in self.inspections:
-            inspection.join(max(0.05, deadline - 1.0 - time.monotonic()))
+        for shared in self._assembly.engines:
+            shared.frames.close()
+        for shared in self._assembly.engines:
+            shared.inspection.join(max(0.05, deadline - 1.0 - time.monotonic()))
         self._notice.check_ended(self.lines.values())
         self._states.publish_all(final=True)
         if not self._recorder.finish(max(0.05, deadline - 0.5 - time.monotonic())):
@@ -259,26 +260,18 @@ class Service:
     def _close_files(self) -> None:
         self._unwritten.write(self.lines.values())
         for line in self.lines.values():
-            line.score_log.close()
+            for setup in line.setups.values():
+                setup.score_log.close()
             line.ledger.close()
         self._outbox.close()
         if not self.review.is_alive():
             self.review.close()
         if self._results is not None:
             self._results.outbox.close()
-        if all(not inspection.is_alive() for inspection in self.inspections):
-            self._close_engines()
+        self._assembly.engines.close()
         if self._instance is not None:
             self._instance.release()
         self._lock.release()
-
-    def _close_engines(self) -> None:
-        """Close each engine, even if another one cannot be closed after an error of the GPU."""
-        for engine in self._engines:
-            try:
-                engine.close()
-            except EngineError as error:
-                log.warning("%s", error)
 
     # End and errors
 
@@ -286,7 +279,7 @@ class Service:
         """Whether every source has ended or failed, and every frame is inspected."""
         final = (CameraState.ENDED, CameraState.FAILED)
         return all(line.capture.status.state in final for line in self.lines.values()) and all(
-            not queue.busy for queue in self._queues
+            not shared.frames.busy for shared in self._assembly.engines
         )
 
     def _raise_failures(self) -> None:
@@ -308,6 +301,11 @@ class Service:
         """
         for alarm in line.station.pause(time.monotonic()):
             self._dispatcher.dispatch_alarm(line, alarm)
+
+    def select_product(self, line: CameraLine, name: str) -> None:
+        """Judge the next parts of a camera as this product; as `RunningAgent` says."""
+        self._products.select(line, name)
+        self._states.publish(line)
 
     def reload(self) -> Reload:
         """Read the settings again and take over those that can change while the agent runs.

@@ -21,10 +21,11 @@ class UnwrittenCalibrations:
     def write(self, lines: Iterable[CameraLine]) -> None:
         """Write what the cameras' stores have in memory only. Call it again and again."""
         for line in lines:
-            store = line.station.store
-            if store.problem is not None:
-                store.write_unwritten()
-            self._report(line.name, store.problem)
+            stores = [setup.station.store for setup in list(line.setups.values())]
+            for store in stores:
+                if store.problem is not None:
+                    store.write_unwritten()
+            self._report(line.name, next((store.problem for store in stores if store.problem is not None), None))
 
     def _report(self, camera: str, problem: str | None) -> None:
         text = None

@@ -32,6 +32,7 @@ SIMILAR = 0.75
 # Sections whose keys a person chooses; `*` is any name. A test compares them with the settings.
 NAMED_BY_PEOPLE = (
     ("cameras",),
+    ("cameras", "*", "products"),
     ("outputs",),
     ("mqtt", "topic_levels"),
     ("outputs", "*", "topic_levels"),

@@ -46,7 +46,10 @@ def with_absolute_paths(settings: SettingsT, folder: Path) -> SettingsT:
         if isinstance(value, Path):
             return folder / value.expanduser()
         if isinstance(value, BaseModel):
-            return value.model_copy(update={name: walk(getattr(value, name)) for name in type(value).model_fields})
+            fields = {name: getattr(value, name) for name in type(value).model_fields}
+            changed = {name: walked for name, old in fields.items() if (walked := walk(old)) != old}
+            # What the file did not set stays unset: a product has only those settings of its own that it sets.
+            return value.model_copy(update=changed) if changed else value
         if isinstance(value, dict):
             return {key: walk(item) for key, item in value.items()}
         if isinstance(value, tuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -35,6 +35,7 @@ from agent.outputs.settings import OutputSection, parse_section
 from agent.settings.environment import EnvironmentSource
 from agent.settings.page import PageSettings
 from agent.settings.paths import default_state_directory
+from agent.settings.reporting import LogSettings, MetricsSettings, ReviewSettings
 from agent.settings.shifts import ShiftSettings
 from agent.sources import SourceSettings
 from calibration import Budget, CalibrationError, Rule, read_duration
@@ -131,6 +132,17 @@ class PartSettings(Section):
         return self
 
 
+class ProductSettings(Section):
+    """One product that a camera inspects: what differs from the settings of its camera."""
+
+    bundle: Path | None = None
+    engine: EngineName | None = None
+    crop: Crop | None = None
+    mask: Path | None = None
+    calibration: CalibrationSettings = CalibrationSettings()
+    alarm: AlarmSettings = AlarmSettings()
+
+
 class CameraSettings(Section):
     """One camera: its source, its model, its parts, its calibration and its alarms."""
 
@@ -144,6 +156,32 @@ class CameraSettings(Section):
     calibration: CalibrationSettings = CalibrationSettings()
     alarm: AlarmSettings = AlarmSettings()
     parts: PartSettings = PartSettings()
+    products: dict[Name, ProductSettings] = Field(default_factory=dict)
+    """Empty: the camera inspects one product, which has no name."""
+    product: Name | None = None
+    """The product until a command names another one. None: the first one."""
+
+    @property
+    def first_product(self) -> str | None:
+        """The product until a command names another one; None for a camera without products."""
+        return self.product or next(iter(self.products), None)
+
+    def of_product(self, name: str | None) -> CameraSettings:
+        """The settings that a product is inspected with; None: those of a camera without products."""
+        if name is None:
+            return self
+        section, changes = self.products[name], dict[str, Any]()
+        for field in section.model_fields_set:
+            value, own = getattr(section, field), getattr(self, field)
+            if isinstance(value, Section) and isinstance(own, type(value)):
+                value = own.model_copy(update={key: getattr(value, key) for key in value.model_fields_set})
+            changes[field] = value
+        return self.model_copy(update=changes)
+
+    @property
+    def bundles(self) -> tuple[Path, ...]:
+        """The bundles of all products, each once."""
+        return tuple(dict.fromkeys(self.of_product(name).bundle for name in self.products or [None]))
 
     @property
     def parts_known(self) -> bool:
@@ -180,11 +218,32 @@ class CameraSettings(Section):
             return "1 per 1000 parts"
         return "1 per shift" if self.source.keeps_time else "1 per 1000 frames"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _bundle_of_the_first_product(cls, values: Any) -> Any:
+        """A camera may leave its bundle to its products."""
+        products = values.get("products") if isinstance(values, dict) else None
+        if not isinstance(products, dict) or "bundle" in values:
+            return values
+        for name, product in products.items():
+            if not isinstance(product, dict) or "bundle" not in product:
+                raise ValueError(f"products.{name}: got no bundle; wanted one, or one for the camera")
+        return {**values, "bundle": next(iter(products.values()))["bundle"]} if products else values
+
     @model_validator(mode="after")
     def _parts_and_budget_fit_the_source(self) -> CameraSettings:
         if self.parts.trigger and self.source.frame_is_part:
             raise ValueError(f"parts.trigger: each image of a {self.source.kind} is a part; wanted a camera for it")
+        if self.product is not None and self.product not in self.products:
+            known = ", ".join(self.products) or "none, since there is no section products"
+            raise ValueError(f"product: got {self.product!r}, wanted one of the products: {known}")
         self.parse_budget(self.false_alarms)
+        for name in self.products:
+            product = self.of_product(name)
+            try:
+                product.parse_budget(product.false_alarms)
+            except CalibrationError as error:
+                raise ValueError(f"products.{name}: {error}") from None
         return self
 
     def parse_budget(self, text: str) -> Budget:
@@ -210,38 +269,6 @@ class CameraSettings(Section):
         return budget
 
 
-class MetricsSettings(Section):
-    """Where Prometheus reads the agent's metrics: a port on the loopback interface or a Unix socket; neither: off."""
-
-    port: Annotated[int, Field(ge=1, le=65_535)] | None = None
-    socket: Path | None = None
-
-    @property
-    def wanted(self) -> bool:
-        """True if the settings have a port or a socket."""
-        return self.port is not None or self.socket is not None
-
-    @model_validator(mode="after")
-    def _one_place(self) -> MetricsSettings:
-        if self.port is not None and self.socket is not None:
-            raise ValueError("wanted either port (such as 9464) or socket (such as /run/inspectd/metrics.sock)")
-        return self
-
-
-class ReviewSettings(Section):
-    """Images kept for training: those of alarms, and a sample of the others."""
-
-    samples_per_shift: Annotated[int, Field(ge=0, le=1000)] = 8
-    """Frames without an alarm kept per camera and shift, chosen at random; 0: none."""
-    max_size: ByteSize = ByteSize(512 * 1024**2)
-
-
-class LogSettings(Section):
-    """What is logged."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-
-
 class Settings(BaseSettings):
     """All settings of one agent."""
 
@@ -254,6 +281,8 @@ class Settings(BaseSettings):
     max_results_size: ByteSize = ByteSize(64 * 1024**2)
     max_evidence_size: ByteSize = ByteSize(1024**3)
     max_score_log_size: ByteSize = ByteSize(64 * 1024**2)
+    max_model_memory: ByteSize = ByteSize(1024**3)
+    """Models of products that are not inspected now are kept ready up to this memory."""
     inference_threads: PositiveInt | None = None
     trusted_keys: Annotated[tuple[Path, ...], Field(min_length=1)] | None = None
     mqtt: MqttSettings = MqttSettings()

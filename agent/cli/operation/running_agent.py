@@ -13,6 +13,9 @@ from agent.cli.terminal.console import print_json, print_line
 from agent.cli.terminal.interrupts import quiet_while_loading
 from agent.cli.terminal.progress import progress_bar
 
+# How long a command may wait for a model.
+LOADING_SECONDS = 120.0
+
 
 def status(
     camera: Annotated[str | None, typer.Argument(help="Name of a camera; all by default.")] = None,
@@ -82,6 +85,27 @@ def _print_phase(command: str, camera: str | None, socket: Path | None, config: 
         from agent.commands import ask
 
     print_line(ask(socket_path(socket, config), command, camera)["phase"])
+
+
+def product(
+    camera: Annotated[str, typer.Argument(help="Name of the camera.")],
+    name: Annotated[str | None, typer.Argument(help="Name of the product; without it, print the current one.")] = None,
+    socket: SocketOption = None,
+    config: AgentConfigOption = None,
+    json_document: JsonOption = False,
+) -> None:
+    """Judge the next parts of a camera as this product, now and after a restart."""
+    with quiet_while_loading():
+        from agent.commands import ask
+
+    # A model that is not in memory is loaded first.
+    result = ask(socket_path(socket, config), "product", camera, timeout_seconds=LOADING_SECONDS, name=name)
+    if json_document:
+        print_json(result)
+        return
+    others = ", ".join(each for each in result["products"] if each != result["product"])
+    print_line(f"{result['camera']}: {result['product'] or 'no product'}, {result['phase']}")
+    print_line(f"others: {others or 'none'}")
 
 
 def inspect(

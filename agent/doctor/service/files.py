@@ -16,7 +16,7 @@ HIDDEN = tuple(Path(path) for path in ("/home", "/root", "/run/user", "/tmp", "/
 def check_files(settings: Settings, config: Path, hidden: Sequence[Path] = HIDDEN) -> Iterator[CheckResult]:
     """Settings, bundles and the files of sources are visible in the service's sandbox, and its user may read them."""
     cameras = settings.cameras.values()
-    paths = [config, *(camera.bundle for camera in cameras)]
+    paths = [config, *(bundle for camera in cameras for bundle in camera.bundles)]
     paths += [file for camera in cameras for file in camera.source.files()]
     unreadable = [result for path in paths if (result := _check(path, hidden)) is not None]
     yield from unreadable or [ok("files", "the service can read its settings, bundles and sources")]

@@ -139,7 +139,7 @@ class CameraCalibration:
     def decide(
         self, only: Collection[int] | None, by: str, measured_frames_per_second: float | None
     ) -> Calibration | None:
-        """As `Station.decide`."""
+        """As `WindowCalibrator.decide`; where the window is discarded, a new one is started if nothing is in force."""
         calibration = self.window.decide(only, by)
         if calibration is not None:
             self.store.save(calibration)
@@ -165,7 +165,10 @@ class CameraCalibration:
         self._put_in_force(calibration)
 
     def roll_back(self, to: str | None, by: str) -> Calibration:
-        """As `Station.roll_back`."""
+        """Put the calibration with id `to` in force again, or the previous one; `by` is recorded.
+
+        Raises CalibrationError where there is none, InspectdError where it is for another bundle or engine.
+        """
         at = self._now()
         if to is None:
             calibration = self.store.rollback(who=by, at=at)

@@ -12,6 +12,8 @@ from agent.inspection.camera_line import LOST_AFTER_SECONDS, CameraLine
 from agent.inspection.capture import CameraState, CameraStatus, Capture
 from agent.inspection.frame_queue import FrameQueue
 from agent.inspection.inspector import Inspector
+from agent.inspection.preparation import Preparation
+from agent.inspection.setup import Setup
 from agent.inspection.station import Station
 from agent.inspection.thread import InspectionThread
 from agent.settings.settings import CameraSettings
@@ -53,17 +55,20 @@ def line_of(
     frames.add_camera("line1", live=False)
     stepped = SteppedCapture(source, frames)
     settings = CameraSettings.model_validate({"bundle": str(engine.bundle.path), "source": {"kind": "simulator"}})
-    line = CameraLine(
-        "line1",
+    inspector = Inspector(engine, {"line1": station})
+    setup = Setup(
+        None,
         settings,
         bundle=engine.bundle,
         engine=engine,
         station=station,
-        capture=stepped.thread,
+        preparation=Preparation(engine.bundle.geometry),
         frames=frames,
-        inspection=InspectionThread("test", frames, Inspector(engine, {"line1": station}), lambda outcome: None),
+        inspector=inspector,
+        inspection=InspectionThread("test", frames, inspector, lambda outcome: None),
         score_log=ScoreLog(directory / "scores"),
     )
+    line = CameraLine("line1", setup, stepped.thread)
     return line, stepped
 
 

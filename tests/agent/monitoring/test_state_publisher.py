@@ -101,4 +101,4 @@ def test_figures_of_a_silent_camera_are_null(
     line.capture._set_status(CameraStatus(state))
     payload = state_payload("plant", line, utc_now())
     assert (payload.frames_per_second is None, payload.latency_ms is None) == (stale, stale)
-    assert line.station.frames_per_second is not None, "the rate of the line is still known"
+    assert line.station._rate.frames_per_second is not None, "the rate of the line is still known"

@@ -21,7 +21,7 @@ from agent.inspection.frame_queue import PreparedFrame
 from agent.monitoring import StatePublisher
 from agent.outputs import AlarmRecorder, build_outputs
 from agent.outputs.outbox import Outbox
-from agent.service.assembly import Assembly
+from agent.service.cameras import Assembly
 from agent.service.dispatcher import Dispatcher
 from agent.service.watchdog import Watchdog
 from agent.settings import load_settings

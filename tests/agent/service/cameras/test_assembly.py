@@ -13,7 +13,7 @@ from agent.core.records import AlarmKind
 from agent.inspection import Outcome
 from agent.outputs import state_key
 from agent.outputs.outbox import Entry, Outbox
-from agent.service.assembly import Assembly
+from agent.service.cameras import Assembly
 from agent.service.sd_notify import Notifier
 from agent.service.watchdog import Watchdog
 from agent.settings import Settings, load_settings
