@@ -12,6 +12,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from benchmarks.detection.sets import Task
@@ -20,10 +21,12 @@ from engines.evaluation.evaluate import score_images
 from engines.evaluation.metrics import auroc
 from engines.evaluation.pixel_metrics import PixelFigures, PixelTally
 from engines.evaluation.records import ScoredImages
-from engines.images import read_image
+from engines.images import fit, read_image
 from engines.recipes import anomaly_batch, map_learner
+from engines.recipes.feature_scorer import BRANCHES, FeatureScorer
 from engines.recipes.recipe import DEFAULT_RECIPE
 from engines.runtime import open_engine
+from engines.runtime.torch import load_scorer
 from engines.training.train import train_model
 
 UNCHANGED = "complete"
@@ -62,6 +65,8 @@ class Figures:
     """Share of bad images above the level that one good test image in a hundred exceeds."""
     kinds: dict[str, float]
     """AUROC for each kind of defect; empty where there is only one."""
+    branches: dict[str, tuple[float, float]]
+    """AUROC of each branch of the score alone, and of the score without it; empty for a recipe without branches."""
     pixel_auroc: float | None
     """Over the pixels of bad images; None without masks."""
     pro: float | None
@@ -92,6 +97,7 @@ def run(
         kinds={
             kind: float(auroc(good.score, bad.score[np.array(task.kinds) == kind])) for kind in sorted(set(task.kinds))
         },
+        branches=_branches(bundle, good, bad),
         pixel_auroc=pixels.auroc_within if pixels else None,
         pro=pixels.pro if pixels else None,
         hit=pixels.peak_hits if pixels else None,
@@ -132,6 +138,30 @@ def _train(task: Task, seed: int, length: RunLength, out: Path, ablation: str, r
         return train_model(
             task.train, out=out, recipe=recipe, size=task.size, minutes=minutes, steps=length.steps, seed=seed
         ).bundle
+
+
+def _branches(bundle: Bundle, good: ScoredImages, bad: ScoredImages) -> dict[str, tuple[float, float]]:
+    scorer = load_scorer(bundle)
+    if not isinstance(scorer, FeatureScorer):
+        return {}
+    first, second = (_shares(scorer, bundle, images.paths) for images in (good, bad))
+    return {
+        name: (
+            float(auroc(first[:, index], second[:, index])),
+            float(auroc(*(np.delete(shares, index, 1).sum(1) for shares in (first, second)))),
+        )
+        for index, name in enumerate(BRANCHES)
+    }
+
+
+def _shares(scorer: FeatureScorer, bundle: Bundle, paths: Sequence[Path]) -> NDArray[np.float32]:
+    """What each branch adds to the scores of images, [N, 4]."""
+    rows = []
+    for path in paths:
+        frame = torch.from_numpy(fit(read_image(path), bundle.geometry)[None])
+        with torch.inference_mode():
+            rows.append(scorer.branches(scorer.normalise(frame)).numpy())
+    return np.concatenate(rows)
 
 
 def _pixels(good: ScoredImages, bad: ScoredImages, masks: Path | None) -> PixelFigures | None:

@@ -31,7 +31,9 @@ _COLUMNS = ("auroc", "recall", "pixel_auroc", "pro", "hit", "milliseconds", "ste
 def write_tables(work: Path, out: Path, recipe: str) -> None:
     """Write the tables of `work`/*.json to the Markdown file `out`."""
     runs = [json.loads(path.read_text()) for path in sorted(work.glob("*.json"))]
-    out.write_text("\n".join([*_head(recipe), *_main_table(runs), *_digits(runs), *_ablation_table(runs), ""]))
+    out.write_text(
+        "\n".join([*_head(recipe), *_main_table(runs), *_branches(runs), *_digits(runs), *_ablation_table(runs), ""])
+    )
 
 
 def _head(recipe: str) -> list[str]:
@@ -81,6 +83,25 @@ def _kinds(groups: Mapping[tuple[str, str], Sequence[dict[str, Any]]]) -> list[s
             values = [run["figures"]["kinds"][kind] for run in group]
             lines.append(f"| {name}: {kind} | {length} | {_spread(values, 'auroc')} |")
     return ["By the kind of defect:", "", "| kind | training | AUROC |", "|---|---|---|", *lines, ""] if lines else []
+
+
+def _branches(runs: Sequence[dict[str, Any]]) -> list[str]:
+    """Each branch of the score alone, and the score without it; mean over the runs of a set."""
+    groups = defaultdict(list)
+    for run in runs:
+        if run["ablation"] == UNCHANGED and run["figures"].get("branches"):
+            name = run["set"] if run["set"] == "mnist" else run["images"]
+            groups[name, run["length"]].append(run["figures"])
+    if not groups:
+        return []
+    names = list(next(iter(groups.values()))[0]["branches"])
+    lines = ["Branches of the score, AUROC alone / of the score without it:", ""]
+    lines += [f"| set | training | all | {' | '.join(names)} |", "|---" * (3 + len(names)) + "|"]
+    for (name, length), figures in sorted(groups.items()):
+        alone = [np.mean([each["branches"][branch] for each in figures], axis=0) for branch in names]
+        cells = " | ".join(f"{one:.3f} / {without:.3f}" for one, without in alone)
+        lines.append(f"| {name} | {length} | {np.mean([each['auroc'] for each in figures]):.3f} | {cells} |")
+    return [*lines, ""]
 
 
 def _of_seeds(group: Sequence[dict[str, Any]], column: str) -> list[float | None]:

@@ -19,12 +19,16 @@ PIXELS_PER_STEP = 8 * 256 * 256
 # Share of the frames that get synthetic anomalies.
 _ANOMALOUS_SHARE = 0.75
 
-# Visibility of a change, in standard deviations of good frames: below the first it counts next to nothing, from the
+# Visibility of a change, in units of the contrast around it: below the first it counts next to nothing, from the
 # second on fully. Measured with the first encoder alone, one run each of 100 seconds on the simulated plate: the
 # highest good frame was 2.0 times the median (510 steps), 3.4 times when every difference counted fully (811 steps).
 _FAINT, _PLAIN = 0.1, 0.4
-# Below this many standard deviations a pixel counts as unchanged.
+# Below this many units a pixel counts as unchanged.
 _UNCHANGED = 0.02
+
+# Contrast around a place is measured in windows of this part of the longer side; twice that is the unit of visibility
+# where frames are evener than the whole set, but no less than this share of the set's contrast.
+_SURROUNDINGS, _SURROUNDING_FACTOR, _LEAST_SHARE = 8, 2.0, 0.25
 
 # Share of the training in which large frames are halved, and the shorter side from which frames are large. On the
 # simulated plate the first 100 steps took the anomaly loss at stride 8 to 1.21 halved and to 1.27 at full size.
@@ -60,8 +64,8 @@ def make_anomaly_batch(frames: Tensor, intensities: IntensityRange, rng: np.rand
         donor = clean[int(rng.integers(len(clean)))]
         anomalous[index], _ = add_anomalies(rng, clean[index], donor, intensities)
     before, after = _as_batch(clean, frames.device), _as_batch(anomalous, frames.device)
-    change = (after - before).abs().amax(1, keepdim=True) / intensities.std
-    return AnomalyBatch(before, after, _visibility(change))
+    change = (after - before).abs().amax(1, keepdim=True)
+    return AnomalyBatch(before, after, visibility_of(change, before, intensities.std))
 
 
 def training_crop(frames: Tensor, progress: float, rng: np.random.Generator) -> tuple[Tensor, FrameCrop]:
@@ -85,10 +89,28 @@ def training_crop(frames: Tensor, progress: float, rng: np.random.Generator) -> 
     return cropped.repeat(times, 1, 1, 1), crop
 
 
-def _visibility(change: Tensor) -> Tensor:
-    """Visibility of a change in standard deviations: 0 where there is none, then 0.001 to 1."""
-    visibility = ((change - _FAINT) / (_PLAIN - _FAINT)).clamp(1e-3, 1.0)
-    return torch.where(change > _UNCHANGED, visibility, torch.zeros_like(visibility))
+def _surrounding_contrast(frames: Tensor, std: float) -> Tensor:
+    """The unit of visibility around each pixel of frames [N, C, H, W]: [N, 1, H, W], at most `std`.
+
+    A change of a few gray levels is plain where everything around it is even, and invisible in a coarse texture.
+    """
+    side = 2 * (max(frames.shape[-2:]) // _SURROUNDINGS // 2) + 1
+    gray = frames.mean(1, keepdim=True)
+    mean, square = (
+        functional.avg_pool2d(maps, side, 1, side // 2, count_include_pad=False) for maps in (gray, gray * gray)
+    )
+    local = (square - mean * mean).clamp(min=0.0).sqrt()
+    return (_SURROUNDING_FACTOR * local).clamp(_LEAST_SHARE * std, std)
+
+
+def visibility_of(change: Tensor, frames: Tensor, std: float) -> Tensor:
+    """Visibility of a change [N, 1, H, W] of frames [N, C, H, W]: 0 where there is none, then 0.001 to 1.
+
+    `std` is the standard deviation of the set.
+    """
+    units = change / _surrounding_contrast(frames, std)
+    visibility = ((units - _FAINT) / (_PLAIN - _FAINT)).clamp(1e-3, 1.0)
+    return torch.where(units > _UNCHANGED, visibility, torch.zeros_like(visibility))
 
 
 def _as_batch(frames: list[Any], device: torch.device) -> Tensor:

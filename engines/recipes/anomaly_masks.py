@@ -93,6 +93,18 @@ def spot_mask(rng: np.random.Generator, height: int, width: int) -> AnomalyMask:
     return _soften(rng, _not_empty(mask, centre))
 
 
+def hill_mask(rng: np.random.Generator, height: int, width: int) -> AnomalyMask:
+    """A smooth hill without any edge, from 3 pixels to the whole frame: pores in X-ray images, uneven thickness."""
+    longest = max(height, width)
+    x, y = _point(rng, height, width)
+    long = 0.25 * log_uniform(rng, 3.0, 2.0 * longest)
+    short, angle = long * log_uniform(rng, 0.3, 1.0), rng.uniform(0.0, math.pi)
+    rows, columns = np.arange(height)[:, None] - y, np.arange(width)[None, :] - x
+    along = (columns * math.cos(angle) + rows * math.sin(angle)) / long
+    across = (rows * math.cos(angle) - columns * math.sin(angle)) / short
+    return np.asarray(np.exp(-0.5 * (along**2 + across**2)), np.float32)
+
+
 def half_plane_mask(rng: np.random.Generator, height: int, width: int) -> AnomalyMask:
     """One side of the frame, or a band across it, with a hard or a long soft edge."""
     angles = (1, 0.0), (1, math.pi / 2), (1, rng.uniform(0, math.pi))

@@ -175,7 +175,13 @@ class MapScorer(Scorer):
             stems.append(filled_at_random(latents.stem, content, generator))
             embeddings.append(latents.identity)
         self._fit_statistics(torch.cat(stems), torch.cat(embeddings))
-        self._fit_scales(held_out)
+        squares, identities = [], []
+        for frames in held_out:
+            content = self.content(frames)
+            latents = self.networks(frames, content=content)
+            squares.append(self._squared_maps(latents, content))
+            identities.append(latents.identity)
+        self._fit_scales(squares, torch.cat(identities))
 
     def _fit_statistics(self, maps: Tensor, all_embeddings: Tensor) -> None:
         """Fit memory bank and statistics of places to all stem features and identity embeddings of good frames."""
@@ -193,17 +199,11 @@ class MapScorer(Scorer):
         gain = 1.0 + _LIGHT * (2.0 * torch.rand((len(frames), 1, 1, 1), generator=generator) - 1.0)
         return self.mask.filled(((frames - dark) * gain + dark).clamp(max=float(frames.max())))
 
-    def _fit_scales(self, held_out: Iterable[Tensor]) -> None:
-        maps, embeddings = [], []
-        for frames in held_out:
-            content = self.content(frames)
-            latents = self.networks(frames, content=content)
-            maps.append(self._squared_maps(latents, content))
-            embeddings.append(latents.identity)
+    def _fit_scales(self, maps: list[tuple[Tensor, Tensor]], all_embeddings: Tensor) -> None:
+        """Fit levels and medians to squared maps, batch by batch, and identity embeddings of held-out good frames."""
         peaks = [torch.cat([squares.amax((1, 2, 3)) for squares in each]).sqrt() for each in zip(*maps, strict=True)]
         self.levels = torch.stack([tail_level(each) for each in peaks])
         fused_peaks = torch.cat([self._fused(*squares).amax((1, 2, 3)) for squares in maps])
-        all_embeddings = torch.cat(embeddings)
         identity = self.identity_distance(all_embeddings).median().clamp(min=_MIN_IDENTITY_DISTANCE)
         contrast = neighbour_contrast(all_embeddings, self.remembered.float()).clamp(min=_MIN_CONTRAST)
         self.usual = torch.stack([fused_peaks.median().clamp(min=1e-6), identity / contrast])

@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs the train extra")
 
 from engines.networks.latent_maps import FULL_FRAME  # noqa: E402
-from engines.recipes.anomaly_batch import make_anomaly_batch, training_crop  # noqa: E402
+from engines.recipes.anomaly_batch import make_anomaly_batch, training_crop, visibility_of  # noqa: E402
 from engines.recipes.synthetic_anomalies import IntensityRange  # noqa: E402
 
 
@@ -25,6 +25,15 @@ def test_anomaly_batch_differs_from_clean_frames_exactly_where_visibility_is_abo
     # Three frames of four are to have anomalies.
     anomalous = (batch.visibility.amax((1, 2, 3)) > 0).sum()
     assert 18 <= int(anomalous) <= 30
+
+
+def test_small_changes_are_visible_where_the_surroundings_are_even() -> None:
+    """On a set of bright and dark frames, the contrast of the set says nothing about the contrast within a frame."""
+    even = torch.full((1, 1, 48, 48), 0.3)
+    texture = even + 0.5 * torch.randn(even.shape, generator=torch.Generator().manual_seed(0))
+    change = torch.full((1, 1, 48, 48), 0.06)
+    found = [float(visibility_of(change, frames, std=0.6).mean()) for frames in (even, texture)]
+    assert found == pytest.approx([1.0, 0.001])
 
 
 def test_large_frames_are_halved_at_first() -> None:

@@ -9,6 +9,7 @@ from engines.recipes.anomaly_masks import (
     MaskFunction,
     blob_mask,
     half_plane_mask,
+    hill_mask,
     line_mask,
     log_uniform,
     patch_mask,
@@ -17,7 +18,7 @@ from engines.recipes.anomaly_masks import (
     weighted_choice,
 )
 
-MASKS = [patch_mask, blob_mask, line_mask, spot_mask, half_plane_mask]
+MASKS = [patch_mask, blob_mask, line_mask, spot_mask, half_plane_mask, hill_mask]
 
 
 @pytest.mark.parametrize("draw_mask", MASKS)
@@ -36,6 +37,16 @@ def test_patches_have_all_sizes() -> None:
     areas = np.array([(patch_mask(rng, 128, 128) > 0.5).mean() for _ in range(300)])
     assert (areas < 0.001).mean() > 0.15
     assert (areas > 0.02).mean() > 0.15
+
+
+def test_hills_have_no_edge_and_all_sizes() -> None:
+    rng = np.random.default_rng(1)
+    hills = [hill_mask(rng, 128, 128) for _ in range(300)]
+    large = [hill for hill in hills if (hill > 0.5).mean() > 0.02]
+    assert max(float(np.abs(np.diff(hill, axis=0)).max()) for hill in large) < 0.3
+    areas = np.array([(hill > 0.5).mean() for hill in hills])
+    assert (areas < 0.001).mean() > 0.15
+    assert (areas > 0.05).mean() > 0.15
 
 
 def test_weighted_choice_follows_the_weights() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor  # noqa: E402
 from engines.bundles.bundle import Geometry, Normalisation  # noqa: E402
 from engines.export.to_onnx import reference_answers  # noqa: E402
 from engines.networks.feature_maps import FeatureGenerator  # noqa: E402
-from engines.recipes.feature_scorer import FeatureScorer, relative_to_itself  # noqa: E402
+from engines.recipes.feature_scorer import BRANCHES, FeatureScorer, relative_to_itself  # noqa: E402
 from engines.recipes.imagenet_weights import imagenet_weights  # noqa: E402
 from engines.recipes.pretrained import PretrainedRecipe  # noqa: E402
 
@@ -59,6 +59,33 @@ def test_defects_score_higher_before_any_training(fitted: FeatureScorer) -> None
     hottest = heatmap.flatten(1).argmax(1)
     on_defect = ((hottest // 20 - 7.75).abs() <= 3).float().mean()
     assert float(on_defect) > 0.8
+
+
+def test_branches_add_up_to_the_score(fitted: FeatureScorer) -> None:
+    frames = texture(6, seed=3)
+    with torch.no_grad():
+        branches, (score, _) = fitted.branches(frames), fitted.distances(frames)
+    assert branches.shape == (6, len(BRANCHES))
+    torch.testing.assert_close(branches.sum(1), score)
+
+
+def test_identities_count_only_where_good_frames_fall_into_classes(fitted: FeatureScorer) -> None:
+    """Textures that are all different have no classes, so an unusual embedding says nothing."""
+    usual = fitted.medians.repeat(2, 1)
+    unusual = usual.clone()
+    unusual[1, 1] = 2.0
+    frames = texture(2, seed=3)
+    with torch.no_grad():
+        low, high = fitted._shares(unusual, frames).sum(1)
+    assert float(high - low) < 0.5
+
+
+def test_held_out_frames_pass_the_networks_once(fitted: FeatureScorer) -> None:
+    scorer, passes = FeatureScorer(fitted.networks, NORMALISATION).eval(), []
+    original = scorer._deep_features
+    scorer._deep_features = lambda frames, content: passes.append(len(frames)) or original(frames, content)  # type: ignore[method-assign]
+    scorer.fit([texture(10, seed=0)], [texture(8, seed=1)])
+    assert passes == [10, 8]
 
 
 def test_fitted_scorer_is_restored_from_its_state_dict(fitted: FeatureScorer) -> None:
