@@ -25,6 +25,7 @@ _BASELINES = {
     "rapp-nap": ("engines.baselines.rapp", "RappNap"),
     "patchcore": ("engines.baselines.patchcore", "PatchCore"),
     "padim": ("engines.baselines.padim", "Padim"),
+    "stfpm": ("engines.baselines.stfpm", "Stfpm"),
     "pca": ("engines.baselines.pca", "Pca"),
     "ocsvm": ("engines.baselines.ocsvm", "OneClassSvm"),
 }

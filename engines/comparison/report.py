@@ -27,6 +27,7 @@ _COLOURS = {
     "rapp-nap": "#5b3a7d",
     "patchcore": "#2a9d8f",
     "padim": "#e76f51",
+    "stfpm": "#bc6c25",
     "pca": "#8d99ae",
     "ocsvm": "#495057",
 }

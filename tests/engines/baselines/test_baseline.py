@@ -25,6 +25,7 @@ STEPS = {
     "ocsvm": 1,
     "patchcore": 1,
     "padim": 1,
+    "stfpm": 12,
     "autoencoder": 12,
     "rapp-sap": 12,
     "rapp-nap": 12,

@@ -13,15 +13,16 @@ from engines.baselines.baseline import Baseline
 from engines.baselines.padim import Padim
 from engines.baselines.patchcore import PatchCore
 from engines.baselines.pretrained import joined_features
+from engines.baselines.stfpm import Stfpm, untrained_student
 from engines.evaluation.metrics import auroc
 from tests.engines.baselines.conftest import parts
 
 
-@pytest.mark.parametrize("kind", [PatchCore, Padim])
-def test_scratch_is_found_and_is_the_hottest_place(kind: type[Baseline]) -> None:
+@pytest.mark.parametrize(("kind", "steps"), [(PatchCore, 1), (Padim, 1), (Stfpm, 12)])
+def test_scratch_is_found_and_is_the_hottest_place(kind: type[Baseline], steps: int) -> None:
     """At 128 pixels; the scratch is brighter than 220."""
     system = kind()
-    system.fit(parts(24, seed=0, side=128), steps=1)
+    system.fit(parts(24, seed=0, side=128), steps=steps)
     good, bad = parts(8, seed=1, side=128), parts(8, seed=2, scratch=True, side=128)
     scores = system.score(bad)
     assert auroc(system.score(good).score, scores.score) > 0.95
@@ -39,3 +40,11 @@ def test_features_of_all_levels_are_joined_at_the_finest() -> None:
     joined = joined_features([fine, coarse])
     assert joined.shape == (2, 8, 8, 8)
     assert torch.equal(joined[:, 3:], torch.ones(2, 5, 8, 8))
+
+
+def test_student_has_the_layers_of_the_teacher_and_learns_all_its_weights() -> None:
+    student = untrained_student()
+    features = student(torch.rand(4, 1, 32, 48))
+    assert [maps.shape[1:] for maps in features] == [(24, 8, 12), (40, 4, 6), (80, 2, 3), (112, 2, 3)]
+    features.context.sum().backward()
+    assert all(weight.grad is not None for weight in student.parameters())
