@@ -21,7 +21,7 @@ from engines.recipes.anomaly_batch import CROP_SIDE, AnomalyBatch, make_anomaly_
 from engines.recipes.augmentation import random_view
 from engines.recipes.content import FrameMask
 from engines.recipes.map_scorer import distances_from_origin, latent_distances
-from engines.recipes.recipe import Learner
+from engines.recipes.recipe import HeldOut, Learner
 from engines.recipes.synthetic_anomalies import IntensityRange
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class MapLearner(Learner):
         longest = min(CROP_SIDE, max(geometry.height, geometry.width))
         self._identity_every = max(1, round(longest / _IDENTITY_SIDE))
         self._small = longest <= _IDENTITY_SIDE
+        self.may_end_early = not self._small
         self._identity_weight = _IDENTITY_WEIGHT if self._small else 1.0
         self._intensities: IntensityRange | None = None
         self._rng = np.random.default_rng(0)
@@ -109,14 +110,17 @@ class MapLearner(Learner):
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
     @torch.no_grad()
-    def held_out_loss(self, frames: Tensor) -> float:
+    def held_out(self, frames: Tensor) -> HeldOut:
         # The same crop and the same anomalies every time, so that losses of different states can be compared.
         rng = np.random.default_rng(1)
         intensities, (frames, crop) = self._measured(frames), training_crop(frames, 1.0, rng)
         batch = self._masked(make_anomaly_batch(frames, intensities, rng), crop)
         with self._fabric.autocast():
             latents = self.networks.eval()(batch.anomalous, crop)
-        return float(sum(self._latent_losses(latents, batch).values()))
+        loss = float(sum(self._latent_losses(latents, batch).values()))
+        distances = latent_distances(latents)[0]
+        visibility = _at_size_of(distances[:, None], batch.visibility)[:, 0]
+        return HeldOut(loss, distances[visibility == 0], distances[visibility == 1])
 
     def _masked(self, batch: AnomalyBatch, crop: FrameCrop) -> AnomalyBatch:
         if not self._mask.given:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from importlib import import_module
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,11 +40,24 @@ _FORMER_NAMES = {"default": "scratch"}
 DEFAULT_RECIPE = "pretrained"
 
 
+class HeldOut(NamedTuple):
+    """How a state of the networks does on a batch of held-out good frames."""
+
+    loss: float
+    """Mean loss. Without synthetic anomalies, the state with the lowest is kept."""
+    normal: Tensor
+    """Distances of places without synthetic anomaly, [N]; empty for a recipe that learns without."""
+    anomalous: Tensor
+    """Distances of places where one is plainly visible, [M]."""
+
+
 class Learner(ABC):
     """Trains the networks of one recipe."""
 
     networks: nn.Module
     """The networks that score, without Fabric's wrapper. Checkpoints hold their `state_dict` and nothing else."""
+    may_end_early: bool = True
+    """Whether all that is learned shows in the synthetic anomalies that are found."""
 
     @abstractmethod
     def setup(self, fabric: Fabric) -> None:
@@ -63,8 +76,8 @@ class Learner(ABC):
         """Recompute statistics that depend on the weights, from batches of training frames, before a validation."""
 
     @abstractmethod
-    def held_out_loss(self, frames: Tensor) -> float:
-        """Compute the mean loss on held-out good frames [B, C, H, W]; the state with the lowest loss is kept."""
+    def held_out(self, frames: Tensor) -> HeldOut:
+        """See how the current state does on held-out good frames [B, C, H, W]."""
 
 
 class Recipe(ABC):

@@ -33,7 +33,7 @@ from engines.networks.ganomaly import (
     recompute_batch_norm,
 )
 from engines.networks.losses import discriminator_loss, generator_loss
-from engines.recipes.recipe import Learner, Option, Recipe
+from engines.recipes.recipe import HeldOut, Learner, Option, Recipe
 from engines.recipes.scorer import ReferenceScorer, Scorer
 
 if TYPE_CHECKING:
@@ -83,14 +83,14 @@ class ReferenceLearner(Learner):
             recompute_batch_norm(self.networks, batches)
 
     @torch.no_grad()
-    def held_out_loss(self, frames: Tensor) -> float:
+    def held_out(self, frames: Tensor) -> HeldOut:
         self.networks.eval()
         self.discriminator.eval()
         with self._fabric.autocast():
             reconstruction, latent, reconstruction_latent = self.networks(frames)
             features = self.discriminator(frames)[1], self.discriminator(reconstruction)[1]
             loss = generator_loss(frames, reconstruction, (latent, reconstruction_latent), features).total
-        return float(loss)
+        return HeldOut(float(loss), torch.empty(0), torch.empty(0))
 
     def _update_generator(
         self, frames: Tensor, reconstruction: Tensor, latents: tuple[Tensor, Tensor]

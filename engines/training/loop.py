@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from engines.recipes.scorer import normalisation_of
 from engines.siblings import sibling_groups, thumbnails
 from engines.training.busy_machine import CoreTime, warn_of_waiting
 from engines.training.good_frames import GoodFrames, NormalisedFrames, in_batches, split
+from engines.training.learning_watch import LearningWatch, detection_of
 from engines.training.packing import frames_to_score
 from engines.training.time_budget import TimeBudget
 from engines.training.trained import LossHistory, StopReason, TrainedModel
@@ -24,6 +26,9 @@ from engines.training.trained import LossHistory, StopReason, TrainedModel
 # Validation runs once an epoch, which costs 5 % of it (15 % of the frames, forward only), but not more often than this:
 # keeping a state copies all weights.
 _MIN_STEPS_BETWEEN_VALIDATIONS = 10
+
+# Training ends early if it gains nothing any more, but not before this share of it: the learning rate is still high.
+_EARLIEST_END = 0.6
 
 # Training frames that statistics are recomputed from before each validation.
 _STATISTICS_FRAMES = 256
@@ -59,6 +64,7 @@ class TrainingJob:
         self._loader = self._training_loader()
         self._validate_every = max(_MIN_STEPS_BETWEEN_VALIDATIONS, len(self._loader))
         self._history = LossHistory()
+        self._watch = LearningWatch()
         self._best_loss = float("inf")
         self._best_step = 0
         self._best_state: dict[str, Tensor] | None = None
@@ -104,7 +110,11 @@ class TrainingJob:
             epochs=self._steps / max(1, len(self._loader)),
             skipped=len(self._good.skipped),
             stopped=stopped,
-            warnings=(*self._good.warnings, *warn_of_waiting(self._waited, self._steps)),
+            warnings=(
+                *self._good.warnings,
+                *warn_of_waiting(self._waited, self._steps),
+                *self._watch.warnings(),
+            ),
             elapsed=elapsed,
         )
 
@@ -118,6 +128,8 @@ class TrainingJob:
             budget.advance()
             if budget.step % self._validate_every == 0:
                 self._timed_validation(budget)
+                if self._learner.may_end_early and budget.progress > _EARLIEST_END and self._watch.is_flat:
+                    budget.end_soon()
             progress(budget.share_done, f"training, step {budget.step}")
         if budget.step % self._validate_every:
             self._validate(budget.step)
@@ -146,13 +158,23 @@ class TrainingJob:
         self._learner.update_statistics(self._statistics_batches())
         frames = NormalisedFrames(self._held_out_frames, self._normalisation)
         total = 0.0
+        normal, anomalous = [], []
         for batch in in_batches(frames, self._batch_size):
-            total += self._learner.held_out_loss(batch.to(self._fabric.device)) * len(batch)
+            found = self._learner.held_out(batch.to(self._fabric.device))
+            total += found.loss * len(batch)
+            normal.append(found.normal)
+            anomalous.append(found.anomalous)
         loss = total / len(frames)
         self._history.add_validation(step, loss)
-        if loss < self._best_loss:
-            self._best_loss = loss
+        if self._is_as_good(loss, detection_of(torch.cat(normal), torch.cat(anomalous))):
             self._keep(step)
+
+    def _is_as_good(self, loss: float, detection: float) -> bool:
+        """Whether to keep the current state: the latest that detects as much as any, or the one with the least loss."""
+        lower = loss < self._best_loss
+        self._best_loss = min(loss, self._best_loss)
+        as_good = self._watch.add(detection)
+        return math.isfinite(loss) and (lower if math.isnan(detection) else as_good)
 
     def _keep(self, step: int) -> None:
         # Copied first, then assigned at once: a Ctrl-C in between leaves the previous state.

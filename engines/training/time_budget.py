@@ -23,6 +23,9 @@ _GRID = 1.04
 _REVIEWS = 10
 _TOO_LONG, _TOO_SHORT = 1.04, 0.90
 
+# What is left of a plan that is shortened, as a share of it.
+_LAST_SHARE = 0.1
+
 
 class TimeBudget:
     """Counts steps against a plan. The limit is `steps`, or `seconds`, or whichever of both ends first."""
@@ -38,6 +41,7 @@ class TimeBudget:
         self._start = clock()
         self._warm_at = self._start
         self._review_at = WARM_UP_STEPS
+        self._shortened = False
         self.step = 0
         """Steps done."""
 
@@ -72,12 +76,18 @@ class TimeBudget:
         if self._seconds is not None:
             self._seconds = max(0.0, self._seconds - seconds)
 
+    def end_soon(self) -> None:
+        """Shorten a plan made from minutes to a tenth of its length from now: the schedule still comes to its end."""
+        if self._requested_steps is None and self._planned is not None and not self._shortened:
+            self._planned = min(self._planned, self.step + max(1, round(_LAST_SHARE * self._planned)))
+            self._shortened = True
+
     def advance(self) -> None:
         """Count one step, and review the plan if it is due."""
         self.step += 1
         if self.step == _COLD_STEPS:
             self._warm_at = self._clock()
-        if self._requested_steps is None and self.step == self._review_at:
+        if self._requested_steps is None and not self._shortened and self.step == self._review_at:
             self._review()
 
     def _review(self) -> None:

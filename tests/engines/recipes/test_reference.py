@@ -67,6 +67,6 @@ def test_held_out_loss_repeats_and_changes_no_weight() -> None:
     learner = new_learner()
     learner.step(frames(), progress=0.0)
     before = {name: value.clone() for name, value in learner.networks.state_dict().items()}
-    assert learner.held_out_loss(frames(seed=2)) == learner.held_out_loss(frames(seed=2))
+    assert learner.held_out(frames(seed=2)).loss == learner.held_out(frames(seed=2)).loss
     for name, value in learner.networks.state_dict().items():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)

@@ -104,3 +104,26 @@ def test_budget_without_a_limit_is_rejected() -> None:
 def test_grid_never_exceeds_the_steps() -> None:
     for steps in range(1, 5000, 7):
         assert steps / 1.06 - 1 <= on_grid(steps) <= steps
+
+
+def test_plan_made_from_minutes_can_be_shortened_once() -> None:
+    clock = Clock()
+    budget = TimeBudget(clock, seconds=300)
+
+    def step_seconds(step: int) -> float:
+        if step in (200, 210):
+            budget.end_soon()
+        return 1.0
+
+    seen = run(budget, clock, step_seconds)
+    assert 225 <= budget.step <= 235
+    assert seen == sorted(seen)
+    assert seen[-1] > 0.95
+
+
+def test_steps_are_not_shortened() -> None:
+    clock = Clock()
+    budget = TimeBudget(clock, steps=50)
+    budget.end_soon()
+    run(budget, clock, 1.0)
+    assert budget.step == 50
