@@ -22,9 +22,10 @@ def main(app: typer.Typer | None = None) -> NoReturn:
         import traceback
 
         from agent.cli.app import build_app
-        from agent.cli.terminal.console import print_error
+        from agent.cli.terminal.console import accept_any_text, print_error
         from agent.core.expected import error_text, is_expected
 
+        accept_any_text()
         try:
             # Its callback ends the quiet time when the command is known.
             (app or build_app())(prog_name="inspectd")

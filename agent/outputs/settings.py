@@ -102,7 +102,7 @@ def parse_section(values: Any) -> OutputSection:
     if isinstance(values, OutputSection):
         return values
     kind = values.get("kind") if isinstance(values, Mapping) else None
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"kind is {kind!r}, wanted one of {', '.join(sorted(KINDS))}")
     section: OutputSection = load_class(KINDS[kind].section).model_validate(values)
     return section

@@ -11,11 +11,12 @@ from agent.core.secrets import redacted
 
 # A line of this length can still be read; a value may have a megabyte.
 MAX_SHOWN = 200
+MAX_LINE = 1000
 
 
 def explain_mistakes(error: ValidationError, settings: type[BaseModel]) -> list[str]:
     """One line for each mistake in values that were validated as `settings`."""
-    return [_explain(mistake, settings) for mistake in error.errors(include_url=False)]
+    return [_cut(_explain(mistake, settings)) for mistake in error.errors(include_url=False)]
 
 
 def suggestion(key: str, section: type[BaseModel] | None) -> str:
@@ -62,6 +63,11 @@ def _in_toml(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_in_toml, value))}]"
     return f'"{_shortened(redacted(value))}"' if isinstance(value, str) else str(value)
+
+
+def _cut(line: str) -> str:
+    """A line without its middle if it is endless: some messages repeat the value, and end with what was wanted."""
+    return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE // 2]}…{line[-MAX_LINE // 2 :]}"
 
 
 def _shortened(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import logging
 import sys
@@ -10,6 +12,24 @@ from typing import Any
 from agent.cli.terminal.journal import JournalFormatter, OneLineFormatter, is_journal, priority_of
 from agent.cli.terminal.log_stream import BackgroundStreamHandler
 from agent.core.printable import printable
+
+
+def accept_any_text() -> None:
+    """Let stdout and stderr take names that are not UTF-8, as they are on disk, and escape what their encoding lacks.
+
+    Python raises UnicodeEncodeError otherwise, except in the locale C.
+    """
+    codecs.register_error("inspectd", _encoded_anyway)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="inspectd")
+
+
+def _encoded_anyway(error: UnicodeError) -> tuple[str | bytes, int]:
+    assert isinstance(error, UnicodeEncodeError), "the handler is for output only"
+    text = error.object[error.start : error.end]
+    handler = "surrogateescape" if all("\udc80" <= character <= "\udcff" for character in text) else "backslashreplace"
+    return codecs.lookup_error(handler)(error)
 
 
 def print_line(text: str = "") -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,3 +53,32 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     done = inspectd(*arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [("utf-8:strict", b"k\xff.key: "), ("ascii:strict", b"k\xff.key: "), ("latin-1:strict", b"k\xff.key: ")],
+)
+def test_name_that_is_not_utf_8_is_printed_as_it_is_on_disk(tmp_path: Path, encoding: str, shown: bytes) -> None:
+    """In every locale but C, Python raises an error for it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "agent.cli", "bundle", "keygen", b"k\xff"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(shown)
+
+
+def test_what_an_encoding_lacks_is_printed_as_its_number(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "agent.cli", "run", "--config", tmp_path / "≥.toml"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii:strict"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert b"\\u2265.toml: No such file" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -110,3 +110,28 @@ def test_mistake_in_a_url_names_the_key_and_hides_the_password(config: Path, ove
         load_settings(config, [override])
     assert wanted in str(caught.value)
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "cameras.line1.alarm.rule",
+        "cameras.line1.calibration.false_alarms",
+        "cameras.line1.calibration.shift",
+        "mqtt.url",
+        "mqtt.camera_topic_template",
+        "outputs.plc.kind",
+    ],
+)
+def test_endless_value_is_cut_in_a_message_that_repeats_it(config: Path, key: str) -> None:
+    with pytest.raises(Permanent) as caught:
+        load_settings(config, [f"{key}={'x' * 100_000}"])
+    assert all(len(line) < 1500 for line in str(caught.value).splitlines())
+    assert "wanted" in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["[]", "{}", "[1]", "7", "true"])
+def test_kind_of_an_output_that_is_no_text_is_one_line(config: Path, value: str) -> None:
+    with pytest.raises(Permanent, match="wanted one of modbus, mqtt") as caught:
+        load_settings(config, [f"outputs.plc.kind={value}"])
+    assert "\n" not in str(caught.value)
