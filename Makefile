@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DEMO_OUT ?= demo-out
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-faults test-soak test-systemd test-gpu test-cuda-on-cpu check lint bench bench-calibration bench-engines bench-gpu tensorrt kernels \
+.PHONY: help demo test test-slow test-faults test-soak test-systemd test-page test-gpu test-cuda-on-cpu check lint bench bench-calibration bench-engines bench-gpu tensorrt kernels \
     bundles deb docs constraints sbom clean
 
 help:  ## this list
@@ -55,7 +55,7 @@ demo: $(VENV)/.base  ## the whole thing without hardware: simulator, broker, age
 
 test: $(VENV)/.dev build/tensorrt/.fetched  ## all tests but the slow ones
 	@scripts/need-packages $(TEST_PACKAGES)
-	$(BIN)/python -m pytest -m "not slow and not faults and not gpu and not systemd" --doctest-modules agent engines calibration tests
+	$(BIN)/python -m pytest -m "not slow and not faults and not gpu and not systemd and not browser" --doctest-modules agent engines calibration tests
 
 test-slow: $(VENV)/.dev  ## the tests that take minutes each
 	@scripts/need-packages $(TEST_PACKAGES)
@@ -73,6 +73,10 @@ test-soak: $(VENV)/.dev  ## an agent for an hour with a broker that is restarted
 test-systemd: $(VENV)/.dev  ## the service on a real systemd, booted in a container (root; the first run builds a Debian)
 	@scripts/need-packages debootstrap:debootstrap systemd-container:systemd-nspawn
 	$(BIN)/python -m pytest -m systemd -s tests/systemd
+
+test-page: $(VENV)/.dev  ## the page in Debian's Chromium: flows, accessibility, screenshots in build/page
+	@scripts/need-packages mosquitto:mosquitto chromium:chromium fonts-noto-cjk:/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc
+	$(BIN)/python -m pytest -m browser tests/page
 
 test-gpu: $(VENV)/.gpu  ## TensorRT, PyCUDA and the kernels, on an NVIDIA GPU
 	$(BIN)/python -m pytest -rs tests/engines/runtime/tensorrt/test_pycuda_api.py tests/engines/runtime/tensorrt/test_cuda.py \

@@ -20,12 +20,13 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the score sheet, the images and the logs.")] = Path("demo-out"),
     mode: ModeOption = "camera",
     seed: SeedOption = 0,
+    page: Annotated[bool, typer.Option("--page", help="With the page for the browser; needs the extra page.")] = False,
 ) -> None:
     """Run everything without hardware: simulator, broker, agent, subscriber, score sheet."""
     with quiet_while_loading():
         from agent.tools.demo import run_demo
 
-    run_demo(mode=mode, seconds=seconds, seed=seed, out=out, on_line=print_line)
+    run_demo(mode=mode, seconds=seconds, seed=seed, out=out, on_line=print_line, page=page)
 
 
 def simulate(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from agent.cli import demo
 from agent.cli.models import bundles, comparison, engines, scoring, training
-from agent.cli.operation import alarms, calibrations, device, page, plc, running_agent, watch
+from agent.cli.operation import alarms, audit, calibrations, device, page, plc, running_agent, watch
 
 # In the order of `inspectd --help`, which lists the groups last. The function's docstring is the help text.
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -41,6 +41,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "alarms show": alarms.show_alarm,
     "alarms judge": alarms.judge_alarm,
     "alarms export": alarms.export_alarms,
+    "audit show": audit.show_audit,
+    "audit verify": audit.verify_audit,
+    "audit export": audit.export_audit,
     "bundle lean": bundles.lean,
     "bundle import": bundles.import_weights,
     "bundle keygen": bundles.keygen,
@@ -56,6 +59,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 GROUPS = {
     "alarms": "The alarms of an agent, and people's judgements of them.",
+    "audit": "The audit log: who changed what.",
     "bundle": "Model bundles: copy, import, sign, verify.",
     "calibration": "The calibrations of a running agent.",
     "engine": "The engines that run a model.",

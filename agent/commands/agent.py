@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from agent.alarms import Evidence
+from agent.audit import AuditLog
 from agent.commands.live_settings import Reload
 from agent.inspection import CameraLine
 from agent.messages import StatePayload
@@ -21,6 +22,8 @@ class RunningAgent(Protocol):
     """The settings in force."""
     evidence: Evidence
     """Draws the images of a snapshot."""
+    audit: AuditLog
+    """Who changed what."""
     review: Review
     """Alarms, people's judgements of them, and the state of each promise."""
 

@@ -56,6 +56,10 @@ class Command:
     """Model of the result, for the documents; None for a few plain fields."""
     reads: bool = False
     """It changes nothing; a program may send it every second."""
+    screen: bool = False
+    """For programs with a screen, such as the page; the command line has no command for it."""
+    audited: bool = True
+    """The audit log has an entry for it; False where it belongs to production or to the audit log itself."""
 
     @property
     def name(self) -> str:

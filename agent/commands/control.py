@@ -8,14 +8,25 @@ from datetime import datetime
 from typing import Any
 
 from agent.commands.agent import RunningAgent
-from agent.commands.command import Call
+from agent.commands.audited import changes, state_of
+from agent.commands.command import Call, Command
 from agent.commands.table import find_command
 from agent.core.clock import utc_now
+from agent.core.errors import InspectdError
 from agent.core.expected import error_text, is_expected
 from agent.core.printable import printable
 from agent.messages import CommandRequest, CommandResponse, parse_request
 
 log = logging.getLogger(__name__)
+
+
+def _state(call: Call) -> dict[str, Any]:
+    try:
+        return state_of(call)
+    except InspectdError:
+        # The handler rejects the same request with its own reason.
+        return {}
+
 
 # A reason may repeat what the sender sent; the response has all of it.
 MAX_LOGGED_REASON = 500
@@ -43,7 +54,7 @@ class Control:
         try:
             command = find_command(name)
             request = parse_request(command.request, payload)
-            result = command.handler(Call(self._agent, camera, request, by))
+            result = self._carry_out(command, Call(self._agent, camera, request, by))
         except Exception as error:
             expected, text = is_expected(error), error_text(error)
             level, reason = (logging.INFO, "rejected") if expected else (logging.ERROR, "failed")
@@ -60,6 +71,28 @@ class Control:
             extra={"camera": camera, "command": name, "by": by},
         )
         return self._response(name, camera, request, result=result)
+
+    def _carry_out(self, command: Command, call: Call) -> dict[str, Any]:
+        """Run the handler; the audit log gets an entry with what was asked for, by whom, and what has changed."""
+        if command.reads or not command.audited:
+            return command.handler(call)
+        before = _state(call)
+        try:
+            result = command.handler(call)
+        except Exception as error:
+            self._audit(call, error=error_text(error))
+            raise
+        self._audit(call, changed=changes(before, _state(call)))
+        return result
+
+    def _audit(self, call: Call, *, error: str | None = None, changed: dict[str, Any] | None = None) -> None:
+        """A full disk costs the entry, not the command: a line must not stand still for it."""
+        asked = call.request.model_dump(mode="json", exclude={"schema_id", "id"}, exclude_none=True)
+        command = call.request.command
+        try:
+            self._agent.audit.add(command, by=call.by, camera=call.camera, request=asked, error=error, changed=changed)
+        except InspectdError as problem:
+            log.warning("%s", problem)
 
     def _response(
         self,

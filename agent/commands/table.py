@@ -16,6 +16,7 @@ from agent.commands.alarms import (
     list_alarms,
     show_alarm,
 )
+from agent.commands.audited import AuditListRequest, AuditLoginRequest, list_audit, note_login
 from agent.commands.calibrations import list_calibrations, recalibrate, roll_back, show_calibration
 from agent.commands.command import Command
 from agent.commands.pause import inspect_part, pause, resume
@@ -61,21 +62,23 @@ AGENT_COMMANDS: dict[str, Command] = {
         Command(CalibrationShowRequest, show_calibration, reads=True),
         Command(RollbackRequest, roll_back),
         Command(ReviewRequest, review, ReviewResult),
-        Command(InspectRequest, inspect_part),
+        Command(InspectRequest, inspect_part, audited=False),
         Command(ProductRequest, product, ProductResult),
         Command(PauseRequest, pause),
         Command(ResumeRequest, resume),
-        Command(SnapshotRequest, snapshot, SnapshotResult),
+        Command(SnapshotRequest, snapshot, SnapshotResult, audited=False),
         Command(ReloadRequest, reload, ReloadResult),
         Command(AlarmListRequest, list_alarms, reads=True),
         Command(AlarmShowRequest, show_alarm, reads=True),
         Command(AlarmJudgeRequest, judge_alarm),
         Command(AlarmExportRequest, export_alarms),
-        Command(AlarmImageRequest, alarm_image, reads=True),
-        Command(LiveRequest, live_image, LiveResult, reads=True),
-        Command(ScoresRequest, read_scores, reads=True),
-        Command(DeviceRequest, read_device, reads=True),
-        Command(CommandsRequest, lambda _: {"commands": sorted(AGENT_COMMANDS)}, reads=True),
+        Command(AuditListRequest, list_audit, reads=True, screen=True),
+        Command(AuditLoginRequest, note_login, audited=False, screen=True),
+        Command(AlarmImageRequest, alarm_image, reads=True, screen=True),
+        Command(LiveRequest, live_image, LiveResult, reads=True, screen=True),
+        Command(ScoresRequest, read_scores, reads=True, screen=True),
+        Command(DeviceRequest, read_device, reads=True, screen=True),
+        Command(CommandsRequest, lambda _: {"commands": sorted(AGENT_COMMANDS)}, reads=True, screen=True),
     )
 }
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from agent.alarms import Evidence
+from agent.audit import AuditLog
 from agent.commands import Control, ControlSocket, Reload
 from agent.core.clock import utc_now
 from agent.core.errors import Permanent
@@ -160,6 +161,7 @@ class Service:
 
     def _open_commands(self) -> None:
         """Take commands over the control socket and over each output that supports them."""
+        self.audit = AuditLog(self.settings.state_directory / "audit")
         self.control = Control(self)
         for output in self.outputs:
             output.serve_commands(self.control.execute)

@@ -74,6 +74,14 @@ def test_exposure_is_low(root: Path, drop_ins: tuple[str, ...], most: float) -> 
     assert float(found[1]) <= most, "\n".join(line for line in done.stdout.splitlines() if "✗" in line)
 
 
+def test_page_has_the_least_rights() -> None:
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(FILES / "inspectd-page@.service")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
+    assert found, done.stdout + done.stderr
+    assert float(found[1]) <= 1.1, "\n".join(line for line in done.stdout.splitlines() if "✗" in line)
+
+
 @pytest.mark.parametrize("drop_ins", [(), *((name,) for name in DROP_INS), DROP_INS])
 def test_verify_finds_no_fault(root: Path, drop_ins: tuple[str, ...]) -> None:
     add(root, drop_ins)

@@ -1,8 +1,8 @@
 """What a browser may ask for, one file per subject, and the role that each request needs."""
 
-from agent.page.api import alarms, cameras, sessions, setup
+from agent.page.api import alarms, audit, cameras, sessions, setup
 
-ROUTES = [*sessions.ROUTES, *cameras.ROUTES, *alarms.ROUTES, *setup.ROUTES]
+ROUTES = [*sessions.ROUTES, *cameras.ROUTES, *alarms.ROUTES, *setup.ROUTES, *audit.ROUTES]
 """Every route below `/api`."""
 
 __all__ = ["ROUTES"]

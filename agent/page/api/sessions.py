@@ -40,11 +40,13 @@ async def log_in(request: Request) -> Response:
     account = await asyncio.to_thread(state.accounts.check, name, password)
     if account is None:
         log.warning("login of %s failed, from %s", printable(name), _address(request))
+        state.logins.add("login failed", name, _address(request))
         raise Rejected(401, "name or password is wrong")
     state.limit.succeeded(name)
     state.sessions.end(request.cookies.get(COOKIE))
     token, session = state.sessions.begin(account.name, account.role, account.password_hash)
     log.info("login of %s, %s, from %s", account.name, account.role.text, _address(request))
+    state.logins.add("login", account.name, _address(request), account.role.text)
     response = answer(_document(state, session))
     secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
     response.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure, path="/")
@@ -57,6 +59,7 @@ async def log_out(request: Request) -> Response:
     state, session = state_of(request), session_of(request)
     if session is not None:
         log.info("logout of %s", session.person)
+        state.logins.add("logout", session.person, _address(request))
     state.sessions.end(request.cookies.get(COOKIE))
     response = answer(_document(state, None))
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")

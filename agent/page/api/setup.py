@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from agent.core.errors import Permanent
 from agent.page.security.roles import Role
 from agent.page.server.requests import Rejected, answer, needs, person, read_object
 from agent.page.server.state import state_of
@@ -19,8 +20,11 @@ _PLAN = ("frames", "false_alarms", "fresh")
 @needs(Role.VIEW)
 async def window(request: Request) -> Response:
     """The window that waits for a decision, with its hottest images."""
-    found = await state_of(request).link.ask("calibration/review", _camera(request), inline=True)
-    return answer(found)
+    try:
+        return answer(await state_of(request).link.ask("calibration/review", _camera(request), inline=True))
+    except Permanent:
+        # Most of the time, no window waits.
+        return Response(status_code=204)
 
 
 @needs(Role.ENGINEER)

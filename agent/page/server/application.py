@@ -13,6 +13,7 @@ from agent.page.api import ROUTES
 from agent.page.link.control import AgentLink
 from agent.page.link.feed import Feed
 from agent.page.link.images import LiveImages
+from agent.page.link.logins import LoginNotes
 from agent.page.options import PageOptions
 from agent.page.security.accounts import Accounts
 from agent.page.security.guard import Guard
@@ -34,6 +35,7 @@ def build_application(options: PageOptions) -> Starlette:
         link,
         Feed(link),
         LiveImages(link),
+        LoginNotes(link),
     )
     return application
 

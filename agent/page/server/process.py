@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +42,6 @@ def serve(options: PageOptions) -> None:
     try:
         log.info("page of %s at %s", options.site, options.address)
         loop.run_until_complete(_serve(config, listener, connections))
-    except KeyboardInterrupt:
-        pass
     finally:
         loop.close()
         if options.socket is not None:
@@ -56,10 +57,21 @@ class _Loop(asyncio.SelectorEventLoop):
         return await super().create_server(*arguments, **keywords)
 
 
+class _Server(uvicorn.Server):
+    """Without uvicorn's way to end, which sends the signal to its own process again: the service may send none."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
+
 async def _serve(config: uvicorn.Config, listener: socket.socket, connections: Connections) -> None:
     watching = asyncio.create_task(connections.watch())
     try:
-        await uvicorn.Server(config).serve(sockets=[listener])
+        await _Server(config).serve(sockets=[listener])
     finally:
         watching.cancel()
 

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from agent.page.link.control import AgentLink
 from agent.page.link.feed import Feed
 from agent.page.link.images import ImageCache, LiveImages
+from agent.page.link.logins import LoginNotes
 from agent.page.options import PageOptions
 from agent.page.security.accounts import Accounts
 from agent.page.security.login_limit import LoginLimit
@@ -27,6 +28,7 @@ class PageState:
     link: AgentLink
     feed: Feed
     live: LiveImages
+    logins: LoginNotes
     limit: LoginLimit = field(default_factory=LoginLimit)
     images: ImageCache = field(default_factory=ImageCache)
 

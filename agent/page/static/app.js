@@ -1,8 +1,9 @@
 // The page: which screen the address names, the bar above it, and the login.
 
+import { auditScreen } from "./audit/screen.js";
 import { alarmsScreen } from "./alarms/list.js";
 import { alarmScreen } from "./alarms/one.js";
-import { loadSession, logOut, session, whenEnded } from "./base/api.js";
+import { loadSession, logOut, may, offers, session, whenEnded } from "./base/api.js";
 import { element, notice, replace } from "./base/dom.js";
 import { listen, now, start, stop } from "./base/events.js";
 import { language, t, useLanguage } from "./base/text.js";
@@ -19,6 +20,7 @@ const SCREENS = [
   ["alarms", alarmsScreen],
   ["alarm", alarmScreen],
   ["setup", setupScreen],
+  ["audit", auditScreen],
 ];
 
 function wanted() {
@@ -87,7 +89,7 @@ function drawTop(name) {
     top,
     element("a", { class: "brand", href: "#/live" }, element("img", { src: "/icon.svg", alt: "", width: 28, height: 28 }),
       element("span", {}, session.site || "inspectd")),
-    mayLook() && name !== "login" ? element("nav", { "aria-label": t("nav.screens") }, SCREENS.filter(([known]) => known !== "alarm").map(([known]) => link(known, name))) : null,
+    mayLook() && name !== "login" ? element("nav", { "aria-label": t("nav.screens") }, SCREENS.filter(([known]) => known !== "alarm" && (known !== "audit" || (may("engineer") && offers("audit/list")))).map(([known]) => link(known, name))) : null,
     element("span", { class: "health", id: "health", role: "status" }),
     element("span", { class: "right" }, languageChoice(), person),
   );

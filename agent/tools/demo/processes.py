@@ -58,6 +58,22 @@ class DemoProcesses:
         """Start `inspectd run`."""
         self._agent = self._start("agent", _inspectd("run", "-c", str(self._stage.settings)))
 
+    def start_page(self, person: str, password: str) -> None:
+        """Make an account for the page, start `inspectd page`, and wait until it answers. Raises Permanent."""
+        settings = str(self._stage.settings)
+        command = _inspectd("page", "user", "add", person, "--role", "engineer", "--password-stdin", "-c", settings)
+        done = subprocess.run(command, input=f"{password}\n", capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise Permanent(done.stderr.strip().removeprefix("inspectd: ") or "the page has no account")
+        page = self._start("page", _inspectd("page", "-c", settings))
+
+        def answers() -> bool | None:
+            if page.poll() is not None:
+                raise Permanent("the page ended; see logs/page.log")
+            return self._accepts(self._stage.page_port)
+
+        wait_for(answers, START_TIMEOUT_SECONDS, "the page did not start; see logs/page.log")
+
     def wait_until_armed(self) -> dict[str, Any]:
         """The camera's state once it is armed. Raises Permanent if the agent ends before, or takes too long."""
         late = "the agent was not armed in time; see logs/agent.log"
@@ -91,8 +107,11 @@ class DemoProcesses:
                 self._agent_has_stopped.set()
 
     def _broker_accepts(self) -> bool | None:
+        return self._accepts(self._stage.port)
+
+    def _accepts(self, port: int | None) -> bool | None:
         try:
-            socket.create_connection(("127.0.0.1", self._stage.port), 1.0).close()
+            socket.create_connection(("127.0.0.1", port or 0), 1.0).close()
         except OSError:
             return None
         return True

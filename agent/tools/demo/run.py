@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import signal
 import sys
 from pathlib import Path
@@ -25,13 +26,17 @@ from agent.tools.demo.stage import (
 )
 from agent.tools.watcher import OnLine
 
+# The account of the page.
+PERSON = "demo"
 
-def run_demo(*, mode: str, seconds: float, seed: int, out: Path, on_line: OnLine) -> ScoreSheet:
+
+def run_demo(*, mode: str, seconds: float, seed: int, out: Path, on_line: OnLine, page: bool = False) -> ScoreSheet:
     """Run the demo; write `summary.json` and `alarms.png` to `out`.
 
-    `on_line` takes the alarms as they arrive, and the score sheet. Raises Permanent if a part is missing or fails.
+    `on_line` takes the alarms as they arrive, and the score sheet; `page`: with the page for the browser. Raises
+    Permanent if a part is missing or fails.
     """
-    stage = prepare_stage(out, mode, seed)
+    stage = prepare_stage(out, mode, seed, page=page)
     armed, final, calibration = _play(stage, seconds, on_line)
     sheet, matches = _evaluate(stage, armed, final, calibration)
     (out / "summary.json").write_text(json.dumps(sheet.document(), indent=2) + "\n", encoding="utf-8")
@@ -53,6 +58,8 @@ def _play(stage: DemoStage, seconds: float, on_line: OnLine) -> tuple[dict[str, 
         processes.start_subscriber()
         processes.start_agent()
         on_line(f"agent: simulator in {stage.mode} mode, seed {stage.seed}, {FRAMES_PER_SECOND:g} frames/s")
+        if stage.page_port is not None:
+            _open_page(processes, stage.page_port, on_line)
         on_line(f"calibrating on {CALIBRATION_FRAMES} good frames")
         state = processes.wait_until_armed()
         on_line(f"armed: threshold {state['threshold']:.4g}. {state['promise']}")
@@ -61,6 +68,13 @@ def _play(stage: DemoStage, seconds: float, on_line: OnLine) -> tuple[dict[str, 
         final, calibration = (ask(stage.control_socket, command) for command in ("status", "calibration/show"))
         processes.stop_agent()
     return state, final, calibration
+
+
+def _open_page(processes: DemoProcesses, port: int, on_line: OnLine) -> None:
+    """Start the page, with an account that lives as long as the demo."""
+    password = secrets.token_hex(4)
+    processes.start_page(PERSON, password)
+    on_line(f"page: http://127.0.0.1:{port}/  name {PERSON}, password {password}")
 
 
 def _evaluate(

@@ -47,6 +47,11 @@ rule = "2 of {rule_frames}"
 clear_after_seconds = 0.2
 """
 
+_PAGE = """
+[page]
+port = {port}
+"""
+
 _BROKER = """\
 listener {port} 127.0.0.1
 allow_anonymous true
@@ -63,6 +68,8 @@ class DemoStage:
     """TCP port of the broker."""
     mode: str
     seed: int
+    page_port: int | None = None
+    """TCP port of the page; None where it is not wanted."""
 
     @property
     def settings(self) -> Path:
@@ -90,14 +97,14 @@ class DemoStage:
         return f"mqtt://127.0.0.1:{self.port}"
 
 
-def prepare_stage(out: Path, mode: str, seed: int) -> DemoStage:
+def prepare_stage(out: Path, mode: str, seed: int, *, page: bool = False) -> DemoStage:
     """Empty the folder and write the settings.
 
     Raises Permanent for an unknown mode, and for a folder with files that are not from an earlier demo.
     """
     if mode not in MODES:
         raise Permanent(f"--mode {mode}: wanted {' or '.join(MODES)}")
-    stage = DemoStage(out, _free_port(), mode, seed)
+    stage = DemoStage(out, _free_port(), mode, seed, _free_port() if page else None)
     if out.exists() and any(out.iterdir()) and not stage.settings.exists():
         raise Permanent(f"{out}: not empty and not from a demo; wanted a new or empty folder for --out")
     shutil.rmtree(out, ignore_errors=True)
@@ -108,17 +115,21 @@ def prepare_stage(out: Path, mode: str, seed: int) -> DemoStage:
 
 
 def _settings(stage: DemoStage) -> str:
-    return _SETTINGS.format(
-        site=SITE,
-        url=stage.url,
-        camera=CAMERA,
-        bundle=Path(str(files("engines.bundles.shipped"))) / f"simulator-{stage.mode}.bundle",
-        mode=stage.mode,
-        seed=stage.seed,
-        rate=FRAMES_PER_SECOND,
-        good=GOOD_FRAMES,
-        frames=CALIBRATION_FRAMES,
-        rule_frames=RULE_FRAMES,
+    page = "" if stage.page_port is None else _PAGE.format(port=stage.page_port)
+    return (
+        _SETTINGS.format(
+            site=SITE,
+            url=stage.url,
+            camera=CAMERA,
+            bundle=Path(str(files("engines.bundles.shipped"))) / f"simulator-{stage.mode}.bundle",
+            mode=stage.mode,
+            seed=stage.seed,
+            rate=FRAMES_PER_SECOND,
+            good=GOOD_FRAMES,
+            frames=CALIBRATION_FRAMES,
+            rule_frames=RULE_FRAMES,
+        )
+        + page
     )
 
 

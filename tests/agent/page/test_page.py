@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from agent.commands import ask
 from tests.agent.page.conftest import Line
 from tests.support.broker import wait_until
-from tests.support.page import Client
+from tests.support.page import Client, Page, running_page
 
 HEADERS = ("content-security-policy", "x-content-type-options", "x-frame-options", "referrer-policy")
 
@@ -29,6 +31,16 @@ def an_alarm(line: Line) -> str:
         if ask(line.socket, "alarms/show", alarm=each["id"])["images"]:
             return str(each["id"])
     raise AssertionError("no alarm with images")
+
+
+@contextmanager
+def _alone(line: Line) -> Iterator[Page]:
+    config = line.directory / "alone" / "inspectd.toml"
+    config.parent.mkdir()
+    text = (line.directory / "inspectd.toml").read_text()
+    config.write_text(text.partition("[page]")[0])
+    with running_page(config) as page:
+        yield page
 
 
 def events(line: Line, client: Client, wanted: set[str], seconds: float = 20.0) -> dict[str, Any]:
@@ -203,3 +215,40 @@ def test_wrong_passwords_have_to_wait_and_say_so(line: Line) -> None:
     assert [answer.status for answer in answers] == [401] * 5 + [429]
     assert answers[-1].document["wait_seconds"] > 0
     assert client.log_in("vera").status == 200
+
+
+def test_logins_and_actions_are_in_the_audit_log_with_the_person(line: Line) -> None:
+    client = line.page.client("anna")
+    client.post("/api/cameras/line1/pause")
+    client.post("/api/cameras/line1/resume")
+
+    def logged() -> list[dict[str, Any]]:
+        entries: list[dict[str, Any]] = client.get("/api/audit").document["entries"]
+        return entries
+
+    wait_until(lambda: any(each["action"] == "login" and each["by"] == "anna" for each in logged()), what="the login")
+    resumed = next(each for each in logged() if each["action"] == "resume")
+    assert resumed["by"] == "anna (page)"
+    assert resumed["changed"]["phase"] == ["paused", "armed"]
+    assert line.page.client("otto").get("/api/audit").status == 403
+
+
+def test_recalibration_is_a_dry_run_and_a_calibration_takes_effect_by_a_click(line: Line) -> None:
+    client = line.page.client("anna")
+    assert client.get("/api/cameras/line1/window").status == 204
+    before = client.get("/api/cameras/line1/calibrations").document
+    assert client.post("/api/cameras/line1/recalibrate", {"frames": 50}).document["dry_run"] is True
+    assert client.post("/api/cameras/line1/recalibrate", {"cancel": True}).document == {"cancelled": True}
+    assert client.get("/api/cameras/line1/calibrations").document["active"] == before["active"]
+    assert client.post("/api/cameras/line1/rollback", {"to": before["active"]}).document["id"] == before["active"]
+    assert client.post("/api/cameras/line1/rollback", {"to": "nothing"}).status == 409
+    assert line.page.client("otto").post("/api/cameras/line1/recalibrate").status == 403
+
+
+def test_agent_that_has_gone_is_reported_as_such(line: Line) -> None:
+    """A page beside no agent at all: it says so, and lets people log in."""
+    with _alone(line) as page:
+        client = page.client("vera")
+        answer = client.get("/api/alarms")
+        assert answer.status == 503
+        assert answer.document["temporary"] is True

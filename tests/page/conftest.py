@@ -1,0 +1,108 @@
+"""A whole agent, a broker, the page, and Debian's Chromium."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engines.bundles.bundle import Bundle
+from tests.support.agent_settings import settings_text
+from tests.support.agents import Starter, agent_processes, await_state, is_armed
+from tests.support.broker import Mosquitto
+from tests.support.page import PASSWORD, Page, running_page
+
+CHROMIUM = shutil.which("chromium")
+
+# A fifth of the parts is bad, so that there are alarms at once.
+BAD_PARTS = 'kind = "simulator"\nframes_per_second = 20.0\ngood_frames = 100\ndefect_rate = 0.2'
+
+SIZES = {"phone": (390, 844), "panel": (1024, 600), "uhd": (3840, 2160)}
+
+
+@dataclass
+class Line:
+    """A running agent with its page, and how to stop and start it."""
+
+    page: Page
+    broker: Mosquitto
+    socket: Path
+    config: Path
+    start: Starter
+    agent: subprocess.Popen[str]
+
+
+@dataclass
+class Tab:
+    """A browser's tab on the page, and what its console has reported."""
+
+    tab: Any
+    faults: list[str] = field(default_factory=list)
+
+    def log_in(self, person: str) -> Tab:
+        self.tab.fill("#name", person)
+        self.tab.fill("#password", PASSWORD)
+        self.tab.press("#password", "Enter")
+        self.tab.wait_for_selector("nav")
+        return self
+
+    def go(self, screen: str) -> Tab:
+        self.tab.evaluate("screen => { location.hash = screen }", f"#/{screen}")
+        return self
+
+
+@pytest.fixture(scope="package")
+def line(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -> Iterator[Line]:
+    """An agent that judges parts and raises alarms."""
+    directory = tmp_path_factory.mktemp("page")
+    broker = Mosquitto(directory / "broker").start()
+    config = directory / "inspectd.toml"
+    config.write_text(settings_text(tiny_bundle.path, BAD_PARTS, url=broker.url))
+    socket = directory / "state" / "control.sock"
+    try:
+        with running_page(config) as page, agent_processes(config) as start:
+            agent = start()
+            await_state(socket, is_armed)
+            yield Line(page, broker, socket, config, start, agent)
+    finally:
+        broker.end()
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Any]:
+    """Chromium; skipped where it or Playwright is not installed."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed: apt install chromium")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_tab(line: Line, browser: Any) -> Iterator[Callable[..., Tab]]:
+    """Opens the page, at one of `SIZES`."""
+    contexts = []
+
+    def opened(size: str = "panel", *, dark: bool = False, language: str = "en") -> Tab:
+        width, height = SIZES[size]
+        scheme = "dark" if dark else "light"
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, locale=language)
+        context.set_default_timeout(30_000)
+        contexts.append(context)
+        made = Tab(context.new_page())
+        made.tab.on("pageerror", lambda error: made.faults.append(str(error)))
+        made.tab.on("console", lambda entry: made.faults.append(entry.text) if entry.type == "error" else None)
+        made.tab.goto(f"http://127.0.0.1:{line.page.port}/")
+        made.tab.wait_for_selector("#name")
+        return made
+
+    yield opened
+    for context in contexts:
+        context.close()

@@ -1,0 +1,105 @@
+"""What people do with the page, from the login to a judged alarm, and what they see when something is gone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from agent.commands import ask
+from tests.page.conftest import Line, Tab
+from tests.support.agents import await_state, is_armed
+from tests.support.broker import Subscriber, wait_until
+
+pytestmark = pytest.mark.browser
+
+OpenTab = Callable[..., Tab]
+
+
+def test_wrong_password_is_explained_and_the_right_one_leads_to_the_live_screen(open_tab: OpenTab) -> None:
+    opened = open_tab()
+    opened.tab.fill("#name", "anna")
+    opened.tab.fill("#password", "not this one")
+    opened.tab.press("#password", "Enter")
+    opened.tab.wait_for_selector("text=Name or password is wrong.")
+    opened.log_in("anna")
+    opened.tab.wait_for_selector(".verdict[data-kind=good], .verdict[data-kind=bad]")
+    opened.tab.wait_for_function("document.querySelector('canvas.image').width > 4")
+    opened.tab.wait_for_selector(".strip canvas")
+
+
+def test_alarm_is_judged_with_a_key_and_seen_over_mqtt(line: Line, open_tab: OpenTab) -> None:
+    subscriber = Subscriber(line.broker, "inspectd/plant/+/alarm/+/verdict")
+    try:
+        opened = open_tab().log_in("otto").go("alarms?verdict=unjudged")
+        opened.tab.click(".cards .alarm >> nth=0")
+        opened.tab.wait_for_selector(".judge .pair")
+        identity = opened.tab.evaluate("location.hash.split('/').at(-1).split('?')[0]")
+        opened.tab.fill("#defect", "scratch")
+        opened.tab.focus("main")
+        opened.tab.keyboard.press("t")
+        opened.tab.wait_for_selector(".judge .true[aria-pressed=true]")
+        wait_until(
+            lambda: any(json.loads(each.payload)["id"] == identity for each in subscriber.messages), what="the verdict"
+        )
+        latest = ask(line.socket, "alarms/show", alarm=identity)["judgements"][-1]
+        assert (latest["verdict"], latest["by"], latest["defect"]) == ("true", "otto", "scratch")
+    finally:
+        subscriber.close()
+
+
+def test_viewer_is_offered_nothing_that_is_denied(open_tab: OpenTab) -> None:
+    opened = open_tab().log_in("vera")
+    opened.tab.wait_for_selector(".verdict")
+    assert opened.tab.locator("text=Pause inspection").count() == 0
+    opened.go("alarms")
+    opened.tab.click(".cards .alarm >> nth=0")
+    opened.tab.wait_for_selector("text=Log in with the role operate")
+    opened.tab.focus("main")
+    opened.tab.keyboard.press("t")
+    assert opened.tab.locator(".judge .pair").count() == 0
+
+
+def test_session_that_has_ended_leads_to_the_login(line: Line, open_tab: OpenTab) -> None:
+    from agent.page.security.accounts import Accounts
+    from agent.page.security.roles import Role
+
+    accounts = Accounts(line.config.parent / "state" / "page-accounts.json")
+    accounts.set("temp", Role.VIEW, "correct horse")
+    opened = open_tab().log_in("temp")
+    opened.tab.wait_for_selector(".verdict")
+    accounts.remove("temp")
+    opened.tab.wait_for_selector("#name")
+    opened.tab.wait_for_selector("text=Your session has ended")
+
+
+def test_recalibration_shows_its_progress_and_can_be_cancelled(line: Line, open_tab: OpenTab) -> None:
+    before = ask(line.socket, "calibration/list", "line1")["active"]
+    opened = open_tab().log_in("anna").go("setup")
+    opened.tab.fill("#frames", "5000")
+    opened.tab.click("button:text-is('Start')")
+    opened.tab.wait_for_selector("text=Inspection goes on with the present threshold.")
+    opened.tab.click("button:text-is('Cancel')")
+    opened.tab.wait_for_selector("#frames")
+    assert ask(line.socket, "calibration/list", "line1")["active"] == before
+
+
+def test_broker_that_is_gone_is_reported_and_its_return_too(line: Line, open_tab: OpenTab) -> None:
+    opened = open_tab().log_in("vera")
+    opened.tab.wait_for_selector(".verdict")
+    line.broker.stop()
+    opened.tab.wait_for_selector("#health:has-text('Broker not connected')")
+    line.broker.start()
+    opened.tab.wait_for_function("!document.querySelector('#health').textContent", timeout=60_000)
+
+
+def test_agent_that_is_killed_never_leaves_a_good_verdict_on_the_screen(line: Line, open_tab: OpenTab) -> None:
+    opened = open_tab().log_in("vera")
+    opened.tab.wait_for_selector(".verdict[data-kind=good], .verdict[data-kind=bad]")
+    line.agent.kill()
+    line.agent.wait()
+    opened.tab.wait_for_selector(".verdict[data-kind=warn]:has-text('No data')")
+    line.agent = line.start()
+    await_state(line.socket, is_armed)
+    opened.tab.wait_for_selector(".verdict[data-kind=good], .verdict[data-kind=bad]", timeout=60_000)
