@@ -15,7 +15,7 @@ from agent.core.clock import utc_now
 from agent.core.errors import InspectdError
 from agent.core.expected import error_text, is_expected
 from agent.core.printable import printable
-from agent.messages import CommandRequest, CommandResponse, parse_request
+from agent.messages import CommandRequest, CommandResponse, InspectRequest, parse_request
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,8 @@ class Control:
             )
             return self._response(name, camera, request, error=text)
         log.log(
-            logging.DEBUG if command.reads else logging.INFO,
+            # A PLC may announce twenty parts a second; each has a result, which is recorded.
+            logging.DEBUG if command.reads or name == InspectRequest.command else logging.INFO,
             "command %s by %s done",
             name,
             by,

@@ -58,6 +58,11 @@ class Connection(ServerRequestHandler):
         super().callback_disconnected(exc)
         self._clients.left(self)
 
+    def close(self, reconnect: bool = False) -> None:
+        """Disconnect the client; pymodbus does not call `callback_disconnected` then."""
+        super().close(reconnect)
+        self._clients.left(self)
+
     def data_received(self, data: bytes) -> None:
         self.last_heard = time.monotonic()
         self._waiting += data

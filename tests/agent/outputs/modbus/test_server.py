@@ -278,6 +278,39 @@ def test_the_most_silent_client_makes_room(start: Start, port: int) -> None:
             assert is_disconnected(second)
 
 
+def test_clients_that_were_disconnected_leave_nothing_behind(start: Start, port: int) -> None:
+    """The limit holds after any number of them, and descriptors stay flat."""
+    output = start(max_clients=3)
+    with client(port) as first:
+        read(first)
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for number in range(60):
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as connected:
+                # Some send what ends the connection, some are pushed out by later ones, and some just leave.
+                if number % 3 == 0:
+                    connected.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                    assert answer(connected) == b""
+            read(first)
+        crowd = [socket.create_connection(("127.0.0.1", port), timeout=5) for _ in range(10)]
+        wait_until(lambda: [gone(each) for each in crowd].count(True) >= 7, what="seven without a place")
+        for each in crowd:
+            each.close()
+        assert output.report().connected
+        wait_until(lambda: len(list(Path("/proc/self/fd").iterdir())) <= before, what="no descriptor left")
+    wait_until(lambda: not output.report().connected, what="nobody connected")
+
+
+def gone(connected: socket.socket) -> bool:
+    """Whether the server has disconnected this client."""
+    connected.settimeout(0.01)
+    try:
+        return connected.recv(1) == b""
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
+
+
 def test_a_taken_port_is_reported_until_it_is_free(start: Start, port: int, problems: Problems) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))
