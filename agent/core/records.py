@@ -28,6 +28,16 @@ class FileVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class Code:
+    """The code on a part, as it was read from an image; either field is None."""
+
+    text: str | None = None
+    """Its text: 1 to 128 printable characters."""
+    problem: str | None = None
+    """Why nothing was read, in words."""
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """One image captured from one camera."""
 
@@ -53,6 +63,8 @@ class Frame:
     """The part of the model's input, and so of the heatmap, that shows `image`: top, left, bottom, right as shares of
     its height and width; None: all of it."""
 
+    code: Code | None = None
+    """The code of the part, where the settings say that it has one."""
     excluded: NDArray[np.bool_] | None = None
     """Pixels of `image` that a mask excludes: [H, W], True where they do not count; None without a mask. Shared."""
 
@@ -205,7 +217,7 @@ class Part:
     """One part, judged or not."""
 
     part: str
-    """Its id: from the trigger or the file name; else the time of its first frame."""
+    """Its id: from the trigger, its code or the file name; else the time of its first frame."""
     camera: str
     verdict: PartVerdict
     reason: NotJudged | None
@@ -230,6 +242,8 @@ class Part:
     """Id of the alarm that it raised or that was active; None where no alarm was."""
     product: str | None = None
     """Name of the product that it was judged as; None for a camera without products."""
+    code: Code | None = None
+    """The code that was read from its frames, or why none was; None where none is looked for."""
     announced: bool = False
     """A trigger gave its id: the same id is the same part again."""
     id: str | None = None

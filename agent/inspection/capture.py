@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from agent.core.backoff import Backoff
 from agent.core.errors import Permanent, Temporary
 from agent.core.ids import file_id
-from agent.core.records import Frame, Image
+from agent.core.records import Code, Frame, Image
 from agent.inspection.frame_queue import FrameQueue, PreparedFrame
 from agent.sources import Captured, EndOfStream, FileCounts, FrameSource
 from calibration import glance
@@ -68,6 +68,8 @@ class Capture(threading.Thread):
     _waiting = False
     _delivering_since = 0.0
     _status = CameraStatus(CameraState.OPENING)
+    read_code: Callable[[Image], Code] | None = None
+    """Reads the code of the part from a captured image; None: parts have none."""
 
     def __init__(
         self,
@@ -101,16 +103,11 @@ class Capture(threading.Thread):
         super().__init__(name=f"capture-{camera}", daemon=True)
         self.camera = camera
         self.frames_captured = first_frame
-        self._source = source
-        self._frame_queue = frame_queue
-        self._prepare = prepare
-        self._content = content
-        self._excluded = excluded
-        self._site = site
-        self._on_change = on_change
+        self._source, self._frame_queue = source, frame_queue
+        self._prepare, self._content, self._excluded = prepare, content, excluded
+        self._site, self._on_change = site, on_change
         self._backoff = backoff or Backoff(FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS)
-        self._stopping = threading.Event()
-        self._clock = clock
+        self._stopping, self._clock = threading.Event(), clock
         self._handing_over = threading.Lock()
         """Held while a frame is prepared and queued."""
         self._changes = _ChangeLog(camera)
@@ -246,6 +243,7 @@ class Capture(threading.Thread):
             id=None if captured.file is None else file_id(self._site, self.camera, captured.file),
             content=self._content(inspected),
             excluded=self._excluded,
+            code=None if self.read_code is None else self.read_code(captured.image),
         )
         return PreparedFrame(frame, pixels, glance(pixels), self._openings if self._source.live else None)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from agent.core.records import Alarm, Frame, NotJudged, Part, PartVerdict
 from agent.inspection.frame_queue import PreparedFrame
 from agent.inspection.outcome import Outcome
-from agent.parts import ByCount, ByGap, ByTrigger, Group, Grouping, Shot, SingleFrames
+from agent.parts import ByCount, ByGap, ByTrigger, CodeReader, Group, Grouping, Shot, SingleFrames
 from agent.settings import CameraSettings
 from calibration import Calibration
 
@@ -53,6 +53,12 @@ def grouping_of(camera: CameraSettings) -> Grouping[Evidence]:
     return SingleFrames() if camera.frames_per_part is None else ByCount(camera.frames_per_part)
 
 
+def code_reader_of(camera: CameraSettings) -> CodeReader | None:
+    """Reads the codes of parts, as the settings of a camera say; None without. Raises Permanent without zxing-cpp."""
+    code = camera.parts.code
+    return None if code is None else CodeReader(code.region, code.formats)
+
+
 def shot_of(
     prepared: PreparedFrame,
     score: float,
@@ -88,6 +94,7 @@ def part_of(group: Group[Evidence], outcome: Outcome | None, camera: str, calibr
         captured_at=group.captured_at,
         started_monotonic=group.started_monotonic,
         announced=group.announced,
+        code=group.code,
         origin=None if first is None else first.origin,
         id=None if first is None else first.id,
         alarm=outcome.active_alarm if outcome is not None and found is PartVerdict.NOK else None,

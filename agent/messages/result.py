@@ -11,6 +11,13 @@ from agent.messages.base import SCHEMA_DESCRIPTION, Instant, Payload, Score
 from agent.messages.state import ModelPayload
 
 
+class CodePayload(Payload):
+    """The code on a part."""
+
+    text: str | None = Field(description="Its text, 1 to 128 printable characters; null where none was read.")
+    problem: str | None = Field(description="Why none was read, in words; null where one was.")
+
+
 class ResultPayload(Payload):
     """The result of one part. Every part has one, also where it was not judged."""
 
@@ -22,8 +29,8 @@ class ResultPayload(Payload):
     site: str = Field(description="Name of the site.")
     camera: str = Field(description="Name of the camera.")
     part: str = Field(
-        description="Id of the part: that of the trigger, else the file of its first frame, else the time of its first "
-        "frame."
+        description="Id of the part: that of the trigger, else its code, else the file of its first frame, else the "
+        "time of its first frame."
     )
     product: str | None = Field(
         default=None, description="Name of the product that it was judged as; null where the camera has no products."
@@ -55,6 +62,9 @@ class ResultPayload(Payload):
     )
     origin: str | None = Field(
         default=None, description="The file of its first frame, below the folder; null for live cameras."
+    )
+    code: CodePayload | None = Field(
+        default=None, description="The code that was read from its frames; null where the settings have none."
     )
     alarm: str | None = Field(default=None, description="For nok: id of the alarm that is active; null without one.")
 
@@ -99,4 +109,5 @@ class ResultPayload(Payload):
             latency_ms=round(max(0.0, latency_seconds) * 1000.0, 3),
             origin=part.origin,
             alarm=part.alarm,
+            code=None if part.code is None else CodePayload(text=part.code.text, problem=part.code.problem),
         )

@@ -1,5 +1,6 @@
 """From frames to parts: which frames show the same part, and what was found about it; and shifts."""
 
+from agent.parts.codes import CodeReader
 from agent.parts.frame_rate import RateMeter
 from agent.parts.grouping import ByCount, ByGap, Grouping, SingleFrames
 from agent.parts.shifts import Shift, ShiftCalendar, read_time, read_zone, starts_of
@@ -10,6 +11,7 @@ __all__ = [
     "ByCount",
     "ByGap",
     "ByTrigger",
+    "CodeReader",
     "Group",
     "Grouping",
     "RateMeter",

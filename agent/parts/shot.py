@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Generic, TypeVar
 
-from agent.core.records import Frame, NotJudged
+from agent.core.records import Code, Frame, NotJudged
 
 T = TypeVar("T")
 
@@ -52,6 +52,8 @@ class Group(Generic[T]):
     """Monotonic time of the trigger, or of the first frame, seconds."""
     announced: bool = False
     """A trigger gave the id."""
+    code: Code | None = None
+    """The first code that a frame shows, else why the last one shows none; None where none is looked for."""
 
 
 class Collector(Generic[T]):
@@ -63,6 +65,7 @@ class Collector(Generic[T]):
         self._judged: Shot[T] | None = None
         self._usable: Shot[T] | None = None
         self._reason: NotJudged | None = None
+        self._code: Code | None = None
         self.seen = 0
         """Frames so far."""
         self._judged_count = 0
@@ -75,6 +78,8 @@ class Collector(Generic[T]):
             self._first = shot.frame
         self.seen += 1
         self.last_monotonic = shot.frame.captured_monotonic
+        if self._code is None or self._code.text is None:
+            self._code = shot.frame.code
         self._highest = _higher(self._highest, shot)
         if shot.usable:
             self._usable = _higher(self._usable, shot)
@@ -93,11 +98,14 @@ class Collector(Generic[T]):
         """All frames so far, at least one, as a complete part.
 
         Args:
-            part: its id; None names it after the time of its first frame.
+            part: its id; None names it after the time of its first frame. A code in its frames names it, unless a
+                trigger did.
             started_monotonic: time of its trigger; None takes the time of its first frame.
         """
         first = self._first
         assert first is not None
+        if self._code is not None and self._code.text is not None and started_monotonic is None:
+            part = self._code.text
         return Group(
             part=part or f"{first.captured_at.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z",
             highest=self._highest,
@@ -109,6 +117,7 @@ class Collector(Generic[T]):
             captured_at=first.captured_at,
             started_monotonic=first.captured_monotonic if started_monotonic is None else started_monotonic,
             announced=started_monotonic is not None,
+            code=self._code,
         )
 
 

@@ -32,6 +32,7 @@ from agent.core.errors import Permanent
 from agent.core.section import Section
 from agent.outputs.mqtt.settings import MqttSettings
 from agent.outputs.settings import OutputSection, parse_section
+from agent.settings.codes import CodeSettings
 from agent.settings.environment import EnvironmentSource
 from agent.settings.page import PageSettings
 from agent.settings.paths import default_state_directory
@@ -124,6 +125,8 @@ class PartSettings(Section):
     """A trigger without a result for so long is answered with `not_judged`, `late`."""
     max_waiting_triggers: PositiveInt = 100
     """Further triggers are rejected."""
+    code: CodeSettings | None = None
+    """A code on each part that gives it its id; None: parts have none."""
 
     @model_validator(mode="after")
     def _one_way(self) -> PartSettings:
@@ -232,6 +235,8 @@ class CameraSettings(Section):
 
     @model_validator(mode="after")
     def _parts_and_budget_fit_the_source(self) -> CameraSettings:
+        if self.parts.code is not None and not self.parts_known:
+            raise ValueError("parts.code: got a code, but not which frames show a part; wanted frames_per_part = 1")
         if self.parts.trigger and self.source.frame_is_part:
             raise ValueError(f"parts.trigger: each image of a {self.source.kind} is a part; wanted a camera for it")
         if self.product is not None and self.product not in self.products:

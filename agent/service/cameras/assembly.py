@@ -21,6 +21,7 @@ from agent.inspection import (
     Station,
     calibrations_of,
     check_mask_setting,
+    code_reader_of,
     grouping_of,
     inspected_crop,
     plan_of,
@@ -116,7 +117,7 @@ class Assembly:
         source.use_ledger(ledger)
         setup.frames.add_camera(name, live=source.live)
         prepare = setup.preparation
-        return Capture(
+        capture = Capture(
             name,
             source,
             setup.frames,
@@ -126,6 +127,8 @@ class Assembly:
             site=self._settings.site,
             first_frame=first_frame,
         )
+        capture.read_code = code_reader_of(camera)
+        return capture
 
     def source(self, name: str, camera: CameraSettings) -> FrameSource:
         """The source of a camera, not opened yet. Raises InspectdError."""
