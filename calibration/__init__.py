@@ -1,5 +1,6 @@
 """From a window of good frames to a threshold with a stated false-alarm budget. Needs numpy and scipy only."""
 
+from calibration.arrays import Arrays, from_document, of_prefix, to_document, with_prefix
 from calibration.budgets import Budget, read_duration
 from calibration.camera import (
     CameraMonitor,
@@ -45,6 +46,7 @@ __all__ = [
     "LEAST_FRAMES",
     "MOST_BAD",
     "AlarmRule",
+    "Arrays",
     "BrokenPromise",
     "Budget",
     "Calibration",
@@ -79,11 +81,15 @@ __all__ = [
     "check_fit",
     "find_broken_promise",
     "found_defects",
+    "from_document",
     "glance",
     "level_of_false_alarms",
     "measure_image",
+    "of_prefix",
     "read_duration",
     "report_html",
     "score_reference",
+    "to_document",
+    "with_prefix",
     "worst_rate",
 ]

@@ -90,7 +90,7 @@ CALIBRATION = {
 FLOORS = {"agent": AGENT, "engines": ENGINES, "calibration": CALIBRATION}
 
 # Files beside the folders of a package, which everything there may import.
-GROUND = {"engines": {"backends", "errors", "progress"}, "agent": set(), "calibration": {"errors"}}
+GROUND = {"engines": {"backends", "errors", "progress"}, "agent": set(), "calibration": {"arrays", "errors"}}
 
 # Which packages each package may import, and for those of the agent, which folders may.
 MAY_IMPORT = {"agent": {"engines", "calibration"}, "engines": set(), "calibration": set()}

@@ -1,6 +1,6 @@
 """From the frames of a source to verdicts and alarms: capture, engine, calibration, judging."""
 
-from agent.inspection.calibrating import preview_calibration
+from agent.inspection.calibrating import WindowFile, preview_calibration, shape_of
 from agent.inspection.calibration_plan import (
     CalibrationKey,
     CalibrationPlan,
@@ -41,6 +41,7 @@ __all__ = [
     "Setup",
     "Station",
     "StoppedWindow",
+    "WindowFile",
     "calibrations_of",
     "check_mask_setting",
     "code_reader_of",
@@ -49,6 +50,7 @@ __all__ = [
     "plan_of",
     "preview_calibration",
     "setup_directory",
+    "shape_of",
     "thresholds_in_force",
     "training_scores",
 ]

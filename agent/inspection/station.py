@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from agent.alarms import CameraAlarm, DefectAlarm, Observation
 from agent.core.errors import InspectdError
 from agent.core.records import PAUSED, PRODUCT_CHANGED, Alarm, Frame, NotJudged, Part, Phase
-from agent.inspection.calibrating import CameraCalibration, WindowProgress
+from agent.inspection.calibrating import CameraCalibration, WindowFile, WindowProgress
 from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan
 from agent.inspection.camera_gate import CameraGate
 from agent.inspection.frame_judge import FrameJudge
@@ -49,6 +49,7 @@ class Station:
         training: TrainingScores | None = None,
         now: Callable[[], datetime],
         grouping: Grouping[Evidence] | None = None,
+        window_file: WindowFile | None = None,
     ) -> None:
         """Args:
         identity: camera, bundle and engine; a stored calibration is used only where it was made for exactly these.
@@ -59,6 +60,7 @@ class Station:
         training: the scores that the bundle is known to give; None: not known.
         now: wall clock, UTC, for the records of calibrations and for alarms without a frame.
         grouping: which frames show the same part; None: each frame is a part, or parts are not known, as in the plan.
+        window_file: keeps the window over a restart; None: it is in memory only.
         """
         self.identity = identity
         self._now = now
@@ -66,7 +68,14 @@ class Station:
         self._gate = CameraGate(camera_alarm, parts_known=plan.parts_known)
         self._grouping = grouping or (ByCount(1) if plan.parts_known else SingleFrames())
         self._calibration = CameraCalibration(
-            identity, plan, store, training, now=now, gate=self._gate, defect_alarm=defect_alarm
+            identity,
+            plan,
+            store,
+            training,
+            now=now,
+            gate=self._gate,
+            defect_alarm=defect_alarm,
+            window_file=window_file,
         )
         self._rate = RateMeter()
         self._last_index = 0
@@ -204,6 +213,7 @@ class Station:
         if self._judge is not None and self.plan.parts_known:
             ended = [self._end(group) for shot in self._judge.released() for group in self._grouping.add(shot)]
         ended += [self._end(group) for group in self._grouping.finish()]
+        self._calibration.window.keep(wait=False)
         return Left(ended, self._end_defect_alarm(PRODUCT_CHANGED, monotonic_seconds))
 
     def enter(self, previous: Station) -> None:
@@ -263,6 +273,7 @@ class Station:
         last = self._last_frame
         if last is not None and self._judge is not None:
             ended += self._judge.end_last_alarm(last.frame, last.score)
+        self._calibration.window.keep()
         return ended
 
     def trigger(self, part: str, monotonic_seconds: float) -> int:
@@ -299,8 +310,12 @@ class Station:
         """Start the window once the camera has settled. True where this frame belongs to it: files need not settle."""
         if frame.file is None and self._rate.count < SETTLING_FRAMES:
             return False
-        self._calibration.start_window(self.plan, self._rate.frames_per_second)
+        self._calibration.start_first_window(self._rate.frames_per_second)
         return frame.file is not None
+
+    def _settles(self, frame: Frame) -> bool:
+        """After a restart, a camera needs a moment for its exposure before a window continues."""
+        return self._calibration.window.resumed and frame.file is None and self._rate.count < SETTLING_FRAMES
 
     def _end(self, group: Group[Evidence]) -> Outcome | Part:
         """A part has ended, or a frame where parts are not known: judge it, and offer it to the window."""
@@ -338,7 +353,7 @@ class Station:
     def _offer_to_window(self, group: Group[Evidence], outcome: Outcome) -> Candidate | None:
         """Add a part, or a frame where parts are not known, to the window unless it is anomalous or not usable."""
         shot, verdict = group.usable, outcome.verdict
-        if shot is None or shot.evidence.prepared is None:
+        if shot is None or shot.evidence.prepared is None or self._settles(shot.frame):
             return None
         return self._calibration.offer(
             shot.evidence.prepared,

@@ -57,6 +57,15 @@ class RateMeter:
         silence = max(_STOP_INTERVALS * intervals[int(_USUAL_SHARE * len(intervals))], _LEAST_SILENCE)
         return self.frames_per_second if monotonic_seconds - last <= silence else None
 
+    @property
+    def intervals(self) -> list[float]:
+        """The last intervals between frames, seconds, oldest first; for `resume`."""
+        return list(self._intervals)
+
+    def resume(self, intervals: list[float]) -> None:
+        """Continue after a restart with the intervals of before it; the time in between is none."""
+        self._intervals.extend(intervals)
+
     def update(self, monotonic_seconds: float) -> None:
         """Take in the monotonic time of the next frame, seconds."""
         self.count += 1

@@ -46,9 +46,10 @@ def real_scores(name: str, data: Path, work: Path) -> RealScores:
     kept = work / f"{name}.npz"
     if not kept.exists():
         folder = work / name
-        _write_images(name, data, folder)
         bundle = folder / "model.bundle"
-        _inspectd("train", "--normal", str(folder / "train"), "--out", str(bundle), "--minutes", "1")
+        if not bundle.exists():
+            _write_images(name, data, folder)
+            _inspectd("train", "--normal", str(folder / "train"), "--out", str(bundle), "--minutes", "1")
         good, bad = (_scores_of(bundle, folder / kind) for kind in ("good", "bad"))
         np.savez(kept, good=good, bad=bad)
     arrays = np.load(kept)

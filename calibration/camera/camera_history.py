@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.arrays import Arrays, of_prefix, with_prefix
 from calibration.camera.image_measures import ImageMeasures, Pixels, measure_image, sampled_pixels
 from calibration.camera.references import CameraReference
 from calibration.camera.view import ViewHistory, range_of
@@ -58,6 +59,29 @@ class CameraHistory:
         self._like, self._sample = like, sample
         self._measures.append(measure_image(image))
         self._views.add(image)
+
+    def arrays(self) -> Arrays:
+        """Return everything, for `restore`."""
+        levels = [(each.mean_level, each.high_level, each.saturated_share, each.sharpness) for each in self._measures]
+        found: Arrays = {
+            "checksums": np.array([each.checksum for each in self._measures], np.uint32),
+            "levels": np.array(levels, np.float64).reshape(-1, 4),
+            "moved": np.array(self._moved, np.float64),
+            **with_prefix("views", self._views.arrays()),
+        }
+        if self._like is not None and self._sample is not None:
+            found["shape"], found["sample"] = np.array(self._like[0]), self._sample
+        return found
+
+    def restore(self, arrays: Arrays) -> None:
+        """Continue where another one was when it returned these `arrays`."""
+        pairs = zip(arrays["checksums"].tolist(), arrays["levels"].tolist(), strict=True)
+        self._measures = [ImageMeasures(checksum, *levels) for checksum, levels in pairs]
+        self._moved = arrays["moved"].tolist()
+        self._views.restore(of_prefix("views", arrays))
+        if "sample" in arrays:
+            self._sample = arrays["sample"]
+            self._like = (tuple(arrays["shape"].tolist()), self._sample.dtype)
 
     def check(self, *, images: Sequence[ImageEvidence]) -> None:
         """Raise CalibrationError, with these images, if the camera is black, saturated or frozen."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from calibration.arrays import Arrays
 from calibration.camera.image_measures import Pixels, sampled_pixels
 from calibration.camera.references import SourceReference
 
@@ -34,6 +35,26 @@ class SourceImages:
         self._highs.append(float(high))
         self._full = int(np.iinfo(inspected.dtype).max)
 
+    def arrays(self) -> Arrays:
+        """Return everything, for `restore`."""
+        return {
+            "sizes": np.array(sorted(self._sizes), np.int64).reshape(-1, 2),
+            "lows": np.array(self._lows),
+            "highs": np.array(self._highs),
+            "full": np.array(self._full),
+        }
+
+    def restore(self, arrays: Arrays) -> None:
+        """Continue where another one was when it returned these `arrays`."""
+        self._sizes = {(height, width) for height, width in arrays["sizes"].tolist()}
+        self._lows, self._highs = arrays["lows"].tolist(), arrays["highs"].tolist()
+        self._full = int(arrays["full"])
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(height, width) of the source images, pixels; None where there were several sizes, or none yet."""
+        return next(iter(self._sizes)) if len(self._sizes) == 1 else None
+
     def reference(self) -> SourceReference | None:
         """The size that all images had, and the levels; None before the first image.
 
@@ -46,7 +67,7 @@ class SourceImages:
         """
         if not self._lows:
             return None
-        height, width = next(iter(self._sizes)) if len(self._sizes) == 1 else (None, None)
+        height, width = self.size or (None, None)
         black, white = 0, self._full
         if self._full > 255:
             low, high = min(self._lows), max(self._highs)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from calibration.arrays import Arrays, stacked
 from calibration.camera.image_measures import Pixels, sampled_pixels
 from calibration.camera.references import Range, ViewReference
 
@@ -131,6 +132,24 @@ class ViewHistory:
         if len(self._kept) > _MOST_KEPT:
             self._kept = self._kept[::2]
             self._every *= 2
+
+    def arrays(self) -> Arrays:
+        """Return everything, for `restore`."""
+        numbers = [(each.level, each.detail, each.edges, each.structure) for each in self._kept]
+        return {
+            "views": stacked([each.view for each in self._kept]),
+            "numbers": np.array(numbers, np.float64).reshape(-1, 4),
+            "counts": np.array((self._every, self._seen)),
+        }
+
+    def restore(self, arrays: Arrays) -> None:
+        """Continue where another one was when it returned these `arrays`."""
+        unused = np.zeros(0, np.uint8)
+        entries = zip(arrays["views"], arrays["numbers"].tolist(), strict=True)
+        self._kept = [
+            Glance(view, level, detail, edges, structure, unused) for view, (level, detail, edges, structure) in entries
+        ]
+        self._every, self._seen = (int(count) for count in arrays["counts"])
 
     def reference(self, *, longest_repeat: int) -> ViewReference | None:
         """Return the usual view and its variation; None before the first image."""

@@ -21,7 +21,7 @@ _LEAST_EXPECTED = 0.1
 def promise(threshold: Threshold, *, budget: Budget, frames_per_second: float, confidence: float) -> str:
     """Return the budget, whether the window can promise it, and the rates, all in the unit of the budget.
 
-    >>> from calibration.threshold import calibrate
+    >>> from calibration.statistics import calibrate
     >>> budget, scores = Budget.parse("1 per 100 parts"), np.random.default_rng(0).gamma(4.0, size=5000)
     >>> threshold = calibrate(scores, frames_per_second=20.0, budget=budget)
     >>> print(*promise(threshold, budget=budget, frames_per_second=20.0, confidence=0.95).split(". "), sep="\\n")

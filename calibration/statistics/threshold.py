@@ -187,11 +187,14 @@ def counting_left_out(
     )
 
 
-def worst_with_left_out(whole: Exceedances, level: float) -> float:
-    """Return the upper limit on episodes per frame at a level, from all frames of a window, at most 1."""
-    limit = whole.upper_rate_at(level)
+def worst_with_left_out(whole: Exceedances, level: float, *, miss: float | None = None) -> float:
+    """Return the upper limit on episodes per frame at a level, from all frames of a window, at most 1.
+
+    It is wrong with a chance of at most `miss`, by default 1 - confidence.
+    """
+    limit = whole.upper_rate_at(level, miss=miss)
     if math.isinf(limit):
-        limit = whole.tail.upper_rate(level, confidence=whole.confidence)
+        limit = whole.tail.upper_rate(level, confidence=whole.confidence if miss is None else 1 - miss)
     return min(1.0, limit)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, maximum_filter
 
+from calibration.arrays import Arrays, stacked
 from calibration.errors import CalibrationError
 
 _Heat = NDArray[np.float32]
@@ -77,6 +78,28 @@ class HeatLevels:
         height, width = self._shape
         full = level.repeat(self._cell, axis=0).repeat(self._cell, axis=1)[:height, :width]
         return np.ascontiguousarray(full, dtype=np.float32)
+
+    def arrays(self) -> Arrays:
+        """Return everything but the limit, for `restore`."""
+        found: Arrays = {
+            "scores": np.array([score for score, _, _ in self._apart]),
+            "places": np.array([index for _, index, _ in self._apart], np.int64),
+            "apart": stacked([heat for _, _, heat in self._apart]),
+            "shape": np.array(self._shape or (), np.int64),
+            "cell": np.array(self._cell),
+        }
+        if self._merged is not None:
+            found["merged"] = self._merged.copy()
+        return found
+
+    def restore(self, arrays: Arrays) -> None:
+        """Continue where another one with the same limit was when it returned these `arrays`."""
+        shape = arrays["shape"]
+        self._shape = (int(shape[0]), int(shape[1])) if shape.size else None
+        self._cell = int(arrays["cell"])
+        self._merged = arrays.get("merged")
+        entries = zip(arrays["scores"], arrays["places"], arrays["apart"], strict=True)
+        self._apart = [(float(score), int(index), heat) for score, index, heat in entries]
 
     def _open(self, heatmap: _Heat) -> None:
         if heatmap.ndim != 2 or heatmap.size == 0:

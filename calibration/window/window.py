@@ -5,38 +5,29 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import fields
 from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.arrays import Arrays, from_document, of_prefix, stacked, to_document, with_prefix
 from calibration.budgets import Budget, plural
 from calibration.camera import CameraHistory, Pixels, encode_png, thumbnail
 from calibration.errors import CalibrationError, ImageEvidence
-from calibration.statistics import (
-    LEAST_FRAMES,
-    MOST_BAD,
-    MOST_SUSPECTED,
-    Exceedances,
-    Rule,
-    Threshold,
-    calibrate,
-    cost_of_leaving_out,
-    counting_left_out,
-    doubtful_level,
-    promise,
-    suspected_frames,
-)
+from calibration.statistics import LEAST_FRAMES, MOST_BAD, MOST_SUSPECTED, Rule, suspected_frames
 from calibration.store import Calibration, LeftOut, score_reference
+from calibration.window.conclusion import FRESH, KeptOut, Terms, conclude
 from calibration.window.growth import extension
 from calibration.window.heat import HeatLevels
 
 # Thumbnails of the highest-scored frames that a window keeps: 2 MB, and more than a person reviews.
 _MOST_THUMBNAILS = 64
 
+# What a window that is continued after a restart takes over as it is.
+_NUMBERS = ("target", "extension_reason", "frames_per_second", "quiet_frames", "_first_frame", "_last_frame")
+
 _FAR = "score far above the other images of the window"
-_FRESH = "if they show good parts, use `inspectd recalibrate --fresh`, which takes every image"
 
 
 class Window:
@@ -89,7 +80,7 @@ class Window:
         self.rule, self.budget, self.confidence = rule, budget, confidence
         self.frames_per_second, self.quiet_frames, self.parts = frames_per_second, quiet_frames, parts
         self._scores: list[float] = []
-        self._alarmed = 0
+        self._alarmed: list[tuple[int, float]] = []
         longest = max(max_frames, math.ceil(least / (1 - MOST_SUSPECTED)))
         self._heat = HeatLevels(left_out=math.floor(MOST_SUSPECTED * longest) + 1)
         self._camera = CameraHistory()
@@ -140,16 +131,43 @@ class Window:
         if self.complete and self.target < self.max_frames:
             self._extend()
 
-    def keep_out_alarmed(self) -> None:
+    def arrays(self) -> Arrays:
+        """Return everything but what the constructor takes, for `restore`."""
+        numbers = {name: getattr(self, name) for name in _NUMBERS}
+        return {
+            "numbers": from_document(numbers),
+            "scores": np.array(self._scores, np.float64),
+            "alarmed": np.array(self._alarmed, np.float64).reshape(-1, 2),
+            "thumbnails": stacked([small for _, _, small in self._thumbnails]),
+            "shown": np.array([entry[:2] for entry in self._thumbnails], np.float64).reshape(-1, 2),
+            **with_prefix("heat", self._heat.arrays()),
+            **with_prefix("camera", self._camera.arrays()),
+        }
+
+    def restore(self, arrays: Arrays) -> None:
+        """Continue where another window with the same settings was when it returned these `arrays`."""
+        numbers = to_document(arrays["numbers"])
+        for name in _NUMBERS:
+            setattr(self, name, numbers[name])
+        self._scores = arrays["scores"].tolist()
+        self._alarmed = [(int(place), score) for place, score in arrays["alarmed"].tolist()]
+        shown = zip(arrays["shown"].tolist(), arrays["thumbnails"], strict=True)
+        self._thumbnails = [(score, int(index), small) for (score, index), small in shown]
+        self._heat.restore(of_prefix("heat", arrays))
+        self._camera.restore(of_prefix("camera", arrays))
+
+    def keep_out_alarmed(self, score: float) -> None:
         """Note that a frame was kept out of the window because it raised an alarm under the threshold in force.
 
-        The window is then censored at that threshold, and its scores say nothing about those beyond. It is never
-        certified.
+        The window is then censored at that threshold, and never certified. Its upper limits count the frame as good.
+
+        Args:
+            score: of the frame.
 
         Raises:
             CalibrationError: so many frames were kept out that even the longest window would be rejected.
         """
-        self._alarmed += 1
+        self._alarmed.append((self.count, float(score)))
         self._check_alarmed(self.max_frames)
 
     def check(self) -> None:
@@ -187,117 +205,45 @@ class Window:
                 suspected frames, or more than 5 % kept out for an alarm; its `images` are those in question.
         """
         self.check()
-        confirmed_bad = () if self.vouched and confirmed_bad is None else confirmed_bad
-        scores = np.array(self._scores)
-        suspected = self._suspected(scores) if confirmed_bad is None else self._confirmed(scores, confirmed_bad)
-        kept = scores[~suspected]
-        threshold = self._calibrate(kept)
-        if confirmed_bad is None:
-            threshold = self._not_below_good_frames(threshold, scores, suspected)
-            threshold = self._counting_left_out(threshold, scores, suspected)
-        threshold = self._without_certificate_if_censored(threshold, kept)
+        if self.vouched and confirmed_bad is None:
+            confirmed_bad = ()
+        confirmed, terms, scores = confirmed_bad is not None, self._terms, np.array(self._scores)
+        left_out = self._suspected(scores) if confirmed_bad is None else self._confirmed(scores, confirmed_bad)
+        threshold = conclude(terms, scores, left_out, self._kept_out, confirmed=confirmed)
         return Calibration(
             camera=camera,
             bundle_sha256=bundle_sha256,
             engine=engine,
             created_at=created_at,
             who=who,
-            budget=self.budget,
-            rule=self.rule,
-            confidence=self.confidence,
-            quiet_frames=self.quiet_frames,
-            parts=self.parts,
-            frames_per_second=self.frames_per_second,
+            **{field.name: getattr(terms, field.name) for field in fields(terms)},
             first_frame=self._first_frame,
             last_frame=self._last_frame,
             threshold=threshold,
-            promise=self._promise(threshold),
-            left_out=self._left_out(scores, suspected, _FAR if confirmed_bad is None else f"thrown out by {who}"),
-            left_out_cost=self._cost(threshold, scores, int(suspected.sum())) if confirmed_bad is None else "",
+            promise=terms.promise(threshold),
+            left_out=self._left_out(scores, left_out, f"thrown out by {who}" if confirmed else _FAR),
+            left_out_cost="" if confirmed else terms.cost(threshold, scores, int(left_out.sum())),
             scores=scores.astype(np.float32),
-            heat_level=self._heat.level(suspected),
-            score_reference=score_reference(kept),
+            heat_level=self._heat.level(left_out),
+            score_reference=score_reference(scores[~left_out]),
             camera_reference=self._camera.reference(),
         )
 
-    def _promise(self, threshold: Threshold) -> str:
-        return promise(
-            threshold, budget=self.budget, frames_per_second=self.frames_per_second, confidence=self.confidence
-        )
+    @property
+    def _terms(self) -> Terms:
+        return Terms(self.rule, self.budget, self.frames_per_second, self.confidence, self.quiet_frames, self.parts)
 
-    def _cost(self, threshold: Threshold, scores: NDArray[np.float64], left_out: int) -> str:
-        return cost_of_leaving_out(
-            scores,
-            threshold,
-            rule=self.rule,
-            budget=self.budget,
-            frames_per_second=self.frames_per_second,
-            quiet_frames=0 if self.parts else self.quiet_frames,
-            left_out=left_out,
-        )
-
-    def _calibrate(self, scores: NDArray[np.float64]) -> Threshold:
-        return calibrate(
-            scores,
-            frames_per_second=self.frames_per_second,
-            budget=self.budget,
-            rule=self.rule,
-            confidence=self.confidence,
-            quiet_frames=self.quiet_frames,
-            parts=self.parts,
-        )
-
-    def _exceedances(self, scores: NDArray[np.float64]) -> Exceedances:
-        return Exceedances.of(
-            scores, rule=self.rule, confidence=self.confidence, quiet_frames=self.quiet_frames, parts=self.parts
-        )
-
-    def _counting_left_out(
-        self, threshold: Threshold, scores: NDArray[np.float64], left_out: NDArray[np.bool_]
-    ) -> Threshold:
-        """Count frames left out as good, because nobody has confirmed them as bad yet."""
-        if not left_out.any():
-            return threshold
-        whole = self._exceedances(scores)
-        counted = counting_left_out(
-            threshold,
-            whole,
-            left_out=int(left_out.sum()),
-            lowest_left_out=float(scores[left_out].min()),
-            budget=self.budget,
-            frames_per_second=self.frames_per_second,
-        )
-        return replace(counted, episodes=self._episodes(scores[~left_out], counted.value))
+    @property
+    def _kept_out(self) -> KeptOut:
+        return KeptOut([place for place, _ in self._alarmed], [score for _, score in self._alarmed])
 
     def _check_alarmed(self, frames: int) -> None:
-        if self._alarmed > MOST_BAD * (frames + self._alarmed):
+        alarmed = len(self._alarmed)
+        if alarmed > MOST_BAD * (frames + alarmed):
             raise CalibrationError(
-                f"window: {plural(self._alarmed, 'image')} raised an alarm under the threshold in force and were kept "
-                f"out, wanted at most {MOST_BAD:.0%}; {_FRESH}"
+                f"window: {plural(alarmed, 'image')} raised an alarm under the threshold in force and were kept "
+                f"out, wanted at most {MOST_BAD:.0%}; {FRESH}"
             )
-
-    def _without_certificate_if_censored(self, threshold: Threshold, kept: NDArray[np.float64]) -> Threshold:
-        if not self._alarmed:
-            return threshold
-        were = "was" if self._alarmed == 1 else "were"
-        why = f"{plural(self._alarmed, 'image')} {were} kept out for an alarm under the threshold in force: {_FRESH}"
-        if not threshold.certified:
-            return replace(threshold, reason=f"{threshold.reason}; {why}")
-        needed = self._exceedances(kept).frames_needed(self.budget.per_frame(frames_per_second=self.frames_per_second))
-        return replace(threshold, certified=False, frames_needed=needed, reason=why)
-
-    def _episodes(self, scores: NDArray[np.float64], level: float) -> int:
-        return self._exceedances(scores).counts.at(level)
-
-    def _not_below_good_frames(
-        self, threshold: Threshold, scores: NDArray[np.float64], suspected: NDArray[np.bool_]
-    ) -> Threshold:
-        """Raise a threshold that is nearer to the kept frames than to frames left out that may be good."""
-        level = doubtful_level(scores, suspected, self.budget.per_frame(frames_per_second=self.frames_per_second))
-        if level is None:
-            return threshold
-        why = "halfway to the images left out, which may show good parts"
-        return threshold.raised_to(level, episodes=self._episodes(scores[~suspected], level), why=why)
 
     def _replace_left_out(self) -> None:
         """Ask for as many frames as are missing to the shortest window because others are left out of this one."""
@@ -311,7 +257,7 @@ class Window:
         """Ask for more frames if these do not suffice and more would."""
         scores = np.array(self._scores)
         try:
-            threshold = self._calibrate(scores[~self._unlike_the_rest(scores)])
+            threshold = self._terms.calibrate(scores[~self._unlike_the_rest(scores)])
         except CalibrationError:
             # The window will be rejected: `finish` reports why, with the images.
             return

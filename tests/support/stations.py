@@ -9,6 +9,7 @@ import numpy as np
 
 from agent.alarms.camera_alarm import CameraAlarm
 from agent.alarms.defect_alarm import DefectAlarm
+from agent.inspection.calibrating import WindowFile
 from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan
 from agent.inspection.groups import Evidence
 from agent.inspection.outcome import Outcome
@@ -37,6 +38,7 @@ def make(
     clear_after_seconds: float = 0.2,
     grouping: Grouping[Evidence] | None = None,
     training: TrainingScores | None = None,
+    window_file: WindowFile | None = None,
 ) -> Station:
     """A station that keeps its calibrations in `directory`; `training` are the scores that its bundle knows."""
     ids = itertools.count(1)
@@ -44,7 +46,15 @@ def make(
     camera_alarm = CameraAlarm("line1", lambda: f"id-{next(ids)}")
     store = Store(directory)
     return Station(
-        identity, plan, store, defect_alarm, camera_alarm, training=training, now=lambda: START, grouping=grouping
+        identity,
+        plan,
+        store,
+        defect_alarm,
+        camera_alarm,
+        training=training,
+        now=lambda: START,
+        grouping=grouping,
+        window_file=window_file,
     )
 
 

@@ -1,7 +1,8 @@
 """A camera's calibration: the window that is being filled, the one in force, and what a new one would have done."""
 
 from agent.inspection.calibrating.camera_calibration import CameraCalibration
+from agent.inspection.calibrating.kept_window import WindowFile, shape_of
 from agent.inspection.calibrating.preview import preview_calibration
 from agent.inspection.calibrating.window_calibrator import WindowCalibrator, WindowProgress
 
-__all__ = ["CameraCalibration", "WindowCalibrator", "WindowProgress", "preview_calibration"]
+__all__ = ["CameraCalibration", "WindowCalibrator", "WindowFile", "WindowProgress", "preview_calibration", "shape_of"]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from agent.alarms import DefectAlarm
 from agent.core.errors import InspectdError
 from agent.core.records import Phase
+from agent.inspection.calibrating.kept_window import WindowFile
 from agent.inspection.calibrating.window_calibrator import WindowCalibrator, WindowProgress
 from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan
 from agent.inspection.camera_gate import CameraGate
@@ -40,14 +41,18 @@ class CameraCalibration:
         now: Callable[[], datetime],
         gate: CameraGate,
         defect_alarm: DefectAlarm,
+        window_file: WindowFile | None = None,
     ) -> None:
-        """Put the stored calibration in force, if there is one. Arguments as for `Station`, `gate` is the camera's."""
+        """Put the stored calibration in force, if there is one, and continue the window of before a restart.
+
+        Arguments as for `Station`, `gate` is the camera's.
+        """
         self.identity = identity
         self.plan = plan
         """How to calibrate, as in the settings."""
         self.store = store
         """Where this camera's calibrations are kept."""
-        self.window = WindowCalibrator(identity, training, now=now)
+        self.window = WindowCalibrator(identity, training, now=now, file=window_file)
         """The window that is being filled."""
         self.judge: FrameJudge | None = None
         """Judges by the calibration in force; None before the first one."""
@@ -60,6 +65,7 @@ class CameraCalibration:
         stored = store.active(bundle_sha256=identity.bundle, engine=identity.engine)
         if stored is not None:
             self._put_in_force(stored)
+        self._resume_window()
 
     @property
     def in_force(self) -> Calibration | None:
@@ -74,7 +80,9 @@ class CameraCalibration:
     @property
     def progress(self) -> WindowProgress | None:
         """How far the window is filled; None where none is being filled."""
-        return WindowProgress(0, self.plan.frames) if self.phase is Phase.STARTING else self.window.progress
+        if self.phase is Phase.STARTING and not self.window.running:
+            return WindowProgress(0, self.plan.frames)
+        return self.window.progress
 
     @property
     def stopped_window(self) -> StoppedWindow | None:
@@ -85,9 +93,34 @@ class CameraCalibration:
 
     def start_window(self, plan: CalibrationPlan, measured_frames_per_second: float | None) -> None:
         """Start a new window; the threshold in force stays."""
-        self.window.start(plan, measured_frames_per_second)
+        stored = len(self.store.list())
+        self.window.start(plan, measured_frames_per_second, first=self.judge is None, calibrations=stored)
         if self.judge is None:
             self.phase = Phase.CALIBRATING
+
+    def start_first_window(self, measured_frames_per_second: float | None) -> None:
+        """The camera has settled: start its first window, or continue that of before the restart."""
+        if self.window.running:
+            self.phase = Phase.CALIBRATING
+        else:
+            self.start_window(self.plan, measured_frames_per_second)
+
+    def _resume_window(self) -> None:
+        kept, camera = self.window.resume(len(self.store.list())), self.identity.camera
+        if kept is None:
+            return
+        images, fields, stopped = (
+            f"{kept.images:,} images from before the restart",
+            {"camera": camera},
+            self.window.stopped,
+        )
+        if stopped is None:
+            log.info("camera %s: the window continues with %s", camera, images, extra=fields)
+            return
+        self._reasons.window = stopped.question(camera)
+        log.warning("camera %s: a window of %s waits: %s", camera, images, self._reasons.window, extra=fields)
+        if self.judge is None:
+            self.phase = Phase.REFUSED
 
     def require_idle(self) -> None:
         """Raise InspectdError while a window is being filled."""
@@ -110,7 +143,7 @@ class CameraCalibration:
         """
         try:
             if anomalous and not self.window.takes_alarms:
-                self.window.keep_out_alarmed()
+                self.window.keep_out_alarmed(score)
                 return None
             candidate = self.window.add(prepared, score, heatmap)
             self._reasons.note_extension(self.window.extended)
@@ -126,6 +159,12 @@ class CameraCalibration:
         self.store.save(candidate.calibration)
         if self.judge is None and not candidate.plan.dry_run:
             self.activate(candidate.calibration, candidate.plan.by)
+        self._forget_window()
+
+    def _forget_window(self) -> None:
+        """The window's calibration is stored: keep the window no longer, unless a full disk does not take it."""
+        if self.store.problem is None:
+            self.window.forget()
 
     def _report_rejected(self, error: CalibrationError, measured_frames_per_second: float | None) -> None:
         self._reasons.window = str(error)
@@ -144,6 +183,7 @@ class CameraCalibration:
         if calibration is not None:
             self.store.save(calibration)
             self.activate(calibration, by)
+            self._forget_window()
             return calibration
         self._reasons.window = None
         if self.judge is None:

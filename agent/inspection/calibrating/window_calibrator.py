@@ -1,4 +1,4 @@
-"""Fills a window with the good frames of one camera and makes a calibration of it."""
+"""Fills a window with the good frames of one camera, over restarts, and makes a calibration of it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from agent.core.errors import InspectdError
 from agent.core.records import Frame
+from agent.inspection.calibrating.kept_window import KeptWindow, WindowFile
 from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan
 from agent.inspection.frame_queue import PreparedFrame
 from agent.inspection.outcome import Candidate
@@ -19,11 +20,14 @@ from agent.parts import RateMeter
 from calibration import (
     Calibration,
     CalibrationError,
+    FitFinding,
     SizeMonitor,
     SourceImages,
     TrainingScores,
     Window,
     check_fit,
+    of_prefix,
+    with_prefix,
 )
 
 # Intervals between frames that the rate of a window is measured over: 80 kB for each camera.
@@ -44,12 +48,18 @@ class WindowCalibrator:
     """Fills one window at a time. Pure, apart from the wall clock of the calibration's record."""
 
     def __init__(
-        self, identity: CalibrationKey, training: TrainingScores | None = None, *, now: Callable[[], datetime]
+        self,
+        identity: CalibrationKey,
+        training: TrainingScores | None = None,
+        *,
+        now: Callable[[], datetime],
+        file: WindowFile | None = None,
     ) -> None:
         """Args:
         identity: camera, bundle and engine that the calibrations are for.
         training: the scores that the bundle is known to give; None: not known, windows are not compared with them.
         now: wall clock, UTC.
+        file: keeps the window over a restart; None: it is in memory only.
         """
         self._identity = identity
         self._training = training
@@ -60,6 +70,11 @@ class WindowCalibrator:
         self._window: Window | None = None
         self._plan: CalibrationPlan | None = None
         self._rate = RateMeter(_RATE_INTERVALS)
+        self._file = file
+        self._calibrations = 0
+        self._first = self._worth_keeping = False
+        self.resumed = False
+        """The window was begun before the agent was restarted."""
 
     @property
     def running(self) -> bool:
@@ -78,18 +93,69 @@ class WindowCalibrator:
         """Why the window was extended last, in words; None where it was not."""
         return None if self._window is None else self._window.extension_reason
 
-    def start(self, plan: CalibrationPlan, measured_frames_per_second: float | None) -> None:
+    def resume(self, calibrations: int) -> KeptWindow | None:
+        """Continue the window of before the restart, and return it; None where there is none.
+
+        Args:
+            calibrations: that the camera has.
+        """
+        kept = None if self._file is None else self._file.read(calibrations)
+        if kept is None:
+            return None
+        try:
+            window = self._restored(kept)
+        except (CalibrationError, KeyError, ValueError, TypeError, IndexError) as error:
+            assert self._file is not None
+            self._window = None
+            self._file.discard_unreadable(error)
+            return None
+        self._calibrations, self.resumed = kept.calibrations, True
+        if kept.finding is not None:
+            self.stopped = StoppedWindow(window, kept.plan, kept.finding, self._hottest)
+            self._window = None
+        return kept
+
+    def _restored(self, kept: KeptWindow) -> Window:
+        window = self._open(kept.plan, 1.0)
+        window.restore(of_prefix("window", kept.arrays))
+        self._source.restore(of_prefix("source", kept.arrays))
+        self._hottest.restore(of_prefix("hottest", kept.arrays))
+        self._rate.resume(kept.arrays["intervals"].tolist())
+        if self._source.size is not None:
+            self._size.check(*self._source.size)
+        return window
+
+    def start(
+        self,
+        plan: CalibrationPlan,
+        measured_frames_per_second: float | None,
+        *,
+        first: bool = False,
+        calibrations: int = 0,
+    ) -> None:
         """Start a new, empty window.
 
         Where the plan gives no frame rate, it is measured while the window is filled (see `observe`); until then
         `measured_frames_per_second` counts.
+
+        Args:
+            plan: how the calibration is to be made.
+            measured_frames_per_second: rate of the camera until now; None: not known.
+            first: no calibration is in force.
+            calibrations: that the camera has.
         """
-        rate = plan.frames_per_second or measured_frames_per_second or 1.0
+        if self._file is not None:
+            self._file.begin()
+        self._first, self._worth_keeping = first, False
+        self._calibrations, self.resumed = calibrations, False
+        self._open(plan, plan.frames_per_second or measured_frames_per_second or 1.0)
+
+    def _open(self, plan: CalibrationPlan, rate: float) -> Window:
         self._plan = plan
         self._hottest, self._source, self._size = HottestImages(), SourceImages(), SizeMonitor(None)
         self.stopped = None
         self._rate = RateMeter(_RATE_INTERVALS)
-        self._window = Window(
+        self._window = window = Window(
             frames=plan.frames,
             max_frames=plan.max_frames if plan.require_certificate else plan.frames,
             rule=plan.rule,
@@ -100,6 +166,7 @@ class WindowCalibrator:
             parts=plan.parts_known,
             vouched=plan.fresh,
         )
+        return window
 
     def observe(self, monotonic_seconds: float) -> None:
         """Take in the monotonic time of a frame, seconds, whether it belongs in the window or not."""
@@ -109,20 +176,32 @@ class WindowCalibrator:
     def stop(self) -> None:
         """Discard the window, also one that waits for a person."""
         self._window = self.stopped = None
+        self.forget()
+
+    def forget(self) -> None:
+        """The calibration of the window is on the disk, or the window was discarded: keep it no longer."""
+        if self._file is not None:
+            self._file.discard()
+
+    def keep(self, *, wait: bool = True) -> None:
+        """Write the window that is being filled, since the agent ends; `wait` until it is on the disk."""
+        window, plan = self._window, self._plan
+        if window is not None and plan is not None and self._file is not None and self._worth_keeping:
+            (self._file.write if wait else self._file.write_soon)(self._kept(window, plan))
 
     @property
     def takes_alarms(self) -> bool:
         """True if frames that raise an alarm under the threshold in force belong in the window too."""
         return self._plan is not None and self._plan.fresh
 
-    def keep_out_alarmed(self) -> None:
-        """Keep a frame out of the window that raises an alarm under the threshold in force.
+    def keep_out_alarmed(self, score: float) -> None:
+        """Keep a frame with this score out of the window, since it raises an alarm under the threshold in force.
 
         Raises CalibrationError where there are too many; no window is being filled afterwards.
         """
         assert self._window is not None
         try:
-            self._window.keep_out_alarmed()
+            self._window.keep_out_alarmed(score)
         except CalibrationError:
             self.stop()
             raise
@@ -148,12 +227,10 @@ class WindowCalibrator:
         self._source.add(prepared.frame.source_image.shape[:2], prepared.frame.image)
         self._hottest.offer(window.count - 1, score, prepared.frame)
         if not window.complete:
+            self._keep_if_due(window, plan, prepared.frame)
             return None
-        self.stop()
-        plan = replace(plan, frames_per_second=window.frames_per_second)
-        # The suspects of a window that fits its model are as many as the training's good parts had: they are good ones.
-        confirmed_bad = frozenset[int]() if self._fits(window, plan) else None
-        return Candidate(self._finish(window, plan, plan.by, confirmed_bad), plan)
+        self._window = None
+        return self._complete(window, replace(plan, frames_per_second=window.frames_per_second))
 
     def decide(self, only: Collection[int] | None, by: str) -> Calibration | None:
         """Make the calibration of the stopped window after a person has looked at its suspects.
@@ -169,8 +246,45 @@ class WindowCalibrator:
         if stopped is None:
             raise InspectdError(f"camera {self._identity.camera} has no window to review")
         bad = stopped.places_thrown_out(only)
-        self.stop()
-        return None if bad is None else self._finish(stopped.window, stopped.plan, by, confirmed_bad=bad)
+        if bad is None:
+            self.stop()
+            return None
+        try:
+            calibration = self._finish(stopped.window, stopped.plan, by, confirmed_bad=bad)
+        except CalibrationError:
+            self.stop()
+            raise
+        self.stopped = None
+        return calibration
+
+    def _complete(self, window: Window, plan: CalibrationPlan) -> Candidate:
+        try:
+            # The suspects of a window that fits its model are as many as the good parts of the training had: they are
+            # good ones.
+            confirmed_bad = frozenset[int]() if self._fits(window, plan) else None
+            return Candidate(self._finish(window, plan, plan.by, confirmed_bad), plan)
+        except WindowStopped:
+            raise
+        except CalibrationError:
+            self.stop()
+            raise
+
+    def _keep_if_due(self, window: Window, plan: CalibrationPlan, frame: Frame) -> None:
+        if self._file is None:
+            return
+        # A folder delivers the files of a first window again after a restart (`UnfinishedFiles`).
+        self._worth_keeping = self._file.all_frames and not (self._first and frame.file is not None)
+        if self._worth_keeping and self._file.due:
+            self._file.write_soon(self._kept(window, plan))
+
+    def _kept(self, window: Window, plan: CalibrationPlan, finding: FitFinding | None = None) -> KeptWindow:
+        arrays = {
+            **with_prefix("window", window.arrays()),
+            **with_prefix("source", self._source.arrays()),
+            **with_prefix("hottest", self._hottest.arrays()),
+            "intervals": np.array(self._rate.intervals),
+        }
+        return KeptWindow(self._calibrations, plan, window.count, arrays, finding)
 
     def _check_size(self, frame: Frame) -> None:
         """Raise CalibrationError where a live camera changes its size within a window; files may have several."""
@@ -190,7 +304,9 @@ class WindowCalibrator:
         finding = check_fit(window.scores, self._training)
         if finding is not None and finding.stops:
             self.stopped = StoppedWindow(window, plan, finding, self._hottest)
-            raise WindowStopped(f"{finding.reason}; see `inspectd calibration review {self._identity.camera}`")
+            if self._file is not None:
+                self._file.write_soon(self._kept(window, plan, finding))
+            raise WindowStopped(self.stopped.question(self._identity.camera))
         return finding is None and self._training.shows_upper_tail
 
     def _use_measured_rate(self, window: Window, plan: CalibrationPlan) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from agent.alarms import stored_window, to_8_bit
 from agent.core.image_bytes import encode
 from agent.core.records import Frame
+from calibration import Arrays, from_document, to_document
 
 # More than a person looks at; with their size they make about 0.5 MB.
 MOST_IMAGES, LONGEST_SIDE = 24, 480
@@ -44,6 +45,19 @@ class HottestImages:
             return
         entry = HotImage(score, place, frame.index, frame.origin, _jpeg(frame))
         (heapq.heappushpop if full else heapq.heappush)(self._kept, entry)
+
+    def arrays(self) -> Arrays:
+        """Return everything, for `restore`."""
+        known = [(each.score, each.place, each.frame, each.origin, len(each.jpeg)) for each in self._kept]
+        joined = b"".join(each.jpeg for each in self._kept)
+        return {"known": from_document({"images": known}), "jpegs": np.frombuffer(joined, np.uint8)}
+
+    def restore(self, arrays: Arrays) -> None:
+        """Continue where another one was when it returned these `arrays`."""
+        joined, self._kept = arrays["jpegs"].tobytes(), []
+        for score, place, frame, origin, size in to_document(arrays["known"])["images"]:
+            jpeg, joined = joined[:size], joined[size:]
+            self._kept.append(HotImage(score, place, frame, origin, jpeg))
 
     def hottest_first(self) -> list[HotImage]:
         """The images kept."""

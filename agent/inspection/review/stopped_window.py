@@ -48,6 +48,10 @@ class StoppedWindow:
         """Why it was stopped, one line."""
         return self._finding.reason
 
+    def question(self, camera: str) -> str:
+        """Why the window of this camera was stopped, and the command with which to look at it, one line."""
+        return f"{self.reason}; see `inspectd calibration review {camera}`"
+
     @property
     def suspected(self) -> int:
         """Images that may show bad parts; only the hottest are among `suspects`."""

@@ -19,6 +19,7 @@ from agent.inspection import (
     Preparation,
     Setup,
     Station,
+    WindowFile,
     calibrations_of,
     check_mask_setting,
     code_reader_of,
@@ -26,6 +27,7 @@ from agent.inspection import (
     inspected_crop,
     plan_of,
     setup_directory,
+    shape_of,
     training_scores,
 )
 from agent.outputs import state_key
@@ -43,6 +45,9 @@ log = logging.getLogger(__name__)
 
 LEDGER = "inspected-files.sqlite"
 """Name of a camera's ledger, in the directory of the camera."""
+
+WINDOW = "window.npz"
+"""Name of the file that keeps a calibration window over a restart, in the directory of the camera or the product."""
 
 NOT_USABLE = (InspectdError, EngineError, CalibrationError, OSError)
 """A product cannot be inspected, for a reason that its user can act on."""
@@ -174,7 +179,16 @@ class Assembly:
             training=training_scores(bundle.manifest),
             now=utc_now,
             grouping=grouping_of(camera),
+            window_file=self._window_file(name, camera, product, bundle, engine),
         )
+
+    def _window_file(
+        self, name: str, camera: CameraSettings, product: str | None, bundle: Bundle, engine: Engine
+    ) -> WindowFile:
+        source = self.source(name, camera)
+        path = setup_directory(self._settings, name, product) / WINDOW
+        shape = shape_of(camera, bundle.sha256, engine.name)
+        return WindowFile(path, name, shape, all_frames=source.live or source.uses_ledger)
 
     def _active_alarm(self, camera: str, kind: AlarmKind) -> ActiveAlarm | None:
         """The alarm of this kind that was active when the agent stopped."""
