@@ -67,6 +67,9 @@ CHANNELS = (24, 40, 80, 112)
 class Backbone(nn.Module):
     """The network; frames in, features out. Batch normalisation is part of its convolutions."""
 
+    channels = CHANNELS
+    """Channels of the four features."""
+
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Sequential(_SameConvolution(3, _STEM_CHANNELS, 3, 2), nn.ReLU6(inplace=True))

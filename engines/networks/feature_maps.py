@@ -11,11 +11,12 @@ Names of modules and buffers are the keys of `weights.npz` and the initialisers 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from engines.networks.backbone import CHANNELS, Backbone, BackboneFeatures
+from engines.networks.backbone import Backbone, BackboneFeatures
 from engines.networks.latent_maps import (
     FULL_FRAME,
     FrameCrop,
@@ -26,13 +27,14 @@ from engines.networks.latent_maps import (
     halving_stage,
     mean_and_std,
 )
+from engines.networks.resnet import ResNet
 
 # Channels of the encoders at strides 4, 8, 16 and 32.
 _WIDTHS = (16, 32, 64, 96)
 # Channels through which the decoder sees them; 0 means not at all.
 _BOTTLENECKS = (0, 0, 12, 64)
-# Channels of the backbone's features at strides 4, 8 and 16.
-_INPUTS = (CHANNELS[0], CHANNELS[1], CHANNELS[2] + CHANNELS[3])
+# The backbone without a file of weights, by the name that manifests record for others.
+DEFAULT_BACKBONE = "efficientnet_lite0"
 
 _SLOPE = 0.1
 
@@ -46,8 +48,9 @@ def _pointwise(inputs: int, outputs: int) -> nn.Sequential:
 class FeatureEncoder(MapEncoder):
     """Features at strides 4, 8 and 16 → latent maps at strides 4 to 32, and an identity embedding."""
 
-    def __init__(self) -> None:
-        pointwise = [_pointwise(inputs, width) for inputs, width in zip(_INPUTS, _WIDTHS, strict=False)]
+    def __init__(self, channels: Sequence[int]) -> None:
+        """Args: channels: of the features at strides 4, 8 and 16."""
+        pointwise = [_pointwise(inputs, width) for inputs, width in zip(channels, _WIDTHS, strict=False)]
         super().__init__([*pointwise, halving_stage(*_WIDTHS[-2:], last=True)], _WIDTHS)
 
     def encode(self, inputs: list[Tensor], crop: FrameCrop = FULL_FRAME) -> list[Tensor]:
@@ -62,10 +65,11 @@ class FeatureEncoder(MapEncoder):
 class FeatureDecoder(MapDecoder):
     """Features of the first encoder → features of the backbone, without the synthetic anomalies."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels: Sequence[int]) -> None:
+        """Args: channels: of the features at strides 4, 8 and 16."""
         super().__init__(_WIDTHS, _BOTTLENECKS)
         self.draw = nn.ModuleList(
-            nn.Conv2d(width, outputs, 1) for width, outputs in zip(_WIDTHS, _INPUTS, strict=False)
+            nn.Conv2d(width, outputs, 1) for width, outputs in zip(_WIDTHS, channels, strict=False)
         )
 
     def restore(self, features: list[Tensor]) -> list[Tensor]:
@@ -74,20 +78,23 @@ class FeatureDecoder(MapDecoder):
 
 
 class FeatureGenerator(MapGenerator):
-    """The generator on pretrained features; `centre` and `spread` are theirs, [1, 256, 1, 1]."""
+    """The generator on pretrained features; `centre` and `spread` are theirs, [1, C, 1, 1]."""
 
     encoder1: FeatureEncoder
     encoder2: FeatureEncoder
     decoder: FeatureDecoder
 
-    def __init__(self) -> None:
+    def __init__(self, backbone: str = DEFAULT_BACKBONE) -> None:
+        """Build it on EfficientNet-Lite0, or on one of `engines.networks.resnet.KINDS`."""
         nn.Module.__init__(self)
-        self.backbone = Backbone()
-        self.encoder1 = FeatureEncoder()
-        self.decoder = FeatureDecoder()
-        self.encoder2 = FeatureEncoder()
-        self.register_buffer("centre", torch.zeros(1, sum(_INPUTS), 1, 1))
-        self.register_buffer("spread", torch.ones(1, sum(_INPUTS), 1, 1))
+        self.backbone: Backbone | ResNet = Backbone() if backbone == DEFAULT_BACKBONE else ResNet(backbone)
+        fine, middle, *coarse = self.backbone.channels
+        self._channels = (fine, middle, sum(coarse))
+        self.encoder1 = FeatureEncoder(self._channels)
+        self.decoder = FeatureDecoder(self._channels)
+        self.encoder2 = FeatureEncoder(self._channels)
+        self.register_buffer("centre", torch.zeros(1, sum(self._channels), 1, 1))
+        self.register_buffer("spread", torch.ones(1, sum(self._channels), 1, 1))
 
     def half(self) -> FeatureGenerator:
         """Convert to float16, except for identity embeddings and scale, whose rounding would change verdicts."""
@@ -110,7 +117,7 @@ class FeatureGenerator(MapGenerator):
 
     def standardised(self, features: BackboneFeatures) -> list[Tensor]:
         """Features at strides 4, 8 and 16 in units of the good frames' mean and deviation, float32."""
-        centres, spreads = (torch.split(scale, list(_INPUTS), 1) for scale in (self.centre, self.spread))
+        centres, spreads = (torch.split(scale, list(self._channels), 1) for scale in (self.centre, self.spread))
         return [
             (maps.float() - centre) / spread
             for maps, centre, spread in zip(_levels(features), centres, spreads, strict=True)

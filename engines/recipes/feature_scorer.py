@@ -29,7 +29,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engines.bundles import Normalisation
-from engines.networks.backbone import CHANNELS
 from engines.networks.feature_maps import FeatureGenerator
 from engines.recipes.content import counted, filled_at_random, mean_of
 from engines.recipes.map_scorer import MapScorer, neighbour_contrast
@@ -96,7 +95,7 @@ class FeatureScorer(MapScorer):
 
     def __init__(self, networks: nn.Module, normalisation: Normalisation) -> None:
         super().__init__(networks, normalisation)
-        self.memories = nn.ModuleList(PatchMemory(channels) for channels in 2 * CHANNELS[1:])
+        self.memories = nn.ModuleList(PatchMemory(channels) for channels in 2 * self.networks.backbone.channels[1:])
         self.register_buffer("familiar", torch.ones(len(self.memories)))
         self.register_buffer("medians", torch.zeros(4))
         self.register_buffer("excesses", torch.ones(4))

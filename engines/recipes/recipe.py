@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engines.bundles import ForeignWeights, Geometry, Normalisation
-from engines.errors import EngineError
+from engines.errors import EngineError, TrainingError
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -92,6 +93,15 @@ class Recipe(ABC):
 
     letterbox: ClassVar[bool] = True
     """Whether the score leaves padding out. Otherwise images of another shape are stretched."""
+
+    def with_backbone(self, file: Path) -> Recipe:
+        """The recipe on the weights of a file; TrainingError if it takes none, or not these."""
+        raise TrainingError(f"the recipe {self.name} takes no weights of others, wanted --recipe pretrained for {file}")
+
+    @property
+    def own_options(self) -> dict[str, Option]:
+        """Options of the networks that the recipe itself needs."""
+        return {}
 
     def foreign_weights(self) -> list[ForeignWeights]:
         """Weights of others that the networks start from; TrainingError if they are not installed."""

@@ -76,6 +76,7 @@ def train_model(
     mask: MaskChoice | None = None,
     padding: int | None = None,
     wishes: Wishes = Wishes(),  # noqa: B008 - frozen
+    backbone: Path | str | None = None,
     options: dict[str, Option] | None = None,
     progress: Progress | None = None,
     accelerator: str = "auto",
@@ -90,17 +91,19 @@ def train_model(
     `size` is the model's input, a side or (height, width) in pixels, multiples of 16; None: `automatic_size`. Training
     ends after `minutes`, export included, or `steps`; None means no such limit. With `crop`, only this part of the
     images is trained on and, by the bundle, inspected; what `mask` excludes counts neither in training nor later.
+    Features come from the weights of the file `backbone`, or from those of the recipe.
     Images that are padded already have this `padding`. Without a `size`, `wishes` choose it. `options` go to the
     recipe's networks; `accelerator`, `devices`, `num_nodes`, `precision` to Lightning Fabric, where several devices run
     the calling script once each. Raises TrainingError (no usable images, impossible arguments) or BundleError (cannot
     be written).
     """
     started, date = clock(), datetime.now(timezone.utc).isoformat(timespec="seconds")
-    chosen = _checked_recipe(recipe, minutes, steps, seed)
+    chosen = _checked_recipe(recipe, minutes, steps, seed, backbone)
+    options = {**chosen.own_options, **(options or {})}
     check_replaceable(Path(out))
     fabric = _fabric(accelerator, devices, num_nodes, precision)
     report = _monotonic(progress if fabric.is_global_zero else None)
-    choose = _size_chooser(chosen, wishes, options or {}, report, given=size is not None, processes=fabric.world_size)
+    choose = _size_chooser(chosen, wishes, options, report, given=size is not None, processes=fabric.world_size)
     good = load_good_frames(
         images,
         _size(size),
@@ -113,7 +116,7 @@ def train_model(
         progress=_subrange(report, 0.0, 0.05),
     )
     with _reproducible(fabric, seed):
-        job = TrainingJob(fabric, chosen, good, seed=seed, options=options or {}, clock=clock)
+        job = TrainingJob(fabric, chosen, good, seed=seed, options=options, clock=clock)
         budget = TimeBudget(
             clock, steps=steps, seconds=_training_seconds(minutes, started, clock, chosen.export_seconds)
         )
@@ -142,12 +145,16 @@ def _result(fabric: Any, out: Path, stopped: StopReason) -> TrainingResult:
     return TrainingResult(read_bundle(out), is_main=fabric.is_global_zero)
 
 
-def _checked_recipe(name: str, minutes: float | None, steps: int | None, seed: int) -> Recipe:
+def _checked_recipe(
+    name: str, minutes: float | None, steps: int | None, seed: int, backbone: Path | str | None
+) -> Recipe:
     try:
         recipe = find_recipe(name)
     except EngineError as error:
         raise TrainingError(str(error)) from None
     _check_limits(minutes, steps, seed)
+    if backbone is not None:
+        recipe = recipe.with_backbone(Path(backbone))
     recipe.foreign_weights()  # missing ones are reported before the images are read
     return recipe
 

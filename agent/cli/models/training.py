@@ -11,6 +11,7 @@ import typer
 from agent.cli.models.scoring import evaluate
 from agent.cli.models.training_options import (
     AcceleratorOption,
+    BackboneOption,
     CropOption,
     DevicesOption,
     FrameBudgetOption,
@@ -64,6 +65,7 @@ def train(
     mask: MaskOption = None,
     exclude_polygon: PolygonOption = None,
     recipe: RecipeOption = "pretrained",
+    backbone: BackboneOption = None,
     devices: DevicesOption = 1,
     nodes: NodesOption = 1,
     accelerator: AcceleratorOption = "auto",
@@ -78,6 +80,7 @@ def train(
             normal,
             out=out,
             recipe=recipe,
+            backbone=backbone,
             size=parse_size(size),
             wishes=wishes_of(
                 parse_number(smallest_defect, "px", "--smallest-defect"),

@@ -40,6 +40,10 @@ PolygonOption = Annotated[
 RecipeOption = Annotated[
     str, typer.Option(help="pretrained, scratch (no weights of others) or reference (the GANomaly paper).")
 ]
+BackboneOption = Annotated[
+    Path | None,
+    typer.Option(help="Weights of your own for the features: a ResNet of torchvision or timm, .pth or .safetensors."),
+]
 DevicesOption = Annotated[int, typer.Option(min=1, help="Devices of this machine to train on.")]
 NodesOption = Annotated[int, typer.Option(min=1, help="Machines to train on, started by torchrun.")]
 AcceleratorOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import accumulate, cycle
 from pathlib import Path
 
 import pytest
@@ -106,13 +108,22 @@ def test_a_size_that_is_given_is_not_chosen(tmp_path: Path) -> None:
         train_model(tmp_path, out=tmp_path / "x.bundle", recipe="scratch", size=64, wishes=Wishes(smallest_defect=9))
 
 
-def test_the_time_of_a_frame_is_that_without_other_programs(tiny_bundle: Bundle) -> None:
-    """Every second call is interrupted by another program; that counts no more."""
-    seconds = iter(tick for call in range(100) for tick in (0.0, 0.9 if call % 2 else 0.005))
-    milliseconds = frame_milliseconds(
-        tiny_bundle.read(MODEL), tiny_bundle.reference().frames, clock=lambda: next(seconds)
-    )
-    assert milliseconds == 5.0
+def ticks(*milliseconds: float) -> Callable[[], float]:
+    """A clock by which calls take these times, again and again."""
+    passed = accumulate(tick for time in cycle(milliseconds) for tick in (0.0, time / 1e3))
+    return lambda: next(passed)
+
+
+@pytest.mark.parametrize(
+    ("together", "alone", "wanted"),
+    [((5.0, 900.0), (9.0,), 5.0), ((80.0, 90.0), (9.0,), 9.0), ((5.0, 5.0), (3.0,), 3.0)],
+    ids=["half of the calls interrupted", "busy machine", "small model"],
+)
+def test_the_time_of_a_frame_is_that_without_other_programs(
+    tiny_bundle: Bundle, together: tuple[float, ...], alone: tuple[float, ...], wanted: float
+) -> None:
+    model, frames = tiny_bundle.read(MODEL), tiny_bundle.reference().frames
+    assert frame_milliseconds(model, frames, clock=ticks(*together), own_clock=ticks(*alone)) == wanted
 
 
 @pytest.mark.slow
