@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from engines.errors import ImageError
 from engines.images import Image, list_images, read_image
-from engines.siblings.likeness import thumbnails
+from engines.siblings.likeness import Thumbnails, thumbnails
 from engines.siblings.pairs import siblings_across
 
 # Images of each folder that are read, evenly spaced.
@@ -19,23 +20,28 @@ def warn_of_siblings(training: Path, evaluated: Path) -> str | None:
 
     Raises ImageError if one of the folders cannot be listed.
     """
-    known, asked = _read(training), _read(evaluated)
-    if not known or not asked:
-        return None
-    found = siblings_across(thumbnails(asked.values()), thumbnails(known.values()))
+    (names, known), (asked_names, asked) = _read(training), _read(evaluated)
+    found = siblings_across(asked, known) if names and asked_names else []
     if not found:
         return None
-    example, twin = list(asked)[found[0].first], list(known)[found[0].second]
+    example, twin = asked_names[found[0].first], names[found[0].second]
     return (
         f"{len(found)} of {len(asked)} images of {evaluated} show parts that training images show too, such as "
-        f"{example.name} and {twin.name}: figures on them promise too much; keep images of one part in one folder"
+        f"{example} and {twin}: figures on them promise too much; keep images of one part in one folder"
     )
 
 
-def _read(folder: Path) -> dict[Path, Image]:
+def _read(folder: Path) -> tuple[list[str], Thumbnails]:
+    """Names and thumbnails of readable images, one image in memory at a time."""
     paths = list_images(folder)
-    images: dict[Path, Image] = {}
-    for path in paths[:: max(1, -(-len(paths) // _MOST_IMAGES))]:
-        with suppress(ImageError):
-            images[path] = read_image(path)
-    return images
+    names: list[str] = []
+
+    def images() -> Iterator[Image]:
+        for path in paths[:: max(1, -(-len(paths) // _MOST_IMAGES))]:
+            with suppress(ImageError):
+                image = read_image(path)
+                names.append(path.name)
+                yield image
+
+    small = thumbnails(images())
+    return names, small

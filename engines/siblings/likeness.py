@@ -6,7 +6,9 @@ every image first.
 
 Overlaps of 55 % were found in 57, 52, 35 and 55 of 60 pairs (fish bones, solar cells, baggage, circuit boards; mean
 taken out, no modes), the same image with noise, other light and a shift in all. Of pairs of different images, one in
-300 to 20,000 passed, and those looked at were twins indeed: cells of one ingot, the same piece of baggage.
+300 to 20,000 passed, and those looked at were twins indeed: cells of one ingot, the same piece of baggage. In
+those sets, 42 of 120 good test cells, 38 of 100 boards, 2 of 160 bags and no fish have siblings among the training
+images.
 """
 
 from __future__ import annotations
@@ -38,6 +40,9 @@ _LEAST_CORRELATION, _LEAST_OVERLAP = 0.7, 0.3
 
 # Images that the mean and the modes of a set are computed from, least images for a mean, and modes.
 _MODE_IMAGES, _LEAST_FOR_MEAN, _MOST_MODES, _IMAGES_PER_MODE = 256, 8, 4, 16
+
+# A mode is one of the set if so large a share of the images has it, and so many. Of light and position most have some.
+_SHARED_BY, _LEAST_SHARING = 0.25, 6
 
 # Less contrast than this, gray levels of 255, is an empty image, which resembles all others.
 _LEAST_CONTRAST = 0.5
@@ -97,20 +102,26 @@ class Residuals:
 
 def thumbnails(images: Iterable[Image]) -> Thumbnails:
     """Shrink images [H, W, C] of any size and depth."""
-    return Thumbnails(np.stack([_thumbnail(image) for image in images]))
+    small = [_thumbnail(image) for image in images]
+    return Thumbnails(np.stack(small) if small else np.zeros((0, _FINE, _FINE), np.float32))
 
 
 def _thumbnail(image: Image) -> _Maps:
-    gray = image.mean(axis=2, dtype=np.float32) * np.float32(255.0 / np.iinfo(image.dtype).max)
-    return np.asarray(cv2.resize(gray, (_FINE, _FINE), interpolation=cv2.INTER_AREA), np.float32)
+    small = cv2.resize(image, (_FINE, _FINE), interpolation=cv2.INTER_AREA).reshape(_FINE, _FINE, -1)
+    return np.asarray(small.mean(axis=2, dtype=np.float32) * np.float32(255.0 / np.iinfo(image.dtype).max), np.float32)
 
 
 def _modes(centred: _Maps) -> _Maps:
-    """The main principal components of images [N, K] without their mean, unit vectors [M, K]."""
+    """The main principal components of images [N, K] without their mean, unit vectors [M, K]: those that many share.
+
+    One that few images share is what siblings have in common. The number that share one is its participation ratio.
+    """
     count = min(_MOST_MODES, len(centred) // _IMAGES_PER_MODE)
     if count == 0:
         return centred[:0]
-    vectors: Any = np.linalg.eigh(centred @ centred.T)[1][:, -count:].T @ centred
+    loadings: Any = np.linalg.eigh(centred @ centred.T)[1][:, -count:].T
+    sharing = 1.0 / np.maximum((loadings**4).sum(1), 1e-12)
+    vectors = loadings[sharing >= max(_LEAST_SHARING, _SHARED_BY * len(centred))] @ centred
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9), np.float32)
 
 

@@ -13,6 +13,10 @@ from engines.siblings.likeness import Thumbnails
 _MOST_PAIRS = 160_000
 
 
+# Images that are compared with each other at once, in about 150 MB.
+_MOST_AT_ONCE = 2048
+
+
 class Pair(NamedTuple):
     """An image of one set and a sibling of it in the other, by their numbers."""
 
@@ -40,10 +44,14 @@ def siblings_across(first: Thumbnails, second: Thumbnails) -> list[Pair]:
 def sibling_groups(images: Thumbnails) -> NDArray[np.int64]:
     """The number of the group of each image, [N]; most groups have one image.
 
-    Large sets are compared with their neighbours in the order of the files only: siblings are taken one after the
-    other.
+    Images of large sets are compared with their neighbours in the order of the files only: siblings are taken one after
+    the other.
     """
     count = len(images)
+    if count > _MOST_AT_ONCE:
+        parts = range(0, count, _MOST_AT_ONCE)
+        within = [sibling_groups(Thumbnails(images.pixels[at : at + _MOST_AT_ONCE])) + at for at in parts]
+        return np.concatenate(within)
     reach = max(1, min(count, _MOST_PAIRS // max(1, count)))
     residuals = images.residuals()
     groups = np.arange(count)

@@ -61,6 +61,15 @@ def test_groups_join_all_images_of_a_part() -> None:
     assert len(np.unique(groups)) == 12
 
 
+def test_large_sets_are_compared_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engines.siblings.pairs._MOST_AT_ONCE", 20)
+    images = [texture(seed) for seed in range(30)]
+    images[11], images[29] = again(images[10], 0), again(images[28], 1)
+    groups = sibling_groups(thumbnails(images))
+    assert groups[10] == groups[11] != groups[28] == groups[29]
+    assert len(np.unique(groups)) == 28
+
+
 def test_empty_images_are_nobodys_siblings() -> None:
     blank = [np.full((64, 64, 1), 255, np.uint8)] * 5
     assert siblings_across(thumbnails(blank), thumbnails(blank)) == []
