@@ -6,11 +6,17 @@ from agent.messages import OutboxPayload, ResultsPayload
 from agent.outputs.outbox import Outbox
 
 
-def outbox_report(outbox: Outbox, results: Outbox | None = None) -> OutboxPayload:
-    """What waits and what was lost; `results`: the outbox of results, if there is one. Raises Temporary."""
+def outbox_report(output: str | None, outbox: Outbox, results: Outbox | None = None) -> OutboxPayload:
+    """What waits for an output, and what was lost of all. Raises Temporary.
+
+    Args:
+        output: its name; None: what waits for all of them. The bytes are those of all: they share the limit.
+        outbox: of alarms.
+        results: the outbox of results, if there is one.
+    """
     counts = outbox.counts()
     return OutboxPayload(
-        waiting=counts.waiting,
+        waiting=outbox.waiting(output),
         waiting_bytes=counts.waiting_bytes,
         sequence=counts.sequence,
         epoch=counts.epoch,
@@ -19,14 +25,14 @@ def outbox_report(outbox: Outbox, results: Outbox | None = None) -> OutboxPayloa
         dead_letters=counts.dead_letters,
         omitted_pictures=counts.omitted_pictures,
         missing=list(counts.missing),
-        results=None if results is None else _results_report(results),
+        results=None if results is None else _results_report(output, results),
     )
 
 
-def _results_report(results: Outbox) -> ResultsPayload:
+def _results_report(output: str | None, results: Outbox) -> ResultsPayload:
     counts = results.counts()
     return ResultsPayload(
-        waiting=counts.waiting,
+        waiting=results.waiting(output),
         sequence=counts.sequence,
         epoch=counts.epoch,
         dropped=counts.dropped_alarms,

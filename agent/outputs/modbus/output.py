@@ -78,7 +78,7 @@ class ModbusOutput(Output):
             self._server.call(handshake.show, part, time.monotonic())
 
     def report(self) -> DeliveryPayload:
-        return DeliveryPayload(connected=self._server.clients > 0, outbox=outbox_report(self._outbox))
+        return DeliveryPayload(connected=self._server.clients > 0, outbox=outbox_report(self.name, self._outbox))
 
     # Triggers, which arrive on the thread of the server
 

@@ -43,7 +43,7 @@ class WebhookOutput(Output):
     def report(self) -> DeliveryPayload:
         return DeliveryPayload(
             connected=self._thread.connected,
-            outbox=outbox_report(self._outbox, self._results),
+            outbox=outbox_report(self.name, self._outbox, self._results),
             latency_ms=LatencyPayload.of(self.delivery_durations),
         )
 

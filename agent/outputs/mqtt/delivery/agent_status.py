@@ -29,9 +29,14 @@ class AgentStatus:
         problems: Problems | None = None,
         durations: Durations | None = None,
         results: ResultQueue | None = None,
+        output: str | None = None,
     ) -> None:
-        """`problems`, `durations` and `results` are shared with other parts of the agent; None for its own."""
+        """`output` names the rows that are counted as waiting; None: all.
+
+        `problems`, `durations` and `results` are shared with other parts of the agent; None for its own.
+        """
         self._site = site
+        self._output = output
         self._version = version
         self._outbox = outbox
         self._clock = clock
@@ -52,7 +57,7 @@ class AgentStatus:
         """The state of delivery. Raises `Temporary` if the outbox cannot be read."""
         return DeliveryPayload(
             connected=connected,
-            outbox=outbox_report(self._outbox, self.results.outbox),
+            outbox=outbox_report(self._output, self._outbox, self.results.outbox),
             latency_ms=LatencyPayload.of(self.durations),
             problems=self._all_problems(),
         )
@@ -72,7 +77,7 @@ class AgentStatus:
             version=self._version,
             at=datetime.now(timezone.utc),
             connected_at=connected_at,
-            outbox=outbox_report(self._outbox, self.results.outbox),
+            outbox=outbox_report(self._output, self._outbox, self.results.outbox),
             delivery_ms=LatencyPayload.of(self.durations),
             problems=self._all_problems(),
         )

@@ -81,7 +81,13 @@ class Publisher:
         self._delivered_hook = delivered
         self._protocol = ProtocolVersion(protocol)
         self._status = AgentStatus(
-            topics.site, version("inspectd"), outbox, clock, problems=problems, durations=delivery_durations
+            topics.site,
+            version("inspectd"),
+            outbox,
+            clock,
+            problems=problems,
+            durations=delivery_durations,
+            output=output,
         )
         takeovers = Takeovers(topics.client_id, topics.site, self._status.problems)
         times = capture_time or CaptureTime(clock)

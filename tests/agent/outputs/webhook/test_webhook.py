@@ -324,6 +324,8 @@ def test_a_dead_webhook_never_holds_mqtt_up_and_the_other_way_round(
     wait_until(lambda: outbox.waiting("other") == 0, what="everything at the broker")
     wait_until(lambda: len(subscriber.messages) >= 20)
     assert outbox.waiting("hook") == 20
+    assert other.report().outbox.waiting == 0, "what waits for the webhook is none of the broker's"
+    assert hook.report().outbox.waiting == 20
     broker.stop()
     receiver.answer = lambda posted: (200, {})
     for number in range(20, 40):
