@@ -24,6 +24,11 @@ class ProductRequest(CommandRequest):
         description="Name of the product, as in the settings; null: no change.",
     )
 
+    @property
+    def only_reads(self) -> bool:
+        """Without a name, nothing is changed."""
+        return self.name is None
+
 
 class ProductResult(Payload):
     """The result of `product`."""

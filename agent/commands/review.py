@@ -40,6 +40,11 @@ class ReviewRequest(CommandRequest):
     )
     inline: bool = Field(default=False, strict=True, description="Return the images too, base64.")
 
+    @property
+    def only_reads(self) -> bool:
+        """Without a decision, the window is only shown."""
+        return not (self.confirm_good or self.throw_out)
+
     @model_validator(mode="after")
     def _one_decision(self) -> ReviewRequest:
         if self.confirm_good and self.throw_out:

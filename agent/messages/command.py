@@ -31,6 +31,11 @@ class CommandRequest(BaseModel):
         description="Returned in the response; for brokers and clients without MQTT 5 correlation data.",
     )
 
+    @property
+    def only_reads(self) -> bool:
+        """Whether this request changes nothing although others of its command do."""
+        return False
+
 
 class StatusRequest(CommandRequest):
     """The status of the agent and its cameras."""

@@ -25,7 +25,8 @@ def test_wrong_password_is_explained_and_the_right_one_leads_to_the_live_screen(
     opened.tab.wait_for_selector("text=Name or password is wrong.")
     opened.log_in("anna")
     opened.tab.wait_for_selector(".verdict[data-kind=good], .verdict[data-kind=bad]")
-    opened.tab.wait_for_function("document.querySelector('canvas.image').width > 4")
+    width = "document.querySelector('canvas.image').width"
+    wait_until(lambda: opened.tab.evaluate(width) > 4, what="the live image")
     opened.tab.wait_for_selector(".strip canvas")
 
 
@@ -91,7 +92,8 @@ def test_broker_that_is_gone_is_reported_and_its_return_too(line: Line, open_tab
     line.broker.stop()
     opened.tab.wait_for_selector("#health:has-text('Broker not connected')")
     line.broker.start()
-    opened.tab.wait_for_function("!document.querySelector('#health').textContent", timeout=60_000)
+    health = "document.querySelector('#health').textContent"
+    wait_until(lambda: opened.tab.evaluate(health) == "", seconds=60, what="the broker's return")
 
 
 def test_agent_that_is_killed_never_leaves_a_good_verdict_on_the_screen(line: Line, open_tab: OpenTab) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.page.conftest import SIZES, Tab
+from tests.support.broker import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -53,7 +54,8 @@ def test_screens(open_tab: OpenTab, size: str, dark: bool, language: str) -> Non
         opened.go(screen).tab.wait_for_selector(ready)
         check(opened, f"{screen}-{size}")
     opened.go("alarms").tab.click(".cards .alarm >> nth=0")
-    opened.tab.wait_for_function("document.querySelector('.stage img')?.naturalWidth > 0")
+    width = "document.querySelector('.stage img')?.naturalWidth ?? 0"
+    wait_until(lambda: opened.tab.evaluate(width) > 0, what="the image of the alarm")
     check(opened, f"alarm-{size}")
 
 

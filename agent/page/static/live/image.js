@@ -5,6 +5,9 @@ import { element } from "../base/dom.js";
 const INTERVAL_MS = 100;
 const RETRY_MS = 1000;
 
+// A bad part stays in view for so long, as its verdict does: at 20 frames a second nobody would see it.
+const HOLD_BAD_MS = 2000;
+
 export function liveImage(camera, { side = 960, label = "" } = {}) {
   const canvas = element("canvas", { class: "image", role: "img", "aria-label": label, width: 4, height: 3 });
   const context = canvas.getContext("2d");
@@ -14,6 +17,7 @@ export function liveImage(camera, { side = 960, label = "" } = {}) {
   let running = true;
   let heat = true;
   let last = null;
+  let heldUntil = 0;
 
   async function loop() {
     while (running) {
@@ -37,6 +41,8 @@ export function liveImage(camera, { side = 960, label = "" } = {}) {
   }
 
   async function take(found) {
+    if (isAbove(found)) heldUntil = performance.now() + HOLD_BAD_MS;
+    else if (performance.now() < heldUntil) { last.found = { ...last.found, frame: found.frame }; return; }
     const [image, layer] = await Promise.all([bitmap(found.image, "image/jpeg"), bitmap(found.heat, "image/png")]);
     last?.image.close();
     last?.layer.close();
@@ -55,8 +61,7 @@ export function liveImage(camera, { side = 960, label = "" } = {}) {
     if (!heat) return;
     context.imageSmoothingQuality = "high";
     context.drawImage(layer, 0, 0, image.width, image.height);
-    const above = found.threshold !== null && (found.statistic ?? found.score) > found.threshold;
-    if (above) drawRegions(context, found.regions, image);
+    if (isAbove(found)) drawRegions(context, found.regions, image);
   }
 
   loop();
@@ -65,6 +70,10 @@ export function liveImage(camera, { side = 960, label = "" } = {}) {
     showHeat(wanted) { heat = wanted; draw(); },
     close() { running = false; observer.disconnect(); },
   };
+}
+
+function isAbove(found) {
+  return found.threshold !== null && (found.statistic ?? found.score) > found.threshold;
 }
 
 export function drawRegions(context, regions, { width, height }) {
