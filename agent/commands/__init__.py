@@ -5,7 +5,7 @@ from agent.commands.command import Call, Command
 from agent.commands.control import Control
 from agent.commands.control_socket import ControlSocket, ask
 from agent.commands.follow import follow_recalibration
-from agent.commands.live_settings import Reload, plan_reload
+from agent.commands.live_settings import Effect, Reload, plan_reload
 from agent.commands.reload import reload_lines
 from agent.commands.table import AGENT_COMMANDS, find_command
 
@@ -15,6 +15,7 @@ __all__ = [
     "Command",
     "Control",
     "ControlSocket",
+    "Effect",
     "Reload",
     "RunningAgent",
     "ask",

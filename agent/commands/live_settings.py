@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
@@ -24,14 +24,18 @@ class Effect(Enum):
 Key = tuple[str, ...]
 T = TypeVar("T")
 
-# `*` is any camera. The calibration in force was made for one rule and one budget; as after a restart, new ones count
-# from the next calibration on. Any other setting needs a restart: a camera, an engine, a connection or a store would
-# have to be opened again.
+# Settings of a camera that are taken over by building it again, while the other cameras go on.
+REBUILT = ("source", "bundle", "engine", "crop", "mask", "parts", "products", "product")
+
+# `*` is any camera; a key stands for everything below it. The calibration in force was made for one rule and one
+# budget: as after a restart, new ones count from the next calibration. Any other setting needs a restart: a connection
+# or a store would have to be opened again.
 EFFECTS: Mapping[Key, Effect] = {
     ("log", "level"): Effect.NOW,
     ("mqtt", "scores_per_second"): Effect.NOW,
     ("mqtt", "commands"): Effect.NOW,
     ("mqtt", "allow_insecure_commands"): Effect.NOW,
+    **{("cameras", "*", name): Effect.NOW for name in REBUILT},
     ("cameras", "*", "alarm", "clear_after_seconds"): Effect.NOW,
     ("cameras", "*", "calibration", "require_certificate"): Effect.NOW,
     ("cameras", "*", "alarm", "rule"): Effect.NEXT_CALIBRATION,
@@ -60,6 +64,16 @@ class Reload:
             name for name in self.settings.cameras if any(key.startswith(f"cameras.{name}.") for key in taken)
         )
 
+    @property
+    def rebuilt(self) -> frozenset[str]:
+        """Names of the cameras that are built again."""
+        return frozenset(
+            name
+            for name in self.cameras
+            for key in self.keys[Effect.NOW]
+            if key.startswith(f"cameras.{name}.") and key.removeprefix(f"cameras.{name}.").split(".")[0] in REBUILT
+        )
+
     def result(self) -> ReloadResult:
         """For the response to the command."""
         return ReloadResult(
@@ -79,23 +93,43 @@ def plan_reload(old: Settings, new: Settings) -> Reload:
 def effect_of(key: Key) -> Effect:
     """When a change of this setting comes into force."""
     pattern = (key[0], "*", *key[2:]) if key[0] == "cameras" else key
-    return EFFECTS.get(pattern, Effect.RESTART)
+    prefixes = (pattern[:length] for length in range(len(pattern), 0, -1))
+    return next((EFFECTS[prefix] for prefix in prefixes if prefix in EFFECTS), Effect.RESTART)
 
 
 def _merged(old: T, new: Any, key: Key, found: dict[Effect, list[str]]) -> T:
     """`old` with the values of `new` that can be taken over; each difference is added to `found`."""
-    if isinstance(old, BaseModel) and _same_fields(old, new):
+    if isinstance(old, BaseModel) and _same_fields(old, new) and not _is_product(key):
         fields = type(old).model_fields
         merged = {name: _merged(getattr(old, name), getattr(new, name), (*key, name), found) for name in fields}
-        return old.model_copy(update=merged)
+        return old.model_copy(update={name: value for name, value in merged.items() if value is not getattr(old, name)})
     if isinstance(old, dict) and isinstance(new, dict):
-        found[Effect.RESTART] += [".".join((*key, name)) for name in sorted(old.keys() ^ new.keys())]
-        return {**old, **{name: _merged(old[name], new[name], (*key, name), found) for name in old if name in new}}  # type: ignore[return-value]
-    if old == new:
+        return cast("T", _merged_sections(old, new, key, found))
+    if old == new and getattr(old, "model_fields_set", None) == getattr(new, "model_fields_set", None):
         return old
     effect = effect_of(key)
     found[effect].append(".".join(key))
     return old if effect is Effect.RESTART else new
+
+
+def _merged_sections(old: dict[str, Any], new: dict[str, Any], key: Key, found: dict[Effect, list[str]]) -> Any:
+    """Sections with names, some of which may be new or gone."""
+    merged = {name: _merged(old[name], new[name], (*key, name), found) for name in old if name in new}
+    for name in sorted(old.keys() ^ new.keys()):
+        effect = effect_of((*key, name))
+        found[effect].append(".".join((*key, name)))
+        if effect is Effect.RESTART and name in old:
+            merged[name] = old[name]
+        elif effect is not Effect.RESTART and name in new:
+            merged[name] = new[name]
+    order = old if all(effect_of((*key, name)) is Effect.RESTART for name in old.keys() ^ new.keys()) else new
+    same = old.keys() == merged.keys() and all(merged[name] is old[name] for name in old)
+    return old if same else {name: merged[name] for name in (*order, *merged) if name in merged}
+
+
+def _is_product(key: Key) -> bool:
+    """A product has those settings of its own that it sets, so it is taken over as a whole."""
+    return len(key) == 4 and key[0] == "cameras" and key[2] == "products"
 
 
 def _same_fields(old: BaseModel, new: Any) -> bool:

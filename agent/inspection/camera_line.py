@@ -192,9 +192,18 @@ class CameraLine:
         return self.inspection.call(function)
 
     def adopt(self, settings: CameraSettings) -> None:
-        """Take over settings that can change while the camera runs. Raises Temporary where its thread hangs."""
-        self.call(lambda: self.station.adopt(plan_of(settings)))
-        self.setup = self.setups[self.setup.product] = replace(self.setup, settings=settings)
+        """Take over settings of the camera for all its products. Raises Temporary where a thread hangs."""
+        active = self.setup.product
+        # The active product last: it sets the quiet time of the alarm, which the products share.
+        for product in sorted(self.setups, key=lambda product: product == active):
+            own, setup = settings.of_product(product), self.setups[product]
+            setup.inspection.call(lambda station=setup.station, own=own: station.adopt(plan_of(own)))  # type: ignore[misc]
+            self.setups[product] = replace(setup, settings=own)
+        self.setup = self.setups[active]
+
+    def forget_dropped(self) -> None:
+        """The queue counts dropped frames from 0 again, for a new source: keep what it has counted."""
+        self._dropped_before += self.frames.dropped(self.name)
 
     def recalibrate(self, plan: CalibrationPlan) -> None:
         """Begin a new window; the old threshold stays in force. Raises InspectdError while one is being filled."""

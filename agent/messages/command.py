@@ -187,14 +187,12 @@ class SnapshotResult(Payload):
 class ReloadResult(Payload):
     """The result of `reload`: the settings that have changed, by when they apply."""
 
-    changed: list[str] = Field(description="Apply now.", examples=[["log.level"]])
+    changed: list[str] = Field(description="Apply now.", examples=[["cameras.line1.bundle"]])
     at_next_calibration: list[str] = Field(
         description="Apply from the next calibration on; the current threshold was computed with the old ones.",
         examples=[["cameras.line1.calibration.false_alarms"]],
     )
-    needs_restart: list[str] = Field(
-        description="Apply only after a restart of the agent.", examples=[["cameras.line1.bundle"]]
-    )
+    needs_restart: list[str] = Field(description="Apply only after a restart of the agent.", examples=[["mqtt.url"]])
 
 
 # The largest request, filled to its limits, is under 1 kB; anything far beyond is not a request.

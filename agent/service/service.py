@@ -23,7 +23,7 @@ from agent.monitoring import CountPublisher, StatePublisher, WindowNotice
 from agent.outputs import AlarmRecorder, build_outputs
 from agent.outputs.outbox import Outbox
 from agent.review import PromiseStatus
-from agent.service.cameras import Assembly, ProductChoice
+from agent.service.cameras import Assembly, ProductChoice, Rebuilding
 from agent.service.dispatcher import Dispatcher
 from agent.service.lost_cameras import raise_lost_alarms
 from agent.service.reloading import Reloading
@@ -132,8 +132,9 @@ class Service:
             on_timing=None if self._metrics is None else self._metrics.observe_stage,
         )
         self.lines.update(self._assembly.build())
-        self._products = ProductChoice(self.settings, self.lines, self._assembly, self._dispatcher, self._problems)
-        self._products.prepare()
+        self.products = ProductChoice(self.settings, self.lines, self._assembly, self._dispatcher, self._problems)
+        self.products.prepare()
+        self.rebuilding = Rebuilding(self._assembly, self.products, results=self._results is not None)
 
     @property
     def inspections(self) -> list[InspectionThread]:
@@ -306,7 +307,7 @@ class Service:
 
     def select_product(self, line: CameraLine, name: str) -> None:
         """Judge the next parts of a camera as this product; as `RunningAgent` says."""
-        self._products.select(line, name)
+        self.products.select(line, name)
         self._states.publish(line)
 
     def reload(self) -> Reload:

@@ -2,5 +2,6 @@
 
 from agent.service.cameras.assembly import Assembly
 from agent.service.cameras.product_choice import ProductChoice
+from agent.service.cameras.rebuild import Rebuilding, changed_bundles
 
-__all__ = ["Assembly", "ProductChoice"]
+__all__ = ["Assembly", "ProductChoice", "Rebuilding", "changed_bundles"]

@@ -60,9 +60,9 @@ class ProductChoice:
             for product in camera.products:
                 if product not in line.setups:
                     self._keep_ready(line, camera, product)
-            wanted = stored_product(self._directory(line)) or camera.first_product
+            wanted = self.named(line) or camera.first_product
             if camera.products and wanted != line.setup.product:
-                line.station.refused_product = self._unknown(line, camera, wanted) or self._problem(line, wanted)
+                line.station.refused_product = self.unknown(line, camera) or self._problem(line, wanted)
                 log.error("camera %s: %s", line.name, line.station.refused_product)
 
     def _keep_ready(self, line: CameraLine, camera: CameraSettings, product: str) -> None:
@@ -104,16 +104,22 @@ class ProductChoice:
             )
         with self.lock:
             store_product(self._directory(line), name)
-            unknown = self._unknown(line, camera, name)
+            unknown = self.unknown(line, camera)
             if unknown is not None:
                 self.refuse(line, unknown)
                 raise Permanent(unknown)
             self._change(line, self._ready(line, camera, name))
-            self._free_memory()
+            self.free_memory()
         log.info("camera %s: parts are judged as product %s", line.name, name, extra={"camera": line.name})
 
-    def _unknown(self, line: CameraLine, camera: CameraSettings, name: str | None) -> str | None:
-        if name in camera.products:
+    def named(self, line: CameraLine) -> str | None:
+        """The product that was named last; None where none was."""
+        return stored_product(self._directory(line))
+
+    def unknown(self, line: CameraLine, camera: CameraSettings) -> str | None:
+        """That the product that was named last is not among those of these settings, one line; None where it is."""
+        name = self.named(line)
+        if name is None or name in camera.products or not camera.products:
             return None
         known = ", ".join(camera.products)
         return f"unknown product {name!r}, wanted one of {known}; parts of {line.name} are not judged"
@@ -178,7 +184,7 @@ class ProductChoice:
     def _active_engines(self) -> set[Engine]:
         return {line.engine for line in self._lines.values()}
 
-    def _free_memory(self) -> None:
+    def free_memory(self) -> None:
         """Close the models of the products that were not inspected for the longest time, until the rest fits."""
         for line in self._lines.values():
             for product in [name for name in line.setups if name != line.setup.product]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from agent.commands.live_settings import EFFECTS, Effect, plan_reload
 from agent.settings.load import load_settings
-from agent.settings.settings import AlarmSettings, CalibrationSettings, Settings
+from agent.settings.settings import AlarmSettings, CalibrationSettings, CameraSettings, Settings
 
 FILE = """
 site = "plant"
@@ -44,7 +44,7 @@ def settings(tmp_path: Path, more: str = "", **changes: object) -> Settings:
         ({"mqtt": 'commands = ["status"]'}, "mqtt.commands", Effect.NOW),
         ({"clear": 9}, "cameras.line1.alarm.clear_after_seconds", Effect.NOW),
         ({"budget": "2 per day"}, "cameras.line1.calibration.false_alarms", Effect.NEXT_CALIBRATION),
-        ({"bundle": "b.bundle"}, "cameras.line1.bundle", Effect.RESTART),
+        ({"bundle": "b.bundle"}, "cameras.line1.bundle", Effect.NOW),
         ({"mqtt": 'url = "mqtt://elsewhere"'}, "mqtt.url", Effect.RESTART),
         ({"mqtt": 'username = "anna"'}, "mqtt.username", Effect.RESTART),
     ],
@@ -61,15 +61,16 @@ def test_changed_setting_is_named_under_its_effect_and_taken_over_or_not(
 
 def test_what_can_be_taken_over_is_taken_over_beside_what_cannot(tmp_path: Path) -> None:
     old = settings(tmp_path)
-    reload = plan_reload(old, settings(tmp_path, level="debug", bundle="b.bundle", clear=9, budget="2 per day"))
+    mqtt = 'url = "mqtt://elsewhere"'
+    reload = plan_reload(old, settings(tmp_path, level="debug", mqtt=mqtt, clear=9, budget="2 per day"))
     assert reload.result().model_dump() == {
         "changed": ["log.level", "cameras.line1.alarm.clear_after_seconds"],
         "at_next_calibration": ["cameras.line1.calibration.false_alarms"],
-        "needs_restart": ["cameras.line1.bundle"],
+        "needs_restart": ["mqtt.url"],
     }
-    camera = reload.settings.cameras["line1"]
-    assert camera.bundle == old.cameras["line1"].bundle
-    assert camera.alarm.clear_after_seconds == 9
+    assert reload.settings.mqtt.url == old.mqtt.url
+    assert reload.settings.cameras["line1"].alarm.clear_after_seconds == 9
+    assert not reload.rebuilt
 
 
 def test_same_file_changes_nothing(tmp_path: Path) -> None:
@@ -90,17 +91,35 @@ def test_another_kind_of_source_is_one_change(tmp_path: Path) -> None:
     old = settings(tmp_path)
     path = tmp_path / "inspectd.toml"
     path.write_text(path.read_text().replace('kind = "simulator"', 'kind = "folder"\npath = "parts"\nfollow = true'))
-    assert plan_reload(old, load_settings(path)).keys[Effect.RESTART] == ("cameras.line1.source",)
+    assert plan_reload(old, load_settings(path)).keys[Effect.NOW] == ("cameras.line1.source",)
 
 
-def test_a_crop_that_appears_needs_a_restart(tmp_path: Path) -> None:
+def test_a_crop_that_appears_builds_the_camera_again(tmp_path: Path) -> None:
     new = settings(tmp_path, "[cameras.line1.crop]\nx = 0\ny = 0\nwidth = 10\nheight = 10\n")
-    assert plan_reload(settings(tmp_path), new).keys[Effect.RESTART] == ("cameras.line1.crop",)
+    reload = plan_reload(settings(tmp_path), new)
+    assert reload.keys[Effect.NOW] == ("cameras.line1.crop",)
+    assert reload.rebuilt == {"line1"}
+
+
+def test_a_product_is_taken_over_as_a_whole(tmp_path: Path) -> None:
+    """With the settings that it has of its own: what it no longer sets is that of the camera again."""
+    product = '[cameras.line1.products.{}]\nbundle = "{}.bundle"\n'
+    alarm = "[cameras.line1.products.A.alarm]\nclear_after_seconds = 7\n"
+    old = settings(tmp_path, product.format("A", "a") + alarm + product.format("B", "b"))
+    reload = plan_reload(old, settings(tmp_path, product.format("A", "a") + product.format("C", "c")))
+    keys = {f"cameras.line1.products.{name}" for name in "ABC"}
+    assert set(reload.keys[Effect.NOW]) == keys
+    camera = reload.settings.cameras["line1"]
+    assert list(camera.products) == ["A", "C"]
+    assert camera.of_product("A").clear_after_seconds == 2.0
 
 
 @pytest.mark.parametrize("key", sorted(EFFECTS))
 def test_every_setting_with_an_effect_exists(key: tuple[str, ...]) -> None:
     sections: dict[str, type[BaseModel]] = {"alarm": AlarmSettings, "calibration": CalibrationSettings}
+    if key[:-1] == ("cameras", "*"):
+        assert key[-1] in CameraSettings.model_fields
+        return
     section = sections[key[-2]] if key[0] == "cameras" else Settings.model_fields[key[0]].annotation
     assert section is not None
     assert key[-1] in section.model_fields

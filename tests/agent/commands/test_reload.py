@@ -23,16 +23,17 @@ def test_reload_takes_over_what_can_change_and_names_the_rest(
     subscriber = Subscriber(broker, "inspectd/plant/line1/#")
 
     changed = whole.replace("[mqtt]", '[mqtt]\nscores_per_second = 20\ncommands = ["status"]')
-    changed = changed.replace("[mqtt]", '[log]\nlevel = "debug"\n[mqtt]').replace("tiny.bundle", "other.bundle")
+    changed = changed.replace("[mqtt]", '[log]\nlevel = "debug"\n[review]\nsamples_per_shift = 0\n[mqtt]')
     config.write_text(changed.replace("[mqtt]", "[mqtt]\nallow_insecure_commands = true"))
     assert inspectd("reload", "--socket", socket_path(tmp_path)).stdout.splitlines() == [
         "in force: mqtt.scores_per_second, mqtt.commands, log.level",
-        "needs a restart: cameras.line1.bundle",
+        "needs a restart: review.samples_per_shift",
     ]
     wait_until(lambda: subscriber.on("/score"), what="scores, which were off before")
     subscriber.publish("inspectd/plant/line1/command/pause", b"")
-    wait_until(lambda: subscriber.on("/response/pause"))
-    assert b'"ok":false' in subscriber.on("/response/pause")[0].payload
+    subscriber.publish("inspectd/plant/line1/command/status", b"")
+    wait_until(lambda: subscriber.on("/response/status"))
+    assert not subscriber.on("/response/pause"), "only the commands in the list are subscribed to"
 
     config.write_text(changed.replace("scores_per_second = 20", "scores_per_second = 99"))
     done = inspectd("reload", "--socket", socket_path(tmp_path))

@@ -1,0 +1,157 @@
+"""Changed settings of one camera are taken over while the other goes on; broken ones change nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from agent.commands import ask
+from agent.core.errors import InspectdError
+from engines.bundles.bundle import Bundle
+from tests.agent.service.cameras.test_product_choice import renamed
+from tests.support.agent_settings import settings_text
+from tests.support.agents import await_status, running_service, socket_path
+
+SOURCE = 'kind = "simulator"\nframes_per_second = 50.0\ngood_frames = 100000'
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, tiny_bundle: Bundle) -> Path:
+    return Path(shutil.copytree(tiny_bundle.path, tmp_path / "line.bundle"))
+
+
+@pytest.fixture
+def config(tmp_path: Path, bundle: Path) -> Path:
+    """An agent with two cameras on one bundle."""
+    path = tmp_path / "inspectd.toml"
+    text = settings_text(bundle, SOURCE)
+    path.write_text(text + text[text.index("[cameras.line1]") :].replace("line1", "line2"))
+    return path
+
+
+def change(config: Path, camera: str, old: str, new: str) -> None:
+    """Change the settings of one camera."""
+    text = config.read_text()
+    begin = text.index(f"[cameras.{camera}]")
+    end = text.find("[cameras.line2]", begin + 1) if camera == "line1" else len(text)
+    assert old in text[begin:end]
+    config.write_text(text[:begin] + text[begin:end].replace(old, new, 1) + text[end:])
+
+
+def armed(socket: Path, *, beyond: dict[str, int] | None = None) -> dict[str, int]:
+    """Wait until both cameras are armed, and have judged more frames; returns how many."""
+    beyond = beyond or {}
+    found = await_status(
+        socket,
+        lambda status: all(
+            state["phase"] == "armed" and state["frames"] > beyond.get(name, 0)
+            for name, state in status["cameras"].items()
+        ),
+    )
+    return {name: state["frames"] for name, state in found["cameras"].items()}
+
+
+def test_another_bundle_is_taken_over_for_one_camera(
+    config: Path, tmp_path: Path, bundle: Path, tiny_bundle: Bundle
+) -> None:
+    other = renamed(tiny_bundle, tmp_path / "other.bundle")
+    socket = socket_path(tmp_path)
+    with running_service(config) as service:
+        frames = armed(socket)
+        untouched, capture = service.lines["line2"].setup, service.lines["line1"].capture
+        change(config, "line1", str(bundle), str(other))
+        assert ask(socket, "reload") == {
+            "changed": ["cameras.line1.bundle"],
+            "at_next_calibration": [],
+            "needs_restart": [],
+        }
+        armed(socket, beyond=frames)
+        states = ask(socket, "status")["cameras"]
+        assert (states["line1"]["model"]["name"], states["line2"]["model"]["name"]) == ("other", "tiny")
+        assert service.lines["line1"].capture is capture, "the source stays open"
+        assert service.lines["line2"].setup is untouched
+        assert len(service.inspections) == 2
+        change(config, "line1", str(other), str(bundle))
+        ask(socket, "reload")
+        assert len(service.inspections) == 1, "the engine that no camera needs is closed"
+        armed(socket, beyond=frames)
+
+
+def test_a_model_that_was_trained_again_to_the_same_path_is_taken_over(
+    config: Path, tmp_path: Path, bundle: Path
+) -> None:
+    socket = socket_path(tmp_path)
+    with running_service(config):
+        frames = armed(socket)
+        manifest = json.loads((bundle / "manifest.json").read_text())
+        (bundle / "manifest.json").write_text(json.dumps({**manifest, "name": "again"}))
+        assert ask(socket, "reload")["changed"] == ["cameras.line1.bundle", "cameras.line2.bundle"]
+        armed(socket, beyond=frames)
+        assert {state["model"]["name"] for state in ask(socket, "status")["cameras"].values()} == {"again"}
+        assert ask(socket, "reload")["changed"] == []
+
+
+def test_another_source_is_taken_over_and_frames_count_on(config: Path, tmp_path: Path) -> None:
+    socket = socket_path(tmp_path)
+    with running_service(config) as service:
+        frames = armed(socket)
+        line = service.lines["line1"]
+        before, calibration = line.capture, line.station.calibration
+        change(config, "line1", "frames_per_second = 50.0", "frames_per_second = 40.0\nseed = 7")
+        changed = ask(socket, "reload")["changed"]
+        assert set(changed) == {"cameras.line1.source.frames_per_second", "cameras.line1.source.seed"}
+        assert not before.is_alive()
+        armed(socket, beyond=frames)
+        assert line.capture.frames_captured > before.frames_captured
+        assert line.station.calibration is not None
+        assert calibration is not None
+        assert line.station.calibration.id == calibration.id
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("line.bundle", "missing.bundle", r"missing\.bundle"),
+        (SOURCE, 'kind = "video"\npath = "none.mp4"', r"none\.mp4"),
+        ('rule = "1 of 1"', 'rule = "5 of 3"', "rule"),
+    ],
+    ids=["bundle", "source", "rule"],
+)
+def test_broken_settings_change_nothing_and_say_why(
+    config: Path, tmp_path: Path, old: str, new: str, reason: str
+) -> None:
+    socket = socket_path(tmp_path)
+    with running_service(config) as service:
+        frames = armed(socket)
+        lines = {name: (line.setup, line.capture) for name, line in service.lines.items()}
+        settings = service.settings
+        change(config, "line1", "clear_after_seconds = 0", "clear_after_seconds = 1")
+        change(config, "line1", old, new)
+        with pytest.raises(InspectdError, match=reason) as caught:
+            ask(socket, "reload")
+        assert "\n" not in str(caught.value)
+        assert service.settings is settings
+        assert {name: (line.setup, line.capture) for name, line in service.lines.items()} == lines
+        armed(socket, beyond=frames)
+
+
+def test_a_product_is_added_and_removed(config: Path, tmp_path: Path, bundle: Path, tiny_bundle: Bundle) -> None:
+    other = renamed(tiny_bundle, tmp_path / "other.bundle")
+    product = '[cameras.line1.products.{}]\nbundle = "{}"\n'
+    text = config.read_text()
+    config.write_text(text + product.format("A", bundle))
+    socket = socket_path(tmp_path)
+    with running_service(config):
+        frames = armed(socket)
+        config.write_text(text + product.format("A", bundle) + product.format("B", other))
+        assert ask(socket, "reload")["changed"] == ["cameras.line1.products.B"]
+        assert ask(socket, "product", "line1", name="B")["product"] == "B"
+        armed(socket, beyond=frames)
+        config.write_text(text + product.format("A", bundle))
+        ask(socket, "reload")
+        state = ask(socket, "status")["cameras"]["line1"]
+        assert (state["product"], state["phase"]) == (None, "no_product"), "parts of B are not judged as A"
+        assert ask(socket, "product", "line1", name="A")["product"] == "A"
