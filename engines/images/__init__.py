@@ -10,6 +10,7 @@ from engines.images.letterbox import (
     pad,
     padding_of,
     stretch,
+    without_padding,
 )
 from engines.images.listing import HEAD_BYTES, SUFFIXES, has_image_content, list_images, natural_order
 from engines.images.mask import MaskChoice, check_mask, cut_mask, fill_masked, inspected_pixels, parse_polygon
@@ -56,4 +57,5 @@ __all__ = [
     "stretch",
     "top_of",
     "viewable",
+    "without_padding",
 ]

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar, cast
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.bundles import CropBox, Geometry, View
-from engines.images.preprocessing import Image, fit
+from engines.images.preprocessing import Image, fit, three_axes
 
 # More stretch than this deforms parts so that the scores of the training say nothing about them. Multiples of 16 alone
 # stretch by up to 1.1.
@@ -96,6 +97,15 @@ def cut_heat(heatmap: NDArray[Sample], content: tuple[float, float, float, float
     (height, width), (top, left, bottom, right) = heatmap.shape, content
     rows, columns = _cells(top, bottom, height), _cells(left, right, width)
     return heatmap[rows, columns]
+
+
+def without_padding(frame: Image, content: tuple[float, float, float, float] | None) -> Image:
+    """The image of a frame [h, w, c], stretched over all of it: for measures of the whole frame, such as its light."""
+    if content is None:
+        return frame
+    height, width = frame.shape[:2]
+    part = frame[_cells(content[0], content[2], height), _cells(content[1], content[3], width)]
+    return three_axes(cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
 def fit_to_view(image: Image, view: View | None, geometry: Geometry) -> Image:

@@ -29,6 +29,7 @@ from calibration import (
     of_prefix,
     with_prefix,
 )
+from engines.images import without_padding
 
 # Intervals between frames that the rate of a window is measured over: 80 kB for each camera.
 _RATE_INTERVALS = 10_000
@@ -220,7 +221,8 @@ class WindowCalibrator:
             self._use_measured_rate(window, plan)
         try:
             self._check_size(prepared.frame)
-            window.add(score, heatmap, prepared.pixels, frame=prepared.frame.index)
+            seen = without_padding(prepared.pixels, prepared.frame.content)
+            window.add(score, heatmap, seen, frame=prepared.frame.index)
         except CalibrationError:
             self.stop()
             raise

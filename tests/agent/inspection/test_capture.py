@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from agent.core.backoff import Backoff
@@ -17,7 +18,8 @@ from agent.inspection.capture import CameraState, CameraStatus, Capture
 from agent.inspection.frame_queue import FrameQueue
 from agent.inspection.preparation import Preparation
 from agent.sources import Captured, EndOfStream, FrameSource
-from engines.bundles.manifest import Geometry
+from calibration import glance
+from engines.bundles.manifest import Geometry, View
 from tests.support.clocks import FakeClock
 from tests.support.frames import START, noise_image
 from tests.support.scripted_source import ScriptedSource
@@ -57,6 +59,21 @@ def test_a_frame_keeps_its_source_image_where_a_part_of_it_is_inspected() -> Non
     (prepared,) = frame_queue.take(0.0)
     assert prepared.frame.source_image is image
     assert (prepared.frame.image == image[2:10, 4:12]).all()
+
+
+def test_a_camera_is_judged_by_its_image_and_not_by_the_padding() -> None:
+    """A black image in a frame with gray padding is black."""
+    frame_queue, view = FrameQueue(), View(lowest_aspect=1.0, highest_aspect=1.0, padding=128)
+    frame_queue.add_camera("line1", live=False)
+    prepare = Preparation(Geometry(height=32, width=32, channels=1), view=view)
+    black = np.zeros((20, 80, 1), np.uint8)
+    capture = Capture("line1", ScriptedSource([black]), frame_queue, prepare, content=prepare.content)
+    capture.start()
+    capture.join(10.0)
+    (prepared,) = frame_queue.take(0.0)
+    assert (prepared.pixels == 128).mean() == 0.75
+    assert prepared.frame.content is not None
+    assert prepared.glance.level == glance(np.zeros((32, 32, 1), np.uint8)).level == 0.0
 
 
 def test_frames_are_queued_in_order_until_the_source_ends() -> None:
