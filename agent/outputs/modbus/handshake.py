@@ -18,6 +18,7 @@ from agent.outputs.modbus.register_map import (
     NO_VALUE,
     PHASES,
     REASONS,
+    UNKNOWN,
     VERDICT_BITS,
     VERDICTS,
     Control,
@@ -159,7 +160,7 @@ class Handshake:
     def update(self, state: StatePayload, now: float) -> None:
         """Take over the state of the camera; `now`: monotonic seconds."""
         self._state, self._state_monotonic = state, now
-        self._inputs.phase = PHASES[state.phase]
+        self._inputs.phase = PHASES.get(state.phase, UNKNOWN)
 
     def stop(self) -> None:
         """The agent stops: no further trigger is accepted."""
@@ -193,7 +194,7 @@ class Handshake:
             product=product,
             verdict=0 if self._dry_run else verdict,
             dry_run_verdict=verdict if self._dry_run else 0,
-            reason=0 if part.reason is None or self._dry_run else REASONS[part.reason],
+            reason=0 if part.reason is None or self._dry_run else REASONS.get(part.reason, UNKNOWN),
             score=NO_VALUE if part.score is None else part.score,
             threshold=NO_VALUE if part.threshold is None else part.threshold,
             result_number=(self._inputs.result_number + 1) % _WRAP,

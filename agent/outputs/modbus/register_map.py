@@ -66,6 +66,7 @@ REASONS = {
     NotJudged.BLIND: 4,
     NotJudged.LATE: 5,
     NotJudged.STOPPED: 6,
+    NotJudged.NO_PRODUCT: 7,
 }
 PHASES = {
     Phase.STARTING: 0,
@@ -76,7 +77,11 @@ PHASES = {
     Phase.CAMERA_LOST: 5,
     Phase.BLIND: 6,
     Phase.STOPPED: 7,
+    Phase.NO_PRODUCT: 8,
 }
+
+# A state or a reason that this map has no number for.
+UNKNOWN = 255
 
 # Score or threshold where there is none; both are never negative.
 NO_VALUE = -1.0
