@@ -25,6 +25,7 @@ from calibration.production import (
     FalseAlarmLevel,
     find_broken_promise,
     found_defects,
+    incident_sizes,
     level_of_false_alarms,
     worst_rate,
 )
@@ -83,6 +84,7 @@ __all__ = [
     "found_defects",
     "from_document",
     "glance",
+    "incident_sizes",
     "level_of_false_alarms",
     "measure_image",
     "of_prefix",

@@ -10,12 +10,15 @@ from datetime import datetime
 
 from agent.review.database import ReviewDatabase
 from agent.review.journal import Journal
-from agent.review.promise import Broken, Certificate, PromiseLife
-from agent.review.records import AlarmRecord, Exposure, JudgedAlarm
+from agent.review.promise import Broken, Certificate, PromiseLife, broken_since, position
+from agent.review.records import AlarmRecord, Exposure, Judged, JudgedAlarm
 from agent.review.sentences import broken_sentence, certificate_sentence
-from calibration import Budget
+from calibration import Budget, Calibration, incident_sizes
 
 log = logging.getLogger(__name__)
+
+# Alarms under earlier calibrations that show whether false alarms come in bursts, the latest ones.
+_MOST_EARLIER = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +79,28 @@ class Lives:
         row = self._database.read(lambda db: db.execute(query, key).fetchone())
         alarms = self._journal.of_calibration(*key)
         seconds, frames, document = row or (0.0, 0, "")
-        life.resume(Exposure(seconds, frames), document, alarms)
+        earlier = self._earlier_incidents(camera, life.calibration)
+        life.resume(Exposure(seconds, frames), document, alarms, earlier)
         self._lives[camera] = life
         self._update(camera, life)
+
+    def _earlier_incidents(self, camera: str, calibration: Calibration) -> list[int]:
+        """How many false alarms each incident had under the camera's other calibrations, while they kept their promise.
+
+        A line that has had bursts of false alarms will have them again, whatever the threshold.
+        """
+        query = "SELECT calibration, document FROM life WHERE camera = ? AND calibration != ?"
+        key = (camera, calibration.id)
+        rows = self._database.read(lambda db: db.execute(query, key).fetchall())
+        ends = {other: broken_since(document) for other, document in rows}
+        positions: dict[str, list[float]] = {}
+        for known in self._journal.alarms(camera=camera, limit=_MOST_EARLIER):
+            alarm, other = known.alarm, known.alarm.calibration or ""
+            end = ends.get(other)
+            if other not in ends or known.verdict is Judged.TRUE or (end is not None and alarm.raised_at >= end):
+                continue
+            positions.setdefault(other, []).append(position(calibration.budget, alarm.exposure))
+        return [int(size) for found in positions.values() for size in incident_sizes(sorted(found))]
 
     def add(self, record: AlarmRecord, life: PromiseLife | None, run: Exposure | None) -> None:
         """Store an alarm; `life` and `run` are those at that moment, None for an alarm about the camera."""

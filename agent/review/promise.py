@@ -7,6 +7,7 @@ judged count as false.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
@@ -76,6 +77,12 @@ def position(budget: Budget, exposure: Exposure) -> float:
     return exposure.frames * budget.alarms / float(budget.per_frames or 1.0)
 
 
+def broken_since(document: str) -> datetime | None:
+    """When the promise of a life was broken, UTC, from its `PromiseLife.to_json`; None where it was kept."""
+    found = json.loads(document).get("broken_since") if document else None
+    return None if found is None else datetime.fromisoformat(found)
+
+
 class PromiseLife:
     """One calibration in production. The inspection thread adds exposure; one other thread does everything else."""
 
@@ -86,6 +93,7 @@ class PromiseLife:
         self._before = Exposure()
         self._marks = _Marks()
         self._alarms: dict[str, JudgedAlarm] = {}
+        self._earlier: tuple[int, ...] = ()
 
     @property
     def exposure(self) -> Exposure:
@@ -96,15 +104,17 @@ class PromiseLife:
         """The whole exposure at a moment when that of this run was `run`."""
         return self._before + run
 
-    def resume(self, before: Exposure, document: str, alarms: list[JudgedAlarm]) -> None:
+    def resume(self, before: Exposure, document: str, alarms: list[JudgedAlarm], earlier: Sequence[int] = ()) -> None:
         """Continue the life of a calibration after a restart.
 
         Args:
             before: its exposure, as stored; an alarm stored later shows that it was longer.
             document: `to_json` of that time; empty if there is none.
             alarms: those of this calibration.
+            earlier: false alarms of each incident under earlier calibrations of the camera.
         """
         longest = max((known.alarm.exposure for known in alarms), key=lambda each: each.frames, default=before)
+        self._earlier = tuple(earlier)
         self._before = max(before, longest, key=lambda each: each.frames)
         if document:
             self._marks = _Marks(**json.loads(document))
@@ -136,7 +146,8 @@ class PromiseLife:
         counted = [(at, known) for at, known in self._false() if at >= begun]
         exposure = max(0.0, now - begun)
         inside = [min(at - begun, exposure) for at, _ in counted]
-        worst = worst_rate(inside, exposure, confidence=self.calibration.confidence)
+        confidence = self.calibration.confidence
+        worst = worst_rate(inside, exposure, confidence=confidence, earlier=self._earlier)
         since = self._marks.certified_since
         return Certificate(
             certified=since is not None,

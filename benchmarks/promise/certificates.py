@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.promise.processes import Positions, clustered, steady
 from calibration import worst_rate
@@ -58,16 +59,16 @@ def _known_at(alarms: Positions, rate: float, longest: float) -> float:
 def false_certificates(*, lines: int, seed: int) -> Iterator[tuple[str, float]]:
     """Share of lines at exactly the promised rate that are ever certified, looked at before every alarm."""
     rng, longest = np.random.default_rng(seed), 100.0
-    kinds = {
-        "single alarms": lambda: steady(rng, 1.0, longest),
-        "incidents of 3 alarms": lambda: clustered(rng, 1.0, longest, size=3.0, length=0.009),
-        "incidents of 10 alarms": lambda: clustered(rng, 1.0, longest, size=10.0, length=0.009),
-    }
-    for name, line in kinds.items():
-        wrong = sum(_ever_certified(line(), longest) for _ in range(lines))
-        yield name, wrong / lines
+    for size in (1, 3, 10):
+        for before in (0, 3, 6, 12):
+            wrong = 0
+            for _ in range(lines):
+                alarms = clustered(rng, 1.0, longest, size=float(size), length=0.009)
+                wrong += _ever_certified(alarms, longest, rng.geometric(1.0 / size, before))
+            name = "single alarms" if size == 1 else f"incidents of {size} alarms"
+            yield f"{name}, {before} incidents under earlier calibrations", wrong / lines
 
 
-def _ever_certified(alarms: Positions, longest: float) -> bool:
+def _ever_certified(alarms: Positions, longest: float, earlier: NDArray[np.int64]) -> bool:
     ends = np.append(alarms, longest)
-    return any(worst_rate(alarms[:count], float(end)) <= 1.0 for count, end in enumerate(ends))
+    return any(worst_rate(alarms[:count], float(end), earlier=earlier) <= 1.0 for count, end in enumerate(ends))

@@ -22,8 +22,8 @@ def life_of(calibration: Calibration, *frames: int, until: int = 0) -> tuple[Pro
     return life, alarms
 
 
-@pytest.mark.parametrize(("budget", "frames"), [("1 per 100 frames", 390), ("1 per minute", 390 * 12)])
-def test_quiet_line_is_certified_after_four_spans(budget: str, frames: int) -> None:
+@pytest.mark.parametrize(("budget", "frames"), [("1 per 100 frames", 580), ("1 per minute", 580 * 12)])
+def test_quiet_line_is_certified_after_six_spans(budget: str, frames: int) -> None:
     """In frames or in running time, as the budget is."""
     life, _ = life_of(calibration_for(budget), until=frames * 9 // 10)
     assert not life.update_certificate(AT)
@@ -32,13 +32,13 @@ def test_quiet_line_is_certified_after_four_spans(budget: str, frames: int) -> N
     certificate = life.certificate()
     assert certificate.certified
     assert certificate.since == AT
-    assert certificate.exposure == pytest.approx(3.9)
+    assert certificate.exposure == pytest.approx(5.8)
     assert not life.update_certificate(AT + timedelta(hours=1)), "reported once"
     assert life.certificate().since == AT
 
 
 def test_alarm_judged_true_does_not_count_against_the_certificate() -> None:
-    life, (alarm,) = life_of(calibration_for(), 200, until=400)
+    life, (alarm,) = life_of(calibration_for(), 200, until=600)
     assert not life.update_certificate(AT)
     assert (life.certificate().false_alarms, life.certificate().unjudged) == (1, 1)
     life.add(JudgedAlarm(alarm, (judgement(alarm, Judged.FALSE),)))
@@ -48,11 +48,11 @@ def test_alarm_judged_true_does_not_count_against_the_certificate() -> None:
 
 
 def test_certificate_is_withdrawn_when_alarms_outweigh_it() -> None:
-    life, _ = life_of(calibration_for(), until=400)
+    life, _ = life_of(calibration_for(), until=600)
     assert life.update_certificate(AT)
-    for at in (401, 430, 460):
+    for at in (601, 630, 660):
         life.add(JudgedAlarm(record(frames=at, calibration=life.calibration.id)))
-    life.run = Exposure(23.0, 460)
+    life.run = Exposure(33.0, 660)
     assert not life.update_certificate(AT)
     assert not life.certificate().certified
 
@@ -79,17 +79,17 @@ def test_alarms_judged_true_restore_the_promise_at_once() -> None:
 
 
 def test_promise_is_kept_again_after_quiet_spans() -> None:
-    """The lens was cleaned: four quiet spans after the storm, and the watch begins anew."""
+    """The lens was cleaned: six quiet spans after the storm, and the watch begins anew."""
     life, _ = life_of(calibration_for(), *range(100, 400, 5), until=400)
     assert life.update_watch()
     life.update_watch()
-    life.run = Exposure(40.0, 800)
+    life.run = Exposure(50.0, 1000)
     assert life.update_certificate(AT)
     assert life.broken is None
     assert not life.update_watch(), "the old storm is not reported again"
-    for at in range(900, 940, 4):
+    for at in range(1100, 1140, 4):
         life.add(JudgedAlarm(record(frames=at, calibration=life.calibration.id)))
-    life.run = Exposure(47.0, 940)
+    life.run = Exposure(57.0, 1140)
     assert life.update_watch(), "a new one is"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.production.incidents import INCIDENT_SPAN, dispersion, incident_starts
+from calibration.production.incidents import INCIDENT_SPAN, dispersion, incident_sizes, incident_starts
 
 
 def test_every_alarm_is_in_one_incident_of_limited_length() -> None:
@@ -29,4 +29,4 @@ def test_dispersion_is_the_variance_of_the_count_over_its_mean(size: float) -> N
     rng = np.random.default_rng(1)
     begun = np.cumsum(rng.exponential(1.0, 4000))
     positions = np.sort(np.concatenate([at + np.linspace(0, 1e-4, rng.geometric(1 / size)) for at in begun]))
-    assert dispersion(positions) == pytest.approx(2 * size - 1, rel=0.1)
+    assert dispersion(incident_sizes(positions)) == pytest.approx(2 * size - 1, rel=0.1)

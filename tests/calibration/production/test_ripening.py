@@ -36,7 +36,7 @@ def test_no_false_certificate_where_the_rate_changes() -> None:
     assert wrong <= 0.05 * lines + 2 * math.sqrt(0.05 * 0.95 * lines)
 
 
-@pytest.mark.parametrize(("rate", "exposure"), [(0.0, 3.8), (0.1, 9.0), (0.25, 14.0), (0.5, 45.0)])
+@pytest.mark.parametrize(("rate", "exposure"), [(0.0, 5.8), (0.1, 11.0), (0.25, 16.0), (0.5, 45.0)])
 def test_good_line_is_certified(rate: float, exposure: float) -> None:
     rng = np.random.default_rng(2)
     lines = [np.sort(rng.uniform(0, exposure, rng.poisson(rate * exposure))) for _ in range(60)]
@@ -56,6 +56,25 @@ def test_alarms_of_one_incident_prove_less_than_single_ones() -> None:
     single = np.linspace(1, 199, 100)
     clusters = np.sort((np.linspace(1, 199, 10)[:, None] + np.linspace(0, 0.005, 10)).ravel())
     assert worst_rate(clusters, 200.0) > 1.15 * worst_rate(single, 200.0)
+
+
+@pytest.mark.parametrize("size", [3, 10])
+def test_no_false_certificate_on_a_line_that_has_had_clusters(size: int) -> None:
+    """Alarms at exactly the promised rate, in clusters; six of them occurred under earlier calibrations."""
+    rng, lines, exposure = np.random.default_rng(size), 150, 60.0
+    wrong = 0
+    for _ in range(lines):
+        earlier = rng.geometric(1 / size, 6)
+        begun = rng.uniform(0, exposure, rng.poisson(exposure / size))
+        clusters = [at + rng.uniform(0, 0.009, rng.geometric(1 / size)) for at in begun]
+        alarms = np.sort(np.concatenate([np.empty(0), *clusters]))
+        ends = np.append(alarms, exposure)
+        wrong += any(worst_rate(alarms[:count], end, earlier=earlier) <= 1.0 for count, end in enumerate(ends))
+    assert wrong <= 0.05 * lines + 2 * math.sqrt(0.05 * 0.95 * lines)
+
+
+def test_single_alarms_under_earlier_calibrations_shorten_the_time() -> None:
+    assert worst_rate([], 4.1, earlier=[1] * 20) <= 1.0 < worst_rate([], 4.1)
 
 
 def test_nothing_is_known_before_the_first_frame() -> None:
