@@ -53,9 +53,12 @@ demo: $(VENV)/.base  ## the whole thing without hardware: simulator, broker, age
 	@scripts/need-packages mosquitto:mosquitto
 	$(BIN)/inspectd demo --out $(DEMO_OUT)
 
+# Many tests wait for a process or a timeout: one more process than two cores.
+TEST_PROCESSES ?= 3
 test: $(VENV)/.dev build/tensorrt/.fetched  ## all tests but the slow ones
 	@scripts/need-packages $(TEST_PACKAGES)
-	$(BIN)/python -m pytest -m "not slow and not faults and not gpu and not systemd and not browser" --doctest-modules agent engines calibration tests
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "not slow and not faults and not gpu and not systemd and not browser" \
+	    --doctest-modules agent engines calibration tests
 
 test-slow: $(VENV)/.dev  ## the tests that take minutes each
 	@scripts/need-packages $(TEST_PACKAGES)
