@@ -13,15 +13,14 @@ from numpy.typing import NDArray
 from agent.alarms import CameraAlarm, DefectAlarm, Observation
 from agent.core.errors import InspectdError
 from agent.core.records import PAUSED, PRODUCT_CHANGED, Alarm, Frame, NotJudged, Part, Phase
-from agent.inspection.calibrating import CameraCalibration, WindowFile, WindowProgress
+from agent.inspection.calibrating import CameraCalibration, WindowFile
 from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan
 from agent.inspection.camera_gate import CameraGate
-from agent.inspection.frame_judge import FrameJudge
 from agent.inspection.frame_queue import PreparedFrame
 from agent.inspection.groups import Admission, Evidence, combine, part_of, shot_of
 from agent.inspection.outcome import Candidate, LastFrame, Left, Outcome
-from agent.inspection.review import StoppedWindow
-from agent.parts import ByCount, ByTrigger, Group, Grouping, RateMeter, SingleFrames
+from agent.inspection.station_readings import StationReadings
+from agent.parts import ByCount, ByTrigger, Group, Grouping, SingleFrames
 from calibration import Calibration, Store, TrainingScores
 
 log = logging.getLogger(__name__)
@@ -31,7 +30,7 @@ log = logging.getLogger(__name__)
 SETTLING_FRAMES = 20
 
 
-class Station:
+class Station(StationReadings):
     """Takes the scores of one camera's frames, in order: fills a window, calibrates, judges, raises and clears alarms.
 
     It has no thread and no clock, and does no I/O except on its calibration store. One thread drives it; its
@@ -62,120 +61,15 @@ class Station:
         grouping: which frames show the same part; None: each frame is a part, or parts are not known, as in the plan.
         window_file: keeps the window over a restart; None: it is in memory only.
         """
+        gate = CameraGate(camera_alarm, parts_known=plan.parts_known)
+        calibration = CameraCalibration(
+            identity, plan, store, training, now=now, gate=gate, defect_alarm=defect_alarm, window_file=window_file
+        )
+        grouping = grouping or (ByCount(1) if plan.parts_known else SingleFrames())
+        super().__init__(calibration, gate, defect_alarm, grouping)
         self.identity = identity
         self._now = now
-        self._defect_alarm = defect_alarm
-        self._gate = CameraGate(camera_alarm, parts_known=plan.parts_known)
-        self._grouping = grouping or (ByCount(1) if plan.parts_known else SingleFrames())
-        self._calibration = CameraCalibration(
-            identity,
-            plan,
-            store,
-            training,
-            now=now,
-            gate=self._gate,
-            defect_alarm=defect_alarm,
-            window_file=window_file,
-        )
-        self._rate = RateMeter()
         self._last_index = 0
-        self._last_frame: LastFrame | None = None
-        self._paused = False
-        self.refused_product: str | None = None
-        """Why no frame is judged as any product, one line; None while frames are judged."""
-
-    # The state, for other threads too
-
-    @property
-    def plan(self) -> CalibrationPlan:
-        """How to calibrate, as in the settings."""
-        return self._calibration.plan
-
-    @property
-    def store(self) -> Store:
-        """Where this camera's calibrations are kept."""
-        return self._calibration.store
-
-    @property
-    def phase(self) -> Phase:
-        """The phase of inspection; whether the camera delivers frames is not known here."""
-        if self._paused:
-            return Phase.PAUSED
-        if self.refused_product is not None:
-            return Phase.NO_PRODUCT
-        phase = self._calibration.phase
-        return Phase.BLIND if phase is Phase.ARMED and self.blind_reason is not None else phase
-
-    @property
-    def reason(self) -> str | None:
-        """Why the last window was rejected, why the threshold is not certified, that another rule is in force than the
-        settings have, or that the model was trained on other images; None otherwise."""
-        return self.refused_product or self._calibration.reason
-
-    @property
-    def stopped_window(self) -> StoppedWindow | None:
-        """The window from which no threshold is taken before a person has looked at it."""
-        return self._calibration.stopped_window
-
-    @property
-    def calibration(self) -> Calibration | None:
-        """The calibration in force."""
-        return self._calibration.in_force
-
-    @property
-    def last_frame(self) -> LastFrame | None:
-        """The frame that was scored last; None before the first."""
-        return self._last_frame
-
-    @property
-    def progress(self) -> WindowProgress | None:
-        """How far the window is filled; None where none is being filled."""
-        return self._calibration.progress
-
-    def rate_at(self, monotonic_seconds: float) -> float | None:
-        """Rate at which frames arrive now; None before the second frame, and while the line has stopped."""
-        return self._rate.rate_at(monotonic_seconds)
-
-    @property
-    def left_out(self) -> int:
-        """Frames that were not judged although no alarm about the camera was active, since the agent started."""
-        return self._gate.left_out
-
-    @property
-    def drifted(self) -> bool:
-        """True while the scores of good parts differ from those of the calibration's window."""
-        return self._judge is not None and self._judge.drifted
-
-    @property
-    def drift_shift(self) -> float:
-        """Distance of the latest block of scores from the calibration's, in standard deviations of a good score."""
-        return 0.0 if self._judge is None else self._judge.drift.shift
-
-    @property
-    def blind_reason(self) -> str | None:
-        """The fault of the camera, in words, because of which frames are not judged; None while it is healthy."""
-        alarm = self._gate.camera_alarm.active_alarm
-        return None if alarm is None else alarm.reason
-
-    @property
-    def waiting_triggers(self) -> int | None:
-        """Parts that were announced and have no result yet; None for a camera without a trigger."""
-        return self._grouping.waiting if isinstance(self._grouping, ByTrigger) else None
-
-    @property
-    def ready(self) -> bool | None:
-        """Whether a trigger is accepted and judged now; None for a camera without a trigger."""
-        return self.phase is Phase.ARMED and not self._grouping.full if isinstance(self._grouping, ByTrigger) else None
-
-    @property
-    def active_alarm_id(self) -> str | None:
-        """Id of the active alarm; where both kinds are active, of the one about the camera. None where none is."""
-        alarm = self._gate.camera_alarm.active_alarm or self._defect_alarm.active_alarm
-        return None if alarm is None else alarm.id
-
-    @property
-    def _judge(self) -> FrameJudge | None:
-        return self._calibration.judge
 
     # Commands, between two frames
 

@@ -59,6 +59,11 @@ class AlarmBasis:
 class Review(threading.Thread):
     """Keeps every alarm, its judgements, images for training, and the state of each promise."""
 
+    folders: ReviewFolders
+    """Where its files are."""
+    journal: Journal
+    """The alarms and their judgements."""
+
     def __init__(
         self,
         folders: ReviewFolders,
@@ -88,12 +93,9 @@ class Review(threading.Thread):
         """
         super().__init__(name="review", daemon=True)
         self.folders = folders
-        """Where its files are."""
         self._database = ReviewDatabase(folders.database)
         self.journal = Journal(self._database)
-        """The alarms and their judgements."""
-        judged = {known.alarm.id for known in self.journal.alarms(judged=True)}
-        self._images = KeptImages(folders.images, max_bytes=max_image_bytes, judged=judged)
+        self._images = self._open_images(max_image_bytes)
         self._problems = problems
         self._now = now
         self._on_judged = on_judged
@@ -233,6 +235,10 @@ class Review(threading.Thread):
             db.executemany("INSERT OR REPLACE INTO reservoir VALUES (?, ?, ?)", rows)
 
         self._database.change(work)
+
+    def _open_images(self, max_bytes: int) -> KeptImages:
+        judged = {known.alarm.id for known in self.journal.alarms(judged=True)}
+        return KeptImages(self.folders.images, max_bytes=max_bytes, judged=judged)
 
     def _open_feeds(self, cameras: Iterable[str], size: int, chance: random.Random) -> dict[str, CameraFeed]:
         query = "SELECT camera, shift, seen FROM reservoir"

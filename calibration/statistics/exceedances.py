@@ -90,16 +90,7 @@ class Exceedances:
         """
         statistic = rule.statistic(scores)
         if parts and rule.n == 1 and looks_independent(scores):
-            return cls(
-                frames=scores.size,
-                statistic=statistic,
-                counts=EpisodeCounts(statistic, quiet_frames=0),
-                spread=float(scores.std()),
-                effective_sample_size=float(scores.size),
-                dispersion=INDEPENDENT,
-                confidence=confidence,
-                independent=True,
-            )
+            return cls._of_independent(scores, statistic, confidence)
         # A window of few quiet times has few episodes whatever its scores. A shorter quiet time never counts fewer.
         quiet_frames = min(quiet_frames, max(1, statistic.size // _LEAST_QUIET_TIMES))
         counts = EpisodeCounts(statistic, quiet_frames=quiet_frames)
@@ -117,6 +108,21 @@ class Exceedances:
             effective_sample_size=scores.size / time,
             dispersion=estimated,
             confidence=confidence,
+        )
+
+    @classmethod
+    def _of_independent(
+        cls, scores: NDArray[np.float64], statistic: NDArray[np.float64], confidence: float
+    ) -> Exceedances:
+        return cls(
+            frames=scores.size,
+            statistic=statistic,
+            counts=EpisodeCounts(statistic, quiet_frames=0),
+            spread=float(scores.std()),
+            effective_sample_size=float(scores.size),
+            dispersion=INDEPENDENT,
+            confidence=confidence,
+            independent=True,
         )
 
     @property

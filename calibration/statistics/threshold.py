@@ -169,14 +169,11 @@ def counting_left_out(
     lowest = whole.lowest_certified(allowed) if threshold.certified else None
     certified = lowest is not None and lowest < lowest_left_out
     level = max(threshold.value, lowest) if lowest is not None and certified else threshold.value
-    episodes = plural(whole.counts.at(level), "alarm")
-    counted = f"{plural(left_out, 'image')} left out {'counts' if left_out == 1 else 'count'} as good"
-    counted = f"{counted}, because nobody has confirmed {'it' if left_out == 1 else 'them'} as bad"
+    counted = _counted_as_good(left_out)
+    reason = f"{threshold.reason}; {counted}"
     if threshold.certified and not certified:
-        window = f"with {episodes} in {whole.frames:,} {budget.noun}"
+        window = f"with {plural(whole.counts.at(level), 'alarm')} in {whole.frames:,} {budget.noun}"
         reason = f"{counted}: {window}, the window cannot promise at most {budget.words}"
-    else:
-        reason = f"{threshold.reason}; {counted}"
     return replace(
         threshold,
         value=level,
@@ -185,6 +182,11 @@ def counting_left_out(
         promised_alarms_per_day=max(threshold.promised_alarms_per_day, worst_with_left_out(whole, level) * per_day),
         reason=reason,
     )
+
+
+def _counted_as_good(left_out: int) -> str:
+    count, them = ("counts", "it") if left_out == 1 else ("count", "them")
+    return f"{plural(left_out, 'image')} left out {count} as good, because nobody has confirmed {them} as bad"
 
 
 def worst_with_left_out(whole: Exceedances, level: float, *, miss: float | None = None) -> float:

@@ -75,6 +75,7 @@ def train(
 ) -> None:
     """Train a model on images of good parts. Ctrl-C keeps the best state so far."""
     train_model, wishes_of = _load_training(test_normal, test_abnormal)
+    how = {"seed": seed, "devices": devices, "num_nodes": nodes, "accelerator": accelerator, "precision": precision}
     with progress_bar("train") as report:
         result = train_model(
             normal,
@@ -82,31 +83,40 @@ def train(
             recipe=recipe,
             backbone=backbone,
             size=parse_size(size),
-            wishes=wishes_of(
-                parse_number(smallest_defect, "px", "--smallest-defect"),
-                parse_number(frame_budget, "ms", "--frame-budget"),
-            ),
+            wishes=_wishes(wishes_of, smallest_defect, frame_budget),
             crop=parse_crop(crop),
             mask=parse_mask(mask, exclude_polygon),
             minutes=None if steps is not None else minutes,
             steps=steps,
-            seed=seed,
-            devices=devices,
-            num_nodes=nodes,
-            accelerator=accelerator,
-            precision=precision,
             progress=report,
+            **how,
         )
-    if result.is_main:
-        _print_training(result, out, minutes if steps is None else None)
-        _judge(result, out, normal, test_normal, test_abnormal)
+    _report(result, out, None if steps is not None else minutes, normal, (test_normal, test_abnormal))
 
 
-def _judge(
-    result: TrainingResult, out: Path, normal: Path, test_normal: Path | None, test_abnormal: Path | None
+def _wishes(wishes_of: Callable[..., Wishes], smallest_defect: str | None, frame_budget: str | None) -> Wishes:
+    return wishes_of(
+        parse_number(smallest_defect, "px", "--smallest-defect"), parse_number(frame_budget, "ms", "--frame-budget")
+    )
+
+
+def _report(
+    result: TrainingResult,
+    out: Path,
+    minutes: float | None,
+    trained_on: Path,
+    tests: tuple[Path | None, Path | None],
 ) -> None:
-    if test_normal is not None and test_abnormal is not None:
-        evaluate(out, test_normal, test_abnormal, trained_on=normal)
+    """Print how it went, evaluate on good and bad `tests`, and raise Permanent if nothing was learned.
+
+    With several processes, only the first one does.
+    """
+    if not result.is_main:
+        return
+    _print_training(result, out, minutes)
+    normal, abnormal = tests
+    if normal is not None and abnormal is not None:
+        evaluate(out, normal, abnormal, trained_on=trained_on)
     _check_learned(result, out)
 
 

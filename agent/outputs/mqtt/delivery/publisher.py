@@ -80,14 +80,9 @@ class Publisher:
         self._clock = clock
         self._delivered_hook = delivered
         self._protocol = ProtocolVersion(protocol)
+        durations = delivery_durations
         self._status = AgentStatus(
-            topics.site,
-            version("inspectd"),
-            outbox,
-            clock,
-            problems=problems,
-            durations=delivery_durations,
-            output=output,
+            topics.site, version("inspectd"), outbox, clock, problems=problems, durations=durations, output=output
         )
         takeovers = Takeovers(topics.client_id, topics.site, self._status.problems)
         times = capture_time or CaptureTime(clock)
