@@ -20,7 +20,7 @@ from agent.core.records import Code, Frame, Image
 from agent.inspection.frame_queue import FrameQueue, PreparedFrame
 from agent.sources import Captured, EndOfStream, FileCounts, FrameSource
 from calibration import glance
-from engines.images import Content, without_padding
+from engines.images import Content, without_masked, without_padding
 
 log = logging.getLogger(__name__)
 
@@ -245,7 +245,7 @@ class Capture(threading.Thread):
             excluded=self._excluded,
             code=None if self.read_code is None else self.read_code(captured.image),
         )
-        seen = glance(without_padding(pixels, frame.content))
+        seen = glance(without_masked(without_padding(pixels, frame.content), frame.excluded))
         return PreparedFrame(frame, pixels, seen, self._openings if self._source.live else None)
 
     def _set_status(self, status: CameraStatus) -> None:

@@ -13,7 +13,15 @@ from engines.images.letterbox import (
     without_padding,
 )
 from engines.images.listing import HEAD_BYTES, SUFFIXES, has_image_content, list_images, natural_order
-from engines.images.mask import MaskChoice, check_mask, cut_mask, fill_masked, inspected_pixels, parse_polygon
+from engines.images.mask import (
+    MaskChoice,
+    check_mask,
+    cut_mask,
+    fill_masked,
+    inspected_pixels,
+    parse_polygon,
+    without_masked,
+)
 from engines.images.preprocessing import Image, check_image, fit
 from engines.images.reading import read_image, read_shape
 from engines.images.shrinking import spans
@@ -57,5 +65,6 @@ __all__ = [
     "stretch",
     "top_of",
     "viewable",
+    "without_masked",
     "without_padding",
 ]

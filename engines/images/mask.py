@@ -142,6 +142,22 @@ def fill_masked(pixels: Image, view: View | None, geometry: Geometry) -> Image:
     return filled
 
 
+def without_masked(pixels: Image, excluded: Pixels | None) -> Image:
+    """A model's input [h, w, C] with its own mean in place of what is masked; the same array without a mask.
+
+    For measures of the whole frame: the fill would keep up the level of a black image. `excluded` is the mask of the
+    inspected part, [H, W], True where it does not count.
+    """
+    if excluded is None:
+        return pixels
+    size = (pixels.shape[1], pixels.shape[0])
+    masked: Any = cv2.resize(excluded.view(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    if masked.all():
+        return pixels
+    own: Image = np.where(masked[:, :, None], pixels[~masked].mean(axis=0).astype(pixels.dtype), pixels)
+    return own
+
+
 def _read_mask(path: Path, height: int, width: int) -> Pixels:
     if path.suffix.lower() == ".json":
         return _read_polygons(path, height, width)

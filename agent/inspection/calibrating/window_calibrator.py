@@ -29,7 +29,7 @@ from calibration import (
     of_prefix,
     with_prefix,
 )
-from engines.images import without_padding
+from engines.images import without_masked, without_padding
 
 # Intervals between frames that the rate of a window is measured over: 80 kB for each camera.
 _RATE_INTERVALS = 10_000
@@ -222,6 +222,7 @@ class WindowCalibrator:
         try:
             self._check_size(prepared.frame)
             seen = without_padding(prepared.pixels, prepared.frame.content)
+            seen = without_masked(seen, prepared.frame.excluded)
             window.add(score, heatmap, seen, frame=prepared.frame.index)
         except CalibrationError:
             self.stop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from agent.inspection.preparation import Preparation
 from agent.sources import Captured, EndOfStream, FrameSource
 from calibration import glance
 from engines.bundles.manifest import Geometry, View
+from engines.bundles.mask import Mask
 from tests.support.clocks import FakeClock
 from tests.support.frames import START, noise_image
 from tests.support.scripted_source import ScriptedSource
@@ -276,3 +277,24 @@ def test_each_interruption_of_connections_that_last_is_logged(caplog: pytest.Log
     assert all(wait <= 0.25 for wait in waits)
     assert sum("trying again" in line for line in lines) == 3
     assert lines.count("camera line1: delivering") == 4
+
+
+def test_a_camera_is_judged_by_what_is_inspected_and_not_by_the_fill_of_its_mask() -> None:
+    """A black image is black, however much of it is masked; what moves under the mask changes nothing."""
+    inspected = np.zeros((32, 32), np.bool_)
+    inspected[:, 24:] = True
+    view = View(lowest_aspect=1.0, highest_aspect=1.0, mask=Mask.of(inspected), fill=(128,))
+    prepare = Preparation(Geometry(height=32, width=32, channels=1), view=view)
+    black, moving = np.zeros((32, 32, 1), np.uint8), np.zeros((32, 32, 1), np.uint8)
+    moving[5:9, 5:9] = 200
+    frame_queue = FrameQueue(depth=4)
+    frame_queue.add_camera("line1", live=False)
+    source = ScriptedSource([black, moving])
+    capture = Capture("line1", source, frame_queue, prepare, content=prepare.content, excluded=prepare.excluded)
+    capture.start()
+    capture.join(10.0)
+    first, second = (frame_queue.take(0.0)[0] for _ in range(2))
+    assert (first.pixels == 128).mean() == 0.75
+    assert first.glance.level == 0.0
+    for one, other in zip(astuple(first.glance), astuple(second.glance), strict=True):
+        np.testing.assert_array_equal(one, other)
