@@ -320,10 +320,14 @@ class Service:
     def _reload_on_hangup(self) -> None:
         if self._hangup.is_set():
             self._hangup.clear()
-            with self._watchdog.reloading():
-                response = self.control.execute("reload", None, b"", by="SIGHUP")
-            if not response.ok:
-                log.error("settings not read again: %s", response.error)
+            # A new model may take minutes to load, and this thread has to keep the watchdog alive.
+            threading.Thread(target=self._reload_for_hangup, name="reload", daemon=True).start()
+
+    def _reload_for_hangup(self) -> None:
+        with self._watchdog.reloading():
+            response = self.control.execute("reload", None, b"", by="SIGHUP")
+        if not response.ok:
+            log.error("settings not read again: %s", response.error)
 
     # The `WatchedAgent` of the watchdog, with `states`
 
