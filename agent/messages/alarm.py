@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import (
     Field,
@@ -78,9 +78,6 @@ class AlarmPayload(Payload):
         description="The threshold in force; null, like rule and calibration, where a camera was lost before its first "
         "calibration."
     )
-    product: str | None = Field(
-        default=None, description="Name of the product that is inspected; null where the camera has no products."
-    )
     rule: RulePayload | None = Field(description="The alarm rule in force.")
     calibration: str | None = Field(description="Id of the calibration in force.")
     model: ModelPayload | None = Field(description="The model that scored the frame.")
@@ -117,6 +114,9 @@ class AlarmPayload(Payload):
         "corrected: the clock was set before the alarm was sent, and `captured_at` is computed from it. null: there "
         "is no such doubt.",
     )
+    product: str | None = Field(
+        default=None, description="Name of the product that is inspected; null where the camera has no products."
+    )
 
     @classmethod
     def of(
@@ -138,16 +138,9 @@ class AlarmPayload(Payload):
     ) -> AlarmPayload:
         """The document of an alarm; `sequence` is the number that the outbox assigned, `regions` hottest first."""
         return cls(
-            id=alarm.id,
+            **_fields_of(alarm),
             sequence=sequence,
-            event=alarm.event,
-            kind=alarm.kind,
             site=site,
-            camera=alarm.camera,
-            captured_at=alarm.captured_at,
-            frame=alarm.frame,
-            score=alarm.score,
-            threshold=alarm.threshold,
             rule=rule,
             product=product,
             calibration=calibration,
@@ -156,11 +149,15 @@ class AlarmPayload(Payload):
             regions=[RegionPayload.of(region) for region in regions],
             crop=crop,
             evidence=evidence or {},
-            reason=alarm.reason,
-            origin=alarm.origin,
             epoch=epoch,
             clock="unsynchronised" if clock_unsynchronised else None,
         )
+
+
+def _fields_of(alarm: Alarm) -> dict[str, Any]:
+    """The fields that document and alarm have in common."""
+    names = ("id", "event", "kind", "camera", "captured_at", "frame", "score", "threshold", "reason", "origin")
+    return {name: getattr(alarm, name) for name in names}
 
 
 class OmittedPayload(Payload):

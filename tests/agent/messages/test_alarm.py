@@ -15,6 +15,7 @@ from tests.support.delivery import alarm_record, document
 FIELDS = [
     "schema", "id", "sequence", "event", "kind", "site", "camera", "captured_at", "frame", "score", "threshold", "rule",
     "calibration", "model", "engine", "regions", "evidence", "reason", "origin", "crop", "epoch", "clock",
+    "product",
 ]  # fmt: skip
 
 
