@@ -87,5 +87,6 @@ def find_command(name: str) -> Command:
     """The command of this name. Raises Permanent with one printable line where there is none."""
     command = AGENT_COMMANDS.get(name)
     if command is None:
-        raise Permanent(f"unknown command {ascii(name)[:80]}; wanted one of {', '.join(sorted(AGENT_COMMANDS))}")
+        offered = sorted(name for name, known in AGENT_COMMANDS.items() if not known.screen)
+        raise Permanent(f"unknown command {ascii(name)[:80]}; wanted one of {', '.join(offered)}")
     return command

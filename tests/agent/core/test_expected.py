@@ -30,7 +30,16 @@ from tests.support.agents import GOOD_PARTS, configure, running_service
 ROOT = Path(__file__).parents[3]
 
 # They steer control flow inside a module, where they are caught. One that escapes is a bug.
-INTERNAL = {"ArchiveError", "DamagedFrame", "DamagedImage", "_NoFrame", "EndOfStream", "Malformed", "OnnxFormatError"}
+INTERNAL = {
+    "ArchiveError",
+    "DamagedFrame",
+    "DamagedImage",
+    "_NoFrame",
+    "EndOfStream",
+    "Malformed",
+    "OnnxFormatError",
+    "Rejected",
+}
 
 EXPECTED = (
     (InspectdError("camera line1 is calibrating"), "camera line1 is calibrating"),

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,22 +46,26 @@ def test_lines_arrive_whole_and_in_order(pipe: tuple[int, TextIO]) -> None:
     assert os.read(read, 4096).decode().splitlines() == [f"line {index}" for index in range(10)]
 
 
-def test_reader_that_stops_holds_nobody_up_and_is_told_what_is_missing(pipe: tuple[int, TextIO]) -> None:
+def test_reader_that_stops_holds_nobody_up_and_finds_what_is_missing(pipe: tuple[int, TextIO]) -> None:
     read, stream = pipe
     handler = BackgroundStreamHandler(stream, capacity=100)
     start = time.monotonic()
     for index in range(1000):
         log_line(handler, f"line {index} {'x' * 200}")
     assert time.monotonic() - start < 5.0
-    text = ""
-    while "line 99 " not in text or "missing" not in text:
-        text += os.read(read, 65536).decode()
-        log_line(handler, "after")
-    numbers = [int(line.split()[1]) for line in text.splitlines() if line.startswith("line ") and line.endswith("x")]
-    missing = [line for line in text.splitlines() if "missing" in line]
-    assert numbers == sorted(set(numbers))
-    assert missing[0].endswith("log lines are missing here: they were not read in time")
-    assert int(missing[0].split()[0]) >= 1000 - len(numbers)
+    text: list[bytes] = []
+    threading.Thread(target=lambda: text.extend(iter(lambda: os.read(read, 65536), b"end\n")), daemon=True).start()
+    handler.flush()
+    log_line(handler, "after")
+    handler.flush()
+    lines = b"".join(text).decode().splitlines()
+    numbers = [int(line.split()[1]) for line in lines if line.startswith("line ")]
+    missing = [int(line.split()[0]) for line in lines if line.endswith("are missing here: they were not read in time")]
+    assert numbers == sorted(set(numbers)), "in order, none twice"
+    assert missing
+    assert len(numbers) + sum(missing) == 1000
+    assert lines[-1] == "after"
+    os.write(stream.fileno(), b"end\n")
 
 
 def test_reader_that_has_gone_ends_nothing() -> None:
