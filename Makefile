@@ -53,11 +53,11 @@ demo: $(VENV)/.base  ## the whole thing without hardware: simulator, broker, age
 	@scripts/need-packages mosquitto:mosquitto
 	$(BIN)/inspectd demo --out $(DEMO_OUT)
 
-# Many tests wait for a process or a timeout: one more process than two cores.
-TEST_PROCESSES ?= 3
+# In /var/tmp, which is on disk: side by side, tests need more space than a small /tmp in memory has.
+TEST_PROCESSES ?= 2
 test: $(VENV)/.dev build/tensorrt/.fetched  ## all tests but the slow ones
 	@scripts/need-packages $(TEST_PACKAGES)
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "not slow and not faults and not gpu and not systemd and not browser" \
+	TMPDIR=/var/tmp $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "not slow and not faults and not gpu and not systemd and not browser" \
 	    --doctest-modules agent engines calibration tests
 
 test-slow: $(VENV)/.dev  ## the tests that take minutes each

@@ -45,16 +45,21 @@ def print_json(document: Any) -> None:
 
 def print_error(text: str) -> None:
     """Print each line of the text on stderr, with the program's name in front."""
-    for handler in logging.getLogger().handlers:
-        handler.flush()  # What was logged before is read before.
     priority = f"<{priority_of(logging.ERROR)}>" if is_journal(sys.stderr) else ""
-    for line in text.splitlines() or ["failed"]:
-        sys.stderr.write(f"{priority}inspectd: {printable(line)}\n")
+    lines = [f"{priority}inspectd: {printable(line)}" for line in text.splitlines() or ["failed"]]
+    # In the agent, after the lines of its log, and without waiting for a reader that is stuck.
+    for log in (one for one in logging.getLogger().handlers if isinstance(one, BackgroundStreamHandler)):
+        for line in lines:
+            log.write_line(line)
+        log.flush()
+        return
+    for line in lines:
+        sys.stderr.write(f"{line}\n")
 
 
 def set_up_logging(level: str) -> None:
     """Log to stderr: in journald's format if it reads stderr, else in a format for people."""
-    handler = BackgroundStreamHandler(sys.stderr)
+    handler = BackgroundStreamHandler(sys.stderr.fileno())
     for_people = OneLineFormatter("%(asctime)s %(levelname)-7s %(message)s")
     handler.setFormatter(JournalFormatter() if is_journal(sys.stderr) else for_people)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -6,10 +6,11 @@ the next line: the cameras, the alarms and the connection to the broker with it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import threading
 from collections import deque
-from typing import TextIO
 
 FLUSH_SECONDS = 1.0
 """For how long the end of the program waits for its last lines to be read."""
@@ -21,9 +22,10 @@ class BackgroundStreamHandler(logging.Handler):
     The first line after a gap says how many are missing. `flush` returns after `FLUSH_SECONDS` at the latest.
     """
 
-    def __init__(self, stream: TextIO, capacity: int = 10_000) -> None:
+    def __init__(self, descriptor: int, capacity: int = 10_000) -> None:
+        """Write to a copy of an open descriptor: a Python stream would be locked as long as the thread waits in it."""
         super().__init__()
-        self._stream = stream
+        self._descriptor = os.dup(descriptor)
         self._capacity = capacity
         self._lines: deque[str] = deque()
         self._dropped = 0
@@ -38,6 +40,10 @@ class BackgroundStreamHandler(logging.Handler):
         except Exception:
             self.handleError(record)
             return
+        self.write_line(line)
+
+    def write_line(self, line: str) -> None:
+        """Queue a line as it is; never waits for the stream."""
         with self._changed:
             if len(self._lines) >= self._capacity:
                 self._dropped += 1
@@ -65,11 +71,10 @@ class BackgroundStreamHandler(logging.Handler):
                 lines = list(self._lines)
                 self._lines.clear()
                 self._writing = True
-            try:
-                self._stream.write("".join(f"{line}\n" for line in lines))
-                self._stream.flush()
-            except (OSError, ValueError):
-                pass  # The reader is gone for good; there is nowhere left to report it.
+            left = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+            with contextlib.suppress(OSError):  # The reader is gone for good; there is nowhere left to report it.
+                while left:
+                    left = left[os.write(self._descriptor, left) :]
             with self._changed:
                 self._writing = False
                 self._changed.notify_all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import time
 
@@ -79,6 +80,9 @@ def test_endless_headers_are_cut(line: Line) -> None:
 def test_many_slow_connections_leave_the_page_and_the_agent_in_service(line: Line) -> None:
     """As 1,100 of them once stopped the metrics; each sends half a request and waits."""
     before, slow = line.page.memory_bytes(), []
+    # Descriptors of the test, not of the page.
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, max(allowed, 2 * MANY)), most))
     try:
         for _ in range(MANY):
             raw = socket.create_connection(("127.0.0.1", line.page.port), 10)

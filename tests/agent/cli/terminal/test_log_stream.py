@@ -19,6 +19,7 @@ import pytest
 from agent.cli.terminal.log_stream import FLUSH_SECONDS, BackgroundStreamHandler
 from engines.bundles import Bundle
 from tests.support.agents import GOOD_PARTS, INSPECTD, await_state, configure, is_armed, socket_path
+from tests.support.broker import wait_until
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def log_line(handler: logging.Handler, message: str) -> None:
 
 def test_lines_arrive_whole_and_in_order(pipe: tuple[int, TextIO]) -> None:
     read, stream = pipe
-    handler = BackgroundStreamHandler(stream)
+    handler = BackgroundStreamHandler(stream.fileno())
     for index in range(10):
         log_line(handler, f"line {index}")
     handler.flush()
@@ -48,7 +49,7 @@ def test_lines_arrive_whole_and_in_order(pipe: tuple[int, TextIO]) -> None:
 
 def test_reader_that_stops_holds_nobody_up_and_finds_what_is_missing(pipe: tuple[int, TextIO]) -> None:
     read, stream = pipe
-    handler = BackgroundStreamHandler(stream, capacity=100)
+    handler = BackgroundStreamHandler(stream.fileno(), capacity=100)
     start = time.monotonic()
     for index in range(1000):
         log_line(handler, f"line {index} {'x' * 200}")
@@ -57,7 +58,7 @@ def test_reader_that_stops_holds_nobody_up_and_finds_what_is_missing(pipe: tuple
     threading.Thread(target=lambda: text.extend(iter(lambda: os.read(read, 65536), b"end\n")), daemon=True).start()
     handler.flush()
     log_line(handler, "after")
-    handler.flush()
+    wait_until(lambda: b"".join(text).endswith(b"after\n"), what="the last line")
     lines = b"".join(text).decode().splitlines()
     numbers = [int(line.split()[1]) for line in lines if line.startswith("line ")]
     missing = [int(line.split()[0]) for line in lines if line.endswith("are missing here: they were not read in time")]
@@ -72,7 +73,7 @@ def test_reader_that_has_gone_ends_nothing() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     gone = os.fdopen(writer, "w")
-    handler = BackgroundStreamHandler(gone)
+    handler = BackgroundStreamHandler(gone.fileno())
     log_line(handler, "nobody reads this")
     handler.flush()
     log_line(handler, "nor this")
@@ -89,11 +90,14 @@ def test_agent_inspects_and_stops_while_its_log_is_stuck(tmp_path: Path, tiny_bu
     read, write = os.pipe()
     fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
     os.write(write, b"\n" * 4096)
-    process = subprocess.Popen([*INSPECTD, "run", "--config", str(config)], stdin=subprocess.DEVNULL, stderr=write)
+    command = [*INSPECTD, "run", "--config", str(config)]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=write)
     try:
         state = await_state(socket_path(tmp_path), is_armed)
         inspected = await_state(socket_path(tmp_path), lambda found: found["frames"] > state["frames"] + 100)
         assert inspected["phase"] == "armed"
+        second = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=write, timeout=60, check=False)
+        assert second.returncode == 1, "the state directory is locked; its error line is stuck too"
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=20) == 0
     finally:

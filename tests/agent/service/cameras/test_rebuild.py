@@ -14,6 +14,7 @@ from engines.bundles.bundle import Bundle
 from tests.agent.service.cameras.test_product_choice import renamed
 from tests.support.agent_settings import settings_text
 from tests.support.agents import await_status, running_service, socket_path
+from tests.support.broker import wait_until
 
 SOURCE = 'kind = "simulator"\nframes_per_second = 50.0\ngood_frames = 100000'
 
@@ -105,7 +106,7 @@ def test_another_source_is_taken_over_and_frames_count_on(config: Path, tmp_path
         assert set(changed) == {"cameras.line1.source.frames_per_second", "cameras.line1.source.seed"}
         assert not before.is_alive()
         armed(socket, beyond=frames)
-        assert line.capture.frames_captured > before.frames_captured
+        wait_until(lambda: line.capture.frames_captured > before.frames_captured, what="frames of the new source")
         assert line.station.calibration is not None
         assert calibration is not None
         assert line.station.calibration.id == calibration.id
