@@ -38,3 +38,9 @@ def test_tables_that_are_named_are_where_the_page_has_them() -> None:
     assert len(found) == 5
     for name, path in found:
         assert re.search(rf"^{name}\b", (ROOT / path).read_text("utf-8"), re.MULTILINE), path
+
+
+def test_every_decision_has_a_number_of_its_own() -> None:
+    """Decisions that were written at the same time took the same number."""
+    numbers = [path.name[:4] for path in sorted((ROOT / "docs" / "decisions").glob("0*.md"))]
+    assert [number for number in numbers if numbers.count(number) > 1] == []
