@@ -41,7 +41,7 @@ from calibration.store import (
     Switch,
     score_reference,
 )
-from calibration.window import FitFinding, Misfit, TrainingScores, Window, check_fit
+from calibration.window import FitFinding, Misfit, Terms, TrainingScores, Window, check_fit
 
 __all__ = [
     "LEAST_FRAMES",
@@ -74,6 +74,7 @@ __all__ = [
     "Store",
     "Switch",
     "Symptom",
+    "Terms",
     "Threshold",
     "TrainingScores",
     "ViewReference",

@@ -35,14 +35,18 @@ _Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a threshold is computed for; see `calibrate`."""
+    """What a threshold is computed for."""
 
     rule: Rule
+    """k of n."""
     budget: Budget
+    """False alarms allowed."""
     frames_per_second: float
-    confidence: float
-    quiet_frames: int
-    parts: bool
+    """Rate of the line, > 0, for budgets per time."""
+    confidence: float = 0.95
+    """As in `calibrate`, like the two below."""
+    quiet_frames: int = 1
+    parts: bool = False
 
     @property
     def allowed(self) -> float:

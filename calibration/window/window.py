@@ -5,17 +5,17 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Collection
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.arrays import Arrays, from_document, of_prefix, stacked, to_document, with_prefix
-from calibration.budgets import Budget, plural
+from calibration.budgets import plural
 from calibration.camera import CameraHistory, Pixels, encode_png, thumbnail
 from calibration.errors import CalibrationError, ImageEvidence
-from calibration.statistics import LEAST_FRAMES, MOST_BAD, MOST_SUSPECTED, Rule, suspected_frames
+from calibration.statistics import LEAST_FRAMES, MOST_BAD, MOST_SUSPECTED, suspected_frames
 from calibration.store import Calibration, LeftOut, score_reference
 from calibration.window.conclusion import FRESH, KeptOut, Terms, conclude
 from calibration.window.growth import extension
@@ -25,7 +25,8 @@ from calibration.window.heat import HeatLevels
 _MOST_THUMBNAILS = 64
 
 # What a window that is continued after a restart takes over as it is.
-_NUMBERS = ("target", "extension_reason", "frames_per_second", "quiet_frames", "_first_frame", "_last_frame")
+_NUMBERS = ("target", "extension_reason", "_first_frame", "_last_frame")
+_MEASURED = ("frames_per_second", "quiet_frames")
 
 _FAR = "score far above the other images of the window"
 
@@ -40,32 +41,24 @@ class Window:
 
     def __init__(
         self,
+        terms: Terms,
         *,
         frames: int,
         max_frames: int,
-        rule: Rule,
-        budget: Budget,
-        frames_per_second: float,
-        confidence: float = 0.95,
-        quiet_frames: int = 1,
-        parts: bool = False,
         vouched: bool = False,
     ) -> None:
         """Open an empty window.
 
         Args:
+            terms: what the threshold is computed for.
             frames: good frames wanted at first, at least 50 and at least 10 times the rule's n.
             max_frames: limit on extensions, at least `frames`.
-            rule: k of n.
-            budget: false alarms allowed.
-            frames_per_second: rate of the line, > 0, for budgets per time.
-            confidence, quiet_frames, parts: as in `calibrate`.
             vouched: a person vouches for every frame: none is left out.
 
         Raises:
             CalibrationError: `frames` or `max_frames` is out of range.
         """
-        least = max(LEAST_FRAMES, 10 * rule.n)
+        least = max(LEAST_FRAMES, 10 * terms.rule.n)
         if not least <= frames <= max_frames:
             got = f"got {frames} frames with a limit of {max_frames}"
             raise CalibrationError(f"window: {got}, wanted at least {least} frames and no more than the limit")
@@ -77,8 +70,8 @@ class Window:
         self.extension_reason: str | None = None
         """Why `target` was raised last, in words; None if it never was."""
         self.vouched = vouched
-        self.rule, self.budget, self.confidence = rule, budget, confidence
-        self.frames_per_second, self.quiet_frames, self.parts = frames_per_second, quiet_frames, parts
+        self.terms = terms
+        """What the threshold is computed for; may be replaced before `finish`, once the rate of the line is known."""
         self._scores: list[float] = []
         self._alarmed: list[tuple[int, float]] = []
         longest = max(max_frames, math.ceil(least / (1 - MOST_SUSPECTED)))
@@ -134,6 +127,7 @@ class Window:
     def arrays(self) -> Arrays:
         """Return everything but what the constructor takes, for `restore`."""
         numbers = {name: getattr(self, name) for name in _NUMBERS}
+        numbers |= {name: getattr(self.terms, name) for name in _MEASURED}
         return {
             "numbers": from_document(numbers),
             "scores": np.array(self._scores, np.float64),
@@ -149,6 +143,7 @@ class Window:
         numbers = to_document(arrays["numbers"])
         for name in _NUMBERS:
             setattr(self, name, numbers[name])
+        self.terms = replace(self.terms, **{name: numbers[name] for name in _MEASURED})
         self._scores = arrays["scores"].tolist()
         self._alarmed = [(int(place), score) for place, score in arrays["alarmed"].tolist()]
         shown = zip(arrays["shown"].tolist(), arrays["thumbnails"], strict=True)
@@ -207,7 +202,7 @@ class Window:
         self.check()
         if self.vouched and confirmed_bad is None:
             confirmed_bad = ()
-        confirmed, terms, scores = confirmed_bad is not None, self._terms, np.array(self._scores)
+        confirmed, terms, scores = confirmed_bad is not None, self.terms, np.array(self._scores)
         left_out = self._suspected(scores) if confirmed_bad is None else self._confirmed(scores, confirmed_bad)
         threshold = conclude(terms, scores, left_out, self._kept_out, confirmed=confirmed)
         return Calibration(
@@ -228,10 +223,6 @@ class Window:
             score_reference=score_reference(scores[~left_out]),
             camera_reference=self._camera.reference(),
         )
-
-    @property
-    def _terms(self) -> Terms:
-        return Terms(self.rule, self.budget, self.frames_per_second, self.confidence, self.quiet_frames, self.parts)
 
     @property
     def _kept_out(self) -> KeptOut:
@@ -257,11 +248,11 @@ class Window:
         """Ask for more frames if these do not suffice and more would."""
         scores = np.array(self._scores)
         try:
-            threshold = self._terms.calibrate(scores[~self._unlike_the_rest(scores)])
+            threshold = self.terms.calibrate(scores[~self._unlike_the_rest(scores)])
         except CalibrationError:
             # The window will be rejected: `finish` reports why, with the images.
             return
-        more = extension(threshold, budget=self.budget, count=self.count, max_frames=self.max_frames)
+        more = extension(threshold, budget=self.terms.budget, count=self.count, max_frames=self.max_frames)
         if more is not None:
             self.target, self.extension_reason = more.frames, more.reason
 

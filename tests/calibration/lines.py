@@ -9,7 +9,7 @@ from scipy.signal import lfilter
 from scipy.special import ndtr
 from scipy.stats import gamma
 
-from calibration import Budget, Calibration, Rule, Window
+from calibration import Budget, Calibration, Rule, Terms, Window
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
 TIED_TO = {"camera": "line-1", "bundle_sha256": "ab" * 32, "engine": "onnxruntime"}
@@ -48,14 +48,8 @@ def window(
     parts: bool = False,
 ) -> Window:
     """Return an empty window at 20 frames per second."""
-    return Window(
-        frames=frames,
-        max_frames=frames if max_frames is None else max_frames,
-        rule=Rule(k=1, n=1) if rule is None else rule,
-        budget=Budget.parse(budget),
-        frames_per_second=20.0,
-        parts=parts,
-    )
+    terms = Terms(Rule(k=1, n=1) if rule is None else rule, Budget.parse(budget), 20.0, parts=parts)
+    return Window(terms, frames=frames, max_frames=frames if max_frames is None else max_frames)
 
 
 def filled(values: np.ndarray, **settings: object) -> Window:

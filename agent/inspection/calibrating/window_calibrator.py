@@ -23,6 +23,7 @@ from calibration import (
     FitFinding,
     SizeMonitor,
     SourceImages,
+    Terms,
     TrainingScores,
     Window,
     check_fit,
@@ -46,7 +47,7 @@ class WindowProgress:
 
 
 class WindowCalibrator:
-    """Fills one window at a time. Pure, apart from the wall clock of the calibration's record."""
+    """Fills one window at a time, and keeps it in a file until its calibration is stored. One thread calls it."""
 
     def __init__(
         self,
@@ -156,17 +157,9 @@ class WindowCalibrator:
         self._hottest, self._source, self._size = HottestImages(), SourceImages(), SizeMonitor(None)
         self.stopped = None
         self._rate = RateMeter(_RATE_INTERVALS)
-        self._window = window = Window(
-            frames=plan.frames,
-            max_frames=plan.max_frames if plan.require_certificate else plan.frames,
-            rule=plan.rule,
-            budget=plan.budget,
-            frames_per_second=rate,
-            confidence=plan.confidence,
-            quiet_frames=_quiet_frames(plan, rate),
-            parts=plan.parts_known,
-            vouched=plan.fresh,
-        )
+        terms = Terms(plan.rule, plan.budget, rate, plan.confidence, _quiet_frames(plan, rate), parts=plan.parts_known)
+        longest = plan.max_frames if plan.require_certificate else plan.frames
+        self._window = window = Window(terms, frames=plan.frames, max_frames=longest, vouched=plan.fresh)
         return window
 
     def observe(self, monotonic_seconds: float) -> None:
@@ -233,7 +226,7 @@ class WindowCalibrator:
             self._keep_if_due(window, plan, prepared.frame)
             return None
         self._window = None
-        return self._complete(window, replace(plan, frames_per_second=window.frames_per_second))
+        return self._complete(window, replace(plan, frames_per_second=window.terms.frames_per_second))
 
     def decide(self, only: Collection[int] | None, by: str) -> Calibration | None:
         """Make the calibration of the stopped window after a person has looked at its suspects.
@@ -316,7 +309,8 @@ class WindowCalibrator:
         """Give a window that may be complete with the next frame the rate of its own frames, without stops."""
         rate = self._rate.frames_per_second
         if plan.frames_per_second is None and rate is not None:
-            window.frames_per_second, window.quiet_frames = rate, _quiet_frames(plan, rate)
+            quiet = _quiet_frames(plan, rate)
+            window.terms = replace(window.terms, frames_per_second=rate, quiet_frames=quiet)
 
     def _finish(
         self, window: Window, plan: CalibrationPlan, by: str, confirmed_bad: Collection[int] | None = None
