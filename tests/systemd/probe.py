@@ -1,6 +1,7 @@
 """Runs in the service's sandbox and tries various operations; prints a JSON object with the result of each.
 
-It needs Python's standard library only, since it is copied into the booted machine, with `agent/core/time_service.py`.
+It needs Python's standard library only, since it is copied into the booted machine, with
+`agent/core/clock/time_service.py`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.core import time_service
+from agent.core.clock import time_service
 from engines.bundles import read_bundle
 from tests.support.hostile_bundles import that_wants, with_graph
 from tests.systemd.line import BOOTED, BUNDLE, configure, status, unit

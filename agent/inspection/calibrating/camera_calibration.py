@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 class CameraCalibration:
     """Puts calibrations in force: a stored one, that of a full window, or the one that a person asks for.
 
-    It does no I/O except on its store. One thread drives it; its properties may be read from any thread.
+    It does no I/O except on its store and its window file. One thread drives it; its properties may be read from any
+    thread.
     """
 
     def __init__(
@@ -106,14 +107,11 @@ class CameraCalibration:
             self.start_window(self.plan, measured_frames_per_second)
 
     def _resume_window(self) -> None:
-        kept, camera = self.window.resume(len(self.store.list())), self.identity.camera
+        kept = self.window.resume(len(self.store.list()))
         if kept is None:
             return
-        images, fields, stopped = (
-            f"{kept.images:,} images from before the restart",
-            {"camera": camera},
-            self.window.stopped,
-        )
+        camera, stopped = self.identity.camera, self.window.stopped
+        images, fields = f"{kept.images:,} images from before the restart", {"camera": camera}
         if stopped is None:
             log.info("camera %s: the window continues with %s", camera, images, extra=fields)
             return

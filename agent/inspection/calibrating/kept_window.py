@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 import threading
 import time
 import zipfile
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from agent.core.durable_file import replace_file
 from agent.inspection.calibration_plan import CalibrationPlan, plan_of
 from agent.settings import CameraSettings
 from calibration import Arrays, Budget, FalseAlarmLevel, FitFinding, Misfit, Rule, from_document, to_document
@@ -169,26 +169,14 @@ class WindowFile:
                     self._writer = None
                     return
             try:
-                self._replace(_packed(kept, self._shape))
+                data = _packed(kept, self._shape)
+                self._size = len(data)
+                replace_file(self._path, data)
                 self._failed = False
             except OSError as error:
                 if not self._failed:
                     log.warning("camera %s: the calibration window is not kept: %s", self._camera, error)
                 self._failed = True
-
-    def _replace(self, data: bytes) -> None:
-        self._size = len(data)
-        partial = self._path.with_suffix(".new")
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self._path)
-        handle = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _packed(kept: KeptWindow, shape: Mapping[str, str]) -> bytes:

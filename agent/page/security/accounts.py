@@ -11,6 +11,7 @@ from pathlib import Path
 
 import argon2
 
+from agent.core.durable_file import replace_file
 from agent.core.errors import Permanent
 from agent.page.security.roles import Role
 
@@ -94,19 +95,9 @@ class Accounts:
     def _write(self, accounts: Mapping[str, Account]) -> None:
         document = {each.name: {"role": each.role.text, "password": each.password_hash} for each in accounts.values()}
         text = json.dumps({"schema": "inspectd.page-accounts/1", "accounts": document}, indent=2)
-        partial = self.path.with_name(f".{self.path.name}.part")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            partial.unlink(missing_ok=True)
-            with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(text + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            if self.path.exists():
-                status = self.path.stat()
-                if os.geteuid() == 0:
-                    os.chown(partial, status.st_uid, status.st_gid)
-            partial.replace(self.path)
+            replace_file(self.path, f"{text}\n".encode())
         except OSError as error:
             raise Permanent(f"{self.path}: {error.strerror}; wanted a file that this user can write") from None
         self._version = None

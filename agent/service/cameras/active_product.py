@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from pathlib import Path
 
+from agent.core.durable_file import replace_file
 from agent.core.errors import Temporary
 
 log = logging.getLogger(__name__)
@@ -28,17 +28,7 @@ def stored_product(directory: Path) -> str | None:
 
 def store_product(directory: Path, name: str) -> None:
     """Remember the product. Raises Temporary where the disk does not take it."""
-    fresh = directory / f".{_FILE}.new"
     try:
-        with fresh.open("w") as file:
-            json.dump({"product": name}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(directory / _FILE)
-        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        replace_file(directory / _FILE, json.dumps({"product": name}).encode())
     except OSError as error:
         raise Temporary(f"product {name!r} is not taken over: {directory / _FILE}: {error.strerror}") from None

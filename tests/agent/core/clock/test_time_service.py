@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from agent.core.clock import kernel_synchronised
-from agent.core.time_service import KEPT_SECONDS, WAIT_SECONDS, LatestAnswer, ask_chronyd, ask_timedated
+from agent.core.clock.time_service import KEPT_SECONDS, WAIT_SECONDS, LatestAnswer, ask_chronyd, ask_timedated
 from tests.support.clocks import FakeClock
 
 TIMEDATED = Path("/lib/systemd/systemd-timedated")
