@@ -7,6 +7,7 @@ import sys
 
 from agent.core.errors import InspectdError
 from agent.page.options import PageOptions
+from agent.page.server.application import build_application
 from agent.page.server.process import serve
 
 
@@ -18,7 +19,7 @@ def main() -> int:
     )
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     try:
-        serve(options)
+        serve(options, build_application(options))
     except InspectdError as error:
         sys.stderr.write(f"inspectd: {error}\n")
         return 1

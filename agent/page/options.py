@@ -1,4 +1,4 @@
-"""What the process of the page is started with."""
+"""What a process that serves a page is started with."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import json
 from dataclasses import asdict, dataclass
 
 
-@dataclass(frozen=True, slots=True)
-class PageOptions:
-    """Made from the settings by `inspectd page`, and passed on as JSON.
-
-    Checking the settings needs NumPy, SciPy and OpenCV, 100 MB that the page would never use: the command reads them
-    and then replaces itself by a process that knows only this.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions:
+    """Where a page is served, and whom it admits."""
 
     site: str
-    control_socket: str
-    """Path of the agent's control socket."""
+    """The title of the page."""
     accounts_file: str
+    add_user: str
+    """The command that makes the first account, for people."""
     host: str = "127.0.0.1"
     port: int | None = None
     socket: str | None = None
@@ -29,6 +26,26 @@ class PageOptions:
     idle_seconds: float = 1800.0
     session_seconds: float = 43_200.0
     view_without_login: bool = False
+
+    @property
+    def address(self) -> str:
+        """Where browsers find the page, for people."""
+        if self.socket is not None:
+            return self.socket
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'http' if self.certificate_file is None else 'https'}://{host}:{self.port}/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageOptions(ServerOptions):
+    """Made from the settings by `inspectd page`, and passed on as JSON.
+
+    Checking the settings needs NumPy, SciPy and OpenCV, 100 MB that the page would never use: the command reads them
+    and then replaces itself by a process that knows only this.
+    """
+
+    control_socket: str
+    """Path of the agent's control socket."""
     log_level: str = "info"
 
     def to_json(self) -> str:
@@ -40,11 +57,3 @@ class PageOptions:
         """The options that `to_json` wrote."""
         values = json.loads(text)
         return cls(**{**values, "names": tuple(values["names"])})
-
-    @property
-    def address(self) -> str:
-        """Where browsers find the page, for people."""
-        if self.socket is not None:
-            return self.socket
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'http' if self.certificate_file is None else 'https'}://{host}:{self.port}/"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -11,6 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agent.cli.operation.accounts import (
+    NameArgument,
+    PasswordOption,
+    add_account,
+    list_accounts,
+    open_accounts,
+    remove_account,
+    require_packages,
+    server_fields,
+)
 from agent.cli.options import ConfigOption
 from agent.cli.terminal.console import print_line
 from agent.cli.terminal.interrupts import quiet_while_loading
@@ -20,7 +28,7 @@ if TYPE_CHECKING:
     from agent.page.options import PageOptions
     from agent.page.security.accounts import Accounts
 
-NameArgument = Annotated[str, typer.Argument(help="Name of the person.", metavar="NAME")]
+_ADD_USER = "inspectd page user add NAME --role engineer"
 
 
 def page(
@@ -47,39 +55,21 @@ def add_user(
     name: NameArgument,
     config: ConfigOption,
     role: Annotated[str, typer.Option(help="view, operate or engineer.")] = "view",
-    password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="Read the password from standard input, for programs.")
-    ] = False,
+    password_stdin: PasswordOption = False,
 ) -> None:
     """Add an account for the page, or give an existing one another role or password."""
-    _require_extra()
-    with quiet_while_loading():
-        from agent.page.security.accounts import check_name
-        from agent.page.security.roles import Role
-
-    wanted = Role.parse(role)
-    check_name(name)
-    accounts = _accounts(config)
-    accounts.set(name, wanted, sys.stdin.readline().rstrip("\n") if password_stdin else _new_password())
-    print_line(f"{name}: {wanted.text}, in {accounts.path}")
+    add_account(_accounts(config), name, role, password_stdin=password_stdin)
     _print_restart(config)
 
 
 def list_users(config: ConfigOption) -> None:
     """List the accounts of the page with their roles."""
-    _require_extra()
-    found = _accounts(config).all()
-    for account in found.values():
-        print_line(f"{account.role.text:<10}{account.name}")
-    if not found:
-        print_line("no accounts; add one: inspectd page user add NAME --role engineer")
+    list_accounts(_accounts(config), _ADD_USER)
 
 
 def remove_user(name: NameArgument, config: ConfigOption) -> None:
     """Remove an account of the page; the person is logged out."""
-    _require_extra()
-    _accounts(config).remove(name)
-    print_line(f"{name}: removed")
+    remove_account(_accounts(config), name)
     _print_restart(config)
 
 
@@ -90,21 +80,13 @@ def page_options(config: Path) -> PageOptions:
         from agent.settings import load_settings
 
     settings = load_settings(config)
-    section = settings.page
     return PageOptions(
         site=settings.site,
         control_socket=str(settings.socket_path.absolute()),
-        accounts_file=str(section.accounts_file or _default_accounts(config, settings.state_directory)),
-        host=section.host,
-        port=section.port,
-        socket=_text(section.socket),
-        certificate_file=_text(section.certificate_file),
-        key_file=_text(section.key_file),
-        names=section.names,
-        idle_seconds=section.idle_minutes * 60.0,
-        session_seconds=section.session_hours * 3600.0,
-        view_without_login=section.view_without_login,
+        accounts_file=str(settings.page.accounts_file or _default_accounts(config, settings.state_directory)),
+        add_user=f"{_ADD_USER} --config FILE",
         log_level=settings.log.level,
+        **server_fields(settings.page),
     )
 
 
@@ -119,17 +101,8 @@ def _default_accounts(config: Path, state_directory: Path) -> Path:
 
 
 def _accounts(config: Path) -> Accounts:
-    with quiet_while_loading():
-        from agent.page.security.accounts import Accounts
-
-    return Accounts(Path(page_options(config).accounts_file))
-
-
-def _new_password() -> str:
-    first = getpass.getpass("Password: ")
-    if getpass.getpass("Again: ") != first:
-        raise Permanent("the two passwords differ; nothing was changed")
-    return first
+    _require_extra()
+    return open_accounts(page_options(config).accounts_file)
 
 
 def _print_restart(config: Path) -> None:
@@ -141,10 +114,4 @@ def _print_restart(config: Path) -> None:
 
 
 def _require_extra() -> None:
-    missing = [name for name in ("starlette", "uvicorn", "argon2") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise Permanent(f"the page needs {', '.join(missing)}; install them: pip install 'inspectd[page]'")
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
+    require_packages("page", "starlette", "uvicorn", "argon2")

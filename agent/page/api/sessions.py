@@ -16,7 +16,7 @@ from agent.page.security.accounts import MAX_NAME_LENGTH, MAX_PASSWORD_LENGTH
 from agent.page.security.sessions import Session
 from agent.page.server.files import languages
 from agent.page.server.requests import Rejected, answer, needs, read_object, session_of, text_of
-from agent.page.server.state import COOKIE, PageState, state_of
+from agent.page.server.state import COOKIE, Access, access_of
 
 log = logging.getLogger(__name__)
 
@@ -24,30 +24,30 @@ log = logging.getLogger(__name__)
 @needs(None)
 async def show(request: Request) -> Response:
     """The person who is logged in, if any, and what the page needs to begin."""
-    return answer(_document(state_of(request), session_of(request)))
+    return answer(_document(access_of(request), session_of(request)))
 
 
 @needs(None)
 async def log_in(request: Request) -> Response:
     """Check name and password; the session's token is in a cookie that no script can read."""
-    state, document = state_of(request), await read_object(request)
+    access, document = access_of(request), await read_object(request)
     name, password = text_of(document, "name", MAX_NAME_LENGTH), text_of(document, "password", MAX_PASSWORD_LENGTH)
-    wait = state.limit.wait_seconds(name)
+    wait = access.limit.wait_seconds(name)
     if wait > 0:
         raise Rejected(429, f"too many wrong passwords; try again in {wait} s", wait_seconds=wait)
     # Counted before the check: a hundred tries at the same time are a hundred tries.
-    state.limit.failed(name)
-    account = await asyncio.to_thread(state.accounts.check, name, password)
+    access.limit.failed(name)
+    account = await asyncio.to_thread(access.accounts.check, name, password)
     if account is None:
         log.warning("login of %s failed, from %s", printable(name), _address(request))
-        state.logins.add("login failed", name, _address(request))
+        access.logins.add("login failed", name, _address(request))
         raise Rejected(401, "name or password is wrong")
-    state.limit.succeeded(name)
-    state.sessions.end(request.cookies.get(COOKIE))
-    token, session = state.sessions.begin(account.name, account.role, account.password_hash)
+    access.limit.succeeded(name)
+    access.sessions.end(request.cookies.get(COOKIE))
+    token, session = access.sessions.begin(account.name, account.role, account.password_hash)
     log.info("login of %s, %s, from %s", account.name, account.role.text, _address(request))
-    state.logins.add("login", account.name, _address(request), account.role.text)
-    response = answer(_document(state, session))
+    access.logins.add("login", account.name, _address(request), account.role.text)
+    response = answer(_document(access, session))
     secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
     response.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure, path="/")
     return response
@@ -56,12 +56,12 @@ async def log_in(request: Request) -> Response:
 @needs(None)
 async def log_out(request: Request) -> Response:
     """End the session. Needs no token: the cookie is not sent by other sites."""
-    state, session = state_of(request), session_of(request)
+    access, session = access_of(request), session_of(request)
     if session is not None:
         log.info("logout of %s", session.person)
-        state.logins.add("logout", session.person, _address(request))
-    state.sessions.end(request.cookies.get(COOKIE))
-    response = answer(_document(state, None))
+        access.logins.add("logout", session.person, _address(request))
+    access.sessions.end(request.cookies.get(COOKIE))
+    response = answer(_document(access, None))
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
     return response
 
@@ -71,17 +71,18 @@ async def touch(request: Request) -> Response:
     """The person has used keyboard, mouse or finger; images and events alone keep no session alive."""
     session = session_of(request)
     if session is not None:
-        state_of(request).sessions.touch(session)
+        access_of(request).sessions.touch(session)
     return answer({"active": session is not None})
 
 
-def _document(state: PageState, session: Session | None) -> dict[str, Any]:
+def _document(access: Access, session: Session | None) -> dict[str, Any]:
     return {
-        "site": state.options.site,
+        "site": access.options.site,
         "version": version("inspectd"),
         "languages": languages(),
-        "accounts": bool(state.accounts.all()),
-        "view_without_login": state.options.view_without_login,
+        "accounts": bool(access.accounts.all()),
+        "add_user": access.options.add_user,
+        "view_without_login": access.options.view_without_login,
         "person": None if session is None else session.person,
         "role": None if session is None else session.role.text,
         "csrf": None if session is None else session.csrf,

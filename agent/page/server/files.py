@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import mimetypes
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +30,14 @@ class PageFile:
 class PageFiles:
     """Every file of the page by its path, such as `/live/chart.js`. Other paths do not exist."""
 
-    def __init__(self) -> None:
-        self._files = {f"/{path.relative_to(STATIC).as_posix()}": _load(path) for path in _below(STATIC)}
-        for path in _below(TRANSLATIONS):
-            self._files[f"/translations/{path.name}"] = _load(path)
+    def __init__(self, *more: Path) -> None:
+        """`more`: folders of another page with its own `static` and `translations`; what they have goes first."""
+        self._files: dict[str, PageFile] = {}
+        for folder in (STATIC, *(each / "static" for each in more)):
+            self._files.update({f"/{path.relative_to(folder).as_posix()}": _load(path) for path in _below(folder)})
+        for language in languages():
+            texts = [each / f"{language}.json" for each in (TRANSLATIONS, *(each / "translations" for each in more))]
+            self._files[f"/translations/{language}.json"] = _texts(texts)
         self._files["/"] = self._files.pop("/index.html")
 
     async def respond(self, request: Request) -> Response:
@@ -61,4 +66,16 @@ def _load(path: Path) -> PageFile:
     media_type = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     if media_type in ("text/html", "text/css", "application/json"):
         media_type += "; charset=utf-8"
+    return _file(content, media_type)
+
+
+def _texts(paths: list[Path]) -> PageFile:
+    """The texts of one language, from all files that there are."""
+    found: dict[str, str] = {}
+    for path in paths:
+        found.update(json.loads(path.read_text("utf-8")) if path.is_file() else {})
+    return _file(json.dumps(found, ensure_ascii=False).encode(), "application/json; charset=utf-8")
+
+
+def _file(content: bytes, media_type: str) -> PageFile:
     return PageFile(content, media_type, f'"{hashlib.sha256(content).hexdigest()[:32]}"')

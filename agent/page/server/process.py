@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
 
 from agent.core.errors import Permanent
 from agent.core.sockets.unix_socket import bind_unix_socket
-from agent.page.options import PageOptions
-from agent.page.server.application import build_application
+from agent.page.options import ServerOptions
 from agent.page.server.connections import Connections, limited_protocol
 
 log = logging.getLogger(__name__)
@@ -31,12 +31,12 @@ _BACKLOG = 128
 _HANDSHAKE_SECONDS = 5.0
 
 
-def serve(options: PageOptions) -> None:
+def serve(options: ServerOptions, application: Starlette) -> None:
     """Serve until SIGTERM or Ctrl-C. Raises Permanent where the address or the certificate cannot be used."""
     os.umask(0o077)
     listener = _bind(options)
     connections = Connections()
-    config = _config(options, connections)
+    config = _config(options, application, connections)
     loop = _Loop()
     asyncio.set_event_loop(loop)
     try:
@@ -76,9 +76,9 @@ async def _serve(config: uvicorn.Config, listener: socket.socket, connections: C
         watching.cancel()
 
 
-def _config(options: PageOptions, connections: Connections) -> uvicorn.Config:
+def _config(options: ServerOptions, application: Starlette, connections: Connections) -> uvicorn.Config:
     config = uvicorn.Config(
-        build_application(options),
+        application,
         http=limited_protocol(connections),
         ws="none",
         lifespan="on",
@@ -101,7 +101,7 @@ def _config(options: PageOptions, connections: Connections) -> uvicorn.Config:
     return config
 
 
-def _bind(options: PageOptions) -> socket.socket:
+def _bind(options: ServerOptions) -> socket.socket:
     if options.socket is not None:
         unbound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         bind_unix_socket(unbound, Path(options.socket), name="page socket", setting="page.socket")

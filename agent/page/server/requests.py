@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from agent.core.errors import Permanent, Temporary
 from agent.page.security.roles import Role
 from agent.page.security.sessions import Session, same_csrf
-from agent.page.server.state import COOKIE, state_of
+from agent.page.server.state import COOKIE, access_of
 
 log = logging.getLogger(__name__)
 
@@ -68,23 +68,23 @@ def needs(role: Role | None) -> Callable[[Handler], Handler]:
 
 def session_of(request: Request) -> Session | None:
     """The session of a request, if its account still exists with the same role and password."""
-    state = state_of(request)
-    session = state.sessions.find(request.cookies.get(COOKIE))
+    access = access_of(request)
+    session = access.sessions.find(request.cookies.get(COOKIE))
     if session is None:
         return None
-    account = state.accounts.all().get(session.person)
+    account = access.accounts.all().get(session.person)
     if account is None or account.role is not session.role or account.password_hash != session.password_hash:
-        state.sessions.end(request.cookies.get(COOKIE))
+        access.sessions.end(request.cookies.get(COOKIE))
         return None
     return session
 
 
 def admit(request: Request, role: Role) -> Session | None:
     """Check a request. Raises Rejected; None where anybody may look."""
-    state, session = state_of(request), session_of(request)
+    access, session = access_of(request), session_of(request)
     changes = request.method not in ("GET", "HEAD")
     if session is None:
-        if role is Role.VIEW and not changes and state.options.view_without_login:
+        if role is Role.VIEW and not changes and access.options.view_without_login:
             return None
         raise Rejected(401, "log in first")
     if session.role < role:
@@ -92,7 +92,7 @@ def admit(request: Request, role: Role) -> Session | None:
     if changes:
         if not same_csrf(session, request.headers.get("x-csrf-token")):
             raise Rejected(403, "the token of this page is not valid any more; load the page again")
-        state.sessions.touch(session)
+        access.sessions.touch(session)
     return session
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
 
 from starlette.requests import Request
 
 from agent.page.link.control import AgentLink
 from agent.page.link.feed import Feed
 from agent.page.link.images import ImageCache, LiveImages
-from agent.page.link.logins import LoginNotes
-from agent.page.options import PageOptions
+from agent.page.options import PageOptions, ServerOptions
 from agent.page.security.accounts import Accounts
 from agent.page.security.login_limit import LoginLimit
 from agent.page.security.sessions import Sessions
@@ -18,22 +20,60 @@ from agent.page.security.sessions import Sessions
 COOKIE = "inspectd_session"
 
 
+class NotesLogins(Protocol):
+    """Keeps who has logged in."""
+
+    def add(self, event: str, person: str, address: str, role: str | None = None) -> None:
+        """`event`: login, logout or login failed."""
+
+
+@dataclass(slots=True)
+class Access:
+    """Who may see a page: what every page has, whatever it shows."""
+
+    options: ServerOptions
+    accounts: Accounts
+    sessions: Sessions
+    logins: NotesLogins
+    limit: LoginLimit
+
+    @classmethod
+    def of(cls, options: ServerOptions, logins: NotesLogins) -> Access:
+        """Without sessions yet."""
+        sessions = Sessions(idle_seconds=options.idle_seconds, longest_seconds=options.session_seconds)
+        return cls(options, Accounts(_accounts_path(options)), sessions, logins, LoginLimit())
+
+
 @dataclass(slots=True)
 class PageState:
     """One page of one agent."""
 
     options: PageOptions
-    accounts: Accounts
-    sessions: Sessions
     link: AgentLink
     feed: Feed
     live: LiveImages
-    logins: LoginNotes
-    limit: LoginLimit = field(default_factory=LoginLimit)
     images: ImageCache = field(default_factory=ImageCache)
+
+    @classmethod
+    def of(cls, options: PageOptions, link: AgentLink) -> PageState:
+        """With nothing asked for yet."""
+        return cls(options, link, Feed(link), LiveImages(link))
 
 
 def state_of(request: Request) -> PageState:
     """The page that a request is for."""
     state: PageState = request.app.state.page
     return state
+
+
+def access_of(request: Request) -> Access:
+    """Accounts and sessions of the page that a request is for."""
+    access: Access = request.app.state.access
+    return access
+
+
+def _accounts_path(options: ServerOptions) -> Path:
+    """The credential of the service, where it has one."""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    credential = None if directory is None else Path(directory) / "page-accounts"
+    return credential if credential is not None and credential.is_file() else Path(options.accounts_file)

@@ -15,7 +15,7 @@ export function loginScreen(main, onDone) {
     element("label", { for: "name" }, t("login.name")), name,
     element("label", { for: "password" }, t("login.password")), password,
     fault, button,
-    session.accounts ? null : element("p", { class: "hint" }, t("login.none"), " ", element("code", {}, "inspectd page user add NAME --role engineer --config FILE")),
+    session.accounts ? null : element("p", { class: "hint" }, t("login.none"), " ", element("code", {}, session.add_user)),
   );
   replace(main, form);
   name.focus();

@@ -1,0 +1,92 @@
+"""What commands about pages share: the accounts of people, and where a page is served."""
+
+from __future__ import annotations
+
+import getpass
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agent.cli.terminal.console import print_line
+from agent.cli.terminal.interrupts import quiet_while_loading
+from agent.core.errors import Permanent
+
+if TYPE_CHECKING:
+    from agent.page.security.accounts import Accounts
+    from agent.settings import PageSettings
+
+NameArgument = Annotated[str, typer.Argument(help="Name of the person.", metavar="NAME")]
+PasswordOption = Annotated[
+    bool, typer.Option("--password-stdin", help="Read the password from standard input, for programs.")
+]
+
+
+def add_account(accounts: Accounts, name: str, role: str, *, password_stdin: bool) -> None:
+    """Add an account, or give an existing one another role or password; asks for the password at the terminal."""
+    with quiet_while_loading():
+        from agent.page.security.accounts import check_name
+        from agent.page.security.roles import Role
+
+    wanted = Role.parse(role)
+    check_name(name)
+    accounts.set(name, wanted, sys.stdin.readline().rstrip("\n") if password_stdin else _new_password())
+    print_line(f"{name}: {wanted.text}, in {accounts.path}")
+
+
+def list_accounts(accounts: Accounts, add_user: str) -> None:
+    """Print every account with its role; `add_user` is the command that makes one."""
+    found = accounts.all()
+    for account in found.values():
+        print_line(f"{account.role.text:<10}{account.name}")
+    if not found:
+        print_line(f"no accounts; add one: {add_user}")
+
+
+def remove_account(accounts: Accounts, name: str) -> None:
+    """Remove an account; the person is logged out."""
+    accounts.remove(name)
+    print_line(f"{name}: removed")
+
+
+def open_accounts(path: str) -> Accounts:
+    """The accounts in this file."""
+    with quiet_while_loading():
+        from agent.page.security.accounts import Accounts
+
+    return Accounts(Path(path))
+
+
+def server_fields(section: PageSettings) -> dict[str, Any]:
+    """The fields of `ServerOptions` that the section of a page sets."""
+    return {
+        "host": section.host,
+        "port": section.port,
+        "socket": _text(section.socket),
+        "certificate_file": _text(section.certificate_file),
+        "key_file": _text(section.key_file),
+        "names": section.names,
+        "idle_seconds": section.idle_minutes * 60.0,
+        "session_seconds": section.session_hours * 3600.0,
+        "view_without_login": section.view_without_login,
+    }
+
+
+def require_packages(extra: str, *packages: str) -> None:
+    """Raise Permanent, with the command that installs them, where a package of an extra is missing."""
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise Permanent(f"the page needs {', '.join(missing)}; install them: pip install 'inspectd[{extra}]'")
+
+
+def _new_password() -> str:
+    first = getpass.getpass("Password: ")
+    if getpass.getpass("Again: ") != first:
+        raise Permanent("the two passwords differ; nothing was changed")
+    return first
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
