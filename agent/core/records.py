@@ -207,7 +207,7 @@ class NotJudged(str, Enum):
     BLIND = "blind"
     """The camera was faulty."""
     LATE = "late"
-    """A trigger got no frame within the time for a result."""
+    """A trigger got no frame within the time for a result, or all frames of the part were dropped."""
     STOPPED = "stopped"
     """The agent was stopped before the part was seen."""
 

@@ -90,7 +90,7 @@ def part_of(group: Group[Evidence], outcome: Outcome | None, camera: str, calibr
         threshold=threshold if verdict is None else verdict.threshold,
         calibration=None if calibration is None else calibration.id,
         frames=group.frames,
-        frame=None if first is None else first.index,
+        frame=group.index,
         captured_at=group.captured_at,
         started_monotonic=group.started_monotonic,
         announced=group.announced,

@@ -102,11 +102,7 @@ class Station(StationReadings):
 
     def leave(self, monotonic_seconds: float) -> Left:
         """Another station follows, for another product: returns what is left of this one."""
-        ended: list[Outcome | Part] = []
-        self._reset_history()
-        if self._judge is not None and self.plan.parts_known:
-            ended = [self._end(group) for shot in self._judge.released() for group in self._grouping.add(shot)]
-        ended += [self._end(group) for group in self._grouping.finish()]
+        ended = self._end_parts()
         self._calibration.window.keep(wait=False)
         return Left(ended, self._end_defect_alarm(PRODUCT_CHANGED, monotonic_seconds))
 
@@ -163,7 +159,7 @@ class Station(StationReadings):
 
     def finish(self) -> list[Outcome | Part]:
         """No more frames follow: returns the outcomes of the last parts. Their alarms end with them."""
-        ended = [self._end(group) for group in self._grouping.finish()]
+        ended = self._end_parts()
         last = self._last_frame
         if last is not None and self._judge is not None:
             ended += self._judge.end_last_alarm(last.frame, last.score)
@@ -226,6 +222,14 @@ class Station(StationReadings):
         if self._calibration.window.running:
             outcome = replace(outcome, candidate=self._offer_to_window(group, outcome))
         return outcome
+
+    def _end_parts(self) -> list[Outcome | Part]:
+        """The outcomes of the parts that are not complete, and of the frames of parts that are held back."""
+        self._reset_history()
+        ended: list[Outcome | Part] = []
+        if self._judge is not None and self.plan.parts_known:
+            ended = [self._end(group) for shot in self._judge.released() for group in self._grouping.add(shot)]
+        return ended + [self._end(group) for group in self._grouping.finish()]
 
     def _reset_history(self) -> None:
         if self._judge is not None:

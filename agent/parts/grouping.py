@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Generic, TypeVar
 
-from agent.parts.shot import Collector, Group, Shot
+from agent.core.records import Frame
+from agent.parts.shot import Collector, Group, Shot, missed_part
 
 T = TypeVar("T")
 
@@ -45,6 +46,7 @@ class SingleFrames(Grouping[T]):
                 reason=shot.reason,
                 frames=int(shot.reason is None),
                 first=frame,
+                index=frame.index,
                 captured_at=frame.captured_at,
                 started_monotonic=frame.captured_monotonic,
             )
@@ -54,12 +56,13 @@ class SingleFrames(Grouping[T]):
 class ByCount(Grouping[T]):
     """So many frames in a row show the same part, counted from the first frame of the camera.
 
-    Frames that were dropped count too, since the index of a frame includes them.
+    Frames that were dropped count too, since the index of a frame includes them. A part of which every frame was
+    dropped is not judged: it is late.
     """
 
     def __init__(self, frames_per_part: int) -> None:
         self._frames_per_part = frames_per_part
-        self._number: int | None = None
+        self._last: Frame | None = None
         self._collector = Collector[T]()
 
     @property
@@ -68,14 +71,26 @@ class ByCount(Grouping[T]):
 
     def add(self, shot: Shot[T]) -> list[Group[T]]:
         number, place = divmod(shot.frame.index, self._frames_per_part)
-        complete = self.finish() if number != self._number else []
-        self._number = number
+        last, self._last = self._last, shot.frame
+        another = last is None or number != last.index // self._frames_per_part
+        complete = self._end() if another else []
+        if last is not None:
+            complete += self._dropped(last, shot.frame)
         self._collector.add(shot)
-        return complete + self.finish() if place == self._frames_per_part - 1 else complete
+        return complete + self._end() if place == self._frames_per_part - 1 else complete
 
     def finish(self) -> list[Group[T]]:
+        self._last = None
+        return self._end()
+
+    def _end(self) -> list[Group[T]]:
         collector, self._collector = self._collector, Collector[T]()
         return [collector.group(collector.origin)] if collector.seen else []
+
+    def _dropped(self, last: Frame, frame: Frame) -> list[Group[T]]:
+        """The parts between two frames that follow each other, of which no frame was scored."""
+        numbers = range(last.index // self._frames_per_part + 1, frame.index // self._frames_per_part)
+        return [missed_part(number * self._frames_per_part, last, frame) for number in numbers]
 
 
 class ByGap(Grouping[T]):

@@ -50,6 +50,8 @@ class Group(Generic[T]):
     """Wall-clock time, UTC, of the first frame, or of the trigger where there is none."""
     started_monotonic: float
     """Monotonic time of the trigger, or of the first frame, seconds."""
+    index: int | None = None
+    """Index of its first frame, also where that was dropped; None where there is none."""
     announced: bool = False
     """A trigger gave the id."""
     code: Code | None = None
@@ -107,18 +109,38 @@ class Collector(Generic[T]):
         if self._code is not None and self._code.text is not None and started_monotonic is None:
             part = self._code.text
         return Group(
-            part=part or f"{first.captured_at.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z",
+            part=part or part_name(first.captured_at),
             highest=self._highest,
             judged=self._judged,
             usable=self._usable,
             reason=None if self._judged is not None else self._reason,
             frames=self._judged_count,
             first=first,
+            index=first.index,
             captured_at=first.captured_at,
             started_monotonic=first.captured_monotonic if started_monotonic is None else started_monotonic,
             announced=started_monotonic is not None,
             code=self._code,
         )
+
+
+def part_name(captured_at: datetime) -> str:
+    """The id of a part that has no other one: the time of its first frame, UTC."""
+    return f"{captured_at.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
+
+
+def missed_part(index: int, before: Frame, after: Frame) -> Group[T]:
+    """A part of which every frame was dropped, since frames arrived faster than they are scored.
+
+    Args:
+        index: of its first frame; its time is taken from those of two others.
+        before, after: the last frame before it that was scored, and the first one after it.
+    """
+    share = (index - before.index) / (after.index - before.index)
+    captured_at = before.captured_at + share * (after.captured_at - before.captured_at)
+    started = before.captured_monotonic + share * (after.captured_monotonic - before.captured_monotonic)
+    late = NotJudged.LATE
+    return Group(part_name(captured_at), None, None, None, late, 0, None, captured_at, started, index=index)
 
 
 def _higher(known: Shot[T] | None, shot: Shot[T]) -> Shot[T]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,10 @@ from agent.tools.watcher import OnLine, Watcher
 
 # With a persistent session, the broker keeps alarms for a disconnected subscriber this long.
 SESSION_SECONDS = 7 * 24 * 3600
+
+# Topics of a camera that are printed, and those that are only saved.
+_TOPICS = ("alarm", "alarm/+/+", "event")
+_SAVED_TOPICS = ("result",)
 
 
 def watch(
@@ -60,24 +64,24 @@ def watch(
         certificate_file=certificate_file,
         key_file=key_file,
     )
-    filters = topic_filters(prefix, site, camera) if topics is None else agent_filters(topics)
+    rest = _TOPICS if out is None else (*_TOPICS, *_SAVED_TOPICS)
+    filters = topic_filters(prefix, site, camera, rest) if topics is None else agent_filters(topics, rest)
     subscription = _Subscription(broker, filters, client_id, Watcher(on_line, out=out), on_line)
     with _until_signalled(stop or threading.Event()) as (stopping, wake):
         _follow(subscription, stopping, wake)
 
 
-def topic_filters(prefix: str, site: str, camera: str) -> list[str]:
+def topic_filters(prefix: str, site: str, camera: str, rest: Sequence[str] = _TOPICS) -> list[str]:
     """Topic filters for the default topics; `site` and `camera` may be `+`. Raises Permanent for an invalid name."""
     for level, name in (("site", site), ("camera", camera)):
         if name != "+":
             check_level(level, name)
-    here = f"{prefix}/{site}/{camera}"
-    return [f"{here}/alarm", f"{here}/alarm/+/+", f"{here}/event", f"{prefix}/{site}/status"]
+    return [*(f"{prefix}/{site}/{camera}/{each}" for each in rest), f"{prefix}/{site}/status"]
 
 
-def agent_filters(topics: Topics) -> list[str]:
+def agent_filters(topics: Topics, rest: Sequence[str] = _TOPICS) -> list[str]:
     """Topic filters for one agent, wherever its topics are."""
-    return [*map(topics.every_camera, ("alarm", "alarm/+/+", "event")), topics.status()]
+    return [*map(topics.every_camera, rest), topics.status()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,16 @@ from pathlib import Path
 
 from agent.core.errors import Permanent
 from agent.core.records import PAUSED, AlarmEvent
-from agent.messages import AlarmPayload, EventPayload, OmittedPayload, Presence, StatusPayload, VerdictPayload, parse
+from agent.messages import (
+    AlarmPayload,
+    EventPayload,
+    OmittedPayload,
+    Presence,
+    ResultPayload,
+    StatusPayload,
+    VerdictPayload,
+    parse,
+)
 
 OnLine = Callable[[str], None]
 
@@ -22,6 +31,9 @@ _Remembered = OrderedDict[tuple[str, str], None]
 
 # Remembered alarms. A broker repeats the messages that were in flight: a few dozen at most.
 REMEMBERED = 10_000
+
+RESULTS = "results.jsonl"
+"""Name of the file, in the folder of a camera, with a line for the result of each part."""
 
 _FILE_NAMES = {"heatmap": "heatmap.png", "overlay": "overlay.jpg", "frame": "frame.jpg"}
 
@@ -32,7 +44,8 @@ class Watcher:
     def __init__(self, on_line: OnLine, *, out: Path | None = None) -> None:
         """Args:
         on_line: takes each line.
-        out: alarms are saved here as `<camera>/<alarm id>/raised.json`, `cleared.json`, `overlay.jpg` …; None: nowhere.
+        out: alarms are saved here as `<camera>/<alarm id>/raised.json`, `cleared.json`, `overlay.jpg` …, results of
+            parts in `<camera>/results.jsonl`; None: nowhere.
         """
         self._on_line = on_line
         self._out = out
@@ -54,6 +67,8 @@ class Watcher:
         match levels:
             case [*_, "alarm"]:
                 self._take_alarm(parse(AlarmPayload, payload))
+            case [*_, "result"]:
+                self._take_result(parse(ResultPayload, payload))
             case [*_, "status"]:
                 self._take_status(parse(StatusPayload, payload))
             case [*_, "event"]:
@@ -82,6 +97,13 @@ class Watcher:
         if key not in self._saved and self._save(alarm.camera, alarm.id, f"{key[1]}.json", document.encode()):
             _remember(self._saved, key)
 
+    def _take_result(self, result: ResultPayload) -> None:
+        """Add a line to the results of its camera; a repetition only where it could not be saved before."""
+        key = (result.id, "result")
+        line = result.model_dump_json(by_alias=True).encode() + b"\n"
+        if key not in self._saved and self._save(result.camera, None, RESULTS, line, append=True):
+            _remember(self._saved, key)
+
     def _take_event(self, event: EventPayload) -> None:
         key = (event.id, event.event)
         if key not in self._printed:
@@ -97,12 +119,17 @@ class Watcher:
         hint = "; the states of its cameras are outdated" if offline else ""
         self._on_line(f"{_printable(status.site)}: agent {status.status.value}{hint}")
 
-    def _save(self, camera: str, alarm_id: str, name: str, payload: bytes) -> bool:
-        """Save a file of an alarm where files are wanted; False if that failed. The first failure is a line."""
+    def _save(self, camera: str, alarm_id: str | None, name: str, payload: bytes, *, append: bool = False) -> bool:
+        """Save a file of an alarm, or of a camera, where files are wanted; False if that failed.
+
+        The first failure is a line. `append`: add to the file.
+        """
         if self._out is None:
             return True
+        folder = self._out / _file_name(camera)
+        file = (folder if alarm_id is None else folder / _file_name(alarm_id)) / name
         try:
-            _write(self._out / _file_name(camera) / _file_name(alarm_id) / name, payload)
+            (_append if append else _write)(file, payload)
         except OSError as error:
             reason = error.strerror or str(error)
             if reason != self._save_error:
@@ -132,6 +159,13 @@ def _write(file: Path, payload: bytes) -> None:
         with suppress(OSError):
             half.unlink(missing_ok=True)
         raise
+
+
+def _append(file: Path, payload: bytes) -> None:
+    """Raises OSError."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("ab") as lines:
+        lines.write(payload)
 
 
 def alarm_line(alarm: AlarmPayload) -> str:

@@ -16,12 +16,14 @@ def watch(
     site: Annotated[str, typer.Option(help="Name of a site; + for all.")] = "+",
     camera: Annotated[str, typer.Option(help="Name of a camera; + for all.")] = "+",
     prefix: Annotated[str, typer.Option(help="First level of the topics.")] = "inspectd",
-    out: Annotated[Path | None, typer.Option(help="Folder for the images of the alarms.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the images of the alarms, and for the results of parts.")
+    ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="Settings file of an agent, for its broker, login and topics.")
     ] = None,
 ) -> None:
-    """Print alarms as they arrive, and save their images."""
+    """Print alarms as they arrive; with --out, save their images, and the results of parts."""
     with quiet_while_loading():
         from agent.tools.watch import watch as watch_broker
 

@@ -10,17 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from agent.commands import ask
-from agent.messages import AlarmPayload, parse
+from agent.messages import AlarmPayload, ResultPayload, parse
 from agent.sources.simulator import SimulatedLine
 from agent.tools.demo.contact_sheet import ContactSheetEntry, write_contact_sheet
 from agent.tools.demo.processes import DemoProcesses
-from agent.tools.demo.score_sheet import MatchedAlarm, ScoreSheet, alarmed_parts, bad_parts, match_alarms
+from agent.tools.demo.score_sheet import (
+    MatchedAlarm,
+    ScoreSheet,
+    alarmed_parts,
+    count_parts,
+    match_alarms,
+    parts_in_view,
+)
 from agent.tools.demo.stage import (
-    CALIBRATION_FRAMES,
+    CALIBRATION_PARTS,
     CAMERA,
+    FRAMES_PER_PART,
     FRAMES_PER_SECOND,
     GOOD_FRAMES,
-    RULE_FRAMES,
     DemoStage,
     prepare_stage,
 )
@@ -60,7 +67,7 @@ def _play(stage: DemoStage, seconds: float, on_line: OnLine) -> tuple[dict[str, 
         on_line(f"agent: simulator in {stage.mode} mode, seed {stage.seed}, {FRAMES_PER_SECOND:g} frames/s")
         if stage.page_port is not None:
             _open_page(processes, stage.page_port, on_line)
-        on_line(f"calibrating on {CALIBRATION_FRAMES} good frames")
+        on_line(f"calibrating on {CALIBRATION_PARTS} good parts, of {FRAMES_PER_PART} frames each")
         state = processes.wait_until_armed()
         on_line(f"armed: threshold {state['threshold']:.4g}. {state['promise']}")
         on_line(f"inspecting for {seconds:g} s")
@@ -85,22 +92,22 @@ def _evaluate(
     Frames are counted from the moment at which the camera was armed: on a busy machine, frames are dropped while it
     calibrates, too.
     """
-    line = SimulatedLine(stage.mode, seed=stage.seed, good_frames=GOOD_FRAMES)
+    line = SimulatedLine(stage.mode, seed=stage.seed, good_frames=GOOD_FRAMES, frames_per_part=FRAMES_PER_PART)
     state = final["cameras"][CAMERA]
     first, last = int(calibration["last_frame"]) + 1, int(state["frames"]) + int(state["dropped"]) - 1
-    matches = [found for found in match_alarms(line, _alarms(stage), RULE_FRAMES) if first <= found.alarm.frame]
-    shown = bad_parts(line, first, last)
-    alarmed = alarmed_parts(line, matches, RULE_FRAMES) & set(shown)
+    matches = [found for found in match_alarms(line, _alarms(stage)) if first <= found.alarm.frame]
+    shown = parts_in_view(line, first, last)
+    bad = {part for part, kind in shown.items() if kind is not None}
     sheet = ScoreSheet(
         mode=stage.mode,
         seed=stage.seed,
         frames=int(state["frames"]) - int(armed["frames"]),
-        defects_shown=len(shown),
-        defects_alarmed=len(alarmed),
+        parts=count_parts(line, shown, _results(stage)),
+        defects_shown=len(bad),
+        defects_alarmed=len(alarmed_parts(line, matches) & bad),
         false_alarms=sum(found.kind is None for found in matches),
         frames_dropped=int(state["dropped"]) - int(armed["dropped"]),
         latency_ms={name: round(value, 2) for name, value in (final["delivery"]["latency_ms"] or {}).items()},
-        missed=tuple(kind for part, kind in shown.items() if part not in alarmed),
         threshold=float(state["threshold"]),
         promise=str(state["promise"]),
     )
@@ -113,9 +120,15 @@ def _alarms(stage: DemoStage) -> list[AlarmPayload]:
     return sorted((parse(AlarmPayload, path.read_bytes()) for path in documents), key=lambda alarm: alarm.sequence)
 
 
+def _results(stage: DemoStage) -> list[ResultPayload]:
+    """The results that the subscriber saved, in order."""
+    lines = stage.results.read_bytes().splitlines() if stage.results.exists() else []
+    return [parse(ResultPayload, line) for line in lines]
+
+
 def _write_contact_sheet(stage: DemoStage, sheet: ScoreSheet, matches: list[MatchedAlarm]) -> None:
     heading = (
-        f"inspectd demo, {stage.mode} mode: {sheet.defects_alarmed} of {sheet.defects_shown} defects alarmed, "
+        f"inspectd demo, {stage.mode} mode: {sheet.defects_alarmed} of {sheet.defects_shown} bad parts alarmed, "
         f"{sheet.false_alarms} false alarms"
     )
     entries = [

@@ -9,16 +9,17 @@ from importlib.resources import files
 from pathlib import Path
 
 from agent.core.errors import Permanent
+from agent.tools.watcher import RESULTS
 
 MODES = ("camera", "xray")
 CAMERA = "line1"
 SITE = "demo"
 FRAMES_PER_SECOND = 20.0
-CALIBRATION_FRAMES = 300
-RULE_FRAMES = 3
+FRAMES_PER_PART = 4
+CALIBRATION_PARTS = 100
 
-# The window, the frames before it from which the rate is measured, and one second more for a slow start.
-GOOD_FRAMES = 360
+# The window, the frames before it from which the rate is measured, and two seconds more for a slow start.
+GOOD_FRAMES = FRAMES_PER_PART * CALIBRATION_PARTS + 60
 
 _SETTINGS = """\
 site = "{site}"
@@ -36,15 +37,15 @@ mode = "{mode}"
 seed = {seed}
 frames_per_second = {rate}
 good_frames = {good}
+frames_per_part = {frames_per_part}
+
+[cameras.{camera}.parts]
+frames_per_part = {frames_per_part}
 
 [cameras.{camera}.calibration]
-frames = {frames}
-max_frames = {frames}
+frames = {parts}
+max_frames = {parts}
 false_alarms = "1 per shift"
-
-[cameras.{camera}.alarm]
-rule = "2 of {rule_frames}"
-clear_after_seconds = 0.2
 """
 
 _PAGE = """
@@ -85,8 +86,13 @@ class DemoStage:
 
     @property
     def alarms(self) -> Path:
-        """Where the subscriber saves alarms."""
+        """Where the subscriber saves alarms and results."""
         return self.out / "alarms"
+
+    @property
+    def results(self) -> Path:
+        """The results of the camera's parts, one JSON line each, as the subscriber saves them."""
+        return self.alarms / CAMERA / RESULTS
 
     @property
     def logs(self) -> Path:
@@ -126,8 +132,8 @@ def _settings(stage: DemoStage) -> str:
             seed=stage.seed,
             rate=FRAMES_PER_SECOND,
             good=GOOD_FRAMES,
-            frames=CALIBRATION_FRAMES,
-            rule_frames=RULE_FRAMES,
+            frames_per_part=FRAMES_PER_PART,
+            parts=CALIBRATION_PARTS,
         )
         + page
     )

@@ -601,6 +601,16 @@ def test_last_alarm_of_a_part_ends_with_the_last_part(tmp_path: Path) -> None:
     assert station.active_alarm_id is None
 
 
+def test_last_part_that_was_held_back_has_a_result_too(tmp_path: Path) -> None:
+    """A single black image raises no alarm about the camera yet; nothing follows that would decide."""
+    station = folder_station(tmp_path)
+    made = frame(200, image=np.zeros((32, 32, 1), np.uint8))
+    held = station.judge(PreparedFrame(made, made.image, glance(made.image)), 1.0, heat(0.0))
+    assert parts_of([held]) == []
+    (ended,) = parts_of([each for each in station.finish() if isinstance(each, Outcome)])
+    assert (ended.frame, ended.verdict, ended.reason) == (200, PartVerdict.NOT_JUDGED, NotJudged.BLIND)
+
+
 def test_active_alarm_of_a_camera_without_parts_survives_the_end(armed: Station) -> None:
     armed.judge(prepared(200), 1000.0, heat(0.0))
     assert armed.finish() == []

@@ -50,6 +50,22 @@ def test_frames_that_were_dropped_do_not_move_the_parts_that_follow() -> None:
     assert indices(groups) == [(0, 2), (6, 2), (8, 1)]
 
 
+def test_part_whose_frames_were_all_dropped_is_late() -> None:
+    grouping = ByCount[None](2)
+    groups = [group for index in (0, 1, 6, 7) for group in grouping.add(shot(index))]
+    assert [(group.index, group.reason, group.frames) for group in groups] == [
+        (0, None, 2),
+        (2, NotJudged.LATE, 0),
+        (4, NotJudged.LATE, 0),
+        (6, None, 2),
+    ]
+    assert len({group.part for group in groups}) == 4
+    assert [group.captured_at for group in groups] == sorted(group.captured_at for group in groups)
+    assert groups[1].captured_at == frame(2).captured_at
+    grouping.finish()
+    assert indices(grouping.add(shot(21))) == [(21, 1)], "no part is missed while another product is inspected"
+
+
 def test_image_of_a_folder_is_a_part_with_the_name_of_its_file() -> None:
     (part,) = ByCount[None](1).add(shot(0, origin="good/SN17.png"))
     assert part.part == "good/SN17.png"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.records import PAUSED, AlarmEvent, AlarmKind
+from agent.core.records import PAUSED, AlarmEvent, AlarmKind, Part, PartVerdict
 from agent.messages.alarm import AlarmPayload
 from agent.messages.event import drift_event
+from agent.messages.result import ResultPayload
 from agent.messages.status import Presence, StatusPayload
 from agent.messages.verdict import VerdictPayload
 from agent.tools.watcher import Watcher
@@ -72,6 +74,18 @@ def test_alarm_cleared_by_a_pause_is_printed_as_paused() -> None:
     alarm = replace(alarm_record("a1", event=AlarmEvent.CLEARED), reason=PAUSED)
     Watcher(lines.append).take(TOPICS.alarm("cam"), AlarmPayload.of(alarm, sequence=1, site="plant").to_bytes())
     assert lines[0].endswith("#1  cleared  defect: the camera is paused")
+
+
+def test_result_is_saved_as_a_line_once(tmp_path: Path) -> None:
+    lines: list[str] = []
+    watcher = Watcher(lines.append, out=tmp_path)
+    part = Part("SN1", "cam", PartVerdict.OK, None, 0.5, 1.0, "c1", 1, 7, AT, 0.0)
+    for identity, sequence in (("r1", 1), ("r1", 1), ("r2", 2)):
+        result = ResultPayload.of(part, identity=identity, sequence=sequence, site="plant", latency_seconds=0.1)
+        watcher.take(TOPICS.result("cam"), result.to_bytes())
+    saved = (tmp_path / "cam" / "results.jsonl").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in saved] == ["r1", "r2"]
+    assert lines == []
 
 
 def test_status_is_printed_when_it_changes() -> None:
