@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from agent.core.records import Frame
 from agent.inspection import CalibrationKey, CalibrationPlan, Station
 from agent.inspection.frame_queue import PreparedFrame
 from agent.inspection.station import SETTLING_FRAMES
+from agent.parts import ByCount
 from calibration import Budget, Calibration, Rule, Store, TrainingScores, glance
 
 FRAMES_PER_SECOND = 20.0
@@ -35,57 +37,91 @@ class Window:
     calibration: Calibration | None
     reason: str | None
     """Why there is no calibration, or none certified."""
+    stopped: bool = False
+    """It waits for a person."""
 
 
-def plan_for(
-    budget: str, frames: int, *, parts: bool, frames_per_part: float = 1.0, fresh: bool = False
-) -> CalibrationPlan:
-    """Return the plan of a camera; `parts`: each frame is another part, as in a folder."""
-    return CalibrationPlan(
-        frames=frames,
-        max_frames=frames,
-        budget=Budget.parse(budget, frames_per_part=frames_per_part),
-        rule=Rule(1, 1),
-        confidence=0.95,
-        require_certificate=False,
-        clear_after_seconds=0.0,
-        parts_known=parts,
-        frames_per_second=None,
-        fresh=fresh,
-    )
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """A camera as its settings shape it."""
+
+    parts: bool
+    """Parts are known: window, budget and rule count them."""
+    frames_per_part: int = 1
+    """Frames of a part, where parts are known."""
+    rule: Rule = Rule(1, 1)  # noqa: RUF009 - frozen
+    clear_after_seconds: float = 0.0
+    training: TrainingScores | None = None
+    """Scores that the bundle is known to give; None as with bundles that have none."""
+
+    def plan(self, budget: str, window: int, *, fresh: bool = False) -> CalibrationPlan:
+        """The plan for a window of so many frames, or of so many parts where they are known."""
+        return CalibrationPlan(
+            frames=window,
+            max_frames=window,
+            budget=Budget.parse(budget),
+            rule=self.rule,
+            confidence=0.95,
+            require_certificate=False,
+            clear_after_seconds=self.clear_after_seconds,
+            parts_known=self.parts,
+            frames_per_second=None,
+            fresh=fresh,
+        )
 
 
 def first_window(
-    plan: CalibrationPlan,
-    scores: NDArray[np.float64],
-    *,
-    training: TrainingScores | None = None,
-    stop_seconds: float = 0.0,
+    setup: Setup, budget: str, scores: NDArray[np.float64], *, stop_seconds: float = 0.0, confirm_good: bool = False
 ) -> Window:
-    """Start an agent on these scores. With `stop_seconds` the line stops so long in the middle of the window."""
+    """Start an agent on these scores, in order of capture [N, frames per part] or [N].
+
+    Args:
+        setup: of the camera.
+        budget: in words.
+        scores: of the window.
+        stop_seconds: the line stops so long in the middle of the window.
+        confirm_good: a person confirms every image of a window that is stopped as good.
+    """
     with TemporaryDirectory() as folder:
-        station = _station(Path(folder), plan, training)
-        _feed(station, np.concatenate((scores[:SETTLING_FRAMES], scores)), stop_seconds=stop_seconds)
-        return Window(station.calibration, station.reason)
+        plan = setup.plan(budget, len(scores))
+        station = _station(Path(folder), plan, setup)
+        _feed(station, _after_settling(scores, setup), stop_seconds=stop_seconds)
+        stopped = station.stopped_window is not None
+        if stopped and confirm_good:
+            station.decide((), "operator")
+        return Window(station.calibration, station.reason, stopped)
 
 
 def second_window(
-    plan: CalibrationPlan, first: NDArray[np.float64], second: NDArray[np.float64], *, fresh: bool
+    setup: Setup, budget: str, first: NDArray[np.float64], second: NDArray[np.float64], *, fresh: bool
 ) -> Window:
     """Calibrate on the first scores, then recalibrate on the second ones while the first threshold is in force."""
     with TemporaryDirectory() as folder:
-        station = _station(Path(folder), plan, None)
-        _feed(station, np.concatenate((first[:SETTLING_FRAMES], first)))
-        asked = plan_for(str(plan.budget), plan.frames, parts=plan.parts_known, fresh=fresh)
-        station.recalibrate(asked)
-        found = _feed(station, second, start=SETTLING_FRAMES + first.size)
-        return Window(found, station.reason)
+        plan = setup.plan(budget, len(first))
+        station = _station(Path(folder), plan, setup)
+        fed = _after_settling(first, setup)
+        _feed(station, fed)
+        if station.stopped_window is not None:
+            station.decide((), "operator")
+        station.recalibrate(setup.plan(budget, len(first), fresh=fresh))
+        found = _feed(station, second.ravel(), start=fed.size)
+        return Window(found, station.reason, station.stopped_window is not None)
 
 
-def _station(folder: Path, plan: CalibrationPlan, training: TrainingScores | None) -> Station:
+def _after_settling(scores: NDArray[np.float64], setup: Setup) -> NDArray[np.float64]:
+    """The frames of a window, with those in front during which a live camera settles."""
+    frames = scores.ravel()
+    settling = -(-SETTLING_FRAMES // setup.frames_per_part) * setup.frames_per_part
+    return np.concatenate((np.resize(frames, settling), frames))
+
+
+def _station(folder: Path, plan: CalibrationPlan, setup: Setup) -> Station:
     ids = (f"id-{number}" for number in itertools.count(1))
-    alarms = DefectAlarm("line1", 0.0, lambda: next(ids)), CameraAlarm("line1", lambda: next(ids))
-    return Station(_IDENTITY, plan, Store(folder), *alarms, training=training, now=lambda: _NOON)
+    alarms = DefectAlarm("line1", plan.clear_after_seconds, lambda: next(ids)), CameraAlarm("line1", lambda: next(ids))
+    grouping = ByCount[Any](setup.frames_per_part) if setup.parts else None
+    return Station(
+        _IDENTITY, plan, Store(folder), *alarms, training=setup.training, now=lambda: _NOON, grouping=grouping
+    )
 
 
 def _feed(
@@ -99,6 +135,7 @@ def _feed(
         frame = Frame("line1", index, _NOON + timedelta(seconds=seconds), 1_000.0 + seconds, image)
         heat = _HEAT * (1 + 0.1 * (index % 7))
         outcome = station.judge(PreparedFrame(frame, image, _GLANCES[index % 16]), float(score), heat)
-        if outcome.candidate is not None:
-            return outcome.candidate.calibration
+        for each in (*outcome.late, outcome):
+            if each.candidate is not None:
+                return each.candidate.calibration
     return None

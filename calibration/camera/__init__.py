@@ -1,7 +1,14 @@
 """The measures of images by which a faulty camera is recognised."""
 
 from calibration.camera.camera_history import CameraHistory
-from calibration.camera.image_measures import ImageMeasures, Pixels, encode_png, measure_image, thumbnail
+from calibration.camera.image_measures import (
+    ImageMeasures,
+    Pixels,
+    encode_png,
+    measure_image,
+    shown_between,
+    thumbnail,
+)
 from calibration.camera.monitor import CameraMonitor, Finding, SizeMonitor, Symptom
 from calibration.camera.references import CameraReference, Range, SourceReference, ViewReference
 from calibration.camera.source_images import SourceImages
@@ -24,5 +31,6 @@ __all__ = [
     "encode_png",
     "glance",
     "measure_image",
+    "shown_between",
     "thumbnail",
 ]

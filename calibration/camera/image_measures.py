@@ -54,8 +54,8 @@ def sampled_pixels(image: Pixels) -> Pixels:
     return sample
 
 
-def thumbnail(image: Pixels) -> NDArray[np.uint8]:
-    """Return an 8-bit copy [h, w, C] reduced by averaging, its longest side at most `THUMBNAIL_PIXELS`."""
+def thumbnail(image: Pixels) -> Pixels:
+    """Return a copy [h, w, C] of the same type, reduced by averaging to at most `THUMBNAIL_PIXELS` on its long side."""
     height, width, channels = image.shape
     step = -(-max(height, width) // THUMBNAIL_PIXELS)
     rows, columns = max(1, height // step), max(1, width // step)
@@ -63,10 +63,23 @@ def thumbnail(image: Pixels) -> NDArray[np.uint8]:
     if min(height, width) < step:
         cut = cut[:1, :1]
     cells = cut.reshape(rows, -1, columns, cut.shape[1] // columns, channels).mean(axis=(1, 3))
-    if image.dtype == np.uint16:
-        # 16-bit detectors rarely use their full range: without stretching, the thumbnail would be nearly black.
-        cells = cells / max(float(cells.max()), 1.0) * 255
-    return np.asarray(np.rint(cells), dtype=np.uint8)
+    reduced: Pixels = np.rint(cells).astype(image.dtype)
+    return reduced
+
+
+def shown_between(image: Pixels, levels: tuple[int, int] | None) -> NDArray[np.uint8]:
+    """Return an image [h, w, C] as 8 bits, from black at the first level to white at the second one.
+
+    16-bit detectors rarely use their full range: without levels, those are used that all but one in a hundred pixels
+    keep within. Images of 8 bits stay as they are.
+
+    >>> shown_between(np.array([[[0], [2000], [4000]]], np.uint16), (0, 4000)).ravel().tolist()
+    [0, 128, 255]
+    """
+    if image.dtype == np.uint8:
+        return np.asarray(image, dtype=np.uint8)
+    low, high = np.quantile(image, (0.01, 0.99)) if levels is None else levels
+    return np.asarray(np.rint(255 * np.clip((image - low) / max(high - low, 1.0), 0.0, 1.0)), dtype=np.uint8)
 
 
 def encode_png(image: NDArray[np.uint8]) -> bytes:

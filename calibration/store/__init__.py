@@ -1,7 +1,7 @@
 """Calibrations and scores on disk."""
 
 from calibration.store.deferred_store import DeferredStore
-from calibration.store.record import Calibration, LeftOut, ScoreReference, score_reference
+from calibration.store.record import Calibration, LeftOut, Origin, ScoreReference, score_reference
 from calibration.store.score_log import ScoreLog
 from calibration.store.store import Store, Switch
 
@@ -9,6 +9,7 @@ __all__ = [
     "Calibration",
     "DeferredStore",
     "LeftOut",
+    "Origin",
     "ScoreLog",
     "ScoreReference",
     "Store",

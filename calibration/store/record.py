@@ -21,6 +21,19 @@ _SCHEMA = "inspectd.calibration/1"
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What a calibration is valid for, when it was made, and for whom."""
+
+    camera: str
+    bundle_sha256: str
+    engine: str
+    created_at: datetime
+    """With a time zone."""
+    who: str
+    """Name of the person or program that requested it."""
+
+
+@dataclass(frozen=True, slots=True)
 class LeftOut:
     """A frame of the window that was left out of the calibration."""
 

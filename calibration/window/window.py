@@ -6,22 +6,22 @@ import heapq
 import math
 from collections.abc import Collection
 from dataclasses import fields, replace
-from datetime import datetime
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.arrays import Arrays, from_document, of_prefix, stacked, to_document, with_prefix
 from calibration.budgets import plural
-from calibration.camera import CameraHistory, Pixels, encode_png, thumbnail
+from calibration.camera import CameraHistory, Pixels, SourceReference, encode_png, shown_between, thumbnail
 from calibration.errors import CalibrationError, ImageEvidence
 from calibration.statistics import LEAST_FRAMES, MOST_BAD, MOST_SUSPECTED, suspected_frames
-from calibration.store import Calibration, LeftOut, score_reference
+from calibration.store import Calibration, LeftOut, Origin, score_reference
 from calibration.window.conclusion import FRESH, KeptOut, Terms, conclude
 from calibration.window.growth import extension
 from calibration.window.heat import HeatLevels
 
-# Thumbnails of the highest-scored frames that a window keeps: 2 MB, and more than a person reviews.
+# Thumbnails of the highest-scored frames that a window keeps: 2 MB, 4 MB with 16 bits, and more than a person reviews.
 _MOST_THUMBNAILS = 64
 
 # What a window that is continued after a restart takes over as it is.
@@ -77,7 +77,7 @@ class Window:
         longest = max(max_frames, math.ceil(least / (1 - MOST_SUSPECTED)))
         self._heat = HeatLevels(left_out=math.floor(MOST_SUSPECTED * longest) + 1)
         self._camera = CameraHistory()
-        self._thumbnails: list[tuple[float, int, NDArray[np.uint8]]] = []
+        self._thumbnails: list[tuple[float, int, Pixels]] = []
         self._first_frame = self._last_frame = 0
 
     @property
@@ -110,7 +110,8 @@ class Window:
         score, index = float(score), self.count
         if not math.isfinite(score):
             raise CalibrationError(
-                f"window: image {index} has score {score}, wanted a finite number", images=[(index, thumbnail(image))]
+                f"window: image {index} has score {score}, wanted a finite number",
+                images=[(index, shown_between(thumbnail(image), None))],
             )
         self._camera.add(image)
         self._heat.add(index, score, heatmap)
@@ -177,21 +178,13 @@ class Window:
             )
 
     def finish(
-        self,
-        *,
-        camera: str,
-        bundle_sha256: str,
-        engine: str,
-        created_at: datetime,
-        who: str,
-        confirmed_bad: Collection[int] | None = None,
+        self, origin: Origin, *, source: SourceReference | None = None, confirmed_bad: Collection[int] | None = None
     ) -> Calibration:
         """Compute the calibration from the frames collected.
 
         Args:
-            camera, bundle_sha256, engine: the calibration is valid for these only.
-            created_at: now, with a time zone.
-            who: name of the person or program that requested it.
+            origin: what it is valid for, and who requested it.
+            source: size and levels of the source images; None: not known.
             confirmed_bad: places in the window that a person has confirmed as bad; the person vouches for all others.
                 None: nobody has looked at them.
 
@@ -202,26 +195,23 @@ class Window:
         self.check()
         if self.vouched and confirmed_bad is None:
             confirmed_bad = ()
-        confirmed, terms, scores = confirmed_bad is not None, self.terms, np.array(self._scores)
+        confirmed, terms, scores = confirmed_bad is not None, self.terms, self.scores
         left_out = self._suspected(scores) if confirmed_bad is None else self._confirmed(scores, confirmed_bad)
         threshold = conclude(terms, scores, left_out, self._kept_out, confirmed=confirmed)
         return Calibration(
-            camera=camera,
-            bundle_sha256=bundle_sha256,
-            engine=engine,
-            created_at=created_at,
-            who=who,
-            **{field.name: getattr(terms, field.name) for field in fields(terms)},
+            **_fields(origin),
+            **_fields(terms),
             first_frame=self._first_frame,
             last_frame=self._last_frame,
             threshold=threshold,
             promise=terms.promise(threshold),
-            left_out=self._left_out(scores, left_out, f"thrown out by {who}" if confirmed else _FAR),
+            left_out=self._left_out(scores, left_out, f"thrown out by {origin.who}" if confirmed else _FAR, source),
             left_out_cost="" if confirmed else terms.cost(threshold, scores, int(left_out.sum())),
             scores=scores.astype(np.float32),
             heat_level=self._heat.level(left_out),
             score_reference=score_reference(scores[~left_out]),
             camera_reference=self._camera.reference(),
+            source=source,
         )
 
     @property
@@ -274,8 +264,10 @@ class Window:
             )
         return suspected
 
-    def _left_out(self, scores: NDArray[np.float64], suspected: NDArray[np.bool_], why: str) -> tuple[LeftOut, ...]:
-        images = dict(self._images(suspected))
+    def _left_out(
+        self, scores: NDArray[np.float64], suspected: NDArray[np.bool_], why: str, source: SourceReference | None
+    ) -> tuple[LeftOut, ...]:
+        images = dict(self._images(suspected, None if source is None else (source.black, source.white)))
         highest_first = sorted(np.flatnonzero(suspected), key=lambda at: -scores[at])
         return tuple(
             LeftOut(int(at), float(scores[at]), why, encode_png(images[int(at)]) if int(at) in images else None)
@@ -289,7 +281,18 @@ class Window:
         entry = (score, index, thumbnail(image))
         (heapq.heappushpop if full else heapq.heappush)(self._thumbnails, entry)
 
-    def _images(self, wanted: NDArray[np.bool_] | None = None) -> list[ImageEvidence]:
-        """Return the kept thumbnails, highest score first; with a mask bool [N], only those of its frames."""
+    def _images(
+        self, wanted: NDArray[np.bool_] | None = None, levels: tuple[int, int] | None = None
+    ) -> list[ImageEvidence]:
+        """Return the kept thumbnails, highest score first; with a mask bool [N], only those of its frames.
+
+        `levels` are those of the source images that are shown black and white.
+        """
         highest_first = sorted(self._thumbnails, key=lambda entry: entry[:2], reverse=True)
-        return [(index, small) for _, index, small in highest_first if wanted is None or wanted[index]]
+        kept = [(index, small) for _, index, small in highest_first if wanted is None or wanted[index]]
+        return [(index, shown_between(small, levels)) for index, small in kept]
+
+
+def _fields(record: Origin | Terms) -> dict[str, Any]:
+    """Return the fields of a record by their names; its values are not copied."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}

@@ -9,10 +9,15 @@ from scipy.signal import lfilter
 from scipy.special import ndtr
 from scipy.stats import gamma
 
-from calibration import Budget, Calibration, Rule, Terms, Window
+from calibration import Budget, Calibration, Origin, Rule, Terms, Window
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
-TIED_TO = {"camera": "line-1", "bundle_sha256": "ab" * 32, "engine": "onnxruntime"}
+BUNDLE_SHA256 = "ab" * 32
+
+
+def origin(*, camera: str = "line-1", who: str = "anna", at: datetime = NOON) -> Origin:
+    """Return what the calibrations of these tests are valid for."""
+    return Origin(camera, BUNDLE_SHA256, "onnxruntime", at, who)
 
 
 def gaussian(frames: int, *, correlation: float = 0.0, seed: int = 0) -> np.ndarray:
@@ -62,4 +67,4 @@ def filled(values: np.ndarray, **settings: object) -> Window:
 
 def calibration(*, seed: int = 0, who: str = "anna", at: datetime = NOON) -> Calibration:
     """Return a calibration on 300 good frames."""
-    return filled(scores(300, seed=seed)).finish(**TIED_TO, created_at=at, who=who)
+    return filled(scores(300, seed=seed)).finish(origin(at=at, who=who))

@@ -21,6 +21,7 @@ from calibration import (
     Calibration,
     CalibrationError,
     FitFinding,
+    Origin,
     SizeMonitor,
     SourceImages,
     Terms,
@@ -316,16 +317,8 @@ class WindowCalibrator:
         self, window: Window, plan: CalibrationPlan, by: str, confirmed_bad: Collection[int] | None = None
     ) -> Calibration:
         identity = self._identity
-        calibration = window.finish(
-            camera=identity.camera,
-            bundle_sha256=identity.bundle,
-            engine=identity.engine,
-            created_at=self._now(),
-            who=by,
-            confirmed_bad=confirmed_bad,
-        )
-        # Another content has another id.
-        calibration = replace(calibration, source=self._source.reference(), id="")
+        origin = Origin(identity.camera, identity.bundle, identity.engine, self._now(), by)
+        calibration = window.finish(origin, source=self._source.reference(), confirmed_bad=confirmed_bad)
         return calibration if plan.false_alarms is None else plan.false_alarms.applied_to(calibration)
 
 

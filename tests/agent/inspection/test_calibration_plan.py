@@ -12,9 +12,9 @@ from agent.inspection.calibration_plan import calibrations_of, thresholds_in_for
 from agent.settings.load import load_settings
 from agent.settings.settings import Settings
 from calibration import Calibration, Store
-from tests.calibration.lines import NOON, TIED_TO, calibration
+from tests.calibration.lines import BUNDLE_SHA256, NOON, calibration
 
-BUNDLE = TIED_TO["bundle_sha256"]
+BUNDLE = BUNDLE_SHA256
 
 CAMERA = """\
 [cameras.{name}]

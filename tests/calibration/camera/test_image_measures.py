@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from calibration import measure_image
-from calibration.camera.image_measures import THUMBNAIL_PIXELS, encode_png, sampled_pixels, saturation_level, thumbnail
+from calibration.camera.image_measures import (
+    THUMBNAIL_PIXELS,
+    encode_png,
+    sampled_pixels,
+    saturation_level,
+    shown_between,
+    thumbnail,
+)
 from tests.calibration.lines import image
 
 
@@ -53,9 +60,13 @@ def test_thumbnail_is_small_and_keeps_the_mean(shape: tuple[int, int, int]) -> N
     assert small.mean() == pytest.approx(shown.mean(), abs=12)
 
 
-def test_thumbnail_of_a_12_bit_sensor_uses_the_whole_range() -> None:
-    shown = np.random.default_rng(0).integers(0, 4096, (48, 64, 1)).astype(np.uint16)
-    assert thumbnail(shown).max() == 255
+@pytest.mark.parametrize("levels", [None, (0, 4095)])
+def test_12_bits_with_a_hot_pixel_are_not_shown_black(levels: tuple[int, int] | None) -> None:
+    image = np.random.default_rng(0).integers(0, 4096, (48, 64, 1)).astype(np.uint16)
+    image[3, 3] = 65_535
+    shown = shown_between(thumbnail(image), levels)
+    assert shown.dtype == np.uint8
+    assert shown.mean() == pytest.approx(127, abs=6)
 
 
 def test_sampled_pixels_are_a_copy_at_the_same_places() -> None:

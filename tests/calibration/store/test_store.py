@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from calibration import CalibrationError, Store
-from tests.calibration.lines import NOON, TIED_TO, calibration
+from tests.calibration.lines import BUNDLE_SHA256, NOON, calibration
 
 OLD = calibration(seed=1)
 NEW = calibration(seed=2, who="bert", at=NOON + timedelta(hours=1))
@@ -58,7 +58,7 @@ def test_store_active_only_where_bundle_and_engine_match(store: Store) -> None:
     assert store.active() is None
     store.activate(OLD.id, who="anna", at=NOON)
     assert store.active() == OLD
-    assert store.active(bundle_sha256=TIED_TO["bundle_sha256"], engine="onnxruntime") == OLD
+    assert store.active(bundle_sha256=BUNDLE_SHA256, engine="onnxruntime") == OLD
     assert store.active(bundle_sha256="cd" * 32) is None
     assert store.active(engine="torch") is None
 

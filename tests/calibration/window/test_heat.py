@@ -9,7 +9,7 @@ import pytest
 
 from calibration import CalibrationError
 from calibration.window.heat import MAX_BYTES, HeatLevels
-from tests.calibration.lines import NOON, TIED_TO, calibration, heat, image, scores, window
+from tests.calibration.lines import calibration, heat, image, origin, scores, window
 
 
 def good_frames(seed: int, *, frames: int = 200) -> np.ndarray:
@@ -79,7 +79,7 @@ def test_heat_level_of_maps_without_heat_is_positive() -> None:
     collected = window(frames=100)
     for index, value in enumerate(scores(100)):
         collected.add(float(value), np.zeros((4, 4), dtype=np.float32), image(index))
-    made = collected.finish(**TIED_TO, created_at=NOON, who="anna")
+    made = collected.finish(origin())
     assert np.all(made.heat_level > 0)
     assert np.all(np.isfinite(made.heat(np.zeros((4, 4), dtype=np.float32))))
 
