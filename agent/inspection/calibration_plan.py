@@ -65,6 +65,10 @@ class CalibrationPlan:
     false_alarms: FalseAlarmLevel | None = None
     """The level that false alarms confirmed so far ask for."""
 
+    def quiet_frames(self, frames_per_second: float) -> int:
+        """Return how many frames below the threshold end an alarm on a line that runs at this rate."""
+        return max(0 if self.parts_known else 1, round(self.clear_after_seconds * frames_per_second))
+
 
 def plan_of(camera: CameraSettings) -> CalibrationPlan:
     """The plan that the settings of a camera ask for."""

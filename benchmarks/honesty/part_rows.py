@@ -71,7 +71,9 @@ def part_rows(found: PartScores, lines: int) -> Iterator[Row]:
     changed = found.changed or {"scores up by a tenth": 1.1 * found.good}
     for name, after in changed.items():
         if found.changed:
-            yield _clean(replace(found, good=after), _PER_100, _window_from(after), lines, situation=f"started with {name}")
+            yield _clean(
+                replace(found, good=after), _PER_100, _window_from(after), lines, situation=f"started with {name}"
+            )
         for fresh in (False, True):
             yield _drifted(found, name, after, fresh, lines)
 

@@ -1,12 +1,12 @@
 """Evaluate a model on images that it was not trained on: folders of normal and abnormal ones, with or without masks.
 
-Nothing is fitted to the images it is evaluated on: scores are not scaled, and a threshold is either given, or
-calibrated on half of the normal images and tested on the other half.
+Nothing is fitted to the images it is evaluated on: scores are not scaled, and a threshold is not tested on the images
+that it was calibrated on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,16 @@ from numpy.typing import NDArray
 
 from engines.bundles import View
 from engines.errors import EngineError, ImageError
+from engines.evaluation.at_threshold import Judge
 from engines.evaluation.metrics import auroc, average_precision, bootstrap
 from engines.evaluation.pixel_metrics import PixelFigures, PixelTally
-from engines.evaluation.records import AtThreshold, Evaluation, ScoredImages
+from engines.evaluation.records import Evaluation, ScoredImages
 from engines.images import SUFFIXES, Content, content_in, cut_mask, inspected_part, list_images, prepare, read_image
 from engines.progress import Progress
 from engines.runtime import Engine
 
 Images = Path | str | Sequence[Path]
 """A folder, or a list of files."""
-
-Calibrator = Callable[[NDArray[np.float32]], "float | None"]
-"""Finds a threshold from the scores [N] of normal images; None if they are too few."""
 
 _BATCH = 16
 
@@ -37,7 +35,7 @@ def evaluate_engine(
     abnormal: Images,
     masks: Path | str | None = None,
     *,
-    threshold: float | Calibrator | None = None,
+    judge: Judge | None = None,
     seed: int = 0,
     out: Path | str | None = None,
     progress: Progress | None = None,
@@ -45,15 +43,15 @@ def evaluate_engine(
     """Score normal and abnormal images and compute the figures.
 
     `masks` is a folder of mask images, named like the image's stem or with `_mask` behind it; pixels above 0 are
-    defects. `threshold` is a score, or a function that finds it from every other normal image; false alarms are then
-    counted on the rest. `seed` is that of the bootstrap. With `out`, evaluation.json is written there, and the report
-    if charts are available (`engines.evaluation.charts`). Raises EngineError if one of the sets has no usable image.
+    defects. `judge` finds the detection at a threshold from the scores (`engines.evaluation.at_threshold`). `seed` is
+    that of the bootstrap. With `out`, evaluation.json is written there, and the report if charts are available
+    (`engines.evaluation.charts`). Raises EngineError if one of the sets has no usable image.
     """
     report = progress or (lambda fraction, message: None)
     good = score_images(engine, normal, lambda fraction, _: report(0.4 * fraction, "scoring normal images"))
     bad = score_images(engine, abnormal, lambda fraction, _: report(0.4 + 0.4 * fraction, "scoring abnormal images"))
     report(0.8, "computing the figures")
-    result = _figures(engine, good, bad, masks, threshold, seed)
+    result = _figures(engine, good, bad, masks, judge, seed)
     if out is not None:
         from engines.evaluation.report import write_evaluation
 
@@ -68,7 +66,7 @@ def _figures(
     good: ScoredImages,
     bad: ScoredImages,
     masks: Path | str | None,
-    threshold: float | Calibrator | None,
+    judge: Judge | None,
     seed: int,
 ) -> Evaluation:
     mask_files, view = find_masks(bad.paths, masks), engine.bundle.manifest.view
@@ -80,7 +78,7 @@ def _figures(
         auroc=bootstrap(auroc, good.score, bad.score, seed=seed),
         average_precision=bootstrap(average_precision, good.score, bad.score, seed=seed),
         chance_precision=len(bad.score) / (len(good.score) + len(bad.score)),
-        at_threshold=_at_threshold(good.score, bad.score, threshold),
+        at_threshold=None if judge is None else judge(good.score, bad.score),
         pixels=pixel_figures(good, bad, mask_files, view),
         masks_missing=sum(file is None for file in mask_files) if masks is not None else 0,
         skipped=(*good.skipped, *bad.skipped),
@@ -120,18 +118,6 @@ def with_path(path: Path, error: ImageError) -> str:
     """Return the text of an error, preceded by the path unless it starts with it."""
     text = str(error)
     return text if text.startswith(str(path)) else f"{path}: {text}"
-
-
-def _at_threshold(
-    normal: NDArray[np.float32], abnormal: NDArray[np.float32], threshold: float | Calibrator | None
-) -> AtThreshold | None:
-    if callable(threshold):
-        calibrated = threshold(normal[::2])
-        return None if calibrated is None else _at_threshold(normal[1::2], abnormal, calibrated)
-    if threshold is None:
-        return None
-    false_alarm_rate, recall = float(np.mean(normal > threshold)), float(np.mean(abnormal > threshold))
-    return AtThreshold(threshold, recall, false_alarm_rate, len(normal))
 
 
 def find_masks(paths: Sequence[Path], masks: Path | str | None) -> list[Path | None]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.evaluation.at_threshold import AtThreshold
 from engines.evaluation.metrics import Interval
 from engines.evaluation.pixel_metrics import PixelFigures
 from engines.images import Content, cut_heat
@@ -32,19 +33,6 @@ class ScoredImages:
     def heat(self, index: int) -> NDArray[np.float32]:
         """The part of a heatmap that shows the image, [h, w]."""
         return cut_heat(self.heatmap[index], self.contents[index] if self.contents else None)
-
-
-@dataclass(frozen=True, slots=True)
-class AtThreshold:
-    """Detection at one threshold."""
-
-    threshold: float
-    recall: float
-    """Share of abnormal images above it."""
-    false_alarm_rate: float
-    """Share of normal images above it, without those that it was calibrated on."""
-    normal: int
-    """Number of normal images behind this share."""
 
 
 @dataclass(frozen=True, slots=True)

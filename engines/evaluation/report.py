@@ -107,9 +107,11 @@ def _figures(result: Evaluation) -> list[tuple[str, str]]:
         rows.append(
             (
                 f"At threshold {point.threshold:.4g}",
-                f"recall {point.recall:.1%}, false alarms {point.false_alarm_rate:.2%} of {point.normal} images",
+                f"recall {point.recall_text}; false alarms {point.false_alarm_text}",
             )
         )
+        rows += [("Rule and budget", point.how)] if point.how else []
+        rows += [("Certificate", point.certificate)] if point.certificate else []
     if result.pixels is not None:
         pixels = result.pixels
         rows += [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from agent.cli.terminal.console import print_error, print_json, print_line
 from agent.cli.terminal.interrupts import quiet_while_loading
 from agent.cli.terminal.progress import progress_bar
 from agent.core.errors import Permanent
+
+if TYPE_CHECKING:
+    from agent.tools.alarm_judge import AlarmJudge
 
 
 def view(
@@ -61,8 +64,13 @@ def evaluate(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the charts; beside the bundle by default.")] = None,
     false_alarms: Annotated[
-        str, typer.Option(help="Budget; a threshold is calibrated to it on every other good part.")
-    ] = "1 per 1000 parts",
+        str | None,
+        typer.Option(help="Budget of the threshold; by default that of the settings, else 1 per 1000 parts."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Settings file: judge by the rule and budget of its camera.")
+    ] = None,
+    camera: Annotated[str | None, typer.Option(help="Camera of the settings, where several judge differently.")] = None,
     engine: EngineOption = "auto",
     json_document: JsonOption = False,
 ) -> None:
@@ -70,7 +78,6 @@ def evaluate(
     with quiet_while_loading():
         from agent.cli.terminal.text import evaluation_lines
         from agent.settings import default_state_directory
-        from agent.tools.part_threshold import part_calibrator
         from engines.bundles import read_bundle
         from engines.evaluation.charts import REPORT_UNAVAILABLE, charts_available
         from engines.evaluation.evaluate import evaluate_engine
@@ -78,17 +85,28 @@ def evaluate(
 
     _warn_of_same_parts(trained_on, normal, abnormal)
     folder = out or bundle.with_name(f"{bundle.stem}-evaluation")
-    kept, calibrator = default_state_directory(), part_calibrator(false_alarms)
+    kept, judge = default_state_directory(), _judge(bundle, false_alarms, config, camera)
     with open_engine(read_bundle(bundle), engine, directory=kept) as opened, progress_bar("evaluate") as report:
-        result = evaluate_engine(
-            opened, normal, abnormal, masks=masks, threshold=calibrator, out=folder, progress=report
-        )
+        result = evaluate_engine(opened, normal, abnormal, masks=masks, judge=judge, out=folder, progress=report)
     if json_document:
         print_line(result.to_json())
         return
     for line in evaluation_lines(result):
         print_line(line)
     print_line(f"report in {folder}" if charts_available() else REPORT_UNAVAILABLE)
+
+
+def _judge(bundle: Path, false_alarms: str | None, config: Path | None, camera: str | None) -> AlarmJudge:
+    """The judge that the options ask for: by a camera of the settings, or by a budget for images of single parts."""
+    with quiet_while_loading():
+        from agent.settings import load_settings
+        from agent.tools.alarm_judge import DEFAULT_BUDGET, AlarmJudge, judge_of_settings
+
+    if config is not None:
+        return judge_of_settings(load_settings(config), bundle, camera, false_alarms)
+    if camera is not None:
+        raise Permanent("camera: got --camera without --config, wanted both")
+    return AlarmJudge.of_budget(false_alarms or DEFAULT_BUDGET)
 
 
 def _warn_of_same_parts(trained_on: Path | None, *tested: Path) -> None:

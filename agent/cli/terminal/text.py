@@ -174,14 +174,17 @@ def review_lines(result: dict[str, Any], camera: str) -> Iterator[str]:
 
 
 def evaluation_lines(result: Evaluation) -> Iterator[str]:
-    """The figures of an evaluation, with 95 % bootstrap intervals."""
+    """The figures of an evaluation, with 95 % intervals: by bootstrap, and exact ones of shares."""
     yield f"{result.normal} normal and {result.abnormal} abnormal images on {result.engine}"
     yield f"  image AUROC        {result.auroc}{_against_chance(result.auroc)}"
     yield f"  average precision  {result.average_precision}, chance {result.chance_precision:.3f}"
     if result.at_threshold is not None:
         at = result.at_threshold
-        false = f"false alarms on {at.false_alarm_rate:.1%} of {at.normal} normal images"
-        yield f"  at threshold {at.threshold:<8.4g} finds {at.recall:.1%}, {false}"
+        yield f"  threshold          {at.threshold:.4g}{f' for {at.how}' if at.how else ''}"
+        yield f"    finds            {at.recall_text}"
+        yield f"    false alarms     {at.false_alarm_text}"
+        if at.certificate:
+            yield f"    certificate      {at.certificate}"
     else:
         yield f"  no threshold       wanted {LEAST_FRAMES} different scores in half of the normal images"
     if result.pixels is not None:

@@ -158,7 +158,7 @@ class WindowCalibrator:
         self._hottest, self._source, self._size = HottestImages(), SourceImages(), SizeMonitor(None)
         self.stopped = None
         self._rate = RateMeter(_RATE_INTERVALS)
-        terms = Terms(plan.rule, plan.budget, rate, plan.confidence, _quiet_frames(plan, rate), parts=plan.parts_known)
+        terms = Terms(plan.rule, plan.budget, rate, plan.confidence, plan.quiet_frames(rate), parts=plan.parts_known)
         longest = plan.max_frames if plan.require_certificate else plan.frames
         self._window = window = Window(terms, frames=plan.frames, max_frames=longest, vouched=plan.fresh)
         return window
@@ -310,7 +310,7 @@ class WindowCalibrator:
         """Give a window that may be complete with the next frame the rate of its own frames, without stops."""
         rate = self._rate.frames_per_second
         if plan.frames_per_second is None and rate is not None:
-            quiet = _quiet_frames(plan, rate)
+            quiet = plan.quiet_frames(rate)
             window.terms = replace(window.terms, frames_per_second=rate, quiet_frames=quiet)
 
     def _finish(
@@ -320,7 +320,3 @@ class WindowCalibrator:
         origin = Origin(identity.camera, identity.bundle, identity.engine, self._now(), by)
         calibration = window.finish(origin, source=self._source.reference(), confirmed_bad=confirmed_bad)
         return calibration if plan.false_alarms is None else plan.false_alarms.applied_to(calibration)
-
-
-def _quiet_frames(plan: CalibrationPlan, frames_per_second: float) -> int:
-    return max(0 if plan.parts_known else 1, round(plan.clear_after_seconds * frames_per_second))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from engines.errors import EngineError
+from engines.evaluation.at_threshold import AtThreshold, at_given, exact_interval
 from engines.evaluation.evaluate import evaluate_engine, score_images
 from engines.evaluation.metrics import auroc
 from engines.images import fit, read_image
@@ -26,33 +27,32 @@ def test_scores_are_the_engine_s_in_the_order_of_the_names(engine: Engine, norma
 def test_evaluation_computes_the_figures_of_the_scores(engine: Engine, normal: Path, abnormal: Path) -> None:
     good, bad = score_images(engine, normal).score, score_images(engine, abnormal).score
     threshold = float(np.sort(good)[-3])
-    result = evaluate_engine(engine, normal, abnormal, threshold=threshold)
+    result = evaluate_engine(engine, normal, abnormal, judge=at_given(threshold))
     assert (result.normal, result.abnormal) == (20, 18)
     assert result.auroc.value == auroc(good, bad)
     assert result.at_threshold is not None
     assert result.at_threshold.false_alarm_rate == 2 / 20
     assert result.at_threshold.recall == np.mean(bad > threshold)
     assert result.pixels is None
-    assert result == evaluate_engine(engine, normal, abnormal, threshold=threshold)
+    assert result == evaluate_engine(engine, normal, abnormal, judge=at_given(threshold))
 
 
-def test_calibrated_threshold_is_tested_on_the_other_normal_images(
-    engine: Engine, normal: Path, abnormal: Path
-) -> None:
-    good = score_images(engine, normal).score
+def test_a_judge_gets_the_scores_in_the_order_of_the_names(engine: Engine, normal: Path, abnormal: Path) -> None:
     seen: list[np.ndarray] = []
 
-    def highest(scores: np.ndarray) -> float:
-        seen.append(scores)
-        return float(scores.max())
+    def judge(good: np.ndarray, bad: np.ndarray) -> AtThreshold | None:
+        seen.extend((good, bad))
+        return None
 
-    at = evaluate_engine(engine, normal, abnormal, threshold=highest).at_threshold
-    np.testing.assert_array_equal(seen[0], good[::2])
-    assert at is not None
-    assert at.normal == 10
-    assert at.threshold == good[::2].max()
-    assert at.false_alarm_rate == np.mean(good[1::2] > at.threshold)
-    assert evaluate_engine(engine, normal, abnormal, threshold=lambda scores: None).at_threshold is None
+    assert evaluate_engine(engine, normal, abnormal, judge=judge).at_threshold is None
+    for scores, folder in zip(seen, (normal, abnormal), strict=True):
+        np.testing.assert_array_equal(scores, score_images(engine, folder).score)
+
+
+@pytest.mark.parametrize(("count", "total", "wanted"), [(0, 100, (0.0, 0.0362)), (5, 10, (0.1871, 0.8129))])
+def test_shares_have_exact_intervals(count: int, total: int, wanted: tuple[float, float]) -> None:
+    """Clopper and Pearson's tables."""
+    assert exact_interval(count, total) == pytest.approx(wanted, abs=5e-5)
 
 
 def test_evaluation_with_masks_gives_pixel_figures(engine: Engine, normal: Path, abnormal: Path, masks: Path) -> None:

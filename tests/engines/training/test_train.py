@@ -20,6 +20,7 @@ import cv2
 
 from engines.bundles.bundle import MODEL, MODEL_FP16, REPORT, WEIGHTS, Bundle, read_bundle
 from engines.errors import BundleError, TrainingError
+from engines.evaluation.at_threshold import at_given
 from engines.evaluation.evaluate import evaluate_engine
 from engines.runtime.opening import open_engine
 from engines.training.train import train_model
@@ -187,7 +188,11 @@ def test_training_on_xray_frames_can_be_evaluated(tmp_path: Path) -> None:
     assert progress == sorted(progress)
     with open_engine(bundle, threads=1) as engine:
         result = evaluate_engine(
-            engine, FISHBONES / "test" / "good", FISHBONES / "test" / "defect", out=tmp_path / "report", threshold=0.0
+            engine,
+            FISHBONES / "test" / "good",
+            FISHBONES / "test" / "defect",
+            out=tmp_path / "report",
+            judge=at_given(0.0),
         )
     assert (result.normal, result.abnormal) == (100, 340)
     assert result.auroc.low <= result.auroc.value <= result.auroc.high

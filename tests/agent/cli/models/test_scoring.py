@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from engines.bundles.bundle import Bundle
+from tests.support.agent_settings import settings_text
 from tests.support.command_line import inspectd
 from tests.support.parts import write_parts
 
@@ -50,6 +51,27 @@ def test_evaluate_prints_figures_and_writes_charts(tiny_bundle: Bundle, good_par
     people = inspectd(*arguments)
     assert "AUROC" in people.stdout
     assert "no threshold       wanted 50 different scores in half of the normal images" in people.stdout
+
+
+def test_evaluate_judges_as_the_camera_of_the_settings(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    good, bad = write_parts(tmp_path / "good", 120), write_parts(tmp_path / "bad", 9, seed=3, scratch=True)
+    source = 'kind = "video"\npath = "line.mp4"\nframes_per_second = 20.0'
+    config = tmp_path / "line1.toml"
+    config.write_text(settings_text(tiny_bundle.path, source, alarm='rule = "2 of 3"'))
+    done = inspectd(
+        "evaluate", tiny_bundle.path, "--normal", good, "--abnormal", bad, "--out", tmp_path / "e", "--config", config
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert any(line.endswith("for 1 false alarm per 100 frames, rule 2 of 3") for line in lines), lines
+    assert any("of 20 normal groups of 3 successive images" in line for line in lines), lines
+    assert any(
+        line.startswith("certificate") and "1 false alarm per 100 frames could not be certified" in line
+        for line in lines
+    ), lines
+    alone = inspectd("evaluate", tiny_bundle.path, "--normal", good, "--abnormal", bad, "--camera", "line1")
+    assert (alone.returncode, alone.stderr.count("\n")) == (1, 1)
+    assert "got --camera without --config" in alone.stderr
 
 
 def test_evaluate_without_matplotlib_prints_figures_and_a_line_about_the_report(
