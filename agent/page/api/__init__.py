@@ -5,4 +5,7 @@ from agent.page.api import alarms, audit, cameras, sessions, setup
 ROUTES = [*sessions.ROUTES, *cameras.ROUTES, *alarms.ROUTES, *setup.ROUTES, *audit.ROUTES]
 """Every route below `/api`."""
 
-__all__ = ["ROUTES"]
+SESSION_ROUTES = sessions.ROUTES
+"""Login and logout, which every page has."""
+
+__all__ = ["ROUTES", "SESSION_ROUTES"]

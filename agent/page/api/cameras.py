@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator
-
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from agent.page.link.feed import Event, Viewer
 from agent.page.security.roles import Role
-from agent.page.server.requests import Rejected, admit, answer, needs, person
+from agent.page.server.events import stream_events
+from agent.page.server.requests import Rejected, answer, needs, person
 from agent.page.server.state import state_of
-
-# A viewer whose session has ended sees nothing more after this time.
-_CHECK_SECONDS = 2.0
 
 # The sizes that pages ask for; each is encoded apart.
 _SIDES = (480, 960, 1600)
@@ -25,37 +18,7 @@ _SIDES = (480, 960, 1600)
 @needs(Role.VIEW)
 async def events(request: Request) -> Response:
     """Status and scores as server-sent events, until the browser or the session ends."""
-    if state_of(request).feed.full:
-        raise Rejected(503, "too many people look at the moment", temporary=True)
-    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return StreamingResponse(_stream(request), headers=headers, media_type="text/event-stream")
-
-
-async def _stream(request: Request) -> AsyncIterator[bytes]:
-    feed = state_of(request).feed
-    viewer = await feed.join()
-    try:
-        while True:
-            event = await _next(viewer)
-            try:
-                admit(request, Role.VIEW)
-            except Rejected:
-                yield b"event: ended\ndata: {}\n\n"
-                return
-            yield (
-                b": nothing new\n\n"
-                if event is None
-                else f"event: {event[0]}\ndata: {json.dumps(event[1])}\n\n".encode()
-            )
-    finally:
-        feed.leave(viewer)
-
-
-async def _next(viewer: Viewer) -> Event | None:
-    try:
-        return await asyncio.wait_for(viewer.get(), _CHECK_SECONDS)
-    except asyncio.TimeoutError:
-        return None
+    return stream_events(request, state_of(request).feed)
 
 
 @needs(Role.VIEW)

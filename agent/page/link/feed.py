@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from contextlib import suppress
 from typing import Any
@@ -20,8 +21,8 @@ _DEVICE_EVERY = 20
 
 MAX_VIEWERS = 60
 
-Event = tuple[str, dict[str, Any]]
-"""Name and data: `status`, `scores`, `device`, and `gone` with the reason."""
+Event = tuple[str, str]
+"""Name and data as JSON: `status`, `scores`, `device`, and `gone` with the reason."""
 
 Viewer = asyncio.Queue[Event]
 """The events that a viewer has not got yet; a slow one misses some."""
@@ -50,10 +51,10 @@ class Feed:
             self._status = None
             self._task = asyncio.create_task(self._run())
         elif self._status is not None:
-            viewer.put_nowait(("status", self._status))
+            viewer.put_nowait(("status", json.dumps(self._status)))
         for command in ("scores", "device"):
             with suppress(InspectdError):
-                viewer.put_nowait((command, await self._link.ask(command)))
+                viewer.put_nowait((command, json.dumps(await self._link.ask(command))))
         return viewer
 
     def leave(self, viewer: Viewer) -> None:
@@ -80,7 +81,8 @@ class Feed:
             await asyncio.sleep(SCORES_SECONDS)
 
     def _send(self, name: str, data: dict[str, Any]) -> None:
+        event = (name, json.dumps(data))
         for viewer in self._viewers:
             if viewer.full():
                 viewer.get_nowait()
-            viewer.put_nowait((name, data))
+            viewer.put_nowait(event)

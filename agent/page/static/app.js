@@ -3,10 +3,11 @@
 import { auditScreen } from "./audit/screen.js";
 import { alarmsScreen } from "./alarms/list.js";
 import { alarmScreen } from "./alarms/one.js";
-import { loadSession, logOut, may, offers, session, whenEnded } from "./base/api.js";
+import { loadSession, may, offers, session, whenEnded } from "./base/api.js";
+import { languageChoice, mayLook, personBox } from "./base/bar.js";
 import { element, notice, replace } from "./base/dom.js";
 import { listen, now, start, stop } from "./base/events.js";
-import { language, t, useLanguage } from "./base/text.js";
+import { t, useLanguage } from "./base/text.js";
 import { liveScreen } from "./live/screen.js";
 import { loginScreen } from "./base/login.js";
 import { setupScreen } from "./setup/screen.js";
@@ -27,10 +28,6 @@ function wanted() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
   const [name, ...rest] = path.split("/").map(decodeURIComponent);
   return { name: name || "live", rest, query: new URLSearchParams(query || "") };
-}
-
-function mayLook() {
-  return Boolean(session.person || session.view_without_login);
 }
 
 function show() {
@@ -69,29 +66,15 @@ function link(name, current) {
   return element("a", { href: `#/${name}`, "aria-current": here ? "page" : null }, t(`nav.${name}`));
 }
 
-function languageChoice() {
-  const choice = element("select", {
-    "aria-label": t("nav.language"),
-    onchange: async () => { await useLanguage(session.languages, choice.value); document.getElementById("skip").textContent = t("nav.skip"); show(); },
-  }, session.languages.map((name) => {
-    const own = new Intl.DisplayNames([name], { type: "language" }).of(name);
-    return element("option", { value: name, selected: name === language, lang: name }, own);
-  }));
-  return choice;
-}
-
 function drawTop(name) {
-  const person = session.person
-    ? [element("span", { class: "person" }, element("b", {}, session.person), element("small", {}, t(`role.${session.role}`))),
-       element("button", { class: "quiet", onclick: async () => { await logOut().catch(() => {}); location.hash = "#/live"; show(); } }, t("nav.logout"))]
-    : name === "login" || !mayLook() ? [] : [element("a", { class: "button quiet", href: "#/login" }, t("nav.login"))];
+  const person = personBox(name !== "login" && mayLook(), () => { location.hash = "#/live"; show(); });
   replace(
     top,
     element("a", { class: "brand", href: "#/live" }, element("img", { src: "/icon.svg", alt: "", width: 28, height: 28 }),
       element("span", {}, session.site || "inspectd")),
     mayLook() && name !== "login" ? element("nav", { "aria-label": t("nav.screens") }, SCREENS.filter(([known]) => known !== "alarm" && (known !== "audit" || (may("engineer") && offers("audit/list")))).map(([known]) => link(known, name))) : null,
     element("span", { class: "health", id: "health", role: "status" }),
-    element("span", { class: "right" }, languageChoice(), person),
+    element("span", { class: "right" }, languageChoice(show), person),
   );
   drawHealth();
 }
