@@ -109,3 +109,6 @@ class StatusPayload(Payload):
         description="From the capture of a frame to the broker's PUBACK of its alarm; null before the first.",
     )
     problems: list[str] = Field(default_factory=list, description="Problems of the agent, one line each.")
+    page: str | None = Field(
+        default=None, description="Address of the page of this device, for browsers; null where it announces none."
+    )

@@ -168,6 +168,9 @@ class Output(ABC):
     def announce(self, cameras: Mapping[str, str]) -> None:  # noqa: B027
         """Announce the cameras of this agent, each with the name of its model; called once, before `start`."""
 
+    def announce_page(self, address: str) -> None:  # noqa: B027
+        """The device has a page for browsers at this address; called once, before `start`."""
+
     def serve_commands(self, execute: Execute) -> None:  # noqa: B027
         """Take commands from the destination, execute each with `execute`, and send the response back."""
 

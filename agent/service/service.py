@@ -98,6 +98,9 @@ class Service:
         self.outputs = build_outputs(
             settings.output_sections, site=settings.site, outbox=self._outbox, problems=self._problems
         )
+        if settings.page.address is not None:
+            for output in self.outputs:
+                output.announce_page(settings.page.address)
         self._recorder = AlarmRecorder(settings.site, self.outputs, self._outbox, self.evidence)
         self._results = open_results(settings, self.outputs)
         self._counts = None if self._results is None else self._results.counts

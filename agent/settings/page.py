@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from agent.core.section import Section
 
+MAX_ADDRESS = 500
 
-class PageSettings(Section):
-    """The page for people at the line: a port or a Unix socket; neither: off."""
+
+def _address(address: str) -> str:
+    """Raises ValueError for what a browser cannot open.
+
+    >>> _address("line1.example:8470")
+    Traceback (most recent call last):
+    ValueError: wanted an address such as https://line1.example:8470/
+    """
+    if not re.fullmatch(r"https?://[^/@\s]+(/\S*)?", address) or len(address) > MAX_ADDRESS:
+        raise ValueError("wanted an address such as https://line1.example:8470/")
+    return address
+
+
+class ServerSettings(Section):
+    """Where a page is served, and whom it admits: a port or a Unix socket; neither: off."""
 
     port: Annotated[int, Field(ge=1, le=65_535)] | None = None
     socket: Path | None = None
@@ -47,7 +62,7 @@ class PageSettings(Section):
             return False
 
     @model_validator(mode="after")
-    def _safe(self) -> PageSettings:
+    def _safe(self) -> ServerSettings:
         if self.port is not None and self.socket is not None:
             raise ValueError("wanted either port (such as 8470) or socket (such as /run/inspectd/page.sock)")
         if (self.certificate_file is None) != (self.key_file is None):
@@ -58,3 +73,10 @@ class PageSettings(Section):
                 "the default 127.0.0.1 behind a proxy with TLS"
             )
         return self
+
+
+class PageSettings(ServerSettings):
+    """The page for people at the line."""
+
+    address: Annotated[str, AfterValidator(_address)] | None = None
+    """Where browsers in the plant open the page; named in `status`, so that the page for many agents links to it."""

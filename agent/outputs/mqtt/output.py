@@ -159,6 +159,9 @@ class MqttOutput(Output):
         stale = self._retained.replace(topics)
         self._publisher.remove_documents(stale, self._retained.removed)
 
+    def announce_page(self, address: str) -> None:
+        self._publisher.announce_page(address)
+
     def serve_commands(self, execute: Execute) -> None:
         self._requests = MqttRequests(
             self._publisher,

@@ -40,3 +40,11 @@ def test_address_of_this_machine_alone_needs_none(config: Path, host: str) -> No
 def test_certificate_without_key_is_rejected(config: Path) -> None:
     with pytest.raises(Permanent, match="wanted certificate_file and key_file together"):
         load_settings(config, ["page.port=8470", "page.certificate_file=page.pem"])
+
+
+@pytest.mark.parametrize("address", ["line1.example:8470", "javascript:alert(1)", "https://anna:secret@line1.example/"])
+def test_address_that_is_announced_is_one_that_browsers_open(config: Path, address: str) -> None:
+    with pytest.raises(Permanent, match=r"page\.address = .*: wanted an address such as https://"):
+        load_settings(config, [f"page.address='{address}'"])
+    address = "https://line1.example:8470/"
+    assert load_settings(config, [f"page.address='{address}'"]).page.address == address

@@ -47,6 +47,8 @@ class AgentStatus:
         """From the capture of a frame to the PUBACK of its alarm."""
         self.results = ResultQueue() if results is None else results
         """The results of parts, which wait apart from the alarms."""
+        self.page: str | None = None
+        """Address of the device's page."""
 
     def record_delivery(self, row: Row, now: float) -> None:
         """The broker acknowledged a row at `now`, monotonic seconds."""
@@ -65,7 +67,11 @@ class AgentStatus:
     def last_will(self, connected_at: datetime) -> bytes:
         """The document that the broker publishes if the connection breaks."""
         status = StatusPayload(
-            status=Presence.OFFLINE, site=self._site, version=self._version, connected_at=connected_at
+            status=Presence.OFFLINE,
+            site=self._site,
+            version=self._version,
+            connected_at=connected_at,
+            page=self.page,
         )
         return status.to_bytes()
 
@@ -80,6 +86,7 @@ class AgentStatus:
             outbox=outbox_report(self._output, self._outbox, self.results.outbox),
             delivery_ms=LatencyPayload.of(self.durations),
             problems=self._all_problems(),
+            page=self.page,
         )
 
     def update(self, connected_at: datetime) -> bytes | None:

@@ -112,6 +112,10 @@ class Publisher:
         self._shared.results.outbox = outbox
         outbox.on_accepted.append(self.wake)
 
+    def announce_page(self, address: str) -> None:
+        """Name the address of the device's page in `status`; call it before `start`."""
+        self._status.page = address
+
     def start(self) -> None:
         """Begin to connect and to deliver; returns at once, with or without a broker."""
         self._stop.clear()

@@ -53,3 +53,12 @@ def test_latency_counts_alarms_of_this_run_only(outbox: Outbox) -> None:
     assert status.durations.percentiles() is None
     status.record_delivery(replace(alarm, captured_monotonic=99.75), 100.0)
     assert status.durations.percentiles() == (250.0, 250.0, 250.0)
+
+
+def test_page_of_the_device_is_named_also_after_it_is_lost(outbox: Outbox) -> None:
+    status = AgentStatus("plant", "1.0", outbox, FakeClock().monotonic)
+    status.page = "https://line1.example:8470/"
+    document = status.update(AT)
+    assert document is not None
+    assert parse(StatusPayload, document).page == "https://line1.example:8470/"
+    assert parse(StatusPayload, status.last_will(AT)).page == "https://line1.example:8470/"
