@@ -9,7 +9,7 @@ from agent.alarms import Evidence
 from agent.audit import AuditLog
 from agent.commands.live_settings import Reload
 from agent.inspection import CameraLine
-from agent.messages import StatePayload
+from agent.messages import StatePayload, ViewGroupPayload
 from agent.outputs import Output
 from agent.review import Review
 from agent.settings import Settings
@@ -39,6 +39,10 @@ class RunningAgent(Protocol):
 
     def states(self) -> dict[str, StatePayload]:
         """The current state of each camera, by name."""
+        ...
+
+    def view_groups(self) -> dict[str, ViewGroupPayload]:
+        """What becomes of the parts that several cameras see, by the name of the group."""
         ...
 
     def pause(self, line: CameraLine) -> None:

@@ -19,6 +19,7 @@ def status(call: Call) -> dict[str, Any]:
         "site": agent.settings.site,
         "broker": first.destination,
         "cameras": {name: state.model_dump(mode="json", by_alias=True) for name, state in states.items()},
+        "parts": {name: group.model_dump(mode="json") for name, group in agent.view_groups().items()},
         "recalibrations": {line.name: line.preview for line in agent.lines.values() if line.preview},
         "delivery": delivery.model_dump(mode="json"),
         "outputs": {

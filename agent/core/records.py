@@ -210,6 +210,8 @@ class NotJudged(str, Enum):
     """A trigger got no frame within the time for a result, or all frames of the part were dropped."""
     STOPPED = "stopped"
     """The agent was stopped before the part was seen."""
+    VIEW_MISSING = "view_missing"
+    """Of a part that several cameras see, one had no result in time."""
 
 
 @dataclass(frozen=True, slots=True)

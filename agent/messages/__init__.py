@@ -30,6 +30,7 @@ from agent.messages.count import (
     ShiftPayload,
 )
 from agent.messages.event import EventPayload, drift_event, drift_sentence, engine_event, promise_event
+from agent.messages.joined import JoinedResultPayload, ViewGroupPayload, ViewPayload
 from agent.messages.promise import BrokenPromisePayload, CertificatePayload
 from agent.messages.result import ResultPayload
 from agent.messages.state import (
@@ -71,6 +72,7 @@ __all__ = [
     "ImagePayload",
     "InspectRequest",
     "Instant",
+    "JoinedResultPayload",
     "LatencyPayload",
     "ModelPayload",
     "OmittedPayload",
@@ -101,6 +103,8 @@ __all__ = [
     "StatusPayload",
     "StatusRequest",
     "VerdictPayload",
+    "ViewGroupPayload",
+    "ViewPayload",
     "drift_event",
     "drift_sentence",
     "engine_event",

@@ -45,13 +45,13 @@ class ShiftPayload(ShiftCountPayload):
 
 
 class CountPayload(Payload):
-    """The parts of a camera in this shift and in the one before. Retained."""
+    """The parts of a camera, or of a group of cameras, in this shift and in the one before. Retained."""
 
     schema_id: Literal["inspectd.count/1"] = Field(
         default="inspectd.count/1", alias="schema", description=SCHEMA_DESCRIPTION
     )
     site: str = Field(description="Name of the site.")
-    camera: str = Field(description="Name of the camera.")
+    camera: str = Field(description="Name of the camera; `parts/NAME` for a group of cameras that see the same part.")
     at: Instant = Field(description="When this document was written.")
     shift: ShiftPayload = Field(description="The current shift.")
     previous: ShiftPayload | None = Field(

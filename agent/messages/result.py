@@ -44,7 +44,7 @@ class ResultPayload(Payload):
         "uncertified: it has no certificate, and the settings require one. paused: by a command. no_product: "
         "the product was not known, or could not be inspected, or was being loaded. blind: the camera was faulty. "
         "late: no frame came within the time for a result, or all its frames were dropped, since they arrive faster "
-        "than they are scored. stopped: the agent was stopped.",
+        "than they are scored. stopped: the agent was stopped. view_missing: only in joined results.",
     )
     score: Score | None = Field(description="Highest score of its frames; null where it was not judged.")
     threshold: Score | None = Field(description="The threshold in force; null until calibrated.")

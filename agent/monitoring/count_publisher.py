@@ -10,7 +10,7 @@ from typing import Any
 from agent.core.clock import utc_now
 from agent.inspection import CameraLine
 from agent.messages import CountPayload, ProductCountPayload, ShiftCountPayload, ShiftPayload
-from agent.outputs import Output, PartCounts, PartNumbers, ShiftNumbers
+from agent.outputs import Output, PartCounts, PartNumbers, ShiftNumbers, ViewGroup
 
 # How often changed numbers are published, and unchanged ones, which the broker would drop after a day.
 CHANGED_SECONDS, UNCHANGED_SECONDS = 5.0, 3600.0
@@ -25,6 +25,7 @@ class CountPublisher:
         lines: Mapping[str, CameraLine],
         outputs: Sequence[Output],
         counts: PartCounts | None,
+        groups: Sequence[ViewGroup] = (),
         *,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
@@ -34,6 +35,7 @@ class CountPublisher:
         lines: every camera, by name; may be filled later.
         outputs: get the numbers.
         counts: has them; None where no camera has parts: nothing is published.
+        groups: cameras that see the same part.
         clock: monotonic seconds.
         now: wall clock, UTC.
         """
@@ -41,15 +43,18 @@ class CountPublisher:
         self._lines = lines
         self._outputs = outputs
         self._counts = counts
+        self._groups = groups
         self._clock = clock
         self._now = now
         self._published: dict[str, tuple[float, dict[str, Any]]] = {}
 
     def publish_all(self, *, final: bool = False) -> None:
-        """Publish the numbers of each camera that are due; all of them if `final`: the agent stops."""
-        for line in self._lines.values():
-            if self._counts is not None and line.settings.parts_known:
-                self._publish(line.name, self._counts, final=final)
+        """Publish the numbers of each camera and group that are due; all of them if `final`: the agent stops."""
+        if self._counts is None:
+            return
+        cameras = [line.name for line in self._lines.values() if line.settings.parts_known]
+        for place in (*cameras, *(group.place for group in self._groups)):
+            self._publish(place, self._counts, final=final)
 
     def _publish(self, camera: str, counts: PartCounts, *, final: bool) -> None:
         now = self._clock()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,10 +21,10 @@ from prometheus_client.registry import Collector
 
 from agent.core.errors import Temporary
 from agent.core.records import Alarm, AlarmEvent, AlarmKind
-from agent.messages import DeliveryPayload
+from agent.messages import DeliveryPayload, ViewGroupPayload
 from agent.monitoring.camera_metrics import camera_metrics
 from agent.monitoring.metrics_server import MetricsServer
-from agent.monitoring.part_metrics import part_metrics
+from agent.monitoring.part_metrics import part_metrics, view_group_metrics
 from agent.monitoring.temperature import THERMAL_DIRECTORY, temperatures
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ class Metrics:
         socket: Path | None = None,
         thermal_directory: Path = THERMAL_DIRECTORY,
         counts: PartCounts | None = None,
+        view_groups: Callable[[], Mapping[str, ViewGroupPayload]] = dict,
     ) -> None:
         """Serve the metrics at once, on a port of the loopback interface or on a Unix socket.
 
@@ -94,6 +95,7 @@ class Metrics:
             port, socket: one of the two.
             thermal_directory: where the kernel reports temperatures.
             counts: the parts in numbers; None where no camera has parts.
+            view_groups: what becomes of the parts that several cameras see, by the name of the group.
 
         Raises:
             Permanent: the port or the socket path is taken or cannot be used.
@@ -101,7 +103,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         """Holds these metrics only, not those of other libraries in the process."""
         self._instruments = _Instruments(self.registry)
-        self.registry.register(_AgentCollector(lines, outputs, thermal_directory, counts))
+        self.registry.register(_AgentCollector(lines, outputs, thermal_directory, counts, view_groups))
         ProcessCollector(registry=self.registry)
         # From the start: `rate()` over a series that appears with its first alarm does not see that alarm.
         for camera in cameras:
@@ -143,7 +145,9 @@ class _AgentCollector(Collector):
         outputs: Sequence[Output],
         thermal_directory: Path,
         counts: PartCounts | None,
+        view_groups: Callable[[], Mapping[str, ViewGroupPayload]],
     ) -> None:
+        self._view_groups = view_groups
         self._lines = lines
         self._outputs = outputs
         self._thermal_directory = thermal_directory
@@ -158,6 +162,7 @@ class _AgentCollector(Collector):
         yield InfoMetricFamily("inspectd", "The agent.", {"version": version("inspectd")})
         yield from camera_metrics(self._lines)
         yield from part_metrics(self._lines, self._counts)
+        yield from view_group_metrics(self._view_groups())
         yield from self._delivery()
         celsius = GaugeMetricFamily(
             "inspectd_temperature_celsius", "Temperature of a zone of the device.", labels=("zone",)

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from agent.core.clock import utc_now
 from agent.core.records import PartVerdict
+from agent.messages import ViewGroupPayload
 
 if TYPE_CHECKING:
     from agent.inspection import CameraLine
@@ -41,3 +42,20 @@ def part_metrics(
             if numbers.first_pass_yield is not None:
                 passed.add_metric((name, product or ""), numbers.first_pass_yield)
     yield from (parts, passed)
+
+
+def view_group_metrics(groups: Mapping[str, ViewGroupPayload]) -> Iterator[Metric]:
+    """The parts that several cameras see, by the name of their group."""
+    parts = GaugeMetricFamily(
+        "inspectd_joined_shift_parts", "Joined parts of the current shift, by verdict.", labels=("group", "verdict")
+    )
+    waiting = GaugeMetricFamily("inspectd_joined_waiting", "Parts that wait for a view.", labels=("group",))
+    late = CounterMetricFamily(
+        "inspectd_late_views", "Results of cameras that came after the joined result.", labels=("group",)
+    )
+    for name, group in groups.items():
+        for verdict in PartVerdict:
+            parts.add_metric((name, verdict.value), getattr(group.shift_parts, verdict.value))
+        waiting.add_metric((name,), group.waiting)
+        late.add_metric((name,), group.late_views)
+    yield from (parts, waiting, late)

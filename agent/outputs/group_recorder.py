@@ -88,6 +88,7 @@ class GroupRecorder(threading.Thread, ABC, Generic[_Job]):
                 return
             for callback in callbacks:
                 callback()
+            self._waited()
 
     @abstractmethod
     def _entry(self, job: _Job) -> Entry:
@@ -95,6 +96,13 @@ class GroupRecorder(threading.Thread, ABC, Generic[_Job]):
 
     def _stored(self) -> None:
         """A group is committed."""
+
+    def _wait_seconds(self) -> float | None:
+        """How long to wait for a job at most, until `_waited`; None: as long as it takes."""
+        return None
+
+    def _waited(self) -> None:
+        """Called after each group, and when this time is over."""
 
     def _enough(self, building_seconds: float) -> bool:
         """Whether a group is committed now, whose entries took this long to build, although more may wait."""
@@ -104,10 +112,10 @@ class GroupRecorder(threading.Thread, ABC, Generic[_Job]):
         """The next entry and the others that wait; what to call once they are stored; and whether `finish` came."""
         group: list[Entry] = []
         callbacks: list[Callable[[], None]] = []
-        begun = self._clock()
+        begun, wait_seconds = self._clock(), self._wait_seconds()
         while len(group) < self._max_together and len(callbacks) < self._max_together:
             try:
-                job = self._jobs.get(block=not group and not callbacks)
+                job = self._jobs.get(block=not group and not callbacks, timeout=wait_seconds)
             except queue.Empty:
                 break
             if job is None:

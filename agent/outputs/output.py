@@ -15,6 +15,7 @@ from agent.messages import (
     DeliveryPayload,
     EventPayload,
     Execute,
+    JoinedResultPayload,
     ModelPayload,
     RulePayload,
     ScorePayload,
@@ -146,10 +147,15 @@ class Output(ABC):
         """The message to deliver for the result of a part; None for an output that sends none."""
         return None
 
+    def joined_message(self, joined: JoinedResultPayload) -> Message | None:
+        """The message to deliver for a part that several cameras see; None for an output that sends none."""
+        return None
+
     def show_result(self, part: Part) -> None:  # noqa: B027
         """Show the result of a part at once, before it is stored: for a machine that waits for it.
 
-        Called on the inspection thread for every part, in their order, also where results are sent as messages.
+        Called on the inspection thread for every part, in their order, also where results are sent as messages. A part
+        that several cameras see follows once it is stored, from another thread: its `camera` is `parts/NAME`.
         """
 
     def deliver_results(self, outbox: Outbox) -> None:  # noqa: B027
@@ -159,11 +165,14 @@ class Output(ABC):
         """Publish the telemetry of one frame. `score` builds the payload; it is called only if it is needed now."""
 
     def publish_count(self, count: CountPayload) -> None:  # noqa: B027
-        """Publish the parts of a camera in numbers; only the latest counts."""
+        """Publish the parts of a camera, or of a group of cameras, in numbers; only the latest counts."""
 
     def publish_images(self, camera: str, images: Sequence[EvidenceImage]) -> PublishedImages:
         """Send the images of a requested snapshot."""
         return PublishedImages()
+
+    def announce_view_groups(self, groups: Mapping[str, Sequence[str]]) -> None:  # noqa: B027
+        """Announce the groups of cameras that see the same part, by name; called once, before `announce`."""
 
     def announce(self, cameras: Mapping[str, str]) -> None:  # noqa: B027
         """Announce the cameras of this agent, each with the name of its model; called once, before `start`."""

@@ -17,6 +17,7 @@ from agent.outputs.group_recorder import GroupRecorder, Waiting
 from agent.outputs.outbox import Entry, Message, Outbox
 from agent.outputs.output import Output, RecordedResult
 from agent.outputs.part_counts import PartCounts
+from agent.outputs.views import ViewJoiner
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class ResultRecorder(GroupRecorder[_Job]):
         outbox: Outbox,
         *,
         counts: PartCounts | None = None,
+        joiner: ViewJoiner | None = None,
         now: Callable[[], datetime] = utc_now,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -57,6 +59,7 @@ class ResultRecorder(GroupRecorder[_Job]):
         outputs: build the message of each result.
         outbox: stores them; another one than that of the alarms.
         counts: counts them; None: nobody asks for numbers.
+        joiner: joins those of several cameras; None: no two cameras see the same part.
         now: wall clock, UTC.
         clock: monotonic seconds.
         """
@@ -66,7 +69,14 @@ class ResultRecorder(GroupRecorder[_Job]):
         self._site = site
         self._outputs = outputs
         self._counts = counts
+        self._joiner = joiner
         self._now = now
+
+    def run(self) -> None:
+        """Store until `finish`."""
+        if self._joiner is not None:
+            self._joiner.begin()
+        super().run()
 
     def put(self, part: Part, model: ModelPayload, engine: str) -> None:
         """Hand over a part that is judged, or will not be; waits while too many are waiting already."""
@@ -89,9 +99,23 @@ class ResultRecorder(GroupRecorder[_Job]):
             return [message for message in messages if message is not None]
 
         counting = None if self._counts is None else self._counts.counting(job.part, job.id, job.at)
-        return Entry(job.part.camera, build, also=counting)
+        follows = None if self._joiner is None else self._joiner.following(job.part, job.id)
+        return Entry(job.part.camera, build, also=counting, follows=follows)
+
+    def _wait_seconds(self) -> float | None:
+        return None if self._joiner is None else self._joiner.wait_seconds
+
+    def _waited(self) -> None:
+        if self._joiner is not None:
+            self._joiner.expire()
+            self._refresh_counts()
 
     def _stored(self) -> None:
+        if self._joiner is not None:
+            self._joiner.committed()
+        self._refresh_counts()
+
+    def _refresh_counts(self) -> None:
         if self._counts is not None:
             try:
                 self._counts.refresh()

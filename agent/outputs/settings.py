@@ -53,8 +53,8 @@ class OutputSection(Section):
         """What only one agent may use at a time, such as a topic tree on a broker; None if there is no such thing."""
         return None
 
-    def check_cameras(self, site: str, cameras: Collection[str]) -> None:
-        """Raises Permanent if this output cannot have cameras with these names."""
+    def check_cameras(self, site: str, cameras: Collection[str], groups: Collection[str] = ()) -> None:
+        """Raises Permanent if this output cannot have cameras, and groups of cameras for one part, with these names."""
 
 
 class OutputKind(NamedTuple):

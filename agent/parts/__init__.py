@@ -6,6 +6,7 @@ from agent.parts.grouping import ByCount, ByGap, Grouping, SingleFrames
 from agent.parts.shifts import Shift, ShiftCalendar, read_time, read_zone, starts_of
 from agent.parts.shot import Group, Shot
 from agent.parts.triggers import ByTrigger
+from agent.parts.views import ViewVerdict, join_views
 
 __all__ = [
     "ByCount",
@@ -19,6 +20,8 @@ __all__ = [
     "ShiftCalendar",
     "Shot",
     "SingleFrames",
+    "ViewVerdict",
+    "join_views",
     "read_time",
     "read_zone",
     "starts_of",

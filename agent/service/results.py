@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent.outputs import Output, PartCounts, ResultRecorder
+from agent.core.clock import utc_now
+from agent.core.problems import Problems
+from agent.messages import ViewGroupPayload
+from agent.monitoring import shift_payload
+from agent.outputs import Output, PartCounts, ResultRecorder, ViewGroup, ViewJoiner
 from agent.outputs.outbox import Outbox
 from agent.settings import Settings
 
@@ -20,9 +24,26 @@ class Results:
     """Commits them on its own thread."""
     counts: PartCounts
     """Counts them."""
+    groups: Sequence[ViewGroup]
+    """The cameras that see the same part."""
+    joiner: ViewJoiner
+    """Joins their results."""
+
+    def view_groups(self) -> dict[str, ViewGroupPayload]:
+        """What becomes of the parts of each group, by its name, for `status`."""
+        now, counts = utc_now(), self.joiner.counts
+        return {
+            group.name: ViewGroupPayload(
+                cameras=list(group.cameras),
+                waiting=counts[group.name].waiting,
+                late_views=counts[group.name].late_views,
+                shift_parts=shift_payload(self.counts.shift(group.place, now)),
+            )
+            for group in self.groups
+        }
 
 
-def open_results(settings: Settings, outputs: Sequence[Output]) -> Results | None:
+def open_results(settings: Settings, outputs: Sequence[Output], problems: Problems) -> Results | None:
     """Open the outbox of results, where a camera has parts or results wait from an earlier run; else None."""
     path = settings.state_directory / "results.sqlite"
     if not path.exists() and not any(camera.parts_known for camera in settings.cameras.values()):
@@ -30,7 +51,10 @@ def open_results(settings: Settings, outputs: Sequence[Output]) -> Results | Non
     outbox = Outbox(path, max_bytes=settings.max_results_size)
     outbox.keep_outputs([output.name for output in outputs])
     counts = PartCounts(outbox, settings.shifts.calendar, cameras=len(settings.cameras))
-    results = Results(outbox, ResultRecorder(settings.site, outputs, outbox, counts=counts), counts)
+    groups = [ViewGroup(name, each.cameras, each.within_seconds) for name, each in settings.parts.items()]
+    joiner = ViewJoiner(settings.site, groups, outputs, outbox, counts, problems)
+    recorder = ResultRecorder(settings.site, outputs, outbox, counts=counts, joiner=joiner)
     for output in outputs:
         output.deliver_results(outbox)
-    return results
+        output.announce_view_groups({group.name: group.cameras for group in groups})
+    return Results(outbox, recorder, counts, groups, joiner)

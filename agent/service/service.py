@@ -18,7 +18,7 @@ from agent.core.errors import Permanent
 from agent.core.ids import new_id
 from agent.core.problems import Problems
 from agent.inspection import CameraLine, CameraState, InspectionThread
-from agent.messages import StatePayload, engine_event
+from agent.messages import StatePayload, ViewGroupPayload, engine_event
 from agent.monitoring import CountPublisher, StatePublisher, WindowNotice
 from agent.outputs import AlarmRecorder, build_outputs
 from agent.outputs.outbox import Outbox
@@ -102,7 +102,7 @@ class Service:
             for output in self.outputs:
                 output.announce_page(settings.page.address)
         self._recorder = AlarmRecorder(settings.site, self.outputs, self._outbox, self.evidence)
-        self._results = open_results(settings, self.outputs)
+        self._results = open_results(settings, self.outputs, self._problems)
         self._counts = None if self._results is None else self._results.counts
 
     def _open_cameras(self) -> None:
@@ -113,7 +113,8 @@ class Service:
         self._states = StatePublisher(
             self.settings.site, self.lines, self.outputs, self._promise_of, counts=self._counts
         )
-        self._count_publisher = CountPublisher(self.settings.site, self.lines, self.outputs, self._counts)
+        groups = () if self._results is None else self._results.groups
+        self._count_publisher = CountPublisher(self.settings.site, self.lines, self.outputs, self._counts, groups)
         self.review = open_review(self.settings, self.lines, self.outputs, self._outbox, self._states, self._problems)
         self._dispatcher = Dispatcher(
             self.settings.site,
@@ -161,6 +162,7 @@ class Service:
             port=metrics.port,
             socket=metrics.socket,
             counts=self._counts,
+            view_groups=self.view_groups,
         )
 
     def _open_commands(self) -> None:
@@ -299,6 +301,10 @@ class Service:
     def states(self) -> dict[str, StatePayload]:
         """The current state of each camera, by name."""
         return self._states.now()
+
+    def view_groups(self) -> dict[str, ViewGroupPayload]:
+        """What becomes of the parts that several cameras see, by the name of the group."""
+        return {} if self._results is None else self._results.view_groups()
 
     def pause(self, line: CameraLine) -> None:
         """Stop judging frames of a camera until `resume`, and clear its active alarms.

@@ -37,6 +37,7 @@ NAMED_BY_PEOPLE = (
     ("mqtt", "topic_levels"),
     ("outputs", "*", "topic_levels"),
     ("outputs", "*", "units"),
+    ("parts",),
 )
 
 

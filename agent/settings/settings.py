@@ -15,7 +15,6 @@ from pydantic import (
     BeforeValidator,
     ByteSize,
     Field,
-    PositiveFloat,
     PositiveInt,
     SerializeAsAny,
     model_validator,
@@ -32,12 +31,13 @@ from agent.core.errors import Permanent
 from agent.core.section import Section
 from agent.outputs.mqtt.settings import MqttSettings
 from agent.outputs.settings import OutputSection, parse_section
-from agent.settings.codes import CodeSettings
 from agent.settings.environment import EnvironmentSource
 from agent.settings.page import PageSettings
+from agent.settings.parts import PartSettings
 from agent.settings.paths import default_state_directory
 from agent.settings.reporting import LogSettings, MetricsSettings, ReviewSettings
 from agent.settings.shifts import ShiftSettings
+from agent.settings.view_groups import ViewGroupSettings, check_view_groups
 from agent.sources import SourceSettings
 from calibration import Budget, CalibrationError, Rule, read_duration
 from engines.backends import AUTO, engine_names
@@ -111,30 +111,6 @@ class AlarmSettings(Section):
     """None: as `CameraSettings.clear_after_seconds` says."""
 
 
-class PartSettings(Section):
-    """Which frames show the same part. Without this section, each image of a folder is a part, and the parts of a
-    camera or a video are not known."""
-
-    trigger: bool = False
-    """A part is announced by the command `inspect`, and the next frames show it."""
-    frames_per_part: PositiveInt | None = None
-    """So many frames in a row show the same part; with a trigger, the frames of a burst (default 1)."""
-    gap_seconds: PositiveFloat | None = None
-    """A time without a frame between two parts."""
-    result_timeout_seconds: PositiveFloat = 2.0
-    """A trigger without a result for so long is answered with `not_judged`, `late`."""
-    max_waiting_triggers: PositiveInt = 100
-    """Further triggers are rejected."""
-    code: CodeSettings | None = None
-    """A code on each part that gives it its id; None: parts have none."""
-
-    @model_validator(mode="after")
-    def _one_way(self) -> PartSettings:
-        if self.gap_seconds is not None and (self.trigger or self.frames_per_part is not None):
-            raise ValueError("got gap_seconds beside trigger or frames_per_part; wanted only one way to know parts")
-        return self
-
-
 class ProductSettings(Section):
     """One product that a camera inspects: what differs from the settings of its camera."""
 
@@ -199,6 +175,15 @@ class CameraSettings(Section):
             return None
         alone = self.parts.trigger or self.source.frame_is_part
         return self.parts.frames_per_part or (1 if alone else None)
+
+    @property
+    def id_source(self) -> str | None:
+        """Where the ids of its parts come from, in words; None where they are known to this camera alone."""
+        if self.parts.trigger:
+            return "trigger"
+        if self.parts.code is not None:
+            return "code"
+        return "file name" if self.source.frame_is_part else None
 
     @property
     def alarm_rule(self) -> str:
@@ -296,6 +281,8 @@ class Settings(BaseSettings):
     shifts: ShiftSettings = ShiftSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
+    parts: dict[Name, ViewGroupSettings] = Field(default_factory=dict)
+    """Cameras that see the same part, by the name of the group."""
     page: PageSettings = PageSettings()
     cameras: Annotated[dict[Name, CameraSettings], Field(min_length=1)]
 
@@ -310,12 +297,17 @@ class Settings(BaseSettings):
         return {"mqtt": self.mqtt, **self.outputs}
 
     @model_validator(mode="after")
+    def _view_groups_can_be_joined(self) -> Settings:
+        check_view_groups(self.parts, self.cameras)
+        return self
+
+    @model_validator(mode="after")
     def _outputs_take_every_camera(self) -> Settings:
         if "mqtt" in self.outputs:
             raise ValueError('outputs: got the name "mqtt", which is that of the section [mqtt]; wanted another one')
         try:
             for section in self.output_sections.values():
-                section.check_cameras(self.site, self.cameras)
+                section.check_cameras(self.site, self.cameras, self.parts)
         except Permanent as error:
             raise ValueError(str(error)) from None
         return self

@@ -17,6 +17,7 @@ import numpy as np
 
 from agent.commands import ask
 from agent.core.errors import InspectdError
+from benchmarks.parts.witness import Witness
 from tests.support.agent_settings import settings_text
 from tests.support.agents import INSPECTD, socket_path
 from tests.support.broker import Mosquitto, Subscriber, wait_until
@@ -42,7 +43,9 @@ class Kills:
     ids: int
     """Different ids."""
     lost: int
-    """Parts without a result."""
+    """Parts without a result at the subscriber."""
+    lost_by_agent: int
+    """Those of them whose result the broker has not acknowledged: it was never delivered."""
     twice: int
     """Parts with results of several ids."""
     out_of_order: int
@@ -54,10 +57,11 @@ class Kills:
     def table(self) -> str:
         """As Markdown."""
         head = (
-            "| parts | kills | results received | ids | parts without a result | with two ids | out of order "
-            "| in `count` | seconds |\n|---|---|---|---|---|---|---|---|---|\n"
+            "| parts | kills | results received | ids | parts without a result | of them never acknowledged "
+            "| with two ids | out of order | in `count` | seconds |\n|---|---|---|---|---|---|---|---|---|---|\n"
         )
-        row = (self.parts, self.kills, self.received, self.ids, self.lost, self.twice, self.out_of_order, self.counted)
+        lost = (self.lost, self.lost_by_agent)
+        row = (self.parts, self.kills, self.received, self.ids, *lost, self.twice, self.out_of_order, self.counted)
         return f"{head}| {' | '.join(map(str, row))} | {self.seconds:.0f} |\n"
 
 
@@ -68,7 +72,8 @@ def count_results(directory: Path, parts: int, kills: int, *, spare_broker: bool
     config = directory / "inspectd.toml"
     source = f'kind = "folder"\nfollow = true\npath = "{directory / "inbox"}"'
     calibration = 'frames = 60\nmax_frames = 60\nfalse_alarms = "1 per 1000 parts"'
-    config.write_text(settings_text(BUNDLE, source, url=broker.url, calibration=calibration))
+    witness = Witness(broker.port)
+    config.write_text(settings_text(BUNDLE, source, url=witness.url, calibration=calibration))
     received = _Received(broker)
     began = time.monotonic()
     agent = _Agent(config)
@@ -81,7 +86,8 @@ def count_results(directory: Path, parts: int, kills: int, *, spare_broker: bool
     finally:
         agent.end()
         broker.end()
-    return _evaluate(names, received, kills, counted, time.monotonic() - began)
+        witness.close()
+    return _evaluate(names, received, witness.acknowledged, kills, counted, time.monotonic() - began)
 
 
 class _Agent:
@@ -173,18 +179,23 @@ def _try(action: Callable[[], None]) -> None:
         print(error)
 
 
-def _evaluate(names: list[str], received: _Received, kills: int, counted: int, seconds: float) -> Kills:
+def _evaluate(
+    names: list[str], received: _Received, acknowledged: set[str], kills: int, counted: int, seconds: float
+) -> Kills:
     documents = received.documents
     ids_of: dict[str, set[str]] = {}
     for document in documents.values():
         ids_of.setdefault(document["part"], set()).add(document["id"])
+    lost = len(set(names) - ids_of.keys())
     sequences = [document["sequence"] for document in documents.values()]
     return Kills(
         parts=len(names),
         kills=kills,
         received=received.messages,
         ids=len(documents),
-        lost=len(set(names) - ids_of.keys()),
+        lost=lost,
+        # A result that is sent again has the same id: what was acknowledged and did not arrive, the broker has lost.
+        lost_by_agent=lost - len(acknowledged - documents.keys()),
         twice=sum(len(ids) > 1 for ids in ids_of.values()),
         out_of_order=sum(later < earlier for earlier, later in pairwise(sequences)),
         counted=counted,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
@@ -25,6 +26,8 @@ _TIMES = {
     "wk": 7 * 86_400.0,
 }
 _ADVERBS = {"hourly": "hour", "daily": "day", "weekly": "week", "monthly": "month", "yearly": "year"}
+# Only lengths of time: nobody means so many false alarms in a second.
+_SECONDS = dict.fromkeys(("s", "sec", "second"), 1.0)
 _COUNTED = {
     **dict.fromkeys(("part", "item", "product", "workpiece", "pcs", "pc"), "parts"),
     "frame": "frames",
@@ -117,15 +120,16 @@ def read_duration(text: str) -> float:
     Raises:
         CalibrationError: the text has another form.
 
-    >>> read_duration("12 h"), read_duration("7,5 hours")
-    (43200.0, 27000.0)
+    >>> read_duration("12 h"), read_duration("7,5 hours"), read_duration("2 s")
+    (43200.0, 27000.0, 2.0)
     """
     words = _Words(text, what="duration", wanted="'12 h' or '450 minutes'")
     seconds = words.number() if words.at_number else words.fail()
-    unit = words.unit()
-    if unit not in _TIMES or unit == "shift":
+    unit = words.unit(_SECONDS)
+    length = _SECONDS.get(unit) or _TIMES.get(unit)
+    if length is None or unit == "shift":
         raise CalibrationError(f"duration: got {text!r}, wanted '12 h' or '450 minutes'")
-    return words.finish(seconds * _TIMES[unit])
+    return words.finish(seconds * length)
 
 
 class _Words:
@@ -171,9 +175,10 @@ class _Words:
             self.fail()
         self.take()
 
-    def unit(self) -> str:
-        """Take a unit of time or of counted things, in the singular where that has a name."""
-        known = (unit for unit in (self.next, self.next.removesuffix("s")) if unit in _TIMES or unit in _COUNTED)
+    def unit(self, more: Collection[str] = ()) -> str:
+        """Take a unit of time or of counted things, or one of `more`, in the singular where that has a name."""
+        units = (_TIMES, _COUNTED, more)
+        known = (unit for unit in (self.next, self.next.removesuffix("s")) if any(unit in each for each in units))
         unit = next(known, None) or self.fail()
         self.take()
         return unit

@@ -56,8 +56,11 @@ class Tap:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                with suppress(OSError):
+                try:
                     broker = socket.create_connection(("127.0.0.1", self._broker_port))
+                except OSError:
+                    client.close()
+                else:
                     self._ends += [client, broker]
                     with self._lock:
                         self._in_flight = 0

@@ -28,6 +28,11 @@ def status_lines(result: dict[str, Any]) -> Iterator[str]:
     for name, state in result["cameras"].items():
         yield f"{name}: {state['phase']}{_bracketed(state['reason'])}"
         yield from (f"  {line}" for line in _camera_lines(state))
+    for name, group in result.get("parts", {}).items():
+        yield f"parts.{name}: {', '.join(group['cameras'])}; {group['waiting']} waiting for a view"
+        yield f"  {_shift_line(group['shift_parts'])}"
+        if group["late_views"]:
+            yield f"  views that came after the result: {group['late_views']}"
 
 
 def _bracketed(reason: str | None) -> str:

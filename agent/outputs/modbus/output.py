@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from agent.core.problems import Problems
 from agent.core.records import Part
 from agent.messages import DeliveryPayload, EventPayload, Execute, InspectRequest, StatePayload
 from agent.outputs.delivery_report import outbox_report
-from agent.outputs.modbus.handshake import Handshake, Trigger
+from agent.outputs.modbus.handshake import Handshake, Trigger, state_of_group
 from agent.outputs.modbus.server import ModbusServer
 from agent.outputs.modbus.settings import ModbusSettings
 from agent.outputs.outbox import Message, Outbox
@@ -29,6 +29,9 @@ class ModbusOutput(Output):
         self._settings = settings
         self._outbox = outbox
         self._handshakes: dict[str, Handshake] = {}
+        self._groups: dict[str, tuple[str, ...]] = {}
+        """The cameras of each group that see the same part, by the place of the group."""
+        self._states: dict[str, StatePayload] = {}
         self._session = secrets.randbelow(0xFFFF) + 1
         self._execute: Execute | None = None
         self._triggers: ThreadPoolExecutor | None = None
@@ -40,8 +43,11 @@ class ModbusOutput(Output):
     def destination(self) -> str:
         return f"modbus://{self._settings.listen}:{self._settings.port}"
 
+    def announce_view_groups(self, groups: Mapping[str, Sequence[str]]) -> None:
+        self._groups = {f"parts/{name}": tuple(cameras) for name, cameras in groups.items()}
+
     def announce(self, cameras: Mapping[str, str]) -> None:
-        for camera in cameras:
+        for camera in (*cameras, *self._groups):
             self._handshakes.setdefault(
                 camera, Handshake(camera, session=self._session, dry_run=self._settings.dry_run)
             )
@@ -68,7 +74,15 @@ class ModbusOutput(Output):
         """A PLC has no use for the text of an event; drift is a bit of the state."""
 
     def publish_state(self, state: StatePayload) -> None:
-        handshake = self._handshakes.get(state.camera)
+        self._states[state.camera] = state
+        self._update(state.camera, state)
+        for place, cameras in self._groups.items():
+            states = [self._states[camera] for camera in cameras if camera in self._states]
+            if state.camera in cameras and len(states) == len(cameras):
+                self._update(place, state_of_group(states))
+
+    def _update(self, camera: str, state: StatePayload) -> None:
+        handshake = self._handshakes.get(camera)
         if handshake is not None:
             self._server.call(handshake.update, state, time.monotonic())
 
@@ -91,10 +105,14 @@ class ModbusOutput(Output):
         except RuntimeError:  # the agent stops
             handshake.rejected(trigger)
 
-    def _inspect(self, execute: Execute, camera: str, handshake: Handshake, trigger: Trigger) -> None:
-        """Carry out the command `inspect`, as any other transport does; on a thread of the triggers."""
+    def _inspect(self, execute: Execute, place: str, handshake: Handshake, trigger: Trigger) -> None:
+        """Carry out the command `inspect`, as any other transport does; on a thread of the triggers.
+
+        The trigger of a group is one for each of its cameras. If one rejects it, the others' results are not shown.
+        """
         request = InspectRequest(part=trigger.part)
         payload = request.model_dump_json(by_alias=True, exclude_none=True).encode()
-        response = execute("inspect", camera, payload, by=f"output {self.name}")
-        if not response.ok:
-            self._server.call(handshake.rejected, trigger)
+        for camera in self._groups.get(place, (place,)):
+            if not execute("inspect", camera, payload, by=f"output {self.name}").ok:
+                self._server.call(handshake.rejected, trigger)
+                return

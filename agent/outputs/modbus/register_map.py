@@ -67,6 +67,7 @@ REASONS = {
     NotJudged.LATE: 5,
     NotJudged.STOPPED: 6,
     NotJudged.NO_PRODUCT: 7,
+    NotJudged.VIEW_MISSING: 8,
 }
 PHASES = {
     Phase.STARTING: 0,

@@ -62,7 +62,8 @@ class ModbusSettings(OutputSection):
     max_clients: Annotated[int, Field(ge=1, le=32)] = 4
     """Of more, the one that was silent for the longest time is disconnected."""
     units: dict[str, Unit] = Field(default_factory=dict)
-    """Unit id of each camera, by name; a camera that is not named gets the next free one, in their order."""
+    """Unit id of each camera, by name, and of each group of cameras, by `parts/NAME`; one that is not named gets the
+    next free one, in their order."""
     dry_run: bool = False
     """Log each verdict that would be shown, and show none."""
 
@@ -93,12 +94,13 @@ class ModbusSettings(OutputSection):
     def place(self, site: str) -> str:
         return f"{self.listen}:{self.port} (Modbus)"
 
-    def check_cameras(self, site: str, cameras: Collection[str]) -> None:
-        if len(cameras) > MAX_UNITS:
-            raise Permanent(f"got {len(cameras)} cameras for one Modbus server, wanted at most {MAX_UNITS}")
-        unknown = sorted(self.units.keys() - set(cameras))
+    def check_cameras(self, site: str, cameras: Collection[str], groups: Collection[str] = ()) -> None:
+        places = [*cameras, *(f"parts/{group}" for group in groups)]
+        if len(places) > MAX_UNITS:
+            raise Permanent(f"got {len(places)} cameras for one Modbus server, wanted at most {MAX_UNITS}")
+        unknown = sorted(self.units.keys() - set(places))
         if unknown:
-            raise Permanent(f"units: unknown camera {unknown[0]}; wanted one of {', '.join(cameras)}")
+            raise Permanent(f"units: unknown camera {unknown[0]}; wanted one of {', '.join(places)}")
 
     def unit_ids(self, cameras: Collection[str]) -> dict[str, int]:
         """The unit id of each camera, in their order.

@@ -13,6 +13,7 @@ from agent.messages import (
     DeliveryPayload,
     EventPayload,
     Execute,
+    JoinedResultPayload,
     ScorePayload,
     SnapshotImage,
     StatePayload,
@@ -25,6 +26,7 @@ from agent.outputs.mqtt.home_assistant import discovery
 from agent.outputs.mqtt.requests import MqttRequests
 from agent.outputs.mqtt.retained_topics import RetainedTopics
 from agent.outputs.mqtt.settings import MqttSettings, broker_of
+from agent.outputs.mqtt.topics import VIEW_GROUPS
 from agent.outputs.outbox import RESULT, Message, Outbox
 from agent.outputs.output import Output, PublishedImages, RecordedAlarm, RecordedResult
 from agent.outputs.settings import OutputSection
@@ -55,6 +57,7 @@ class MqttOutput(Output):
         )
         self._retained = RetainedTopics(outbox, name, settings.place(site))
         self._requests: MqttRequests | None = None
+        self._view_groups: tuple[str, ...] = ()
         # By camera: when the next score may be published, monotonic seconds.
         self._next_score: dict[str, float] = {}
 
@@ -102,6 +105,9 @@ class MqttOutput(Output):
         topic = self._topics.result(recorded.part.camera)
         return Message(topic, payload.to_bytes(), recorded.id, RESULT, output=self.name)
 
+    def joined_message(self, joined: JoinedResultPayload) -> Message:
+        return Message(self._topics.joined_result(joined.group), joined.to_bytes(), joined.id, RESULT, output=self.name)
+
     def deliver_results(self, outbox: Outbox) -> None:
         self._publisher.deliver_results(outbox)
 
@@ -146,9 +152,12 @@ class MqttOutput(Output):
             )
         return published
 
+    def announce_view_groups(self, groups: Mapping[str, Sequence[str]]) -> None:
+        self._view_groups = tuple(groups)
+
     def announce(self, cameras: Mapping[str, str]) -> None:
         """Announce them to Home Assistant, if the settings ask for it; remove the documents of all others."""
-        topics: list[str] = []
+        topics = [self._topics.count(f"{VIEW_GROUPS}/{group}") for group in self._view_groups]
         for camera, model in cameras.items():
             topics += [self._topics.state(camera), self._topics.count(camera)]
             topics += [self._topics.snapshot(camera, name) for name in SNAPSHOT_IMAGES]

@@ -91,12 +91,17 @@ class MqttSettings(OutputSection):
         host = "127.0.0.1" if broker.host in ("localhost", "::1") else broker.host
         return f"{host}:{broker.port} topics {self.topics(site).base}"
 
-    def check_cameras(self, site: str, cameras: Collection[str]) -> None:
+    def check_cameras(self, site: str, cameras: Collection[str], groups: Collection[str] = ()) -> None:
         topics = self.topics(site)
         places = {camera: topics.camera(camera) for camera in cameras}
         taken = next((camera for camera, place in places.items() if place == topics.base), None)
         if taken is not None:
             raise Permanent(f"topic templates: camera {taken} would be at {topics.base}, where the agent is")
+        shared = {topics.view_group(group): group for group in groups}
+        camera = next((camera for camera, place in places.items() if place in shared), None)
+        if camera is not None:
+            where = places[camera]
+            raise Permanent(f"topic templates: camera {camera} would be at {where}, where parts.{shared[where]} is")
 
     def topics(self, site: str) -> Topics:
         """The topic tree of an agent. Raises Permanent if the settings contradict each other."""

@@ -18,6 +18,9 @@ from agent.core.errors import Permanent
 # The topics of a camera with such a name would collide with those of the agent, or look like them.
 RESERVED_CAMERAS = frozenset({"command", "response", "status"})
 
+# Level below which the groups of cameras are that see the same part.
+VIEW_GROUPS = "parts"
+
 # MQTT allows topics of 65,535 bytes (MQTT 5, 4.7.3); a level far longer than a name is a mistake. In a command topic it
 # may be an attack: the response topic is one byte longer.
 MAX_LEVEL_BYTES = 200
@@ -145,9 +148,18 @@ class Topics:
         """Topic of the results of a camera's parts."""
         return f"{self.camera(camera)}/result"
 
-    def count(self, camera: str) -> str:
-        """Topic of the numbers of a camera's parts."""
-        return f"{self.camera(camera)}/count"
+    def joined_result(self, group: str) -> str:
+        """Topic of the results of the parts that a group of cameras sees."""
+        return f"{self.view_group(group)}/result"
+
+    def view_group(self, group: str) -> str:
+        """Base of the topics of a group of cameras that see the same part."""
+        return f"{self.base}/{VIEW_GROUPS}/{check_level('group of cameras', group)}"
+
+    def count(self, place: str) -> str:
+        """Topic of the numbers of parts: of a camera, or of a group of cameras, `parts/NAME`."""
+        group = place.removeprefix(f"{VIEW_GROUPS}/")
+        return f"{self.camera(place) if group == place else self.view_group(group)}/count"
 
     def image(self, camera: str, alarm_id: str, name: str) -> str:
         """Topic of an image of an alarm: `name` is heatmap, frame, overlay, or omitted (a note instead of an image)."""
@@ -196,8 +208,9 @@ class Topics:
         """Filters that match what any agent with these templates publishes, or takes as a command."""
         wild = {"site": "+", "camera": "+", **dict.fromkeys(self.levels, "+")}
         base, camera = self.agent_template.format_map(wild), self._camera_template.format_map(wild)
-        published = ("state", "count", "score", "event", "alarm/#", "snapshot/#", "command/#")
-        return (f"{base}/status", f"{base}/command/#", *(f"{camera}/{rest}" for rest in published))
+        published = ("state", "result", "count", "score", "event", "alarm/#", "snapshot/#", "command/#")
+        agent = ("status", "command/#", f"{VIEW_GROUPS}/#")
+        return (*(f"{base}/{rest}" for rest in agent), *(f"{camera}/{rest}" for rest in published))
 
     def discovery(self, object_id: str) -> str:
         """Topic of Home Assistant's discovery document of a device."""

@@ -12,7 +12,17 @@
 
 from agent.outputs.outbox.output_queue import MemoryLimits
 from agent.outputs.outbox.recovery import SEQUENCE_JUMP
-from agent.outputs.outbox.rows import DEFAULT_OUTPUT, RESULT, ROW_BYTES, UNNUMBERED, Counts, Entry, Message, Row
+from agent.outputs.outbox.rows import (
+    DEFAULT_OUTPUT,
+    RESULT,
+    ROW_BYTES,
+    UNNUMBERED,
+    Counts,
+    Entry,
+    Following,
+    Message,
+    Row,
+)
 from agent.outputs.outbox.store import MAX_TOGETHER, Outbox
 
 __all__ = [
@@ -24,6 +34,7 @@ __all__ = [
     "UNNUMBERED",
     "Counts",
     "Entry",
+    "Following",
     "MemoryLimits",
     "Message",
     "Outbox",

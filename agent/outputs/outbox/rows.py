@@ -92,6 +92,11 @@ class Message:
     """Name of the output that delivers it."""
 
 
+Following = Callable[[sqlite3.Connection], Sequence[tuple[str, Message]]]
+"""Changes other tables of the file, and returns messages that follow from it, each with the camera, or the group of
+cameras, behind whose messages it waits. They use no sequence number of this outbox. May be called again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """An alarm to accept."""
@@ -105,6 +110,8 @@ class Entry:
     """Monotonic time of capture, seconds."""
     also: Callable[[sqlite3.Connection], None] | None = None
     """Changes other tables of the file in the same transaction."""
+    follows: Following | None = None
+    """What follows from the entry, in the same transaction."""
 
 
 @dataclass(frozen=True, slots=True)

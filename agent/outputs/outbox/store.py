@@ -26,6 +26,7 @@ from agent.outputs.outbox.rows import (
     UNNUMBERED,
     Counts,
     Entry,
+    Following,
     Message,
     Row,
     cost_of,
@@ -137,6 +138,20 @@ class Outbox:
         store_state(change.db, entry.state)
         if entry.also is not None:
             entry.also(change.db)
+        if entry.follows is not None:
+            self._add_following(change, entry.follows)
+
+    def _add_following(self, change: Transaction, follows: Following) -> None:
+        for camera, message in follows(change.db):
+            self._quota.make_room(change, cost_of(message))
+            change.insert(UNNUMBERED, camera, message, None)
+
+    def add_following(self, follows: Following) -> None:
+        """Change other tables of the file, and store what follows from it. Raises `Temporary`."""
+        with self._storage.lock:
+            self._storage.change(lambda change: self._add_following(change, follows))
+        for wake in self.on_accepted:
+            wake()
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work`, which only reads, and return its result. Raises `Temporary`."""

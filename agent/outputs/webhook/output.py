@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from agent.core.problems import Problems
-from agent.messages import DeliveryPayload, EventPayload, LatencyPayload, StatePayload, VerdictPayload
+from agent.messages import (
+    DeliveryPayload,
+    EventPayload,
+    JoinedResultPayload,
+    LatencyPayload,
+    StatePayload,
+    VerdictPayload,
+)
 from agent.outputs.delivery_report import outbox_report
 from agent.outputs.delivery_thread import DeliveryThread
 from agent.outputs.documents import alarm_document, result_document
@@ -77,6 +84,11 @@ class WebhookOutput(Output):
         if "results" not in self._settings.send:
             return None
         return self._message(f"{recorded.id}/result", result_document(recorded).to_bytes(), recorded.id, RESULT)
+
+    def joined_message(self, joined: JoinedResultPayload) -> Message | None:
+        if "results" not in self._settings.send:
+            return None
+        return self._message(f"{joined.id}/result", joined.to_bytes(), joined.id, RESULT)
 
     def _message(self, identity: str, payload: bytes, alarm: str, part: str) -> Message:
         """A JSON document; its id takes the place of a topic."""

@@ -89,7 +89,7 @@ def test_example_loads_and_shows_every_setting() -> None:
     example = ROOT / "inspectd.example.toml"
     assert load_settings(example).site == "plant-1"
     shown = set(re.findall(r"\b([a-z_]+) = ", example.read_text()))
-    sections = {"mqtt", "outputs", "review", "shifts", "log", "metrics", "cameras", "source", "calibration", "alarm"}
+    sections = {"mqtt", "outputs", "review", "shifts", "log", "metrics", "source", "calibration", "alarm"}
     sections |= {"parts", "products", "code", "page"}
     assert _names(Settings) - shown == sections
 
@@ -242,3 +242,38 @@ def test_budget_in_parts_is_accepted_where_parts_are_known(config: Path) -> None
 def test_unit_of_a_budget_that_is_not_understood_is_named(config: Path, key: str, value: str, words: str) -> None:
     with pytest.raises(Permanent, match=words):
         load_settings(config, [f"cameras.line1.calibration.{key}={value}"])
+
+
+@pytest.mark.parametrize(
+    ("section", "wanted"),
+    [
+        ('cameras=["line1", "tpo"]', "parts.p1.cameras: got 'tpo', wanted some of line1, line2, line3"),
+        ('cameras=["line1", "line1"]', "parts.p1.cameras: got 'line1', twice; wanted each camera once"),
+        ('cameras=["line1"]', "at least 2 items"),
+        ('cameras=["line1", "line2"], within="2 parsecs"', "parts.p1.within: duration: .*wanted '12 h'"),
+        ('cameras=["line1", "line2"], within="0 s"', "parts.p1.within: got '0 s', wanted more than 0 s and at most"),
+        (
+            'cameras=["line1", "line3"]',
+            "the parts of line3 have no id that another camera could know; wanted parts.tri",
+        ),
+        ('cameras=["line1", "line4"]', "have different sources: line1 by file name, line4 by trigger; wanted the same"),
+    ],
+)
+def test_group_of_cameras_that_cannot_be_joined_is_one_line(config: Path, section: str, wanted: str) -> None:
+    folder = '{source={kind="folder", path="images"}, bundle="x.bundle"}'
+    counted = '{source={kind="simulator"}, bundle="x.bundle", parts={frames_per_part=4}}'
+    triggered = '{source={kind="simulator"}, bundle="x.bundle", parts={trigger=true}}'
+    cameras = f"cameras={{line1={folder}, line2={folder}, line3={counted}, line4={triggered}}}"
+    with pytest.raises(Permanent, match=wanted) as caught:
+        load_settings(config, [cameras, f"parts.p1={{{section}}}"])
+    assert "\n" not in str(caught.value)
+
+
+def test_camera_in_two_groups_is_rejected(config: Path) -> None:
+    folder = '{source={kind="folder", path="images"}, bundle="x.bundle"}'
+    cameras = f"cameras={{line1={folder}, line2={folder}, parts={folder}}}"
+    group = '{cameras=["line1", "line2"]}'
+    with pytest.raises(Permanent, match=r"cameras: got the name 'parts', whose topics are those of \[parts\.NAME\]"):
+        load_settings(config, [cameras, f"parts.p1={group}"])
+    with pytest.raises(Permanent, match=r"parts\.p2\.cameras: got 'line1', which parts\.p1 has already"):
+        load_settings(config, [cameras.replace("parts=", "line3="), f"parts.p1={group}", f"parts.p2={group}"])
