@@ -121,6 +121,7 @@ CLOSED = {
     "agent.tools",
     "agent.tools.plc_sim",
     "agent.outputs.modbus",
+    "agent.sources.genicam",
     "engines.networks",
     "engines.recipes",
     "engines.training",

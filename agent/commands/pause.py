@@ -27,6 +27,5 @@ def inspect_part(call: Call) -> dict[str, Any]:
     line = call.line()
     # The frames count from the arrival of the trigger, not from the end of the frame that is being judged.
     triggered_monotonic = time.monotonic()
-    part = call.request.part
-    waiting = line.call(lambda: line.station.trigger(part, triggered_monotonic))
-    return {"part": part, "waiting_before": waiting}
+    waiting = line.call(lambda: line.trigger(call.request.part, triggered_monotonic))
+    return {"part": call.request.part, "waiting_before": waiting}

@@ -67,6 +67,10 @@ class Frame:
     """The code of the part, where the settings say that it has one."""
     excluded: NDArray[np.bool_] | None = None
     """Pixels of `image` that a mask excludes: [H, W], True where they do not count; None without a mask. Shared."""
+    triggered_monotonic: float | None = None
+    """When the part was announced for which the agent triggered this frame, seconds; None where it did not."""
+    lost_before: int = 0
+    """Of a triggered camera: frames between the one before and this one that were lost on the way."""
 
     @property
     def source_image(self) -> Image:

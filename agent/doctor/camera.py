@@ -98,7 +98,7 @@ def _read_camera(name: str, camera: CameraSettings, max_seconds: float, first_fr
 def _sample(camera: CameraSettings, max_seconds: float, first_frame_seconds: float) -> Sample:
     """Read for a moment. Raises InspectdError, or EndOfStream if the source has no frame at all."""
     with tempfile.TemporaryDirectory() as quarantine:
-        source = build_source(camera.source, quarantine_directory=Path(quarantine))
+        source = build_source(camera.source, quarantine_directory=Path(quarantine) / "quarantine")
         with source:
             return _read(source, max_seconds, first_frame_seconds)
 
@@ -125,6 +125,8 @@ def _read(source: FrameSource, max_seconds: float, first_frame_seconds: float) -
 def _deliver(source: FrameSource, arrived: Queue[Captured | Exception], enough: threading.Event) -> None:
     try:
         while not enough.is_set():
+            # A camera with a software trigger gives nothing without.
+            source.trigger(time.monotonic())
             arrived.put(source.read())
     except Exception as error:
         arrived.put(error)

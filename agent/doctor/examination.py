@@ -6,7 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.core.errors import InspectdError
-from agent.doctor import broker, camera, credentials, disk, gpu, machine, model, outputs, service, view_groups
+from agent.doctor import (
+    broker,
+    camera,
+    credentials,
+    disk,
+    gpu,
+    industrial_cameras,
+    machine,
+    model,
+    outputs,
+    service,
+    view_groups,
+)
 from agent.doctor.check_result import CheckResult, ok, problem
 from agent.settings import Settings, load_settings
 
@@ -32,6 +44,7 @@ def examine(config: Path) -> Iterator[CheckResult]:
     yield from model.check_engines(settings)
     yield from camera.check_cameras(settings)
     yield from view_groups.check_view_groups(settings)
+    yield from industrial_cameras.check_industrial_cameras(settings)
     yield from broker.check_broker(settings, config)
     yield from credentials.check_credentials(settings, config)
     yield from outputs.check_outputs(settings)

@@ -161,7 +161,7 @@ class CameraLine:
         if old.inspection.call(lambda: self._leave(on_left, finish=time.monotonic() >= deadline)) is False:
             return False
         if setup.frames is not old.frames:
-            setup.frames.add_camera(self.name, live=self.capture.live)
+            setup.frames.add_camera(self.name, newest_only=self.capture.newest_only)
         setup.inspection.call(lambda: self._enter(setup))
         prepare = setup.preparation
         self.capture.redirect(setup.frames, prepare, prepare.content, prepare.excluded)
@@ -190,6 +190,15 @@ class CameraLine:
     def call(self, function: Callable[[], T]) -> T:
         """Run a function on the inspection thread, between two frames. Raises its error, or Temporary on a timeout."""
         return self.inspection.call(function)
+
+    def trigger(self, part: str, monotonic_seconds: float) -> int:
+        """A part is announced, and a camera with a software trigger takes its frames; call it through `call`.
+
+        Returns how many triggers wait before it. Raises as `Station.trigger` does.
+        """
+        waiting = self.station.trigger(part, monotonic_seconds)
+        self.capture.trigger(monotonic_seconds, self.settings.frames_per_part or 1)
+        return waiting
 
     def adopt(self, settings: CameraSettings) -> None:
         """Take over settings of the camera for all its products. Raises Temporary where a thread hangs."""

@@ -18,7 +18,7 @@ from agent.core.errors import Permanent, Temporary
 from agent.core.ids import file_id
 from agent.core.records import Code, Frame, Image
 from agent.inspection.frame_queue import FrameQueue, PreparedFrame
-from agent.sources import Captured, EndOfStream, FileCounts, FrameSource
+from agent.sources import Captured, EndOfStream, FileCounts, FrameSource, TransportCounts
 from calibration import glance
 from engines.images import Content, without_masked, without_padding
 
@@ -123,9 +123,15 @@ class Capture(threading.Thread):
         return self._source.live
 
     @property
+    def newest_only(self) -> bool:
+        """Whether a frame that waits gives way to a newer one; not so if triggered: each shows another part."""
+        return self._source.live and not self._source.triggered
+
+    @property
     def idle(self) -> bool:
-        """True while no frame is expected: between two attempts to open, after the end, and for files and folders."""
-        return self._waiting or not self._source.live or self._status.state in (CameraState.ENDED, CameraState.FAILED)
+        """True while no frame is expected: between two attempts to open, after the end, and for files, folders and
+        cameras that wait for a trigger."""
+        return self._waiting or not self.newest_only or self._status.state in (CameraState.ENDED, CameraState.FAILED)
 
     @property
     def files(self) -> FileCounts | None:
@@ -138,9 +144,22 @@ class Capture(threading.Thread):
         return self._source.damaged
 
     @property
+    def transport(self) -> TransportCounts | None:
+        """What was lost and sent again on the way from the camera; None where the source does not know."""
+        return self._source.transport
+
+    @property
     def waiting(self) -> str | None:
         """Why the source has no frame at the moment, though nothing is wrong, in words; None otherwise."""
         return self._source.waiting
+
+    def trigger(self, monotonic_seconds: float, frames: int) -> None:
+        """A part was announced at this time: a camera with a software trigger takes so many frames of it."""
+        self._source.trigger(monotonic_seconds, frames)
+
+    def hold(self) -> None:
+        """The camera is armed: what it adjusts by itself is to stay."""
+        self._source.hold()
 
     def between_frames(self, change: Callable[[], T]) -> T:
         """Run `change` while no frame is handed over, and return its result; it may call `redirect`."""
@@ -161,13 +180,19 @@ class Capture(threading.Thread):
     def stop(self) -> None:
         """Ask the thread to end, and return at once: it may be inside a read."""
         self._stopping.set()
+        self._source.cancel()
 
     def run(self) -> None:
         """Open and read, again and again, until the source ends or `stop` is called."""
         while not self._stopping.is_set():
-            status = self._session()
+            try:
+                status = self._session()
+                # Before the source is closed, which may take seconds.
+                if status is not None:
+                    self._set_status(status)
+            finally:
+                self._source.close()
             if status is not None:
-                self._set_status(status)
                 if status.state is not CameraState.LOST:
                     break
                 self._waiting = True
@@ -175,19 +200,18 @@ class Capture(threading.Thread):
                 self._waiting = False
 
     def _session(self) -> CameraStatus | None:
-        """Open, read until the source ends or fails, close. None where `stop` was called."""
+        """Open, and read until the source ends or fails. None where `stop` was called."""
         try:
             self._source.open()
             self._openings += 1
             self._deliver()
         except Temporary as error:
-            return CameraStatus(CameraState.LOST, str(error))
+            # A read that was cancelled ends like one of a camera that is lost.
+            return None if self._stopping.is_set() else CameraStatus(CameraState.LOST, str(error))
         except EndOfStream:
             return CameraStatus(CameraState.ENDED)
         except Permanent as error:
             return CameraStatus(CameraState.FAILED, str(error))
-        finally:
-            self._source.close()
         return None
 
     def _deliver(self) -> None:
@@ -244,6 +268,8 @@ class Capture(threading.Thread):
             content=self._content(inspected),
             excluded=self._excluded,
             code=None if self.read_code is None else self.read_code(captured.image),
+            triggered_monotonic=captured.triggered_monotonic,
+            lost_before=captured.lost_before,
         )
         seen = glance(without_masked(without_padding(pixels, frame.content), frame.excluded))
         return PreparedFrame(frame, pixels, seen, self._openings if self._source.live else None)

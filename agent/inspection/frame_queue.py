@@ -29,7 +29,7 @@ class PreparedFrame:
 
 @dataclass(slots=True)
 class _CameraQueue:
-    live: bool
+    newest_only: bool
     waiting: deque[PreparedFrame] = field(default_factory=deque)
     dropped: int = 0
 
@@ -37,21 +37,21 @@ class _CameraQueue:
 class FrameQueue:
     """Frames of several cameras for one inspection thread. Thread safe.
 
-    Of a live camera only the newest frame is kept; older ones are dropped and counted. A file or folder waits for
-    space, so that no frame is lost.
+    Of a camera that runs freely only the newest frame is kept; older ones are dropped and counted. A triggered camera,
+    a file or a folder waits for space, so that no frame is lost.
     """
 
     def __init__(self, depth: int = DEFAULT_DEPTH) -> None:
-        """Args: depth: how many frames of one file or folder may wait."""
+        """Args: depth: how many frames of one source may wait of which none is dropped."""
         self._depth = depth
         self._cameras: dict[str, _CameraQueue] = {}
         self._changed = threading.Condition()
         self._closed = False
 
-    def add_camera(self, camera: str, *, live: bool) -> None:
-        """Add a camera; its frames may be put from now on."""
+    def add_camera(self, camera: str, *, newest_only: bool) -> None:
+        """Add a camera; its frames may be put from now on. `newest_only`: a waiting one gives way to a newer one."""
         with self._changed:
-            self._cameras[camera] = _CameraQueue(live=live)
+            self._cameras[camera] = _CameraQueue(newest_only)
 
     def remove_camera(self, camera: str) -> None:
         """Remove a camera, whose frames go elsewhere from now on; what waits of it is discarded."""
@@ -66,12 +66,12 @@ class FrameQueue:
             return queue is not None and bool(queue.waiting)
 
     def put(self, prepared: PreparedFrame) -> bool:
-        """Put a frame; waits for space unless the camera is live. False where the queue is closed: nothing is taken."""
+        """Put a frame; waits for space where none is dropped. False where the queue is closed: nothing is taken."""
         with self._changed:
             queue = self._cameras.get(prepared.frame.camera)
             if queue is None:
                 return False
-            if queue.live and queue.waiting:
+            if queue.newest_only and queue.waiting:
                 queue.waiting.clear()
                 queue.dropped += 1
             while len(queue.waiting) >= self._depth and not self._closed:

@@ -41,6 +41,7 @@ from agent.messages.state import (
     RulePayload,
     ScorePayload,
     StatePayload,
+    TransportPayload,
     frame_rate_text,
 )
 from agent.messages.status import (
@@ -102,6 +103,7 @@ __all__ = [
     "StatePayload",
     "StatusPayload",
     "StatusRequest",
+    "TransportPayload",
     "VerdictPayload",
     "ViewGroupPayload",
     "ViewPayload",

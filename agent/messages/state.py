@@ -57,6 +57,18 @@ class FilesPayload(Payload):
     )
 
 
+class TransportPayload(Payload):
+    """Frames and packets on their way from an industrial camera, since the agent started."""
+
+    frames_lost: NonNegativeInt = Field(
+        default=0, description="Frames of which nothing arrived, or for which there was no room."
+    )
+    packets_resent: NonNegativeInt = Field(default=0, description="Packets that the camera sent again on request.")
+    packets_missing: NonNegativeInt = Field(
+        default=0, description="Packets that never arrived; their frames are counted as damaged."
+    )
+
+
 class PartCountsPayload(Payload):
     """The parts of a camera since the agent started."""
 
@@ -117,6 +129,11 @@ class StatePayload(Payload):
     )
     damaged: NonNegativeInt = Field(
         default=0, description="Frames that arrived damaged, such as JPEG images cut off on the way; not judged."
+    )
+    transport: TransportPayload | None = Field(
+        default=None,
+        description="What was lost on the way from the camera; null where the source is no GigE Vision or USB3 Vision "
+        "camera.",
     )
     left_out: NonNegativeInt = Field(
         default=0,

@@ -26,7 +26,16 @@ def _parts(line: CameraLine) -> Values:
 
 def _left_out(line: CameraLine) -> Values:
     yield ("damaged",), line.capture.damaged
+    if line.capture.transport is not None:
+        yield ("lost",), line.capture.transport.frames_lost
     yield ("camera",), line.station.left_out
+
+
+def _packets(line: CameraLine) -> Values:
+    counts = line.capture.transport
+    if counts is not None:
+        yield ("resent",), counts.packets_resent
+        yield ("missing",), counts.packets_missing
 
 
 def _files(line: CameraLine) -> Values:
@@ -73,6 +82,12 @@ _COUNTERS: tuple[tuple[str, str, str | None, Callable[[CameraLine], Values]], ..
         "Frames that were not judged: damaged on the way, or the camera was not as usual.",
         "reason",
         _left_out,
+    ),
+    (
+        "inspectd_camera_packets",
+        "Packets of an industrial camera that it sent again, or that never arrived.",
+        "kind",
+        _packets,
     ),
     (
         "inspectd_files_not_inspected",

@@ -16,6 +16,7 @@ from agent.messages import (
     RulePayload,
     ShiftCountPayload,
     StatePayload,
+    TransportPayload,
 )
 from agent.monitoring.count_publisher import shift_payload
 from agent.monitoring.promise_state import broken_promise_payload, certificate_payload
@@ -47,6 +48,11 @@ def waiting_reason(line: CameraLine) -> str | None:
 def _files(line: CameraLine) -> FilesPayload | None:
     counts = line.capture.files
     return None if counts is None else FilesPayload(**asdict(counts))
+
+
+def _transport(line: CameraLine) -> TransportPayload | None:
+    counts = line.capture.transport
+    return None if counts is None else TransportPayload(**asdict(counts))
 
 
 def _parts(line: CameraLine) -> PartCountsPayload | None:
@@ -110,6 +116,7 @@ def state_payload(
         files=_files(line),
         passed_by_rule=line.counters.passed_by_rule,
         damaged=capture.damaged,
+        transport=_transport(line),
         left_out=station.left_out,
         frames_per_second=None if rate is None else round(rate, 2),
         latency_ms=None if rate is None else LatencyPayload.of(line.counters.verdict_durations),

@@ -28,6 +28,7 @@ COUNTING_FIELDS = frozenset(
         "shift_parts",
         "passed_by_rule",
         "damaged",
+        "transport",
         "left_out",
         "frames_per_second",
         "latency_ms",

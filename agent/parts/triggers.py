@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from agent.core.errors import Temporary
-from agent.core.records import NotJudged
+from agent.core.records import Frame, NotJudged
 from agent.parts.grouping import Grouping
 from agent.parts.shot import Collector, Group, Shot
 
@@ -20,11 +20,16 @@ class _Trigger(Generic[T]):
     part: str
     at: datetime
     monotonic: float
+    lost: int = 0
+    """Frames of its part that did not arrive."""
     collector: Collector[T] = field(default_factory=Collector)
 
 
 class ByTrigger(Grouping[T]):
     """Each trigger takes the next frames that were captured after it. Triggers wait in their order, up to a limit.
+
+    A frame that the agent triggered itself names its trigger, and a triggered camera counts the frames that were lost
+    on the way: no part gets the frame of another one because one was lost.
 
     A trigger that got too few frames when its time is over is not judged, and neither is one that still waits when the
     agent stops: every trigger gets a result.
@@ -69,15 +74,48 @@ class ByTrigger(Grouping[T]):
         return len(self._waiting) - 1
 
     def add(self, shot: Shot[T]) -> list[Group[T]]:
-        captured = shot.frame.captured_monotonic
-        done = self.tick(captured)
-        if not self._waiting or captured < self._waiting[0].monotonic:
+        frame = shot.frame
+        done = self.tick(frame.captured_monotonic)
+        if frame.triggered_monotonic is None:
+            done += self._lose(frame.lost_before, frame.captured_monotonic)
+        else:
+            done += self._skip_to(frame.triggered_monotonic)
+        if not self._waiting or not self._shows(frame, self._waiting[0]):
             return done
-        collector = self._waiting[0].collector
-        collector.add(shot)
-        if collector.seen >= self._frames_per_part:
-            trigger = self._waiting.popleft()
-            done.append(collector.group(trigger.part, trigger.monotonic))
+        self._waiting[0].collector.add(shot)
+        return done + self._complete()
+
+    @staticmethod
+    def _shows(frame: Frame, trigger: _Trigger[T]) -> bool:
+        if frame.triggered_monotonic is not None:
+            return frame.triggered_monotonic == trigger.monotonic
+        return frame.captured_monotonic >= trigger.monotonic
+
+    def _complete(self) -> list[Group[T]]:
+        """The first part, where all its frames have arrived or are lost."""
+        first = self._waiting[0]
+        if first.collector.seen + first.lost < self._frames_per_part:
+            return []
+        self._waiting.popleft()
+        if first.collector.seen == 0:
+            return [self._unanswered(first, NotJudged.LATE)]
+        return [first.collector.group(first.part, first.monotonic)]
+
+    def _lose(self, count: int, before: float) -> list[Group[T]]:
+        """Frames were lost, that of the first part first; `before`: when the next one was captured."""
+        done: list[Group[T]] = []
+        for _ in range(count):
+            if not self._waiting or self._waiting[0].monotonic > before:
+                break
+            self._waiting[0].lost += 1
+            done += self._complete()
+        return done
+
+    def _skip_to(self, triggered: float) -> list[Group[T]]:
+        """Frames come in the order of their triggers: an earlier trigger gets none any more."""
+        done = []
+        while self._waiting and self._waiting[0].monotonic < triggered:
+            done.append(self._unanswered(self._waiting.popleft(), NotJudged.LATE))
         return done
 
     def tick(self, now_monotonic: float) -> list[Group[T]]:

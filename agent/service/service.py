@@ -23,6 +23,7 @@ from agent.monitoring import CountPublisher, StatePublisher, WindowNotice
 from agent.outputs import AlarmRecorder, build_outputs
 from agent.outputs.outbox import Outbox
 from agent.review import PromiseStatus
+from agent.service.camera_states import hold_light, release_cameras, stop_cameras
 from agent.service.cameras import Assembly, ProductChoice, Rebuilding
 from agent.service.dispatcher import Dispatcher
 from agent.service.lost_cameras import raise_lost_alarms
@@ -200,6 +201,7 @@ class Service:
             while not self._stop.wait(STATE_CHECK_SECONDS):
                 self._reload_on_hangup()
                 raise_lost_alarms(self.lines.values(), self._dispatcher)
+                hold_light(self.lines.values())
                 self._unwritten.write(self.lines.values())
                 self._notice.check(self.lines.values(), time.monotonic())
                 self._states.publish_all()
@@ -240,8 +242,7 @@ class Service:
     def shut_down(self) -> None:
         """Stop in the order of the flow, so that no alarm is lost. Takes STOP_SECONDS at most, even if a part hangs."""
         deadline = time.monotonic() + STOP_SECONDS
-        for line in self.lines.values():
-            line.capture.stop()
+        stop_cameras(self.lines.values())
         for shared in self._assembly.engines:
             shared.frames.close()
         for shared in self._assembly.engines:
@@ -262,6 +263,7 @@ class Service:
             self._metrics.close()
         for output in self.outputs:
             output.stop(max(0.1, deadline - time.monotonic()))
+        release_cameras(self.lines.values())
         self._close_files()
         log.info("inspectd stopped")
 

@@ -2,6 +2,15 @@
 
 from agent.sources.factory import SourceSettings, build_source
 from agent.sources.ledger import Ledger
-from agent.sources.source import Captured, EndOfStream, FileCounts, FrameSource
+from agent.sources.source import Captured, EndOfStream, FileCounts, FrameSource, TransportCounts
 
-__all__ = ["Captured", "EndOfStream", "FileCounts", "FrameSource", "Ledger", "SourceSettings", "build_source"]
+__all__ = [
+    "Captured",
+    "EndOfStream",
+    "FileCounts",
+    "FrameSource",
+    "Ledger",
+    "SourceSettings",
+    "TransportCounts",
+    "build_source",
+]

@@ -14,6 +14,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, Discriminator, SerializeAsAny, TypeAdapter
 
+from agent.sources.genicam.settings import GenicamSettings
 from agent.sources.ledger import Ledger
 from agent.sources.settings import (
     CameraSourceSettings,
@@ -39,6 +40,7 @@ SOURCES: dict[str, SourceKind] = {
     "folder": SourceKind(FolderSettings, "agent.sources.folder.source"),
     "video": SourceKind(VideoSettings, "agent.sources.opencv.video"),
     "camera": SourceKind(CameraSourceSettings, "agent.sources.opencv.camera"),
+    "genicam": SourceKind(GenicamSettings, "agent.sources.genicam.source"),
 }
 
 

@@ -19,6 +19,10 @@ class SourceSection(Section):
 
     frame_is_part: ClassVar[bool] = False
     """Each frame shows another part, so that one frame decides about it."""
+    exclusive: ClassVar[bool] = False
+    """What it reads can be opened once at a time."""
+    address_families: ClassVar[tuple[str, ...]] = ()
+    """Kinds of sockets that it needs beyond IP and Unix, as socket(2) names them."""
 
     kind: str
     """Its name in the table of `agent.sources.factory`; a section narrows it to one `Literal`."""
@@ -29,6 +33,11 @@ class SourceSection(Section):
     def keeps_time(self) -> bool:
         """Whether the time between two frames is that of the line; False where it only shows how fast a disk is."""
         return True
+
+    @property
+    def wants_parts_announced(self) -> bool:
+        """Whether it gives frames only of parts that the command `inspect` announces."""
+        return False
 
     def hosts(self) -> list[Host]:
         """Hosts that this source connects to; `doctor` checks that the service may reach them."""
@@ -125,6 +134,8 @@ class VideoSettings(SourceSection):
 
 class CameraSourceSettings(SourceSection):
     """A V4L2 or USB camera (`device`) or a network camera (`url`)."""
+
+    exclusive: ClassVar[bool] = True
 
     kind: Literal["camera"]
     device: str | int | None = None

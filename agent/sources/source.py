@@ -33,6 +33,29 @@ class Captured:
     """Name of the file that the image is from, as documents give it; None for live cameras."""
     file: FileVersion | None = None
     """That file as it was read, with the index of the frame in a video; None for live cameras."""
+    triggered_monotonic: float | None = None
+    """When the part was announced for which the agent triggered this frame; None where it did not trigger it."""
+    lost_before: int = 0
+    """Of a triggered camera: frames between the one before and this one that were lost on the way."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransportCounts:
+    """What happened to frames between an industrial camera and this machine, since the agent started."""
+
+    frames_lost: int = 0
+    """Frames of which nothing arrived, or for which there was no room."""
+    packets_resent: int = 0
+    """Packets that the camera sent again on request."""
+    packets_missing: int = 0
+    """Packets that never arrived; their frames are counted as damaged."""
+
+    def __add__(self, more: TransportCounts) -> TransportCounts:
+        return TransportCounts(
+            self.frames_lost + more.frames_lost,
+            self.packets_resent + more.packets_resent,
+            self.packets_missing + more.packets_missing,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +81,9 @@ class FrameSource(ABC):
 
     live: bool
     """True for a camera: only the newest frame counts, others may be dropped. False: no frame may be lost."""
+    triggered: bool = False
+    """True for a camera that takes a frame only when it is triggered: none may be dropped, and there may be none for
+    hours."""
     uses_ledger: bool = False
     """True for a folder: its files are skipped once the ledger contains them. A video is read from its start again."""
 
@@ -108,6 +134,18 @@ class FrameSource(ABC):
         """Why a source without a fault has no frame at the moment, in words; else None. Any thread may ask."""
         return None
 
+    def trigger(self, monotonic_seconds: float, frames: int = 1) -> None:  # noqa: B027
+        """A part is announced: a camera with a software trigger takes so many frames of it. Any thread may call.
+
+        monotonic_seconds: of the announcement; the frames name it.
+        """
+
+    def hold(self) -> None:  # noqa: B027
+        """The camera is armed: what it adjusts by itself, such as its exposure, is to stay. Any thread may call."""
+
+    def cancel(self) -> None:  # noqa: B027
+        """Let a read that waits end soon, with `Temporary`; the source is then to be closed. Any thread may call."""
+
     def close(self) -> None:
         """Release everything. Safe at any time, and more than once."""
         if self._opened:
@@ -118,6 +156,11 @@ class FrameSource(ABC):
     def damaged(self) -> int:
         """Frames since the agent started that arrived damaged, such as JPEG images that were cut off; not delivered."""
         return 0
+
+    @property
+    def transport(self) -> TransportCounts | None:
+        """What was lost and sent again on the way; None for a source that does not know. Any thread may ask."""
+        return None
 
     @abstractmethod
     def describe(self) -> str:

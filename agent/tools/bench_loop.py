@@ -56,7 +56,7 @@ class BenchLoop:
         self._judged: list[float] = []
         self._station = _station(engine, directory)
         self._queue = FrameQueue()
-        self._queue.add_camera(_CAMERA, live=False)
+        self._queue.add_camera(_CAMERA, newest_only=False)
         self._capture = Capture(_CAMERA, self.source, self._queue, Preparation(engine.bundle.geometry))
         inspector = Inspector(engine, {_CAMERA: self._station})
         self._inspection = InspectionThread(_CAMERA, self._queue, inspector, self._take)

@@ -16,6 +16,7 @@ import pytest
 from agent.core.errors import Permanent
 from agent.sources import EndOfStream, FrameSource, Ledger, build_source
 from agent.sources.factory import SOURCES, parse_source
+from tests.support.genicam_cameras import ArvCamera, arv_camera
 from tests.support.rtsp_camera import RtspCamera, missing
 
 Build = Callable[[], FrameSource]
@@ -60,6 +61,8 @@ class Case(NamedTuple):
     """None: the suite takes the source's word for it."""
     frames: int | None = None
     """The stream ends after so many; None: the suite does not look for its end."""
+    exclusive: bool = False
+    """One program at a time can open it."""
 
 
 # A kind of source whose settings all have defaults needs no entry here.
@@ -70,6 +73,7 @@ CASES = {
     "folder-followed": Case("folder", {"follow": True}, image_folder, live=False),
     "video": Case("video", {}, video_file, live=False, frames=FRAMES),
     "camera": Case("camera", live=True),
+    "genicam": Case("genicam", {"camera": ArvCamera.address, "read_timeout_seconds": 10.0}, live=True, exclusive=True),
 }
 CASES |= {kind: Case(kind) for kind in SOURCES.keys() - {case.kind for case in CASES.values()}}
 
@@ -79,6 +83,12 @@ def rtsp() -> Iterator[RtspCamera]:
     if missing() is not None:
         pytest.skip(missing() or "")
     with RtspCamera() as camera:
+        yield camera
+
+
+@pytest.fixture(scope="module")
+def genicam() -> Iterator[ArvCamera]:
+    with arv_camera() as camera:
         yield camera
 
 
@@ -93,6 +103,8 @@ def build(case: Case, tmp_path: Path, request: pytest.FixtureRequest) -> Build:
     values = {"kind": case.kind, **case.settings, **case.prepare(tmp_path)}
     if case.kind == "camera":
         values["url"] = request.getfixturevalue("rtsp").url()
+    if case.kind == "genicam":
+        request.getfixturevalue("genicam")
     return lambda: build_source(parse_source(values), quarantine_directory=tmp_path / "quarantine")
 
 
@@ -239,7 +251,9 @@ def test_description_is_one_line_for_a_person(source: FrameSource) -> None:
     assert "\n" not in source.describe()
 
 
-def test_two_sources_do_not_disturb_each_other(build: Build) -> None:
+def test_two_sources_do_not_disturb_each_other(build: Build, case: Case) -> None:
+    if case.exclusive:
+        pytest.skip("its camera obeys one program")
     with build() as first, build() as second:
         assert first.read().image.shape == second.read().image.shape
         second.close()

@@ -64,6 +64,8 @@ def add(root: Path, drop_ins: Iterable[str]) -> Path:
         (("camera", "jetson"), 1.5),
         (("camera", "nvidia"), 1.5),
         (("network", "modbus-502"), 1.5),
+        (("network", "genicam"), 1.5),
+        (("genicam", "usb3vision"), 1.5),
     ],
 )
 def test_exposure_is_low(root: Path, drop_ins: tuple[str, ...], most: float) -> None:

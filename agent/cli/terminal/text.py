@@ -63,6 +63,8 @@ def _camera_lines(state: dict[str, Any]) -> Iterator[str]:
         yield f"{frames} above the threshold without an alarm: the rule wants {rule['k']} of {rule['n']}"
     if state.get("damaged"):
         yield f"frames that arrived damaged: {state['damaged']}"
+    if state.get("transport"):
+        yield from _transport_lines(state["transport"])
     if state.get("left_out"):
         yield f"frames not judged, since the camera was not as usual: {state['left_out']}"
     if state.get("files"):
@@ -83,6 +85,13 @@ def _shift_line(shift: dict[str, Any]) -> str:
     passed = shift["first_pass_yield"]
     share = "" if passed is None else f", first-pass yield {passed:.1%}"
     return f"shift since {began:%H:%M}: {shift['ok']} ok, {shift['nok']} nok, {shift['not_judged']} not judged{share}"
+
+
+def _transport_lines(transport: dict[str, Any]) -> Iterator[str]:
+    """What happened on the way from an industrial camera, if anything did."""
+    if any(transport.values()):
+        packets = f"packets: {transport['packets_resent']} sent again, {transport['packets_missing']} missing"
+        yield f"frames lost on the way from the camera: {transport['frames_lost']}; {packets}"
 
 
 def _files_lines(files: dict[str, Any]) -> Iterator[str]:

@@ -52,7 +52,8 @@ def check_rights(
     hosts = list(_hosts(settings))
     denied = [*_denied_hosts(hosts, unit, rights, resolve), *_denied_name_servers(hosts, unit, rights, servers)]
     denied += [*_denied_clients(settings, unit, rights), *_denied_ports(settings, unit, rights, first_free_port())]
-    denied += [*_denied_devices(settings, unit, rights), *_missing_groups(rights)]
+    denied += [*_denied_devices(settings, unit, rights), *_denied_families(settings, unit, rights)]
+    denied += _missing_groups(rights)
     yield from denied or [ok("rights", "the unit lets the service reach everything that its settings name")]
 
 
@@ -126,6 +127,15 @@ def _denied_devices(settings: Settings, unit: str, rights: UnitRights) -> Iterat
                 allow = ["PrivateDevices=no", f"DeviceAllow={path} rw"]
                 fix = install_drop_in("camera", unit) if video else add_to_unit(allow, "devices", unit)
                 yield problem("rights", text, fix)
+
+
+def _denied_families(settings: Settings, unit: str, rights: UnitRights) -> Iterator[CheckResult]:
+    """The drop-in of each kind of source that needs more has the name of the kind."""
+    for name, camera in settings.cameras.items():
+        for family in camera.source.address_families:
+            if not rights.may_use(family):
+                text = f"the unit does not let the service use {family} (camera {name})"
+                yield problem("rights", text, install_drop_in(camera.source.kind, unit))
 
 
 def _missing_groups(rights: UnitRights) -> Iterator[CheckResult]:

@@ -12,7 +12,7 @@ from agent.doctor.service.systemd import RunCommand, command_output, unit_proper
 RIGHTS_PROPERTIES = (
     *("LoadState", "NeedDaemonReload", "IPAddressAllow", "IPAddressDeny"),
     *("PrivateDevices", "DevicePolicy", "DeviceAllow", "User", "SupplementaryGroups"),
-    *("AmbientCapabilities", "PrivateUsers"),
+    *("AmbientCapabilities", "PrivateUsers", "RestrictAddressFamilies"),
 )
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -38,6 +38,8 @@ class UnitRights:
     """SupplementaryGroups=."""
     reload_needed: bool = False
     """NeedDaemonReload=: the unit's files have changed since systemd read them."""
+    families: str = ""
+    """RestrictAddressFamilies=: those that are allowed, separated by spaces; empty for all."""
     low_ports: bool = False
     """AmbientCapabilities= has CAP_NET_BIND_SERVICE, and PrivateUsers= does not make it void."""
 
@@ -49,6 +51,16 @@ class UnitRights:
         [True, True, False]
         """
         return _inside(address, self.allow) or not _inside(address, self.deny)
+
+    def may_use(self, family: str) -> bool:
+        """Whether the service may open sockets of an address family; a list that begins with ~ has those it may not.
+
+        >>> lists = ("", "AF_UNIX AF_INET", "~AF_PACKET", "~AF_NETLINK")
+        >>> [UnitRights("", "", "", True, families=each).may_use("AF_NETLINK") for each in lists]
+        [True, False, True, False]
+        """
+        listed = family in self.families.lstrip("~").split()
+        return not self.families or listed is not self.families.startswith("~")
 
     def may_open(self, driver: str | None, path: str) -> bool:
         """Whether the service may open a device file.
@@ -84,6 +96,7 @@ def _rights(found: Mapping[str, str]) -> UnitRights:
         user=found.get("User", ""),
         groups=tuple(found.get("SupplementaryGroups", "").split()),
         reload_needed=found.get("NeedDaemonReload") == "yes",
+        families=found.get("RestrictAddressFamilies", ""),
         low_ports="cap_net_bind_service" in found.get("AmbientCapabilities", "").lower().split()
         and found.get("PrivateUsers") != "yes",
     )

@@ -120,7 +120,7 @@ class Assembly:
         """The thread that reads a camera's source, for frames of this setup; the first has the index `first_frame`."""
         source = self.source(name, camera)
         source.use_ledger(ledger)
-        setup.frames.add_camera(name, live=source.live)
+        setup.frames.add_camera(name, newest_only=source.live and not source.triggered)
         prepare = setup.preparation
         capture = Capture(
             name,

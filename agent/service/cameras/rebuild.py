@@ -129,4 +129,4 @@ class Rebuilding:
 
 def _same_device(old: CameraSettings, new: CameraSettings) -> bool:
     """Whether both sources may need the same device, which only one of them can open."""
-    return old.source.kind == new.source.kind == "camera"
+    return old.source.exclusive and old.source.kind == new.source.kind

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from agent.core.clock import Pace, utc_now
 from agent.core.errors import Permanent, Temporary
+from agent.sources.damage_count import DamageCount
 from agent.sources.opencv.address import Address, CaptureSettings
 from agent.sources.opencv.grabber import Grabbed, Grabber
 from agent.sources.opencv.images import mute_opencv, to_image
-from agent.sources.opencv.motion_jpeg import DamageCount
 from agent.sources.opencv.rtsp import RtspStream
 from agent.sources.opencv.v4l2 import V4l2Device
 from agent.sources.settings import CameraSourceSettings

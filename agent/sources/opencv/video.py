@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from agent.core.clock import Pace, utc_now
 from agent.core.errors import Permanent
 from agent.core.records import FileVersion
+from agent.sources.damage_count import DamageCount
 from agent.sources.opencv.ffmpeg_options import DEFAULT, ffmpeg_options
 from agent.sources.opencv.images import mute_opencv, to_image
-from agent.sources.opencv.motion_jpeg import DamageCount, DamagedFrame, MotionJpeg, checked
+from agent.sources.opencv.motion_jpeg import DamagedFrame, MotionJpeg, checked
 from agent.sources.settings import VideoSettings
 from agent.sources.source import Captured, EndOfStream, FrameSource
 

@@ -52,7 +52,7 @@ def line_of(
     source: ScriptedSource, engine: Engine, station: Station, directory: Path
 ) -> tuple[CameraLine, SteppedCapture]:
     frames = FrameQueue(depth=100)
-    frames.add_camera("line1", live=False)
+    frames.add_camera("line1", newest_only=False)
     stepped = SteppedCapture(source, frames)
     settings = CameraSettings.model_validate({"bundle": str(engine.bundle.path), "source": {"kind": "simulator"}})
     inspector = Inspector(engine, {"line1": station})

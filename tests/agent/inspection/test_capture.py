@@ -31,7 +31,7 @@ def run(
 ) -> tuple[list[int], list[CameraStatus]]:
     """Capture until the thread ends. Returns the indices of the frames queued, and every status."""
     frame_queue = FrameQueue(depth=100)
-    frame_queue.add_camera("line1", live=False)
+    frame_queue.add_camera("line1", newest_only=False)
     statuses: list[CameraStatus] = []
     capture = Capture(
         "line1",
@@ -52,7 +52,7 @@ def run(
 
 def test_a_frame_keeps_its_source_image_where_a_part_of_it_is_inspected() -> None:
     frame_queue, image = FrameQueue(), noise_image(0)
-    frame_queue.add_camera("line1", live=False)
+    frame_queue.add_camera("line1", newest_only=False)
     prepare = Preparation(Geometry(height=8, width=8, channels=1), Crop(x=4, y=2, width=8, height=8))
     capture = Capture("line1", ScriptedSource([image]), frame_queue, prepare)
     capture.start()
@@ -65,7 +65,7 @@ def test_a_frame_keeps_its_source_image_where_a_part_of_it_is_inspected() -> Non
 def test_a_camera_is_judged_by_its_image_and_not_by_the_padding() -> None:
     """A black image in a frame with gray padding is black."""
     frame_queue, view = FrameQueue(), View(lowest_aspect=1.0, highest_aspect=1.0, padding=128)
-    frame_queue.add_camera("line1", live=False)
+    frame_queue.add_camera("line1", newest_only=False)
     prepare = Preparation(Geometry(height=32, width=32, channels=1), view=view)
     black = np.zeros((20, 80, 1), np.uint8)
     capture = Capture("line1", ScriptedSource([black]), frame_queue, prepare, content=prepare.content)
@@ -169,7 +169,7 @@ def test_a_frame_from_a_file_has_the_same_id_each_time() -> None:
     ids = []
     for site, camera in (("plant", "line1"), ("plant", "line1"), ("plant", "line2"), ("other", "line1")):
         frame_queue = FrameQueue()
-        frame_queue.add_camera(camera, live=False)
+        frame_queue.add_camera(camera, newest_only=False)
         capture = Capture(camera, Tray([noise_image(0)]), frame_queue, lambda image: (image, image), site=site)
         capture.start()
         capture.join(10.0)
@@ -180,7 +180,7 @@ def test_a_frame_from_a_file_has_the_same_id_each_time() -> None:
 
 def test_stop_interrupts_the_wait_between_two_attempts() -> None:
     frame_queue = FrameQueue()
-    frame_queue.add_camera("line1", live=True)
+    frame_queue.add_camera("line1", newest_only=True)
     lost = threading.Event()
     capture = Capture(
         "line1",
@@ -245,7 +245,7 @@ def flap(sessions: int, seconds: float, last: float, caplog: pytest.LogCaptureFi
     """The waits between the sessions, and the log lines from INFO up."""
     caplog.set_level("INFO")
     clock, frame_queue = FakeClock(), FrameQueue(depth=100)
-    frame_queue.add_camera("line1", live=True)
+    frame_queue.add_camera("line1", newest_only=True)
     backoff = SteppedBackoff(clock)
     source = Flapping(clock, sessions, seconds, last)
     capture = Capture(
@@ -288,7 +288,7 @@ def test_a_camera_is_judged_by_what_is_inspected_and_not_by_the_fill_of_its_mask
     black, moving = np.zeros((32, 32, 1), np.uint8), np.zeros((32, 32, 1), np.uint8)
     moving[5:9, 5:9] = 200
     frame_queue = FrameQueue(depth=4)
-    frame_queue.add_camera("line1", live=False)
+    frame_queue.add_camera("line1", newest_only=False)
     source = ScriptedSource([black, moving])
     capture = Capture("line1", source, frame_queue, prepare, content=prepare.content, excluded=prepare.excluded)
     capture.start()

@@ -14,7 +14,7 @@ def indices(frame_queue: FrameQueue) -> list[int]:
 
 def test_live_camera_keeps_the_newest_frame() -> None:
     frame_queue = FrameQueue()
-    frame_queue.add_camera("line1", live=True)
+    frame_queue.add_camera("line1", newest_only=True)
     for i in range(5):
         assert frame_queue.put(prepared(i))
     assert indices(frame_queue) == [4]
@@ -23,7 +23,7 @@ def test_live_camera_keeps_the_newest_frame() -> None:
 
 def test_folder_waits_for_space_and_loses_no_frame() -> None:
     frame_queue = FrameQueue(depth=2)
-    frame_queue.add_camera("line1", live=False)
+    frame_queue.add_camera("line1", newest_only=False)
     producer = threading.Thread(target=lambda: [frame_queue.put(prepared(i)) for i in range(50)])
     producer.start()
     taken = [index for _ in range(50) for index in indices(frame_queue)]
@@ -35,7 +35,7 @@ def test_folder_waits_for_space_and_loses_no_frame() -> None:
 def test_take_returns_the_oldest_frame_of_each_camera() -> None:
     frame_queue = FrameQueue()
     for camera in ("a", "b", "c"):
-        frame_queue.add_camera(camera, live=False)
+        frame_queue.add_camera(camera, newest_only=False)
     for camera in ("a", "a", "c"):
         frame_queue.put(prepared(1, camera))
     assert [taken.frame.camera for taken in frame_queue.take(1.0)] == ["a", "c"]
@@ -44,13 +44,13 @@ def test_take_returns_the_oldest_frame_of_each_camera() -> None:
 
 def test_take_returns_nothing_after_the_timeout() -> None:
     frame_queue = FrameQueue()
-    frame_queue.add_camera("line1", live=True)
+    frame_queue.add_camera("line1", newest_only=True)
     assert frame_queue.take(0.01) == []
 
 
 def test_close_ends_the_wait_for_space_and_keeps_waiting_frames() -> None:
     frame_queue = FrameQueue(depth=1)
-    frame_queue.add_camera("line1", live=False)
+    frame_queue.add_camera("line1", newest_only=False)
     frame_queue.put(prepared(0))
     answers: list[bool] = []
     producer = threading.Thread(target=lambda: answers.append(frame_queue.put(prepared(1))))

@@ -21,7 +21,7 @@ Captured = Callable[..., PreparedFrame]
 @pytest.fixture
 def frame_queue() -> FrameQueue:
     made = FrameQueue()
-    made.add_camera("line1", live=False)
+    made.add_camera("line1", newest_only=False)
     return made
 
 

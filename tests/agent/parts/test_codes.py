@@ -175,7 +175,7 @@ def test_a_capture_reads_the_code_of_each_frame(tmp_path: Path) -> None:
     for name, image in (("a", image_with(drawn("SN1"))), ("b", image_with())):
         assert cv2.imwrite(str(images / f"{name}.png"), image)
     queue = FrameQueue(depth=4)
-    queue.add_camera("line1", live=False)
+    queue.add_camera("line1", newest_only=False)
     source = FolderSource(images, quarantine_directory=tmp_path / "quarantine")
     capture = Capture("line1", source, queue, lambda image: (image, image[:32, :32]))
     capture.read_code = reader()

@@ -135,3 +135,68 @@ def test_triggers_beyond_the_limit_are_rejected_and_the_others_kept() -> None:
         ("SN1", NotJudged.STOPPED),
         ("SN2", NotJudged.STOPPED),
     ]
+
+
+def answer(index: int, trigger: float) -> Shot[None]:
+    """A frame that the agent has triggered."""
+    made = shot(index)
+    return replace(made, frame=replace(made.frame, triggered_monotonic=trigger))
+
+
+def after_lost(index: int, lost: int) -> Shot[None]:
+    """A frame of a triggered camera, before which some were lost."""
+    made = shot(index)
+    return replace(made, frame=replace(made.frame, lost_before=lost))
+
+
+def parts_of(groups: list[Group[None]]) -> list[tuple[str | None, NotJudged | None]]:
+    return [(group.part, group.reason) for group in groups]
+
+
+def test_frame_goes_to_the_trigger_that_it_answers_although_an_earlier_one_waits() -> None:
+    """The frame of A was lost: B keeps its own, and A has no result to wait for."""
+    grouping = triggered()
+    grouping.trigger("A", START, seconds(1))
+    grouping.trigger("B", START, seconds(2))
+    assert parts_of(grouping.add(answer(3, seconds(2)))) == [("A", NotJudged.LATE), ("B", None)]
+    assert grouping.waiting == 0
+
+
+def test_frame_of_a_trigger_that_was_given_up_goes_to_no_part() -> None:
+    grouping = triggered()
+    grouping.trigger("B", START, seconds(2))
+    assert grouping.add(answer(3, seconds(1))) == []
+    assert parts_of(grouping.add(answer(4, seconds(2)))) == [("B", None)]
+
+
+def test_burst_takes_the_frames_of_its_trigger_only() -> None:
+    grouping = triggered(frames_per_part=2)
+    grouping.trigger("A", START, seconds(1))
+    grouping.trigger("B", START, seconds(2))
+    answers = [seconds(1), seconds(2), seconds(2)]
+    groups = [group for index, at in enumerate(answers, 3) for group in grouping.add(answer(index, at))]
+    assert parts_of(groups) == [("A", NotJudged.LATE), ("B", None)], "half of a burst is no part"
+
+
+def test_frames_that_a_triggered_camera_lost_are_those_of_the_first_parts() -> None:
+    grouping = triggered(max_waiting=5)
+    for index, part in enumerate("ABC"):
+        grouping.trigger(part, START, seconds(index))
+    late = [("A", NotJudged.LATE), ("B", NotJudged.LATE)]
+    assert parts_of(grouping.add(after_lost(4, 2))) == [*late, ("C", None)]
+
+
+def test_lost_frames_are_not_counted_for_parts_that_came_later() -> None:
+    grouping = triggered()
+    grouping.trigger("A", START, seconds(5))
+    assert parts_of(grouping.add(after_lost(4, 3))) == []
+    assert parts_of(grouping.add(shot(6))) == [("A", None)]
+
+
+def test_burst_that_lost_a_frame_is_judged_by_the_others() -> None:
+    grouping = triggered(frames_per_part=2, max_waiting=5)
+    grouping.trigger("A", START, seconds(1))
+    grouping.trigger("B", START, seconds(1))
+    assert parts_of(grouping.add(shot(2))) == []
+    groups = [*grouping.add(after_lost(4, 1)), *grouping.add(shot(5))]
+    assert [(group.part, group.frames) for group in groups] == [("A", 1), ("B", 2)]

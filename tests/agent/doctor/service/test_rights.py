@@ -49,6 +49,16 @@ def test_network_camera_that_the_unit_denies_is_a_problem(configure: Configure) 
     assert only(check(config, allowed=" 192.0.2.20/32")).level is Level.OK
 
 
+def test_industrial_camera_needs_its_drop_in_and_the_broadcast_address(configure: Configure) -> None:
+    families = "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6"
+    config = configure(source='{ kind = "genicam", camera = "GV01" }')
+    reach, netlink = check(config, devices=families)
+    assert "does not let the service reach 255.255.255.255 (camera line1)" in reach.text
+    assert "does not let the service use AF_NETLINK (camera line1)" in netlink.text
+    assert "drop-ins/genicam.conf" in str(netlink.fix)
+    assert only(check(config, allowed=" 255.255.255.255/32", devices=f"{families} AF_NETLINK")).level is Level.OK
+
+
 def test_name_needs_a_name_server(configure: Configure) -> None:
     network = {"resolve": lambda host: [ip_address("192.0.2.10")], "servers": lambda: [ip_address("192.0.2.53")]}
     config = configure(url="mqtt://broker.plant:1883")

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from agent.core.errors import Temporary
 from agent.core.records import Image
+from agent.sources.damage_count import DamageCount
 from agent.sources.opencv.address import CaptureSettings
 from agent.sources.opencv.camera import CameraSource
-from agent.sources.opencv.motion_jpeg import DamageCount, DamagedFrame, is_complete
+from agent.sources.opencv.motion_jpeg import DamagedFrame, is_complete
 from agent.sources.opencv.v4l2 import V4l2Device
 from agent.sources.opencv.video import VideoSource
 from agent.sources.source import EndOfStream, FrameSource
