@@ -77,9 +77,11 @@ test-systemd: $(VENV)/.dev  ## the service on a real systemd, booted in a contai
 	@scripts/need-packages debootstrap:debootstrap systemd-container:systemd-nspawn
 	$(BIN)/python -m pytest -m systemd -s tests/systemd
 
+# A browser that hangs is no reason for CI to wait.
+PAGE_SECONDS ?= 600
 test-page: $(VENV)/.dev  ## the page in Debian's Chromium: flows, accessibility, screenshots in build/page
 	@scripts/need-packages mosquitto:mosquitto chromium:chromium fonts-noto-cjk:/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc
-	$(BIN)/python -m pytest -m browser tests/page
+	timeout --kill-after=10 $(PAGE_SECONDS) $(BIN)/python -m pytest -m browser tests/page
 
 test-gpu: $(VENV)/.gpu  ## TensorRT, PyCUDA and the kernels, on an NVIDIA GPU
 	$(BIN)/python -m pytest -rs tests/engines/runtime/tensorrt/test_pycuda_api.py tests/engines/runtime/tensorrt/test_cuda.py \

@@ -60,6 +60,15 @@ class RunningAgent(Protocol):
         """
         ...
 
+    def take_bundle(self, line: CameraLine, sha256: str | None) -> None:
+        """Replace a camera's bundle by the one that was trained from the page, and inspect with it.
+
+        `sha256`: of the trained bundle; None: put the previous bundle back instead.
+
+        Raises Permanent or EngineError, and changes nothing, where it cannot be written or used.
+        """
+        ...
+
     def reload(self) -> Reload:
         """Read the settings again and take over those that can change while the agent runs.
 

@@ -25,10 +25,12 @@ class AuditListRequest(CommandRequest):
 
 
 class AuditLoginRequest(CommandRequest):
-    """Note a login or logout at a program in front of the agent, such as its page."""
+    """Note a login, a logout or a training at a program in front of the agent, such as its page."""
 
     command = "audit/login"
-    event: Literal["login", "logout", "login failed"] = Field(description="What happened.")
+    event: Literal["login", "logout", "login failed", "training started", "training cancelled", "training dropped"] = (
+        Field(description="What happened.")
+    )
     person: str = Field(min_length=1, max_length=100, description="The account.")
     role: str | None = Field(default=None, max_length=40, description="Its role.")
     address: str | None = Field(default=None, max_length=100, description="Where the person is.")
@@ -64,6 +66,7 @@ def state_of(call: Call) -> dict[str, Any]:
         return found
     calibration = station.calibration
     found["phase"] = station.phase.value
+    found["model"] = call.line().bundle.sha256
     found["calibration"] = None if calibration is None else calibration.id
     found["threshold"] = None if calibration is None else calibration.threshold.value
     return found

@@ -8,6 +8,7 @@ from typing import Any
 
 from agent.commands.agent import RunningAgent
 from agent.core.errors import Permanent
+from agent.core.roles import Role
 from agent.inspection import CameraLine
 from agent.messages import CommandRequest, Payload
 
@@ -58,8 +59,17 @@ class Command:
     """It changes nothing; a program may send it every second."""
     screen: bool = False
     """For programs with a screen, such as the page; the command line has no command for it."""
+    role: Role | None = None
+    """Who may send it; None: to read, `view`, and to change something, `engineer`."""
     audited: bool = True
     """The audit log has an entry for it; False where it belongs to production or to the audit log itself."""
+
+    @property
+    def least_role(self) -> Role:
+        """The role that its sender needs."""
+        if self.role is not None:
+            return self.role
+        return Role.VIEW if self.reads else Role.ENGINEER
 
     @property
     def name(self) -> str:

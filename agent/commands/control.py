@@ -12,9 +12,10 @@ from agent.commands.audited import changes, state_of
 from agent.commands.command import Call, Command
 from agent.commands.table import find_command
 from agent.core.clock import utc_now
-from agent.core.errors import InspectdError
+from agent.core.errors import InspectdError, Permanent
 from agent.core.expected import error_text, is_expected
 from agent.core.printable import printable
+from agent.core.roles import Role
 from agent.messages import CommandRequest, CommandResponse, InspectRequest, parse_request
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,12 @@ def _state(call: Call) -> dict[str, Any]:
     except InspectdError:
         # The handler rejects the same request with its own reason.
         return {}
+
+
+def _check_role(command: Command, call: Call, role: Role) -> None:
+    least = Role.VIEW if call.request.only_reads else command.least_role
+    if role < least:
+        raise Permanent(f"this needs the role {least.text}; {call.by} has {role.text}")
 
 
 # A reason may repeat what the sender sent; the response has all of it.
@@ -40,7 +47,9 @@ class Control:
         self._agent = agent
         self._now = now
 
-    def execute(self, name: str, camera: str | None, payload: bytes, *, by: str) -> CommandResponse:
+    def execute(
+        self, name: str, camera: str | None, payload: bytes, *, by: str, role: Role = Role.ENGINEER
+    ) -> CommandResponse:
         """Carry out a command. The response says whether it was done and, if not, why.
 
         Args:
@@ -48,13 +57,14 @@ class Control:
             camera: its name; None for a command to the agent, or to its only camera.
             payload: the request as JSON; empty for the defaults.
             by: who sent it, for the records.
+            role: what the sender may do.
         """
         request: CommandRequest | None = None
         by = printable(by)
         try:
             command = find_command(name)
             request = parse_request(command.request, payload)
-            result = self._carry_out(command, Call(self._agent, camera, request, by))
+            result = self._carry_out(command, Call(self._agent, camera, request, by), role)
         except Exception as error:
             expected, text = is_expected(error), error_text(error)
             level, reason = (logging.INFO, "rejected") if expected else (logging.ERROR, "failed")
@@ -73,12 +83,14 @@ class Control:
         )
         return self._response(name, camera, request, result=result)
 
-    def _carry_out(self, command: Command, call: Call) -> dict[str, Any]:
+    def _carry_out(self, command: Command, call: Call, role: Role) -> dict[str, Any]:
         """Run the handler; the audit log gets an entry with what was asked for, by whom, and what has changed."""
         if command.reads or not command.audited or call.request.only_reads:
+            _check_role(command, call, role)
             return command.handler(call)
         before = _state(call)
         try:
+            _check_role(command, call, role)
             result = command.handler(call)
         except Exception as error:
             self._audit(call, error=error_text(error))

@@ -35,6 +35,7 @@ EFFECTS: Mapping[Key, Effect] = {
     ("mqtt", "scores_per_second"): Effect.NOW,
     ("mqtt", "commands"): Effect.NOW,
     ("mqtt", "allow_insecure_commands"): Effect.NOW,
+    ("mqtt", "role"): Effect.NOW,
     **{("cameras", "*", name): Effect.NOW for name in REBUILT},
     ("cameras", "*", "alarm", "clear_after_seconds"): Effect.NOW,
     ("cameras", "*", "calibration", "require_certificate"): Effect.NOW,

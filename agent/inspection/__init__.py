@@ -20,6 +20,7 @@ from agent.inspection.review import StoppedWindow, training_scores
 from agent.inspection.setup import Setup
 from agent.inspection.station import Station
 from agent.inspection.thread import InspectionThread
+from agent.inspection.view import DrawnView, load_drawn_view, save_drawn_view
 
 __all__ = [
     "CalibrationKey",
@@ -30,6 +31,7 @@ __all__ = [
     "Candidate",
     "Capture",
     "Counters",
+    "DrawnView",
     "FrameQueue",
     "InspectionThread",
     "Inspector",
@@ -47,8 +49,10 @@ __all__ = [
     "code_reader_of",
     "grouping_of",
     "inspected_crop",
+    "load_drawn_view",
     "plan_of",
     "preview_calibration",
+    "save_drawn_view",
     "setup_directory",
     "shape_of",
     "thresholds_in_force",

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 
 from agent.core.errors import Permanent
 from agent.core.records import Phase
+from agent.core.roles import Role
 from agent.messages.base import SCHEMA_DESCRIPTION, Instant, Payload, Score, Sha256, first_fault
 
 
@@ -222,8 +223,10 @@ class CommandResponse(Payload):
 class Execute(Protocol):
     """Carries out a command from any sender, over any transport, and always returns a response."""
 
-    def __call__(self, name: str, camera: str | None, payload: bytes, *, by: str) -> CommandResponse:
-        """`payload` is the request as JSON, `by` names the sender for the records."""
+    def __call__(
+        self, name: str, camera: str | None, payload: bytes, *, by: str, role: Role = Role.ENGINEER
+    ) -> CommandResponse:
+        """`payload` is the request as JSON, `by` names the sender for the records, `role` is what it may do."""
         ...
 
 

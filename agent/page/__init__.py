@@ -3,6 +3,7 @@
 - `server/`: the process, its connections, requests and files;
 - `security/`: accounts, sessions, roles, and which requests are admitted;
 - `link/`: the agent's control socket, and what viewers share of it;
+- `training/`: uploaded images, and the process that trains on them;
 - `api/`: what a browser may ask for, and the role that each needs;
 - `static/`: the page itself, plain JavaScript without a build step; `translations/`: its texts, a file per language.
 

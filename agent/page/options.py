@@ -46,6 +46,8 @@ class PageOptions(ServerOptions):
 
     control_socket: str
     """Path of the agent's control socket."""
+    training_directory: str
+    """Where models are trained."""
     log_level: str = "info"
 
     def to_json(self) -> str:

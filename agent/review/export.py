@@ -11,8 +11,9 @@ from pathlib import Path
 from agent.core.errors import Permanent
 from agent.messages import utc_text
 from agent.review.folders import ReviewFolders
-from agent.review.images import alarm_image, sample_images
+from agent.review.images import sample_images
 from agent.review.journal import Journal
+from agent.review.kept_for_training import stored_image
 from agent.review.records import Judged, JudgedAlarm
 
 GOOD, BAD, LIST = "good", "bad", "alarms.csv"
@@ -81,9 +82,7 @@ def _copy_alarm(folders: ReviewFolders, known: JudgedAlarm, done: Exported) -> d
     """Copy the image of a judged alarm; returns its row in the list, None where the image is gone."""
     alarm, judgement = known.alarm, known.judgement
     assert judgement is not None
-    kept = alarm_image(folders.images, alarm.camera, alarm.id)
-    shown = folders.evidence / alarm.camera / alarm.id / "frame.jpg"
-    source = kept if kept.is_file() else shown
+    source = stored_image(folders, alarm)
     folder = BAD if judgement.verdict is Judged.TRUE else GOOD
     name = f"{folder}/{alarm.camera}-{alarm.id}{source.suffix}"
     try:
@@ -93,7 +92,7 @@ def _copy_alarm(folders: ReviewFolders, known: JudgedAlarm, done: Exported) -> d
         return None
     done.good += folder == GOOD
     done.bad += folder == BAD
-    done.eight_bit += source == shown
+    done.eight_bit += source.suffix == ".jpg"
     return {
         "file": name,
         "alarm": alarm.id,

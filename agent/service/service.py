@@ -24,7 +24,7 @@ from agent.outputs import AlarmRecorder, build_outputs
 from agent.outputs.outbox import Outbox
 from agent.review import PromiseStatus
 from agent.service.camera_states import hold_light, release_cameras, stop_cameras
-from agent.service.cameras import Assembly, ProductChoice, Rebuilding
+from agent.service.cameras import Assembly, ProductChoice, Rebuilding, TakeOver
 from agent.service.dispatcher import Dispatcher
 from agent.service.lost_cameras import raise_lost_alarms
 from agent.service.reloading import Reloading
@@ -69,6 +69,7 @@ class Service:
         self.settings = settings
         self._watchdog = watchdog or Watchdog()
         self._reloading = Reloading(self, read_again)
+        self.take_bundle = TakeOver(settings, self.reload)
         self._hangup = threading.Event()
         self._stop = threading.Event()
         self._crash = ThreadCrash(self._stop.set)
@@ -172,7 +173,7 @@ class Service:
         self.control = Control(self)
         for output in self.outputs:
             output.serve_commands(self.control.execute)
-        self._control_socket = ControlSocket(self.settings.socket_path, self.control)
+        self._control_socket = ControlSocket(self.settings.socket_path, self.control, self.settings.roles_at_socket)
 
     def _announce(self) -> None:
         """Announce the cameras to the outputs, and publish an event for each engine that was rejected."""
@@ -322,10 +323,7 @@ class Service:
         self._states.publish(line)
 
     def reload(self) -> Reload:
-        """Read the settings again and take over those that can change while the agent runs.
-
-        Raises Permanent, and changes nothing, where they are broken; Temporary where an inspection thread hangs.
-        """
+        """Read the settings again and take over what can change; as `RunningAgent` says."""
         return self._reloading.reload()
 
     def _reload_on_hangup(self) -> None:

@@ -34,6 +34,7 @@ NAMED_BY_PEOPLE = (
     ("cameras",),
     ("cameras", "*", "products"),
     ("outputs",),
+    ("socket_roles",),
     ("mqtt", "topic_levels"),
     ("outputs", "*", "topic_levels"),
     ("outputs", "*", "units"),

@@ -28,6 +28,7 @@ from pydantic_settings import (
 
 from agent.core.crop import Crop
 from agent.core.errors import Permanent
+from agent.core.roles import Role, RoleName
 from agent.core.section import Section
 from agent.outputs.mqtt.settings import MqttSettings
 from agent.outputs.settings import OutputSection, parse_section
@@ -269,6 +270,8 @@ class Settings(BaseSettings):
     site: Name
     state_directory: Path = Field(default_factory=default_state_directory)
     control_socket: Path | None = None
+    socket_roles: dict[str, RoleName] | None = None
+    """Of users and `@groups` at the control socket; None: everybody who may connect may do everything."""
     max_outbox_size: ByteSize = ByteSize(512 * 1024**2)
     max_results_size: ByteSize = ByteSize(64 * 1024**2)
     max_evidence_size: ByteSize = ByteSize(1024**3)
@@ -292,6 +295,13 @@ class Settings(BaseSettings):
     def socket_path(self) -> Path:
         """The Unix socket for commands."""
         return self.control_socket or self.state_directory / "control.sock"
+
+    @property
+    def roles_at_socket(self) -> dict[str, Role] | None:
+        """`socket_roles` as roles."""
+        return (
+            None if self.socket_roles is None else {name: Role.parse(role) for name, role in self.socket_roles.items()}
+        )
 
     @property
     def output_sections(self) -> dict[str, OutputSection]:

@@ -61,6 +61,7 @@ __all__ = [
     "TrainingRecord",
     "View",
     "check_replaceable",
+    "copy_bundle",
     "read_bundle",
     "reference_archive",
     "write_bundle",
@@ -178,6 +179,27 @@ def write_lean_copy(bundle: Bundle, out: Path | str) -> Bundle:
     few = Reference(reference.frames[ends], reference.score[ends], reference.heatmap[ends])
     files = {name: bundle.read(name) for name in REQUIRED}
     return write_bundle(out, bundle.manifest, {**files, REFERENCE: reference_archive(few)})
+
+
+def copy_bundle(bundle: Bundle, out: Path | str) -> Bundle:
+    """Copy a verified bundle with its signature to `out`, as atomically as `write_bundle`; it is the same bundle.
+
+    Raises BundleError for anything else at `out`, or if the disk does not take the files.
+    """
+    target = Path(os.path.abspath(out))  # noqa: PTH100 - as in `write_bundle`
+    check_replaceable(target)
+    raw = _read_manifest_bytes(bundle.path)
+    if hashlib.sha256(raw).hexdigest() != bundle.sha256:
+        raise BundleError(f"{bundle.path}: altered since it was verified")
+    content = {MANIFEST: raw, **{name: bundle.read(name) for name in bundle.manifest.files}}
+    signature = bundle.path / SIGNATURE
+    if signature.is_file():
+        content[SIGNATURE] = read_plain_file(signature, MAX_MANIFEST_BYTES)
+    try:
+        _write_and_swap(target, content)
+    except OSError as error:
+        raise BundleError(f"{target}: cannot write the bundle ({error.strerror or error})") from error
+    return read_bundle(target)
 
 
 def check_replaceable(target: Path) -> None:

@@ -15,6 +15,8 @@ from engines.images.letterbox import (
 from engines.images.listing import HEAD_BYTES, SUFFIXES, has_image_content, list_images, natural_order
 from engines.images.mask import (
     MaskChoice,
+    MaskDocument,
+    Polygon,
     check_mask,
     cut_mask,
     fill_masked,
@@ -35,6 +37,8 @@ __all__ = [
     "Content",
     "Image",
     "MaskChoice",
+    "MaskDocument",
+    "Polygon",
     "as_rgb",
     "check_aspect",
     "check_image",

@@ -80,9 +80,16 @@ def browser() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed: apt install chromium")
     with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
         yield chromium
         chromium.close()
+
+
+def _is_fault(entry: Any) -> bool:
+    """An alarm that the agent raised while it was killed has no image."""
+    return bool(entry.type == "error" and "/images/" not in entry.location["url"])
 
 
 @pytest.fixture
@@ -90,15 +97,17 @@ def open_tab(line: Line, browser: Any) -> Iterator[Callable[..., Tab]]:
     """Opens the page, at one of `SIZES`."""
     contexts = []
 
-    def opened(size: str = "panel", *, dark: bool = False, language: str = "en") -> Tab:
+    def opened(size: str = "panel", *, dark: bool = False, language: str = "en", touch: bool = False) -> Tab:
         width, height = SIZES[size]
         scheme = "dark" if dark else "light"
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, locale=language)
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, locale=language, has_touch=touch
+        )
         context.set_default_timeout(30_000)
         contexts.append(context)
         made = Tab(context.new_page())
         made.tab.on("pageerror", lambda error: made.faults.append(str(error)))
-        made.tab.on("console", lambda entry: made.faults.append(entry.text) if entry.type == "error" else None)
+        made.tab.on("console", lambda entry: made.faults.append(entry.text) if _is_fault(entry) else None)
         made.tab.goto(f"http://127.0.0.1:{line.page.port}/")
         made.tab.wait_for_selector("#name")
         return made

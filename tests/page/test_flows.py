@@ -63,8 +63,8 @@ def test_viewer_is_offered_nothing_that_is_denied(open_tab: OpenTab) -> None:
 
 
 def test_session_that_has_ended_leads_to_the_login(line: Line, open_tab: OpenTab) -> None:
+    from agent.core.roles import Role
     from agent.page.security.accounts import Accounts
-    from agent.page.security.roles import Role
 
     accounts = Accounts(line.config.parent / "state" / "page-accounts.json")
     accounts.set("temp", Role.VIEW, "correct horse")

@@ -20,7 +20,22 @@ OpenTab = Callable[..., Tab]
 
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text("utf-8")
 SHOTS = Path(__file__).parents[2] / "build" / "page"
-SCREENS = {"live": ".strip canvas", "alarms": ".alarm img", "setup": ".setup table", "audit": "table.log"}
+SCREENS = {
+    "live": ".strip canvas",
+    "alarms": ".alarm img",
+    "setup": ".setup table",
+    "training": ".group",
+    "audit": "table.log",
+}
+
+# The live image and the thumbnails in view are there, and no word of a verdict is cut off.
+COMPLETE = """() => {
+  const all = (selector, complete) => [...document.querySelectorAll(selector)].every(complete);
+  const below = (node) => node.getBoundingClientRect().top > innerHeight;
+  return all('canvas.image', (image) => image.width > 4)
+    && all('.alarm img', (image) => image.complete || below(image))
+    && all('.verdict', (box) => box.scrollWidth <= box.clientWidth && box.scrollHeight <= box.clientHeight);
+}"""
 
 
 def violations(opened: Tab) -> list[str]:
@@ -36,6 +51,7 @@ def violations(opened: Tab) -> list[str]:
 
 def check(opened: Tab, name: str) -> None:
     SHOTS.mkdir(parents=True, exist_ok=True)
+    opened.tab.wait_for_function(COMPLETE)
     opened.tab.screenshot(path=SHOTS / f"{name}.png")
     assert violations(opened) == [], name
     beyond = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -44,10 +60,12 @@ def check(opened: Tab, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "dark", "language"), [("phone", False, "en"), ("panel", True, "de"), ("uhd", False, "ko")]
+    ("size", "dark", "language"),
+    [("phone", True, "ko"), ("phone", False, "en"), ("panel", True, "de"), ("uhd", False, "ko")],
 )
 def test_screens(open_tab: OpenTab, size: str, dark: bool, language: str) -> None:
     opened = open_tab(size, dark=dark, language=language)
+    size = f"{size}-dark" if dark else size
     check(opened, f"login-{size}")
     opened.log_in("anna")
     for screen, ready in SCREENS.items():
@@ -59,12 +77,14 @@ def test_screens(open_tab: OpenTab, size: str, dark: bool, language: str) -> Non
     check(opened, f"alarm-{size}")
 
 
-def test_verdict_is_large(open_tab: OpenTab) -> None:
-    """Three metres away, letters of a twentieth of the screen's height are read without effort."""
-    opened = open_tab("panel").log_in("vera")
+@pytest.mark.parametrize("language", ["en", "de", "ko"])
+def test_verdict_is_large(open_tab: OpenTab, language: str) -> None:
+    """A panel of ten inches is 22 cm wide: capital letters of 10 mm are read from three metres."""
+    opened = open_tab("panel", language=language).log_in("vera")
     opened.tab.wait_for_selector(".verdict[data-kind=good], .verdict[data-kind=bad]")
     size = opened.tab.evaluate("parseFloat(getComputedStyle(document.querySelector('.verdict strong')).fontSize)")
-    assert size > SIZES["panel"][1] / 12
+    # Capital letters have seven tenths of the size of the font.
+    assert 0.7 * size * 220 / SIZES["panel"][0] > 10
 
 
 def test_page_is_used_with_the_keyboard_alone(open_tab: OpenTab) -> None:

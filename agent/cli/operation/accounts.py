@@ -27,8 +27,8 @@ PasswordOption = Annotated[
 def add_account(accounts: Accounts, name: str, role: str, *, password_stdin: bool) -> None:
     """Add an account, or give an existing one another role or password; asks for the password at the terminal."""
     with quiet_while_loading():
+        from agent.core.roles import Role
         from agent.page.security.accounts import check_name
-        from agent.page.security.roles import Role
 
     wanted = Role.parse(role)
     check_name(name)

@@ -76,6 +76,7 @@ def remove_user(name: NameArgument, config: ConfigOption) -> None:
 def page_options(config: Path) -> PageOptions:
     """The options of the page from the settings of its agent. Raises Permanent for broken settings."""
     with quiet_while_loading():
+        from agent.core.training_folder import TrainingFolder
         from agent.page.options import PageOptions
         from agent.settings import load_settings
 
@@ -85,6 +86,7 @@ def page_options(config: Path) -> PageOptions:
         control_socket=str(settings.socket_path.absolute()),
         accounts_file=str(settings.page.accounts_file or _default_accounts(config, settings.state_directory)),
         add_user=f"{_ADD_USER} --config FILE",
+        training_directory=str(TrainingFolder.of(settings.state_directory.absolute()).path),
         log_level=settings.log.level,
         **server_fields(settings.page),
     )

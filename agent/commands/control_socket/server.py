@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import socketserver
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from agent.commands.control import Control
+from agent.commands.control_socket.peers import Peer
 from agent.core.errors import Permanent
 from agent.core.printable import printable
+from agent.core.roles import Role
 from agent.core.sockets.bounded_server import BoundedServer
 from agent.core.sockets.unix_socket import bind_unix_socket
 from agent.messages import MAX_COMMAND_BYTES, short_text
@@ -34,9 +37,11 @@ class _Client(socketserver.StreamRequestHandler):
     def _respond(self, line: bytes) -> bytes:
         try:
             name, camera, by, request = _read(line)
+            peer = Peer.of(self.request)
+            role = peer.role(self.server.roles)
         except Permanent as error:
             return json.dumps({"ok": False, "error": str(error)}).encode()
-        return self.server.control.execute(name, camera, request, by=by).to_bytes()
+        return self.server.control.execute(name, camera, request, by=peer.sender(by), role=role).to_bytes()
 
 
 def _read(line: bytes) -> tuple[str, str | None, str, bytes]:
@@ -61,6 +66,7 @@ def _read(line: bytes) -> tuple[str, str | None, str, bytes]:
 
 class _Server(BoundedServer, socketserver.UnixStreamServer):
     control: Control
+    roles: Mapping[str, Role] | None
 
     def server_bind(self) -> None:
         bind_unix_socket(self.socket, Path(str(self.server_address)), name="control socket", setting="control_socket")
@@ -69,10 +75,14 @@ class _Server(BoundedServer, socketserver.UnixStreamServer):
 class ControlSocket:
     """Serves a `Control` on a Unix socket until it is closed."""
 
-    def __init__(self, path: Path, control: Control) -> None:
-        """Listen at `path`. Raises Permanent where another agent listens there, or the path cannot be used."""
+    def __init__(self, path: Path, control: Control, roles: Mapping[str, Role] | None = None) -> None:
+        """Listen at `path`. Raises Permanent where another agent listens there, or the path cannot be used.
+
+        `roles`: of users and `@groups`; None: everybody who may connect may do everything.
+        """
         self._server = _Server(str(path), _Client)
         self._server.control = control
+        self._server.roles = roles
         self._path = path
         threading.Thread(target=self._server.serve_forever, args=(0.1,), name="control-socket", daemon=True).start()
 

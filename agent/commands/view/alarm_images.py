@@ -16,7 +16,7 @@ from agent.core.image_bytes import encode
 from agent.messages import CommandRequest
 from agent.review import show_document
 
-_MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg"}
+MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg"}
 
 # OpenCV can leave out pixels while it reads a JPEG: a thumbnail of a 12-megapixel frame then takes a tenth of the time.
 _REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
@@ -51,13 +51,14 @@ def alarm_image(call: Call) -> dict[str, Any]:
         raise Permanent(f"alarm {known.alarm.id}: the image {request.name} was deleted to make room") from None
     except OSError as error:
         raise Permanent(f"{path}: {error.strerror}") from None
-    media_type = _MEDIA_TYPES[path.suffix]
+    media_type = MEDIA_TYPES[path.suffix]
     if request.side is not None:
-        payload, media_type = _small(payload, request.side), "image/jpeg"
+        payload, media_type = small_jpeg(payload, request.side), "image/jpeg"
     return {"media_type": media_type, "bytes": len(payload), "base64": base64.b64encode(payload).decode()}
 
 
-def _small(payload: bytes, side: int) -> bytes:
+def small_jpeg(payload: bytes, side: int) -> bytes:
+    """An encoded image as a JPEG with this longest side, pixels. Raises Permanent for a damaged one."""
     data = np.frombuffer(payload, np.uint8)
     # The size is not known before it is read: an evidence file has 100 kB per megapixel, more or less.
     reduced = next((factor for factor in (8, 4, 2) if len(payload) > 100_000 * factor**2), None)

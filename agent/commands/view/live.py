@@ -25,7 +25,7 @@ from agent.inspection import CameraLine, LastFrame
 from agent.messages import CommandRequest, Instant, Payload
 
 # Twice the quality of a video; small enough for a phone at 10 frames/s.
-_JPEG_QUALITY = 80
+JPEG_QUALITY = 80
 
 _LAYER_SIDE_PIXELS = 256
 
@@ -106,7 +106,7 @@ def _with_images(result: LiveResult, line: CameraLine, last: LastFrame, side: in
     heatmap = relative_heatmap(last, lambda: _reference_peak(line))
     window = None if last.calibration is None else last.calibration.display_window
     image = last.frame.image
-    small = _shrink(to_8_bit(_shrink(image, side), window or stored_window(image)), side)
+    small = shrink(to_8_bit(shrink(image, side), window or stored_window(image)), side)
     height, width = image.shape[:2]
     hot = [
         HotRegion(
@@ -124,13 +124,13 @@ def _with_images(result: LiveResult, line: CameraLine, last: LastFrame, side: in
     return result.model_copy(
         update={
             "regions": hot,
-            "image": base64.b64encode(encode(small, "image/jpeg", quality=_JPEG_QUALITY)).decode(),
+            "image": base64.b64encode(encode(small, "image/jpeg", quality=JPEG_QUALITY)).decode(),
             "heat": base64.b64encode(encode(layer, "image/png")).decode(),
         }
     )
 
 
-def _shrink(image: Any, side: int) -> Any:
+def shrink(image: Any, side: int) -> Any:
     """The image [H, W, C], with its longest side `side` pixels at most."""
     scale = side / max(image.shape[:2])
     if scale >= 1.0:

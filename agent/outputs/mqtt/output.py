@@ -8,7 +8,9 @@ from importlib.metadata import version
 
 from agent.alarms import EvidenceImage
 from agent.core.problems import Problems
+from agent.core.roles import Role
 from agent.messages import (
+    CommandResponse,
     CountPayload,
     DeliveryPayload,
     EventPayload,
@@ -172,17 +174,23 @@ class MqttOutput(Output):
         self._publisher.announce_page(address)
 
     def serve_commands(self, execute: Execute) -> None:
+        def with_role(
+            name: str, camera: str | None, payload: bytes, *, by: str, role: Role = Role.ENGINEER
+        ) -> CommandResponse:
+            # The one of the settings in force, which a reload may have changed.
+            return execute(name, camera, payload, by=by, role=min(role, Role.parse(self._settings.role)))
+
         self._requests = MqttRequests(
             self._publisher,
             self._topics,
-            execute,
+            with_role,
             allowed=self._settings.commands,
             trusted=self._settings.commands_trusted,
             problems=self._problems,
         )
 
     def adopt(self, settings: OutputSection) -> None:
-        """Take over `scores_per_second` and the allowed commands."""
+        """Take over `scores_per_second`, the allowed commands and their role."""
         assert isinstance(settings, MqttSettings)
         self._settings = settings
         if self._requests is not None:

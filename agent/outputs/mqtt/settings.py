@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from agent.core.errors import Permanent
+from agent.core.roles import RoleName
 from agent.core.section import Host
 from agent.outputs.mqtt.broker import Broker
 from agent.outputs.mqtt.topics import Topics, check_level
@@ -68,6 +69,8 @@ class MqttSettings(OutputSection):
     scores_per_second: Annotated[float, Field(ge=0.0, le=20.0)] = 1.0
     commands: list[CommandName] | None = None
     allow_insecure_commands: bool = False
+    role: RoleName = "engineer"
+    """What commands over MQTT may do."""
 
     @property
     def commands_trusted(self) -> bool:

@@ -1,8 +1,16 @@
 """What a browser may ask for, one file per subject, and the role that each request needs."""
 
-from agent.page.api import alarms, audit, cameras, sessions, setup
+from agent.page.api import alarms, audit, cameras, sessions, setup, training, view
 
-ROUTES = [*sessions.ROUTES, *cameras.ROUTES, *alarms.ROUTES, *setup.ROUTES, *audit.ROUTES]
+ROUTES = [
+    *sessions.ROUTES,
+    *cameras.ROUTES,
+    *alarms.ROUTES,
+    *setup.ROUTES,
+    *view.ROUTES,
+    *training.ROUTES,
+    *audit.ROUTES,
+]
 """Every route below `/api`."""
 
 SESSION_ROUTES = sessions.ROUTES

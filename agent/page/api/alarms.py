@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import csv
 import io
 import re
+import time
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,9 +16,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from agent.page.security.roles import Role
-from agent.page.server.requests import Rejected, answer, needs, person, read_object, session_of
-from agent.page.server.state import state_of
+from agent.core.errors import Permanent
+from agent.core.roles import Role
+from agent.page.server.requests import Rejected, answer, logged_in, needs, person, read_object
+from agent.page.server.state import PageState, state_of
 
 _FILTERS: Mapping[str, type] = {
     "verdict": str,
@@ -27,6 +31,10 @@ _FILTERS: Mapping[str, type] = {
     "score_to": float,
     "limit": int,
 }
+
+# The images of an alarm are on the disk a moment after it is listed: 0.2 s, on a busy device two seconds.
+_FRESH_SECONDS = 10.0
+_RETRY_SECONDS = 0.25
 
 _NAMES = ("frame", "overlay", "heatmap")
 _SIDES = (240, 480)
@@ -79,7 +87,7 @@ async def image(request: Request) -> Response:
     state = state_of(request)
 
     async def load() -> tuple[str, bytes]:
-        found = await state.link.ask("alarms/image", alarm=alarm, name=name, side=side)
+        found = await _image_of(state, alarm, name, side)
         return str(found["media_type"]), base64.b64decode(found["base64"])
 
     media_type, payload = await (state.images.get(f"{alarm} {name} {side}", load) if side else load())
@@ -88,12 +96,35 @@ async def image(request: Request) -> Response:
     return Response(payload, headers=headers, media_type=media_type)
 
 
+async def _image_of(state: PageState, alarm: str, name: str, side: int | None) -> dict[str, Any]:
+    """An image of an alarm; of one that was raised just now, once it is there. Raises Rejected for one that is not."""
+    while True:
+        try:
+            return await state.link.ask("alarms/image", alarm=alarm, name=name, side=side)
+        except Permanent as error:
+            if not _fresh(alarm, time.time()):
+                raise Rejected(404, str(error)) from None
+        await asyncio.sleep(_RETRY_SECONDS)
+
+
+def _fresh(alarm: str, now: float) -> bool:
+    """Whether an alarm was raised within the last seconds, by the time in its id.
+
+    >>> _fresh("018bcfe5-6800-7843-89c8-866b8e61ab85", 1_700_000_003.0), _fresh("1", 0.0)
+    (True, False)
+    """
+    try:
+        raised = (uuid.UUID(alarm).int >> 80) / 1000.0
+    except ValueError:
+        return False
+    return 0.0 <= now - raised < _FRESH_SECONDS
+
+
 @needs(Role.OPERATE)
 async def judge(request: Request) -> Response:
     """Judge an alarm true or false, in the name of the person."""
     document = await read_object(request)
-    session = session_of(request)
-    assert session is not None
+    session = logged_in(request)
     given = {key: document[key] for key in ("verdict", "note", "kind") if document.get(key) is not None}
     alarm = request.path_params["alarm"]
     link, sender = state_of(request).link, person(request)

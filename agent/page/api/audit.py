@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from agent.page.security.roles import Role
+from agent.core.roles import Role
 from agent.page.server.requests import answer, needs
 from agent.page.server.state import state_of
 

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from agent.page.security.roles import Role
+from agent.core.roles import Role
 from agent.page.server.events import stream_events
 from agent.page.server.requests import Rejected, answer, needs, person
 from agent.page.server.state import state_of

@@ -9,7 +9,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from agent.core.errors import Permanent
-from agent.page.security.roles import Role
+from agent.core.roles import Role
+from agent.page.link.control import LOADING_SECONDS
 from agent.page.server.requests import Rejected, answer, needs, person, read_object
 from agent.page.server.state import state_of
 
@@ -65,7 +66,7 @@ async def roll_back(request: Request) -> Response:
 @needs(Role.ENGINEER)
 async def reload(request: Request) -> Response:
     """Read the settings file again."""
-    return answer(await state_of(request).link.ask("reload", sender=person(request)))
+    return answer(await state_of(request).link.ask("reload", sender=person(request), timeout_seconds=LOADING_SECONDS))
 
 
 async def _send(request: Request, command: str, **fields: Any) -> dict[str, Any]:

@@ -17,6 +17,12 @@ _MAX_ANSWER_BYTES = 64 * 2**20
 # Longer than the agent's own wait for a busy inspection thread.
 _TIMEOUT_SECONDS = 20.0
 
+# A model may have to be built for this device: minutes.
+LOADING_SECONDS = 300.0
+
+# Commands that return images: slow, many, and no reason for others to wait.
+_IMAGES = ("live", "alarms/image", "view", "review/image")
+
 
 class AgentLink:
     """Sends commands to one agent."""
@@ -28,16 +34,22 @@ class AgentLink:
         self._others = asyncio.Semaphore(_AT_ONCE)
 
     async def ask(
-        self, command: str, camera: str | None = None, *, sender: str = "page", **request: Any
+        self,
+        command: str,
+        camera: str | None = None,
+        *,
+        sender: str = "page",
+        timeout_seconds: float = _TIMEOUT_SECONDS,
+        **request: Any,
     ) -> dict[str, Any]:
         """Send a command with the fields of its request, and return its result; `sender` is for the agent's records.
 
         Raises Temporary where no agent answers, Permanent, with the agent's reason, where it rejects the command.
         """
         message = {"command": command, "camera": camera, "by": sender, "request": request}
-        async with self._images if command in ("live", "alarms/image") else self._others:
+        async with self._images if command in _IMAGES else self._others:
             try:
-                line = await asyncio.wait_for(self._exchange(json.dumps(message).encode() + b"\n"), _TIMEOUT_SECONDS)
+                line = await asyncio.wait_for(self._exchange(json.dumps(message).encode() + b"\n"), timeout_seconds)
                 response = json.loads(line)
             except (OSError, ValueError, asyncio.TimeoutError, EOFError) as error:
                 raise Temporary(f"the agent does not answer ({type(error).__name__}); is it running?") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -22,7 +23,7 @@ _DEVICE_EVERY = 20
 MAX_VIEWERS = 60
 
 Event = tuple[str, str]
-"""Name and data as JSON: `status`, `scores`, `device`, and `gone` with the reason."""
+"""Name and data as JSON: `status`, `scores`, `device`, `training`, and `gone` with the reason."""
 
 Viewer = asyncio.Queue[Event]
 """The events that a viewer has not got yet; a slow one misses some."""
@@ -31,8 +32,11 @@ Viewer = asyncio.Queue[Event]
 class Feed:
     """Asks the agent while there is a viewer, and gives each viewer everything from its beginning on."""
 
-    def __init__(self, link: AgentLink) -> None:
+    def __init__(self, link: AgentLink, training: Callable[[], dict[str, Any]]) -> None:
+        """`training`: returns the state of the training; called in a thread."""
         self._link = link
+        self._training = training
+        self._trained: dict[str, Any] | None = None
         self._viewers: set[Viewer] = set()
         self._task: asyncio.Task[None] | None = None
         self._status: dict[str, Any] | None = None
@@ -52,6 +56,8 @@ class Feed:
             self._task = asyncio.create_task(self._run())
         elif self._status is not None:
             viewer.put_nowait(("status", json.dumps(self._status)))
+        if self._trained is not None:
+            viewer.put_nowait(("training", json.dumps(self._trained)))
         for command in ("scores", "device"):
             with suppress(InspectdError):
                 viewer.put_nowait((command, json.dumps(await self._link.ask(command))))
@@ -77,8 +83,17 @@ class Feed:
             except InspectdError as error:
                 self._status = None
                 self._send("gone", {"reason": str(error)})
+            await self._look_at_training()
             turn += 1
             await asyncio.sleep(SCORES_SECONDS)
+
+    async def _look_at_training(self) -> None:
+        """What everybody may know of a training: that there is one, and how far it is."""
+        found = await asyncio.to_thread(self._training)
+        shown = {key: found.get(key) for key in ("state", "step", "fraction", "message")}
+        if shown != self._trained:
+            self._trained = shown
+            self._send("training", shown)
 
     def _send(self, name: str, data: dict[str, Any]) -> None:
         event = (name, json.dumps(data))

@@ -13,7 +13,7 @@ import argon2
 
 from agent.core.durable_file import replace_file
 from agent.core.errors import Permanent
-from agent.page.security.roles import Role
+from agent.core.roles import Role
 
 # OWASP's minimum for argon2id: 19 MiB and two passes. More memory would cost the page, which has 120 MB, more than an
 # attacker, and a login on a Jetson takes 60 ms as it is.

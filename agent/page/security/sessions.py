@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.page.security.roles import Role
+from agent.core.roles import Role
 
 # A session has 300 bytes; no plant has so many people in front of one device.
 MAX_SESSIONS = 500

@@ -9,8 +9,8 @@ from typing import Protocol
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from agent.core.roles import Role
 from agent.page.link.feed import Event, Viewer
-from agent.page.security.roles import Role
 from agent.page.server.requests import Rejected, admit
 
 # A viewer whose session has ended sees nothing more after this time.

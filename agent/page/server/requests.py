@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from agent.core.errors import Permanent, Temporary
-from agent.page.security.roles import Role
+from agent.core.roles import Role
 from agent.page.security.sessions import Session, same_csrf
 from agent.page.server.state import COOKIE, access_of
 
@@ -96,18 +96,26 @@ def admit(request: Request, role: Role) -> Session | None:
     return session
 
 
+def logged_in(request: Request) -> Session:
+    """The session of a request that needs one. Raises Rejected where it has just ended."""
+    session = session_of(request)
+    if session is None:
+        raise Rejected(401, "log in first")
+    return session
+
+
 def person(request: Request) -> str:
     """The name for the records of the agent."""
     session = session_of(request)
     return "page" if session is None else f"{session.person} (page)"
 
 
-async def read_object(request: Request) -> dict[str, Any]:
-    """The JSON object of a request. Raises Rejected for anything else, and for one that is too long or too slow."""
+async def read_object(request: Request, most: int = MAX_BODY_BYTES) -> dict[str, Any]:
+    """The JSON object of a request of `most` bytes at most. Raises Rejected for anything else, and for slow ones."""
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise Rejected(415, "wanted application/json")
     try:
-        body = await asyncio.wait_for(_read(request), BODY_SECONDS)
+        body = await asyncio.wait_for(_read(request, most), BODY_SECONDS)
     except asyncio.TimeoutError:
         raise Rejected(408, "the request took too long") from None
     try:
@@ -127,13 +135,23 @@ def text_of(document: dict[str, Any], key: str, most: int) -> str:
     return value
 
 
-async def _read(request: Request) -> bytes:
+def number_of(document: dict[str, Any], key: str, least: float, most: float) -> float | None:
+    """A number of a request; None where it is missing. Raises Rejected for anything else, or one beyond the limits."""
+    value = document.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        raise Rejected(400, f"{key}: wanted a number from {least:g} to {most:g}")
+    return float(value)
+
+
+async def _read(request: Request, most: int) -> bytes:
     length = request.headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
-        raise Rejected(413, f"wanted {MAX_BODY_BYTES} bytes at most")
+    if not length.isdecimal() or int(length) > most:
+        raise Rejected(413, f"wanted {most} bytes at most")
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise Rejected(413, f"wanted {MAX_BODY_BYTES} bytes at most")
+        if len(body) > most:
+            raise Rejected(413, f"wanted {most} bytes at most")
     return body

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from starlette.requests import Request
 
+from agent.core.training_folder import TrainingFolder
 from agent.page.link.control import AgentLink
 from agent.page.link.feed import Feed
 from agent.page.link.images import ImageCache, LiveImages
@@ -16,6 +17,7 @@ from agent.page.options import PageOptions, ServerOptions
 from agent.page.security.accounts import Accounts
 from agent.page.security.login_limit import LoginLimit
 from agent.page.security.sessions import Sessions
+from agent.page.training import Training, Uploads
 
 COOKIE = "inspectd_session"
 
@@ -52,12 +54,16 @@ class PageState:
     link: AgentLink
     feed: Feed
     live: LiveImages
+    training: Training
+    uploads: Uploads
     images: ImageCache = field(default_factory=ImageCache)
 
     @classmethod
     def of(cls, options: PageOptions, link: AgentLink) -> PageState:
         """With nothing asked for yet."""
-        return cls(options, link, Feed(link), LiveImages(link))
+        folder = TrainingFolder(Path(options.training_directory))
+        training = Training(folder)
+        return cls(options, link, Feed(link, training.state), LiveImages(link), training, Uploads(folder.uploads))
 
 
 def state_of(request: Request) -> PageState:

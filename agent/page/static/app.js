@@ -11,6 +11,7 @@ import { t, useLanguage } from "./base/text.js";
 import { liveScreen } from "./live/screen.js";
 import { loginScreen } from "./base/login.js";
 import { setupScreen } from "./setup/screen.js";
+import { trainingScreen } from "./training/screen.js";
 
 const main = document.getElementById("main");
 const top = document.getElementById("top");
@@ -21,6 +22,7 @@ const SCREENS = [
   ["alarms", alarmsScreen],
   ["alarm", alarmScreen],
   ["setup", setupScreen],
+  ["training", trainingScreen],
   ["audit", auditScreen],
 ];
 
@@ -66,13 +68,20 @@ function link(name, current) {
   return element("a", { href: `#/${name}`, "aria-current": here ? "page" : null }, t(`nav.${name}`));
 }
 
+// Screens of engineers, with the command that their agent must have.
+const NEEDED = { audit: "audit/list", training: "bundle/take" };
+
+function listed(name) {
+  return name !== "alarm" && (!NEEDED[name] || (may("engineer") && offers(NEEDED[name])));
+}
+
 function drawTop(name) {
   const person = personBox(name !== "login" && mayLook(), () => { location.hash = "#/live"; show(); });
   replace(
     top,
     element("a", { class: "brand", href: "#/live" }, element("img", { src: "/icon.svg", alt: "", width: 28, height: 28 }),
       element("span", {}, session.site || "inspectd")),
-    mayLook() && name !== "login" ? element("nav", { "aria-label": t("nav.screens") }, SCREENS.filter(([known]) => known !== "alarm" && (known !== "audit" || (may("engineer") && offers("audit/list")))).map(([known]) => link(known, name))) : null,
+    mayLook() && name !== "login" ? element("nav", { "aria-label": t("nav.screens") }, SCREENS.filter(([known]) => listed(known)).map(([known]) => link(known, name))) : null,
     element("span", { class: "health", id: "health", role: "status" }),
     element("span", { class: "right" }, languageChoice(show), person),
   );

@@ -77,7 +77,9 @@ def _type_name(field: dict[str, Any], schema: dict[str, Any]) -> str:
         definition = schema["$defs"][name]
         return _type_name(definition, schema) if "enum" in definition else name.removesuffix("Payload").lower()
     if field.get("type") == "array":
-        return f"list of {_type_name(field['items'], schema)}"
+        # The items of a pair are listed apart.
+        items = field["items"] if "items" in field else field["prefixItems"][0]
+        return f"list of {_type_name(items, schema)}"
     return "time" if field.get("format") == "date-time" else str(field.get("type", "any"))
 
 

@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("argon2", reason="the extra page is not installed")
 
 from agent.core.errors import Permanent
+from agent.core.roles import Role
 from agent.page.security.accounts import Accounts
-from agent.page.security.roles import Role
 
 
 @pytest.fixture

@@ -196,8 +196,8 @@ def test_logout_ends_the_session_and_its_tokens_are_worth_nothing(line: Line) ->
 
 
 def test_new_password_ends_the_sessions_of_the_old_one(line: Line) -> None:
+    from agent.core.roles import Role
     from agent.page.security.accounts import Accounts
-    from agent.page.security.roles import Role
 
     accounts = Accounts(line.directory / "state" / "page-accounts.json")
     accounts.set("temp", Role.VIEW, "correct horse")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from agent.core.roles import Role
 from agent.page.security.login_limit import FAILURES, FAILURES_OF_ALL, WINDOW_SECONDS, LoginLimit
-from agent.page.security.roles import Role
 from agent.page.security.sessions import MAX_SESSIONS, Sessions, same_csrf
 from tests.support.clocks import FakeClock
 

@@ -49,6 +49,13 @@ export const post = (path, document = {}) =>
     body: JSON.stringify(document),
   });
 
+export const sendFile = (path, file) =>
+  request(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/octet-stream", "X-CSRF-Token": session.csrf ?? "" },
+    body: file,
+  });
+
 export async function loadSession() {
   Object.assign(session, await get("/api/session"));
   if (session.person || session.view_without_login) await loadCommands();

@@ -1,6 +1,6 @@
 // One stream of server-sent events for the whole page, and what it has brought so far.
 
-export const now = { status: null, device: null, gone: null, scores: new Map(), connected: false };
+export const now = { status: null, device: null, training: null, gone: null, scores: new Map(), connected: false };
 
 const MOST_POINTS = 1500;
 const listeners = new Set();
@@ -30,6 +30,7 @@ export function start(onEnded) {
   });
   on("status", (data) => { now.status = data; now.gone = null; });
   on("device", (data) => { now.device = data; });
+  on("training", (data) => { now.training = data; });
   on("gone", (data) => { now.gone = data.reason; });
   on("scores", (data) => {
     now.gone = null;

@@ -22,15 +22,20 @@ export function scoreStrip({ height = 150, mark = null } = {}) {
 
   function build() {
     const colour = colours();
-    const axis = { stroke: colour.text, grid: { stroke: colour.grid, width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
-    const time = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", second: mark ? "2-digit" : undefined, hourCycle: "h23" });
+    // One rem, so that a 4K screen has larger letters, too.
+    const unit = parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
+    const axis = { stroke: colour.text, grid: { stroke: colour.grid, width: 1 }, ticks: { show: false }, font: `${Math.round(12 * unit)}px system-ui, sans-serif` };
+    const time = (second) => new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", second, hourCycle: "h23" });
+    const [minutes, seconds] = [time(undefined), time("2-digit")];
+    // With ticks closer than a minute, several would have the same text.
+    const format = (at) => (at.length > 1 && at[1] - at[0] < 60 ? seconds : minutes);
     plot?.destroy();
     plot = new uPlot({
-      width: Math.max(200, box.clientWidth), height, legend: { show: false }, cursor: { show: false }, padding: [8, 12, 0, 0],
+      width: Math.max(200, box.clientWidth), height: height * unit, legend: { show: false }, cursor: { show: false }, padding: [8, 12, 0, 0],
       // Logarithmic: a very bad part has a hundred times the score of a good one, and both are to be seen.
       scales: { x: { time: true }, y: { distr: 3, range: () => range } },
-      axes: [{ ...axis, size: 24, space: 80, values: (_, at) => at.map((second) => time.format(new Date(second * 1000))) },
-             { ...axis, size: 52, values: (_, values) => values.map((value) => value === null ? null : new Intl.NumberFormat(language, { maximumSignificantDigits: 2 }).format(value)) }],
+      axes: [{ ...axis, size: 24 * unit, space: 96 * unit, values: (_, at) => at.map((second) => format(at).format(new Date(second * 1000))) },
+             { ...axis, size: 52 * unit, values: (_, values) => values.map((value) => value === null ? null : new Intl.NumberFormat(language, { maximumSignificantDigits: 2 }).format(value)) }],
       series: [{},
         { stroke: colour.line, width: 1.5, points: { show: false } },
         { stroke: colour.above, width: 0, points: { show: true, size: 7, fill: colour.above, stroke: colour.above } },
@@ -56,7 +61,7 @@ export function scoreStrip({ height = 150, mark = null } = {}) {
     ]);
   }
 
-  const resized = new ResizeObserver(() => { if (plot) plot.setSize({ width: Math.max(200, box.clientWidth), height }); else build(); });
+  const resized = new ResizeObserver(() => { if (plot) plot.setSize({ width: Math.max(200, box.clientWidth), height: plot.height }); else build(); });
   resized.observe(box);
   const scheme = matchMedia("(prefers-color-scheme: dark)");
   scheme.addEventListener("change", build);

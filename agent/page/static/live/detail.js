@@ -31,9 +31,10 @@ export function cameraDetail(box, camera, several) {
           several ? element("a", { class: "button quiet back", href: "#/live", "aria-label": t("live.all") }, icon("left")) : null,
           element("h1", {}, camera), heat),
         element("div", { class: "frame" }, image.canvas)),
-      element("section", { class: "side" }, verdict, bar, element("div", { class: "card" }, facts, promise, actions)),
+      element("section", { class: "side" }, verdict, bar, element("div", { class: "card" }, facts, actions)),
       element("section", { class: "card chart" }, element("h2", {}, t("chart.title")), strip.box),
       element("section", { class: "card latest" }, element("h2", {}, element("a", { href: `#/alarms?camera=${encodeURIComponent(camera)}` }, t("live.latest"))), alarms),
+      element("section", { class: "card promised" }, element("h2", {}, t("calibrations.promise")), promise),
       element("section", { class: "card device" }, element("h2", {}, t("device.title")), health)));
 
   let latest;
@@ -106,6 +107,7 @@ function drawFacts(list, state, found) {
     parts?.not_judged ? [t("fact.not_judged"), whole(parts.not_judged)] : null,
     parts ? null : [t("fact.frames"), whole(state.frames)],
     [t("fact.rate"), state.frames_per_second === null ? "–" : t("live.rate", { rate: state.frames_per_second.toFixed(1) })],
+    state.broken_promise ? [t("calibrations.promise"), t("fact.promise.broken"), true] : null,
     state.drift ? [t("fact.drift"), t("fact.drift.yes")] : null,
   ];
   drawRows(list, rows);

@@ -56,6 +56,11 @@ function partDetail(part) {
   return part ? t("verdict.part", { part: part.part }) : "";
 }
 
+// In letters of the Latin alphabet; those of Korean are twice as wide.
+function width(word) {
+  return [...word].reduce((sum, letter) => sum + (letter.codePointAt(0) > 0x1100 ? 1.6 : 1), 0);
+}
+
 export function drawVerdict(box, camera) {
   const { kind, word, detail } = verdictOf(camera);
   if (box.dataset.kind !== kind) {
@@ -64,6 +69,7 @@ export function drawVerdict(box, camera) {
     box.append(icon(kind), document.createElement("strong"), document.createElement("span"));
   }
   setText(box.querySelector("strong"), word);
+  box.style.setProperty("--letters", String(Math.max(4, width(word))));
   setText(box.querySelector("span"), detail);
   return kind;
 }

@@ -8,6 +8,7 @@ import { liveImage } from "../live/image.js";
 import { drawVerdict } from "../live/verdict.js";
 import { calibrationList } from "./calibrations.js";
 import { recalibration } from "./recalibration.js";
+import { viewEditor } from "./view.js";
 import { windowReview } from "./window.js";
 
 export function setupScreen(main, [wanted]) {
@@ -43,6 +44,7 @@ function drawCamera(main, camera, cameras) {
   const review = windowReview(camera);
   const again = recalibration(camera);
   const list = calibrationList(camera);
+  const editor = viewEditor(camera, { reload: readSettings });
   const choice = cameras.length < 2 ? null : element("select", {
     "aria-label": t("filter.camera"), onchange: () => { location.hash = `#/setup/${encodeURIComponent(choice.value)}`; },
   }, cameras.map((name) => element("option", { value: name, selected: name === camera }, name)));
@@ -53,7 +55,7 @@ function drawCamera(main, camera, cameras) {
     element("section", { class: "card now" },
       element("div", { class: "frame" }, image.canvas),
       element("div", { class: "stack" }, steps, verdict, bar, promise, reason)),
-    review.box, again.box, list.box));
+    review.box, editor.box, again.box, list.box));
 
   let before = "";
   function draw() {
@@ -72,7 +74,7 @@ function drawCamera(main, camera, cameras) {
 
   draw();
   const forget = listen(draw);
-  return () => { forget(); image.close(); };
+  return () => { forget(); image.close(); editor.close(); };
 }
 
 // Where a new camera is on its way: image, good parts, decision, armed.

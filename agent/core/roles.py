@@ -1,10 +1,13 @@
-"""What a person may do."""
+"""What a person, or a program, may do."""
 
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Literal
 
 from agent.core.errors import Permanent
+
+RoleName = Literal["view", "operate", "engineer"]
 
 
 class Role(IntEnum):
@@ -13,9 +16,9 @@ class Role(IntEnum):
     VIEW = 1
     """Look at images, alarms and calibrations."""
     OPERATE = 2
-    """Judge alarms, pause and resume."""
+    """Judge alarms, pause and resume, change the product, announce parts."""
     ENGINEER = 3
-    """Calibrate, export, read the audit log."""
+    """Everything: calibrate, change models and settings, export, read the audit log."""
 
     @property
     def text(self) -> str:
@@ -24,7 +27,7 @@ class Role(IntEnum):
 
     @classmethod
     def parse(cls, text: str) -> Role:
-        """Raises Permanent for an unknown role."""
+        """The role of this name. Raises Permanent for an unknown one."""
         try:
             return cls[text.upper()]
         except KeyError:

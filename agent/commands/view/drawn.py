@@ -1,0 +1,156 @@
+"""The commands `view` and `view/draw`: which part of a camera's images is inspected, and which a person has drawn.
+
+Crop and mask belong to a bundle, which is trained with them; the region of the code belongs to the settings. So a drawn
+view is kept for training, and changes nothing by itself.
+"""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Annotated, Any
+
+import cv2
+import numpy as np
+from pydantic import Field, FiniteFloat, PositiveInt
+
+from agent.alarms import stored_window, to_8_bit
+from agent.commands.command import Call
+from agent.commands.view.live import JPEG_QUALITY, shrink
+from agent.core.clock import utc_now
+from agent.core.crop import Crop
+from agent.core.errors import Temporary
+from agent.core.image_bytes import encode
+from agent.core.records import Image
+from agent.core.training_folder import previous_of
+from agent.inspection import CameraLine, DrawnView, load_drawn_view, save_drawn_view, setup_directory
+from agent.messages import CommandRequest, CropPayload, Instant, Payload
+
+# Red, half opaque: BGR and opacity.
+_EXCLUDED = (40, 40, 220, 130)
+
+Corner = tuple[FiniteFloat, FiniteFloat]
+Polygon = Annotated[tuple[Corner, ...], Field(min_length=3, max_length=500)]
+
+
+class ViewRequest(CommandRequest):
+    """Return the latest source image with the crop, the mask and the code region in force, and as drawn."""
+
+    command = "view"
+    side: int = Field(
+        default=1600, ge=64, le=1920, strict=True, description="Longest side of the image, pixels; never enlarged."
+    )
+
+
+class DrawViewRequest(CommandRequest):
+    """Keep a crop and areas to leave out for the next training; without both, the whole image is to be inspected."""
+
+    command = "view/draw"
+    width: PositiveInt = Field(strict=True, description="Of the image that was drawn on, pixels.")
+    height: PositiveInt = Field(strict=True, description="Of the image that was drawn on, pixels.")
+    crop: Crop | None = Field(default=None, description="The part to inspect, pixels; null: all of it.")
+    exclude: tuple[Polygon, ...] = Field(
+        default=(), max_length=100, description="Areas that do not count: corners [x, y], pixels."
+    )
+
+
+class DrawnPayload(Payload):
+    """A view that a person has drawn."""
+
+    crop: CropPayload | None = Field(description="The part to inspect, pixels; null: all of it.")
+    exclude: list[list[Corner]] = Field(description="Areas that do not count: corners [x, y], pixels.")
+    by: str = Field(description="Who drew it.")
+    at: Instant = Field(description="When it was drawn.")
+
+
+class DrawViewResult(Payload):
+    """The result of `view/draw`."""
+
+    drawn: DrawnPayload | None = Field(description="The view that is kept; null: the whole image.")
+    options: str = Field(description="The options of `inspectd train` for it; empty: none.")
+
+
+class ViewResult(DrawViewResult):
+    """The result of `view`."""
+
+    camera: str = Field(description="Name of the camera.")
+    width: PositiveInt = Field(description="Of its images, pixels.")
+    height: PositiveInt = Field(description="Of its images, pixels.")
+    image: str = Field(description="The latest source image, JPEG, base64.")
+    crop: CropPayload | None = Field(description="The part that is inspected, pixels; null: all of it.")
+    mask: str | None = Field(description="What does not count, as a layer over the image, PNG, base64; null: no mask.")
+    code: CropPayload | None = Field(description="Where the code of a part is searched, pixels; null: no code is read.")
+    bundle: str = Field(description="Path of the bundle on the device.")
+    previous: bool = Field(description="Whether the bundle before it is kept.")
+    code_setting: str = Field(description="The section of the settings that has the region of the code.")
+
+
+def show_view(call: Call) -> dict[str, Any]:
+    """The view in force, and the one that was drawn."""
+    line = call.line()
+    image = _source_image(line)
+    drawn = load_drawn_view(_directory(call, line))
+    small = shrink(to_8_bit(shrink(image, call.request.side), stored_window(image)), call.request.side)
+    parts = line.settings.parts
+    code = None if parts is None or parts.code is None else parts.code.region
+    result = ViewResult(
+        camera=line.name,
+        width=image.shape[1],
+        height=image.shape[0],
+        image=base64.b64encode(encode(small, "image/jpeg", quality=JPEG_QUALITY)).decode(),
+        crop=_payload(line.crop),
+        mask=_mask_layer(line, small.shape[0], small.shape[1]),
+        code=_payload(code),
+        bundle=str(line.bundle.path),
+        previous=previous_of(line.bundle.path).is_dir(),
+        code_setting=f"cameras.{line.name}.parts.code",
+        **_described(drawn, _directory(call, line)),
+    )
+    return result.model_dump(mode="json")
+
+
+def draw_view(call: Call) -> dict[str, Any]:
+    """Check a drawn view, and keep it for training."""
+    line, request = call.line(), call.request
+    drawn = DrawnView(
+        width=request.width, height=request.height, crop=request.crop, exclude=request.exclude, by=call.by, at=utc_now()
+    )
+    drawn.check(*_source_image(line).shape[:2])
+    directory = _directory(call, line)
+    save_drawn_view(directory, drawn)
+    return DrawViewResult(**_described(drawn, directory)).model_dump(mode="json")
+
+
+def _directory(call: Call, line: CameraLine) -> Path:
+    return setup_directory(call.agent.settings, line.name, line.setup.product)
+
+
+def _source_image(line: CameraLine) -> Image:
+    last = line.station.last_frame
+    if last is None:
+        raise Temporary(f"camera {line.name}: no frame yet; try again once there are frames")
+    return last.frame.source_image
+
+
+def _described(drawn: DrawnView | None, directory: Path) -> dict[str, Any]:
+    if drawn is None or drawn.empty:
+        return {"drawn": None, "options": ""}
+    payload = DrawnPayload(
+        crop=_payload(drawn.crop), exclude=[list(polygon) for polygon in drawn.exclude], by=drawn.by, at=drawn.at
+    )
+    return {"drawn": payload, "options": drawn.options(directory)}
+
+
+def _payload(crop: Crop | None) -> CropPayload | None:
+    return None if crop is None else CropPayload(**crop.model_dump())
+
+
+def _mask_layer(line: CameraLine, height: int, width: int) -> str | None:
+    """What the bundle's mask excludes, as a PNG of this size, pixels."""
+    view = line.bundle.manifest.view
+    if view is None or view.mask is None:
+        return None
+    excluded = cv2.resize((~view.mask.inspected()).view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+    layer = np.zeros((height, width, 4), np.uint8)
+    layer[np.asarray(excluded) > 0] = _EXCLUDED
+    return base64.b64encode(encode(layer, "image/png")).decode()

@@ -1,0 +1,5 @@
+"""The part of an image that a person wants inspected, as drawn on the page."""
+
+from agent.inspection.view.drawn_view import DrawnView, load_drawn_view, save_drawn_view
+
+__all__ = ["DrawnView", "load_drawn_view", "save_drawn_view"]

@@ -1,0 +1,148 @@
+"""The steps of a training for the page: gather images, train, compare. The state is in a file after each of them."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from agent.commands import ask
+from agent.core.errors import InspectdError, Permanent
+from agent.core.training_folder import TrainingFolder, read_json, write_json
+from agent.tools.training_job.comparison import compare
+from agent.tools.training_job.images import JobImages, gather
+from engines.bundles import Bundle, CropBox, Mask, read_bundle
+from engines.errors import EngineError
+from engines.images import MaskChoice
+from engines.training.train import train_model
+
+# The page looks twice a second.
+_WRITE_SECONDS = 0.4
+
+# Shares of the bar.
+_GATHERED, _TRAINED = 0.1, 0.92
+
+
+class _Cancelled(Exception):
+    """A person has cancelled."""
+
+
+class _Progress:
+    """Writes how far it is, and ends the training where a person has cancelled it."""
+
+    def __init__(self, folder: TrainingFolder) -> None:
+        self._folder = folder
+        self._written = float("-inf")
+
+    def part(self, step: str, start: float, end: float) -> Callable[[float, str], None]:
+        """The progress of a step, which takes a part of the bar."""
+
+        def report(fraction: float, message: str) -> None:
+            if self._folder.cancel.exists():
+                raise _Cancelled
+            now = time.monotonic()
+            if now - self._written >= _WRITE_SECONDS:
+                self._written = now
+                self.write("running", step=step, fraction=start + (end - start) * min(1.0, fraction), message=message)
+
+        return report
+
+    def write(self, state: str, **more: Any) -> None:
+        write_json(self._folder.progress, {"state": state, **more})
+
+
+def run(folder: TrainingFolder) -> int:
+    """Train what the request says; the exit code is 0 if there is a bundle."""
+    progress = _Progress(folder)
+    try:
+        _run(folder, read_json(folder.request), progress)
+    except _Cancelled:
+        progress.write("cancelled")
+        return 1
+    except (InspectdError, EngineError) as error:
+        progress.write("failed", reason=str(error))
+        return 1
+    except OSError as error:
+        progress.write("failed", reason=f"{error.filename or folder.path}: {error.strerror}")
+        return 1
+    except MemoryError:
+        progress.write("failed", reason="not enough memory; wanted fewer or smaller images")
+        return 1
+    except Exception as error:
+        traceback.print_exc(file=sys.stderr)
+        progress.write("failed", reason=f"{type(error).__name__}: {error}; see {folder.log}")
+        return 1
+    return 0
+
+
+def _run(folder: TrainingFolder, request: Mapping[str, Any], progress: _Progress) -> None:
+    images = gather(folder, request, progress.part("gather", 0.0, _GATHERED))
+    view = ask(Path(request["control_socket"]), "view", request["camera"])
+    crop, mask = _view(folder, request["view"], view)
+    result = train_model(
+        images.trained_on,
+        out=folder.bundle,
+        name=request["name"],
+        recipe=request["recipe"],
+        minutes=request["minutes"],
+        steps=request["steps"],
+        crop=crop,
+        mask=mask,
+        progress=progress.part("train", _GATHERED, _TRAINED),
+    )
+    document = _compared(folder, images, Path(view["bundle"]), progress)
+    write_json(folder.comparison, document)
+    progress.write("done", **_summary(result.bundle, images))
+
+
+def _compared(folder: TrainingFolder, images: JobImages, in_force: Path, progress: _Progress) -> dict[str, Any]:
+    models = {"new": folder.bundle, "old": in_force}
+    report = progress.part("compare", _TRAINED, 1.0)
+    return compare(images, models, folder.compared, report) if images.held_out or images.defects else {"images": []}
+
+
+def _view(folder: TrainingFolder, wanted: str, view: Mapping[str, Any]) -> tuple[CropBox | None, MaskChoice | None]:
+    """Crop and mask: as `drawn`, as `in_force`, or none for the `whole` image."""
+    if wanted == "whole":
+        return None, None
+    if wanted == "drawn":
+        drawn = view["drawn"]
+        if drawn is None:
+            raise Permanent("no view is drawn any more; draw it again, or choose another one")
+        polygons = tuple(tuple((x, y) for x, y in polygon) for polygon in drawn["exclude"])
+        return _box(drawn["crop"]), MaskChoice(None, polygons) if polygons else None
+    known = read_bundle(Path(view["bundle"])).manifest.view
+    return _box(view["crop"]), None if known is None or known.mask is None else _as_file(known.mask, folder.run)
+
+
+def _box(crop: Mapping[str, int] | None) -> CropBox | None:
+    return None if crop is None else CropBox(**crop)
+
+
+def _as_file(mask: Mask, directory: Path) -> MaskChoice:
+    """The mask of a bundle as the image that a person would have given."""
+    path = directory / "mask.png"
+    cv2.imwrite(str(path), mask.inspected().astype(np.uint8) * 255)
+    return MaskChoice(path)
+
+
+def _summary(bundle: Bundle, images: JobImages) -> dict[str, Any]:
+    record = bundle.manifest.training
+    assert record is not None, "training writes it"
+    return {
+        "sha256": bundle.sha256,
+        "name": bundle.manifest.name,
+        "images": record.images_used,
+        "held_out": record.images_held_out + len(images.held_out),
+        "skipped": record.images_skipped,
+        "steps": record.steps,
+        "seconds": round(record.seconds, 1),
+        "warnings": record.warnings,
+        "learned": record.damage is None or record.damage.detected,
+    }

@@ -1,0 +1,1 @@
+"""What the page costs, with twenty viewers: `python -m benchmarks.page`."""

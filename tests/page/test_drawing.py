@@ -1,0 +1,103 @@
+"""What is inspected, drawn on the live image: with the mouse, with a finger, with keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agent.commands import ask
+from tests.page.conftest import Line, Tab
+from tests.page.test_screens import check
+from tests.support.broker import wait_until
+
+pytestmark = pytest.mark.browser
+
+OpenTab = Callable[..., Tab]
+
+START = "button:text-is('Draw on the image')"
+
+
+@pytest.fixture
+def drawn(line: Line) -> Any:
+    """The view that is kept; none before and after the test."""
+
+    def known() -> Any:
+        return ask(line.socket, "view")["drawn"]
+
+    yield known
+    found = ask(line.socket, "view")
+    ask(line.socket, "view/draw", width=found["width"], height=found["height"])
+
+
+def board(opened: Tab) -> Callable[[float, float], tuple[float, float]]:
+    """Opens the drawing; from shares of the image to places on the screen."""
+    opened.go("setup").tab.click(START)
+    opened.tab.locator(".board svg").scroll_into_view_if_needed()
+    box = opened.tab.locator(".board svg").bounding_box()
+    return lambda x, y: (box["x"] + x * box["width"], box["y"] + y * box["height"])
+
+
+def test_mask_drawn_with_the_mouse_is_kept_and_train_is_shown_how(open_tab: OpenTab, drawn: Any) -> None:
+    opened = open_tab().log_in("anna")
+    at = board(opened)
+    opened.tab.click("[data-tool=mask]")
+    for corner in ((0.1, 0.1), (0.4, 0.1), (0.4, 0.4), (0.1, 0.1)):
+        opened.tab.mouse.click(*at(*corner))
+    opened.tab.wait_for_selector(".areas li:has-text('3 corners')")
+    opened.tab.mouse.move(*at(0.4, 0.4))
+    opened.tab.mouse.down()
+    opened.tab.mouse.move(*at(0.5, 0.6), steps=3)
+    opened.tab.mouse.up()
+    check(opened, "drawing-panel")
+    opened.tab.click("text=Keep for training")
+    opened.tab.wait_for_selector("code:has-text('inspectd train')")
+    found = drawn()
+    assert len(found["exclude"][0]) == 3
+    assert found["by"] == "anna (page)"
+    assert "--mask" in opened.tab.inner_text(".trained code")
+
+
+def test_crop_drawn_with_keys_is_kept(line: Line, open_tab: OpenTab, drawn: Any) -> None:
+    opened = open_tab().log_in("anna")
+    board(opened)
+    opened.tab.focus(".board svg")
+    for key in (*["ArrowLeft"] * 10, *["ArrowUp"] * 8, "Enter", *["ArrowRight"] * 15, *["ArrowDown"] * 12, "Enter"):
+        opened.tab.keyboard.press(key)
+    opened.tab.fill("[data-side=x]", "7")
+    opened.tab.press("[data-side=x]", "Tab")
+    opened.tab.click("text=Keep for training")
+    opened.tab.wait_for_selector("code:has-text('--crop 7,')")
+    view = ask(line.socket, "view")
+    step = round(max(view["width"], view["height"]) / 50)
+    assert drawn()["crop"]["width"] == 15 * step
+    opened.tab.focus(".board svg")
+    opened.tab.keyboard.press("Delete")
+    opened.tab.click("text=Keep for training")
+    wait_until(lambda: drawn() is None, what="the view's removal")
+
+
+def test_code_region_drawn_with_a_finger_is_in_force_once_it_is_in_the_settings(line: Line, open_tab: OpenTab) -> None:
+    opened = open_tab("phone", touch=True).log_in("anna")
+    at = board(opened)
+    opened.tab.click("[data-tool=code]")
+    opened.tab.touchscreen.tap(*at(0.6, 0.7))
+    opened.tab.touchscreen.tap(*at(0.9, 0.95))
+    lines = opened.tab.inner_text(".snippet code")
+    check(opened, "drawing-phone")
+    before = line.config.read_text()
+    try:
+        line.config.write_text(f"{before}\n[cameras.line1.parts]\nframes_per_part = 4\n{lines}\n")
+        opened.tab.click(".snippet + .actions >> text=Read settings again")
+        opened.tab.wait_for_selector("text=This region is in force.", timeout=120_000)
+        assert ask(line.socket, "view")["code"]["width"] > 10
+    finally:
+        line.config.write_text(before)
+        ask(line.socket, "reload")
+
+
+def test_operator_is_not_offered_to_draw(open_tab: OpenTab) -> None:
+    opened = open_tab().log_in("otto").go("setup")
+    opened.tab.wait_for_selector(".setup table")
+    assert not opened.tab.locator(START).is_visible()
