@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmarks.detection.measure import ABLATIONS, UNCHANGED, RunLength, run
 from benchmarks.detection.sets import Task, find_set, set_names
+from benchmarks.detection.siblings import without_siblings
 from benchmarks.detection.tables import write_tables
 from engines.recipes.recipe import DEFAULT_RECIPE
 
@@ -64,7 +65,7 @@ def _run_once(finished: Path, name: str, task: Task, seed: int, length: RunLengt
     path = finished / f"{stem}.json"
     if path.exists():
         return
-    figures = run(task, seed, length, finished / f"{stem}.bundle", ablation, recipe=finished.name)
+    figures = run(without_siblings(task), seed, length, finished / f"{stem}.bundle", ablation, recipe=finished.name)
     record = {"set": name, "images": task.name, "seed": seed, "length": str(length), "ablation": ablation}
     path.write_text(json.dumps({**record, "figures": dataclasses.asdict(figures)}, indent=1))
     print(f"{stem}: {figures}", file=sys.stderr, flush=True)

@@ -21,7 +21,7 @@ from engines.evaluation.evaluate import score_images
 from engines.evaluation.metrics import auroc
 from engines.evaluation.pixel_metrics import PixelFigures, PixelTally
 from engines.evaluation.records import ScoredImages
-from engines.images import fit, read_image
+from engines.images import prepare, read_image
 from engines.recipes import anomaly_batch, map_learner
 from engines.recipes.feature_scorer import BRANCHES, FeatureScorer
 from engines.recipes.recipe import DEFAULT_RECIPE
@@ -158,7 +158,7 @@ def _shares(scorer: FeatureScorer, bundle: Bundle, paths: Sequence[Path]) -> NDA
     """What each branch adds to the scores of images, [N, 4]."""
     rows = []
     for path in paths:
-        frame = torch.from_numpy(fit(read_image(path), bundle.geometry)[None])
+        frame = torch.from_numpy(prepare(read_image(path), bundle.manifest)[None])
         with torch.inference_mode():
             rows.append(scorer.branches(scorer.normalise(frame)).numpy())
     return np.concatenate(rows)
