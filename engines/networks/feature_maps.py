@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from engines.networks.backbone import Backbone, BackboneFeatures
 from engines.networks.latent_maps import (
@@ -84,9 +85,13 @@ class FeatureGenerator(MapGenerator):
     encoder2: FeatureEncoder
     decoder: FeatureDecoder
 
-    def __init__(self, backbone: str = DEFAULT_BACKBONE) -> None:
-        """Build it on EfficientNet-Lite0, or on one of `engines.networks.resnet.KINDS`."""
+    def __init__(self, backbone: str = DEFAULT_BACKBONE, enlarged: int = 1) -> None:
+        """Build it on EfficientNet-Lite0, or on one of `engines.networks.resnet.KINDS`.
+
+        It sees frames `enlarged` so many times; strides are of what it sees.
+        """
         nn.Module.__init__(self)
+        self._enlarged = enlarged
         self.backbone: Backbone | ResNet = Backbone() if backbone == DEFAULT_BACKBONE else ResNet(backbone)
         fine, middle, *coarse = self.backbone.channels
         self._channels = (fine, middle, sum(coarse))
@@ -109,6 +114,10 @@ class FeatureGenerator(MapGenerator):
     def features(self, frames: Tensor) -> BackboneFeatures:
         """Compute the backbone's features of normalised frames [N, C, H, W]; no gradient flows through them."""
         with torch.no_grad():
+            if self._enlarged > 1:
+                frames = functional.interpolate(
+                    frames, scale_factor=float(self._enlarged), mode="bilinear", align_corners=False
+                )
             features: BackboneFeatures = self.backbone(frames.to(next(self.backbone.parameters()).dtype))
         return features
 

@@ -56,28 +56,34 @@ def discriminator_loss(real: Tensor, generated: Tensor) -> Tensor:
     return (on_real + on_generated) / 2
 
 
-def anomaly_loss(distance: Tensor, anomalous: Tensor) -> Tensor:
+def anomaly_loss(distance: Tensor, anomalous: Tensor, counted: Tensor | None = None) -> Tensor:
     """Loss of latent distances [N, h, w] that are to be small at normal places and large at anomalous ones.
 
     `anomalous` [N, 1, H, W] is how visible the synthetic anomaly is at each pixel, from 0 (none) to 1 (plain). The loss
     reads exp(−distance) as the probability that a place is normal, and is its cross-entropy (hypersphere
     classification, Liznerski et al. 2021, equation 2): the mean over normal places plus the mean over anomalous ones,
-    the latter weighted by visibility. A place next to an anomaly, however faint, does not count as normal.
+    the latter weighted by visibility. A place next to an anomaly, however faint, does not count as normal; neither does
+    one where `counted` [N, 1, h, w] is 0.
     """
     target = functional.adaptive_max_pool2d(anomalous, distance.shape[-2:])
     touched = (target > 0).to(target.dtype)
     near = functional.max_pool2d(touched, 3, 1, 1) if min(distance.shape[-2:]) > 4 else touched
     target, normal = target[:, 0], 1.0 - near[:, 0]
+    if counted is not None:
+        normal = normal * counted[:, 0]
     push = -torch.log1p(-torch.exp(-distance.clamp(min=1e-4)))
     return _weighted_mean(distance, normal) + _weighted_mean(push, target)
 
 
-def restoration_loss(clean: Tensor, reconstruction: Tensor, anomalous: Tensor) -> Tensor:
+def restoration_loss(clean: Tensor, reconstruction: Tensor, anomalous: Tensor, counted: Tensor | None = None) -> Tensor:
     """Mean absolute difference of clean frames and reconstructions [N, C, H, W], weighted fivefold at anomalies.
 
-    `anomalous` [N, 1, H, W] is the visibility of the synthetic anomaly, 0 … 1, as in `anomaly_loss`.
+    `anomalous` [N, 1, H, W] is the visibility of the synthetic anomaly, 0 … 1; `counted` as in `anomaly_loss`.
     """
-    return _weighted_mean((reconstruction - clean).abs().mean(1), 1.0 + 4.0 * anomalous[:, 0])
+    weights = 1.0 + 4.0 * anomalous[:, 0]
+    if counted is not None:
+        weights = weights * counted[:, 0]
+    return _weighted_mean((reconstruction - clean).abs().mean(1), weights)
 
 
 def identity_loss(first: Tensor, second: Tensor) -> Tensor:

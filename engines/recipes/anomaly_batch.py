@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from engines.networks.latent_maps import FrameCrop
 from engines.recipes.augmentation import jitter
-from engines.recipes.synthetic_anomalies import IntensityRange, add_anomalies
+from engines.recipes.synthetic_anomalies import FrameArray, IntensityRange, add_anomalies
 
 # Pixels that one step trains on, by their number per frame.
 PIXELS_PER_STEP = 8 * 256 * 256
@@ -48,17 +48,38 @@ class AnomalyBatch(NamedTuple):
     """The same frames, most of them with synthetic anomalies."""
     visibility: Tensor
     """How visible the anomaly is at each pixel, [N, 1, H, W] in 0 … 1."""
+    counted: Tensor | None = None
+    """Which pixels are neither padding nor masked, [N or 1, 1, H, W], 1 or 0; None: all of them."""
 
-    def inspected(self, pixels: Tensor, fill: Tensor) -> AnomalyBatch:
-        """The batch without what is masked: `pixels` [1, 1, H, W] is 1 where a pixel counts, `fill` [1, C, 1, 1]."""
+    def inspected(self, pixels: Tensor, fill: Tensor | float) -> AnomalyBatch:
+        """The batch without what is masked or padding: `pixels` [N or 1, 1, H, W] is 1 where a pixel counts.
+
+        `fill` is the value of the others, a number or [1, C, 1, 1].
+        """
         clean, anomalous = (torch.where(pixels > 0, frames, fill) for frames in (self.clean, self.anomalous))
-        return AnomalyBatch(clean, anomalous, self.visibility * pixels)
+        counted = pixels if self.counted is None else self.counted * pixels
+        return AnomalyBatch(clean, anomalous, self.visibility * pixels, counted)
+
+    def counted_at(self, maps: Tensor) -> Tensor | None:
+        """Which places of maps [N, C, h, w] count: [N or 1, 1, h, w], 1 or 0; None: all of them."""
+        if self.counted is None:
+            return None
+        height, width = maps.shape[-2:]
+        return functional.adaptive_avg_pool2d(self.counted, (height, width)).round()
 
 
-def make_anomaly_batch(frames: Tensor, intensities: IntensityRange, rng: np.random.Generator) -> AnomalyBatch:
-    """Jitter normalised good frames [N, C, H, W] and add synthetic anomalies to most of them."""
+def make_anomaly_batch(
+    frames: Tensor, intensities: IntensityRange, rng: np.random.Generator, content: Tensor | None = None
+) -> AnomalyBatch:
+    """Jitter normalised good frames [N, C, H, W] and add synthetic anomalies to most of them.
+
+    With `content` [N, 1, H, W], 1 on a rectangle of each frame, only that is jittered: padding stays where it is.
+    """
     good = frames.permute(0, 2, 3, 1).cpu().numpy()
-    clean = [jitter(rng, frame, intensities) for frame in good]
+    clean = [
+        jitter(rng, frame, intensities) if content is None else _jittered_inside(rng, frame, intensities, inside)
+        for frame, inside in zip(good, good if content is None else content[:, 0].cpu().numpy(), strict=True)
+    ]
     anomalous = list(clean)
     for index in np.flatnonzero(rng.random(len(good)) < _ANOMALOUS_SHARE):
         donor = clean[int(rng.integers(len(clean)))]
@@ -66,6 +87,17 @@ def make_anomaly_batch(frames: Tensor, intensities: IntensityRange, rng: np.rand
     before, after = _as_batch(clean, frames.device), _as_batch(anomalous, frames.device)
     change = (after - before).abs().amax(1, keepdim=True)
     return AnomalyBatch(before, after, visibility_of(change, before, intensities.std))
+
+
+def _jittered_inside(
+    rng: np.random.Generator, frame: FrameArray, intensities: IntensityRange, content: FrameArray
+) -> FrameArray:
+    rows, columns = (np.flatnonzero(content.any(axis)) for axis in (1, 0))
+    jittered: FrameArray = frame.copy()
+    if len(rows):
+        inside = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        jittered[inside] = jitter(rng, np.ascontiguousarray(frame[inside]), intensities)
+    return jittered
 
 
 def training_crop(frames: Tensor, progress: float, rng: np.random.Generator) -> tuple[Tensor, FrameCrop]:

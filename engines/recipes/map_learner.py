@@ -19,7 +19,7 @@ from engines.networks.latent_maps import FrameCrop, Latents, MapGenerator
 from engines.networks.losses import anomaly_loss, identity_loss, restoration_loss
 from engines.recipes.anomaly_batch import CROP_SIDE, AnomalyBatch, make_anomaly_batch, training_crop
 from engines.recipes.augmentation import random_view
-from engines.recipes.content import FrameMask
+from engines.recipes.content import FrameMask, find_content
 from engines.recipes.map_scorer import distances_from_origin, latent_distances
 from engines.recipes.recipe import HeldOut, Learner
 from engines.recipes.synthetic_anomalies import IntensityRange
@@ -76,6 +76,12 @@ class MapLearner(Learner):
         self._fabric: Any = None
         self._step = 0
         self._mask = FrameMask()
+        self._padding: tuple[float, float] | None = None
+        """Value of the padding and distance of two gray levels, normalised; None without padding."""
+
+    def leave_out_padding(self, padding: int, normalisation: Normalisation) -> None:
+        scale = 2.0 / (normalisation.high - normalisation.low)
+        self._padding = (padding - normalisation.low) * scale - 1.0, scale
 
     def inspect_only(self, inspected: NDArray[np.bool_], fill: tuple[int, ...], normalisation: Normalisation) -> None:
         self._mask.use(inspected, fill, normalisation)
@@ -93,8 +99,7 @@ class MapLearner(Learner):
     def step(self, frames: Tensor, progress: float) -> dict[str, float]:
         intensities = self._measured(frames)
         self._schedule(progress)
-        distinct, (frames, crop) = len(frames), training_crop(frames, progress, self._rng)
-        batch = self._masked(make_anomaly_batch(frames, intensities, self._rng), crop)
+        distinct, (batch, crop) = len(frames), self._batch(frames, intensities, progress, self._rng)
         self._trained.train()
         # Distributed training waits for a gradient of every weight, in every step.
         encoder_alone = self._fabric.world_size == 1 and self._step % _ALL_NETWORKS_EVERY != 0
@@ -113,14 +118,31 @@ class MapLearner(Learner):
     def held_out(self, frames: Tensor) -> HeldOut:
         # The same crop and the same anomalies every time, so that losses of different states can be compared.
         rng = np.random.default_rng(1)
-        intensities, (frames, crop) = self._measured(frames), training_crop(frames, 1.0, rng)
-        batch = self._masked(make_anomaly_batch(frames, intensities, rng), crop)
+        batch, crop = self._batch(frames, self._measured(frames), 1.0, rng)
         with self._fabric.autocast():
             latents = self.networks.eval()(batch.anomalous, crop)
         loss = float(sum(self._latent_losses(latents, batch).values()))
         distances = latent_distances(latents)[0]
         visibility = _at_size_of(distances[:, None], batch.visibility)[:, 0]
-        return HeldOut(loss, distances[visibility == 0], distances[visibility == 1])
+        normal = visibility == 0
+        counted = batch.counted_at(distances[:, None])
+        if counted is not None:
+            normal &= counted[:, 0] > 0
+        return HeldOut(loss, distances[normal], distances[visibility == 1])
+
+    def _batch(
+        self, frames: Tensor, intensities: IntensityRange, progress: float, rng: np.random.Generator
+    ) -> tuple[AnomalyBatch, FrameCrop]:
+        """What is learned from good frames [N, C, H, W], and the crop of them that it shows."""
+        if self._padding is None:
+            frames, crop = training_crop(frames, progress, rng)
+            return self._masked(make_anomaly_batch(frames, intensities, rng), crop), crop
+        # Cropped and halved together; a pixel of a halved frame counts if all of its four do.
+        both = torch.cat([frames, find_content(frames, *self._padding)], 1)
+        both, crop = training_crop(both, progress, rng)
+        frames, content = both[:, :-1], (both[:, -1:] == 1.0).float()
+        batch = make_anomaly_batch(frames, intensities, rng, content).inspected(content, self._padding[0])
+        return self._masked(batch, crop), crop
 
     def _masked(self, batch: AnomalyBatch, crop: FrameCrop) -> AnomalyBatch:
         if not self._mask.given:
@@ -133,7 +155,7 @@ class MapLearner(Learner):
 
         In small frames also the identity loss, of the `distinct` frames in the batch.
         """
-        losses = _anomaly_losses(distances_from_origin(self._trained.encode(batch.anomalous, crop)), batch.visibility)
+        losses = _anomaly_losses(distances_from_origin(self._trained.encode(batch.anomalous, crop)), batch)
         return losses | self._view_losses(batch.clean[:distinct], crop) if self._small else losses
 
     def _network_losses(self, batch: AnomalyBatch, crop: FrameCrop, distinct: int) -> dict[str, Tensor]:
@@ -147,9 +169,9 @@ class MapLearner(Learner):
         return losses
 
     def _latent_losses(self, latents: Latents, batch: AnomalyBatch) -> dict[str, Tensor]:
-        losses = _anomaly_losses(latent_distances(latents), batch.visibility)
+        losses = _anomaly_losses(latent_distances(latents), batch)
         restorations = [
-            restoration_loss(target, restored.float(), _at_size_of(target, batch.visibility))
+            restoration_loss(target, restored.float(), _at_size_of(target, batch.visibility), batch.counted_at(target))
             for target, restored in zip(self.networks.inputs(batch.clean), latents.reconstruction, strict=True)
         ]
         losses["contextual"] = _RESTORATION_WEIGHT * torch.stack(restorations).mean()
@@ -221,8 +243,11 @@ def _at_size_of(maps: Tensor, visibility: Tensor) -> Tensor:
     return functional.adaptive_max_pool2d(visibility, maps.shape[-2:])
 
 
-def _anomaly_losses(distances: list[Tensor], visibility: Tensor) -> dict[str, Tensor]:
-    return {f"anomaly/{4 << level}": anomaly_loss(distance, visibility) for level, distance in enumerate(distances)}
+def _anomaly_losses(distances: list[Tensor], batch: AnomalyBatch) -> dict[str, Tensor]:
+    return {
+        f"anomaly/{4 << level}": anomaly_loss(distance, batch.visibility, batch.counted_at(distance[:, None]))
+        for level, distance in enumerate(distances)
+    }
 
 
 @contextmanager

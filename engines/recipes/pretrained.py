@@ -9,7 +9,7 @@ the bundle, or from a file that a person has (`--backbone`); `--recipe scratch` 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 _UNKNOWN_LICENCE = "NOASSERTION"
 
 
+# Frames up to this side, pixels, are seen at twice their size: at stride 16 they have but four places a side.
+_ENLARGED_SIDE = 64
+
+
 @dataclass(frozen=True, slots=True)
 class OwnBackbone:
     """Weights that a person has, recognised and checked."""
@@ -56,6 +60,11 @@ class OwnBackbone:
         return cls(kind, weights.tensors, record)
 
 
+def _enlargement(geometry: Geometry) -> int:
+    """How many times as large the backbone sees frames of this geometry."""
+    return 2 if max(geometry.height, geometry.width) <= _ENLARGED_SIDE else 1
+
+
 class PretrainedRecipe(ScratchRecipe):
     """GANomaly with latent maps and synthetic anomalies, on pretrained features."""
 
@@ -70,9 +79,13 @@ class PretrainedRecipe(ScratchRecipe):
     def with_backbone(self, file: Path) -> PretrainedRecipe:
         return PretrainedRecipe(OwnBackbone.read(file))
 
-    @property
-    def own_options(self) -> dict[str, Option]:
-        return {} if self._own is None else {"backbone": self._own.kind}
+    def options_for(self, geometry: Geometry) -> dict[str, Option]:
+        options: dict[str, Option] = {} if self._own is None else {"backbone": self._own.kind}
+        return options | {"enlarged": _enlargement(geometry)}
+
+    def batch_size(self, geometry: Geometry) -> int:
+        times = _enlargement(geometry)
+        return super().batch_size(replace(geometry, height=times * geometry.height, width=times * geometry.width))
 
     def foreign_weights(self) -> list[ForeignWeights]:
         return [imagenet_weights().record if self._own is None else self._own.record]
@@ -81,7 +94,7 @@ class PretrainedRecipe(ScratchRecipe):
         backbone = str(options.get("backbone", DEFAULT_BACKBONE))
         if backbone not in (DEFAULT_BACKBONE, *KINDS):
             raise EngineError(f"backbone {backbone!r} is unknown, wanted one of {DEFAULT_BACKBONE}, {', '.join(KINDS)}")
-        return FeatureGenerator(backbone)
+        return FeatureGenerator(backbone, enlarged=int(options.get("enlarged", 1)))
 
     def learner(self, networks: nn.Module, geometry: Geometry) -> MapLearner:
         assert isinstance(networks, FeatureGenerator)

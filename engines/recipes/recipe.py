@@ -73,6 +73,11 @@ class Learner(ABC):
     ) -> None:
         """Learn nothing about what is masked: [H, W], True where a pixel counts; `fill` is the value of the others."""
 
+    def leave_out_padding(  # noqa: B027 - a score that leaves padding out needs no learning that does
+        self, padding: int, normalisation: Normalisation
+    ) -> None:
+        """Learn nothing about the padding of frames, which has this gray value (`engines.images.letterbox`)."""
+
     def update_statistics(self, batches: Iterable[Tensor]) -> None:  # noqa: B027 - only batch normalisation needs it
         """Recompute statistics that depend on the weights, from batches of training frames, before a validation."""
 
@@ -98,9 +103,8 @@ class Recipe(ABC):
         """The recipe on the weights of a file; TrainingError if it takes none, or not these."""
         raise TrainingError(f"the recipe {self.name} takes no weights of others, wanted --recipe pretrained for {file}")
 
-    @property
-    def own_options(self) -> dict[str, Option]:
-        """Options of the networks that the recipe itself needs."""
+    def options_for(self, geometry: Geometry) -> dict[str, Option]:
+        """Options that the recipe itself gives its networks when it trains them for this geometry."""
         return {}
 
     def foreign_weights(self) -> list[ForeignWeights]:

@@ -48,17 +48,20 @@ class TrainingJob:
         clock: Callable[[], float],
     ) -> None:
         self._fabric, self._recipe, self._good = fabric, recipe, good
-        self._seed, self._options, self._clock = seed, options, clock
+        self._seed, self._clock = seed, clock
+        self._options = recipe.options_for(good.geometry) | options
         # The state that is kept, and all scales, are chosen by held-out frames: of parts that are not trained on.
         trained_on, held_out = split(len(good.frames), seed, sibling_groups(thumbnails(good.frames)))
         self._train_frames, self._held_out_frames = good.frames[trained_on], good.frames[held_out]
         self._train_paths = tuple(good.paths[index] for index in trained_on)
         self._normalisation = normalisation_of(self._train_frames)
-        self._networks = recipe.networks(good.geometry, **options)
+        self._networks = recipe.networks(good.geometry, **self._options)
         self._learner = recipe.learner(self._networks, good.geometry)
         if good.view.mask is not None:
             inspected = inspected_pixels(good.view, good.geometry)
             self._learner.inspect_only(inspected, good.view.fill, self._normalisation)
+        if good.view.padding is not None:
+            self._learner.leave_out_padding(good.view.padding, self._normalisation)
         self._learner.setup(fabric)
         self._batch_size = recipe.batch_size(good.geometry)
         self._loader = self._training_loader()

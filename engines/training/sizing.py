@@ -146,7 +146,7 @@ def estimate_milliseconds(recipe: Recipe, size: Size, options: dict[str, Option]
     chance = np.random.default_rng(0)
     frames = chance.integers(0, 256, (_NOISE_FRAMES, *geometry.shape)).astype(np.uint8)
     with torch.random.fork_rng(), torch.no_grad():
-        networks = recipe.networks(geometry, **options).eval()
+        networks = recipe.networks(geometry, **(recipe.options_for(geometry) | options)).eval()
         fold_batch_norm(networks)
         scorer = recipe.scorer(networks, normalisation).eval()
         noise = scorer.normalise(torch.from_numpy(frames))

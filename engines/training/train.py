@@ -99,7 +99,7 @@ def train_model(
     """
     started, date = clock(), datetime.now(timezone.utc).isoformat(timespec="seconds")
     chosen = _checked_recipe(recipe, minutes, steps, seed, backbone)
-    options = {**chosen.own_options, **(options or {})}
+    options = options or {}
     check_replaceable(Path(out))
     fabric = _fabric(accelerator, devices, num_nodes, precision)
     report = _monotonic(progress if fabric.is_global_zero else None)

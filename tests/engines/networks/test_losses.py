@@ -86,3 +86,14 @@ def test_identity_loss_is_chance_for_equal_embeddings_and_small_for_recognised_o
     assert float(identity_loss(same, same)) == pytest.approx(math.log(8), rel=1e-5)
     assert float(identity_loss(torch.eye(8), torch.eye(8))) == pytest.approx(math.log(1 + 7 * math.exp(-5)), rel=1e-4)
     assert float(identity_loss(torch.eye(8), torch.eye(8).roll(1, 0))) > 4.0
+
+
+def test_places_that_do_not_count_have_no_loss() -> None:
+    """Padding: neither a long distance there nor what the decoder draws."""
+    distance, nowhere = torch.ones(1, 4, 4), torch.zeros(1, 1, 16, 16)
+    distance[:, :, 2:] = 9.0
+    counted = torch.ones(1, 1, 4, 4)
+    counted[..., 2:] = 0.0
+    assert float(anomaly_loss(distance, nowhere, counted)) == pytest.approx(1.0)
+    difference = torch.where(counted > 0, 1.0, 9.0)
+    assert float(restoration_loss(torch.zeros(1, 1, 4, 4), difference, torch.zeros(1, 1, 4, 4), counted)) == 1.0

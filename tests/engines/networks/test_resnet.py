@@ -14,6 +14,7 @@ from safetensors.torch import save_file  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
+from engines.bundles import Geometry  # noqa: E402
 from engines.errors import EngineError, TrainingError  # noqa: E402
 from engines.networks.resnet import KINDS, ResNet, recognise  # noqa: E402
 from engines.networks.weights_file import read_weights  # noqa: E402
@@ -179,7 +180,7 @@ def test_the_manifest_names_file_network_and_hash(tmp_path: Path) -> None:
     (record,) = recipe.foreign_weights()
     assert (record.source, record.licence) == ("mine.pth (resnet18)", "NOASSERTION")
     assert record.sha256 == read_weights(tmp_path / "mine.pth").sha256
-    assert recipe.own_options == {"backbone": "resnet18"}
+    assert recipe.options_for(Geometry(128, 128, 1)) == {"backbone": "resnet18", "enlarged": 1}
 
 
 def test_recipes_without_weights_and_unknown_backbones_are_rejected(tmp_path: Path) -> None:

@@ -60,3 +60,19 @@ def test_frames_larger_than_a_crop_are_trained_on_in_crops(progress: float) -> N
         assert scale == (2.0 if progress < 0.4 else 1.0)
         assert float(part[0, 0, 0, 0]) == pytest.approx(640.0 * crop.top + (scale - 1.0) / 2.0)
         assert 0.0 <= crop.left <= 1.0 - crop.width
+
+
+def test_padding_stays_where_it_is_and_shows_no_anomaly() -> None:
+    """The content of each frame is a rectangle; only what is in it is jittered, changed, and counted."""
+    content = torch.zeros(16, 1, 48, 48)
+    content[:8, :, 10:40], content[8:, :, :, 5:30] = 1.0, 1.0
+    frames = torch.where(content > 0, torch.rand(16, 1, 48, 48, generator=torch.Generator().manual_seed(0)) - 0.9, 0.25)
+    rng, intensities = np.random.default_rng(0), IntensityRange(-1.0, 1.0, 0.3)
+    batch = make_anomaly_batch(frames, intensities, rng, content).inspected(content, 0.25)
+    assert float(batch.visibility[content == 0].max()) == 0.0
+    for shown in (batch.clean, batch.anomalous):
+        assert bool((shown[content == 0] == 0.25).all())
+    # Jitter that saw the padding would have drawn it into the content.
+    assert float(batch.clean[content == 1].max()) < 0.2
+    assert bool((batch.counted_at(torch.zeros(16, 3, 12, 12))[:8, 0, 3:9] == 1.0).all())
+    assert float(batch.counted_at(torch.zeros(16, 3, 12, 12))[:8, 0, 11].max()) == 0.0

@@ -119,3 +119,13 @@ def test_half_precision_keeps_identities_and_scale_in_full() -> None:
     assert half.backbone.stem[0].weight.dtype == torch.float16
     assert half.centre.dtype == torch.float32
     assert half.encoder1.identity[0].weight.dtype == torch.float32
+
+
+def test_small_frames_are_seen_at_twice_their_size() -> None:
+    recipe = PretrainedRecipe()
+    assert recipe.options_for(Geometry(64, 64, 1)) == {"enlarged": 2}
+    assert recipe.options_for(Geometry(80, 64, 1)) == {"enlarged": 1}
+    small = recipe.networks(Geometry(64, 64, 1), **recipe.options_for(Geometry(64, 64, 1)))
+    assert small.features(texture(2, seed=0, width=64)).stride16.shape[2:] == (8, 8)
+    # Bundles from before do not say.
+    assert recipe.networks(Geometry(64, 64, 1)).features(texture(2, seed=0, width=64)).stride16.shape[2:] == (4, 4)

@@ -59,12 +59,14 @@ def test_default_recipe_starts_from_pretrained_weights_and_says_whose(good_parts
     # The parts are square: they are padded on both sides, and no engine sees anything there.
     reference = bundle.reference()
     assert (reference.frames[:, :, :8] == bundle.manifest.view.padding).all()
-    assert reference.heatmap[:, :, :2].max() == 0.0
-    assert reference.heatmap[:, :, 2:10].max() > 0.0
+    assert reference.heatmap[:, :, :4].max() == 0.0
+    assert reference.heatmap[:, :, 4:20].max() > 0.0
     assert [weights.licence for weights in record.foreign_weights] == ["Apache-2.0"]
     assert record.agreement[MODEL] < 1e-4
     assert record.agreement[MODEL_FP16] < 1e-2
-    assert bundle.manifest.heatmap_shape == (8, 12)
+    # Small frames are seen at twice their size.
+    assert bundle.manifest.recipe.options == {"enlarged": 2}
+    assert bundle.manifest.heatmap_shape == (16, 24)
 
 
 def test_bundle_holds_a_training_report(trained_bundle: Bundle) -> None:
