@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs the train extra")
 fabric_module = pytest.importorskip("lightning_fabric", reason="training needs the train extra")
 
-from engines.bundles.bundle import Geometry  # noqa: E402
+from engines.bundles.bundle import Geometry, Normalisation  # noqa: E402
 from engines.networks.latent_maps import FULL_FRAME, MapGenerator  # noqa: E402
 from engines.recipes.map_learner import MapLearner  # noqa: E402
 from engines.recipes.map_scorer import latent_distances  # noqa: E402
@@ -110,3 +110,19 @@ def test_colour_and_16_bit_frames_train() -> None:
     losses = learner.step(torch.rand(4, 3, 48, 32) * 2 - 1, progress=0.0)
     assert {"anomaly/4", "anomaly/32", "contextual", "identity", "views"} <= set(losses)
     assert all(np.isfinite(value) for value in losses.values())
+
+
+def test_padding_is_not_learned() -> None:
+    """No place of it counts as good, and a step with it is finite."""
+    frames = parts(16)
+    frames[:, :, :8] = 96 / 127.5 - 1
+    lengths = []
+    for padded in (False, True):
+        learner = new_learner()
+        if padded:
+            learner.leave_out_padding(96, Normalisation(low=0.0, high=255.0))
+        assert all(np.isfinite(loss) for loss in learner.step(frames, progress=0.5).values())
+        lengths.append(len(learner.held_out(frames).normal))
+    # The finest map has 8×8 places a frame, two rows of which are padding.
+    assert lengths[1] <= 16 * 48
+    assert lengths[0] - lengths[1] > 16 * 8
