@@ -61,7 +61,7 @@ test: $(VENV)/.dev build/tensorrt/.fetched  ## all tests but the slow ones
 	    --doctest-modules agent engines calibration tests
 
 test-slow: $(VENV)/.dev  ## the tests that take minutes each
-	@scripts/need-packages $(TEST_PACKAGES)
+	@scripts/need-packages $(TEST_PACKAGES) chromium:chromium
 	$(BIN)/python -m pytest -m slow
 
 test-faults: $(VENV)/.dev  ## what may happen to alarms on their way, each of it many times over (half an hour; root for all of it)
@@ -81,7 +81,7 @@ test-systemd: $(VENV)/.dev  ## the service on a real systemd, booted in a contai
 PAGE_SECONDS ?= 600
 test-page: $(VENV)/.dev  ## the page in Debian's Chromium: flows, accessibility, screenshots in build/page
 	@scripts/need-packages mosquitto:mosquitto chromium:chromium fonts-noto-cjk:/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc
-	timeout --kill-after=10 $(PAGE_SECONDS) $(BIN)/python -m pytest -m browser tests/page
+	timeout --kill-after=10 $(PAGE_SECONDS) $(BIN)/python -m pytest -m "browser and not slow" tests/page
 
 test-gpu: $(VENV)/.gpu  ## TensorRT, PyCUDA and the kernels, on an NVIDIA GPU
 	$(BIN)/python -m pytest -rs tests/engines/runtime/tensorrt/test_pycuda_api.py tests/engines/runtime/tensorrt/test_cuda.py \

@@ -14,7 +14,7 @@ from tests.page.test_screens import check
 from tests.support.agents import await_state, inspectd
 from tests.support.broker import wait_until
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 OpenTab = Callable[..., Tab]
 

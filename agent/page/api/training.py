@@ -159,7 +159,7 @@ def _checked(document: dict[str, Any]) -> dict[str, Any]:
         raise Rejected(400, f"kinds: wanted some of {', '.join(_KINDS)}")
     if not isinstance(left_out, list) or not all(isinstance(each, str) for each in left_out):
         raise Rejected(400, "left_out: wanted ids of images")
-    steps = number_of(document, "steps", 1, 1_000_000)
+    steps, minutes = number_of(document, "steps", 1, 1_000_000), number_of(document, "minutes", 0.1, 600.0)
     return {
         "camera": text_of(document, "camera", 64),
         "kinds": kinds,
@@ -167,7 +167,7 @@ def _checked(document: dict[str, Any]) -> dict[str, Any]:
         "left_out": left_out,
         "view": _one_of(document, "view", _VIEWS),
         "recipe": _one_of(document, "recipe", _RECIPES),
-        "minutes": None if steps is not None else number_of(document, "minutes", 0.1, 600.0) or 10.0,
+        "minutes": None if steps is not None else minutes or 10.0,
         "steps": None if steps is None else int(steps),
     }
 
