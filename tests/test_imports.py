@@ -22,6 +22,7 @@ AGENT = {
         "doctor",
         "service",
         "tools",
+        "fleet",
         "page",
         "commands",
         "monitoring",
@@ -35,7 +36,18 @@ AGENT = {
         "messages",
         "core",
     },
-    "doctor": {"service", "commands", "inspection", "settings", "sources", "outputs", "core"},
+    "doctor": {
+        "service",
+        "fleet",
+        "page",
+        "commands",
+        "inspection",
+        "settings",
+        "sources",
+        "outputs",
+        "messages",
+        "core",
+    },
     "service": {
         "commands",
         "monitoring",
@@ -50,6 +62,7 @@ AGENT = {
         "core",
     },
     "tools": {"commands", "monitoring", "inspection", "settings", "outputs", "alarms", "sources", "messages", "core"},
+    "fleet": {"page", "settings", "outputs", "messages", "core"},
     "page": {"core"},
     "commands": {"monitoring", "inspection", "settings", "outputs", "review", "audit", "alarms", "messages", "core"},
     "monitoring": {"inspection", "outputs", "review", "messages", "core"},
@@ -114,6 +127,11 @@ CLOSED = {
     "agent.core.sockets",
     "agent.cli.models",
     "agent.cli.operation",
+    "agent.fleet",
+    "agent.fleet.broker",
+    "agent.fleet.cameras",
+    "agent.fleet.history",
+    "agent.fleet.web",
     "agent.page",
     "agent.page.link",
     "agent.page.security",
@@ -133,8 +151,8 @@ CLOSED = {
     "engines.runtime.tensorrt",
 }
 
-# The same for single files: they load prometheus-client, which is imported only where metrics are wanted.
-OPTIONAL_FILES = {"agent.monitoring.metrics", "agent.monitoring.camera_metrics"}
+# The same for single files: they load prometheus-client or SQLAlchemy, which are imported only where they are wanted.
+OPTIONAL_FILES = {"agent.monitoring.metrics", "agent.monitoring.camera_metrics", "agent.doctor.fleet"}
 
 # Folders that may import torch: training, export, and what these are made of. Of `runtime`, its PyTorch backend may.
 TORCH_FOLDERS = {"comparison", "baselines", "foreign", "training", "export", "recipes", "networks"}

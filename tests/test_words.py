@@ -29,6 +29,7 @@ DOCUMENTS = (
     "Makefile",
     "pyproject.toml",
     "inspectd.example.toml",
+    "fleet.example.toml",
     "packaging/debian/control",
     "packaging/debian/postinst",
     "packaging/debian/postrm",

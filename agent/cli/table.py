@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from agent.cli import demo
 from agent.cli.models import bundles, comparison, engines, scoring, training
-from agent.cli.operation import alarms, audit, calibrations, device, page, plc, running_agent, watch
+from agent.cli.operation import alarms, audit, calibrations, device, fleet, page, plc, running_agent, watch
 
 # In the order of `inspectd --help`, which lists the groups last. The function's docstring is the help text.
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -37,6 +37,11 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "page user add": page.add_user,
     "page user list": page.list_users,
     "page user remove": page.remove_user,
+    "fleet": fleet.fleet,
+    "fleet doctor": fleet.doctor,
+    "fleet user add": fleet.add_user,
+    "fleet user list": fleet.list_users,
+    "fleet user remove": fleet.remove_user,
     "alarms list": alarms.list_alarms,
     "alarms show": alarms.show_alarm,
     "alarms judge": alarms.judge_alarm,
@@ -63,6 +68,8 @@ GROUPS = {
     "bundle": "Model bundles: copy, import, sign, verify.",
     "calibration": "The calibrations of a running agent.",
     "engine": "The engines that run a model.",
+    "fleet": "A page with all agents of a broker: which cameras inspect, which do not, and why.",
+    "fleet user": "The accounts of this page.",
     "page": "The page for people at the line: watch, judge alarms, calibrate. A process beside the agent.",
     "page user": "The accounts of the page.",
 }

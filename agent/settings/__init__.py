@@ -1,16 +1,22 @@
 """The settings of an agent: read from file, environment and command line, checked, and mistakes explained."""
 
+from agent.settings.fleet import FLEET_SERVICE_SETTINGS, FleetSettings, accounts_file, load_fleet_settings
 from agent.settings.load import load_settings
-from agent.settings.page import PageSettings
+from agent.settings.page import PageSettings, ServerSettings
 from agent.settings.paths import SERVICE_SETTINGS, default_state_directory, writable
 from agent.settings.settings import CameraSettings, Settings
 
 __all__ = [
+    "FLEET_SERVICE_SETTINGS",
     "SERVICE_SETTINGS",
     "CameraSettings",
+    "FleetSettings",
     "PageSettings",
+    "ServerSettings",
     "Settings",
+    "accounts_file",
     "default_state_directory",
+    "load_fleet_settings",
     "load_settings",
     "writable",
 ]

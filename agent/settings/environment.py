@@ -23,6 +23,9 @@ from agent.settings.explain import suggestion
 log = logging.getLogger(__name__)
 
 PREFIX = "INSPECTD_"
+
+# Settings of the page for many agents, which a process of an agent ignores.
+FLEET_PREFIX = "INSPECTD_FLEET_"
 DELIMITER = "__"
 
 # How similar a name has to be to that of a setting to be a spelling mistake. INSPECTD_DEVICE is as similar to
@@ -42,19 +45,19 @@ NAMED_BY_PEOPLE = (
 )
 
 
-def require_known(environment: Iterable[str], settings: type[BaseModel]) -> None:
+def require_known(environment: Iterable[str], settings: type[BaseModel], prefix: str = PREFIX) -> None:
     """Raise Permanent for a variable that looks like a setting and is none; log the others that begin with the prefix.
 
     These belong to other programs, such as `INSPECTD_DATA` to a script around the agent.
     """
     foreign = []
     for variable in environment:
-        if not variable.upper().startswith(PREFIX):
+        if not _is_ours(variable, prefix):
             continue
-        key = variable[len(PREFIX) :].split(DELIMITER)[0].lower()
+        key = variable[len(prefix) :].split(DELIMITER)[0].lower()
         if key in settings.model_fields:
             continue
-        meant = _meant(variable, key, settings)
+        meant = _meant(variable, key, settings, prefix)
         if meant is not None:
             raise Permanent(f"environment: {variable}: unknown setting {key!r}{meant}")
         foreign.append(variable)
@@ -64,18 +67,23 @@ def require_known(environment: Iterable[str], settings: type[BaseModel]) -> None
         log.warning("environment: no settings of inspectd, ignored: %s%s", shown, more)
 
 
-def _meant(variable: str, key: str, settings: type[BaseModel]) -> str | None:
+def _is_ours(variable: str, prefix: str) -> bool:
+    name = variable.upper()
+    return name.startswith(prefix) and (prefix == FLEET_PREFIX or not name.startswith(FLEET_PREFIX))
+
+
+def _meant(variable: str, key: str, settings: type[BaseModel], prefix: str) -> str | None:
     """The end of a line about a variable that looks like a setting; None where it does not."""
     known = list(settings.model_fields)
     section = next((name for name in known if key.startswith(f"{name}_")), None)
     if section is not None:
         rest = key[len(section) + 1 :]
-        nested = f"{PREFIX}{section}{DELIMITER}{rest}".upper()
-        return f"; did you mean {nested if _is_section(settings, section) else f'{PREFIX}{section}'.upper()}?"
+        nested = f"{prefix}{section}{DELIMITER}{rest}".upper()
+        return f"; did you mean {nested if _is_section(settings, section) else f'{prefix}{section}'.upper()}?"
     close = difflib.get_close_matches(key, known, n=1, cutoff=SIMILAR)
     if close:
         return f"; did you mean {close[0]}?"
-    return suggestion(key, settings) if DELIMITER in variable[len(PREFIX) :].strip("_") else None
+    return suggestion(key, settings) if DELIMITER in variable[len(prefix) :].strip("_") else None
 
 
 def _is_section(settings: type[BaseModel], name: str) -> bool:
@@ -87,13 +95,15 @@ def _is_section(settings: type[BaseModel], name: str) -> bool:
 class EnvironmentSource(EnvSettingsSource):
     """The variables `INSPECTD_*`, with the names of cameras and outputs in the case that the settings have."""
 
-    def __init__(self, settings: type[BaseSettings], *, known: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(
+        self, settings: type[BaseSettings], *, known: Sequence[Mapping[str, Any]], prefix: str = PREFIX
+    ) -> None:
         """`known`: the nested settings of the command line and the file, whose names the variables refer to."""
-        super().__init__(settings, case_sensitive=True, env_prefix=PREFIX, env_nested_delimiter=DELIMITER)
+        super().__init__(settings, case_sensitive=True, env_prefix=prefix, env_nested_delimiter=DELIMITER)
         self._variables = {
-            PREFIX + DELIMITER.join(_path(variable, known)): variable
+            prefix + DELIMITER.join(_path(variable, known, prefix)): variable
             for variable in os.environ
-            if variable.upper().startswith(PREFIX)
+            if _is_ours(variable, prefix)
         }
         self.env_vars = {path: os.environ[variable] for path, variable in self._variables.items()}
 
@@ -109,11 +119,11 @@ class EnvironmentSource(EnvSettingsSource):
             ) from None
 
 
-def _path(variable: str, known: Sequence[Any]) -> list[str]:
+def _path(variable: str, known: Sequence[Any], prefix: str) -> list[str]:
     """The keys that a variable sets, in the case of the settings."""
     path: list[str] = []
     at = [section for section in known if isinstance(section, Mapping)]
-    for part in variable[len(PREFIX) :].split(DELIMITER):
+    for part in variable[len(prefix) :].split(DELIMITER):
         names = list(dict.fromkeys(name for section in at for name in section))
         path.append(_name(part, names, variable) if _named_by_people(path) else part.lower())
         at = [under for section in at if isinstance(under := section.get(path[-1]), Mapping)]

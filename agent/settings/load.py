@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
-from pydantic_settings import SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from agent.core.errors import Permanent
-from agent.settings.environment import require_known
+from agent.settings.environment import PREFIX, require_known
 from agent.settings.explain import explain_mistakes
 from agent.settings.overrides import parse_overrides, tomllib
 from agent.settings.paths import service_paths, with_absolute_paths
 from agent.settings.settings import Settings
+
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
 def load_settings(config: Path, overrides: Sequence[str] = ()) -> Settings:
@@ -25,31 +28,44 @@ def load_settings(config: Path, overrides: Sequence[str] = ()) -> Settings:
 
     Raises `Permanent` with one line for each mistake: the key, the value and what was wanted.
     """
-    _require_readable(config)
-    require_known(os.environ, Settings)
-
-    class FromFile(Settings):
-        model_config = SettingsConfigDict(toml_file=config)
-
-    try:
-        settings = FromFile(**parse_overrides(overrides))
-    except ValidationError as error:
-        raise Permanent("\n".join(f"{config}: {line}" for line in explain_mistakes(error, Settings))) from None
-    except tomllib.TOMLDecodeError as error:
-        raise Permanent(f"{config}: not TOML: {error}") from None
-    except RecursionError:
-        raise Permanent(f"{config}: nested too deeply; wanted sections as in inspectd.example.toml") from None
-    except SettingsError as error:
-        # pydantic-settings wraps what the source says about the variable.
-        raise Permanent(str(error.__cause__ or error)) from None
+    settings = read_settings(Settings, config, overrides)
     defaults = {key: path for key, path in service_paths(config).items() if key not in settings.model_fields_set}
     return with_absolute_paths(settings.model_copy(update=defaults), config.absolute().parent)
 
 
-def _require_readable(config: Path) -> None:
+def read_settings(
+    model: type[SettingsT],
+    config: Path,
+    overrides: Sequence[str],
+    *,
+    prefix: str = PREFIX,
+    example: str = "inspectd.example.toml",
+) -> SettingsT:
+    """The settings of this model from a file, with paths as they are written there.
+
+    `prefix` of its variables in the environment; `example` shows every setting. Raises `Permanent` as above.
+    """
+    _require_readable(config, example)
+    require_known(os.environ, model, prefix)
+    # A class of its own: the file is part of the class.
+    from_file: type[SettingsT] = type("FromFile", (model,), {"model_config": SettingsConfigDict(toml_file=config)})
+    try:
+        return from_file(**parse_overrides(overrides))
+    except ValidationError as error:
+        raise Permanent("\n".join(f"{config}: {line}" for line in explain_mistakes(error, model))) from None
+    except tomllib.TOMLDecodeError as error:
+        raise Permanent(f"{config}: not TOML: {error}") from None
+    except RecursionError:
+        raise Permanent(f"{config}: nested too deeply; wanted sections as in {example}") from None
+    except SettingsError as error:
+        # pydantic-settings wraps what the source says about the variable.
+        raise Permanent(str(error.__cause__ or error)) from None
+
+
+def _require_readable(config: Path, example: str) -> None:
     try:
         config.read_text(encoding="utf-8")
     except OSError as error:
-        raise Permanent(f"{config}: {error.strerror}; wanted the agent's settings, see inspectd.example.toml") from None
+        raise Permanent(f"{config}: {error.strerror}; wanted a settings file, see {example}") from None
     except UnicodeDecodeError:
-        raise Permanent(f"{config}: not a text file; wanted TOML, see inspectd.example.toml") from None
+        raise Permanent(f"{config}: not a text file; wanted TOML, see {example}") from None

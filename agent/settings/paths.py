@@ -16,13 +16,13 @@ SettingsT = TypeVar("SettingsT", bound=BaseModel)
 SERVICE_SETTINGS = Path("/etc/inspectd")
 
 
-def default_state_directory() -> Path:
-    """STATE_DIRECTORY, as systemd sets it; otherwise `inspectd` in the user's XDG state directory."""
+def default_state_directory(program: str = "inspectd") -> Path:
+    """STATE_DIRECTORY, as systemd sets it; otherwise a folder of the program in the user's XDG state directory."""
     given = os.environ.get("STATE_DIRECTORY")
     if given:
         return Path(given.split(":")[0])
     home = os.environ.get("XDG_STATE_HOME")
-    return (Path(home) if home else Path.home() / ".local" / "state") / "inspectd"
+    return (Path(home) if home else Path.home() / ".local" / "state") / program
 
 
 def service_paths(config: Path) -> dict[str, Path]:

@@ -100,12 +100,37 @@ def running_page(config: Path, *, page: str = "", people: Mapping[str, str] | No
     """`inspectd page` for an agent's settings file, which gets the section; `people`: accounts by name with roles."""
     port = free_port()
     config.write_text(config.read_text() + f"\n[page]\nport = {port}\n{page}\n")
-    for name, role in (people or {"vera": "view", "otto": "operate", "anna": "engineer"}).items():
-        command = [*INSPECTD, "page", "user", "add", name, "--role", role, "--password-stdin", "-c", str(config)]
-        subprocess.run(command, input=f"{PASSWORD}\n".encode(), check=True, capture_output=True)
-    log = config.parent / "page.log"
-    with log.open("wb") as out:
-        process = subprocess.Popen([*INSPECTD, "page", "-c", str(config)], stdout=out, stderr=out)
+    with _serving("page", config, port, people or {"vera": "view", "otto": "operate", "anna": "engineer"}) as served:
+        yield served
+
+
+@contextmanager
+def running_fleet(
+    directory: Path,
+    url: str,
+    *,
+    mqtt: str = "",
+    page: str = "",
+    more: str = "",
+    people: Mapping[str, str] | None = None,
+) -> Iterator[Page]:
+    """`inspectd fleet` for a broker, with its state in `directory`; `mqtt` and `page` are lines of these sections."""
+    port = free_port()
+    config = directory / "fleet.toml"
+    state = f'state_directory = "{directory / "fleet"}"'
+    config.write_text(f'{state}\n{more}\n[mqtt]\nurl = "{url}"\n{mqtt}\n[page]\nport = {port}\n{page}\n')
+    with _serving("fleet", config, port, people or {"vera": "view", "anna": "engineer"}) as served:
+        yield served
+
+
+@contextmanager
+def _serving(command: str, config: Path, port: int, people: Mapping[str, str]) -> Iterator[Page]:
+    for name, role in people.items():
+        add = [*INSPECTD, command, "user", "add", name, "--role", role, "--password-stdin", "-c", str(config)]
+        subprocess.run(add, input=f"{PASSWORD}\n".encode(), check=True, capture_output=True)
+    log = config.parent / f"{command}.log"
+    with log.open("ab") as out:
+        process = subprocess.Popen([*INSPECTD, command, "-c", str(config)], stdout=out, stderr=out)
     try:
         wait_until(lambda: _answers(port, process, log), seconds=60, what="the page")
         yield Page(port, process, log)

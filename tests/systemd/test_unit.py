@@ -76,12 +76,21 @@ def test_exposure_is_low(root: Path, drop_ins: tuple[str, ...], most: float) -> 
     assert float(found[1]) <= most, "\n".join(line for line in done.stdout.splitlines() if "✗" in line)
 
 
-def test_page_has_the_least_rights() -> None:
-    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(FILES / "inspectd-page@.service")]
+@pytest.mark.parametrize("unit", ["inspectd-page@.service", "inspectd-fleet.service"])
+def test_pages_have_the_least_rights(unit: str) -> None:
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(FILES / unit)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
     assert found, done.stdout + done.stderr
     assert float(found[1]) <= 1.1, "\n".join(line for line in done.stdout.splitlines() if "✗" in line)
+
+
+def test_verify_finds_no_fault_in_the_page_for_many_agents(root: Path) -> None:
+    shutil.copy(FILES / "inspectd-fleet.service", root / "etc/systemd/system")
+    command = ["systemd-analyze", "verify", "--man=no", "--root", str(root), "inspectd-fleet.service"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert [line for line in (done.stdout + done.stderr).splitlines() if "inspectd" in line] == []
+    assert done.returncode == 0
 
 
 @pytest.mark.parametrize("drop_ins", [(), *((name,) for name in DROP_INS), DROP_INS])

@@ -16,7 +16,7 @@ from agent.core.errors import Permanent
 
 if TYPE_CHECKING:
     from agent.page.security.accounts import Accounts
-    from agent.settings import PageSettings
+    from agent.settings import ServerSettings
 
 NameArgument = Annotated[str, typer.Argument(help="Name of the person.", metavar="NAME")]
 PasswordOption = Annotated[
@@ -59,7 +59,7 @@ def open_accounts(path: str) -> Accounts:
     return Accounts(Path(path))
 
 
-def server_fields(section: PageSettings) -> dict[str, Any]:
+def server_fields(section: ServerSettings) -> dict[str, Any]:
     """The fields of `ServerOptions` that the section of a page sets."""
     return {
         "host": section.host,

@@ -6,7 +6,8 @@ import faulthandler
 import logging
 import os
 import sys
-from typing import Annotated, NoReturn
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -14,6 +15,9 @@ from agent.cli.options import ConfigOption, JsonOption
 from agent.cli.terminal.console import print_json, print_line, set_up_logging
 from agent.cli.terminal.interrupts import quiet_while_loading
 from agent.core.errors import Permanent
+
+if TYPE_CHECKING:
+    from agent.doctor import CheckResult
 
 
 def run(
@@ -43,10 +47,18 @@ def run(
 def doctor(config: ConfigOption, json_document: JsonOption = False) -> None:
     """Find out what is missing on this device; print the command that fixes it. Exit code 1 if there is a problem."""
     with quiet_while_loading():
-        from agent.doctor import Level, examine, lines
+        from agent.doctor import examine
+
+    report_checks(examine(config), json_document)
+
+
+def report_checks(found: Iterable[CheckResult], json_document: bool) -> None:
+    """Print each result as soon as it is known, or all as JSON. Raises Permanent if there is a problem."""
+    with quiet_while_loading():
+        from agent.doctor import Level, lines
 
     results = []
-    for result in examine(config):
+    for result in found:
         results.append(result)
         if not json_document:
             for line in lines(result):

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 
 from agent.core.errors import Permanent
 from agent.core.roles import RoleName
-from agent.core.section import Host
+from agent.core.section import Host, Section
 from agent.outputs.mqtt.broker import Broker
 from agent.outputs.mqtt.topics import Topics, check_level
 from agent.outputs.settings import OutputSection
@@ -50,22 +50,27 @@ def _command_name(name: str) -> str:
 CommandName = Annotated[str, AfterValidator(_command_name)]
 
 
-class MqttSettings(OutputSection):
+class BrokerSettings(Section):
+    """A broker: address and login."""
+
+    url: Annotated[str, AfterValidator(_address)] = "mqtt://127.0.0.1:1883"
+    username: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+
+
+class MqttSettings(BrokerSettings, OutputSection):
     """The broker, the topic tree, and what is exchanged besides alarms."""
 
     kind: Literal["mqtt"] = "mqtt"
-    url: Annotated[str, AfterValidator(_address)] = "mqtt://127.0.0.1:1883"
     prefix: str = "inspectd"
     topic_template: str | None = None
     camera_topic_template: str | None = None
     topic_levels: dict[str, str] = Field(default_factory=dict)
     home_assistant: bool = False
     home_assistant_prefix: str = "homeassistant"
-    username: str | None = None
-    password_file: Path | None = None
-    ca_file: Path | None = None
-    certificate_file: Path | None = None
-    key_file: Path | None = None
     scores_per_second: Annotated[float, Field(ge=0.0, le=20.0)] = 1.0
     commands: list[CommandName] | None = None
     allow_insecure_commands: bool = False
@@ -119,7 +124,7 @@ class MqttSettings(OutputSection):
         )
 
 
-def broker_of(mqtt: MqttSettings) -> Broker:
+def broker_of(mqtt: BrokerSettings) -> Broker:
     """Address and credentials as in the settings."""
     return Broker(
         url=mqtt.url,

@@ -1,0 +1,1 @@
+"""The topic tree and the connection; the latest document of each topic, within limits."""

@@ -1,0 +1,1 @@
+"""From documents to one row for each camera, and what is wrong with it."""

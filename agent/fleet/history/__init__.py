@@ -1,0 +1,1 @@
+"""Alarms and events in a database, within limits of age and number."""

@@ -1,0 +1,1 @@
+"""A thousand agents at one broker, and the page that shows them."""

@@ -1,0 +1,1 @@
+"""The page for many agents, with a real broker, real agents and a real database."""
