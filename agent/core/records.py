@@ -65,6 +65,8 @@ class Frame:
 
     code: Code | None = None
     """The code of the part, where the settings say that it has one."""
+    presence: float | None = None
+    """Share of the view that differs from the empty one, 0..1, where parts are known by that."""
     excluded: NDArray[np.bool_] | None = None
     """Pixels of `image` that a mask excludes: [H, W], True where they do not count; None without a mask. Shared."""
     triggered_monotonic: float | None = None

@@ -15,7 +15,7 @@ from agent.commands import ask
 from agent.core.errors import InspectdError
 from agent.core.records import Image
 from agent.doctor.check_result import CheckResult, ok, problem, warning
-from agent.inspection import Preparation, check_mask_setting, inspected_crop
+from agent.inspection import Preparation, check_mask_setting, inspected_crop, presence_meter_of
 from agent.settings import CameraSettings, Settings
 from agent.sources import Captured, EndOfStream, FrameSource, build_source
 from engines.bundles import read_bundle
@@ -82,6 +82,9 @@ def _read_camera(name: str, camera: CameraSettings, max_seconds: float, first_fr
             bundle = read_bundle(camera.bundle)
             check_mask_setting(camera.mask, bundle)
             Preparation(bundle.geometry, inspected_crop(camera.crop, bundle), view=bundle.manifest.view)(sample.image)
+        presence = presence_meter_of(camera)
+        if presence is not None:
+            presence(sample.image)
     except _NoFrame as silence:
         return ok(subject, str(silence))
     except EndOfStream:

@@ -12,7 +12,7 @@ from agent.inspection.calibration_plan import (
 from agent.inspection.camera_line import CameraLine, Counters
 from agent.inspection.capture import CameraState, CameraStatus, Capture
 from agent.inspection.frame_queue import FrameQueue
-from agent.inspection.groups import code_reader_of, grouping_of
+from agent.inspection.groups import code_reader_of, grouping_of, presence_meter_of
 from agent.inspection.inspector import Inspector, OnTiming
 from agent.inspection.outcome import Candidate, LastFrame, Left, Outcome
 from agent.inspection.preparation import Preparation, check_mask_setting, inspected_crop
@@ -51,6 +51,7 @@ __all__ = [
     "inspected_crop",
     "load_drawn_view",
     "plan_of",
+    "presence_meter_of",
     "preview_calibration",
     "save_drawn_view",
     "setup_directory",

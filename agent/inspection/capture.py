@@ -70,6 +70,8 @@ class Capture(threading.Thread):
     _status = CameraStatus(CameraState.OPENING)
     read_code: Callable[[Image], Code] | None = None
     """Reads the code of the part from a captured image; None: parts have none."""
+    measure_presence: Callable[[Image], float] | None = None
+    """The share of a captured image that differs from the empty view; None: parts are not known by that."""
 
     def __init__(
         self,
@@ -270,6 +272,7 @@ class Capture(threading.Thread):
             code=None if self.read_code is None else self.read_code(captured.image),
             triggered_monotonic=captured.triggered_monotonic,
             lost_before=captured.lost_before,
+            presence=None if self.measure_presence is None else self.measure_presence(captured.image),
         )
         seen = glance(without_masked(without_padding(pixels, frame.content), frame.excluded))
         return PreparedFrame(frame, pixels, seen, self._openings if self._source.live else None)

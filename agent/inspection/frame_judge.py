@@ -76,6 +76,15 @@ class FrameJudge:
             shots.append(shot_of(prepared, score, heatmap))
         return Admission(shots, decision.alarm, decision.blind, self._take_passed())
 
+    def admit_unchecked(self, prepared: PreparedFrame, score: float, heatmap: NDArray[np.float32]) -> Admission:
+        """A frame that does not show a whole part: the camera check compares images of whole parts only."""
+        self._gate.drop_held()
+        shots = self.released()
+        reason = NotJudged.BLIND if self._gate.faulty else None
+        alarm = self._gate.observe_unjudged(prepared.frame, score)
+        shots.append(shot_of(prepared, score, heatmap, reason, usable=False))
+        return Admission(shots, alarm, self._gate.faulty, self._take_passed())
+
     def judge(self, shot: Shot[Evidence]) -> Outcome:
         """Judge a frame, which may stand for a whole part."""
         scores = shot.scores or (shot.score,)

@@ -7,12 +7,26 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.core.errors import Permanent
 from agent.core.records import Alarm, Frame, NotJudged, Part, PartVerdict
 from agent.inspection.frame_queue import PreparedFrame
 from agent.inspection.outcome import Outcome
-from agent.parts import ByCount, ByGap, ByTrigger, CodeReader, Group, Grouping, Shot, SingleFrames
+from agent.parts import (
+    ByCount,
+    ByGap,
+    ByPresence,
+    ByTrigger,
+    CodeReader,
+    Group,
+    Grouping,
+    PresenceMeter,
+    Shot,
+    SingleFrames,
+)
 from agent.settings import CameraSettings
 from calibration import Calibration
+from engines.errors import EngineError
+from engines.images import read_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +62,9 @@ def grouping_of(camera: CameraSettings) -> Grouping[Evidence]:
             timeout_seconds=parts.result_timeout_seconds,
             max_waiting=parts.max_waiting_triggers,
         )
+    if parts.presence is not None:
+        seen = parts.presence
+        return ByPresence(enter=seen.enter, leave=seen.leave, min_frames=seen.min_frames, max_frames=seen.max_frames)
     if parts.gap_seconds is not None:
         return ByGap(parts.gap_seconds)
     return SingleFrames() if camera.frames_per_part is None else ByCount(camera.frames_per_part)
@@ -57,6 +74,21 @@ def code_reader_of(camera: CameraSettings) -> CodeReader | None:
     """Reads the codes of parts, as the settings of a camera say; None without. Raises Permanent without zxing-cpp."""
     code = camera.parts.code
     return None if code is None else CodeReader(code.region, code.formats)
+
+
+def presence_meter_of(camera: CameraSettings) -> PresenceMeter | None:
+    """Measures whether an image shows a part, as the settings of a camera say; None where parts are known otherwise.
+
+    Raises Permanent where the image of the empty view cannot be used.
+    """
+    presence = camera.parts.presence
+    if presence is None:
+        return None
+    try:
+        background = read_image(presence.background)
+    except EngineError as error:
+        raise Permanent(f"parts.presence.background: {error}") from None
+    return PresenceMeter(background, presence.region, presence.leave)
 
 
 def shot_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -51,9 +51,15 @@ class Inspector:
             self._report_timing(batch, started, scored, time.monotonic())
         return outcomes
 
-    def tick(self, now_monotonic: float) -> list[Outcome | Part]:
-        """Time has passed, in seconds: returns the outcomes of parts that ended without a new frame."""
-        return [ended for station in self._stations.values() for ended in station.tick(now_monotonic)]
+    def tick(self, now_monotonic: float, waiting: Collection[str] = ()) -> list[Outcome | Part]:
+        """Time has passed, in seconds: returns the outcomes of parts that ended without a new frame.
+
+        `waiting`: the cameras of which a frame waits to be inspected.
+        """
+        stations = self._stations.items()
+        return [
+            ended for name, station in stations for ended in station.tick(now_monotonic, frame_waits=name in waiting)
+        ]
 
     def finish(self) -> list[Outcome | Part]:
         """No more frames follow: returns the outcomes of the last parts."""

@@ -153,8 +153,13 @@ class Station(StationReadings):
         self._last_frame = LastFrame(frame, score, statistic, heatmap, self.calibration)
         return outcome
 
-    def tick(self, now_monotonic: float) -> list[Outcome | Part]:
-        """Time has passed, in seconds: returns the outcomes of parts that ended without a new frame."""
+    def tick(self, now_monotonic: float, *, frame_waits: bool = False) -> list[Outcome | Part]:
+        """Time has passed, in seconds: returns the outcomes of parts that ended without a new frame.
+
+        `frame_waits`: one waits to be inspected, which may have been captured in time.
+        """
+        if frame_waits and not isinstance(self._grouping, ByTrigger):
+            return []
         return [self._end(group) for group in self._grouping.tick(now_monotonic)]
 
     def finish(self) -> list[Outcome | Part]:
@@ -190,7 +195,9 @@ class Station(StationReadings):
             shot = shot_of(prepared, score, heatmap, NotJudged.NO_PRODUCT, usable=False)
             return Admission([shot], self._gate.observe_unjudged(prepared.frame, score))
         if self._judge is not None and self._calibration.phase is Phase.ARMED:
-            return self._judge.admit(prepared, score, heatmap)
+            whole = self._grouping.shows_whole_part(prepared.frame)
+            admit = self._judge.admit if whole else self._judge.admit_unchecked
+            return admit(prepared, score, heatmap)
         settling = self._calibration.phase is Phase.STARTING and not self._settle(prepared.frame)
         reason = NotJudged.UNCERTIFIED if self._calibration.phase is Phase.REFUSED else NotJudged.CALIBRATING
         shot = shot_of(prepared, score, heatmap, reason, usable=not settling)

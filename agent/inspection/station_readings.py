@@ -11,7 +11,7 @@ from agent.inspection.frame_judge import FrameJudge
 from agent.inspection.groups import Evidence
 from agent.inspection.outcome import LastFrame
 from agent.inspection.review import StoppedWindow
-from agent.parts import ByTrigger, Grouping, RateMeter
+from agent.parts import ByPresence, ByTrigger, Grouping, RateMeter
 from calibration import Calibration, Store
 
 
@@ -59,7 +59,14 @@ class StationReadings:
     def reason(self) -> str | None:
         """Why the last window was rejected, why the threshold is not certified, that another rule is in force than the
         settings have, or that the model was trained on other images; None otherwise."""
-        return self.refused_product or self._calibration.reason
+        return self.refused_product or self._overdue or self._calibration.reason
+
+    @property
+    def _overdue(self) -> str | None:
+        """That something stays in view for longer than a part may, one line."""
+        if not isinstance(self._grouping, ByPresence) or not self._grouping.overdue:
+            return None
+        return "a part does not leave the view: it stopped, parts touch, or the empty view has changed"
 
     @property
     def stopped_window(self) -> StoppedWindow | None:

@@ -71,7 +71,7 @@ class InspectionThread(threading.Thread):
                 batch = self._frame_queue.take(IDLE_SECONDS)
                 # What arrived while this thread waited, such as the trigger for the frame that it waited for.
                 self._run_calls()
-                for ended in self._inspector.tick(time.monotonic()):
+                for ended in self._inspector.tick(time.monotonic(), {each.frame.camera for each in batch}):
                     self._on_ended(ended)
                 if batch:
                     for outcome in self._inspector.inspect(batch):

@@ -18,6 +18,10 @@ class Grouping(ABC, Generic[T]):
     def add(self, shot: Shot[T]) -> list[Group[T]]:
         """Take in the next frame; returns the parts that are complete now."""
 
+    def shows_whole_part(self, frame: Frame) -> bool:
+        """False for a frame of which it is known that it shows no part, or not all of one."""
+        return True
+
     @property
     def between_parts(self) -> bool:
         """Whether no part is incomplete. May be read from any thread."""

@@ -66,7 +66,8 @@ class Collector(Generic[T]):
         self._highest: Shot[T] | None = None
         self._judged: Shot[T] | None = None
         self._usable: Shot[T] | None = None
-        self._reason: NotJudged | None = None
+        self.reason: NotJudged | None = None
+        """Why the last of the frames that may not be judged may not; None where all may."""
         self._code: Code | None = None
         self.seen = 0
         """Frames so far."""
@@ -89,7 +90,7 @@ class Collector(Generic[T]):
             self._judged_count += 1
             self._judged = _higher(self._judged, shot)
         else:
-            self._reason = shot.reason
+            self.reason = shot.reason
 
     @property
     def origin(self) -> str | None:
@@ -113,7 +114,7 @@ class Collector(Generic[T]):
             highest=self._highest,
             judged=self._judged,
             usable=self._usable,
-            reason=None if self._judged is not None else self._reason,
+            reason=None if self._judged is not None else self.reason,
             frames=self._judged_count,
             first=first,
             index=first.index,

@@ -2,10 +2,43 @@
 
 from __future__ import annotations
 
-from pydantic import PositiveFloat, PositiveInt, model_validator
+from pathlib import Path
+from typing import Annotated
 
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from agent.core.crop import Crop
 from agent.core.section import Section
 from agent.settings.codes import CodeSettings
+
+Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
+class PresenceSettings(Section):
+    """A part is known by its image: it differs from that of the empty view."""
+
+    background: Path
+    """An image of the empty view, of the size and depth of the camera's."""
+    region: Crop | None = None
+    """The part of the source image that is compared, pixels; None: all of it."""
+    enter: Share = 0.10
+    """A part begins where so much of the region differs."""
+    leave: Share = 0.05
+    """It ends below this share."""
+    min_frames: PositiveInt = 2
+    """So many frames in a row begin a part, and end it."""
+    max_frames: PositiveInt = 200
+    """A part that is in view for longer is complete; this is reported until the view was empty."""
+
+    @model_validator(mode="after")
+    def _hysteresis(self) -> PresenceSettings:
+        if self.leave >= self.enter:
+            raise ValueError(f"leave is {self.leave:g}, wanted less than enter, which is {self.enter:g}")
+        if self.max_frames <= self.min_frames:
+            raise ValueError(
+                f"max_frames is {self.max_frames}, wanted more than min_frames, which is {self.min_frames}"
+            )
+        return self
 
 
 class PartSettings(Section):
@@ -22,6 +55,8 @@ class PartSettings(Section):
     """A trigger without a result for so long is answered with `not_judged`, `late`."""
     max_waiting_triggers: PositiveInt = 100
     """Further triggers are rejected."""
+    presence: PresenceSettings | None = None
+    """Parts pass under a camera that runs freely, and each is told from the image."""
     code: CodeSettings | None = None
     """A code on each part that gives it its id; None: parts have none."""
 
@@ -29,4 +64,9 @@ class PartSettings(Section):
     def _one_way(self) -> PartSettings:
         if self.gap_seconds is not None and (self.trigger or self.frames_per_part is not None):
             raise ValueError("got gap_seconds beside trigger or frames_per_part; wanted only one way to know parts")
+        others = self.trigger or self.frames_per_part is not None or self.gap_seconds is not None
+        if self.presence is not None and others:
+            raise ValueError(
+                "got presence beside trigger, frames_per_part or gap_seconds; wanted one way to know parts"
+            )
         return self

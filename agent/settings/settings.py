@@ -167,12 +167,14 @@ class CameraSettings(Section):
     def parts_known(self) -> bool:
         """Whether it is known which frames show the same part: then each part has a result, and budget and alarm rule
         count parts."""
-        return self.source.frame_is_part or self.frames_per_part is not None or self.parts.gap_seconds is not None
+        parts = self.parts
+        several = parts.gap_seconds is not None or parts.presence is not None
+        return self.source.frame_is_part or self.frames_per_part is not None or several
 
     @property
     def frames_per_part(self) -> int | None:
         """Frames of one part; None where parts are not known, or have any number of frames."""
-        if self.parts.gap_seconds is not None:
+        if self.parts.gap_seconds is not None or self.parts.presence is not None:
             return None
         alone = self.parts.trigger or self.source.frame_is_part
         return self.parts.frames_per_part or (1 if alone else None)
@@ -227,6 +229,8 @@ class CameraSettings(Section):
             raise ValueError(f"parts.trigger: each image of a {self.source.kind} is a part; wanted a camera for it")
         if self.source.wants_parts_announced and not self.parts.trigger:
             raise ValueError('source.trigger: got "software"; wanted parts = { trigger = true } for it')
+        if self.parts.presence is not None and self.source.frame_is_part:
+            raise ValueError(f"parts.presence: each image of a {self.source.kind} is a part; wanted a camera for it")
         if self.product is not None and self.product not in self.products:
             known = ", ".join(self.products) or "none, since there is no section products"
             raise ValueError(f"product: got {self.product!r}, wanted one of the products: {known}")

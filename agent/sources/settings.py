@@ -87,6 +87,8 @@ class SimulatorSettings(SourceSection):
     defect_rate: Annotated[float, Field(ge=0.0, le=0.2)] = 0.05
     """Share of the parts that are bad."""
     frames_per_part: PositiveInt = 4
+    gap_frames: NonNegativeInt = 0
+    """Frames of the empty view between two parts."""
     good_frames: NonNegativeInt = 400
     """No part is bad before this frame, so that the agent can calibrate."""
     max_frames: PositiveInt | None = None

@@ -26,6 +26,7 @@ from agent.inspection import (
     grouping_of,
     inspected_crop,
     plan_of,
+    presence_meter_of,
     setup_directory,
     shape_of,
     training_scores,
@@ -133,6 +134,7 @@ class Assembly:
             first_frame=first_frame,
         )
         capture.read_code = code_reader_of(camera)
+        capture.measure_presence = presence_meter_of(camera)
         return capture
 
     def source(self, name: str, camera: CameraSettings) -> FrameSource:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from agent.core.errors import Permanent, Temporary
 from agent.core.expected import error_text
-from agent.inspection import CameraLine, Capture, Setup, code_reader_of
+from agent.inspection import CameraLine, Capture, Setup, code_reader_of, presence_meter_of
 from agent.service.cameras.assembly import NOT_USABLE, Assembly
 from agent.service.cameras.product_choice import ProductChoice
 from agent.settings import CameraSettings
@@ -62,6 +62,7 @@ class Rebuilding:
         if camera.parts_known and not self._results:
             raise Permanent(f"camera {line.name}: parts need a restart, since this agent records no results yet")
         code_reader_of(camera)
+        presence_meter_of(camera)
         old = self._products.settings.cameras[line.name]
         source_changed = camera.source != old.source
         live = line.capture.live
@@ -91,6 +92,7 @@ class Rebuilding:
             elif plan.active is not line.setup:
                 line.change_setup(plan.active, lambda left: self._products.dispatch_left(line, left))
             line.capture.read_code = code_reader_of(plan.camera)
+            line.capture.measure_presence = presence_meter_of(plan.camera)
             line.setups = {**{name: each for name, each in plan.setups.items() if each is not plan.active}}
             line.setups[plan.active.product] = plan.active
             self._products.refuse(line, self._products.unknown(line, plan.camera))

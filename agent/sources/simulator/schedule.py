@@ -6,7 +6,7 @@ seeing it; the truth never travels with a frame, where scoring could use it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -22,6 +22,10 @@ SCENES: dict[str, type[Scene]] = {"camera": Plate, "xray": Casting}
 
 # Purposes of random numbers. Each has its own stream, so that a change in one does not affect the others.
 PLAN, PLACE, DEFECT, VIBRATION, NOISE = range(5)
+
+
+# How far a part that leaves is from its place, frame widths; and one that is no longer there.
+HALF_IN_VIEW, OUT_OF_VIEW = 0.5, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,8 @@ class Part:
 class Truth:
     """What a frame really shows."""
 
-    part: int
-    """Index of the part in view."""
+    part: int | None
+    """Index of the part in view; None between two parts."""
     kind: str | None = None
     """Kind of the part's defect; None for a good part."""
     x: int = 0
@@ -63,6 +67,7 @@ class SimulatedLine:
     size: width and height of a frame, pixels.
     defect_rate: share of the parts that are bad, 0..1/(2 · min_gap_parts + 1).
     frames_per_part: successive frames that show the same part, each with its own vibration and noise.
+    gap_frames: frames between two parts: the empty view, and with two or more a part that leaves, and one that enters.
     good_frames: the parts in these first frames are all good, for calibration.
     min_gap_parts: at least so many good parts are between two bad ones.
 
@@ -77,24 +82,27 @@ class SimulatedLine:
         size: int = 512,
         defect_rate: float = 0.05,
         frames_per_part: int = 4,
+        gap_frames: int = 0,
         good_frames: int = 0,
         min_gap_parts: int = 2,
     ) -> None:
         if mode not in SCENES:
             raise ValueError(f"simulator mode is {mode!r}, wanted one of {', '.join(SCENES)}")
-        if size < 64 or frames_per_part < 1 or good_frames < 0 or min_gap_parts < 0 or seed < 0:
+        if size < 64 or frames_per_part < 1 or min(gap_frames, good_frames, min_gap_parts, seed) < 0:
             raise ValueError(
-                f"simulator got size {size}, frames_per_part {frames_per_part}, good_frames {good_frames}, "
-                f"min_gap_parts {min_gap_parts}, seed {seed}; wanted size ≥ 64, frames_per_part ≥ 1 and none below 0"
+                f"simulator got size {size}, frames_per_part {frames_per_part}, gap_frames {gap_frames}, "
+                f"good_frames {good_frames}, min_gap_parts {min_gap_parts}, seed {seed}; "
+                "wanted size ≥ 64, frames_per_part ≥ 1 and none below 0"
             )
         self.mode = mode
         self.seed = seed
         self.frames_per_part = frames_per_part
-        self.good_parts = -(-good_frames // frames_per_part)
+        self.gap_frames = gap_frames
+        self.good_parts = -(-good_frames // self.frames_per_cycle)
         self._min_gap_parts = min_gap_parts
         self._candidate_share = _candidate_share(defect_rate, min_gap_parts)
         self._scene = SCENES[mode](size)
-        self._composed: tuple[int, Float] | None = None
+        self._composed: tuple[tuple[int, float], Float] | None = None
         self._defect: tuple[int, Defect, float] | None = None
 
     @property
@@ -107,6 +115,16 @@ class SimulatedLine:
         """Width and height of a frame, pixels."""
         return self._scene.size
 
+    @property
+    def frames_per_cycle(self) -> int:
+        """Frames from the first one of a part to that of the next."""
+        return self.frames_per_part + self.gap_frames
+
+    def part_in_view(self, frame_index: int) -> int | None:
+        """Index of the part that frame `frame_index` shows completely; None between two parts."""
+        part, place = divmod(frame_index, self.frames_per_cycle)
+        return part if place < self.frames_per_part else None
+
     def part(self, index: int) -> Part:
         """Compute part `index`: good or bad, and its position."""
         rng = self._rng(PLACE, index)
@@ -116,16 +134,16 @@ class SimulatedLine:
 
     def truth(self, frame_index: int) -> Truth:
         """Compute what frame `frame_index` shows, without drawing it."""
-        part = self.part(frame_index // self.frames_per_part)
-        if part.kind is None:
-            return Truth(part.index)
+        index = self.part_in_view(frame_index)
+        if index is None or (part := self.part(index)).kind is None:
+            return Truth(index)
         x, y, width, height = cv2.boundingRect(self.mask(frame_index)[:, :, 0])
         return Truth(part.index, part.kind, x, y, width, height, self._defect_of(part)[1])
 
     def mask(self, frame_index: int) -> NDArray[np.uint8]:
         """Mark the defect of frame `frame_index`: uint8 [H, W, 1], 255 on the defect and 0 elsewhere."""
-        part = self.part(frame_index // self.frames_per_part)
-        if part.kind is None:
+        index = self.part_in_view(frame_index)
+        if index is None or (part := self.part(index)).kind is None:
             return np.zeros((self.size, self.size, 1), np.uint8)
         placed = self._scene.place(self._defect_of(part)[0].mask, part.pose)
         return (self._vibrate(placed, frame_index) > 0.5).astype(np.uint8)[:, :, None] * 255
@@ -136,14 +154,32 @@ class SimulatedLine:
 
     def image(self, frame_index: int) -> Image:
         """Draw frame `frame_index`: [H, W, 1], uint8 (camera) or uint16 (xray)."""
-        scene = self._compose(frame_index // self.frames_per_part)
+        scene = self._compose(*self._placed(frame_index))
         return self._scene.expose(self._vibrate(scene, frame_index), self._rng(NOISE, frame_index))
 
-    def _compose(self, index: int) -> Float:
-        if self._composed is None or self._composed[0] != index:
+    def empty_image(self) -> Image:
+        """The view without a part: [H, W, 1], as `image`."""
+        return self._scene.expose(self._compose(0, OUT_OF_VIEW), self._rng(NOISE, 0))
+
+    def _placed(self, frame_index: int) -> tuple[int, float]:
+        """The part that a frame shows, and how far it is from its place, in frame widths to the right."""
+        part, place = divmod(frame_index, self.frames_per_cycle)
+        gap = place - self.frames_per_part
+        if gap < 0:
+            return part, 0.0
+        if self.gap_frames > 1 and gap == 0:
+            return part, HALF_IN_VIEW
+        if self.gap_frames > 1 and gap == self.gap_frames - 1:
+            return part + 1, -HALF_IN_VIEW
+        return part, OUT_OF_VIEW
+
+    def _compose(self, index: int, away: float) -> Float:
+        key = index, away
+        if self._composed is None or self._composed[0] != key:
             part = self.part(index)
-            defect = None if part.kind is None else self._defect_of(part)[0]
-            self._composed = index, self._scene.compose(part.pose, defect)
+            defect = None if part.kind is None or away else self._defect_of(part)[0]
+            pose = replace(part.pose, x=part.pose.x + away * self.size)
+            self._composed = key, self._scene.compose(pose, defect)
         return self._composed[1]
 
     def _defect_of(self, part: Part) -> tuple[Defect, float]:

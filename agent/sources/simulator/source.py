@@ -104,6 +104,7 @@ def from_settings(settings: SimulatorSettings, *, quarantine_directory: Path) ->
         seed=settings.seed,
         defect_rate=settings.defect_rate,
         frames_per_part=settings.frames_per_part,
+        gap_frames=settings.gap_frames,
         good_frames=settings.good_frames,
     )
     faults = [

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.core.errors import InspectdError
+from agent.core.errors import InspectdError, Temporary
 from agent.core.records import AlarmEvent, AlarmKind, NotJudged, Part, PartVerdict, Phase
 from agent.inspection.calibrating import WindowProgress
 from agent.inspection.frame_queue import PreparedFrame
 from agent.inspection.groups import Evidence
 from agent.inspection.outcome import Candidate, Outcome
 from agent.inspection.station import SETTLING_FRAMES, Station
-from agent.parts.grouping import ByCount
+from agent.parts.grouping import ByCount, ByGap
 from agent.parts.triggers import ByTrigger
 from calibration import Budget, CalibrationError, Rule, glance
 from engines.images import Content
@@ -617,9 +617,44 @@ def test_active_alarm_of_a_camera_without_parts_survives_the_end(armed: Station)
     assert armed.active_alarm_id is not None
 
 
+def test_gap_between_two_parts_is_one_between_captures_however_late_they_are_inspected(tmp_path: Path) -> None:
+    station = make(tmp_path, FOLDER_PLAN, grouping=ByGap(0.5))
+    assert parts_of(feed(station, 2)) == []
+    late = prepared(1).frame.captured_monotonic + 3.0
+    assert station.tick(late, frame_waits=True) == []
+    assert parts_of(feed(station, 1, first=2)) == [], "it was captured in time"
+    (ended,) = station.tick(late)
+    assert isinstance(ended, Outcome)
+    assert ended.part is not None
+    assert ended.part.frame == 0
+
+
 def test_trigger_is_rejected_by_a_camera_without_one(armed: Station) -> None:
     with pytest.raises(InspectdError, match=r"camera line1 has no trigger; wanted parts = \{ trigger = true \}"):
         armed.trigger("SN1", 1.0)
+
+
+def test_each_of_ten_thousand_triggers_in_a_second_is_answered_or_rejected(tmp_path: Path) -> None:
+    triggers = ByTrigger[Evidence](frames_per_part=1, timeout_seconds=0.5, max_waiting=100)
+    station = make(tmp_path, FOLDER_PLAN, clear_after_seconds=0.0, grouping=triggers)
+    feed(station, SETTLING_FRAMES)
+    accepted, rejected, answered, first = list[str](), list[str](), list[Part](), SETTLING_FRAMES
+    for number in range(10_000):
+        seconds = 1000.0 + (first + number / 500) * INTERVAL_SECONDS
+        try:
+            station.trigger(f"SN{number}", seconds)
+            accepted.append(f"SN{number}")
+        except Temporary as error:
+            rejected.append(str(error))
+        answered += [each if isinstance(each, Part) else each.part for each in station.tick(seconds)]
+        if number % 500 == 499:
+            outcome = station.judge(prepared(first + number // 500 + 1), 1.0, heat(0.0))
+            answered += [*outcome.unanswered, *parts_of([outcome])]
+    answered += [each if isinstance(each, Part) else each.part for each in station.finish()]
+    assert [part.part for part in answered] == accepted, "each once, in order"
+    assert (len(accepted) > 200, len(accepted) + len(rejected)) == (True, 10_000)
+    assert set(rejected) == {"100 triggers wait for their result already; wanted fewer at a time"}
+    assert {part.reason for part in answered} >= {NotJudged.CALIBRATING, NotJudged.LATE, NotJudged.STOPPED}
 
 
 def test_triggered_camera_judges_only_the_frames_of_its_parts(tmp_path: Path) -> None:

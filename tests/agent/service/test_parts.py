@@ -7,6 +7,7 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -139,6 +140,17 @@ def test_triggered_parts_have_results_under_their_ids(tmp_path: Path, tiny_bundl
             assert "\n" not in str(caught.value)
         state = await_state(path, lambda state: state["parts"]["not_judged"] == 20)
         assert state["ready"] is False, "it is still calibrating"
+        ask(path, "pause")
+        ask(path, "inspect", part="paused")
+        wait_until(lambda: len(results(subscriber)) == 21, seconds=60)
+        ask(path, "resume")
+        together = [Thread(target=ask, args=(path, "inspect"), kwargs={"part": part}) for part in ("left", "right")]
+        for thread in together:
+            thread.start()
+        wait_until(lambda: len(results(subscriber)) == 23, seconds=60)
     found = results(subscriber)
-    assert [document["part"] for document in found] == [f"SN{number}" for number in range(20)]
-    assert {document["reason"] for document in found} == {"calibrating"}
+    assert [document["part"] for document in found[:21]] == [*(f"SN{number}" for number in range(20)), "paused"]
+    assert {document["reason"] for document in found[:20]} == {"calibrating"}
+    assert (found[20]["verdict"], found[20]["reason"]) == ("not_judged", "paused")
+    assert {document["part"] for document in found[21:]} == {"left", "right"}, "two triggers at once"
+    assert found[21]["frame"] < found[22]["frame"], "each has a frame of its own"

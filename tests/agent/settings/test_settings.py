@@ -277,3 +277,29 @@ def test_camera_in_two_groups_is_rejected(config: Path) -> None:
         load_settings(config, [cameras, f"parts.p1={group}"])
     with pytest.raises(Permanent, match=r"parts\.p2\.cameras: got 'line1', which parts\.p1 has already"):
         load_settings(config, [cameras.replace("parts=", "line3="), f"parts.p1={group}", f"parts.p2={group}"])
+
+
+@pytest.mark.parametrize(
+    ("section", "wanted"),
+    [
+        ('{background="b.png", leave=0.2}', "leave is 0.2, wanted less than enter, which is 0.1"),
+        ('{background="b.png", max_frames=2}', "max_frames is 2, wanted more than min_frames, which is 2"),
+        ("{enter=0.2}", "presence.background: missing; it has no default"),
+    ],
+)
+def test_presence_that_cannot_work_is_one_line(config: Path, section: str, wanted: str) -> None:
+    with pytest.raises(Permanent, match=wanted):
+        load_settings(config, [SIMULATOR, f"cameras.line1.parts.presence={section}"])
+
+
+def test_presence_is_one_way_to_know_parts_and_for_cameras_only(config: Path) -> None:
+    presence = 'cameras.line1.parts.presence={background="b.png"}'
+    camera = load_settings(config, [SIMULATOR, presence]).cameras["line1"]
+    assert (camera.parts_known, camera.frames_per_part, camera.alarm_rule) == (True, None, "1 of 1")
+    assert camera.parts.presence is not None
+    assert camera.parts.presence.background == config.parent / "b.png"
+    with pytest.raises(Permanent, match="got presence beside trigger, frames_per_part or gap_seconds; wanted one"):
+        load_settings(config, [SIMULATOR, presence, "cameras.line1.parts.trigger=true"])
+    folder = 'cameras.line1.source={kind="folder", path="images"}'
+    with pytest.raises(Permanent, match="each image of a folder is a part; wanted a camera for it"):
+        load_settings(config, [folder, presence])

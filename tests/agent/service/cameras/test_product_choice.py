@@ -8,11 +8,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from agent.commands import ask
 from agent.core.errors import InspectdError, Permanent
 from agent.service import Service
+from engines.bundles import generate_keys, sign_bundle
 from engines.bundles.bundle import Bundle
 from tests.support.agent_settings import settings_text
 from tests.support.agents import await_state, await_status, running_service, socket_path
@@ -132,6 +135,35 @@ def test_a_product_that_cannot_be_inspected_stops_no_other(config: Path, tmp_pat
         await_product(socket, None, "no_product")
         ask(socket, "product", "line1", name="A")
         await_product(socket, "A", "armed")
+
+
+def test_a_product_that_is_unsigned_or_of_another_view_is_one_line(
+    tmp_path: Path, tiny_bundle: Bundle, broker: Mosquitto
+) -> None:
+    signed = shutil.copytree(tiny_bundle.path, tmp_path / "signed.bundle")
+    private, public = generate_keys(tmp_path / "plant")
+    sign_bundle(signed, private)
+    assert cv2.imwrite(str(tmp_path / "mask.png"), np.full((32, 32), 255, np.uint8))
+    sections = (
+        PARTS,
+        product("A", signed),
+        product("U", tiny_bundle.path),
+        product("M", signed, 'mask = "mask.png"\n'),
+    )
+    config = tmp_path / "inspectd.toml"
+    text = settings_text(signed, SOURCE, url=broker.url) + "".join(sections)
+    config.write_text(f'trusted_keys = ["{public}"]\n{text}')
+    socket = socket_path(tmp_path)
+    subscriber = Subscriber(broker, "inspectd/#")
+    with running_service(config):
+        for name, words in (("U", "not signed"), ("M", "mask")):
+            with pytest.raises(InspectdError, match=f"product {name} cannot be inspected: .*{words}") as caught:
+                ask(socket, "product", "line1", name=name)
+            assert "\n" not in str(caught.value)
+            await_product(socket, None, "no_product")
+        wait_until(lambda: any(document["reason"] == "no_product" for document in results(subscriber)), seconds=60)
+        ask(socket, "product", "line1", name="A")
+        await_state(socket, lambda state: state["product"] == "A")
 
 
 def test_a_model_that_does_not_fit_into_the_memory_is_loaded_when_it_is_wanted(config: Path, tmp_path: Path) -> None:

@@ -192,3 +192,15 @@ def test_xray_keeps_sixteen_bits() -> None:
     assert image.max() < 65_535
     assert image.max() > 4.0 * image.min()
     assert len(np.unique(image & 0xFF)) == 256
+
+
+def test_between_two_parts_the_view_is_empty() -> None:
+    line = SimulatedLine(seed=1, size=128, frames_per_part=3, gap_frames=4, defect_rate=0.2)
+    assert [line.part_in_view(index) for index in range(9)] == [0, 0, 0, None, None, None, None, 1, 1]
+    assert line.truth(4).part is None
+    assert not line.mask(4).any()
+    means = [float(line.image(index).mean()) for index in range(7)]
+    empty = float(line.empty_image().mean())
+    assert means[4] == pytest.approx(empty, rel=0.05)
+    assert means[5] == pytest.approx(empty, rel=0.05)
+    assert all(empty < means[place] < 0.9 * means[0] for place in (3, 6)), "half of a part that leaves, and that enters"
