@@ -1,4 +1,4 @@
-"""Parts that pass under a free-running camera: told from the image, with hysteresis."""
+"""Parts that pass under a free-running camera: recognised in the image, with hysteresis."""
 
 from __future__ import annotations
 

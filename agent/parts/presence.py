@@ -21,7 +21,7 @@ _TOLERANCE, _FLOOR = 0.15, 0.04
 _MOST_GAIN = np.log(2.5)
 
 # If one gain explains all but this share of the region, the light has changed: a part that fills all of it evenly
-# cannot be told from that.
+# cannot be distinguished from that.
 _LIGHT_ONLY = 0.03
 
 # With each empty image, the background moves by this share towards it: dirt and wear are no parts.

@@ -56,7 +56,7 @@ class PartSettings(Section):
     max_waiting_triggers: PositiveInt = 100
     """Further triggers are rejected."""
     presence: PresenceSettings | None = None
-    """Parts pass under a camera that runs freely, and each is told from the image."""
+    """Parts pass under a camera that runs freely, and each is recognised in the image."""
     code: CodeSettings | None = None
     """A code on each part that gives it its id; None: parts have none."""
 
