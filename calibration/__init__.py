@@ -42,7 +42,7 @@ from calibration.store import (
     Switch,
     score_reference,
 )
-from calibration.window import FitFinding, Misfit, Terms, TrainingScores, Window, check_fit
+from calibration.window import FitFinding, Misfit, TrainingScores, Window, check_fit
 
 __all__ = [
     "LEAST_FRAMES",
@@ -76,7 +76,6 @@ __all__ = [
     "Store",
     "Switch",
     "Symptom",
-    "Terms",
     "Threshold",
     "TrainingScores",
     "ViewReference",

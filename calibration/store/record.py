@@ -7,7 +7,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,7 @@ from calibration.statistics import Rule, Threshold, autocorrelation_time
 _SCHEMA = "inspectd.calibration/1"
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(TypedDict):
     """What a calibration is valid for, when it was made, and for whom."""
 
     camera: str

@@ -6,20 +6,23 @@ import heapq
 import math
 from collections.abc import Collection
 from dataclasses import fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.arrays import Arrays, from_document, of_prefix, stacked, to_document, with_prefix
-from calibration.budgets import plural
+from calibration.budgets import Budget, plural
 from calibration.camera import CameraHistory, Pixels, SourceReference, encode_png, shown_between, thumbnail
 from calibration.errors import CalibrationError, ImageEvidence
-from calibration.statistics import LEAST_FRAMES, MOST_BAD, MOST_SUSPECTED, suspected_frames
+from calibration.statistics import LEAST_FRAMES, MOST_BAD, MOST_SUSPECTED, Rule, suspected_frames
 from calibration.store import Calibration, LeftOut, Origin, score_reference
 from calibration.window.conclusion import FRESH, KeptOut, Terms, conclude
 from calibration.window.growth import extension
 from calibration.window.heat import HeatLevels
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 # Thumbnails of the highest-scored frames that a window keeps: 2 MB, 4 MB with 16 bits, and more than a person reviews.
 _MOST_THUMBNAILS = 64
@@ -41,36 +44,36 @@ class Window:
 
     def __init__(
         self,
-        terms: Terms,
         *,
         frames: int,
         max_frames: int,
+        rule: Rule,
+        budget: Budget,
+        frames_per_second: float,
+        confidence: float = 0.95,
+        quiet_frames: int = 1,
+        parts: bool = False,
         vouched: bool = False,
     ) -> None:
         """Open an empty window.
 
         Args:
-            terms: what the threshold is computed for.
             frames: good frames wanted at first, at least 50 and at least 10 times the rule's n.
             max_frames: limit on extensions, at least `frames`.
+            rule, budget, frames_per_second, confidence, quiet_frames, parts: as in `calibrate`.
             vouched: a person vouches for every frame: none is left out.
 
         Raises:
             CalibrationError: `frames` or `max_frames` is out of range.
         """
-        least = max(LEAST_FRAMES, 10 * terms.rule.n)
-        if not least <= frames <= max_frames:
-            got = f"got {frames} frames with a limit of {max_frames}"
-            raise CalibrationError(f"window: {got}, wanted at least {least} frames and no more than the limit")
-        self._least = least
+        self._least = least = _least_frames(rule, frames, max_frames)
         self.target = frames
         """Frames wanted so far."""
         self.max_frames = max_frames
-        """Limit on `target`."""
         self.extension_reason: str | None = None
         """Why `target` was raised last, in words; None if it never was."""
         self.vouched = vouched
-        self.terms = terms
+        self.terms = Terms(rule, budget, frames_per_second, confidence, quiet_frames, parts)
         """What the threshold is computed for; may be replaced before `finish`, once the rate of the line is known."""
         self._scores: list[float] = []
         self._alarmed: list[tuple[int, float]] = []
@@ -178,15 +181,19 @@ class Window:
             )
 
     def finish(
-        self, origin: Origin, *, source: SourceReference | None = None, confirmed_bad: Collection[int] | None = None
+        self,
+        *,
+        source: SourceReference | None = None,
+        confirmed_bad: Collection[int] | None = None,
+        **origin: Unpack[Origin],
     ) -> Calibration:
         """Compute the calibration from the frames collected.
 
         Args:
-            origin: what it is valid for, and who requested it.
             source: size and levels of the source images; None: not known.
             confirmed_bad: places in the window that a person has confirmed as bad; the person vouches for all others.
                 None: nobody has looked at them.
+            origin: what it is valid for, and who requested it.
 
         Raises:
             CalibrationError: too few frames, a frozen, black or saturated camera, equal scores, more than 5 %
@@ -199,13 +206,13 @@ class Window:
         left_out = self._suspected(scores) if confirmed_bad is None else self._confirmed(scores, confirmed_bad)
         threshold = conclude(terms, scores, left_out, self._kept_out, confirmed=confirmed)
         return Calibration(
-            **_fields(origin),
+            **origin,
             **_fields(terms),
             first_frame=self._first_frame,
             last_frame=self._last_frame,
             threshold=threshold,
             promise=terms.promise(threshold),
-            left_out=self._left_out(scores, left_out, f"thrown out by {origin.who}" if confirmed else _FAR, source),
+            left_out=self._left_out(scores, left_out, f"thrown out by {origin['who']}" if confirmed else _FAR, source),
             left_out_cost="" if confirmed else terms.cost(threshold, scores, int(left_out.sum())),
             scores=scores.astype(np.float32),
             heat_level=self._heat.level(left_out),
@@ -293,6 +300,15 @@ class Window:
         return [(index, shown_between(small, levels)) for index, small in kept]
 
 
-def _fields(record: Origin | Terms) -> dict[str, Any]:
-    """Return the fields of a record by their names; its values are not copied."""
-    return {field.name: getattr(record, field.name) for field in fields(record)}
+def _least_frames(rule: Rule, frames: int, max_frames: int) -> int:
+    """Return the least frames that a window needs; CalibrationError where these are fewer, or over the limit."""
+    least = max(LEAST_FRAMES, 10 * rule.n)
+    if least <= frames <= max_frames:
+        return least
+    got = f"got {frames} frames with a limit of {max_frames}"
+    raise CalibrationError(f"window: {got}, wanted at least {least} frames and no more than the limit")
+
+
+def _fields(terms: Terms) -> dict[str, Any]:
+    """Return the fields by their names; the values are not copied."""
+    return {field.name: getattr(terms, field.name) for field in fields(terms)}

@@ -9,7 +9,7 @@ from scipy.signal import lfilter
 from scipy.special import ndtr
 from scipy.stats import gamma
 
-from calibration import Budget, Calibration, Origin, Rule, Terms, Window
+from calibration import Budget, Calibration, Origin, Rule, Window
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=timezone.utc)
 BUNDLE_SHA256 = "ab" * 32
@@ -17,7 +17,7 @@ BUNDLE_SHA256 = "ab" * 32
 
 def origin(*, camera: str = "line-1", who: str = "anna", at: datetime = NOON) -> Origin:
     """Return what the calibrations of these tests are valid for."""
-    return Origin(camera, BUNDLE_SHA256, "onnxruntime", at, who)
+    return Origin(camera=camera, bundle_sha256=BUNDLE_SHA256, engine="onnxruntime", created_at=at, who=who)
 
 
 def gaussian(frames: int, *, correlation: float = 0.0, seed: int = 0) -> np.ndarray:
@@ -53,8 +53,14 @@ def window(
     parts: bool = False,
 ) -> Window:
     """Return an empty window at 20 frames per second."""
-    terms = Terms(Rule(k=1, n=1) if rule is None else rule, Budget.parse(budget), 20.0, parts=parts)
-    return Window(terms, frames=frames, max_frames=frames if max_frames is None else max_frames)
+    return Window(
+        frames=frames,
+        max_frames=frames if max_frames is None else max_frames,
+        rule=Rule(k=1, n=1) if rule is None else rule,
+        budget=Budget.parse(budget),
+        frames_per_second=20.0,
+        parts=parts,
+    )
 
 
 def filled(values: np.ndarray, **settings: object) -> Window:
@@ -67,4 +73,4 @@ def filled(values: np.ndarray, **settings: object) -> Window:
 
 def calibration(*, seed: int = 0, who: str = "anna", at: datetime = NOON) -> Calibration:
     """Return a calibration on 300 good frames."""
-    return filled(scores(300, seed=seed)).finish(origin(at=at, who=who))
+    return filled(scores(300, seed=seed)).finish(**origin(at=at, who=who))

@@ -21,10 +21,8 @@ from calibration import (
     Calibration,
     CalibrationError,
     FitFinding,
-    Origin,
     SizeMonitor,
     SourceImages,
-    Terms,
     TrainingScores,
     Window,
     check_fit,
@@ -158,9 +156,17 @@ class WindowCalibrator:
         self._hottest, self._source, self._size = HottestImages(), SourceImages(), SizeMonitor(None)
         self.stopped = None
         self._rate = RateMeter(_RATE_INTERVALS)
-        terms = Terms(plan.rule, plan.budget, rate, plan.confidence, plan.quiet_frames(rate), parts=plan.parts_known)
-        longest = plan.max_frames if plan.require_certificate else plan.frames
-        self._window = window = Window(terms, frames=plan.frames, max_frames=longest, vouched=plan.fresh)
+        self._window = window = Window(
+            frames=plan.frames,
+            max_frames=plan.max_frames if plan.require_certificate else plan.frames,
+            rule=plan.rule,
+            budget=plan.budget,
+            frames_per_second=rate,
+            confidence=plan.confidence,
+            quiet_frames=plan.quiet_frames(rate),
+            parts=plan.parts_known,
+            vouched=plan.fresh,
+        )
         return window
 
     def observe(self, monotonic_seconds: float) -> None:
@@ -317,6 +323,13 @@ class WindowCalibrator:
         self, window: Window, plan: CalibrationPlan, by: str, confirmed_bad: Collection[int] | None = None
     ) -> Calibration:
         identity = self._identity
-        origin = Origin(identity.camera, identity.bundle, identity.engine, self._now(), by)
-        calibration = window.finish(origin, source=self._source.reference(), confirmed_bad=confirmed_bad)
+        calibration = window.finish(
+            camera=identity.camera,
+            bundle_sha256=identity.bundle,
+            engine=identity.engine,
+            created_at=self._now(),
+            who=by,
+            source=self._source.reference(),
+            confirmed_bad=confirmed_bad,
+        )
         return calibration if plan.false_alarms is None else plan.false_alarms.applied_to(calibration)

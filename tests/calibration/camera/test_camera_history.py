@@ -37,7 +37,7 @@ def test_history_of_a_faulty_camera_is_rejected(kind: str, words: str) -> None:
     for index, value in enumerate(scores(100)):
         collected.add(float(value), heat(index), faulty_image(kind, index))
     with pytest.raises(CalibrationError) as error:
-        collected.finish(origin())
+        collected.finish(**origin())
     assert str(error.value) == words
     assert error.value.images
 
@@ -53,7 +53,7 @@ def test_history_of_any_depth_and_channels_is_measured(bits: int, channels: int,
     collected = window(frames=100)
     for index, value in enumerate(scores(100)):
         collected.add(float(value), heat(index), image(index, bits=bits, channels=channels, level=level))
-    reference = collected.finish(origin()).camera_reference
+    reference = collected.finish(**origin()).camera_reference
     assert (reference.height, reference.width, reference.channels) == (48, 64, channels)
     assert reference.mean_level.low <= reference.mean_level.middle <= reference.mean_level.high
     assert reference.mean_level.middle == pytest.approx(level, abs=0.02)

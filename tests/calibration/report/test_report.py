@@ -41,7 +41,7 @@ class Balanced(HTMLParser):
 def with_frames_left_out() -> Calibration:
     values = scores(400, seed=3)
     values[[7, 9]] += 40
-    return filled(values, budget="1 per shift").finish(origin(camera="<b>top</b> & side", who="<i>"))
+    return filled(values, budget="1 per shift").finish(**origin(camera="<b>top</b> & side", who="<i>"))
 
 
 @pytest.mark.parametrize(
@@ -87,23 +87,23 @@ def of_four_images_a_part(seed: int, *, odd: float = 0.0, budget: str = "1 per s
     rng = np.random.default_rng(seed)
     values = np.repeat(1 + 0.3 * rng.standard_normal(75), 4) + 0.1 * rng.standard_normal(300)
     values[100:104] += odd
-    return filled(values, budget=budget).finish(origin())
+    return filled(values, budget=budget).finish(**origin())
 
 
 def with_bad_images(values: np.ndarray, number: int) -> Calibration:
     """Return a calibration for 1 in 100 parts from a window with this number of images far above the others."""
     values[50 :: values.size // (number + 1)][:number] += 40.0
-    return filled(values, budget="1 per 100 parts").finish(origin())
+    return filled(values, budget="1 per 100 parts").finish(**origin())
 
 
 def of_parts(number: int, *, budget: str) -> Calibration:
     """A calibration on parts with an image each."""
-    return filled(scores(number), budget=budget, parts=True).finish(origin())
+    return filled(scores(number), budget=budget, parts=True).finish(**origin())
 
 
 CASES = {
-    "certified": lambda: filled(scores(5_000), budget="1 per 100 parts").finish(origin()),
-    "extrapolated": lambda: filled(scores(300), budget="1 per 1000 parts").finish(origin()),
+    "certified": lambda: filled(scores(5_000), budget="1 per 100 parts").finish(**origin()),
+    "extrapolated": lambda: filled(scores(300), budget="1 per 1000 parts").finish(**origin()),
     "dependent": lambda: of_four_images_a_part(5, budget="1 per 400 frames"),
     "parts": lambda: of_parts(1_000, budget="1 per 2000 parts"),
     "certified parts": lambda: of_parts(300, budget="1 per 100 parts"),
@@ -125,7 +125,7 @@ def test_report_states_the_same_rates_in_the_promise_the_facts_and_the_chart(cas
 
 
 def test_report_states_no_best_guess_that_the_window_cannot_carry() -> None:
-    made = filled(scores(300), budget="1 per shift").finish(origin())
+    made = filled(scores(300), budget="1 per shift").finish(**origin())
     text = text_of(made)
     found = re.search(r"At worst ([\d,]+) per shift", made.promise)
     assert found

@@ -15,7 +15,7 @@ from tests.calibration.lines import calibration, filled, origin, scores
 def test_record_survives_json() -> None:
     values = scores(400, seed=3)
     values[[7, 9]] += 40
-    made = filled(values).finish(origin())
+    made = filled(values).finish(**origin())
     read = Calibration.from_json(made.to_json())
     assert read == made
     assert read.id == made.id
@@ -45,6 +45,6 @@ def test_record_keeps_the_view_of_the_camera() -> None:
 @pytest.mark.parametrize("word", ["parts", "frames", "images"])
 def test_record_keeps_the_users_word_for_frames(word: str) -> None:
     """It is in the promise, not among the keys, which older versions read too."""
-    made = filled(scores(300), budget=f"1 per 100 {word}").finish(origin())
+    made = filled(scores(300), budget=f"1 per 100 {word}").finish(**origin())
     assert set(json.loads(made.to_json())["budget"]) == {"alarms", "per_seconds", "per_frames"}
     assert Calibration.from_json(made.to_json()).budget.span == f"100 {word}"

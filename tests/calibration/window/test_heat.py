@@ -79,7 +79,7 @@ def test_heat_level_of_maps_without_heat_is_positive() -> None:
     collected = window(frames=100)
     for index, value in enumerate(scores(100)):
         collected.add(float(value), np.zeros((4, 4), dtype=np.float32), image(index))
-    made = collected.finish(origin())
+    made = collected.finish(**origin())
     assert np.all(made.heat_level > 0)
     assert np.all(np.isfinite(made.heat(np.zeros((4, 4), dtype=np.float32))))
 

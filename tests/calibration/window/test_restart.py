@@ -36,7 +36,7 @@ def test_a_continued_window_gives_the_same_calibration(interrupted: int, bits: i
     fill(first, values, 0, interrupted, bits=bits)
     second.restore(on_disk(first.arrays()))
     fill(second, values, interrupted, 300, bits=bits)
-    wanted, got = (each.finish(origin(who="x")) for each in (whole, second))
+    wanted, got = (each.finish(**origin(who="x")) for each in (whole, second))
     # The id is a hash of the whole content.
     assert got.id == wanted.id
     assert [out.thumbnail_png for out in got.left_out] == [out.thumbnail_png for out in wanted.left_out]

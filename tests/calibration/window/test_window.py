@@ -13,7 +13,7 @@ def test_window_of_good_frames_becomes_a_calibration() -> None:
     collected = filled(scores(1_200))
     assert collected.complete
     assert collected.count == collected.target == 1_200
-    calibration = collected.finish(origin())
+    calibration = collected.finish(**origin())
     assert calibration.threshold.certified
     assert calibration.promise == (
         "You asked for at most 1 false alarm per 100 frames. 1,200 frames are enough to promise that, with 95% "
@@ -28,7 +28,7 @@ def test_window_keeps_the_frame_numbers_of_the_camera() -> None:
     collected = window(frames=60)
     for index in range(60):
         collected.add(float(scores(60)[index]), heat(index), image(index), frame=1_000 + 2 * index)
-    calibration = collected.finish(origin())
+    calibration = collected.finish(**origin())
     assert (calibration.first_frame, calibration.last_frame) == (1_000, 1_118)
 
 
@@ -40,7 +40,7 @@ def test_window_grows_until_the_budget_is_certified() -> None:
     while not collected.complete:
         collected.add(float(values[collected.count]), heat(0), shown[collected.count % 2])
     assert 1_000 <= collected.count < 20_000
-    assert collected.finish(origin()).threshold.certified
+    assert collected.finish(**origin()).threshold.certified
 
 
 def test_window_does_not_grow_if_that_would_not_help() -> None:
@@ -50,7 +50,7 @@ def test_window_does_not_grow_if_that_would_not_help() -> None:
     for index in range(300):
         collected.add(float(values[index]), heat(index), image(index))
     assert collected.complete
-    assert not collected.finish(origin()).threshold.certified
+    assert not collected.finish(**origin()).threshold.certified
 
 
 def test_window_grows_to_a_fair_sample_where_frames_depend() -> None:
@@ -68,7 +68,7 @@ def test_window_with_defects_leaves_them_out_and_reports_them(share: float, corr
     values = scores(500, correlation=correlation, seed=3)
     bad = np.random.default_rng(0).choice(500, int(share * 500), replace=False)
     values[bad] += 12 * values.std()
-    calibration = filled(values).finish(origin())
+    calibration = filled(values).finish(**origin())
     assert {out.index for out in calibration.left_out} == set(bad)
     assert all(
         out.thumbnail_png is not None and out.thumbnail_png.startswith(b"\x89PNG") for out in calibration.left_out
@@ -96,7 +96,7 @@ def test_window_with_five_per_cent_of_six_sigma_defects_is_as_good_as_without(co
     for seed in range(10):
         values, bad = scores(1_000, correlation=correlation, seed=seed), in_runs_of_five(1_000, 0.05, seed)
         values[bad] += 6 * GAMMA_SIGMA
-        left_out = {out.index for out in filled(values).finish(origin()).left_out}
+        left_out = {out.index for out in filled(values).finish(**origin()).left_out}
         found.append(len(left_out & set(bad)) / bad.size)
     assert np.count_nonzero(np.array(found) > 0.9) >= 8
 
@@ -104,7 +104,7 @@ def test_window_with_five_per_cent_of_six_sigma_defects_is_as_good_as_without(co
 def test_window_with_a_hand_in_view_leaves_the_run_out() -> None:
     values = scores(500, seed=4)
     values[200:220] += 10 * values.std()
-    calibration = filled(values).finish(origin())
+    calibration = filled(values).finish(**origin())
     assert {out.index for out in calibration.left_out} == set(range(200, 220))
 
 
@@ -113,7 +113,7 @@ def test_window_with_too_many_suspects_is_rejected_with_their_images() -> None:
     bad = np.random.default_rng(0).choice(400, 40, replace=False)
     values[bad] += 12 * values.std()
     with pytest.raises(CalibrationError) as error:
-        filled(values).finish(origin())
+        filled(values).finish(**origin())
     assert str(error.value) == (
         "window: 40 of 400 images look unlike the rest, wanted at most 5%; calibrate again on good parts only"
     )
@@ -123,7 +123,7 @@ def test_window_with_too_many_suspects_is_rejected_with_their_images() -> None:
 
 def test_window_of_equal_scores_is_rejected() -> None:
     with pytest.raises(CalibrationError) as error:
-        filled(np.ones(100)).finish(origin())
+        filled(np.ones(100)).finish(**origin())
     assert str(error.value) == "window: all 100 images score 1, wanted scores that differ (camera frozen?)"
     assert len(error.value.images) == 64
 
@@ -165,7 +165,7 @@ def test_window_threshold_is_raised_towards_frames_left_out_that_may_be_good() -
     rng = np.random.default_rng(8)
     values = np.repeat(1.0 + 0.3 * rng.standard_normal(50), 4) + 0.1 * rng.standard_normal(200)
     values[100:104] += 4.0
-    calibration = filled(values, budget="1 per shift").finish(origin())
+    calibration = filled(values, budget="1 per shift").finish(**origin())
     assert {out.index for out in calibration.left_out} == set(range(100, 104))
     rest = calibrate(
         np.delete(values, range(100, 104)),
@@ -180,7 +180,7 @@ def test_window_threshold_is_raised_towards_frames_left_out_that_may_be_good() -
     )
     assert calibration.threshold.promised_alarms_per_day > rest.promised_alarms_per_day
     far = np.where(values > 4.0, values + 100.0, values)
-    assert filled(far, budget="1 per shift").finish(origin()).threshold.value == rest.value
+    assert filled(far, budget="1 per shift").finish(**origin()).threshold.value == rest.value
 
 
 def test_window_too_short_for_its_rule_is_rejected() -> None:
@@ -190,7 +190,7 @@ def test_window_too_short_for_its_rule_is_rejected() -> None:
 
 def test_window_empty_is_rejected() -> None:
     with pytest.raises(CalibrationError, match="got 0 good images, wanted at least 50"):
-        window().finish(origin())
+        window().finish(**origin())
 
 
 def with_rare_kind(frames: int, share: float, seed: int) -> np.ndarray:
@@ -202,7 +202,7 @@ def test_window_with_a_rare_kind_of_good_part_is_not_certified() -> None:
     """The kind is left out, and one part in thirty would alarm: that is three times the budget."""
     for seed in range(20):
         values = with_rare_kind(1_000, 0.03, seed)
-        calibration = filled(values).finish(origin())
+        calibration = filled(values).finish(**origin())
         number = len(calibration.left_out)
         assert number >= 15, "the case is about kinds that are left out"
         rest = calibrate(
@@ -225,7 +225,7 @@ def test_window_with_few_images_left_out_keeps_a_certificate_that_covers_them() 
     """One odd image in 3,000: even if it is good, the budget of one in a hundred is kept."""
     values = scores(3_000)
     values[100] += 20 * GAMMA_SIGMA
-    calibration = filled(values).finish(origin())
+    calibration = filled(values).finish(**origin())
     assert [out.index for out in calibration.left_out] == [100]
     assert calibration.threshold.certified
     assert calibration.threshold.value < values[100]
@@ -247,7 +247,7 @@ def test_window_of_the_shortest_length_takes_a_frame_more_for_each_left_out(bad:
     values = np.random.default_rng(1).normal(10.0, 1.0, 400)
     values[bad] += 80.0
     collected = collect(window(frames=50, max_frames=most, budget="1 per week"), values)
-    calibration = collected.finish(origin())
+    calibration = collected.finish(**origin())
     assert {out.index for out in calibration.left_out} >= set(bad)
     assert calibration.kept_scores.size >= 50
     assert calibration.threshold.value < 80.0
@@ -258,14 +258,14 @@ def test_window_as_short_as_its_rule_allows_takes_a_frame_more_for_each_left_out
     values[40] += 80.0
     collected = collect(window(frames=100, rule=Rule(k=3, n=10)), values)
     assert collected.count == 101
-    assert collected.finish(origin()).kept_scores.size == 100
+    assert collected.finish(**origin()).kept_scores.size == 100
 
 
 def test_window_of_the_shortest_length_with_too_many_suspects_does_not_grow() -> None:
     values = np.random.default_rng(3).normal(10.0, 1.0, 50)
     values[::10] += 80.0
     with pytest.raises(CalibrationError, match="5 of 50 images look unlike the rest"):
-        filled(values).finish(origin())
+        filled(values).finish(**origin())
 
 
 def test_images_left_out_are_shown_between_the_levels_of_the_source() -> None:
@@ -279,6 +279,6 @@ def test_images_left_out_are_shown_between_the_levels_of_the_source() -> None:
         shown[2, 2] = 65_535
         collected.add(float(value), heat(index), shown)
     source = SourceReference(48, 64, black=0, white=4095)
-    left_out = collected.finish(origin(), source=source).left_out
+    left_out = collected.finish(**origin(), source=source).left_out
     thumbnail = cv2.imdecode(np.frombuffer(left_out[0].thumbnail_png, np.uint8), cv2.IMREAD_UNCHANGED)
     assert thumbnail.mean() == pytest.approx(0.4 * 255, abs=5)
