@@ -43,8 +43,8 @@ build/tensorrt/.fetched: scripts/fetch-tensorrt $(VENV)/.base
 
 tensorrt: build/tensorrt/.fetched  ## fetch the bindings and the lean runtime of TensorRT that tests hold our code against
 
-# A broker, a camera that speaks RTSP, and one of GigE Vision: the tests start them.
-TEST_PACKAGES := mosquitto:mosquitto iproute2:ip aravis-tools:arv-fake-gv-camera-0.8 python3-gi:gi \
+# A broker, cameras that speak RTSP and GigE Vision, and a sender of DICOM: the tests start them.
+TEST_PACKAGES := mosquitto:mosquitto iproute2:ip aravis-tools:arv-fake-gv-camera-0.8 dcmtk:storescu python3-gi:gi \
     gir1.2-gst-rtsp-server-1.0:/usr/lib/*/girepository-1.0/GstRtspServer-1.0.typelib \
     gstreamer1.0-plugins-base:/usr/lib/*/gstreamer-1.0/libgstvideotestsrc.so \
     gstreamer1.0-plugins-good:/usr/lib/*/gstreamer-1.0/libgstrtp.so

@@ -139,6 +139,7 @@ CLOSED = {
     "agent.tools",
     "agent.tools.plc_sim",
     "agent.outputs.modbus",
+    "agent.sources.dicom",
     "agent.sources.genicam",
     "engines.networks",
     "engines.recipes",

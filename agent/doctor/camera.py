@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
 import threading
 import time
@@ -18,6 +19,7 @@ from agent.doctor.check_result import CheckResult, ok, problem, warning
 from agent.inspection import Preparation, check_mask_setting, inspected_crop, presence_meter_of
 from agent.settings import CameraSettings, Settings
 from agent.sources import Captured, EndOfStream, FrameSource, build_source
+from agent.sources.settings import SourceSection
 from engines.bundles import read_bundle
 from engines.errors import EngineError
 
@@ -56,7 +58,10 @@ def check_cameras(
     max_seconds: how long a source is read.
     """
     for name, camera in settings.cameras.items():
-        yield _ask_agent(settings, name) or _read_camera(name, camera, max_seconds, first_frame_seconds)
+        found = _ask_agent(settings, name)
+        if found is None and camera.source.listens():
+            found = _check_port(name, camera.source)
+        yield found or _read_camera(name, camera, max_seconds, first_frame_seconds)
 
 
 def _ask_agent(settings: Settings, name: str) -> CheckResult | None:
@@ -72,6 +77,21 @@ def _ask_agent(settings: Settings, name: str) -> CheckResult | None:
     rate = state["frames_per_second"]
     speed = "no frames lately" if rate is None else f"{rate:.1f} frames/s"
     return ok(subject, f"in use by the running agent: {state['phase']}, {speed}")
+
+
+def _check_port(name: str, source: SourceSection) -> CheckResult:
+    """The port is free. What a sender sends while the doctor listened would be lost."""
+    subject, host = f"camera {name}", source.listens()[0]
+    try:
+        with socket.create_server((host.name, host.port), family=_family(host.name)):
+            return ok(subject, f"{host.name} port {host.port} is free for senders")
+    except OSError as error:
+        text = f"{host.name} port {host.port} cannot be opened: {error.strerror or error}"
+        return problem(subject, text, source.remedy())
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def _read_camera(name: str, camera: CameraSettings, max_seconds: float, first_frame_seconds: float) -> CheckResult:

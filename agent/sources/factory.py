@@ -14,6 +14,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, Discriminator, SerializeAsAny, TypeAdapter
 
+from agent.sources.dicom.settings import DicomSettings
 from agent.sources.genicam.settings import GenicamSettings
 from agent.sources.ledger import Ledger
 from agent.sources.settings import (
@@ -40,6 +41,7 @@ SOURCES: dict[str, SourceKind] = {
     "folder": SourceKind(FolderSettings, "agent.sources.folder.source"),
     "video": SourceKind(VideoSettings, "agent.sources.opencv.video"),
     "camera": SourceKind(CameraSourceSettings, "agent.sources.opencv.camera"),
+    "dicom": SourceKind(DicomSettings, "agent.sources.dicom.source"),
     "genicam": SourceKind(GenicamSettings, "agent.sources.genicam.source"),
 }
 

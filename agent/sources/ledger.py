@@ -107,6 +107,15 @@ class Ledger:
             found = self._attempt("read", lambda: self._opened().execute(query, (_key(file), self._model)).fetchone())
             return found is not None
 
+    def has_finished(self, name: str) -> bool:
+        """Whether everything that follows from a file of this name, in any version, is durable."""
+        with self._lock:
+            if self._connection is None and self.path is not None and not self.path.exists():
+                return False
+            query = "SELECT 1 FROM file WHERE name = ?"
+            found = self._attempt("read", lambda: self._opened().execute(query, (_text(name),)).fetchone())
+            return found is not None
+
     def forget_unlisted(self, listed: Container[FileVersion]) -> None:
         """Keep the limit: forget the oldest files that are not `listed`. For a complete listing of the folder."""
         with self._lock:

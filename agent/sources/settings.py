@@ -47,6 +47,14 @@ class SourceSection(Section):
         """Device files that this source opens; `doctor` checks that the service may open them."""
         return []
 
+    def listens(self) -> list[Host]:
+        """Addresses and ports of this machine that this source opens."""
+        return []
+
+    def clients(self) -> list[str]:
+        """Addresses and networks from which others may connect to it."""
+        return []
+
     def files(self) -> list[Path]:
         """Files and folders that this source reads; `doctor` checks that the service can see them."""
         return []

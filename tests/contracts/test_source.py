@@ -16,8 +16,9 @@ import pytest
 from agent.core.errors import Permanent
 from agent.sources import EndOfStream, FrameSource, Ledger, build_source
 from agent.sources.factory import SOURCES, parse_source
+from tests.support.dicom import UID_ROOT, write_image
 from tests.support.genicam_cameras import ArvCamera, arv_camera
-from tests.support.rtsp_camera import RtspCamera, missing
+from tests.support.rtsp_camera import RtspCamera, free_port, missing
 
 Build = Callable[[], FrameSource]
 
@@ -49,6 +50,16 @@ def video_file(directory: Path) -> dict[str, Any]:
     return {"path": path}
 
 
+def received_images(directory: Path) -> dict[str, Any]:
+    """Images that wait in the inbox of a receiver, as one that was stopped leaves them."""
+    pytest.importorskip("pynetdicom", reason="the receiver needs the dicom extra")
+    inbox = directory / "inbox"
+    inbox.mkdir()
+    for number in range(1, 2 * FRAMES):
+        os.utime(write_image(inbox / f"{UID_ROOT}.{number}.dcm", number=number), (CHANGED.timestamp(),) * 2)
+    return {"port": free_port()}
+
+
 class Case(NamedTuple):
     """Settings that the suite is run with."""
 
@@ -71,6 +82,7 @@ CASES = {
     "simulator-xray": Case("simulator", {"mode": "xray", "frames_per_second": 200.0}, live=True),
     "folder": Case("folder", {}, image_folder, live=False, frames=FRAMES),
     "folder-followed": Case("folder", {"follow": True}, image_folder, live=False),
+    "dicom": Case("dicom", {}, received_images, live=False, exclusive=True),
     "video": Case("video", {}, video_file, live=False, frames=FRAMES),
     "camera": Case("camera", live=True),
     "genicam": Case("genicam", {"camera": ArvCamera.address, "read_timeout_seconds": 10.0}, live=True, exclusive=True),
@@ -150,7 +162,7 @@ def test_origin_and_file_name_the_file_and_are_none_for_live_cameras(source: Fra
     captured = source.read()
     assert (captured.origin is None) is source.live
     if captured.file is not None:
-        assert captured.origin == captured.file.name
+        assert captured.origin == captured.file.name.removesuffix(".dcm")
 
 
 def test_frames_of_files_are_distinguished_and_recognised_when_read_again(build: Build) -> None:
@@ -253,7 +265,7 @@ def test_description_is_one_line_for_a_person(source: FrameSource) -> None:
 
 def test_two_sources_do_not_disturb_each_other(build: Build, case: Case) -> None:
     if case.exclusive:
-        pytest.skip("its camera obeys one program")
+        pytest.skip("one program at a time can open it")
     with build() as first, build() as second:
         assert first.read().image.shape == second.read().image.shape
         second.close()

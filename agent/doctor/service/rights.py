@@ -94,19 +94,19 @@ def _denied_name_servers(
 
 
 def _denied_clients(settings: Settings, unit: str, rights: UnitRights) -> Iterator[CheckResult]:
-    """Clients that the settings of an output allow, and the unit does not."""
-    for name, section in settings.output_sections.items():
+    """Clients that the settings allow, and the unit does not."""
+    for purpose, section in _sections(settings):
         for client in section.clients():
             if not rights.may_reach(ipaddress.ip_network(client).network_address):
-                text = f"the unit keeps {client} from reaching the service (output {name})"
+                text = f"the unit keeps {client} from reaching the service ({purpose})"
                 yield problem("rights", text, add_to_unit([f"IPAddressAllow={client}"], "network", unit))
 
 
 def _denied_ports(settings: Settings, unit: str, rights: UnitRights, first_free: int) -> Iterator[CheckResult]:
-    for name, section in settings.output_sections.items():
+    for purpose, section in _sections(settings):
         for host in section.listens():
             if host.port < first_free and not rights.low_ports:
-                text = f"the unit does not let the service open port {host.port} (output {name})"
+                text = f"the unit does not let the service open port {host.port} ({purpose})"
                 yield problem("rights", text, install_drop_in("modbus-502", unit))
 
 

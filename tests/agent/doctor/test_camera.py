@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from agent.doctor.camera import check_cameras
 from agent.settings.load import load_settings
 from tests.agent.doctor.results import Configure, only
 from tests.support.parts import write_parts
+from tests.support.rtsp_camera import free_port
 
 
 def check(config: Path) -> CheckResult:
@@ -49,6 +51,17 @@ def test_camera_slower_than_asked_is_a_warning(configure: Configure) -> None:
     result = check(configure(source='{ kind = "simulator", frames_per_second = 1000000.0 }'))
     assert result.level is Level.WARNING
     assert "wanted 1e+06 frames/s" in result.text
+
+
+def test_port_of_a_dicom_receiver_is_checked_and_not_listened_at(configure: Configure) -> None:
+    port = free_port()
+    config = configure(source=f'{{ kind = "dicom", port = {port} }}')
+    assert check(config).text == f"127.0.0.1 port {port} is free for senders"
+    with socket.create_server(("127.0.0.1", port)):
+        taken = check(config)
+    assert taken.level is Level.PROBLEM
+    assert taken.text == f"127.0.0.1 port {port} cannot be opened: Address already in use"
+    assert f"sport = :{port}" in str(taken.fix)
 
 
 @pytest.mark.parametrize("images", [0, 2])

@@ -132,7 +132,7 @@ def test_new_kind_works_from_a_settings_file(config: Path, tmp_path: Path) -> No
 def test_mistake_in_the_section_of_a_new_kind_is_explained(config: Path) -> None:
     with pytest.raises(Exception, match=r"cameras\.line1\.source\.sise: unknown setting; did you mean size\?"):
         load_settings(config, ["cameras.line1.source.sise=3"])
-    with pytest.raises(Exception, match=r"source\.kind = \"tot\": wanted one of .*'camera', 'genicam', 'toy'"):
+    with pytest.raises(Exception, match=r"source\.kind = \"tot\": wanted one of .*'camera', 'dicom', 'genicam', 'toy'"):
         load_settings(config, ["cameras.line1.source.kind=tot"])
 
 
