@@ -40,8 +40,9 @@ BRANCHES = ("peak", "identity", "local", "whole")
 _WEIGHTS = (0.5, 1.0, 1.0, 1.0)
 
 # Up to this side, pixels, identities are learned in every step (`engines.recipes.map_learner`), and the memories see
-# but four places a side.
-_SMALL_SIDE, _SMALL_WEIGHTS = 64, (1.0, 3.0, 1.0, 1.0)
+# but eight places a side: a flaw drowns in the mean over all of them. With 2 and 0.5 for `local` and `whole` instead of
+# 1 and 1, flaws drawn into crops of fish had an AUROC of 0.796 instead of 0.788, digit 4 of 0.944 instead of 0.940.
+_SMALL_SIDE, _SMALL_WEIGHTS = 64, (1.0, 3.0, 2.0, 0.5)
 
 # Power of K that the identity counts with.
 _CONTRAST_POWER = 4
