@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from agent.alarms.drawing import covered, draw_heatmap, enlarge_heatmap, fit_screen, grey_out, stored_window, to_8_bit
 from agent.alarms.overlay import draw_overlay
+from agent.core.durable_file import disk_reason
 from agent.core.image_bytes import encode
 from agent.core.records import Frame, Region, Verdict
 
@@ -147,7 +148,8 @@ class Evidence:
                     _write(folder / image.file_name, image.payload)
                 self._kept[folder] = size
         except OSError as error:
-            log.log(logging.DEBUG if self._failing else logging.WARNING, "evidence not kept in %s: %s", folder, error)
+            level = logging.DEBUG if self._failing else logging.WARNING
+            log.log(level, "evidence not kept in %s: %s", folder, disk_reason(error, self._directory))
             self._failing = True
         else:
             self._failing = False

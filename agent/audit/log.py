@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections import deque
@@ -14,6 +15,7 @@ from typing import Any
 from agent.audit.chain import audit_files, read_entries
 from agent.audit.entry import BEGINNING, Entry
 from agent.core.clock import utc_now
+from agent.core.durable_file import disk_reason
 from agent.core.errors import Permanent, Temporary
 
 # An entry has half a kilobyte: a file has 16,000, all of them 130,000. The oldest file is deleted then.
@@ -54,7 +56,8 @@ class AuditLog:
                 self._append(entry)
             except OSError as problem:
                 self._last = None
-                raise Temporary(f"{self.directory}: {problem.strerror}; the audit log lacks an entry") from None
+                reason = disk_reason(problem, self.directory)
+                raise Temporary(f"{self.directory}: {reason}; the audit log lacks an entry") from None
             self._last = (entry.number, entry.hash)
             return entry
 
@@ -89,7 +92,11 @@ class AuditLog:
             path = self.directory / f"audit-{int(path.stem.removeprefix('audit-')) + 1:06d}.jsonl"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            os.write(descriptor, line)
+            before = os.fstat(descriptor).st_size
+            if os.write(descriptor, line) < len(line):
+                # The disk has become full in the middle of the line.
+                os.ftruncate(descriptor, before)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

@@ -1,9 +1,17 @@
-"""A small file of the state directory, written completely or not at all."""
+"""A small file of the state directory, written completely or not at all; and why the disk does not take a file."""
 
 from __future__ import annotations
 
+import errno
 import os
+import sqlite3
 from pathlib import Path
+
+# EDQUOT: the quota of this user.
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+# SQLite gives no error number before Python 3.11.
+_SQLITE_FULL = "database or disk is full"
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -13,10 +21,15 @@ def replace_file(path: Path, data: bytes) -> None:
     """
     fresh = path.with_name(f".{path.name}.new")
     fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        # A part of the file would take what little room is left.
+        fresh.unlink(missing_ok=True)
+        raise
     if os.geteuid() == 0 and path.exists():
         status = path.stat()
         os.chown(fresh, status.st_uid, status.st_gid)
@@ -26,3 +39,29 @@ def replace_file(path: Path, data: bytes) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether there was no room on the disk.
+
+    >>> is_disk_full(OSError(errno.ENOSPC, "No space left on device"))
+    True
+    >>> is_disk_full(PermissionError(13, "Permission denied"))
+    False
+    """
+    if isinstance(error, sqlite3.Error):
+        return _SQLITE_FULL in str(error).lower()
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+def disk_reason(error: OSError | sqlite3.Error, folder: Path | str) -> str:
+    """The reason of an error, without the file's name; where the disk is full, with what to do about it.
+
+    >>> disk_reason(OSError(errno.ENOSPC, "No space left on device"), "/var/lib/inspectd")
+    'the disk is full; free some space on /var/lib/inspectd (`inspectd doctor` shows how much, and what fills it)'
+    >>> disk_reason(PermissionError(13, "Permission denied"), "/var/lib/inspectd")
+    'Permission denied'
+    """
+    if is_disk_full(error):
+        return f"the disk is full; free some space on {folder} (`inspectd doctor` shows how much, and what fills it)"
+    return str(getattr(error, "strerror", None) or error)

@@ -11,6 +11,8 @@ a module is not, so that it is seen if it escapes. `tests/agent/core/test_expect
 
 from __future__ import annotations
 
+from agent.core.durable_file import is_disk_full
+
 ISSUES_URL = "https://github.com/inspectd/inspectd/issues"
 
 
@@ -28,11 +30,15 @@ def error_text(error: BaseException) -> str:
 
     >>> error_text(FileNotFoundError(2, "No such file or directory", "/etc/inspectd/line1.toml"))
     '/etc/inspectd/line1.toml: No such file or directory'
+    >>> error_text(OSError(28, "No space left on device"))
+    'the disk: no space is left; free some, then try again'
     >>> error_text(KeyError("score"))
     "KeyError('score'): this is a bug; please report it with its traceback: https://github.com/inspectd/inspectd/issues"
     """
     if not is_expected(error):
         return f"{error!r}: this is a bug; please report it with its traceback: {ISSUES_URL}"
+    if is_disk_full(error):
+        return f"{getattr(error, 'filename', None) or 'the disk'}: no space is left; free some, then try again"
     if isinstance(error, OSError):
         return f"{error.filename or 'system'}: {error.strerror or error}"
     return str(error) or type(error).__name__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 
 from agent.core.records import PartVerdict, Phase
 from agent.inspection import CameraLine, CameraState, CameraStatus, Station
@@ -73,6 +74,48 @@ def _shift_parts(line: CameraLine, counts: PartCounts | None, at: datetime) -> S
     return shift_payload(counts.shift(line.name, at))
 
 
+def _ready(line: CameraLine) -> bool | None:
+    """Whether the next trigger is judged; None where parts are not triggered."""
+    ready = line.station.ready
+    return None if ready is None else ready and phase_of(line.station, line.capture.status) is Phase.ARMED
+
+
+def _calibrated(station: Station) -> dict[str, Any]:
+    """The calibration in force, the one in progress, and what has moved away from it."""
+    calibration, progress = station.calibration, station.progress
+    rule = station.plan.rule if calibration is None else calibration.rule
+    return {
+        "threshold": None if calibration is None else calibration.threshold.value,
+        "rule": RulePayload(k=rule.k, n=rule.n),
+        "calibration": None if calibration is None else calibration.id,
+        "promise": None if calibration is None else calibration.promise,
+        "progress": None if progress is None else ProgressPayload(frames=progress.frames, wanted=progress.target),
+        "drift": station.drifted,
+        "shift": round(station.drift_shift, 3) if station.drifted else None,
+    }
+
+
+def _counted(line: CameraLine) -> dict[str, Any]:
+    """Frames since the start of the agent: judged, and those that were not."""
+    return {
+        "frames": line.counters.frames,
+        "dropped": line.dropped,
+        "passed_by_rule": line.counters.passed_by_rule,
+        "damaged": line.capture.damaged,
+        "left_out": line.station.left_out,
+    }
+
+
+def _measured(line: CameraLine) -> dict[str, Any]:
+    """Rate and latency; null while no frames arrive."""
+    lost = phase_of(line.station, line.capture.status) is Phase.CAMERA_LOST
+    rate = None if lost else line.station.rate_at(time.monotonic())
+    return {
+        "frames_per_second": None if rate is None else round(rate, 2),
+        "latency_ms": None if rate is None else LatencyPayload.of(line.counters.verdict_durations),
+    }
+
+
 def state_payload(
     site: str,
     line: CameraLine,
@@ -89,40 +132,25 @@ def state_payload(
         promise: the state of its promise in production.
         counts: has the numbers of its parts; None where no camera has parts.
     """
-    station, capture = line.station, line.capture
-    calibration, progress = station.calibration, station.progress
-    rule = station.plan.rule if calibration is None else calibration.rule
-    phase = phase_of(station, capture.status)
-    rate = None if phase is Phase.CAMERA_LOST else station.rate_at(time.monotonic())
+    station = line.station
     return StatePayload(
         site=site,
         camera=line.name,
         at=at,
-        phase=phase,
+        phase=phase_of(station, line.capture.status),
         product=line.product,
-        reason=capture.status.reason or station.blind_reason or waiting_reason(line) or station.reason,
-        threshold=None if calibration is None else calibration.threshold.value,
-        rule=RulePayload(k=rule.k, n=rule.n),
-        calibration=None if calibration is None else calibration.id,
-        promise=None if calibration is None else calibration.promise,
+        reason=line.capture.status.reason or station.blind_reason or waiting_reason(line) or station.reason,
         model=line.model,
         engine=line.engine.name,
         engine_reason=line.engine.reason,
-        frames=line.counters.frames,
-        dropped=line.dropped,
+        ready=_ready(line),
+        **_calibrated(station),
+        **_counted(line),
+        **_measured(line),
         parts=_parts(line),
         shift_parts=_shift_parts(line, counts, at),
-        ready=None if station.ready is None else station.ready and phase_of(station, capture.status) is Phase.ARMED,
         files=_files(line),
-        passed_by_rule=line.counters.passed_by_rule,
-        damaged=capture.damaged,
         transport=_transport(line),
-        left_out=station.left_out,
-        frames_per_second=None if rate is None else round(rate, 2),
-        latency_ms=None if rate is None else LatencyPayload.of(line.counters.verdict_durations),
-        progress=None if progress is None else ProgressPayload(frames=progress.frames, wanted=progress.target),
-        drift=station.drifted,
-        shift=round(station.drift_shift, 3) if station.drifted else None,
         alarm=station.active_alarm_id,
         certificate=None if promise is None else certificate_payload(promise),
         broken_promise=None if promise is None else broken_promise_payload(promise),

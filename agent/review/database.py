@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar
 
+from agent.core.durable_file import disk_reason, is_disk_full
 from agent.core.errors import Permanent, Temporary
 
 log = logging.getLogger(__name__)
@@ -107,11 +108,12 @@ class ReviewDatabase:
         try:
             return work()
         except sqlite3.OperationalError as error:
-            raise Temporary(f"{self.path}: {error}") from None
+            raise Temporary(f"{self.path}: {disk_reason(error, self.path.parent)}") from None
         except sqlite3.DatabaseError as error:
             raise Permanent(f"{self.path}: {error}") from None
         except OSError as error:
-            raise Permanent(f"{self.path}: {error.strerror}") from None
+            kind = Temporary if is_disk_full(error) else Permanent
+            raise kind(f"{self.path}: {disk_reason(error, self.path.parent)}") from None
 
 
 def _quoted(path: Path) -> str:

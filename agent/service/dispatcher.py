@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from agent.core.durable_file import disk_reason
 from agent.core.errors import InspectdError
 from agent.core.ids import new_id
 from agent.core.problems import Problems
@@ -134,10 +135,15 @@ class Dispatcher:
         frame, statistic = outcome.frame, _statistic(outcome)
         # A preview counts the alarms of the last day: of a file, its inspection counts, not its age.
         seconds = frame.captured_at.timestamp() if frame.file is None else time.time()
+        self._store_scores(line, lambda: line.score_log.append(seconds, frame.index, outcome.score, statistic))
+
+    def _store_scores(self, line: CameraLine, store: Callable[[], None]) -> None:
         try:
-            line.score_log.append(seconds, frame.index, outcome.score, statistic)
+            store()
         except OSError as error:
-            self._problems.set("score log", f"{line.score_log.directory}: {error.strerror}; scores are not logged")
+            directory = line.score_log.directory
+            problem = f"{directory}: {disk_reason(error, directory)}; scores are not logged"
+            self._problems.set("score log", problem)
         else:
             self._problems.set("score log", None)
 
@@ -150,7 +156,7 @@ class Dispatcher:
         else:
             log.warning("camera %s: calibrated, not certified: %s", line.name, calibration.promise, extra=fields)
         if line.station.calibration is not calibration:
-            line.score_log.flush()
+            self._store_scores(line, line.score_log.flush)
             # On a thread of its own, since it reads a day of scores.
             threading.Thread(
                 target=self._preview, args=(line, candidate), name=f"preview-{line.name}", daemon=True

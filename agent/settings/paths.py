@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from agent.core.errors import Permanent
+from agent.core.durable_file import disk_reason, is_disk_full
+from agent.core.errors import Permanent, Temporary
 
 SettingsT = TypeVar("SettingsT", bound=BaseModel)
 
@@ -61,12 +62,17 @@ def with_absolute_paths(settings: SettingsT, folder: Path) -> SettingsT:
 
 
 def writable(directory: Path) -> Path:
-    """The directory, created if it did not exist. Raises Permanent if it cannot be written."""
+    """The directory, created if it did not exist.
+
+    Raises Permanent if it cannot be written, Temporary if the disk is full.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
         probe = directory / ".writable"
         probe.touch()
         probe.unlink()
     except OSError as error:
+        if is_disk_full(error):
+            raise Temporary(f"{directory}: {disk_reason(error, directory)}") from None
         raise Permanent(f"{directory}: {error.strerror}; wanted a directory that this user can write to") from None
     return directory

@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from agent.core.durable_file import disk_reason
 from agent.core.records import FileVersion
 
 log = logging.getLogger(__name__)
@@ -217,7 +218,8 @@ class Ledger:
             if isinstance(error, sqlite3.DatabaseError) and _is_corrupt(error) and self._connection is not None:
                 self._connection.close()
                 self._connection = None
-            text = f"the list of inspected files cannot be {what}: {self.path}: {error}"
+            reason = disk_reason(error, "the disk" if self.path is None else self.path.parent)
+            text = f"the list of inspected files cannot be {what}: {self.path}: {reason}"
             log.log(logging.WARNING if self.problem is None else logging.DEBUG, "%s", text)
             self.problem = text
             return None

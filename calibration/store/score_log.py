@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -82,17 +83,25 @@ class ScoreLog:
         if self._file is None or self._size + len(data) > self._segment_bytes:
             self._open_segment()
         assert self._file is not None
-        self._file.write(data)
-        self._file.flush()
-        self._size += len(data)
+        end = self._size + len(data)
+        try:
+            # Where the disk becomes full, the system writes a part of it, and fails at the next attempt.
+            while self._size < end:
+                self._size += self._file.write(data[self._size - end :])
+        except OSError:
+            self._size -= self._size % _RECORD.size
+            self._file.truncate(self._size)
+            self._file.seek(self._size)
+            raise
 
     def read(self, *, since: float | None = None) -> NDArray[np.void]:
-        """Return the frames since a Unix time (None: all), oldest first.
+        """Return the frames since a Unix time (None: all), oldest first; on a full disk, without the latest.
 
         Returns:
             A structured array [N] with fields `time` (Unix seconds), `frame`, `score`, `statistic`.
         """
-        self.flush()
+        with suppress(OSError):
+            self.flush()
         parts = []
         for path in reversed(self._segments()):
             part = _records(path)
@@ -112,8 +121,9 @@ class ScoreLog:
         return np.concatenate([np.empty(0), *(_alarms(run, threshold, rule, quiet_frames) for run in _runs(frames))])
 
     def close(self) -> None:
-        """Flush and close."""
-        self.flush()
+        """Close the log; what the disk does not take any more is dropped, as `append` does it."""
+        with suppress(OSError):
+            self.flush()
         if self._file is not None:
             self._file.close()
             self._file = None

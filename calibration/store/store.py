@@ -8,6 +8,7 @@ holds the old state or the new one, never a mixture.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -196,7 +197,9 @@ class Store:
         try:
             write()
         except OSError as error:
-            raise CalibrationError(f"calibrations: cannot write in {self.directory}: {error.strerror}") from error
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            reason = f"{error.strerror}; free some space there" if full else error.strerror
+            raise CalibrationError(f"calibrations: cannot write in {self.directory}: {reason}") from error
 
 
 def _last_byte(handle: int, size: int) -> bytes:

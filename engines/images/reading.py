@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import struct
 from pathlib import Path
 from typing import cast
@@ -114,11 +116,15 @@ def _read_tiff(path: Path, data: bytes) -> Image:
 
 
 def _read_bytes(path: Path) -> bytes:
+    """The content of a file. The checks are made on the open file: a pipe that took its place would never end."""
     try:
-        size = path.stat().st_size
-        if size > _MAX_FILE_BYTES:
-            raise ImageError(f"{path}: {size} bytes, wanted at most {_MAX_FILE_BYTES}")
-        data = path.read_bytes()
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise FileAccessError(f"{path}: cannot be read (a folder, pipe or device, wanted an image file)")
+            if status.st_size > _MAX_FILE_BYTES:
+                raise ImageError(f"{path}: {status.st_size} bytes, wanted at most {_MAX_FILE_BYTES}")
+            data = file.read(status.st_size)
     except OSError as error:
         raise FileAccessError(f"{path}: cannot be read ({error.strerror or error})") from None
     if not data:

@@ -2,6 +2,8 @@
 
 An exception is unreliable there: extension modules turn it into an ImportError, and if it is raised in a callback of
 the import system, it is printed as "Exception ignored in" and lost. Nothing has begun yet, so nothing has to be undone.
+
+The launcher (`packaging/inspectd`) blocks SIGINT: until this is in place, it waits.
 """
 
 from __future__ import annotations
@@ -22,12 +24,17 @@ def _end_at_once(*_: object) -> None:
 
 @contextmanager
 def quiet_while_loading() -> Iterator[None]:
-    """Within this context, SIGINT ends the process with exit code 130. Where it is ignored, it stays ignored."""
+    """Within this context, SIGINT ends the process with exit code 130, also one that the launcher has held back.
+
+    Where it is ignored, it stays ignored.
+    """
     usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if not usual or threading.current_thread() is not threading.main_thread():
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         yield
         return
     signal.signal(signal.SIGINT, _end_at_once)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     try:
         yield
     finally:

@@ -8,7 +8,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from agent.core.errors import Permanent, Temporary
+from agent.core.errors import Temporary
+from agent.core.sockets.response import result_of
 from agent.core.sockets.unix_socket import connect_unix_socket
 
 
@@ -34,11 +35,7 @@ def ask(
             client.settimeout(timeout_seconds)
             connect_unix_socket(client, path, timeout_seconds)
             client.sendall(json.dumps(message).encode() + b"\n")
-            response = json.loads(client.makefile("rb").readline())
+            return result_of(client.makefile("rb").readline())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise Temporary(f"no agent answers at {path} ({reason}); is it running?") from None
-    if not response["ok"]:
-        raise Permanent(response["error"])
-    result: dict[str, Any] = response["result"]
-    return result

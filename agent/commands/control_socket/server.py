@@ -17,7 +17,7 @@ from agent.core.sockets.bounded_server import BoundedServer
 from agent.core.sockets.unix_socket import bind_unix_socket
 from agent.messages import MAX_COMMAND_BYTES, short_text
 
-# A command, and the JSON around it.
+# A command, and the JSON around it; without the end of the line.
 MAX_LINE_BYTES = 2 * MAX_COMMAND_BYTES
 
 # The name of a user or a program; longer ones are cut.
@@ -28,7 +28,7 @@ class _Client(socketserver.StreamRequestHandler):
     server: _Server
 
     def handle(self) -> None:
-        line = self.rfile.readline(MAX_LINE_BYTES)
+        line = self.rfile.readline(MAX_LINE_BYTES + 1)
         if self.server.request_read(self.request):
             response = self._respond(line)
             if self.server.response_ready(self.request):
@@ -46,6 +46,8 @@ class _Client(socketserver.StreamRequestHandler):
 
 def _read(line: bytes) -> tuple[str, str | None, str, bytes]:
     """Command, camera, sender and request of a line. Raises Permanent, one line, for anything else."""
+    if len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
+        raise Permanent(f"got a line of more than {MAX_LINE_BYTES} bytes, wanted a line of JSON with a command")
     try:
         # JSON has escapes for halves of characters, which no response can carry.
         message = json.loads(line)

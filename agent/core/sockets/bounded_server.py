@@ -23,6 +23,10 @@ REQUEST_SECONDS = 5.0
 # A response has some megabytes at most, those of a snapshot.
 RESPONSE_SECONDS = 10.0
 
+# How long a client is read that still sends after its response. Linux resets a connection that is closed with bytes
+# unread: the client, still busy with sending, would never see why its request was rejected.
+LINGER_SECONDS = 1.0
+
 
 @dataclass(slots=True)
 class _Client:
@@ -81,6 +85,18 @@ class BoundedServer(socketserver.ThreadingMixIn):
                 self._disconnect(oldest)
             self._clients[request] = _Client(time.monotonic() + self._request_seconds)
         return True
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Serve a client on its thread, then take what it still sends until it closes or `LINGER_SECONDS` are over."""
+        super().finish_request(request, client_address)  # type: ignore[misc]
+        with self._lock:
+            if request not in self._clients:
+                return
+            # Like a client whose request is not complete: it makes room for the next one.
+            self._clients[request] = _Client(time.monotonic() + LINGER_SECONDS)
+        request.shutdown(socket.SHUT_WR)
+        while request.recv(65_536):
+            pass
 
     def service_actions(self) -> None:
         """Disconnect clients whose time is over; `serve_forever` calls this several times a second."""

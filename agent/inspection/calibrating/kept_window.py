@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from agent.core.durable_file import replace_file
+from agent.core.durable_file import disk_reason, replace_file
 from agent.inspection.calibration_plan import CalibrationPlan, plan_of
 from agent.settings import CameraSettings
 from calibration import Arrays, Budget, FalseAlarmLevel, FitFinding, Misfit, Rule, from_document, to_document
@@ -175,7 +175,10 @@ class WindowFile:
                 self._failed = False
             except OSError as error:
                 if not self._failed:
-                    log.warning("camera %s: the calibration window is not kept: %s", self._camera, error)
+                    reason = disk_reason(error, self._path.parent)
+                    log.warning(
+                        "camera %s: the calibration window is not kept in %s: %s", self._camera, self._path, reason
+                    )
                 self._failed = True
 
 

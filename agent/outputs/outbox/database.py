@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from agent.core.durable_file import disk_reason, is_disk_full
 from agent.core.errors import InspectdError, Permanent, Temporary
 from agent.outputs.outbox.set_aside import SetAside
 
@@ -31,7 +32,6 @@ PAGE_BYTES = 4096
 FREE_PAGES = 1024
 
 _CORRUPT = ("file is not a database", "malformed", "file is encrypted")
-_FULL = ("database or disk is full",)
 _READ_ONLY = ("readonly", "read-only")
 _LOCKED = ("locked", "busy")
 
@@ -275,8 +275,8 @@ class Database:
     def _explain(self, error: sqlite3.Error) -> InspectdError:
         """The error as one line that says what to do."""
         path = self._path
-        if _mentions(error, _FULL):
-            return DiskFull(f"{path}: the disk is full; free some space on {path.parent}")
+        if is_disk_full(error):
+            return DiskFull(f"{path}: {disk_reason(error, path.parent)}")
         if _mentions(error, _READ_ONLY) or not os.access(path.parent, os.W_OK):
             return Temporary(f"{path} cannot be written: the disk or the file is read-only")
         if _mentions(error, _LOCKED):

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.core.durable_file import disk_reason, is_disk_full
 from agent.core.errors import Temporary
 from agent.outputs.outbox.database import DiskFull
 
@@ -34,7 +35,6 @@ KEPT_SPARES = 4
 # Spares are prepared in advance only on a disk with this many times their size free.
 SPARE_PART_OF_DISK = 20
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 _NAME = re.compile(r"segment-(\d{6,})")
 
@@ -196,8 +196,8 @@ class Segments:
 
 def explain_os_error(error: OSError, directory: Path) -> Temporary:
     """The error as one line that says what to do; `DiskFull` if there is no room."""
-    if error.errno in _FULL:
-        return DiskFull(f"{directory}: the disk is full; free some space on {directory.parent}")
+    if is_disk_full(error):
+        return DiskFull(f"{directory}: {disk_reason(error, directory.parent)}")
     if error.errno in _READ_ONLY:
         return Temporary(f"{directory} cannot be written: the disk or the file is read-only")
     return Temporary(f"{directory}: {error.strerror}")

@@ -6,7 +6,8 @@ import asyncio
 import json
 from typing import Any
 
-from agent.core.errors import Permanent, Temporary
+from agent.core.errors import Temporary
+from agent.core.sockets.response import result_of
 
 # The agent serves eight clients at a time; the page leaves most of them to others.
 _AT_ONCE = 2
@@ -50,13 +51,9 @@ class AgentLink:
         async with self._images if command in _IMAGES else self._others:
             try:
                 line = await asyncio.wait_for(self._exchange(json.dumps(message).encode() + b"\n"), timeout_seconds)
-                response = json.loads(line)
+                return result_of(line)
             except (OSError, ValueError, asyncio.TimeoutError, EOFError) as error:
                 raise Temporary(f"the agent does not answer ({type(error).__name__}); is it running?") from None
-        if not response["ok"]:
-            raise Permanent(str(response["error"]))
-        result: dict[str, Any] = response["result"]
-        return result
 
     async def _exchange(self, line: bytes) -> bytes:
         reader, writer = await asyncio.open_unix_connection(self._path, limit=_MAX_ANSWER_BYTES)

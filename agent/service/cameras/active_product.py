@@ -6,7 +6,7 @@ import json
 import logging
 from pathlib import Path
 
-from agent.core.durable_file import replace_file
+from agent.core.durable_file import disk_reason, replace_file
 from agent.core.errors import Temporary
 
 log = logging.getLogger(__name__)
@@ -31,4 +31,5 @@ def store_product(directory: Path, name: str) -> None:
     try:
         replace_file(directory / _FILE, json.dumps({"product": name}).encode())
     except OSError as error:
-        raise Temporary(f"product {name!r} is not taken over: {directory / _FILE}: {error.strerror}") from None
+        reason = disk_reason(error, directory)
+        raise Temporary(f"product {name!r} is not taken over: {directory / _FILE}: {reason}") from None

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from agent.core.clock import utc_now
+from agent.core.durable_file import disk_reason
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,8 @@ class Quarantine:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._add_line(file, reason, self._copy(file) if copy else None)
         except OSError as error:
-            log.warning("cannot quarantine %s in %s: %s", file.name, self._directory, error.strerror or error)
+            reason = disk_reason(error, self._directory)
+            log.warning("cannot quarantine %s in %s: %s", file.name, self._directory, reason)
 
     def _copy(self, file: Path) -> str | None:
         """Copy the file and return the name of the copy; None if it is gone or a link, or there is no space left."""
@@ -66,11 +68,15 @@ class Quarantine:
             return None
         name = f"{self._now():%Y%m%dT%H%M%S.%f}-{file.name}"
         # Readable by the agent alone, and not by following a link that took the file's place meanwhile.
-        with (
-            open(file, "rb", opener=_no_links) as source,
-            open(self._directory / name, "xb", opener=_private) as copy,
-        ):
-            shutil.copyfileobj(source, copy)
+        try:
+            with (
+                open(file, "rb", opener=_no_links) as source,
+                open(self._directory / name, "xb", opener=_private) as copy,
+            ):
+                shutil.copyfileobj(source, copy)
+        except OSError:
+            (self._directory / name).unlink(missing_ok=True)
+            raise
         return name
 
     def _add_line(self, file: Path, reason: str, copy: str | None) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import deque
 from pathlib import Path
 
 import pytest
 
 from agent.audit import AuditLog, Entry, read_entries, verify
 from agent.core.errors import Temporary
+from tests.support.small_disk import fill, mounted
 
 
 def filled(directory: Path, count: int = 5) -> list[Path]:
@@ -110,7 +112,22 @@ def test_threads_get_one_chain(tmp_path: Path) -> None:
     assert verify(tmp_path)[0] == 80
 
 
-def test_full_disk_is_reported_and_the_chain_goes_on(tmp_path: Path) -> None:
+def test_entry_that_fits_on_the_disk_in_part_is_reported_and_the_chain_goes_on(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", "64k") as disk:
+        log = AuditLog(disk / "audit")
+        log.add("pause", by="anna")
+        fill(disk / "filler")
+        # The rest of the page that holds the first entry takes some more, and a part of the next.
+        with pytest.raises(Temporary, match=r"the disk is full; free some space on .*; the audit log lacks an entry"):
+            deque((log.add("pause", by="anna") for _ in range(100)), maxlen=0)
+        before = log.latest(1)[0].number
+        assert (verify(disk / "audit")[0], verify(disk / "audit")[2]) == (before, None)
+        (disk / "filler").unlink()
+        assert log.add("resume", by="anna").number == before + 1
+        assert (verify(disk / "audit")[0], verify(disk / "audit")[2]) == (before + 1, None)
+
+
+def test_folder_that_cannot_be_written_is_reported_and_the_chain_goes_on(tmp_path: Path) -> None:
     directory = tmp_path / "audit"
     directory.write_text("a file where the folder should be")
     log = AuditLog(directory)

@@ -95,6 +95,26 @@ def test_any_request_leaves_the_server_running(
     assert "Traceback" not in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /" + b"x" * 2**20, 414),
+        (b"GET / HTTP/1.1\r\nA: " + b"x" * 2**20, 431),
+        (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 100_000, 431),
+        (b"POST / HTTP/1.1\r\nContent-Length: 4000000\r\n\r\n" + b"x" * 4_000_000, 501),
+    ],
+    ids=["line", "header", "headers", "body"],
+)
+def test_request_that_is_too_long_gets_an_answer(registry: CollectorRegistry, request_: bytes, status: int) -> None:
+    """Not a reset connection: the client is still sending when it is rejected."""
+    port = free_port()
+    server = MetricsServer(registry, port=port)
+    with socket.create_connection(("127.0.0.1", port), timeout=10.0) as client:
+        client.sendall(request_)
+        assert f" {status} ".encode() in client.makefile("rb").read()
+    server.close()
+
+
 @pytest.mark.parametrize("place", ["taken port", "file", "long"])
 def test_place_that_cannot_be_used_is_one_line(tmp_path: Path, registry: CollectorRegistry, place: str) -> None:
     (tmp_path / "file").write_text("a user's")

@@ -13,6 +13,7 @@ import pytest
 from calibration import CalibrationError, Rule, ScoreLog
 from tests.calibration.lines import scores
 from tests.calibration.statistics.test_episodes import walked
+from tests.support.small_disk import fill, mounted
 
 
 def written(directory: Path, values: np.ndarray, *, start: float = 1e9, rate: float = 20.0) -> ScoreLog:
@@ -48,6 +49,39 @@ def test_score_log_stays_within_its_bytes_and_keeps_the_newest(tmp_path: Path) -
     assert frames[-1] == 19_999
     assert np.all(np.diff(frames) == 1)
     assert frames.size > 2**17 / 24 * 0.7
+
+
+def append(log: ScoreLog, frames: range) -> None:
+    for index in frames:
+        log.append(1e9 + index, index, 1.0, 2.0)
+
+
+def test_score_log_on_a_full_disk_keeps_whole_records_and_goes_on(tmp_path: Path) -> None:
+    """Where a disk becomes full, the system takes a part of a write: the records after it would be misread."""
+    with mounted(tmp_path / "disk", "64k") as disk, ScoreLog(disk / "scores") as log:
+        fill(disk / "filler")
+        with (disk / "filler").open("r+b") as filler:
+            filler.truncate((disk / "filler").stat().st_size - 4096)
+        with pytest.raises(OSError, match="No space left"):
+            append(log, range(1_000))
+        kept = log.read()
+        (disk / "filler").unlink()
+        append(log, range(1_000, 1_200))
+        frames = log.read()
+        assert 0 < kept.size <= 4096 // 24
+        assert frames.size >= kept.size + 200
+        assert np.array_equal(frames["time"], 1e9 + frames["frame"])
+        assert set(frames["score"]) == {1.0}
+
+
+def test_score_log_is_closed_and_read_on_a_full_disk(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", "64k") as disk:
+        log = ScoreLog(disk / "scores")
+        fill(disk / "filler")
+        log.append(1e9, 0, 1.0, 1.0)
+        assert log.read().size == 0
+        log.append(1e9, 1, 1.0, 1.0)
+        log.close()
 
 
 def test_score_log_incomplete_last_record_is_ignored(tmp_path: Path) -> None:

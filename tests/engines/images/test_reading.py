@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
@@ -113,6 +114,13 @@ def test_read_of_an_empty_file_is_rejected(tmp_path: Path) -> None:
 def test_read_of_a_missing_file_or_a_folder_is_rejected(tmp_path: Path) -> None:
     assert "cannot be read" in rejection(tmp_path / "nowhere.png")
     assert "cannot be read" in rejection(tmp_path)
+
+
+@pytest.mark.timeout(20)
+def test_pipe_under_the_name_of_an_image_is_rejected_at_once(tmp_path: Path) -> None:
+    """Also one that takes the place of a file after the folder was listed: reading it would never end."""
+    os.mkfifo(tmp_path / "part.png")
+    assert "cannot be read (a folder, pipe or device, wanted an image file)" in rejection(tmp_path / "part.png")
 
 
 def test_read_of_a_float_tiff_is_rejected(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from agent.cli.terminal.interrupts import is_interrupt, quiet_while_loading
+
+LAUNCHER = Path(__file__).parents[4] / "packaging" / "inspectd"
 
 # Interrupts its own process while it is imported, as a user does who is quick; then goes on, as imports of
 # extension modules do that lose the exception.
@@ -57,6 +60,60 @@ def test_interrupt_while_a_library_is_imported_is_exit_code_130_without_a_word(
 ) -> None:
     done = interrupted_while_importing(module, tmp_path, *arguments)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.fixture
+def launcher(tmp_path: Path) -> Path:
+    """The command as it is installed, beside a Python."""
+    python, installed = tmp_path / "bin" / "python3", tmp_path / "bin" / "inspectd"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    shutil.copy(LAUNCHER, installed)
+    return installed
+
+
+def launched(
+    launcher: Path, *arguments: str, interrupts: signal.Handlers = signal.SIG_DFL
+) -> subprocess.CompletedProcess[str]:
+    """Run the launcher where Python is interrupted while it starts, long before the first line of ours."""
+    folder = launcher.parent / "early"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(INTERRUPTING)
+    return subprocess.run(
+        [launcher, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *filter(None, sys.path)])},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, interrupts) and None,
+    )
+
+
+def test_interrupt_while_python_starts_is_exit_code_130_without_a_word(launcher: Path) -> None:
+    done = launched(launcher, "--version")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_ignored_interrupt_stays_ignored_by_the_launcher(launcher: Path) -> None:
+    done = launched(launcher, "--version", interrupts=signal.SIG_IGN)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("inspectd ")
+
+
+def test_launcher_is_found_through_links_and_without_a_word_of_its_own(launcher: Path, tmp_path: Path) -> None:
+    """As `/usr/bin/inspectd` leads to the release of the package; arguments arrive as they are."""
+    (tmp_path / "link").symlink_to(launcher)
+    done = subprocess.run(
+        [tmp_path / "link", "score", "*", "a b"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert (done.returncode, done.stderr) == (1, "inspectd: a b: no such file or folder\n")
 
 
 def test_interrupt_after_loading_is_an_exception_again() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,36 @@ def test_rejected_command_is_one_line(
 def test_agent_that_does_not_run_is_temporary(tmp_path: Path) -> None:
     with pytest.raises(Temporary, match=r"no agent answers at .*; is it running\?"):
         ask(tmp_path / "control.sock", "status")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"", "it closed the connection without a response"),
+        (b"HTTP/1.1 400 Bad Request\r\n", "got b'HTTP/1.1 400 Bad Request.*', wanted a response of inspectd"),
+        (b"[]\n", "wanted a response of inspectd"),
+        (b'{"ok": false}\n', "wanted a response of inspectd"),
+        (b'{"ok": true, "result": 3}\n', "wanted a response of inspectd"),
+        (b"[" * 100_000 + b"\n", "wanted a response of inspectd"),
+    ],
+    ids=["nothing", "another protocol", "list", "no reason", "no result", "deep"],
+)
+def test_another_program_at_the_socket_is_one_line(tmp_path: Path, line: bytes, reason: str) -> None:
+    path = tmp_path / "control.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def respond() -> None:
+            client, _ = listener.accept()
+            with client:
+                client.recv(1000)
+                client.sendall(line)
+
+        threading.Thread(target=respond, daemon=True).start()
+        with pytest.raises(Temporary, match=f"no agent answers at .* \\(.*{reason}\\); is it running") as caught:
+            ask(path, "status")
+    assert "\n" not in str(caught.value)
 
 
 def test_user_is_recorded_as_the_sender(service: Service, caplog: pytest.LogCaptureFixture) -> None:

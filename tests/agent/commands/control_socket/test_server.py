@@ -13,7 +13,7 @@ import pytest
 
 from agent.commands.command import Call, Command
 from agent.commands.control_socket.client import ask
-from agent.commands.control_socket.server import ControlSocket
+from agent.commands.control_socket.server import MAX_LINE_BYTES, ControlSocket
 from agent.commands.table import AGENT_COMMANDS
 from agent.core.errors import Permanent
 from agent.core.sockets.bounded_server import MAX_CLIENTS
@@ -78,6 +78,28 @@ def test_malformed_line_gets_an_error_and_the_next_one_a_result(path: Path, line
     assert "\n" not in response["error"]
     assert "bug" not in response["error"]
     assert ask(path, "status")["site"] == "plant"
+
+
+@pytest.mark.parametrize("ending", [b"\n", b""], ids=["complete", "without an end"])
+@pytest.mark.parametrize("size", [MAX_LINE_BYTES + 1, 4 * 2**20])
+def test_line_that_is_too_long_gets_an_answer_then_the_connection_ends(path: Path, size: int, ending: bytes) -> None:
+    """Closed with bytes unread, the connection would be reset while the client still sends."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(10.0)
+        client.connect(str(path))
+        client.sendall(b"x" * size + ending)
+        response, more = client.makefile("rb").readlines(), client.recv(1)
+    assert [json.loads(line) for line in response] == [
+        {"ok": False, "error": "got a line of more than 32768 bytes, wanted a line of JSON with a command"}
+    ]
+    assert more == b""
+    assert ask(path, "status")["site"] == "plant"
+
+
+def test_longest_line_is_a_command(path: Path) -> None:
+    message = b'{"command": "status", "by": "'
+    line = message + b"x" * (MAX_LINE_BYTES - len(message) - 2) + b'"}\n'
+    assert json.loads(exchange(path, line))["ok"] is True
 
 
 def test_client_that_disconnects_early_harms_nobody(path: Path) -> None:

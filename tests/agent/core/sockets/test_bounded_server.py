@@ -107,6 +107,27 @@ def test_request_that_is_carried_out_is_neither_disconnected_nor_joined_by_more_
     assert echoed(server) == b"hello\n"
 
 
+def test_client_that_sends_on_after_its_response_gets_it_and_is_disconnected(
+    server: _Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.core.sockets.bounded_server.LINGER_SECONDS", 0.2)
+    with connect(server) as client, contextlib.suppress(OSError):
+        client.sendall(b"hello\n" + b"x" * 2**22)
+        assert client.makefile("rb").read() == b"hello\n"
+        while True:
+            client.sendall(b"x" * 1000)
+    wait_until(lambda: client_threads() == 0, what="the client is disconnected")
+
+
+def test_clients_that_never_close_make_room(server: _Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.core.sockets.bounded_server.LINGER_SECONDS", 60.0)
+    with contextlib.ExitStack() as held:
+        for _ in range(2 * MAX_CLIENTS):
+            client = held.enter_context(connect(server))
+            client.sendall(b"hello\n")
+            assert client.makefile("rb").read() == b"hello\n"
+
+
 def test_client_that_does_not_read_its_response_is_disconnected(
     server: _Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

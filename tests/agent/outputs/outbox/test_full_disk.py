@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,19 +14,14 @@ from agent.core.errors import InspectdError, Temporary
 from agent.outputs.outbox import Entry, Message, Outbox
 from agent.outputs.outbox.image_files import BACKGROUND_WRITE_BYTES
 from tests.support.delivery import accept
+from tests.support.small_disk import fill, mounted
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 32 MB."""
-    mount = shutil.which("mount")
-    directory = tmp_path / "disk"
-    directory.mkdir()
-    command = [mount or "mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(directory)]
-    if mount is None or os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
-        pytest.skip("mounting a small tmpfs needs root and a kernel that allows it")
-    yield directory
-    subprocess.run(["umount", "-l", str(directory)], check=True)
+    with mounted(tmp_path / "disk", "32m") as directory:
+        yield directory
 
 
 def test_full_disk_drops_images_before_alarms_and_is_logged(small_disk: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -40,13 +34,6 @@ def test_full_disk_drops_images_before_alarms_and_is_logged(small_disk: Path, ca
     assert counts.waiting == 90 + 90 - counts.dropped_pictures
     assert "the disk is full" in caplog.text
     outbox.close()
-
-
-def fill(file: Path) -> None:
-    """Use all the space that is left."""
-    with suppress(OSError), file.open("wb", buffering=0) as open_file:
-        while open_file.write(bytes(4096)) == 4096:
-            pass
 
 
 def accept_until_full(outbox: Outbox) -> tuple[int, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -155,14 +156,14 @@ def test_a_file_that_could_not_be_opened_is_tried_again_after_a_restart(
         read.append(names(read_all(source)))
         return source
 
-    def denied(path: Path) -> bytes:
-        if path.name == "a.png":
+    def denied(path: Path, *arguments: int, **more: int) -> int:
+        if Path(path).name == "a.png":
             raise PermissionError(13, "Permission denied")
-        return read_bytes(path)
+        return opened(path, *arguments, **more)
 
     read: list[list[str | None]] = []
-    read_bytes = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", denied)
+    opened = os.open
+    monkeypatch.setattr(os, "open", denied)
     assert "cannot be read (Permission denied)" in (run().files.latest_quarantined or "")
     monkeypatch.undo()
     run()
