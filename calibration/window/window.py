@@ -6,7 +6,8 @@ import heapq
 import math
 from collections.abc import Collection
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +21,6 @@ from calibration.store import Calibration, LeftOut, Origin, score_reference
 from calibration.window.conclusion import FRESH, KeptOut, Terms, conclude
 from calibration.window.growth import extension
 from calibration.window.heat import HeatLevels
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 # Thumbnails of the highest-scored frames that a window keeps: 2 MB, 4 MB with 16 bits, and more than a person reviews.
 _MOST_THUMBNAILS = 64
@@ -183,25 +181,35 @@ class Window:
     def finish(
         self,
         *,
+        camera: str,
+        bundle_sha256: str,
+        engine: str,
+        created_at: datetime,
+        who: str,
         source: SourceReference | None = None,
         confirmed_bad: Collection[int] | None = None,
-        **origin: Unpack[Origin],
     ) -> Calibration:
         """Compute the calibration from the frames collected.
 
         Args:
+            camera, bundle_sha256, engine: what it is valid for.
+            created_at: with a time zone.
+            who: name of the person or program that requested it.
             source: size and levels of the source images; None: not known.
             confirmed_bad: places in the window that a person has confirmed as bad; the person vouches for all others.
                 None: nobody has looked at them.
-            origin: what it is valid for, and who requested it.
 
         Raises:
             CalibrationError: too few frames, a frozen, black or saturated camera, equal scores, more than 5 %
                 suspected frames, or more than 5 % kept out for an alarm; its `images` are those in question.
         """
         self.check()
-        if self.vouched and confirmed_bad is None:
-            confirmed_bad = ()
+        origin = Origin(camera=camera, bundle_sha256=bundle_sha256, engine=engine, created_at=created_at, who=who)
+        return self._conclude(origin, source, () if self.vouched and confirmed_bad is None else confirmed_bad)
+
+    def _conclude(
+        self, origin: Origin, source: SourceReference | None, confirmed_bad: Collection[int] | None
+    ) -> Calibration:
         confirmed, terms, scores = confirmed_bad is not None, self.terms, self.scores
         left_out = self._suspected(scores) if confirmed_bad is None else self._confirmed(scores, confirmed_bad)
         threshold = conclude(terms, scores, left_out, self._kept_out, confirmed=confirmed)
