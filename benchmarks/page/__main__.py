@@ -74,7 +74,7 @@ def _line(directory: Path, rate: float) -> Iterator[tuple[Page, Path]]:
     config.write_text(settings_text(bundle, source))
     with agent_processes(config) as start:
         start()
-        await_state(socket, is_armed, 120)
+        await_state(socket, is_armed, 600)
         with running_page(config) as page:
             yield page, socket
 
