@@ -22,6 +22,9 @@ CHROMIUM = shutil.which("chromium")
 # A fifth of the parts is bad, so that there are alarms at once.
 BAD_PARTS = 'kind = "simulator"\nframes_per_second = 20.0\ngood_frames = 100\ndefect_rate = 0.2'
 
+# With results of parts, as most cameras have them.
+PARTS = "[cameras.line1.parts]\nframes_per_part = 1"
+
 SIZES = {"phone": (390, 844), "panel": (1024, 600), "uhd": (3840, 2160)}
 
 
@@ -62,7 +65,7 @@ def line(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -> Itera
     directory = tmp_path_factory.mktemp("page")
     broker = Mosquitto(directory / "broker").start()
     config = directory / "inspectd.toml"
-    config.write_text(settings_text(tiny_bundle.path, BAD_PARTS, url=broker.url))
+    config.write_text(settings_text(tiny_bundle.path, BAD_PARTS, url=broker.url, sections=PARTS))
     socket = directory / "state" / "control.sock"
     try:
         with running_page(config) as page, agent_processes(config) as start:

@@ -88,7 +88,7 @@ def test_code_region_drawn_with_a_finger_is_in_force_once_it_is_in_the_settings(
     check(opened, "drawing-phone")
     before = line.config.read_text()
     try:
-        line.config.write_text(f"{before}\n[cameras.line1.parts]\nframes_per_part = 1\n{lines}\n")
+        line.config.write_text(f"{before}\n{lines}\n")
         opened.tab.click(".snippet + .actions >> text=Read settings again")
         opened.tab.wait_for_selector("text=This region is in force.", timeout=120_000)
         assert ask(line.socket, "view")["code"]["width"] > 10
