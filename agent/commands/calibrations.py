@@ -38,12 +38,23 @@ def show_calibration(call: Call) -> dict[str, Any]:
     """One calibration: its summary, and the path of the file with all of it."""
     line = call.line()
     calibration = _find_calibration(line, call.request.of)
-    basis = ScoreBasis(calibration.bundle_sha256, calibration.engine, str(calibration.rule))
     return {
         **summary(calibration),
         "file": str(line.station.store.directory / f"{calibration.id}.json"),
-        **call.agent.review.judged_scores(line.name, basis).recall(calibration.threshold.value),
+        **_recall(call, line, calibration),
     }
+
+
+def recall_of(call: Call, line: CameraLine) -> dict[str, int]:
+    """How many confirmed defects the threshold in force finds; empty where no defect was confirmed."""
+    calibration = line.station.calibration
+    found = {} if calibration is None else _recall(call, line, calibration)
+    return found if found.get("confirmed_defects") else {}
+
+
+def _recall(call: Call, line: CameraLine, calibration: Calibration) -> dict[str, int]:
+    basis = ScoreBasis(calibration.bundle_sha256, calibration.engine, str(calibration.rule))
+    return call.agent.review.judged_scores(line.name, basis).recall(calibration.threshold.value)
 
 
 def roll_back(call: Call) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from agent.commands.calibrations import recall_of
 from agent.commands.command import Call
 
 
@@ -20,6 +21,7 @@ def status(call: Call) -> dict[str, Any]:
         "broker": first.destination,
         "cameras": {name: state.model_dump(mode="json", by_alias=True) for name, state in states.items()},
         "parts": {name: group.model_dump(mode="json") for name, group in agent.view_groups().items()},
+        "recall": {name: found for name in states if (found := recall_of(call, agent.lines[name]))},
         "recalibrations": {line.name: line.preview for line in agent.lines.values() if line.preview},
         "delivery": delivery.model_dump(mode="json"),
         "outputs": {

@@ -266,4 +266,5 @@ class Station(StationReadings):
             shot.evidence.heatmap,
             anomalous=verdict is not None and verdict.anomalous,
             measured_frames_per_second=self._rate.frames_per_second,
+            first_score=group.first_score,
         )

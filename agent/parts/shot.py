@@ -56,6 +56,9 @@ class Group(Generic[T]):
     """A trigger gave the id."""
     code: Code | None = None
     """The first code that a frame shows, else why the last one shows none; None where none is looked for."""
+    first_score: float | None = None
+    """Score of the first frame that a calibration window may take, whatever the others score; None where parts are not
+    known, or there is none."""
 
 
 class Collector(Generic[T]):
@@ -68,6 +71,7 @@ class Collector(Generic[T]):
         self._usable: Shot[T] | None = None
         self.reason: NotJudged | None = None
         """Why the last of the frames that may not be judged may not; None where all may."""
+        self._first_score: float | None = None
         self._code: Code | None = None
         self.seen = 0
         """Frames so far."""
@@ -86,6 +90,8 @@ class Collector(Generic[T]):
         self._highest = _higher(self._highest, shot)
         if shot.usable:
             self._usable = _higher(self._usable, shot)
+            if self._first_score is None:
+                self._first_score = shot.score
         if shot.reason is None:
             self._judged_count += 1
             self._judged = _higher(self._judged, shot)
@@ -122,6 +128,7 @@ class Collector(Generic[T]):
             started_monotonic=first.captured_monotonic if started_monotonic is None else started_monotonic,
             announced=started_monotonic is not None,
             code=self._code,
+            first_score=self._first_score,
         )
 
 

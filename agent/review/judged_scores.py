@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from agent.review.promise import position
 from agent.review.records import Exposure, Judged, JudgedAlarm
@@ -48,6 +47,6 @@ class JudgedScores:
         """The level that the false alarms ask for under a budget; None where they are no more than it allows."""
         return level_of_false_alarms(self.false_alarms, position(budget, self.exposure))
 
-    def recall(self, threshold: float) -> dict[str, Any]:
+    def recall(self, threshold: float) -> dict[str, int]:
         """How many confirmed defects there are, and how many of them a threshold finds."""
         return {"confirmed_defects": len(self.defects), "still_found": found_defects(self.defects, threshold)}

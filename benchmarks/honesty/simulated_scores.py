@@ -16,6 +16,7 @@ from agent.inspection import training_scores
 from agent.sources.simulator.schedule import SimulatedLine
 from calibration import TrainingScores
 from engines.bundles import Bundle, read_bundle
+from engines.images import fit
 from engines.runtime import Engine, open_engine
 
 Scores = NDArray[np.float64]
@@ -48,11 +49,11 @@ def simulated_scores(mode: str, work: Path) -> SimulatedScores:
         bundle = shipped(mode)
         with open_engine(bundle, "onnxruntime", directory=work) as engine:
             arrays = {
-                "good": _scores(engine, _line(bundle, mode, 0.0), range(GOOD_PARTS)),
-                "bad": _scores(engine, _line(bundle, mode, 0.2), _bad_parts(_line(bundle, mode, 0.2))),
+                "good": _scores(engine, _line(mode, 0.0), range(GOOD_PARTS)),
+                "bad": _scores(engine, _line(mode, 0.2), _bad_parts(_line(mode, 0.2))),
             }
             for name, change in CHANGES.items():
-                arrays[name] = _scores(engine, _line(bundle, mode, 0.0), range(CHANGED_PARTS), change)
+                arrays[name] = _scores(engine, _line(mode, 0.0), range(CHANGED_PARTS), change)
         np.savez(kept, **arrays)
     found = np.load(kept)
     return SimulatedScores(mode, found["good"], found["bad"], {name: found[name] for name in CHANGES})
@@ -68,8 +69,8 @@ def shipped_training(mode: str) -> TrainingScores | None:
     return training_scores(shipped(mode).manifest)
 
 
-def _line(bundle: Bundle, mode: str, defect_rate: float) -> SimulatedLine:
-    return SimulatedLine(mode, seed=11, size=bundle.geometry.width, defect_rate=defect_rate, min_gap_parts=1)
+def _line(mode: str, defect_rate: float) -> SimulatedLine:
+    return SimulatedLine(mode, seed=11, defect_rate=defect_rate, min_gap_parts=1)
 
 
 def _bad_parts(line: SimulatedLine) -> list[int]:
@@ -90,8 +91,8 @@ def _scores(
 ) -> Scores:
     scores = np.empty((len(parts), FRAMES_PER_PART))
     for row, part in enumerate(parts):
-        frames = [change(line.image(FRAMES_PER_PART * part + each)) for each in range(FRAMES_PER_PART)]
-        scores[row] = engine.score(np.stack(frames)).score
+        images = (change(line.image(FRAMES_PER_PART * part + each)) for each in range(FRAMES_PER_PART))
+        scores[row] = engine.score(np.stack([fit(image, engine.bundle.geometry) for image in images])).score
     return scores
 
 

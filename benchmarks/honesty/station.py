@@ -103,6 +103,8 @@ def second_window(
         _feed(station, fed)
         if station.stopped_window is not None:
             station.decide((), "operator")
+        if station.calibration is None:
+            return Window(None, station.reason)
         station.recalibrate(setup.plan(budget, len(first), fresh=fresh))
         found = _feed(station, second.ravel(), start=fed.size)
         return Window(found, station.reason, station.stopped_window is not None)

@@ -117,4 +117,4 @@ def _recall_counts(row: Row) -> bool:
 
 
 def _within(ratio: float) -> bool:
-    return 1 / _FACTOR <= ratio <= _FACTOR
+    return 1 / _FACTOR <= round(ratio, 2) <= _FACTOR

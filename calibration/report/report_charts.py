@@ -16,7 +16,7 @@ from calibration.statistics import (
     Values,
     alarm_rate,
     threshold_for,
-    worst_with_left_out,
+    upper_rate,
 )
 from calibration.store import Calibration
 
@@ -129,12 +129,11 @@ class RateCurve:
 
     def at(self, level: float) -> tuple[float, float]:
         """Return the likely and the highest rate at a threshold, alarms per span."""
-        allowed = self.budget.per_frame(frames_per_second=self.frames_per_second)
         supported = min(level, self.level) if self.raised else level
-        rate = alarm_rate(self.exceedances, supported, allowed=allowed, certified=self.inside)
+        rate = alarm_rate(self.exceedances, supported, certified=self.inside)
         worst = min(rate.worst, 1.0)
         if self.whole is not None:
-            worst = max(worst, worst_with_left_out(self.whole, self._counted_level(level)))
+            worst = max(worst, upper_rate(self.whole, self._counted_level(level)))
         return min(rate.likely, 1.0) * self.span_frames, worst * self.span_frames
 
     def _counted_level(self, level: float) -> float:

@@ -15,7 +15,7 @@ from calibration.statistics.threshold import (
     counting_left_out,
     shortage,
     threshold_for,
-    worst_with_left_out,
+    upper_rate,
 )
 
 __all__ = [
@@ -41,5 +41,5 @@ __all__ = [
     "shortage",
     "suspected_frames",
     "threshold_for",
-    "worst_with_left_out",
+    "upper_rate",
 ]

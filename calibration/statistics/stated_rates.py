@@ -32,13 +32,13 @@ def promise(threshold: Threshold, *, budget: Budget, frames_per_second: float, c
     >>> print(*promise(threshold, budget=budget, frames_per_second=20.0, confidence=0.95).split(". "), sep="\\n")
     You asked for at most 1 false alarm per 100 parts
     300 parts cannot promise that
-    Likely: 1 per 100 parts; at worst 2.6 (95% confidence).
+    Likely: 1 per 100 parts; at worst 2.5 (95% confidence).
     >>> budget = Budget.parse("1 per shift")
     >>> threshold = calibrate(scores[:300], frames_per_second=20.0, budget=budget)
     >>> print(*promise(threshold, budget=budget, frames_per_second=20.0, confidence=0.95).split(". "), sep="\\n")
     You asked for at most 1 false alarm per shift
     300 images can neither promise that nor tell how many to expect
-    At worst 430 per shift (95% confidence).
+    At worst 7,600 per shift (95% confidence).
     """
     rates = StatedRates.of(threshold, budget=budget, frames_per_second=frames_per_second)
     asked, size = f"You asked for at most {budget.words}.", f"{threshold.frames:,} {budget.noun}"

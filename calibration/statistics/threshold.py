@@ -11,10 +11,10 @@ budget only if the count at the one true level fell below its own limit.
 Independent parts, one frame each, need no dispersion: there the limits are those of the binomial distribution, exact
 for any number of parts (Clopper & Pearson 1934; Wilks 1941), and 299 of them certify one false alarm per 100.
 
-Beyond the window: *peaks over threshold* (`tail.py`), never certified. No level would be right there: an
-honest upper limit from 300 frames on an alarm a day is so high that defects stay below it. So level and promise are
-chosen separately. At the level, the best guess of the rate meets the budget; the promise is the upper limit on the rate
-*at that level*, which is above the budget.
+Beyond the window: *peaks over threshold* (`tail.py`), never certified. No level would be right there: one that 300
+frames guarantee an alarm a day for does not exist. So level and promise are chosen separately. At the level, the best
+guess of the rate meets the budget; the promise is the upper limit on the rate *at that level*, which is above the
+budget. It is distribution-free too: the tail cannot know of a rare kind of good part that the window has not shown.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def threshold_for(exceedances: Exceedances, *, budget: Budget, frames_per_second
     allowed = budget.per_frame(frames_per_second=frames_per_second)
     certified = exceedances.lowest_certified(allowed)
     level = exceedances.tail.level(allowed) if certified is None else certified
-    rate = alarm_rate(exceedances, level, allowed=allowed, certified=certified is not None)
+    rate = alarm_rate(exceedances, level, certified=certified is not None)
     needed = None if certified is not None else exceedances.frames_needed(allowed)
     episodes, per_day = exceedances.counts.at(level), frames_per_second * SECONDS_PER_DAY
     if needed is None:
@@ -179,7 +179,7 @@ def counting_left_out(
         value=level,
         certified=certified,
         frames_needed=None if certified else whole.frames_needed(allowed),
-        promised_alarms_per_day=max(threshold.promised_alarms_per_day, worst_with_left_out(whole, level) * per_day),
+        promised_alarms_per_day=max(threshold.promised_alarms_per_day, upper_rate(whole, level) * per_day),
         reason=reason,
     )
 
@@ -189,14 +189,20 @@ def _counted_as_good(left_out: int) -> str:
     return f"{plural(left_out, 'image')} left out {count} as good, because nobody has confirmed {them} as bad"
 
 
-def worst_with_left_out(whole: Exceedances, level: float, *, miss: float | None = None) -> float:
-    """Return the upper limit on episodes per frame at a level, from all frames of a window, at most 1.
+def upper_rate(exceedances: Exceedances, level: float, *, miss: float | None = None) -> float:
+    """Return the upper limit on episodes per frame at a level, at most 1.
 
-    It is wrong with a chance of at most `miss`, by default 1 - confidence.
+    It is that of the counts, whatever the distribution: below 3 episodes in the window it cannot fall, however high the
+    level is. Only where the window has too few blocks to estimate its dispersion, the tail gives it.
+
+    Args:
+        exceedances: of the window.
+        level: any.
+        miss: chance that the limit is wrong; None: 1 - confidence.
     """
-    limit = whole.upper_rate_at(level, miss=miss)
+    limit = exceedances.upper_rate_at(level, miss=miss)
     if math.isinf(limit):
-        limit = whole.tail.upper_rate(level, confidence=whole.confidence if miss is None else 1 - miss)
+        limit = exceedances.tail.upper_rate(level, confidence=exceedances.confidence if miss is None else 1 - miss)
     return min(1.0, limit)
 
 
@@ -210,26 +216,14 @@ class AlarmRate:
     """Upper limit at the confidence of the window."""
 
 
-def alarm_rate(exceedances: Exceedances, level: float, *, allowed: float, certified: bool) -> AlarmRate:
-    """Return the rate at a level, from the counts of the window if certified, else from its tail.
+def alarm_rate(exceedances: Exceedances, level: float, *, certified: bool) -> AlarmRate:
+    """Return the rate at a level: the best estimate from the counts if certified, else from the tail.
 
-    `allowed` is the budget in alarms per frame. The promise and the chart of the report both show this rate.
+    The promise and the chart of the report both show this rate.
     """
-    if certified:
-        likely = (exceedances.counts.at(level) + 0.5) / exceedances.frames
-        return AlarmRate(likely, exceedances.upper_rate_at(level))
-    worst = _upper_rate(exceedances, allowed, level)
-    return AlarmRate(min(exceedances.tail.rate(level), worst), worst)
-
-
-def _upper_rate(exceedances: Exceedances, allowed: float, level: float) -> float:
-    """Return the upper limit on episodes per frame at an extrapolated level."""
-    if allowed * exceedances.frames < 1:
-        # The budget is too rare for any count within the window: the tail gets the whole chance of being wrong.
-        return exceedances.tail.upper_rate(level, confidence=exceedances.confidence)
-    # The lower of two limits is promised: each gets half of the chance of being wrong (Bonferroni).
-    miss = exceedances.miss
-    return min(exceedances.tail.upper_rate(level, confidence=1 - miss), exceedances.upper_rate_at(level, miss=miss))
+    worst = upper_rate(exceedances, level)
+    likely = (exceedances.counts.at(level) + 0.5) / exceedances.frames if certified else exceedances.tail.rate(level)
+    return AlarmRate(min(likely, worst), worst)
 
 
 def _why_certified(exceedances: Exceedances, budget: Budget, episodes: int) -> str:

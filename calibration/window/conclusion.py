@@ -18,7 +18,7 @@ from calibration.statistics import (
     counting_left_out,
     doubtful_level,
     promise,
-    worst_with_left_out,
+    upper_rate,
 )
 
 # The limit of a censored window uses this share of the allowed chance of being wrong. Its level is often the highest
@@ -164,7 +164,7 @@ def _counting_kept_out(terms: Terms, threshold: Threshold, whole: _Scores, count
     were = "was" if count == 1 else "were"
     why = f"{plural(count, 'image')} {were} kept out for an alarm under the threshold in force: {FRESH}"
     exceedances, per_day = terms.exceedances(whole), terms.frames_per_second * SECONDS_PER_DAY
-    limit = worst_with_left_out(exceedances, threshold.value, miss=_SHARE_OF_MISS * (1 - terms.confidence))
+    limit = upper_rate(exceedances, threshold.value, miss=_SHARE_OF_MISS * (1 - terms.confidence))
     worst = max(threshold.promised_alarms_per_day, limit * per_day)
     if not threshold.certified:
         return replace(threshold, promised_alarms_per_day=worst, reason=f"{threshold.reason}; {why}")

@@ -73,7 +73,7 @@ class Window:
         self.vouched = vouched
         self.terms = Terms(rule, budget, frames_per_second, confidence, quiet_frames, parts)
         """What the threshold is computed for; may be replaced before `finish`, once the rate of the line is known."""
-        self._scores: list[float] = []
+        self._scores, self._first_scores = list[float](), list[float]()
         self._alarmed: list[tuple[int, float]] = []
         longest = max(max_frames, math.ceil(least / (1 - MOST_SUSPECTED)))
         self._heat = HeatLevels(left_out=math.floor(MOST_SUSPECTED * longest) + 1)
@@ -92,11 +92,24 @@ class Window:
         return np.array(self._scores)
 
     @property
+    def first_scores(self) -> NDArray[np.float64]:
+        """Scores of single images [N], to compare with those of other single images: of each part its first frame."""
+        return np.array(self._first_scores)
+
+    @property
     def complete(self) -> bool:
         """True once `target` frames are collected."""
         return self.count >= self.target
 
-    def add(self, score: float, heatmap: NDArray[np.float32], image: Pixels, *, frame: int | None = None) -> None:
+    def add(
+        self,
+        score: float,
+        heatmap: NDArray[np.float32],
+        image: Pixels,
+        *,
+        frame: int | None = None,
+        first_score: float | None = None,
+    ) -> None:
         """Add one good frame.
 
         Args:
@@ -104,6 +117,8 @@ class Window:
             heatmap: its raw heatmap, float32 [h, w]; copied.
             image: its pixels, uint8 or uint16 [H, W, C], C = 1 or 3; not kept.
             frame: the camera's index of it; by default its place in the window.
+            first_score: of a part's frames, of which this one has the highest score, that of the first one; None: the
+                frame stands alone.
 
         Raises:
             CalibrationError: the score is not finite, or image or heatmap differ in size from those before.
@@ -121,6 +136,7 @@ class Window:
         if not self._scores:
             self._first_frame = self._last_frame
         self._scores.append(score)
+        self._first_scores.append(score if first_score is None else first_score)
         if self.complete:
             self._replace_left_out()
         if self.complete and self.target < self.max_frames:
@@ -133,6 +149,7 @@ class Window:
         return {
             "numbers": from_document(numbers),
             "scores": np.array(self._scores, np.float64),
+            "first_scores": np.array(self._first_scores, np.float64),
             "alarmed": np.array(self._alarmed, np.float64).reshape(-1, 2),
             "thumbnails": stacked([small for _, _, small in self._thumbnails]),
             "shown": np.array([entry[:2] for entry in self._thumbnails], np.float64).reshape(-1, 2),
@@ -147,6 +164,7 @@ class Window:
             setattr(self, name, numbers[name])
         self.terms = replace(self.terms, **{name: numbers[name] for name in _MEASURED})
         self._scores = arrays["scores"].tolist()
+        self._first_scores = arrays.get("first_scores", arrays["scores"]).tolist()
         self._alarmed = [(int(place), score) for place, score in arrays["alarmed"].tolist()]
         shown = zip(arrays["shown"].tolist(), arrays["thumbnails"], strict=True)
         self._thumbnails = [(score, int(index), small) for (score, index), small in shown]

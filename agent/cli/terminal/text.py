@@ -28,11 +28,23 @@ def status_lines(result: dict[str, Any]) -> Iterator[str]:
     for name, state in result["cameras"].items():
         yield f"{name}: {state['phase']}{_bracketed(state['reason'])}"
         yield from (f"  {line}" for line in _camera_lines(state))
+        if name in result.get("recall", {}):
+            yield f"  at this threshold {recall_text(result['recall'][name])}"
     for name, group in result.get("parts", {}).items():
         yield f"parts.{name}: {', '.join(group['cameras'])}; {group['waiting']} waiting for a view"
         yield f"  {_shift_line(group['shift_parts'])}"
         if group["late_views"]:
             yield f"  views that came after the result: {group['late_views']}"
+
+
+def recall_text(recall: dict[str, int]) -> str:
+    """How many confirmed defects would raise an alarm.
+
+    >>> recall_text({"confirmed_defects": 12, "still_found": 11})
+    '11 of 12 confirmed defects raise an alarm'
+    """
+    count = recall["confirmed_defects"]
+    return f"{recall['still_found']} of {count} confirmed defect{'' if count == 1 else 's'} raise an alarm"
 
 
 def _bracketed(reason: str | None) -> str:

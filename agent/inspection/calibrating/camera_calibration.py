@@ -133,6 +133,7 @@ class CameraCalibration:
         *,
         anomalous: bool,
         measured_frames_per_second: float | None,
+        first_score: float | None = None,
     ) -> Candidate | None:
         """Add a frame, or the frame of a part, to the window unless it is anomalous.
 
@@ -143,7 +144,7 @@ class CameraCalibration:
             if anomalous and not self.window.takes_alarms:
                 self.window.keep_out_alarmed(score)
                 return None
-            candidate = self.window.add(prepared, score, heatmap)
+            candidate = self.window.add(prepared, score, heatmap, first_score)
             self._reasons.note_extension(self.window.extended)
             if candidate is not None:
                 self._keep(candidate)

@@ -207,8 +207,12 @@ class WindowCalibrator:
             self.stop()
             raise
 
-    def add(self, prepared: PreparedFrame, score: float, heatmap: NDArray[np.float32]) -> Candidate | None:
+    def add(
+        self, prepared: PreparedFrame, score: float, heatmap: NDArray[np.float32], first_score: float | None = None
+    ) -> Candidate | None:
         """Add a good frame, its score and its raw heatmap float32 [h, w] to the window that is being filled.
+
+        `first_score` is as in `Window.add`.
 
         Returns the calibration that this completes, not stored yet. Raises CalibrationError where the window is
         rejected, and its subclass WindowStopped where it is kept for review. In none of these cases a window is being
@@ -223,7 +227,7 @@ class WindowCalibrator:
             self._check_size(prepared.frame)
             seen = without_padding(prepared.pixels, prepared.frame.content)
             seen = without_masked(seen, prepared.frame.excluded)
-            window.add(score, heatmap, seen, frame=prepared.frame.index)
+            window.add(score, heatmap, seen, frame=prepared.frame.index, first_score=first_score)
         except CalibrationError:
             self.stop()
             raise
@@ -304,7 +308,7 @@ class WindowCalibrator:
         window.check()
         if self._training is None or plan.fresh:
             return False
-        finding = check_fit(window.scores, self._training)
+        finding = check_fit(window.first_scores, self._training)
         if finding is not None and finding.stops:
             self.stopped = StoppedWindow(window, plan, finding, self._hottest)
             if self._file is not None:

@@ -31,8 +31,10 @@ class Reasons:
     def use(self, calibration: Calibration) -> None:
         """A calibration is put in force: log that good parts score far from those of the training, if so."""
         asked = _left_out_reason(calibration)
-        doubts = (None if calibration.threshold.certified else calibration.threshold.reason, asked)
+        high = _high_reason(calibration, None if self._training is None else self._training.damaged)
+        doubts = (None if calibration.threshold.certified else calibration.threshold.reason, high, asked)
         self.window = "; ".join(doubt for doubt in doubts if doubt is not None) or None
+        self._warn(high)
         self._warn(asked)
         finding = None if self._training is None else check_fit(calibration.kept_scores, self._training)
         # Images that may show bad parts were confirmed by a person by now.
@@ -63,6 +65,21 @@ def _left_out_reason(calibration: Calibration) -> str | None:
     return (
         f"{count:,} {images} left out: look with `inspectd calibration show --html FILE`; if "
         f"{them}, use `inspectd recalibrate --fresh`"
+    )
+
+
+def _high_reason(calibration: Calibration, damaged: float | None) -> str | None:
+    """That defects may pass under the threshold, and what lowers it; None where nothing shows that.
+
+    `damaged` is the median score of the held-out images with damage that is visible at a glance; None: not known.
+    """
+    value = calibration.threshold.value
+    if damaged is None or value <= damaged:
+        return None
+    return (
+        f"many defects may pass: the threshold {value:.4g} is above what half of the images with visible damage "
+        f"scored in training ({damaged:.4g}); more good images in the window (`calibration.frames`), or a larger "
+        "budget, bring it down"
     )
 
 
