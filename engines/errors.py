@@ -20,6 +20,10 @@ class ImageError(EngineError):
     """An image cannot be read, or does not fit the model."""
 
 
+class PartNotFoundError(ImageError):
+    """The part that a model was taught is not in an image, or lies further away than it may."""
+
+
 class FileAccessError(ImageError):
     """A file cannot be opened or read now: its permissions, or a share that is away. Its content is not the cause."""
 

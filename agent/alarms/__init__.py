@@ -7,6 +7,7 @@ from agent.alarms.evidence import Evidence, EvidenceImage
 from agent.alarms.heat_colours import HOTTEST, colour_of
 from agent.alarms.heat_regions import regions
 from agent.alarms.overlay import heat_layer
+from agent.alarms.placing import as_captured
 from agent.alarms.rule_watch import RuleWatch
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "EvidenceImage",
     "Observation",
     "RuleWatch",
+    "as_captured",
     "colour_of",
     "grey_out",
     "heat_layer",

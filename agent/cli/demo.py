@@ -34,6 +34,7 @@ def simulate(
     mode: ModeOption = "camera",
     count: Annotated[int, typer.Option(min=1, help="Number of images.")] = 500,
     defect_rate: Annotated[float, typer.Option(min=0.0, max=1.0, help="Fraction of bad parts.")] = 0.2,
+    loose: Annotated[bool, typer.Option("--loose", help="Parts lie up to 5 % of the image and 10° away.")] = False,
     seed: SeedOption = 0,
 ) -> None:
     """Write images of the simulated line to a folder, to try out training and evaluation."""
@@ -41,7 +42,9 @@ def simulate(
         from agent.sources.simulator import write_folder
 
     with progress_bar("simulate") as report:
-        written = write_folder(
-            out, mode, count, defect_rate, seed, progress=lambda done, total: report(done / total, f"{done} images")
-        )
+
+        def progress(done: int, total: int) -> None:
+            report(done / total, f"{done} images")
+
+        written = write_folder(out, mode, count, defect_rate, seed, loose=loose, progress=progress)
     print_line(", ".join(f"{images} in {folder}" for folder, images in written.items()))

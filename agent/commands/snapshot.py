@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.alarms import Evidence, EvidenceImage, regions
+from agent.alarms import Evidence, EvidenceImage, as_captured, regions
 from agent.commands.command import Call
 from agent.core.errors import Permanent, Temporary
 from agent.core.records import Phase
@@ -68,7 +68,7 @@ def draw(last: LastFrame, evidence: Evidence, reference_peak: Callable[[], float
     is no calibration.
     """
     frame, calibration = last.frame, last.calibration
-    heatmap = relative_heatmap(last, reference_peak)
+    frame, heatmap, _ = as_captured(frame, relative_heatmap(last, reference_peak))
     hot = [region for region in regions(heatmap, frame.image.shape) if region.peak > 1.0]
     limit = "not calibrated yet" if calibration is None else f"threshold {calibration.threshold.value:.3g}"
     captions = (

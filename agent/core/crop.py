@@ -15,7 +15,7 @@ from agent.core.section import Section
 
 
 class Crop(Section):
-    """The part of the image that is inspected, in pixels of the source image."""
+    """The part of the image that is inspected, in pixels of the source image; with alignment, of the taught image."""
 
     x: NonNegativeInt
     y: NonNegativeInt

@@ -73,6 +73,11 @@ class Frame:
     """When the part was announced for which the agent triggered this frame, seconds; None where it did not."""
     lost_before: int = 0
     """Of a triggered camera: frames between the one before and this one that were lost on the way."""
+    to_source: NDArray[np.float64] | None = None
+    """For a part that was found turned or shifted, of which `image` is cut out upright: the affine map [2, 3] from
+    places (x, y) in `image` to places in `source`, both in pixels, pixel i from i to i + 1. None otherwise."""
+    not_found: str | None = None
+    """Why no part was found in it, in words; None where one was, or where none is looked for."""
 
     @property
     def source_image(self) -> Image:
@@ -212,6 +217,8 @@ class NotJudged(str, Enum):
     """The product was not known, or its model could not be used, or was being loaded."""
     BLIND = "blind"
     """The camera was faulty."""
+    PART_NOT_FOUND = "part_not_found"
+    """The part that the model was taught is not in the image, or lies further away than it may."""
     LATE = "late"
     """A trigger got no frame within the time for a result, or all frames of the part were dropped."""
     STOPPED = "stopped"

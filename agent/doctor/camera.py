@@ -16,7 +16,14 @@ from agent.commands import ask
 from agent.core.errors import InspectdError
 from agent.core.records import Image
 from agent.doctor.check_result import CheckResult, ok, problem, warning
-from agent.inspection import Preparation, check_mask_setting, inspected_crop, presence_meter_of
+from agent.inspection import (
+    Preparation,
+    PreparedImage,
+    aligned_view,
+    check_mask_setting,
+    inspected_crop,
+    presence_meter_of,
+)
 from agent.settings import CameraSettings, Settings
 from agent.sources import Captured, EndOfStream, FrameSource, build_source
 from agent.sources.settings import SourceSection
@@ -76,7 +83,9 @@ def _ask_agent(settings: Settings, name: str) -> CheckResult | None:
         return problem(subject, text, "check the camera's power and cable")
     rate = state["frames_per_second"]
     speed = "no frames lately" if rate is None else f"{rate:.1f} frames/s"
-    return ok(subject, f"in use by the running agent: {state['phase']}, {speed}")
+    missing = state.get("without_part")
+    parts = f", no part in {missing} of {state['frames']} frames" if missing else ""
+    return ok(subject, f"in use by the running agent: {state['phase']}, {speed}{parts}")
 
 
 def _check_port(name: str, source: SourceSection) -> CheckResult:
@@ -95,13 +104,11 @@ def _family(address: str) -> socket.AddressFamily:
 
 
 def _read_camera(name: str, camera: CameraSettings, max_seconds: float, first_frame_seconds: float) -> CheckResult:
-    subject = f"camera {name}"
+    subject, prepared = f"camera {name}", None
     try:
         sample = _sample(camera, max_seconds, first_frame_seconds)
         with suppress(EngineError):  # check_bundles reports a bundle that cannot be read
-            bundle = read_bundle(camera.bundle)
-            check_mask_setting(camera.mask, bundle)
-            Preparation(bundle.geometry, inspected_crop(camera.crop, bundle), view=bundle.manifest.view)(sample.image)
+            prepared = _prepared(camera, sample.image)
         presence = presence_meter_of(camera)
         if presence is not None:
             presence(sample.image)
@@ -115,7 +122,20 @@ def _read_camera(name: str, camera: CameraSettings, max_seconds: float, first_fr
     if wanted is not None and got is not None and got < LOWEST_RATE * wanted:
         text = f"{sample}, wanted {wanted:g} frames/s"
         return warning(subject, text, "shorten the exposure, choose a smaller image, or lower frames_per_second")
-    return ok(subject, str(sample))
+    if prepared is not None and prepared.not_found is not None:
+        remedy = "put a part under the camera; if there is one, see docs/training.md, Parts that lie anyhow"
+        return warning(subject, f"{sample}; {prepared.not_found}", remedy)
+    found = "" if prepared is None or prepared.pose is None else f"; a part is {prepared.pose}"
+    return ok(subject, f"{sample}{found}")
+
+
+def _prepared(camera: CameraSettings, image: Image) -> PreparedImage:
+    """An image on its way into the camera's model. Raises InspectdError where it does not fit, EngineError without a
+    bundle."""
+    bundle = read_bundle(camera.bundle)
+    check_mask_setting(camera.mask, bundle)
+    view = aligned_view(bundle.manifest.view, camera.alignment, bundle)
+    return Preparation(bundle.geometry, inspected_crop(camera.crop, bundle), view=view)(image)
 
 
 def _sample(camera: CameraSettings, max_seconds: float, first_frame_seconds: float) -> Sample:

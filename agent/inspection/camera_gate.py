@@ -144,14 +144,14 @@ class CameraGate:
             heatmap: raw, float32 [h, w].
             threshold: the threshold in force.
         """
-        finding = self._resized_finding(prepared.frame)
-        if finding is None and self._monitor is not None:
-            finding = self._monitor.check(prepared.glance)
+        finding = self._resized_finding(prepared.frame) or self._finding(prepared)
         alarm = self._camera_alarm.update(_observe(prepared.frame, score, threshold), finding)
         self._watch_opening(prepared, fault_ended=alarm is not None and alarm.event is AlarmEvent.CLEARED)
         if self.faulty:
             self.drop_held()
             return GateDecision(blind=True, alarm=alarm)
+        if finding is None and prepared.frame.not_found is not None:
+            return GateDecision(blind=False, alarm=alarm, held=self._hold_without_part(prepared.frame, score, heatmap))
         held = self._settle(prepared, finding)
         # The frame that clears an alarm already carries that alarm; judging starts with the next one.
         if held is None and finding is None and alarm is None:
@@ -171,8 +171,25 @@ class CameraGate:
     ) -> None:
         if self._parts_known:
             held.add_part(frame, score, heatmap, keep_image=keep_image)
-        else:
+        elif frame.not_found is None:
             held.add(frame, score, heatmap)
+
+    def _finding(self, prepared: PreparedFrame) -> Finding | None:
+        """What the image shows of the camera; without a part, only what any scene shows."""
+        finding = None if self._monitor is None else self._monitor.check(prepared.glance)
+        if finding is None or prepared.frame.not_found is None or finding.symptom.of_any_scene:
+            return finding
+        return None
+
+    def _hold_without_part(self, frame: Frame, score: float, heatmap: NDArray[np.float32]) -> bool:
+        """A frame without a part says nothing about focus and light.
+
+        It only keeps its place behind frames that are held back; False where none is.
+        """
+        if not len(self._held) and not len(self._unusual):
+            return False
+        self._hold(self._held, frame, score, heatmap, keep_image=False)
+        return True
 
     def _leave_out(self, held: HeldFrames) -> None:
         """Count frames that will not be judged, and keep those of parts without their images: a part has a result."""

@@ -43,6 +43,8 @@ class Counters:
 
     frames: int = 0
     """Frames scored."""
+    without_part: int = 0
+    """Frames of these in which no part was found."""
     passed_by_rule: int = 0
     """Frames above the threshold for which the alarm rule raised no alarm."""
     parts: Counter[PartVerdict] = field(default_factory=Counter)
@@ -110,6 +112,12 @@ class CameraLine:
         return self.setup.crop
 
     @property
+    def aligned(self) -> bool:
+        """Whether parts are looked for in the images."""
+        view = self.bundle.manifest.view
+        return view is not None and view.alignment is not None
+
+    @property
     def engine(self) -> Engine:
         """Runs the model."""
         return self.setup.engine
@@ -163,8 +171,7 @@ class CameraLine:
         if setup.frames is not old.frames:
             setup.frames.add_camera(self.name, newest_only=self.capture.newest_only)
         setup.inspection.call(lambda: self._enter(setup))
-        prepare = setup.preparation
-        self.capture.redirect(setup.frames, prepare, prepare.content, prepare.excluded)
+        self.capture.redirect(setup.frames, setup.preparation)
         if setup.frames is not old.frames:
             self._dropped_before += old.frames.dropped(self.name)
             old.frames.remove_camera(self.name)
@@ -226,11 +233,13 @@ class CameraLine:
     def count(self, outcome: Outcome) -> None:
         """Count a frame that was scored, and the time since its capture."""
         self.counters.frames += 1
+        self.counters.without_part += outcome.frame.not_found is not None
         self.counters.passed_by_rule += sum(each.passed_by_rule for each in (outcome, *outcome.late))
         self.counters.verdict_durations.add(time.monotonic() - outcome.frame.captured_monotonic)
         verdict = outcome.verdict
         statistic = outcome.score if verdict is None else verdict.statistic
-        self.recent.add(time.time(), outcome.score, statistic, above=verdict is not None and verdict.anomalous)
+        if outcome.frame.not_found is None:
+            self.recent.add(time.time(), outcome.score, statistic, above=verdict is not None and verdict.anomalous)
 
     def count_part(self, part: Part) -> None:
         """Count a part by its verdict."""

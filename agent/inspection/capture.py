@@ -10,17 +10,15 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from agent.core.backoff import Backoff
 from agent.core.errors import Permanent, Temporary
 from agent.core.ids import file_id
 from agent.core.records import Code, Frame, Image
 from agent.inspection.frame_queue import FrameQueue, PreparedFrame
+from agent.inspection.preparation import PreparedImage
 from agent.sources import Captured, EndOfStream, FileCounts, FrameSource, TransportCounts
 from calibration import glance
-from engines.images import Content, without_masked, without_padding
+from engines.images import without_masked, without_padding
 
 log = logging.getLogger(__name__)
 
@@ -78,10 +76,8 @@ class Capture(threading.Thread):
         camera: str,
         source: FrameSource,
         frame_queue: FrameQueue,
-        prepare: Callable[[Image], tuple[Image, Image]],
+        prepare: Callable[[Image], PreparedImage],
         *,
-        content: Callable[[Image], Content | None] = lambda inspected: None,
-        excluded: NDArray[np.bool_] | None = None,
         site: str = "",
         first_frame: int = 0,
         on_change: Callable[[CameraStatus], None] = lambda status: None,
@@ -92,10 +88,8 @@ class Capture(threading.Thread):
         camera: name of the camera.
         source: not opened yet; this thread owns it.
         frame_queue: takes the frames; the camera must have been added to it.
-        prepare: from the captured image [H, W, C] to (the image that is inspected, the model's input [h, w, c]);
-            raises Temporary or Permanent where that fails.
-        content: from the image that is inspected to the part of the model's input that shows it; None: all of it.
-        excluded: pixels of the image that is inspected that a mask excludes, [H, W]; None: there is no mask.
+        prepare: from the captured image [H, W, C] to the model's input; raises Temporary or Permanent where that
+            fails.
         site: name of the site; part of the ids of frames from files.
         first_frame: index of the first frame; that of a source before it counts on.
         on_change: called on this thread with every new status.
@@ -106,7 +100,7 @@ class Capture(threading.Thread):
         self.camera = camera
         self.frames_captured = first_frame
         self._source, self._frame_queue = source, frame_queue
-        self._prepare, self._content, self._excluded = prepare, content, excluded
+        self._prepare = prepare
         self._site, self._on_change = site, on_change
         self._backoff = backoff or Backoff(FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS)
         self._stopping, self._clock = threading.Event(), clock
@@ -168,16 +162,9 @@ class Capture(threading.Thread):
         with self._handing_over:
             return change()
 
-    def redirect(
-        self,
-        frame_queue: FrameQueue,
-        prepare: Callable[[Image], tuple[Image, Image]],
-        content: Callable[[Image], Content | None],
-        excluded: NDArray[np.bool_] | None,
-    ) -> None:
+    def redirect(self, frame_queue: FrameQueue, prepare: Callable[[Image], PreparedImage]) -> None:
         """Prepare the next frames in this way, and put them into this queue. Call it within `between_frames`."""
         self._frame_queue, self._prepare = frame_queue, prepare
-        self._content, self._excluded = content, excluded
 
     def stop(self) -> None:
         """Ask the thread to end, and return at once: it may be inside a read."""
@@ -234,7 +221,7 @@ class Capture(threading.Thread):
     def _fit(self, captured: Captured) -> PreparedFrame | None:
         """The frame with the model's input; None where the image was rejected."""
         try:
-            inspected, pixels = self._prepare(captured.image)
+            image = self._prepare(captured.image)
         except Permanent as error:
             self._reject(captured, str(error))
             return None
@@ -245,7 +232,7 @@ class Capture(threading.Thread):
             log.debug("camera %s: unexpected error", self.camera, exc_info=True)
             self._source.reject(captured, f"cannot be fitted to the model ({error!r})")
             return None
-        return self._prepared(captured, inspected, pixels)
+        return self._prepared(captured, image)
 
     def _reject(self, captured: Captured, reason: str) -> None:
         """An image does not fit the model. Raises unless the next one of this source may fit.
@@ -256,26 +243,28 @@ class Capture(threading.Thread):
             raise Temporary(reason)
         self._source.reject(captured, reason)
 
-    def _prepared(self, captured: Captured, inspected: Image, pixels: Image) -> PreparedFrame:
+    def _prepared(self, captured: Captured, image: PreparedImage) -> PreparedFrame:
         frame = Frame(
             camera=self.camera,
             index=self.frames_captured,
             captured_at=captured.captured_at,
             captured_monotonic=captured.captured_monotonic,
-            image=inspected,
+            image=image.inspected,
             origin=captured.origin,
-            source=None if inspected is captured.image else captured.image,
+            source=None if image.inspected is captured.image else captured.image,
             file=captured.file if self._source.uses_ledger else None,
             id=None if captured.file is None else file_id(self._site, self.camera, captured.file),
-            content=self._content(inspected),
-            excluded=self._excluded,
+            content=image.content,
+            excluded=image.excluded,
+            to_source=image.to_source,
+            not_found=image.not_found,
             code=None if self.read_code is None else self.read_code(captured.image),
             triggered_monotonic=captured.triggered_monotonic,
             lost_before=captured.lost_before,
             presence=None if self.measure_presence is None else self.measure_presence(captured.image),
         )
-        seen = glance(without_masked(without_padding(pixels, frame.content), frame.excluded))
-        return PreparedFrame(frame, pixels, seen, self._openings if self._source.live else None)
+        seen = glance(without_masked(without_padding(image.pixels, frame.content), frame.excluded))
+        return PreparedFrame(frame, image.pixels, seen, self._openings if self._source.live else None)
 
     def _set_status(self, status: CameraStatus) -> None:
         if status == self._status:

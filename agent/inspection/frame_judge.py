@@ -9,7 +9,7 @@ from agent.alarms import DefectAlarm, RuleWatch
 from agent.core.records import Frame, NotJudged, Verdict
 from agent.inspection.camera_gate import CameraGate
 from agent.inspection.frame_queue import PreparedFrame
-from agent.inspection.groups import Admission, Evidence, shot_of
+from agent.inspection.groups import Admission, Evidence, missing, shot_of
 from agent.inspection.outcome import Outcome
 from agent.parts import Shot
 from calibration import AlarmRule, Calibration, Drift, DriftMonitor
@@ -130,7 +130,7 @@ class FrameJudge:
         one that stands for all that were held back."""
         held = self._gate.release_held()
         shots = [
-            Shot(frame, score, reason, False, Evidence(heat))
+            Shot(frame, score, reason or missing(frame), False, Evidence(heat))
             for reason, frames in ((None, held.all), (NotJudged.BLIND, self._gate.take_left_out()))
             for frame, score, heat in frames
         ]

@@ -91,6 +91,11 @@ def presence_meter_of(camera: CameraSettings) -> PresenceMeter | None:
     return PresenceMeter(background, presence.region, presence.leave)
 
 
+def missing(frame: Frame) -> NotJudged | None:
+    """Why a frame of a healthy camera may not be judged: no part was found in it; None where it may."""
+    return None if frame.not_found is None else NotJudged.PART_NOT_FOUND
+
+
 def shot_of(
     prepared: PreparedFrame,
     score: float,
@@ -99,8 +104,10 @@ def shot_of(
     *,
     usable: bool = True,
 ) -> Shot[Evidence]:
-    """A frame on its way into a part. `reason`, `usable`: as in `Shot`."""
-    return Shot(prepared.frame, score, reason, usable, Evidence(heatmap.copy(), prepared))
+    """A frame on its way into a part. `reason`, `usable`: as in `Shot`; a frame without a part is never usable."""
+    frame = prepared.frame
+    usable = usable and frame.not_found is None
+    return Shot(frame, score, reason or missing(frame), usable, Evidence(heatmap.copy(), prepared))
 
 
 def part_of(group: Group[Evidence], outcome: Outcome | None, camera: str, calibration: Calibration | None) -> Part:

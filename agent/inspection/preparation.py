@@ -1,4 +1,4 @@
-"""From a captured image to the model's input: crop, then fit to the model's size."""
+"""From a captured image to the model's input: find the part, crop, then fit to the model's size."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +14,47 @@ from numpy.typing import NDArray
 from agent.core.crop import Crop
 from agent.core.errors import Permanent
 from agent.core.records import Image
+from agent.settings import AlignmentSettings
 from engines.bundles import Bundle, CropBox, Geometry, View
-from engines.errors import ImageError
-from engines.images import Content, MaskChoice, check_aspect, check_mask, content_of, cut_mask, fill_masked, fit_to_view
+from engines.errors import ImageError, PartNotFoundError
+from engines.images import (
+    Content,
+    LimitChanges,
+    MaskChoice,
+    Pose,
+    check_aspect,
+    content_of,
+    cut_as,
+    cut_mask,
+    fill_masked,
+    fit_to_view,
+    inspect,
+)
 
 log = logging.getLogger(__name__)
 
 
+class PreparedImage(NamedTuple):
+    """A captured image on its way into the model."""
+
+    inspected: Image
+    """The part that is inspected, [H, W, C]: upright where the part was found turned."""
+    pixels: Image
+    """The model's input, [h, w, c]."""
+    content: Content | None = None
+    """The part of the model's input that shows `inspected`; None: all of it."""
+    excluded: NDArray[np.bool_] | None = None
+    """Pixels of `inspected` that a mask excludes, [H, W]; None without a mask. Shared: read only."""
+    pose: Pose | None = None
+    """How the part lies in the image; None for a model without alignment, and where no part was found."""
+    to_source: NDArray[np.float64] | None = None
+    """As in `Frame`."""
+    not_found: str | None = None
+    """As in `Frame`. What is inspected is then the place where parts usually lie."""
+
+
 class Preparation:
-    """Crops, fits and masks images. Runs on the capture thread, so that a large image does not delay the engine."""
+    """Finds, crops, fits and masks parts, on the capture thread, so that a large image does not delay the engine."""
 
     def __init__(
         self,
@@ -35,41 +68,60 @@ class Preparation:
         """Args:
         geometry: size, channels and bit depth of the model's input.
         crop: the part that is inspected; None: the whole image.
-        view: proportions of the images that the model was trained on, and its mask; None: not known.
+        view: alignment and proportions of the images that the model was trained on, and its mask; None: not known.
         only_first: check the proportions of the first image only: what a live camera changes later is a camera fault.
         fit: fits an image to the model's input, where the engine does that itself; None: on the CPU.
         """
         self._fit = fit or (lambda image: fit_to_view(image, view, geometry))
         self._geometry, self._crop = geometry, crop
-        box = None if crop is None else CropBox(**crop.model_dump())
-        self._view = None if view is None else view.model_copy(update={"crop": box})
+        self._box = None if crop is None else CropBox(**crop.model_dump())
+        self._view = None if view is None else view.model_copy(update={"crop": self._box})
         mask = None if view is None else view.mask
-        self.excluded: NDArray[np.bool_] | None = None if mask is None else ~cut_mask(mask, box)
-        """Pixels of the inspected part that the mask excludes, [h, w]; None without a mask."""
+        self._excluded = None if mask is None else ~cut_mask(mask, self._box)
         self._check = partial(check_aspect, view=view) if view is not None else partial(_warn_of_stretch, geometry)
         self._only_first = only_first or view is None
         self._checked = False
 
-    def __call__(self, image: Image) -> tuple[Image, Image]:
-        """From an image [H, W, C] to (the part that is inspected, the model's input [h, w, c]).
+    def __call__(self, image: Image) -> PreparedImage:
+        """From an image [H, W, C] to the model's input.
 
         Raises Permanent where bit depth, channels or proportions do not fit the model, the crop exceeds the image, or
-        the mask has another size.
+        mask or alignment have another size.
         """
         try:
-            check_mask(image, None if self._view is None else self._view.mask)
-            inspected = image if self._crop is None else self._crop.cut(image)
+            inspected, pose, not_found = self._inspect(image)
             if not (self._checked and self._only_first):
                 self._check(inspected)
             pixels = fill_masked(self._fit(inspected), self._view, self._geometry)
         except ImageError as error:
             raise Permanent(str(error)) from None
         self._checked = True
-        return inspected, pixels
+        content = content_of(inspected, self._view, self._geometry)
+        to_source = None if pose is None or self._box is None else pose.to_source(self._box)
+        return PreparedImage(inspected, pixels, content, self._excluded, pose, to_source, not_found)
 
-    def content(self, inspected: Image) -> Content | None:
-        """The part of the model's input that shows an inspected image [H, W, C]; None if it is all of it."""
-        return content_of(inspected, self._view, self._geometry)
+    def _inspect(self, image: Image) -> tuple[Image, Pose | None, str | None]:
+        """The part that is inspected, how it lies, and why no part was found."""
+        if self._view is None:
+            return (image if self._crop is None else self._crop.cut(image)), None, None
+        try:
+            return *inspect(image, self._view), None
+        except PartNotFoundError as error:
+            return cut_as(image, self._view, None), None, str(error)
+
+
+def aligned_view(view: View | None, setting: AlignmentSettings | None, bundle: Bundle) -> View | None:
+    """The view of a bundle with the limits of the settings.
+
+    Raises Permanent for a bundle that was trained without alignment: the model would see its parts in other places.
+    """
+    if setting is None:
+        return view
+    if view is None or view.alignment is None:
+        wanted = "wanted a bundle that was trained with --align: train again, or remove alignment"
+        raise Permanent(f"alignment is set, but {bundle.path.name} was trained without one; {wanted}")
+    limits = LimitChanges(**setting.model_dump())
+    return view.model_copy(update={"alignment": limits.applied_to(view.alignment)})
 
 
 def inspected_crop(setting: Crop | None, bundle: Bundle) -> Crop | None:

@@ -17,10 +17,10 @@ from agent.inspection.calibrating import CameraCalibration, WindowFile
 from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan
 from agent.inspection.camera_gate import CameraGate
 from agent.inspection.frame_queue import PreparedFrame
-from agent.inspection.groups import Admission, Evidence, combine, part_of, shot_of
+from agent.inspection.groups import Admission, Evidence, combine, missing, part_of, shot_of
 from agent.inspection.outcome import Candidate, LastFrame, Left, Outcome
 from agent.inspection.station_readings import StationReadings
-from agent.parts import ByCount, ByTrigger, Group, Grouping, SingleFrames
+from agent.parts import ByCount, ByTrigger, Group, Grouping, MissingParts, SingleFrames
 from calibration import Calibration, Store, TrainingScores
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Station(StationReadings):
             identity, plan, store, training, now=now, gate=gate, defect_alarm=defect_alarm, window_file=window_file
         )
         grouping = grouping or (ByCount(1) if plan.parts_known else SingleFrames())
-        super().__init__(calibration, gate, defect_alarm, grouping)
+        super().__init__(calibration, gate, defect_alarm, grouping, MissingParts(identity.camera))
         self.identity = identity
         self._now = now
         self._last_index = 0
@@ -146,11 +146,13 @@ class Station(StationReadings):
         frame = prepared.frame
         self._last_index = frame.index
         self._rate.update(frame.captured_monotonic)
+        self._missing.observe(frame)
         admission = self._admit(prepared, score, heatmap)
         groups = [group for shot in admission.shots for group in self._grouping.add(shot)]
         outcome = combine(frame, score, admission, [self._end(group) for group in groups])
         statistic = None if outcome.verdict is None else outcome.verdict.statistic
-        self._last_frame = LastFrame(frame, score, statistic, heatmap, self.calibration)
+        shown = heatmap if frame.not_found is None else np.zeros_like(heatmap)
+        self._last_frame = LastFrame(frame, score, statistic, shown, self.calibration)
         return outcome
 
     def tick(self, now_monotonic: float, *, frame_waits: bool = False) -> list[Outcome | Part]:
@@ -200,7 +202,7 @@ class Station(StationReadings):
             return admit(prepared, score, heatmap)
         settling = self._calibration.phase is Phase.STARTING and not self._settle(prepared.frame)
         reason = NotJudged.UNCERTIFIED if self._calibration.phase is Phase.REFUSED else NotJudged.CALIBRATING
-        shot = shot_of(prepared, score, heatmap, reason, usable=not settling)
+        shot = shot_of(prepared, score, heatmap, missing(prepared.frame) or reason, usable=not settling)
         return Admission([shot], self._gate.observe_unjudged(prepared.frame, score))
 
     def _settle(self, frame: Frame) -> bool:

@@ -11,7 +11,7 @@ from agent.inspection.frame_judge import FrameJudge
 from agent.inspection.groups import Evidence
 from agent.inspection.outcome import LastFrame
 from agent.inspection.review import StoppedWindow
-from agent.parts import ByPresence, ByTrigger, Grouping, RateMeter
+from agent.parts import ByPresence, ByTrigger, Grouping, MissingParts, RateMeter
 from calibration import Calibration, Store
 
 
@@ -24,11 +24,13 @@ class StationReadings:
         gate: CameraGate,
         defect_alarm: DefectAlarm,
         grouping: Grouping[Evidence],
+        missing: MissingParts,
     ) -> None:
         self._calibration = calibration
         self._gate = gate
         self._defect_alarm = defect_alarm
         self._grouping = grouping
+        self._missing = missing
         self._rate = RateMeter()
         self._last_frame: LastFrame | None = None
         self._paused = False
@@ -112,6 +114,11 @@ class StationReadings:
         """The fault of the camera, in words, because of which frames are not judged; None while it is healthy."""
         alarm = self._gate.camera_alarm.active_alarm
         return None if alarm is None else alarm.reason
+
+    @property
+    def missing_reason(self) -> str | None:
+        """That no part has been found for long, in words; None while parts are found, or none are looked for."""
+        return self._missing.reason
 
     @property
     def waiting_triggers(self) -> int | None:

@@ -101,7 +101,7 @@ class AlarmPayload(Payload):
     crop: CropPayload | None = Field(
         default=None,
         description="The part of the image `frame` that is inspected, and that heatmap and overlay show; null: all of "
-        "it.",
+        "it. With alignment the rectangle around the part, wherever it was found; null in a cleared alarm.",
     )
     epoch: str | None = Field(
         default=None,

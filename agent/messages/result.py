@@ -43,6 +43,7 @@ class ResultPayload(Payload):
         description="Why the part was not judged; null where it was. calibrating: there is no threshold yet. "
         "uncertified: it has no certificate, and the settings require one. paused: by a command. no_product: "
         "the product was not known, or could not be inspected, or was being loaded. blind: the camera was faulty. "
+        "part_not_found: it is not in the image, or lies further away than the model's alignment allows. "
         "late: no frame came within the time for a result, or all its frames were dropped, since they arrive faster "
         "than they are scored. stopped: the agent was stopped. view_missing: only in joined results.",
     )

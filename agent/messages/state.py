@@ -140,6 +140,11 @@ class StatePayload(Payload):
         description="Frames that were not judged although no alarm about the camera was active: blank, in unusual "
         "light after the camera was opened, or held back until the camera turned out to be faulty.",
     )
+    without_part: NonNegativeInt | None = Field(
+        default=None,
+        description="Frames in which no part was found since the agent started: never judged, and in no calibration. "
+        "Null where the model was trained without alignment.",
+    )
     frames_per_second: NonNegativeFloat | None = Field(
         default=None, description="Frames scored per second; null where no frame has been scored lately."
     )

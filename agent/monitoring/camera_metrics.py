@@ -29,6 +29,7 @@ def _left_out(line: CameraLine) -> Values:
     if line.capture.transport is not None:
         yield ("lost",), line.capture.transport.frames_lost
     yield ("camera",), line.station.left_out
+    yield ("part",), line.counters.without_part
 
 
 def _packets(line: CameraLine) -> Values:

@@ -46,6 +46,13 @@ def waiting_reason(line: CameraLine) -> str | None:
     return f"{progress.frames} of {progress.target} good images so far, and {waiting}"
 
 
+def _reason(line: CameraLine) -> str | None:
+    """Why the camera is in its phase, or what is wrong though it inspects; None where there is nothing to say."""
+    station = line.station
+    known = line.capture.status.reason or station.blind_reason or station.missing_reason
+    return known or waiting_reason(line) or station.reason
+
+
 def _files(line: CameraLine) -> FilesPayload | None:
     counts = line.capture.files
     return None if counts is None else FilesPayload(**asdict(counts))
@@ -103,6 +110,7 @@ def _counted(line: CameraLine) -> dict[str, Any]:
         "passed_by_rule": line.counters.passed_by_rule,
         "damaged": line.capture.damaged,
         "left_out": line.station.left_out,
+        "without_part": line.counters.without_part if line.aligned else None,
     }
 
 
@@ -139,7 +147,7 @@ def state_payload(
         at=at,
         phase=phase_of(station, line.capture.status),
         product=line.product,
-        reason=line.capture.status.reason or station.blind_reason or waiting_reason(line) or station.reason,
+        reason=_reason(line),
         model=line.model,
         engine=line.engine.name,
         engine_reason=line.engine.reason,

@@ -30,6 +30,7 @@ COUNTING_FIELDS = frozenset(
         "damaged",
         "transport",
         "left_out",
+        "without_part",
         "frames_per_second",
         "latency_ms",
         "certificate",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from agent.alarms import ActiveAlarm, Evidence, EvidenceImage, regions
+from agent.alarms import ActiveAlarm, Evidence, EvidenceImage, as_captured, regions
 from agent.core.clock import clock_synchronised
 from agent.core.records import Alarm, AlarmEvent, AlarmKind, Frame, Region, Verdict
 from agent.outputs.group_recorder import GroupRecorder, Waiting
@@ -75,6 +75,7 @@ class AlarmRecorder(GroupRecorder[AlarmJob]):
         return building_seconds >= self._commit_seconds
 
     def _entry(self, job: AlarmJob) -> Entry:
+        job = _as_captured(job)
         alarm = job.alarm
         frame = job.frame if job.verdict is None else job.verdict.frame
         images, hot = self._draw(job)
@@ -112,6 +113,17 @@ class AlarmRecorder(GroupRecorder[AlarmJob]):
             clock_unsynchronised=job.alarm.origin is None and self._clock_synchronised() is False,
         )
         return [message for output in self._outputs for message in output.messages_for(recorded)]
+
+
+def _as_captured(job: AlarmJob) -> AlarmJob:
+    """The alarm with frame, heatmap and crop in the place where the camera saw the part, which may lie turned there."""
+    if job.verdict is None or job.alarm.event is AlarmEvent.CLEARED:
+        return job
+    placed = as_captured(job.verdict.frame, job.verdict.heatmap)
+    if placed.crop is None:
+        return job
+    verdict = replace(job.verdict, frame=placed.frame, heatmap=placed.heatmap)
+    return replace(job, verdict=verdict, context=replace(job.context, crop=placed.crop))
 
 
 def _active_alarm(alarm: Alarm) -> bytes:

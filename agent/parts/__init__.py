@@ -3,6 +3,7 @@
 from agent.parts.codes import CodeReader
 from agent.parts.frame_rate import RateMeter
 from agent.parts.grouping import ByCount, ByGap, Grouping, SingleFrames
+from agent.parts.missing import MissingParts
 from agent.parts.passing import ByPresence
 from agent.parts.presence import PresenceMeter
 from agent.parts.shifts import Shift, ShiftCalendar, read_time, read_zone, starts_of
@@ -18,6 +19,7 @@ __all__ = [
     "CodeReader",
     "Group",
     "Grouping",
+    "MissingParts",
     "PresenceMeter",
     "RateMeter",
     "Shift",

@@ -71,7 +71,8 @@ class Dispatcher:
             self._dispatch_part(line, part)
         for each in (*outcome.late, outcome):
             self._dispatch_judged(line, each)
-        self._publish_score(line, outcome)
+        if outcome.frame.not_found is None:
+            self._publish_score(line, outcome)
         self._record_finished(line, outcome)
 
     def dispatch_ended(self, ended: Outcome | Part) -> None:
@@ -83,7 +84,7 @@ class Dispatcher:
 
     def _dispatch_judged(self, line: CameraLine, outcome: Outcome) -> None:
         """Dispatch a frame, or a part by the frame that stands for it."""
-        if outcome.single and not outcome.blind:
+        if outcome.single and not outcome.blind and outcome.frame.not_found is None:
             self._log_score(line, outcome)
             if self._metrics is not None:
                 self._metrics.observe_outcome(outcome)
@@ -224,7 +225,7 @@ class Dispatcher:
             calibration=None if calibration is None else calibration.id,
             model=line.model,
             engine=line.engine.name,
-            crop=line.crop,
+            crop=None if line.aligned else line.crop,
             product=line.product,
             window=None if calibration is None else calibration.display_window,
         )

@@ -1,5 +1,6 @@
 """The settings of an agent: read from file, environment and command line, checked, and mistakes explained."""
 
+from agent.settings.alignment import AlignmentSettings
 from agent.settings.fleet import FLEET_SERVICE_SETTINGS, FleetSettings, accounts_file, load_fleet_settings
 from agent.settings.load import load_settings
 from agent.settings.page import PageSettings, ServerSettings
@@ -9,6 +10,7 @@ from agent.settings.settings import CameraSettings, Settings
 __all__ = [
     "FLEET_SERVICE_SETTINGS",
     "SERVICE_SETTINGS",
+    "AlignmentSettings",
     "CameraSettings",
     "FleetSettings",
     "PageSettings",

@@ -32,6 +32,7 @@ from agent.core.roles import Role, RoleName
 from agent.core.section import Section
 from agent.outputs.mqtt.settings import MqttSettings
 from agent.outputs.settings import OutputSection, parse_section
+from agent.settings.alignment import AlignmentSettings
 from agent.settings.environment import EnvironmentSource
 from agent.settings.page import PageSettings
 from agent.settings.parts import PartSettings
@@ -119,6 +120,7 @@ class ProductSettings(Section):
     engine: EngineName | None = None
     crop: Crop | None = None
     mask: Path | None = None
+    alignment: AlignmentSettings | None = None
     calibration: CalibrationSettings = CalibrationSettings()
     alarm: AlarmSettings = AlarmSettings()
 
@@ -133,6 +135,8 @@ class CameraSettings(Section):
     """The part of the image that is inspected; None: all of it."""
     mask: Path | None = None
     """The mask that the bundle was trained with, to be compared with it; None: that of the bundle, whatever it is."""
+    alignment: AlignmentSettings | None = None
+    """Other limits than those of the bundle, which was trained with an alignment; None: those of the bundle."""
     calibration: CalibrationSettings = CalibrationSettings()
     alarm: AlarmSettings = AlarmSettings()
     parts: PartSettings = PartSettings()

@@ -99,6 +99,8 @@ class SimulatorSettings(SourceSection):
     """Frames of the empty view between two parts."""
     good_frames: NonNegativeInt = 400
     """No part is bad before this frame, so that the agent can calibrate."""
+    loose: bool = False
+    """Parts lie up to 5 % of the frame and 10 degrees away, instead of in a fixture."""
     max_frames: PositiveInt | None = None
     """The stream ends after so many frames; None: never."""
     faults: tuple[FaultSettings, ...] = ()

@@ -15,8 +15,8 @@ from agent.core.errors import Permanent
 from agent.settings import default_state_directory
 from agent.tools.image_list import images_in
 from engines.bundles import read_bundle
-from engines.errors import ImageError
-from engines.images import content_in, cut_heat, prepare, read_image
+from engines.errors import ImageError, PartNotFoundError
+from engines.images import cut_heat, prepare, read_image
 from engines.runtime import Engine, open_engine
 
 
@@ -31,6 +31,8 @@ class ScoredFile:
     """File of its heatmap; None if none was written."""
     error: str | None = None
     """Why the image could not be scored, one line; None if it was."""
+    without_part: bool = False
+    """No part was found in it, by a model with alignment."""
 
     def document(self) -> dict[str, Any]:
         """For a JSON line."""
@@ -65,15 +67,14 @@ def _files(path: Path) -> list[Path]:
 def _score(engine: Engine, path: Path, heatmaps: Path | None, hottest_good: float) -> ScoredFile:
     manifest = engine.bundle.manifest
     try:
-        image = read_image(path)
-        pixels = prepare(image, manifest)
+        pixels, content, _ = prepare(read_image(path), manifest)
     except ImageError as error:
-        return ScoredFile(path, error=str(error).removeprefix(f"{path}: "))
+        reason = str(error).removeprefix(f"{path}: ")
+        return ScoredFile(path, error=reason, without_part=isinstance(error, PartNotFoundError))
     scores = engine.score(pixels[np.newaxis])
     written = None
     if heatmaps is not None:
         written = heatmaps / f"{path.stem}.png"
-        content = content_in(image, manifest)
         shown = cut_heat(pixels[:, :, 0], content).shape
         _write_heatmap(written, cut_heat(scores.heatmap[0], content), hottest_good, (shown[1], shown[0]))
     return ScoredFile(path, float(scores.score[0]), written)

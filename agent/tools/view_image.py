@@ -11,29 +11,33 @@ import cv2
 from agent.alarms import grey_out
 from agent.core.errors import Permanent
 from engines.bundles import read_bundle
-from engines.images import content_box, cut, inspected_pixels, prepare, read_image, viewable
+from engines.images import content_box, inspected_pixels, prepare, read_image, viewable
 
 
 def view_image(bundle: Path, image: Path, out: Path) -> Iterator[str]:
     """Write the model's input for an image to `out` as 8-bit PNG, and yield lines about its way there.
 
     What a mask excludes is grey in the PNG.
-    Raises ImageError where the image does not fit the bundle, Permanent where `out` cannot be written.
+    Raises ImageError where the image does not fit the bundle or shows no part, Permanent where `out` cannot be written.
     """
     manifest = read_bundle(bundle).manifest
     view = manifest.view
     source = read_image(image)
-    frames: Any = prepare(source, manifest)[None]
+    pixels, _, pose = prepare(source, manifest)
+    frames: Any = pixels[None]
     shown = viewable(frames, manifest.normalisation)[0]
     yield f"image         {source.shape[1]}×{source.shape[0]}, {source.dtype.itemsize * 8} bit"
     crop = None if view is None else view.crop
-    yield f"inspected     {'all of it' if crop is None else crop}"
+    if view is not None and view.alignment is not None:
+        yield f"alignment     {view.alignment}"
+        yield f"part          {pose}"
+    yield f"inspected     {'all of it' if crop is None else crop}{'' if pose is None else ' of the aligned image'}"
     if view is not None and view.mask is not None:
         shown = grey_out(shown, ~inspected_pixels(view, manifest.geometry))
         yield f"mask          {view.mask}"
     yield f"model input   {manifest.geometry}"
-    box = content_box(cut(source, crop).shape, manifest.geometry)
     if view is not None and view.padding is not None:
+        box = content_box(source.shape if crop is None else (crop.height, crop.width), manifest.geometry)
         yield f"letterbox     the image is {box} of it, padding has the gray value {view.padding}"
     if not cv2.imwrite(str(out), shown[:, :, ::-1]):
         raise Permanent(f"{out}: cannot be written")

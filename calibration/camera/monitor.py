@@ -69,6 +69,11 @@ class Symptom(str, Enum):
         return self in (Symptom.BLACK, Symptom.SATURATED, Symptom.RESIZED)
 
     @property
+    def of_any_scene(self) -> bool:
+        """True if the symptom shows whatever the image is of, even if no part is in it."""
+        return self.blank or self is Symptom.FROZEN
+
+    @property
     def settles(self) -> bool:
         """True if exposure or focus may cause it for a moment, after the camera was opened."""
         return self in (Symptom.DARK, Symptom.BRIGHT, Symptom.DEFOCUSED)

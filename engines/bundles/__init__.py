@@ -1,5 +1,6 @@
 """The model bundle, a directory: write, verify, sign and read it."""
 
+from engines.bundles.alignment import MAX_REFERENCE_SIDE, Alignment, AlignmentLimits
 from engines.bundles.archive import ArchiveError, read_archive
 from engines.bundles.bundle import (
     MODEL,
@@ -8,7 +9,6 @@ from engines.bundles.bundle import (
     REPORT,
     WEIGHTS,
     Bundle,
-    CropBox,
     DamageCheck,
     Frames,
     Geometry,
@@ -26,17 +26,21 @@ from engines.bundles.bundle import (
     write_bundle,
     write_lean_copy,
 )
+from engines.bundles.crop_box import CropBox
 from engines.bundles.external_data import OnnxFormatError, raw_fields
 from engines.bundles.manifest import ForeignWeights, FrameTime
 from engines.bundles.mask import Mask
 from engines.bundles.signing import generate_keys, load_trusted_keys, sign_bundle
 
 __all__ = [
+    "MAX_REFERENCE_SIDE",
     "MODEL",
     "MODEL_FP16",
     "REFERENCE",
     "REPORT",
     "WEIGHTS",
+    "Alignment",
+    "AlignmentLimits",
     "ArchiveError",
     "Bundle",
     "CropBox",

@@ -22,7 +22,6 @@ from pydantic import ValidationError
 from engines.bundles.external_data import OnnxFormatError, external_data
 from engines.bundles.manifest import (
     MANIFEST_SCHEMA,
-    CropBox,
     DamageCheck,
     Geometry,
     Manifest,
@@ -48,7 +47,6 @@ __all__ = [
     "REPORT",
     "WEIGHTS",
     "Bundle",
-    "CropBox",
     "DamageCheck",
     "Frames",
     "Geometry",

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from engines.bundles.alignment import Alignment
+from engines.bundles.crop_box import CropBox
 from engines.bundles.mask import Mask
 
 MANIFEST_SCHEMA = "inspectd.bundle/1"
@@ -64,22 +66,6 @@ class Normalisation(BaseModel):
         return self
 
 
-class CropBox(BaseModel):
-    """A part of an image, in its pixels."""
-
-    model_config = _CLOSED
-    x: Annotated[int, Field(ge=0)]
-    """Left edge."""
-    y: Annotated[int, Field(ge=0)]
-    """Top edge."""
-    width: Annotated[int, Field(gt=0)]
-    height: Annotated[int, Field(gt=0)]
-
-    def __str__(self) -> str:
-        """For people: `512×400 at 100,50`."""
-        return f"{self.width}×{self.height} at {self.x},{self.y}"
-
-
 class View(BaseModel):
     """What the images of a model show: those that it was trained on, and any that it is to judge."""
 
@@ -96,6 +82,9 @@ class View(BaseModel):
     """Pixels of the source images that count; None: all of them."""
     fill: tuple[Annotated[int, Field(ge=0, lt=2**16)], ...] = ()
     """Value of the others in the model's input, for each channel; empty without a mask."""
+    alignment: Alignment | None = None
+    """What a part is found by. Crop and mask then apply to the image turned and shifted so that the part lies as in the
+    taught one. None: parts always lie alike."""
 
     @classmethod
     def of(cls, height: int, width: int) -> View:
@@ -111,6 +100,17 @@ class View(BaseModel):
     def _fill_for_mask(self) -> View:
         if (self.mask is None) != (not self.fill):
             raise ValueError("mask and fill go together")
+        return self
+
+    @model_validator(mode="after")
+    def _crop_of_the_aligned(self) -> View:
+        aligned, crop = self.alignment, self.crop
+        if aligned is None:
+            return self
+        if crop is None:
+            raise ValueError("alignment is given without crop, wanted the part of the aligned image that is inspected")
+        if crop.x + crop.width > aligned.width or crop.y + crop.height > aligned.height:
+            raise ValueError(f"crop is {crop}, wanted within the taught image of {aligned.width}×{aligned.height}")
         return self
 
 

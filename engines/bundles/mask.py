@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import zlib
 from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from engines.bundles.packing import pack_bytes, unpack_bytes
 
 # Sides up to this, pixels: no image that is read is larger (`engines.images.limits`).
 _MAX_SIDE = 2**16
@@ -39,14 +38,14 @@ class Mask(BaseModel):
         (3, 1, [[True, False, True]])
         """
         height, width = inspected.shape
-        packed = base64.b64encode(zlib.compress(np.packbits(~inspected).tobytes(), 9)).decode()
+        packed = pack_bytes(np.packbits(~inspected).tobytes())
         if len(packed) > MAX_MASK_BYTES:
             raise ValueError(f"the mask has too much detail: {len(packed)} bytes, wanted at most {MAX_MASK_BYTES}")
         return cls(width=width, height=height, excluded=packed)
 
     def inspected(self) -> NDArray[np.bool_]:
         """Which pixels count: [height, width], True where they do."""
-        bits = np.frombuffer(_unpacked(self.excluded, -(-self.width * self.height // 8)), np.uint8)
+        bits = np.frombuffer(unpack_bytes(self.excluded, -(-self.width * self.height // 8), "the mask"), np.uint8)
         excluded = np.unpackbits(bits, count=self.width * self.height)
         return np.asarray(excluded == 0).reshape(self.height, self.width)
 
@@ -62,14 +61,3 @@ class Mask(BaseModel):
         """For people: `12 % of 640×480 excluded`."""
         share = 1.0 - float(self.inspected().mean())
         return f"{100 * share:.2g} % of {self.width}×{self.height} excluded"
-
-
-def _unpacked(text: str, size: int) -> bytes:
-    """Exactly `size` bytes; ValueError for anything else. No more is unpacked, whatever the text holds."""
-    try:
-        data = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), size + 1)
-    except (binascii.Error, zlib.error, ValueError):
-        data = b""
-    if len(data) != size:
-        raise ValueError(f"the mask is damaged, wanted {size} bytes of bits")
-    return data

@@ -30,7 +30,7 @@ from engines.errors import EngineError, ImageError
 from engines.evaluation.evaluate import find_masks, pixel_figures, with_path
 from engines.evaluation.metrics import auroc
 from engines.evaluation.records import ScoredImages
-from engines.images import Content, content_of, inspected_part, list_images, prepare_for, read_image
+from engines.images import Content, Pose, list_images, prepare_for, read_image
 from engines.progress import Progress
 from engines.training.good_frames import GoodFrames, load_good_frames
 from engines.training.view_choice import WHOLE_IMAGE, ViewChoice
@@ -69,7 +69,7 @@ def run_comparison(
     """
     kinds, sides = _selected(only, seeds), (size, size) if isinstance(size, int) else size
     report = progress or (lambda fraction, message: None)
-    good = load_good_frames(normal, sides, crop=view.crop, mask=view.mask, like=view.like)
+    good = load_good_frames(normal, sides, crop=view.crop, mask=view.mask, align=view.align, like=view.like)
     data = _load(good, test_normal, abnormal, masks, max_images)
     systems: list[SystemResult] = []
     scores: list[SystemScores] = []
@@ -127,17 +127,20 @@ def _test_frames(folder: Path | str, good: GoodFrames, most: int | None) -> Fold
     skipped: list[str] = []
     frames: list[Any] = []
     contents: list[Content | None] = []
+    poses: list[Pose | None] = []
     for path in paths:
         try:
-            image = read_image(path)
-            frames.append(prepare_for(image, good.view, good.geometry))
-            contents.append(content_of(inspected_part(image, good.view), good.view, good.geometry))
-            used.append(path)
+            pixels, content, pose = prepare_for(read_image(path), good.view, good.geometry)
         except ImageError as error:
             skipped.append(with_path(path, error))
+            continue
+        frames.append(pixels)
+        contents.append(content)
+        poses.append(pose)
+        used.append(path)
     if not frames:
         raise EngineError(f"{folder}: no usable image among {len(paths)}{'; ' + skipped[0] if skipped else ''}")
-    return FolderFrames(tuple(used), np.stack(frames), tuple(skipped), tuple(contents))
+    return FolderFrames(tuple(used), np.stack(frames), tuple(skipped), tuple(contents), tuple(poses))
 
 
 def _measure(
@@ -175,7 +178,7 @@ def _scored(system: Baseline, images: FolderFrames, report: Progress) -> ScoredI
         report(min(1.0, (start + system.score_batch) / len(images.frames)), "")
     score = np.concatenate([part.score for part in parts])
     heatmap = np.concatenate([part.heatmap for part in parts])
-    return ScoredImages(images.paths, score, heatmap, images.skipped, images.contents)
+    return ScoredImages(images.paths, score, heatmap, images.skipped, images.contents, images.poses)
 
 
 def _heatmaps_in_strip(data: ComparisonData, good: ScoredImages, bad: ScoredImages) -> NDArray[np.float32]:

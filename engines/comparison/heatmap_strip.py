@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.bundles import View
 from engines.comparison.records import Comparison, ComparisonData, FolderFrames, SystemScores, frames_in_strip
 from engines.evaluation.charts import INK, MUTED, as_png
-from engines.images import inspected_part, read_image, viewable
+from engines.evaluation.evaluate import inspected_defects
+from engines.images import viewable
 from engines.recipes.scorer import normalisation_of
 
 # RGB of the outlines of defects.
@@ -42,7 +41,9 @@ def draw_heatmap_strip(comparison: Comparison, data: ComparisonData, scores: Seq
     for row, (folder, index) in enumerate(rows):
         is_good = folder is data.test_normal
         image = _image(data, folder, index)
-        _show(axes[row][0], image if is_good else _outlined(image, data.masks[index], data.good.view))
+        mask = None if is_good else data.masks[index]
+        defects = None if mask is None else inspected_defects(mask, data.good.view, folder.pose(index))
+        _show(axes[row][0], _outlined(image, defects))
         axes[row][0].set_ylabel("good" if is_good else "bad", color=INK, fontsize=10)
         for column, system_scores in enumerate(scores, start=1):
             assert system_scores.heatmaps is not None
@@ -86,12 +87,13 @@ def _coloured(heatmap: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[n
     return np.ascontiguousarray(coloured[:, :, ::-1], dtype=np.uint8)
 
 
-def _outlined(image: NDArray[np.uint8], mask: Path | None, view: View) -> NDArray[np.uint8]:
-    """The image with the outlines of its defects, if there is a mask."""
-    if mask is None:
+def _outlined(image: NDArray[np.uint8], defects: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
+    """The image with the outlines of its defects [H, W], if they are known."""
+    if defects is None:
         return image
-    inside: Any = (inspected_part(read_image(mask), view).max(axis=2) > 0).astype(np.uint8)
-    inside = cv2.resize(inside, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_NEAREST)
+    inside: Any = cv2.resize(
+        defects.astype(np.uint8), (image.shape[1], image.shape[0]), interpolation=cv2.INTER_NEAREST
+    )
     contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     result: NDArray[np.uint8] = image.copy()
     cv2.drawContours(result, contours, -1, _DEFECT, 2)

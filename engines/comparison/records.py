@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from engines.bundles import Frames, Geometry
 from engines.comparison.seed_mean import SeedMean
-from engines.images import Content
+from engines.images import Content, Pose
 from engines.training.good_frames import GoodFrames
 
 # Rows of the heatmap strip; more do not fit on a screen with ten systems.
@@ -122,6 +122,12 @@ class FolderFrames:
     skipped: tuple[str, ...]
     contents: tuple[Content | None, ...] = ()
     """The part of each frame that shows the image; None for all of it."""
+    poses: tuple[Pose | None, ...] = ()
+    """How the part lies in each image; empty for a view without alignment."""
+
+    def pose(self, index: int) -> Pose | None:
+        """How the part lies in an image; None for a view without alignment."""
+        return self.poses[index] if self.poses else None
 
 
 @dataclass(frozen=True, slots=True)

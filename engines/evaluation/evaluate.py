@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.bundles import View
-from engines.errors import EngineError, ImageError
+from engines.errors import EngineError, ImageError, PartNotFoundError
 from engines.evaluation.at_threshold import Judge
 from engines.evaluation.metrics import auroc, average_precision, bootstrap
 from engines.evaluation.pixel_metrics import PixelFigures, PixelTally
 from engines.evaluation.records import Evaluation, ScoredImages
-from engines.images import SUFFIXES, Content, content_in, cut_mask, inspected_part, list_images, prepare, read_image
+from engines.images import SUFFIXES, Content, Pose, cut_as, cut_mask, list_images, prepare, read_image
 from engines.progress import Progress
 from engines.runtime import Engine
 
@@ -82,6 +82,7 @@ def _figures(
         pixels=pixel_figures(good, bad, mask_files, view),
         masks_missing=sum(file is None for file in mask_files) if masks is not None else 0,
         skipped=(*good.skipped, *bad.skipped),
+        without_part=good.without_part + bad.without_part,
     )
 
 
@@ -92,16 +93,21 @@ def score_images(engine: Engine, images: Images, progress: Progress | None = Non
     skipped: list[str] = []
     scores: list[Any] = []
     contents: list[Content | None] = []
+    poses: list[Pose | None] = []
+    without_part = 0
     for start in range(0, len(paths), _BATCH):
         frames: list[Any] = []
         for path in paths[start : start + _BATCH]:
             try:
-                image = read_image(path)
-                frames.append(prepare(image, engine.bundle.manifest))
-                contents.append(content_in(image, engine.bundle.manifest))
-                used.append(path)
+                pixels, content, pose = prepare(read_image(path), engine.bundle.manifest)
             except ImageError as error:
                 skipped.append(with_path(path, error))
+                without_part += isinstance(error, PartNotFoundError)
+                continue
+            frames.append(pixels)
+            contents.append(content)
+            poses.append(pose)
+            used.append(path)
         if frames:
             scores.append(engine.score(np.stack(frames)))
         if progress is not None:
@@ -111,7 +117,9 @@ def score_images(engine: Engine, images: Images, progress: Progress | None = Non
         raise EngineError(f"{images}: no usable image among {len(paths)}{first}")
     score = np.concatenate([part.score for part in scores])
     heatmap = np.concatenate([part.heatmap for part in scores])
-    return ScoredImages(tuple(used), score, heatmap, tuple(skipped), tuple(contents))
+    return ScoredImages(
+        tuple(used), score, heatmap, tuple(skipped), tuple(contents), tuple(poses), without_part=without_part
+    )
 
 
 def with_path(path: Path, error: ImageError) -> str:
@@ -133,10 +141,13 @@ def find_masks(paths: Sequence[Path], masks: Path | str | None) -> list[Path | N
     return files
 
 
-def _inspected_defects(file: Path, view: View | None) -> NDArray[np.bool_]:
-    """The mask of the defects in what the view inspects, [h, w]; EngineError if it does not fit the view."""
+def inspected_defects(file: Path, view: View | None, pose: Pose | None) -> NDArray[np.bool_]:
+    """The mask of the defects in what the view inspects of an image with this pose, [h, w].
+
+    Raises EngineError if it does not fit the view.
+    """
     try:
-        return np.asarray(inspected_part(read_image(file), view).max(axis=2) > 0)
+        return np.asarray(cut_as(read_image(file), view, pose, nearest=True).max(axis=2) > 0)
     except ImageError as error:
         raise EngineError(with_path(file, error)) from None
 
@@ -156,7 +167,7 @@ def pixel_figures(
     tally = PixelTally(np.concatenate([good.heatmap, bad.heatmap[[index for index, _ in pairs]]]), counted)
     shape = (0, 0)
     for index, file in pairs:
-        mask = _inspected_defects(file, view)
+        mask = inspected_defects(file, view, bad.pose(index))
         shape = mask.shape
         tally.add_abnormal(bad.heat(index), mask)
     # Normal images have no masks; at the last mask's size their pixels count as much as those of abnormal images.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from engines.evaluation.at_threshold import AtThreshold
 from engines.evaluation.metrics import Interval
 from engines.evaluation.pixel_metrics import PixelFigures
-from engines.images import Content, cut_heat
+from engines.images import Content, Pose, cut_heat
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,18 @@ class ScoredImages:
     """One line for each file that could not be used."""
     contents: tuple[Content | None, ...] = ()
     """The part of each heatmap that shows the image, None for all of it; empty if that is so for all."""
+    poses: tuple[Pose | None, ...] = ()
+    """How the part lies in each image; empty for a model without alignment."""
+    without_part: int = 0
+    """How many of the `skipped` files show no part."""
 
     def heat(self, index: int) -> NDArray[np.float32]:
         """The part of a heatmap that shows the image, [h, w]."""
         return cut_heat(self.heatmap[index], self.contents[index] if self.contents else None)
+
+    def pose(self, index: int) -> Pose | None:
+        """How the part lies in an image; None for a model without alignment."""
+        return self.poses[index] if self.poses else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,8 @@ class Evaluation:
     """Abnormal images without a mask, excluded from the pixel figures."""
     skipped: tuple[str, ...]
     """One line for each file that could not be used."""
+    without_part: int = 0
+    """How many of these show no part, by a model with alignment."""
 
     def to_json(self) -> str:
         """Return the JSON document that `--json` prints."""

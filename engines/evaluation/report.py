@@ -119,13 +119,15 @@ def _figures(result: Evaluation) -> list[tuple[str, str]]:
             ("Per-region overlap (to 0.3)", f"{pixels.pro:.3f} over {pixels.regions} regions"),
             ("Hottest pixel on a defect", f"{pixels.peak_hits:.1%} of abnormal images"),
         ]
+    if result.without_part:
+        rows.append(("Without a part", f"{result.without_part} images, which are in none of these figures"))
     return rows
 
 
 def _cards(bundle: Bundle, images: ScoredImages, chosen: Sequence[int] | NDArray[np.intp], top: float) -> str:
     cards = []
     for index in chosen:
-        frames: Any = prepare(read_image(images.paths[index]), bundle.manifest)[None]
+        frames: Any = prepare(read_image(images.paths[index]), bundle.manifest).pixels[None]
         image = viewable(frames, bundle.manifest.normalisation)
         heatmap = overlay(image, images.heatmap[index : index + 1], top)
         name = html.escape(images.paths[index].name)

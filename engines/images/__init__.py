@@ -1,5 +1,13 @@
 """From an image file or a camera's array to the model's input frame."""
 
+from engines.images.alignment import (
+    AlignmentChoice,
+    LimitChanges,
+    Pose,
+    cut_upright,
+    find_part,
+    learned_limits,
+)
 from engines.images.letterbox import (
     MOST_STRETCH,
     Content,
@@ -27,34 +35,51 @@ from engines.images.mask import (
 from engines.images.preprocessing import Image, check_image, fit
 from engines.images.reading import read_image, read_shape
 from engines.images.shrinking import spans
-from engines.images.view import check_aspect, content_in, cut, inspected_part, prepare, prepare_for
+from engines.images.view import (
+    Inspected,
+    Prepared,
+    check_aspect,
+    cut,
+    cut_as,
+    inspect,
+    prepare,
+    prepare_for,
+)
 from engines.images.viewing import as_rgb, overlay, top_of, viewable
 
 __all__ = [
     "HEAD_BYTES",
     "MOST_STRETCH",
     "SUFFIXES",
+    "AlignmentChoice",
     "Content",
     "Image",
+    "Inspected",
+    "LimitChanges",
     "MaskChoice",
     "MaskDocument",
     "Polygon",
+    "Pose",
+    "Prepared",
     "as_rgb",
     "check_aspect",
     "check_image",
     "check_mask",
     "content_box",
-    "content_in",
     "content_of",
     "cut",
+    "cut_as",
     "cut_heat",
     "cut_mask",
+    "cut_upright",
     "fill_masked",
+    "find_part",
     "fit",
     "fit_to_view",
     "has_image_content",
-    "inspected_part",
+    "inspect",
     "inspected_pixels",
+    "learned_limits",
     "list_images",
     "natural_order",
     "overlay",

@@ -1,12 +1,16 @@
-"""The one way from a source image to a model's input: crop, proportions, size, mask. In training and on the line.
+"""The one way from a source image to a model's input: alignment, crop, proportions, size, mask. In training and on the
+line.
 
 The orientation tag is applied before, when the file is read (`engines.images.reading`).
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from engines.bundles import CropBox, Geometry, Manifest, View
 from engines.errors import ImageError
+from engines.images.alignment import Pose, check_aligned_size, cut_upright, find_part
 from engines.images.letterbox import MOST_STRETCH, Content, content_of, fit_to_view
 from engines.images.mask import check_mask, fill_masked
 from engines.images.preprocessing import Image
@@ -25,15 +29,51 @@ def cut(image: Image, crop: CropBox | None) -> Image:
     return image[crop.y : crop.y + crop.height, crop.x : crop.x + crop.width]
 
 
-def inspected_part(image: Image, view: View | None) -> Image:
-    """The part [h, w, C] of a source image [H, W, C] that a view inspects, not copied; the mask is not applied yet.
+class Inspected(NamedTuple):
+    """What a view inspects of a source image."""
 
-    Raises ImageError where the crop exceeds the image, or the image has another size than the mask.
+    image: Image
+    """[h, w, C]; not copied unless the view has an alignment. The mask is not applied yet."""
+    pose: Pose | None
+    """How the part lies in the source image; None for a view without alignment."""
+
+
+class Prepared(NamedTuple):
+    """A source image on its way into a model."""
+
+    pixels: Image
+    """The model's input, [h, w, c]."""
+    content: Content | None
+    """Where it shows the image; None if it is all of it."""
+    pose: Pose | None
+    """As in `Inspected`."""
+
+
+def inspect(image: Image, view: View | None) -> Inspected:
+    """What a view inspects of a source image [H, W, C].
+
+    Raises ImageError where the crop exceeds the image, or the image has another size than mask or alignment;
+    PartNotFoundError where the part is not in it.
+    """
+    if view is None:
+        return Inspected(image, None)
+    pose = None if view.alignment is None else find_part(image, view.alignment)
+    return Inspected(cut_as(image, view, pose), pose)
+
+
+def cut_as(image: Image, view: View | None, pose: Pose | None, *, nearest: bool = False) -> Image:
+    """The part [h, w, C] of an image [H, W, C] that a view inspects where the part lies like this.
+
+    Also for an image that belongs to a source image, such as a mask of its defects: `nearest` as in `cut_upright`.
+    Raises ImageError as `inspect` does.
     """
     if view is None:
         return image
     check_mask(image, view.mask)
-    return cut(image, view.crop)
+    if pose is None or view.alignment is None or view.crop is None:
+        return cut(image, view.crop)
+    check_aligned_size(image, view.alignment)
+    return cut_upright(image, pose, view.crop, nearest=nearest)
 
 
 def check_aspect(inspected: Image, view: View | None) -> None:
@@ -53,22 +93,18 @@ def check_aspect(inspected: Image, view: View | None) -> None:
     )
 
 
-def content_in(image: Image, manifest: Manifest) -> Content | None:
-    """Where the input of a bundle's model shows a source image [H, W, C]; None if it is all of it."""
-    return content_of(inspected_part(image, manifest.view), manifest.view, manifest.geometry)
-
-
-def prepare(image: Image, manifest: Manifest) -> Image:
-    """From a source image [H, W, C] to the input [h, w, c] of a bundle's model; ImageError as in `prepare_for`."""
+def prepare(image: Image, manifest: Manifest) -> Prepared:
+    """From a source image [H, W, C] to the input of a bundle's model; ImageError as in `prepare_for`."""
     return prepare_for(image, manifest.view, manifest.geometry)
 
 
-def prepare_for(image: Image, view: View | None, geometry: Geometry) -> Image:
-    """From a source image [H, W, C] to the input [h, w, c] of a model with this view.
+def prepare_for(image: Image, view: View | None, geometry: Geometry) -> Prepared:
+    """From a source image [H, W, C] to the input of a model with this view.
 
-    Raises ImageError for another bit depth, for other proportions than those of the training images, where the crop
-    exceeds the image, and for another size than that of the mask.
+    Raises ImageError for another bit depth, for other proportions than those of the training images, and as `inspect`
+    does.
     """
-    inspected = inspected_part(image, view)
+    inspected, pose = inspect(image, view)
     check_aspect(inspected, view)
-    return fill_masked(fit_to_view(inspected, view, geometry), view, geometry)
+    pixels = fill_masked(fit_to_view(inspected, view, geometry), view, geometry)
+    return Prepared(pixels, content_of(inspected, view, geometry), pose)

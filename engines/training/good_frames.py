@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from engines.bundles import CropBox, Frames, Geometry, Normalisation, View
 from engines.errors import ImageError, TrainingError
-from engines.images import Image, MaskChoice, fit, list_images, pad, padding_of
+from engines.images import AlignmentChoice, Image, MaskChoice, fit, list_images, pad, padding_of
 from engines.networks.ganomaly import check_size
 from engines.progress import Progress
 from engines.recipes.scorer import Normalise
@@ -32,7 +32,7 @@ from engines.training.image_shapes import (
     warn_of_shapes,
     without_odd_ones,
 )
-from engines.training.view_choice import chosen_view, read_inspected, with_fill
+from engines.training.view_choice import ViewChoice, chosen_view, read_inspected, taught, with_fill
 
 # 4 GiB: room for 65,000 frames of 256×256 in 8 bits, which fits on an 8 GiB machine.
 MAX_FRAME_BYTES = 4 * 2**30
@@ -76,6 +76,7 @@ def load_good_frames(
     *,
     crop: CropBox | None = None,
     mask: MaskChoice | None = None,
+    align: AlignmentChoice | None = None,
     like: View | None = None,
     letterbox: bool = True,
     padding: int | None = None,
@@ -87,22 +88,25 @@ def load_good_frames(
     typical size of the images, by default `automatic_size`.
 
     With `crop`, only this part of each image is used; an image that it exceeds is skipped. With `mask`, what it
-    excludes has the same value in every frame, and images of another size are skipped; `like` is a view to take both
-    from. With `letterbox`, images of
+    excludes has the same value in every frame, and images of another size are skipped. With `align`, both apply once
+    the part lies as in the taught image, and images without a part are skipped. `like` is a view to take these from.
+    With `letterbox`, images of
     another shape than `size` are padded (`engines.images.letterbox`), and left out where they are very few; otherwise
     all are stretched. Images that have been padded already have this `padding`.
     Bit depth and colour are those of most files; files of another depth are skipped, as are unreadable ones. Raises
     TrainingError if fewer than two images are usable or they need more than `max_bytes` of memory.
     """
     paths = _paths(images)
-    part = chosen_view(paths, crop, mask, like)
+    choice = ViewChoice(crop, mask, align, like)
+    part = chosen_view(paths, choice)
     size_warnings: tuple[str, ...] = ()
     if size is None:
         size, size_warnings = (choose or usual_size)(typical_shape(shapes_of(paths, part.crop)))
     check_size(*size)
     usable, skipped = _read_all(paths, size, part, letterbox, max_bytes, progress)
+    usable, part, unlike = taught(usable, choice, part)
     usable, odd = without_odd_ones(usable, size)
-    skipped += odd
+    skipped += unlike + odd
     if len(usable) < 2:
         reason = f"; {skipped[0]}" if skipped else ""
         raise TrainingError(
@@ -119,7 +123,8 @@ def load_good_frames(
         raise TrainingError(f"{_name_of(images)}: 1 usable image of {geometry.bit_depth} bits, wanted at least 2")
     frames, padding = _frames(kept, geometry, padding)
     view = view_of([each.aspect for each in kept])
-    view = view.model_copy(update={"crop": part.crop, "mask": part.mask, "fill": part.fill, "padding": padding})
+    chosen = {name: getattr(part, name) for name in ("crop", "mask", "fill", "alignment")}
+    view = view.model_copy(update={**chosen, "padding": padding})
     frames, view = with_fill(frames, view, geometry, keep=like is not None)
     shape_warnings = warn_of_shapes(kept, size, letterbox=letterbox)
     warnings = (*size_warnings, *shape_warnings, *_warnings(frames, skipped))
@@ -229,7 +234,8 @@ def _read_all(
     held_bytes = 0
     for index, path in enumerate(paths):
         try:
-            each = fitted(path, read_inspected(path, part), size, letterbox=letterbox)
+            image, pose = read_inspected(path, part)
+            each = fitted(path, image, size, letterbox=letterbox)._replace(match=None if pose is None else pose.match)
         except ImageError as error:
             skipped.append(str(error))
             continue

@@ -44,6 +44,8 @@ class Fitted(NamedTuple):
     """Where it lies in the frame."""
     aspect: float
     """Width over height of the image before it was fitted."""
+    match: float | None = None
+    """How well the part matches the taught one; None without alignment."""
 
 
 def automatic_size(height: int, width: int) -> tuple[int, int]:

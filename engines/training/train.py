@@ -25,7 +25,7 @@ import torch
 
 from engines.bundles import Bundle, CropBox, TrainingRecord, check_replaceable, read_bundle
 from engines.errors import EngineError, TrainingError
-from engines.images import MaskChoice
+from engines.images import AlignmentChoice, MaskChoice
 from engines.progress import Progress
 from engines.recipes.recipe import DEFAULT_RECIPE, Option, Recipe, find_recipe
 from engines.training.good_frames import MAX_FRAME_BYTES, load_good_frames
@@ -74,6 +74,7 @@ def train_model(
     name: str | None = None,
     crop: CropBox | None = None,
     mask: MaskChoice | None = None,
+    align: AlignmentChoice | None = None,
     padding: int | None = None,
     wishes: Wishes = Wishes(),  # noqa: B008 - frozen
     backbone: Path | str | None = None,
@@ -90,7 +91,8 @@ def train_model(
 
     `size` is the model's input, a side or (height, width) in pixels, multiples of 16; None: `automatic_size`. Training
     ends after `minutes`, export included, or `steps`; None means no such limit. With `crop`, only this part of the
-    images is trained on and, by the bundle, inspected; what `mask` excludes counts neither in training nor later.
+    images is trained on and, by the bundle, inspected; what `mask` excludes counts neither in training nor later. With
+    `align`, parts are found in the images and lie alike in training and later.
     Features come from the weights of the file `backbone`, or from those of the recipe.
     Images that are padded already have this `padding`. Without a `size`, `wishes` choose it. `options` go to the
     recipe's networks; `accelerator`, `devices`, `num_nodes`, `precision` to Lightning Fabric, where several devices run
@@ -109,6 +111,7 @@ def train_model(
         _size(size),
         crop=crop,
         mask=mask,
+        align=align,
         letterbox=chosen.letterbox,
         padding=padding if chosen.letterbox else None,
         choose=choose,

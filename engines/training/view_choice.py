@@ -1,4 +1,4 @@
-"""What of the training images is inspected, as a person chose it: crop and mask, checked against the images."""
+"""What of the training images is inspected, as a person chose it: alignment, crop and mask."""
 
 from __future__ import annotations
 
@@ -10,10 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from engines.bundles import CropBox, Frames, Geometry, View
 from engines.errors import ImageError, TrainingError
-from engines.images import Image, MaskChoice, fill_masked, inspected_part, inspected_pixels, read_image, read_shape
+from engines.images import (
+    AlignmentChoice,
+    Inspected,
+    MaskChoice,
+    fill_masked,
+    inspect,
+    inspected_pixels,
+    learned_limits,
+    read_image,
+    read_shape,
+)
+from engines.training.image_shapes import Fitted
 
 # Images that the size of a mask is compared with; the most frequent size counts.
 _SIZES = 16
@@ -24,41 +36,68 @@ _FILL_FRAMES = 256
 
 @dataclass(frozen=True, slots=True)
 class ViewChoice:
-    """What of the images is inspected: crop and mask, or those of a bundle's view."""
+    """What of the images is inspected, or the view of a bundle."""
 
     crop: CropBox | None = None
     mask: MaskChoice | None = None
+    align: AlignmentChoice | None = None
     like: View | None = None
-    """A view to take both from."""
+    """A view to take all of this from."""
 
 
 WHOLE_IMAGE = ViewChoice()
 
 
-def chosen_view(paths: Sequence[Path], crop: CropBox | None, mask: MaskChoice | None, like: View | None = None) -> View:
-    """The crop and the mask of a training; the other fields of this view say nothing yet.
+def chosen_view(paths: Sequence[Path], choice: ViewChoice) -> View:
+    """The alignment, the crop and the mask of a training; the other fields of this view say nothing yet.
 
-    Raises TrainingError where the mask does not fit the images.
+    With an alignment and no crop, its region is inspected. Raises TrainingError where alignment, crop or mask do not
+    fit the images.
     """
-    if like is not None:
-        return like
-    nothing = View(lowest_aspect=1.0, highest_aspect=1.0, crop=crop)
-    if mask is None:
-        return nothing
+    if choice.like is not None:
+        return choice.like
+    crop, mask, aligned = choice.crop, choice.mask, choice.align
+    found: dict[str, Any] = {"lowest_aspect": 1.0, "highest_aspect": 1.0, "crop": crop}
     try:
-        chosen = mask.for_size(*_usual_size(paths))
+        size = (0, 0) if mask is None and aligned is None else _usual_size(paths)
+        if mask is not None:
+            found |= {"mask": mask.for_size(*size), "fill": (0,)}
+        if aligned is not None:
+            whole = CropBox(x=0, y=0, width=size[1], height=size[0])
+            found |= {"alignment": aligned.for_size(*size), "crop": crop or aligned.region or whole}
+        return View(**found)
     except ImageError as error:
         raise TrainingError(str(error)) from None
-    return nothing.model_copy(update={"mask": chosen, "fill": (0,)})
+    except ValidationError as error:
+        raise TrainingError(error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")) from None
 
 
-def read_inspected(path: Path, part: View) -> Image:
+def read_inspected(path: Path, part: View) -> Inspected:
     """Read an image and cut the inspected part out; ImageError, with the path, where that fails."""
     image = read_image(path)
     try:
-        return inspected_part(image, part)
+        return inspect(image, part)
     except ImageError as error:
-        raise ImageError(f"{path}: {error}") from None
+        raise type(error)(f"{path}: {error}") from None
+
+
+def taught(images: list[Fitted], choice: ViewChoice, part: View) -> tuple[list[Fitted], View, list[str]]:
+    """Learn from the images how well parts match; without an alignment of the person's, nothing changes.
+
+    Returns the images whose parts match well enough, the view, and a line for each of the others.
+    """
+    if choice.align is None or choice.like is not None or part.alignment is None:
+        return images, part, []
+    matches = [each.match for each in images if each.match is not None]
+    alignment = learned_limits(part.alignment, choice.align, matches)
+    least = alignment.limits.least_match
+    lines = [
+        f"{each.path}: no part was found: the best match is {each.match:.2f}, wanted {least:g} or more"
+        for each in images
+        if each.match is not None and each.match < least
+    ]
+    kept = [each for each in images if each.match is None or each.match >= least]
+    return kept, part.model_copy(update={"alignment": alignment}), lines
 
 
 def with_fill(frames: Frames, view: View, geometry: Geometry, *, keep: bool) -> tuple[Frames, View]:

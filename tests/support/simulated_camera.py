@@ -63,7 +63,7 @@ class CalibratedCamera:
 
     def judge(self, station: Station, index: int, seconds: float, image: Image, opening: int | None = None) -> Outcome:
         """Judge an image captured at a monotonic time, after so many openings of the camera."""
-        inspected, pixels = Preparation(self.engine.bundle.geometry)(image)
+        inspected, pixels = Preparation(self.engine.bundle.geometry)(image)[:2]
         frame = Frame("line1", index, START, seconds, inspected)
         return Inspector(self.engine, {"line1": station}).inspect(
             [PreparedFrame(frame, pixels, glance(pixels), opening)]

@@ -40,7 +40,7 @@ def compare_systems(
     max_images: Annotated[
         int | None, typer.Option(min=1, help="Images from each test folder, evenly spaced; AnoGAN is slow.")
     ] = None,
-    view: Annotated[Path | None, typer.Option(help="Bundle whose crop and mask all systems get.")] = None,
+    view: Annotated[Path | None, typer.Option(help="Bundle whose alignment, crop and mask all systems get.")] = None,
     crop: CropOption = None,
     mask: MaskOption = None,
     exclude_polygon: PolygonOption = None,

@@ -41,9 +41,10 @@ def score(
     with quiet_while_loading():
         from agent.tools.score_files import score_paths
 
-    failed = 0
+    failed = without_part = 0
     for result in score_paths(bundle, paths, engine_name=engine, heatmaps=heatmaps):
         failed += result.error is not None
+        without_part += result.without_part
         if result.error is not None:
             print_error(f"{result.path}: {result.error}")
         elif json_lines:
@@ -51,7 +52,8 @@ def score(
         else:
             print_line(f"{result.score:12.6g}  {result.path}")
     if failed:
-        raise Permanent(f"{failed} of the images could not be scored")
+        parts = f", {without_part} of them because no part was found" if without_part else ""
+        raise Permanent(f"{failed} of the images could not be scored{parts}")
 
 
 def evaluate(

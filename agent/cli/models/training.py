@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from agent.cli.models.scoring import evaluate
 from agent.cli.models.training_options import (
     AcceleratorOption,
+    AlignOption,
+    AlignRegionOption,
+    AlignWithinOption,
     BackboneOption,
     CropOption,
     DevicesOption,
@@ -30,6 +33,7 @@ from agent.cli.models.training_options import (
     TestNormalOption,
     check_training_extra,
     let_threads_sleep,
+    parse_alignment,
     parse_crop,
     parse_mask,
     parse_number,
@@ -48,6 +52,7 @@ LEAST_HELD_OUT = 12
 OVERRUN = 1.2
 
 if TYPE_CHECKING:
+    from engines.images import AlignmentChoice
     from engines.training.sizing import Wishes
     from engines.training.train import TrainingResult
 
@@ -64,6 +69,9 @@ def train(
     crop: CropOption = None,
     mask: MaskOption = None,
     exclude_polygon: PolygonOption = None,
+    align: AlignOption = None,
+    align_region: AlignRegionOption = None,
+    align_within: AlignWithinOption = None,
     recipe: RecipeOption = "pretrained",
     backbone: BackboneOption = None,
     devices: DevicesOption = 1,
@@ -76,22 +84,26 @@ def train(
     """Train a model on images of good parts. Ctrl-C keeps the best state so far."""
     train_model, wishes_of = _load_training(test_normal, test_abnormal)
     how = {"seed": seed, "devices": devices, "num_nodes": nodes, "accelerator": accelerator, "precision": precision}
+    model = {"recipe": recipe, "backbone": backbone, "size": parse_size(size), "steps": steps}
     with progress_bar("train") as report:
         result = train_model(
             normal,
             out=out,
-            recipe=recipe,
-            backbone=backbone,
-            size=parse_size(size),
             wishes=_wishes(wishes_of, smallest_defect, frame_budget),
-            crop=parse_crop(crop),
-            mask=parse_mask(mask, exclude_polygon),
             minutes=None if steps is not None else minutes,
-            steps=steps,
             progress=report,
             **how,
+            **model,
+            **_view(crop, mask, exclude_polygon, parse_alignment(align, align_region, align_within)),
         )
     _report(result, out, None if steps is not None else minutes, normal, (test_normal, test_abnormal))
+
+
+def _view(
+    crop: str | None, mask: Path | None, polygons: list[str] | None, align: AlignmentChoice | None
+) -> dict[str, Any]:
+    """What of the images is inspected, as `train_model` takes it."""
+    return {"crop": parse_crop(crop), "mask": parse_mask(mask, polygons), "align": align}
 
 
 def _wishes(wishes_of: Callable[..., Wishes], smallest_defect: str | None, frame_budget: str | None) -> Wishes:

@@ -13,7 +13,7 @@ from agent.core.errors import Permanent
 
 if TYPE_CHECKING:
     from engines.bundles import CropBox
-    from engines.images import MaskChoice
+    from engines.images import AlignmentChoice, LimitChanges, MaskChoice
 
 NormalOption = Annotated[Path, typer.Option(help="Folder of images of good parts, and of nothing else.")]
 OutOption = Annotated[Path, typer.Option(help="Bundle to write.")]
@@ -36,6 +36,19 @@ MaskOption = Annotated[
 PolygonOption = Annotated[
     list[str] | None,
     typer.Option(help="Area that is not inspected, corners in pixels: 'X,Y X,Y X,Y'. May be given several times."),
+]
+AlignOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Image of a part as it should lie: parts are found that lie elsewhere or turned, and cut out alike."
+    ),
+]
+AlignRegionOption = Annotated[
+    str | None, typer.Option(help="What of that image is looked for, and inspected without --crop: X,Y,WIDTH,HEIGHT.")
+]
+AlignWithinOption = Annotated[
+    str | None,
+    typer.Option(help="How far parts may lie from there, PIXELS,DEGREES; a tenth of the image and 15 by default."),
 ]
 RecipeOption = Annotated[
     str, typer.Option(help="pretrained, scratch (no weights of others) or reference (the GANomaly paper).")
@@ -69,7 +82,7 @@ def let_threads_sleep() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 
-def parse_crop(text: str | None) -> CropBox | None:
+def parse_crop(text: str | None, option: str = "--crop") -> CropBox | None:
     """The part of an image from X,Y,WIDTH,HEIGHT; None for all of it."""
     from engines.bundles import CropBox
 
@@ -77,7 +90,7 @@ def parse_crop(text: str | None) -> CropBox | None:
         return None
     numbers = [part.strip() for part in text.split(",")]
     if len(numbers) != 4 or not all(number.isdecimal() for number in numbers) or "0" in numbers[2:]:
-        raise typer.BadParameter(f"got {text}, wanted X,Y,WIDTH,HEIGHT in pixels", param_hint="--crop")
+        raise typer.BadParameter(f"got {text}, wanted X,Y,WIDTH,HEIGHT in pixels", param_hint=option)
     x, y, width, height = map(int, numbers)
     return CropBox(x=x, y=y, width=width, height=height)
 
@@ -89,6 +102,32 @@ def parse_mask(file: Path | None, polygons: list[str] | None) -> MaskChoice | No
     if file is None and not polygons:
         return None
     return MaskChoice(file, tuple(parse_polygon(text) for text in polygons or ()))
+
+
+def parse_alignment(file: Path | None, region: str | None, within: str | None) -> AlignmentChoice | None:
+    """The alignment of the options; None without --align."""
+    from engines.images import AlignmentChoice
+
+    if file is None:
+        if region is not None or within is not None:
+            raise typer.BadParameter("--align-region and --align-within need the image of --align")
+        return None
+    return AlignmentChoice(file, parse_crop(region, "--align-region"), _parse_limits(within))
+
+
+def _parse_limits(text: str | None) -> LimitChanges:
+    from engines.images import LimitChanges
+
+    if text is None:
+        return LimitChanges()
+    try:
+        pixels, degrees = (float(part) for part in text.split(","))
+    except ValueError:
+        pixels, degrees = -1.0, 0.0
+    if not (0.0 <= pixels < 2**16 and 0.0 <= degrees <= 180.0):
+        wanted = "wanted PIXELS,DEGREES, up to 180 degrees, such as 60,15"
+        raise typer.BadParameter(f"got {text}, {wanted}", param_hint="--align-within")
+    return LimitChanges(pixels, degrees)
 
 
 def parse_number(text: str | None, unit: str, option: str) -> float | None:

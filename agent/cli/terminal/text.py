@@ -79,6 +79,8 @@ def _camera_lines(state: dict[str, Any]) -> Iterator[str]:
         yield from _transport_lines(state["transport"])
     if state.get("left_out"):
         yield f"frames not judged, since the camera was not as usual: {state['left_out']}"
+    if state.get("without_part"):
+        yield f"frames in which no part was found: {state['without_part']}"
     if state.get("files"):
         yield from _files_lines(state["files"])
     if state.get("certificate"):
@@ -217,6 +219,8 @@ def evaluation_lines(result: Evaluation) -> Iterator[str]:
         within = f"within abnormal images {result.pixels.auroc_within:.3f}"
         yield f"  pixel AUROC        {result.pixels.auroc:.3f}, {within}"
         yield f"  PRO                {result.pixels.pro:.3f}; hottest pixel on a defect {result.pixels.peak_hits:.0%}"
+    if result.without_part:
+        yield f"  without a part     {result.without_part} images, which are in none of these figures"
     yield from (f"  skipped: {line}" for line in result.skipped)
 
 

@@ -68,6 +68,7 @@ REASONS = {
     NotJudged.STOPPED: 6,
     NotJudged.NO_PRODUCT: 7,
     NotJudged.VIEW_MISSING: 8,
+    NotJudged.PART_NOT_FOUND: 9,
 }
 PHASES = {
     Phase.STARTING: 0,

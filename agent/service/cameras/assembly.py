@@ -20,6 +20,7 @@ from agent.inspection import (
     Setup,
     Station,
     WindowFile,
+    aligned_view,
     calibrations_of,
     check_mask_setting,
     code_reader_of,
@@ -101,9 +102,10 @@ class Assembly:
             log.info("camera %s: bundle %s is signed by %s", name, bundle.path.name, bundle.signed_by)
         crop = inspected_crop(own.crop, bundle)
         check_mask_setting(own.mask, bundle)
+        view = aligned_view(bundle.manifest.view, own.alignment, bundle)
         shared = self.engines.open(bundle, own.engine, name, self._settings)
         directory = writable(setup_directory(self._settings, name, product))
-        view, fit = bundle.manifest.view, shared.engine.fit
+        fit = shared.engine.fit
         return Setup(
             product,
             own,
@@ -122,17 +124,8 @@ class Assembly:
         source = self.source(name, camera)
         source.use_ledger(ledger)
         setup.frames.add_camera(name, newest_only=source.live and not source.triggered)
-        prepare = setup.preparation
-        capture = Capture(
-            name,
-            source,
-            setup.frames,
-            prepare,
-            content=prepare.content,
-            excluded=prepare.excluded,
-            site=self._settings.site,
-            first_frame=first_frame,
-        )
+        site = self._settings.site
+        capture = Capture(name, source, setup.frames, setup.preparation, site=site, first_frame=first_frame)
         capture.read_code = code_reader_of(camera)
         capture.measure_presence = presence_meter_of(camera)
         return capture

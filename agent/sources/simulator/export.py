@@ -26,17 +26,20 @@ def write_folder(
     *,
     size: int = 512,
     train_share: float = TRAIN_SHARE,
+    loose: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, int]:
     """Write `count` images, one per part, as PNG (8-bit camera, 16-bit xray); returns the number in each folder.
 
     Good parts go to `train/good` and `test/good` (the first eight of every ten to training, or as `train_share` sets),
     bad parts to `test/defect`, their masks (uint8, 0 and 255) under the same name to `test/masks`. The name includes
-    the kind of defect: `000012-scratch.png`. `progress(done, total)` is called after every image.
+    the kind of defect: `000012-scratch.png`. `loose`: as in `SimulatedLine`. `progress(done, total)`: after each image.
 
     Raises `Permanent` if the folder cannot be written.
     """
-    line = SimulatedLine(mode, seed=seed, size=size, defect_rate=defect_rate, frames_per_part=1, min_gap_parts=0)
+    line = SimulatedLine(
+        mode, seed=seed, size=size, defect_rate=defect_rate, frames_per_part=1, min_gap_parts=0, loose=loose
+    )
     written = {"train/good": 0, "test/good": 0, "test/defect": 0, "test/masks": 0}
     for folder in written:
         _make_folder(out_dir / folder)

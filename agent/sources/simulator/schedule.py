@@ -21,7 +21,10 @@ from agent.sources.simulator.scene import Defect, Pose, Scene
 SCENES: dict[str, type[Scene]] = {"camera": Plate, "xray": Casting}
 
 # Purposes of random numbers. Each has its own stream, so that a change in one does not affect the others.
-PLAN, PLACE, DEFECT, VIBRATION, NOISE = range(5)
+PLAN, PLACE, DEFECT, VIBRATION, NOISE, LOOSE = range(6)
+
+# How far loose parts lie from the middle, as a share of the frame's side, and by how much they are turned.
+LOOSE_SHARE, LOOSE_DEGREES = 0.05, 10.0
 
 
 # How far a part that leaves is from its place, frame widths; and one that is no longer there.
@@ -70,6 +73,7 @@ class SimulatedLine:
     gap_frames: frames between two parts: the empty view, and with two or more a part that leaves, and one that enters.
     good_frames: the parts in these first frames are all good, for calibration.
     min_gap_parts: at least so many good parts are between two bad ones.
+    loose: parts lie up to 5 % of the frame and 10 degrees away, instead of in a fixture.
 
     Raises ValueError for parameters out of range.
     """
@@ -85,6 +89,7 @@ class SimulatedLine:
         gap_frames: int = 0,
         good_frames: int = 0,
         min_gap_parts: int = 2,
+        loose: bool = False,
     ) -> None:
         if mode not in SCENES:
             raise ValueError(f"simulator mode is {mode!r}, wanted one of {', '.join(SCENES)}")
@@ -99,7 +104,7 @@ class SimulatedLine:
         self.frames_per_part = frames_per_part
         self.gap_frames = gap_frames
         self.good_parts = -(-good_frames // self.frames_per_cycle)
-        self._min_gap_parts = min_gap_parts
+        self._min_gap_parts, self._loose = min_gap_parts, loose
         self._candidate_share = _candidate_share(defect_rate, min_gap_parts)
         self._scene = SCENES[mode](size)
         self._composed: tuple[tuple[int, float], Float] | None = None
@@ -128,7 +133,7 @@ class SimulatedLine:
     def part(self, index: int) -> Part:
         """Compute part `index`: good or bad, and its position."""
         rng = self._rng(PLACE, index)
-        pose = self._scene.draw_pose(rng)
+        pose = self._loosened(self._scene.draw_pose(rng), index)
         kind = self.kinds[int(rng.integers(len(self.kinds)))] if self._is_defective(index) else None
         return Part(index, kind, pose)
 
@@ -156,6 +161,13 @@ class SimulatedLine:
         """Draw frame `frame_index`: [H, W, 1], uint8 (camera) or uint16 (xray)."""
         scene = self._compose(*self._placed(frame_index))
         return self._scene.expose(self._vibrate(scene, frame_index), self._rng(NOISE, frame_index))
+
+    def _loosened(self, pose: Pose, index: int) -> Pose:
+        if not self._loose:
+            return pose
+        x, y, turn = self._rng(LOOSE, index).uniform(-1.0, 1.0, 3)
+        reach = LOOSE_SHARE * self.size
+        return replace(pose, x=pose.x + reach * x, y=pose.y + reach * y, degrees=pose.degrees + LOOSE_DEGREES * turn)
 
     def empty_image(self) -> Image:
         """The view without a part: [H, W, 1], as `image`."""

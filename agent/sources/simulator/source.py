@@ -106,6 +106,7 @@ def from_settings(settings: SimulatorSettings, *, quarantine_directory: Path) ->
         frames_per_part=settings.frames_per_part,
         gap_frames=settings.gap_frames,
         good_frames=settings.good_frames,
+        loose=settings.loose,
     )
     faults = [
         Fault(FaultKind(fault.kind), fault.duration_seconds, fault.start_seconds, fault.start_frame)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from agent.doctor import CheckResult, Level
 from agent.doctor.camera import check_cameras
 from agent.settings.load import load_settings
+from engines.bundles import Bundle
 from tests.agent.doctor.results import Configure, only
+from tests.support.loose_parts import HEIGHT, WIDTH, Lies, aligned_copy, draw, empty, taught
 from tests.support.parts import write_parts
 from tests.support.rtsp_camera import free_port
 
@@ -62,6 +66,26 @@ def test_port_of_a_dicom_receiver_is_checked_and_not_listened_at(configure: Conf
     assert taken.level is Level.PROBLEM
     assert taken.text == f"127.0.0.1 port {port} cannot be opened: Address already in use"
     assert f"sport = :{port}" in str(taken.fix)
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_camera_that_shows_no_part_is_a_warning(
+    configure: Configure, tiny_bundle: Bundle, tmp_path: Path, shown: bool
+) -> None:
+    alignment = taught(tmp_path / "reference.png").for_size(HEIGHT, WIDTH)
+    bundle = aligned_copy(tiny_bundle, tmp_path, alignment)
+    rng = np.random.default_rng(1)
+    (tmp_path / "parts").mkdir()
+    image = draw(Lies(5.0, -3.0, 4.0), rng) if shown else empty(rng)
+    assert cv2.imwrite(str(tmp_path / "parts" / "1.png"), image)
+    result = check(configure(source=f'{{ kind = "folder", path = "{tmp_path / "parts"}" }}', bundle=bundle.path))
+    if shown:
+        assert result.level is Level.OK
+        assert "160×120 gray, 8 bit; a part is " in result.text
+        assert "px right, " in result.text
+    else:
+        assert result.level is Level.WARNING
+        assert "160×120 gray, 8 bit; no part was found: the best match is 0." in result.text
 
 
 @pytest.mark.parametrize("images", [0, 2])

@@ -51,7 +51,7 @@ def captured(engine: Engine) -> Callable[[int, str], PreparedFrame]:
 
     def make(index: int, camera: str = "line1") -> PreparedFrame:
         image: Image = line.image(index)
-        inspected, pixels = prepare(image)
+        inspected, pixels = prepare(image)[:2]
         return PreparedFrame(frame(index, camera, inspected), pixels, glance(pixels))
 
     return make

@@ -12,7 +12,7 @@ from agent.inspection.camera_line import LOST_AFTER_SECONDS, CameraLine
 from agent.inspection.capture import CameraState, CameraStatus, Capture
 from agent.inspection.frame_queue import FrameQueue
 from agent.inspection.inspector import Inspector
-from agent.inspection.preparation import Preparation
+from agent.inspection.preparation import Preparation, PreparedImage
 from agent.inspection.setup import Setup
 from agent.inspection.station import Station
 from agent.inspection.thread import InspectionThread
@@ -32,7 +32,12 @@ class SteppedCapture:
         self._changes: queue.SimpleQueue[CameraStatus] = queue.SimpleQueue()
         self._go_on: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.thread = Capture(
-            "line1", source, frames, lambda image: (image, image), on_change=self._stop, backoff=Backoff(1e-3, 1e-3)
+            "line1",
+            source,
+            frames,
+            lambda image: PreparedImage(image, image),
+            on_change=self._stop,
+            backoff=Backoff(1e-3, 1e-3),
         )
         self.thread.start()
 

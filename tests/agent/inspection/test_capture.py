@@ -16,7 +16,7 @@ from agent.core.errors import Permanent, Temporary
 from agent.core.records import FileVersion, Image
 from agent.inspection.capture import CameraState, CameraStatus, Capture
 from agent.inspection.frame_queue import FrameQueue
-from agent.inspection.preparation import Preparation
+from agent.inspection.preparation import Preparation, PreparedImage
 from agent.sources import Captured, EndOfStream, FrameSource
 from calibration import glance
 from engines.bundles.manifest import Geometry, View
@@ -27,7 +27,7 @@ from tests.support.scripted_source import ScriptedSource
 
 
 def run(
-    source: ScriptedSource, prepare: Callable[[Image], tuple[Image, Image]] | None = None
+    source: ScriptedSource, prepare: Callable[[Image], PreparedImage] | None = None
 ) -> tuple[list[int], list[CameraStatus]]:
     """Capture until the thread ends. Returns the indices of the frames queued, and every status."""
     frame_queue = FrameQueue(depth=100)
@@ -37,7 +37,7 @@ def run(
         "line1",
         source,
         frame_queue,
-        prepare or (lambda image: (image, image)),
+        prepare or (lambda image: PreparedImage(image, image)),
         on_change=statuses.append,
         backoff=Backoff(1e-3, 1e-3),
     )
@@ -68,7 +68,7 @@ def test_a_camera_is_judged_by_its_image_and_not_by_the_padding() -> None:
     frame_queue.add_camera("line1", newest_only=False)
     prepare = Preparation(Geometry(height=32, width=32, channels=1), view=view)
     black = np.zeros((20, 80, 1), np.uint8)
-    capture = Capture("line1", ScriptedSource([black]), frame_queue, prepare, content=prepare.content)
+    capture = Capture("line1", ScriptedSource([black]), frame_queue, prepare)
     capture.start()
     capture.join(10.0)
     (prepared,) = frame_queue.take(0.0)
@@ -145,10 +145,10 @@ def test_an_image_of_a_file_that_does_not_fit_is_left_to_the_source() -> None:
 
 
 def test_an_unforeseen_error_with_the_image_of_a_file_concerns_that_file() -> None:
-    def prepare(image: Image) -> tuple[Image, Image]:
+    def prepare(image: Image) -> PreparedImage:
         if len(image) == 4:
             raise MemoryError("no room")
-        return image, image
+        return PreparedImage(image, image)
 
     source = Tray([noise_image(0), noise_image(1)[:4], noise_image(2)])
     indices, _ = run(source, prepare)
@@ -170,7 +170,9 @@ def test_a_frame_from_a_file_has_the_same_id_each_time() -> None:
     for site, camera in (("plant", "line1"), ("plant", "line1"), ("plant", "line2"), ("other", "line1")):
         frame_queue = FrameQueue()
         frame_queue.add_camera(camera, newest_only=False)
-        capture = Capture(camera, Tray([noise_image(0)]), frame_queue, lambda image: (image, image), site=site)
+        capture = Capture(
+            camera, Tray([noise_image(0)]), frame_queue, lambda image: PreparedImage(image, image), site=site
+        )
         capture.start()
         capture.join(10.0)
         ids.append(frame_queue.take(0.0)[0].frame.id)
@@ -186,7 +188,7 @@ def test_stop_interrupts_the_wait_between_two_attempts() -> None:
         "line1",
         ScriptedSource([], opens=[Temporary("no such device")] * 1000),
         frame_queue,
-        lambda image: (image, image),
+        lambda image: PreparedImage(image, image),
         on_change=lambda status: lost.set(),
         backoff=Backoff(3600.0, 3600.0),
     )
@@ -249,7 +251,7 @@ def flap(sessions: int, seconds: float, last: float, caplog: pytest.LogCaptureFi
     backoff = SteppedBackoff(clock)
     source = Flapping(clock, sessions, seconds, last)
     capture = Capture(
-        "line1", source, frame_queue, lambda image: (image, image), backoff=backoff, clock=clock.monotonic
+        "line1", source, frame_queue, lambda image: PreparedImage(image, image), backoff=backoff, clock=clock.monotonic
     )
     capture.start()
     capture.join(60.0)
@@ -290,7 +292,7 @@ def test_a_camera_is_judged_by_what_is_inspected_and_not_by_the_fill_of_its_mask
     frame_queue = FrameQueue(depth=4)
     frame_queue.add_camera("line1", newest_only=False)
     source = ScriptedSource([black, moving])
-    capture = Capture("line1", source, frame_queue, prepare, content=prepare.content, excluded=prepare.excluded)
+    capture = Capture("line1", source, frame_queue, prepare)
     capture.start()
     capture.join(10.0)
     first, second = (frame_queue.take(0.0)[0] for _ in range(2))

@@ -10,21 +10,21 @@ import pytest
 from agent.core.crop import Crop
 from agent.core.errors import Permanent
 from agent.inspection.preparation import Preparation, inspected_crop
+from engines.bundles import CropBox, Geometry, View
 from engines.bundles.bundle import Bundle
-from engines.bundles.manifest import CropBox, Geometry, View
 
 GEOMETRY = Geometry(height=32, width=32, channels=1, bit_depth=8)
 IMAGE = np.arange(60 * 80, dtype=np.uint32).reshape(60, 80, 1).astype(np.uint8)
 
 
 def test_the_crop_is_what_is_inspected_and_fitted() -> None:
-    inspected, pixels = Preparation(GEOMETRY, Crop(x=10, y=20, width=32, height=32))(IMAGE)
+    inspected, pixels = Preparation(GEOMETRY, Crop(x=10, y=20, width=32, height=32))(IMAGE)[:2]
     assert (inspected == IMAGE[20:52, 10:42]).all()
     assert (pixels == inspected).all(), "it has the model's size already"
 
 
 def test_the_whole_image_is_inspected_without_a_crop() -> None:
-    inspected, pixels = Preparation(GEOMETRY)(IMAGE)
+    inspected, pixels = Preparation(GEOMETRY)(IMAGE)[:2]
     assert inspected.shape == (60, 80, 1)
     assert pixels.shape == (32, 32, 1)
 
@@ -36,7 +36,7 @@ def test_an_engine_that_fits_images_itself_gets_the_crop() -> None:
         given.append(image.shape)
         return image[:32, :32]
 
-    _, pixels = Preparation(GEOMETRY, Crop(x=0, y=0, width=50, height=40), fit=fit)(IMAGE)
+    pixels = Preparation(GEOMETRY, Crop(x=0, y=0, width=50, height=40), fit=fit)(IMAGE).pixels
     assert given == [(40, 50, 1)]
     assert pixels.shape == (32, 32, 1)
 
@@ -71,9 +71,8 @@ def test_a_model_with_letterbox_takes_every_shape_and_frames_know_their_content(
     prepare = Preparation(GEOMETRY, view=view)
     for height, width in [(100, 100), (40, 160), (160, 40)]:
         image = np.full((height, width, 1), 200, np.uint8)
-        inspected, pixels = prepare(image)
+        _, pixels, content = prepare(image)[:3]
         assert pixels.shape == (32, 32, 1)
-        content = prepare.content(inspected)
         shown = (pixels == 200).mean()
         assert (content is None) == (height == width)
         if content is not None:

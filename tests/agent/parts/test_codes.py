@@ -13,7 +13,7 @@ import pytest
 from agent.core.crop import Crop
 from agent.core.errors import Permanent
 from agent.core.records import Code, Frame
-from agent.inspection import Capture, FrameQueue
+from agent.inspection import Capture, FrameQueue, PreparedImage
 from agent.inspection.groups import part_of
 from agent.messages.result import ResultPayload
 from agent.parts import ByCount, ByTrigger, CodeReader, Shot
@@ -177,7 +177,7 @@ def test_a_capture_reads_the_code_of_each_frame(tmp_path: Path) -> None:
     queue = FrameQueue(depth=4)
     queue.add_camera("line1", newest_only=False)
     source = FolderSource(images, quarantine_directory=tmp_path / "quarantine")
-    capture = Capture("line1", source, queue, lambda image: (image, image[:32, :32]))
+    capture = Capture("line1", source, queue, lambda image: PreparedImage(image, image[:32, :32]))
     capture.read_code = reader()
     capture.start()
     capture.join(20)

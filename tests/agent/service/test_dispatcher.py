@@ -52,7 +52,7 @@ class Chain:
             image = draw_part(self.rng)[:, :, np.newaxis]
             if not good:
                 image[8:20, 8:20, 0] = 255 * ((np.indices((12, 12)).sum(0) // 2) % 2)
-            inspected, pixels = self.prepare(image)
+            inspected, pixels = self.prepare(image)[:2]
             frame = Frame("line1", self.index, datetime.now(timezone.utc), time.monotonic(), inspected)
             self.line.frames.put(PreparedFrame(frame, pixels, glance(pixels)))
             self.index += 1

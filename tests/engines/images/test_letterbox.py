@@ -10,7 +10,6 @@ from engines.bundles.manifest import Geometry, View
 from engines.images import (
     MOST_STRETCH,
     content_box,
-    content_in,
     content_of,
     cut_heat,
     fit_to_view,
@@ -87,8 +86,8 @@ def test_other_shapes_are_accepted_with_letterbox_only(tiny_bundle: Bundle) -> N
     manifest = tiny_bundle.manifest.model_copy(update={"view": letterbox(100)})
     image = np.zeros((60, 200, 1), np.uint8)
     height, width = tiny_bundle.geometry.shape[:2]
-    assert prepare(image, manifest).shape == tiny_bundle.geometry.shape
-    content = content_in(image, manifest)
+    assert prepare(image, manifest).pixels.shape == tiny_bundle.geometry.shape
+    content = prepare(image, manifest).content
     assert content is not None
     assert content.bottom - content.top == pytest.approx(width * 0.3 / height, abs=0.1)
-    assert content_in(np.zeros((*tiny_bundle.geometry.shape[:2], 1), np.uint8), manifest) is None
+    assert prepare(np.zeros((*tiny_bundle.geometry.shape[:2], 1), np.uint8), manifest).content is None

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
+from engines.bundles import CropBox, Geometry, Manifest, View
 from engines.bundles.bundle import Bundle
-from engines.bundles.manifest import CropBox, Geometry, Manifest, View
 from engines.bundles.mask import Mask
 from engines.errors import ImageError
 from engines.images import MaskChoice, inspected_pixels, parse_polygon, prepare, prepare_for
@@ -47,7 +47,7 @@ def test_what_is_masked_never_reaches_the_model(seed: int) -> None:
     image = rng.integers(0, full, (height, width, 1), endpoint=True).astype(kind)
     other = np.where(inspected[:, :, None], image, rng.integers(0, full, image.shape, endpoint=True).astype(kind))
     assert (image != other).any()
-    assert (prepare_for(image, view, geometry) == prepare_for(other, view, geometry)).all()
+    assert (prepare_for(image, view, geometry).pixels == prepare_for(other, view, geometry).pixels).all()
 
 
 def test_an_unmasked_defect_reaches_the_model_and_the_rest_is_filled(tiny_bundle: Bundle) -> None:
@@ -55,7 +55,7 @@ def test_an_unmasked_defect_reaches_the_model_and_the_rest_is_filled(tiny_bundle
     view = masked_view(half(32, 32), fill=(77,))
     manifest = tiny_bundle.manifest.model_copy(update={"view": view})
     image = np.full((32, 32, 1), 200, np.uint8)
-    pixels = prepare(image, manifest)
+    pixels = prepare(image, manifest).pixels
     assert (pixels[:, :16] == 77).all()
     assert (pixels[:, 16:] == 200).all()
     assert (image == 200).all(), "the caller's image is not written to"

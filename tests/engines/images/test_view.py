@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from engines.bundles import CropBox, View
 from engines.bundles.bundle import Bundle, write_bundle
-from engines.bundles.manifest import CropBox, View
 from engines.errors import ImageError
 from engines.evaluation.evaluate import score_images
 from engines.images import cut, prepare
@@ -82,4 +82,4 @@ def test_proportions_are_those_after_the_crop(tiny_bundle: Bundle) -> None:
     with pytest.raises(ImageError, match=r"80×60, 1.33 times as wide as high"):
         prepare(image, manifest)
     cropped = manifest.model_copy(update={"view": square.model_copy(update={"crop": CROP})})
-    assert prepare(image, cropped).shape == tiny_bundle.geometry.shape
+    assert prepare(image, cropped).pixels.shape == tiny_bundle.geometry.shape

@@ -83,7 +83,7 @@ def test_the_bundle_has_the_mask_and_its_fill(masked: Bundle) -> None:
 
 def test_every_engine_leaves_out_what_is_masked(masked: Bundle, folders: Path) -> None:
     pixels = np.stack(
-        [prepare(read_image(folders / name / "bad" / "000.png"), masked.manifest) for name in ("clean", "trash")]
+        [prepare(read_image(folders / name / "bad" / "000.png"), masked.manifest).pixels for name in ("clean", "trash")]
     )
     for name in ("onnxruntime", "torch"):
         with open_engine(masked, name, threads=1) as engine:

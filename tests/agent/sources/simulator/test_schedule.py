@@ -82,6 +82,24 @@ def test_defects_have_their_rate_and_their_distance(rate: float, gap: int) -> No
     assert min(kinds.count(kind) for kind in line.kinds) > 0.4 * len(bad) / len(line.kinds)
 
 
+@pytest.mark.parametrize("mode", ["camera", "xray"])
+def test_loose_parts_lie_elsewhere_with_the_same_defects(mode: str) -> None:
+    straight, loose = (
+        SimulatedLine(mode, seed=3, defect_rate=0.2, frames_per_part=1, loose=each) for each in (False, True)
+    )
+    apart = [
+        (a.pose.x - b.pose.x, a.pose.y - b.pose.y, a.pose.degrees - b.pose.degrees)
+        for a, b in ((straight.part(index), loose.part(index)) for index in range(200))
+    ]
+    across, along, turn = np.abs(np.array(apart)).T
+    assert 20 < max(across.max(), along.max()) <= 25.6 + 1e-9
+    assert 9 < turn.max() <= 10 + 1e-9
+    assert [straight.part(index).kind for index in range(200)] == [loose.part(index).kind for index in range(200)]
+    bad = next(index for index in range(200) if straight.part(index).kind is not None)
+    assert loose.mask(bad).any()
+    assert (loose.mask(bad) != straight.mask(bad)).any()
+
+
 def test_first_frames_are_good_as_requested() -> None:
     line = SimulatedLine("camera", seed=4, size=64, defect_rate=0.2, good_frames=401, frames_per_part=4)
     kinds = [line.part(index).kind for index in range(200)]
