@@ -30,6 +30,19 @@ def test_wrong_password_is_explained_and_the_right_one_leads_to_the_live_screen(
     opened.tab.wait_for_selector(".strip canvas")
 
 
+def test_score_is_that_of_the_part_which_the_verdict_is_about(open_tab: OpenTab) -> None:
+    """A bad part stays on the screen while the next ones pass: its score does too."""
+    opened = open_tab().log_in("anna")
+    opened.tab.wait_for_selector(".verdict[data-kind=good]", timeout=60_000)
+    opened.tab.wait_for_selector(".verdict[data-kind=bad]", timeout=60_000)
+    shown = "[document.querySelector('.verdict').dataset.kind, document.querySelector('.facts dd').textContent]"
+    seen = []
+    while (now := opened.tab.evaluate(shown))[0] == "bad":
+        seen.append(now[1])
+    for score, _, threshold in (each.partition(" / ") for each in seen):
+        assert float(score.replace(",", "")) > float(threshold.replace(",", "")), seen
+
+
 def test_alarm_is_judged_with_a_key_and_seen_over_mqtt(line: Line, open_tab: OpenTab) -> None:
     subscriber = Subscriber(line.broker, "inspectd/plant/+/alarm/+/verdict")
     try:

@@ -7,7 +7,7 @@ import { bytes, count, percent, score, t, whole } from "../base/text.js";
 import { alarmCard } from "../alarms/card.js";
 import { scoreStrip } from "./chart.js";
 import { liveImage } from "./image.js";
-import { drawVerdict } from "./verdict.js";
+import { drawVerdict, shownPart } from "./verdict.js";
 
 const LATEST_ALARMS = 6;
 const TICK_MS = 500;
@@ -48,7 +48,7 @@ export function cameraDetail(box, camera, several) {
     if (!state) return;
     bar.hidden = !state.progress;
     if (state.progress) bar.value = state.progress.frames / state.progress.wanted;
-    drawFacts(facts, state, found);
+    drawFacts(facts, state, found, shownPart(camera));
     setText(promise, state.broken_promise?.text ?? state.promise ?? "");
     promise.classList.toggle("problem", Boolean(state.broken_promise));
     drawActions(state);
@@ -95,12 +95,12 @@ function heatSwitch(image) {
   return element("label", { class: "switch" }, box, element("span", {}, t("live.heat")));
 }
 
-function drawFacts(list, state, found) {
+function drawFacts(list, state, found, part) {
   const parts = state.parts;
   const judged = parts ? parts.ok + parts.nok : 0;
-  const latest = found?.points.at(-1);
+  const seen = part?.score ?? found?.points.at(-1)?.[1];
   const rows = [
-    [t("fact.score"), latest ? `${score(latest[1])} / ${score(state.threshold)}` : "–"],
+    [t("fact.score"), seen === undefined ? "–" : `${score(seen)} / ${score(part?.threshold ?? state.threshold)}`],
     parts ? [t("fact.good"), whole(parts.ok)] : null,
     parts ? [t("fact.bad"), whole(parts.nok)] : null,
     parts && judged ? [t("fact.yield"), percent(parts.ok, judged)] : null,

@@ -2,13 +2,17 @@
 
 import { icon, setText } from "../base/dom.js";
 import { now } from "../base/events.js";
-import { t, whole } from "../base/text.js";
+import { clock, t, whole } from "../base/text.js";
 
 // A bad part stays in view for so long, however short its alarm.
 const HOLD_BAD_MS = 2500;
 
+// Of each camera: when a bad part was last seen, and the part, which is not known if it came and went between two looks.
 const lastBad = new Map();
 const badCounts = new Map();
+
+// A part that has no name of its own is known by the time of its first frame.
+const NAMED_BY_TIME = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/;
 
 const PHASES = {
   starting: "wait", calibrating: "wait", refused: "warn", paused: "pause", camera_lost: "warn", blind: "warn", stopped: "pause",
@@ -37,8 +41,9 @@ function armed(camera, state) {
   const found = now.scores.get(camera);
   const part = found?.part;
   noteBad(camera, state, found);
-  const held = Date.now() - (lastBad.get(camera) ?? 0) < HOLD_BAD_MS;
-  if (held || found?.alarm || part?.verdict === "nok") return { kind: "bad", word: t("verdict.bad"), detail: partDetail(part) };
+  if (heldBad(camera) || found?.alarm || part?.verdict === "nok") {
+    return { kind: "bad", word: t("verdict.bad"), detail: partDetail(shownPart(camera)) };
+  }
   if (part?.verdict === "not_judged") return { kind: "wait", word: t("verdict.not_judged"), detail: t(`not_judged.${part.reason}`) };
   if (state.frames_per_second === null) return { kind: "wait", word: t("verdict.wait"), detail: t("verdict.no_frames") };
   return { kind: "good", word: t("verdict.good"), detail: partDetail(part) };
@@ -49,11 +54,26 @@ function noteBad(camera, state, found) {
   const bad = state.parts?.nok ?? 0;
   const before = badCounts.get(camera);
   badCounts.set(camera, bad);
-  if ((before !== undefined && bad > before) || found?.alarm) lastBad.set(camera, Date.now());
+  const part = found?.part?.verdict === "nok" ? found.part : null;
+  if (part && part.part === lastBad.get(camera)?.part?.part) return;
+  if ((before !== undefined && bad > before) || found?.alarm || part) {
+    lastBad.set(camera, { at: Date.now(), part: part ?? heldBad(camera)?.part ?? null });
+  }
+}
+
+function heldBad(camera) {
+  const held = lastBad.get(camera);
+  return held && Date.now() - held.at < HOLD_BAD_MS ? held : null;
+}
+
+// The part that the verdict is about: the last one, or the bad one that stays in view.
+export function shownPart(camera) {
+  const held = heldBad(camera);
+  return held ? held.part : now.scores.get(camera)?.part;
 }
 
 function partDetail(part) {
-  return part ? t("verdict.part", { part: part.part }) : "";
+  return part ? t("verdict.part", { part: NAMED_BY_TIME.test(part.part) ? clock(part.part) : part.part }) : "";
 }
 
 // In letters of the Latin alphabet; those of Korean are twice as wide.
