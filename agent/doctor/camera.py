@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import tempfile
 import threading
@@ -95,7 +96,7 @@ def _check_port(name: str, source: SourceSection) -> CheckResult:
         with socket.create_server((host.name, host.port), family=_family(host.name)):
             return ok(subject, f"{host.name} port {host.port} is free for senders")
     except OSError as error:
-        text = f"{host.name} port {host.port} cannot be opened: {error.strerror or error}"
+        text = f"{host.name} port {host.port} cannot be opened: {os.strerror(error.errno or 0)}"
         return problem(subject, text, source.remedy())
 
 

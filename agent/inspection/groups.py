@@ -143,13 +143,13 @@ def part_of(group: Group[Evidence], outcome: Outcome | None, camera: str, calibr
 def combine(frame: Frame, score: float, admission: Admission, ended: list[Outcome | Part]) -> Outcome:
     """Everything that one frame led to: its own outcome, and those of the parts that it completes."""
     units = [each for each in ended if isinstance(each, Outcome)]
-    own = units.pop() if units and units[-1].frame.index == frame.index else None
-    if own is None:
+    if units and units[-1].frame.index == frame.index:
+        own = units[-1]
+    else:
         own = Outcome(frame, score, blind=admission.blind, single=False)
     return replace(
         own,
         alarms=own.alarms if admission.alarm is None else (admission.alarm, *own.alarms),
         passed_by_rule=own.passed_by_rule + admission.passed_by_rule,
-        late=tuple(units),
-        unanswered=tuple(each for each in ended if isinstance(each, Part)),
+        before=tuple(each for each in ended if each is not own),
     )

@@ -42,17 +42,25 @@ class Outcome:
     """The drift, where this frame raised or cleared its flag."""
     blind: bool = False
     """The camera is faulty or suspect: the score says nothing about the part."""
-    late: tuple[Outcome, ...] = ()
-    """The outcomes of earlier frames: of those held back until the camera turned out to be healthy, and of parts that
-    this frame completes."""
+    before: tuple[Outcome | Part, ...] = ()
+    """What this frame completes, in order of capture: frames that were held back until the camera turned out to be
+    healthy, parts of earlier frames, and parts that no frame was found for in time."""
     part: Part | None = None
     """The part that this frame stands for, with the highest score of all its frames; None where parts are not known."""
-    unanswered: tuple[Part, ...] = ()
-    """Parts that no frame was found for in time."""
     active_alarm: str | None = None
     """Id of the defect alarm that is active after this frame."""
     single: bool = True
     """The score counts alone; False for a frame of a part of which another frame, or none yet, is judged."""
+
+    @property
+    def late(self) -> tuple[Outcome, ...]:
+        """The outcomes of earlier frames."""
+        return tuple(each for each in self.before if isinstance(each, Outcome))
+
+    @property
+    def unanswered(self) -> tuple[Part, ...]:
+        """The parts that no frame was found for."""
+        return tuple(each for each in self.before if isinstance(each, Part))
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,7 @@ class _PassingPart(Generic[T]):
         self._judged: list[tuple[float, Shot[T]]] = []
         self._usable: list[tuple[float, Shot[T]]] = []
         self._judged_areas: list[float] = []
+        self._usable_scores: list[tuple[float, float]] = []
 
     def add(self, shot: Shot[T], area: float) -> None:
         """Take in the next frame; `area`: the share of the view that differs from the empty one."""
@@ -116,6 +117,7 @@ class _PassingPart(Generic[T]):
         self._all = self._with(self._all, area, shot)
         if shot.usable:
             self._usable = self._with(self._usable, area, shot)
+            self._usable_scores.append((area, shot.score))
         if shot.reason is None:
             self._judged = self._with(self._judged, area, shot)
             self._judged_areas.append(area)
@@ -131,6 +133,7 @@ class _PassingPart(Generic[T]):
             usable=self._worst(self._usable),
             reason=None if judged is not None else self.collector.reason,
             frames=sum(area >= _COMPLETE * self.area for area in self._judged_areas),
+            first_score=next((score for area, score in self._usable_scores if area >= _COMPLETE * self.area), None),
         )
 
     def _with(self, kept: list[tuple[float, Shot[T]]], area: float, shot: Shot[T]) -> list[tuple[float, Shot[T]]]:

@@ -67,16 +67,15 @@ class Dispatcher:
         """Dispatch one frame, and earlier ones that were held back and are now judged."""
         line = self._lines[outcome.frame.camera]
         line.count(outcome)
-        for part in outcome.unanswered:
-            self._dispatch_part(line, part)
-        for each in (*outcome.late, outcome):
-            self._dispatch_judged(line, each)
+        for each in outcome.before:
+            self.dispatch_ended(each)
+        self._dispatch_judged(line, outcome)
         if outcome.frame.not_found is None:
             self._publish_score(line, outcome)
         self._record_finished(line, outcome)
 
     def dispatch_ended(self, ended: Outcome | Part) -> None:
-        """Dispatch a part that ended without a new frame."""
+        """Dispatch a part, or a frame that was held back, which ended without a new frame or before it."""
         if isinstance(ended, Part):
             self._dispatch_part(self._lines[ended.camera], ended)
         else:

@@ -46,6 +46,4 @@ def test_paused_camera_judges_nothing_until_it_is_resumed(service: Service) -> N
     wait_until(lambda: line.counters.frames > frames, what="frames that are scored all the same")
     assert ask(socket, "snapshot", inline=True)["statistic"] is None
     assert ask(socket, "resume") == {"phase": "armed"}
-    frames = line.counters.frames
-    wait_until(lambda: line.counters.frames > frames, what="frames that are judged again")
-    assert ask(socket, "snapshot", inline=True)["statistic"] >= 0
+    wait_until(lambda: ask(socket, "snapshot", inline=True)["statistic"] is not None, what="frames judged again")

@@ -677,3 +677,14 @@ def test_triggered_camera_judges_only_the_frames_of_its_parts(tmp_path: Path) ->
     (late,) = station.tick(2000.0)
     assert isinstance(late, Part)
     assert (late.part, late.verdict, late.reason) == ("late", PartVerdict.NOT_JUDGED, NotJudged.LATE)
+
+
+def test_parts_end_in_the_order_of_capture_also_where_one_between_them_was_dropped(tmp_path: Path) -> None:
+    """A part whose frame was held back, one of which every frame was dropped, and the one of the latest frame."""
+    station = make(tmp_path, FOLDER_PLAN, clear_after_seconds=0.0, grouping=ByCount[Evidence](2))
+    station.judge(prepared(0), 1.0, heat(0.0))
+    outcome = station.judge(prepared(5), 1.0, heat(0.0))
+    ends = [each.frame if isinstance(each, Part) else each.part and each.part.frame for each in outcome.before]
+    assert ends == [0, 2], "that of frame 0 is complete, that of frames 2 and 3 was never seen"
+    assert outcome.part is not None
+    assert outcome.part.frame == 5

@@ -60,6 +60,7 @@ def test_frames_in_which_a_part_enters_or_leaves_do_not_count() -> None:
     assert part.usable is not None
     assert (part.judged.score, part.judged.frame.index, part.frames, part.index) == (2.0, 3, 3, 0)
     assert part.usable.frame.index == 3
+    assert part.first_score == 1.0
 
 
 def test_part_of_which_all_whole_frames_are_blind_is_not_judged() -> None:

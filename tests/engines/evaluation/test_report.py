@@ -11,6 +11,7 @@ import cv2
 import pytest
 
 from engines.errors import EngineError
+from engines.evaluation.at_threshold import at_given
 from engines.evaluation.charts import charts_available
 from engines.evaluation.evaluate import evaluate_engine
 from engines.runtime.engine import Engine
@@ -21,7 +22,7 @@ def test_report_is_a_self_contained_page(
     engine: Engine, normal: Path, abnormal: Path, masks: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("matplotlib", reason="the report needs the train extra")
-    result = evaluate_engine(engine, normal, abnormal, masks, threshold=0.1, out=tmp_path / "report")
+    result = evaluate_engine(engine, normal, abnormal, masks, judge=at_given(0.1), out=tmp_path / "report")
     page = (tmp_path / "report" / "report.html").read_text()
     assert all(source.startswith("data:image/") for source in re.findall(r'src="([^"]{,20})', page))
     assert page.count("<figure>") == 16

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs the train extra")
 
-from engines.bundles.bundle import CropBox, Geometry, Normalisation, View
+from engines.bundles import CropBox, Geometry, Normalisation, View
 from engines.errors import TrainingError
 from engines.training.good_frames import NormalisedFrames, count_near_duplicates, in_batches, load_good_frames, split
 from tests.support.parts import draw_part, write_parts

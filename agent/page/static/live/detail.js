@@ -98,7 +98,8 @@ function heatSwitch(image) {
 function drawFacts(list, state, found, part) {
   const parts = state.parts;
   const judged = parts ? parts.ok + parts.nok : 0;
-  const seen = part?.score ?? found?.points.at(-1)?.[1];
+  // null: a bad part that came and went between two looks.
+  const seen = part === null ? undefined : part?.score ?? found?.points.at(-1)?.[1];
   const rows = [
     [t("fact.score"), seen === undefined ? "–" : `${score(seen)} / ${score(part?.threshold ?? state.threshold)}`],
     parts ? [t("fact.good"), whole(parts.ok)] : null,

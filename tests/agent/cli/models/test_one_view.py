@@ -19,7 +19,8 @@ pytest.importorskip("torch", reason="training needs the train extra")
 from agent.core.errors import Permanent
 from agent.inspection import check_mask_setting
 from engines.baselines import find_baseline
-from engines.bundles.bundle import Bundle, CropBox, Manifest
+from engines.bundles import CropBox
+from engines.bundles.bundle import Bundle, Manifest
 from engines.comparison.compare import _test_frames
 from engines.errors import TrainingError
 from engines.images import MaskChoice, parse_polygon, prepare, read_image

@@ -13,7 +13,7 @@ from tests.calibration.lines import filled, origin, scores
 
 
 def of_shift(frames: int) -> Calibration:
-    return filled(scores(frames), budget="1 per shift").finish(origin())
+    return filled(scores(frames), budget="1 per shift").finish(**origin())
 
 
 def reasons_of(calibration: Calibration, damaged: float | None) -> str:

@@ -76,11 +76,13 @@ def test_stream_ends_after_its_frames() -> None:
 
 
 def test_captured_carries_no_truth() -> None:
-    """Scoring gets pixels, two times and the file, and no reference to the line."""
+    """Scoring gets pixels, times, the file and what was lost before, and no reference to the line."""
     assert {field.name for field in fields(Captured)} == {
         "image",
         "captured_at",
         "captured_monotonic",
+        "triggered_monotonic",
+        "lost_before",
         "origin",
         "file",
     }
