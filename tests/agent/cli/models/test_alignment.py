@@ -152,10 +152,14 @@ def test_an_agent_judges_parts_wherever_they_lie(
     config = configure(tmp_path, aligned, f'kind = "folder"\npath = "{folder}"', broker.url)
     subscriber = Subscriber(broker, "inspectd/#", client_id="mes")
     with agent_processes(config) as start:
-        process = start()
-        _, log = process.communicate(timeout=120)
-    assert process.returncode == 0, log
-    results = {document["part"]: document for document in documents(subscriber, "/result")}
+        # An agent that has read its folder ends within two seconds; what waits then is delivered by the next one.
+        for _ in range(5):
+            process = start()
+            _, log = process.communicate(timeout=120)
+            assert process.returncode == 0, log
+            results = {document["part"]: document for document in documents(subscriber, "/result")}
+            if len(results) == GOOD + BAD + 2 * EMPTY + 1:
+                break
     assert len(results) == GOOD + BAD + 2 * EMPTY + 1
     missing = {part for part, document in results.items() if document["reason"] == "part_not_found"}
     assert missing == {f"{prefix}00{index}.png" for prefix in ("m00", "y") for index in range(EMPTY)}
@@ -165,7 +169,7 @@ def test_an_agent_judges_parts_wherever_they_lie(
     assert not missing & {alarm["origin"] for alarm in raised}
     for index, each in enumerate(lies):
         assert_region_on_spot(next(alarm for alarm in raised if alarm["origin"] == f"x{index:03}.png"), each)
-    state = documents(subscriber, "/state")[-1]
+    state = max(documents(subscriber, "/state"), key=lambda each: each["frames"])
     assert (state["frames"], state["without_part"]) == (len(results), 2 * EMPTY)
     assert state["parts"]["not_judged"] == sum(each["verdict"] == "not_judged" for each in results.values())
 
