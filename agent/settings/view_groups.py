@@ -10,7 +10,7 @@ from pydantic import Field
 from agent.core.section import Section
 from calibration import CalibrationError, read_duration
 
-# A part that waits for a view is kept on the disk, and is lost sight of by whoever waits for its result.
+# While a part waits for a view it is kept on disk, and its result is withheld from everyone who needs it.
 _LONGEST_SECONDS = 3600.0
 
 _RESERVED = "parts"

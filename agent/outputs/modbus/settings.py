@@ -6,15 +6,14 @@ import ipaddress
 from collections.abc import Collection
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from agent.core.errors import Permanent
 from agent.core.section import Host
+from agent.core.sockets.addresses import LOOPBACK, ListenAddress, Network
 from agent.outputs.settings import OutputSection
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 # The port of the protocol is 502, which only a privileged program may open; see docs/modbus.md.
 DEFAULT_PORT = 5020
@@ -23,31 +22,6 @@ DEFAULT_PORT = 5020
 MAX_UNITS = 247
 
 
-def _address(text: str) -> str:
-    """Raises ValueError unless it is an IP address.
-
-    >>> _address("localhost")
-    Traceback (most recent call last):
-    ValueError: wanted an IP address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them
-    """
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        raise ValueError(
-            "wanted an IP address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them"
-        ) from None
-    return text
-
-
-def _network(text: str) -> str:
-    try:
-        ipaddress.ip_network(text)
-    except ValueError:
-        raise ValueError("wanted an IP address or a network, such as 192.0.2.10 or 192.0.2.0/28") from None
-    return text
-
-
-Network = Annotated[str, AfterValidator(_network)]
 Unit = Annotated[int, Field(ge=1, le=MAX_UNITS)]
 
 
@@ -55,7 +29,7 @@ class ModbusSettings(OutputSection):
     """Where the server listens, which clients it takes, and which unit id is which camera."""
 
     kind: Literal["modbus"] = "modbus"
-    listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1"
+    listen: ListenAddress = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65_535)] = DEFAULT_PORT
     allow: list[Network] = Field(default_factory=lambda: list(LOOPBACK))
     """Addresses and networks of the clients."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from agent.core.durable_file import replace_file
 from agent.core.errors import Permanent, Temporary
 from agent.sources.dicom.settings import DicomSettings
 
@@ -25,7 +26,8 @@ _UID = re.compile(r"[0-9.]{1,64}")
 # DICONDE's own image class, which no list of DICOM classes has (ASTM E2934).
 EDDY_CURRENT_IMAGES = "1.2.840.10008.5.1.4.1.1.601.1"
 
-UNFINISHED = ".part"
+# What `replace_file` leaves behind after a power cut.
+_UNFINISHED = ".*.new"
 
 
 class Receiver:
@@ -70,7 +72,7 @@ class Receiver:
             (evt.EVT_C_ECHO, lambda event: STORED),
             (evt.EVT_REJECTED, lambda event: log.warning("DICOM: %s was rejected: title", _sender(event))),
         ]
-        for each in list(self._inbox.glob(f"*{UNFINISHED}")):
+        for each in list(self._inbox.glob(_UNFINISHED)):
             each.unlink(missing_ok=True)
         try:
             self._server = node.start_server(
@@ -130,7 +132,7 @@ class Receiver:
                 if _size(self._inbox) + len(data) > self._settings.max_inbox_size:
                     log.error("DICOM: %s cannot be stored: %s has reached max_inbox_size", uid, self._inbox)
                     return OUT_OF_RESOURCES
-                _store(self._inbox / name, data)
+                replace_file(self._inbox / name, data)
             except OSError as error:
                 log.error("DICOM: %s cannot be stored: %s: %s", uid, self._inbox, error.strerror or error)  # noqa: TRY400
                 return OUT_OF_RESOURCES
@@ -152,27 +154,12 @@ def _contexts() -> list[Any]:
             # The reader takes no deflated file: its size is not known before it is unpacked.
             if syntax != DeflatedExplicitVRLittleEndian and get_decoder(syntax).is_available:
                 syntaxes.append(syntax)
-        except NotImplementedError:
+        except NotImplementedError:  # pydicom knows no decoder for this syntax: sound, video, private ones
             continue
     classes = [context.abstract_syntax for context in AllStoragePresentationContexts]
     images = [uid for uid in classes if uid is not None and "Image Storage" in uid.name]
     contexts = [build_context(uid, syntaxes) for uid in dict.fromkeys([*images, EDDY_CURRENT_IMAGES])]
     return [*contexts, build_context(Verification)]
-
-
-def _store(path: Path, data: bytes) -> None:
-    """Write a file; it has its name once it is complete and on the disk. Raises OSError."""
-    unfinished = path.with_name(path.name + UNFINISHED)
-    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _size(folder: Path) -> int:

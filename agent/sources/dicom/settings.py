@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, ByteSize, Field, PositiveFloat, model_validator
 
 from agent.core.section import Host
+from agent.core.sockets.addresses import LOOPBACK, ListenAddress, Network
 from agent.sources.settings import SourceSection
 
 # That of the protocol for programs without privileges; 104 needs them.
@@ -25,19 +26,6 @@ def _title(text: str) -> str:
     return text
 
 
-def _address(text: str) -> str:
-    ipaddress.ip_address(text)
-    return text
-
-
-def _network(text: str) -> str:
-    try:
-        ipaddress.ip_network(text)
-    except ValueError:
-        raise ValueError("wanted an IP address or a network, such as 192.0.2.10 or 192.0.2.0/28") from None
-    return text
-
-
 Title = Annotated[str, AfterValidator(_title)]
 
 
@@ -50,9 +38,9 @@ class DicomSettings(SourceSection):
     kind: Literal["dicom"]
     ae_title: Title = "INSPECTD"
     """Its own title; others are not answered."""
-    listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1"
+    listen: ListenAddress = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65_535)] = DEFAULT_PORT
-    allow: list[Annotated[str, AfterValidator(_network)]] = Field(default_factory=lambda: ["127.0.0.0/8", "::1/128"])
+    allow: list[Network] = Field(default_factory=lambda: list(LOOPBACK))
     """Addresses and networks of the senders."""
     calling_titles: list[Title] = Field(default_factory=list)
     """AE titles of the senders; empty: any."""

@@ -109,7 +109,7 @@ class GenicamSource(FrameSource):
                 self._asked.notify()
 
     def hold(self) -> None:
-        """Keep exposure and gain as they are, from the next frame on."""
+        """From the next frame on, hold exposure and gain at their present values."""
         self._hold_wanted = not self._light.complete
 
     def cancel(self) -> None:

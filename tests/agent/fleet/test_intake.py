@@ -1,4 +1,4 @@
-"""What arrives, whoever sent it: sorted, bounded, never an error."""
+"""Messages from any sender are sorted and bounded, and none of them ends in an error."""
 
 from __future__ import annotations
 
