@@ -53,7 +53,8 @@ def measure_latency(directory: Path, triggers: int) -> Latency:
     try:
         with running_service(config):
             socket = socket_path(directory)
-            _calibrate(socket)
+            window = _calibrate(socket)
+            wait_until(lambda: len(subscriber.messages) >= window, seconds=30, what="every result of the window")
             sent = _trigger(socket, triggers)
             wait_until(lambda: len(_arrived(subscriber, sent)) == len(sent), seconds=30, what="every result")
     finally:
@@ -65,16 +66,18 @@ def measure_latency(directory: Path, triggers: int) -> Latency:
     return Latency([1000.0 * (arrived[part][0] - at) for part, at in sent.items()], verdicts)
 
 
-def _calibrate(socket: Path) -> None:
+def _calibrate(socket: Path) -> int:
+    """Trigger until the camera is armed; returns how many triggers were accepted. Some of them still wait."""
     await_state(socket, lambda state: state["frames"] > 0)
-    number, armed = 0, False
+    accepted, armed = 0, False
     while not armed:
         try:
-            ask(socket, "inspect", part=f"window-{number}")
+            ask(socket, "inspect", part=f"window-{accepted}")
+            accepted += 1
         except InspectdError:
             time.sleep(0.1)  # too many wait
-        number += 1
         armed = ask(socket, "status")["cameras"]["line1"]["phase"] == "armed"
+    return accepted
 
 
 def _trigger(socket: Path, triggers: int) -> dict[str, float]:
