@@ -6,6 +6,7 @@ import math
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from contextlib import suppress
 
 # Five mistakes are human. Each further one has to wait for the oldest to be this old.
 FAILURES = 5
@@ -46,5 +47,8 @@ class LoginLimit:
             self._failures.popitem(last=False)
 
     def succeeded(self, name: str) -> None:
-        """The person is in: earlier mistakes of this name are forgotten."""
-        self._failures.pop(name, None)
+        """The person is in: earlier mistakes of this name are forgotten, and this login was none for the whole page."""
+        failures = self._failures.pop(name, None)
+        if failures:
+            with suppress(ValueError):  # the oldest leave where there are many
+                self._all.remove(failures[-1])

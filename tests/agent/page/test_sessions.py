@@ -90,3 +90,13 @@ def test_success_forgets_earlier_mistakes(clock: FakeClock) -> None:
         limit.failed("anna")
     limit.succeeded("anna")
     assert limit.wait_seconds("anna") == 0
+
+
+def test_logins_that_succeed_do_not_make_the_whole_page_wait(clock: FakeClock) -> None:
+    """A password is counted before it is checked: what was right must not stay counted."""
+    limit = LoginLimit(clock.monotonic)
+    for _ in range(2 * FAILURES_OF_ALL):
+        limit.failed("anna")
+        limit.succeeded("anna")
+    assert limit.wait_seconds("anna") == 0
+    assert limit.wait_seconds("otto") == 0
