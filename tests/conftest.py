@@ -37,15 +37,17 @@ def trained_bundle(good_parts: Path, tmp_path_factory: pytest.TempPathFactory) -
     pytest.importorskip("torch", reason="training needs the train extra")
     import torch
 
+    from engines.training.plan import Devices, TrainingPlan
     from engines.training.train import train_model
 
     # Rounding depends on the number of threads, and other tests change it.
     torch.set_num_threads(1)
     out = tmp_path_factory.mktemp("trained") / "trained.bundle"
     small = {"filters": 8, "latent": 16}
-    return train_model(
-        good_parts, out=out, recipe="reference", size=32, steps=12, minutes=None, options=small, accelerator="cpu"
-    ).bundle
+    plan = TrainingPlan(
+        good_parts, out=out, recipe="reference", size=32, steps=12, minutes=None, options=small, devices=Devices("cpu")
+    )
+    return train_model(plan).bundle
 
 
 @pytest.fixture

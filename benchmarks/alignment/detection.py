@@ -25,6 +25,7 @@ from engines.recipes.feature_scorer import BRANCHES, FeatureScorer
 from engines.recipes.recipe import find_recipe
 from engines.recipes.scorer import normalisation_of
 from engines.training.good_frames import GoodFrames, NormalisedFrames, in_batches, load_good_frames, split
+from engines.training.view_choice import ViewChoice
 
 _DEFECT_RATE, _TRAIN_SHARE, _BATCH = 0.3, 0.6, 16
 
@@ -61,8 +62,10 @@ def detection(mode: str, view: str, work: Path, *, count: int, size: tuple[int, 
     good = load_good_frames(
         root / "train" / "good",
         size,
-        crop=None if view == "whole image" else region,
-        align=AlignmentChoice(taught, region) if view == "aligned" else None,
+        ViewChoice(
+            crop=None if view == "whole image" else region,
+            align=AlignmentChoice(taught, region) if view == "aligned" else None,
+        ),
     )
     scorer = remembering(good)
     (normal, missing), (abnormal, more) = (

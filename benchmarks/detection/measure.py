@@ -27,6 +27,7 @@ from engines.recipes.feature_scorer import BRANCHES, FeatureScorer
 from engines.recipes.recipe import DEFAULT_RECIPE
 from engines.runtime import open_engine
 from engines.runtime.torch import load_scorer
+from engines.training.plan import TrainingPlan
 from engines.training.train import train_model
 
 UNCHANGED = "complete"
@@ -135,9 +136,10 @@ def _members(scores: NDArray[np.float32], groups: tuple[str, ...] | None) -> lis
 def _train(task: Task, seed: int, length: RunLength, out: Path, ablation: str, recipe: str) -> Bundle:
     minutes = length.minutes if length.steps is None else None
     with _changed(ABLATIONS[ablation]):
-        return train_model(
+        plan = TrainingPlan(
             task.train, out=out, recipe=recipe, size=task.size, minutes=minutes, steps=length.steps, seed=seed
-        ).bundle
+        )
+        return train_model(plan).bundle
 
 
 def _branches(bundle: Bundle, good: ScoredImages, bad: ScoredImages) -> dict[str, tuple[float, float]]:

@@ -46,6 +46,7 @@ not been run yet. What else was tried is in [trials.md](trials.md).
 
 def bundle_of(size: int) -> Bundle:
     """A bundle with weights for PyTorch, trained for a few steps on the first call."""
+    from engines.training.plan import TrainingPlan
     from engines.training.train import train_model
 
     path = WORK / f"{size}.bundle"
@@ -53,7 +54,7 @@ def bundle_of(size: int) -> Bundle:
         images = WORK / "images"
         if not images.exists():
             write_folder(images, "camera", 200, 0.2, 0, progress=lambda done, total: None)
-        train_model(images / "train" / "good", out=path, size=size, steps=STEPS, minutes=None, seed=0)
+        train_model(TrainingPlan(images / "train" / "good", out=path, size=size, steps=STEPS, minutes=None))
     return read_bundle(path)
 
 

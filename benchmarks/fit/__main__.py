@@ -81,9 +81,10 @@ def bundle_of(name: str, task: Task, work: Path, minutes: float) -> Bundle:
         return read_bundle(Path(str(files("engines.bundles.shipped"))) / f"simulator-{name}.bundle")
     path = work / f"{name}.bundle"
     if not path.exists():
+        from engines.training.plan import TrainingPlan
         from engines.training.train import train_model
 
-        train_model(task.train, out=path, minutes=minutes)
+        train_model(TrainingPlan(task.train, out=path, minutes=minutes))
     return read_bundle(path)
 
 

@@ -19,6 +19,7 @@ from engines.bundles import Frames
 from engines.progress import Progress
 from engines.recipes.recipe import DEFAULT_RECIPE
 from engines.runtime import Engine, open_engine
+from engines.training.plan import TrainingPlan
 from engines.training.train import train_model
 
 
@@ -36,18 +37,17 @@ class _Ganomaly(Baseline):
         self.close()
         self._folder = TemporaryDirectory(prefix="inspectd-compare-")
         folder = Path(self._folder.name)
-        bundle = train_model(
+        plan = TrainingPlan(
             _write(frames, folder),
             out=folder / f"{self.name}.bundle",
             recipe=self.recipe,
             size=(frames.shape[1], frames.shape[2]),
+            padding=self.padding,
             minutes=limits.minutes,
             steps=limits.steps,
             seed=seed,
-            padding=self.padding,
-            progress=progress,
-        ).bundle
-        self._engine = open_engine(bundle)
+        )
+        self._engine = open_engine(train_model(plan, progress).bundle)
 
     def _score(self, frames: Frames) -> tuple[Any, Any]:
         assert self._engine is not None

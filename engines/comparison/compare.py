@@ -69,7 +69,7 @@ def run_comparison(
     """
     kinds, sides = _selected(only, seeds), (size, size) if isinstance(size, int) else size
     report = progress or (lambda fraction, message: None)
-    good = load_good_frames(normal, sides, crop=view.crop, mask=view.mask, align=view.align, like=view.like)
+    good = load_good_frames(normal, sides, view)
     data = _load(good, test_normal, abnormal, masks, max_images)
     systems: list[SystemResult] = []
     scores: list[SystemScores] = []

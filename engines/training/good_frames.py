@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from engines.bundles import CropBox, Frames, Geometry, Normalisation, View
+from engines.bundles import Frames, Geometry, Normalisation, View
 from engines.errors import ImageError, TrainingError
-from engines.images import AlignmentChoice, Image, MaskChoice, fit, list_images, pad, padding_of
+from engines.images import Image, fit, list_images, pad, padding_of
 from engines.networks.ganomaly import check_size
 from engines.progress import Progress
 from engines.recipes.scorer import Normalise
 from engines.training.image_shapes import (
     Fitted,
     Size,
+    SizeChooser,
     fitted,
     shapes_of,
     typical_shape,
@@ -32,7 +33,7 @@ from engines.training.image_shapes import (
     warn_of_shapes,
     without_odd_ones,
 )
-from engines.training.view_choice import ViewChoice, chosen_view, read_inspected, taught, with_fill
+from engines.training.view_choice import WHOLE_IMAGE, ViewChoice, chosen_view, read_inspected, taught, with_fill
 
 # 4 GiB: room for 65,000 frames of 256×256 in 8 bits, which fits on an 8 GiB machine.
 MAX_FRAME_BYTES = 4 * 2**30
@@ -72,32 +73,25 @@ class GoodFrames:
 
 def load_good_frames(
     images: Path | str | Sequence[Path],
-    size: tuple[int, int] | None,
+    size: Size | None,
+    choice: ViewChoice = WHOLE_IMAGE,
     *,
-    crop: CropBox | None = None,
-    mask: MaskChoice | None = None,
-    align: AlignmentChoice | None = None,
-    like: View | None = None,
     letterbox: bool = True,
     padding: int | None = None,
-    choose: Callable[[Size], tuple[Size, tuple[str, ...]]] | None = None,
+    choose: SizeChooser | None = None,
     max_bytes: int = MAX_FRAME_BYTES,
     progress: Progress | None = None,
 ) -> GoodFrames:
-    """Read the images of a folder or list at `size` (height, width); None: `choose` does, with warnings, from the
-    typical size of the images, by default `automatic_size`.
+    """Read what is inspected of the images of a folder or list, at `size` (height, width).
 
-    With `crop`, only this part of each image is used; an image that it exceeds is skipped. With `mask`, what it
-    excludes has the same value in every frame, and images of another size are skipped. With `align`, both apply once
-    the part lies as in the taught image, and images without a part are skipped. `like` is a view to take these from.
-    With `letterbox`, images of
-    another shape than `size` are padded (`engines.images.letterbox`), and left out where they are very few; otherwise
-    all are stretched. Images that have been padded already have this `padding`.
-    Bit depth and colour are those of most files; files of another depth are skipped, as are unreadable ones. Raises
-    TrainingError if fewer than two images are usable or they need more than `max_bytes` of memory.
+    Without a size, `choose` finds one by the typical size of the images, with warnings; by default `usual_size`. Images
+    that the view does not fit, such as those without a part, are skipped. With `letterbox`, images of another shape
+    than `size` are padded (`engines.images.letterbox`), and left out where they are very few; otherwise all are
+    stretched. Images that have been padded already have this `padding`. Bit depth and colour are those of most files;
+    files of another depth are skipped, as are unreadable ones. Raises TrainingError if fewer than two images are usable
+    or they need more than `max_bytes` of memory.
     """
     paths = _paths(images)
-    choice = ViewChoice(crop, mask, align, like)
     part = chosen_view(paths, choice)
     size_warnings: tuple[str, ...] = ()
     if size is None:
@@ -107,28 +101,40 @@ def load_good_frames(
     usable, part, unlike = taught(usable, choice, part)
     usable, odd = without_odd_ones(usable, size)
     skipped += unlike + odd
-    if len(usable) < 2:
-        reason = f"; {skipped[0]}" if skipped else ""
-        raise TrainingError(
-            f"{_name_of(images)}: {len(usable)} usable of {len(paths)} images, wanted at least 2{reason}"
-        )
+    _check_usable(usable, skipped, f"{_name_of(images)}: {len(usable)} usable of {len(paths)} images")
     geometry = _geometry([each.pixels for each in usable], size)
-    kept = [each for each in usable if each.pixels.dtype == geometry.dtype]
-    skipped += [
+    kept, deeper = _of_depth(usable, geometry)
+    _check_usable(kept, (), f"{_name_of(images)}: 1 usable image of {geometry.bit_depth} bits")
+    skipped += deeper
+    frames, view = _as_frames(kept, geometry, part, padding, keep_fill=choice.like is not None)
+    warnings = (*size_warnings, *warn_of_shapes(kept, size, letterbox=letterbox), *_warnings(frames, skipped))
+    return GoodFrames(geometry, view, frames, tuple(each.path for each in kept), tuple(skipped), warnings)
+
+
+def _check_usable(images: Sequence[Fitted], skipped: Sequence[str], found: str) -> None:
+    if len(images) < 2:
+        raise TrainingError(f"{found}, wanted at least 2{f'; {skipped[0]}' if skipped else ''}")
+
+
+def _of_depth(images: Sequence[Fitted], geometry: Geometry) -> tuple[list[Fitted], list[str]]:
+    """The images of the geometry's bit depth, and a line for each of the others."""
+    kept = [each for each in images if each.pixels.dtype == geometry.dtype]
+    lines = [
         f"{each.path}: {each.pixels.dtype.itemsize * 8} bits per sample, most images here have {geometry.bit_depth}"
-        for each in usable
+        for each in images
         if each.pixels.dtype != geometry.dtype
     ]
-    if len(kept) < 2:
-        raise TrainingError(f"{_name_of(images)}: 1 usable image of {geometry.bit_depth} bits, wanted at least 2")
-    frames, padding = _frames(kept, geometry, padding)
-    view = view_of([each.aspect for each in kept])
-    chosen = {name: getattr(part, name) for name in ("crop", "mask", "fill", "alignment")}
-    view = view.model_copy(update={**chosen, "padding": padding})
-    frames, view = with_fill(frames, view, geometry, keep=like is not None)
-    shape_warnings = warn_of_shapes(kept, size, letterbox=letterbox)
-    warnings = (*size_warnings, *shape_warnings, *_warnings(frames, skipped))
-    return GoodFrames(geometry, view, frames, tuple(each.path for each in kept), tuple(skipped), warnings)
+    return kept, lines
+
+
+def _as_frames(
+    images: Sequence[Fitted], geometry: Geometry, part: View, padding: int | None, *, keep_fill: bool
+) -> tuple[Frames, View]:
+    """All images as frames [N, H, W, C], and their view: `part`, with proportions, padding and fill."""
+    frames, padding = _frames(images, geometry, padding)
+    shapes = view_of([each.aspect for each in images])
+    proportions = {"lowest_aspect": shapes.lowest_aspect, "highest_aspect": shapes.highest_aspect}
+    return with_fill(frames, part.model_copy(update=proportions | {"padding": padding}), geometry, keep=keep_fill)
 
 
 def _frames(images: Sequence[Fitted], geometry: Geometry, padding: int | None) -> tuple[Frames, int | None]:

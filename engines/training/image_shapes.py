@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +32,9 @@ _MUCH_PADDING = 0.25
 
 Size = tuple[int, int]
 """Height and width, pixels."""
+
+SizeChooser = Callable[[Size], tuple[Size, tuple[str, ...]]]
+"""From the typical size of the images to that of the model's input, with warnings."""
 
 
 class Fitted(NamedTuple):

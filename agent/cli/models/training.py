@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -52,8 +53,6 @@ LEAST_HELD_OUT = 12
 OVERRUN = 1.2
 
 if TYPE_CHECKING:
-    from engines.images import AlignmentChoice
-    from engines.training.sizing import Wishes
     from engines.training.train import TrainingResult
 
 
@@ -82,33 +81,23 @@ def train(
     test_abnormal: TestAbnormalOption = None,
 ) -> None:
     """Train a model on images of good parts. Ctrl-C keeps the best state so far."""
-    train_model, wishes_of = _load_training(test_normal, test_abnormal)
-    how = {"seed": seed, "devices": devices, "num_nodes": nodes, "accelerator": accelerator, "precision": precision}
-    model = {"recipe": recipe, "backbone": backbone, "size": parse_size(size), "steps": steps}
+    plans, train_model = _load_training(test_normal, test_abnormal)
+    minutes = None if steps is not None else minutes
+    aligned = parse_alignment(align, align_region, align_within)
+    view = plans.ViewChoice(parse_crop(crop), parse_mask(mask, exclude_polygon), aligned)
+    wishes = plans.Wishes(*_wishes(smallest_defect, frame_budget))
+    computer = plans.Devices(accelerator, devices, nodes, precision)
+    model = {"recipe": recipe, "backbone": backbone, "size": parse_size(size), "wishes": wishes, "view": view}
+    limits = {"minutes": minutes, "steps": steps, "seed": seed, "devices": computer}
     with progress_bar("train") as report:
-        result = train_model(
-            normal,
-            out=out,
-            wishes=_wishes(wishes_of, smallest_defect, frame_budget),
-            minutes=None if steps is not None else minutes,
-            progress=report,
-            **how,
-            **model,
-            **_view(crop, mask, exclude_polygon, parse_alignment(align, align_region, align_within)),
-        )
-    _report(result, out, None if steps is not None else minutes, normal, (test_normal, test_abnormal))
+        result = train_model(plans.TrainingPlan(normal, out=out, **model, **limits), report)
+    _report(result, out, minutes, normal, (test_normal, test_abnormal))
 
 
-def _view(
-    crop: str | None, mask: Path | None, polygons: list[str] | None, align: AlignmentChoice | None
-) -> dict[str, Any]:
-    """What of the images is inspected, as `train_model` takes it."""
-    return {"crop": parse_crop(crop), "mask": parse_mask(mask, polygons), "align": align}
-
-
-def _wishes(wishes_of: Callable[..., Wishes], smallest_defect: str | None, frame_budget: str | None) -> Wishes:
-    return wishes_of(
-        parse_number(smallest_defect, "px", "--smallest-defect"), parse_number(frame_budget, "ms", "--frame-budget")
+def _wishes(smallest_defect: str | None, frame_budget: str | None) -> tuple[float | None, float | None]:
+    return (
+        parse_number(smallest_defect, "px", "--smallest-defect"),
+        parse_number(frame_budget, "ms", "--frame-budget"),
     )
 
 
@@ -139,16 +128,16 @@ def _check_tests(test_normal: Path | None, test_abnormal: Path | None) -> None:
 
 def _load_training(
     test_normal: Path | None, test_abnormal: Path | None
-) -> tuple[Callable[..., TrainingResult], Callable[..., Wishes]]:
-    """The function that trains, and the wishes about a model's size, once the options are checked; the libraries take
-    seconds to load."""
+) -> tuple[ModuleType, Callable[..., TrainingResult]]:
+    """What a plan is made of, and the function that trains, once the options are checked; the libraries take seconds to
+    load."""
     _check_tests(test_normal, test_abnormal)
     check_training_extra()
     let_threads_sleep()
     with quiet_while_loading():
-        from engines.training.sizing import Wishes
+        from engines.training import plan
         from engines.training.train import train_model
-    return train_model, Wishes
+    return plan, train_model
 
 
 def _print_training(result: TrainingResult, out: Path, minutes: float | None) -> None:

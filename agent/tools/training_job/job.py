@@ -20,6 +20,7 @@ from agent.tools.training_job.images import JobImages, gather
 from engines.bundles import Bundle, CropBox, Mask, read_bundle
 from engines.errors import EngineError
 from engines.images import MaskChoice
+from engines.training.plan import TrainingPlan, ViewChoice
 from engines.training.train import train_model
 
 # The page looks twice a second.
@@ -85,17 +86,16 @@ def _run(folder: TrainingFolder, request: Mapping[str, Any], progress: _Progress
     images = gather(folder, request, progress.part("gather", 0.0, _GATHERED))
     view = ask(Path(request["control_socket"]), "view", request["camera"])
     crop, mask = _view(folder, request["view"], view)
-    result = train_model(
+    plan = TrainingPlan(
         images.trained_on,
         out=folder.bundle,
         name=request["name"],
         recipe=request["recipe"],
+        view=ViewChoice(crop, mask),
         minutes=request["minutes"],
         steps=request["steps"],
-        crop=crop,
-        mask=mask,
-        progress=progress.part("train", _GATHERED, _TRAINED),
     )
+    result = train_model(plan, progress.part("train", _GATHERED, _TRAINED))
     document = _compared(folder, images, Path(view["bundle"]), progress)
     write_json(folder.comparison, document)
     progress.write("done", **_summary(result.bundle, images))

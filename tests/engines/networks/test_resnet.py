@@ -20,6 +20,7 @@ from engines.networks.resnet import KINDS, ResNet, recognise  # noqa: E402
 from engines.networks.weights_file import read_weights  # noqa: E402
 from engines.recipes.pretrained import OwnBackbone, PretrainedRecipe  # noqa: E402
 from engines.recipes.recipe import find_recipe  # noqa: E402
+from engines.training.plan import TrainingPlan  # noqa: E402
 from engines.training.train import train_model  # noqa: E402
 
 EXPANSION = {False: 1, True: 4}
@@ -184,7 +185,8 @@ def test_the_manifest_names_file_network_and_hash(tmp_path: Path) -> None:
 
 
 def test_recipes_without_weights_and_unknown_backbones_are_rejected(tmp_path: Path) -> None:
+    plan = TrainingPlan(tmp_path, out=tmp_path / "x.bundle", recipe="scratch", backbone=tmp_path / "mine.pth")
     with pytest.raises(TrainingError, match="the recipe scratch takes no weights of others"):
-        train_model(tmp_path, out=tmp_path / "x.bundle", recipe="scratch", backbone=tmp_path / "mine.pth")
+        train_model(plan)
     with pytest.raises(EngineError, match="backbone 'vit' is unknown, wanted one of efficientnet_lite0, resnet18"):
         find_recipe("pretrained").networks(None, backbone="vit")

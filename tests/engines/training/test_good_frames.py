@@ -13,6 +13,7 @@ pytest.importorskip("torch", reason="training needs the train extra")
 from engines.bundles import CropBox, Geometry, Normalisation, View
 from engines.errors import TrainingError
 from engines.training.good_frames import NormalisedFrames, count_near_duplicates, in_batches, load_good_frames, split
+from engines.training.view_choice import ViewChoice
 from tests.support.parts import draw_part, write_parts
 
 
@@ -239,7 +240,7 @@ def test_only_the_crop_is_trained_on(tmp_path: Path) -> None:
         assert cv2.imwrite(str(tmp_path / f"{index}.png"), whole)
     assert cv2.imwrite(str(tmp_path / "small.png"), np.zeros((30, 30), np.uint8))
     crop = CropBox(x=20, y=5, width=48, height=32)
-    good = load_good_frames(tmp_path, None, crop=crop)
+    good = load_good_frames(tmp_path, None, ViewChoice(crop=crop))
     assert good.view == View(lowest_aspect=1.5, highest_aspect=1.5, crop=crop)
     assert good.geometry.shape == (32, 48, 1)
     assert (good.frames[:, :, :, 0] == np.stack(parts)).all()

@@ -13,6 +13,7 @@ pytest.importorskip("torch", reason="training needs the train extra")
 from engines.bundles import MODEL, Bundle
 from engines.errors import TrainingError
 from engines.recipes.recipe import find_recipe
+from engines.training.plan import TrainingPlan
 from engines.training.sizing import (
     DEFAULT_BUDGET_MILLISECONDS,
     Wishes,
@@ -104,8 +105,10 @@ def test_impossible_wishes_are_rejected(wishes: dict[str, float]) -> None:
 
 
 def test_a_size_that_is_given_is_not_chosen(tmp_path: Path) -> None:
+    wishes = Wishes(smallest_defect=9)
+    plan = TrainingPlan(tmp_path, out=tmp_path / "x.bundle", recipe="scratch", size=64, wishes=wishes)
     with pytest.raises(TrainingError, match="the size is given, so neither"):
-        train_model(tmp_path, out=tmp_path / "x.bundle", recipe="scratch", size=64, wishes=Wishes(smallest_defect=9))
+        train_model(plan)
 
 
 def ticks(*milliseconds: float) -> Callable[[], float]:

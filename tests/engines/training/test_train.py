@@ -23,6 +23,7 @@ from engines.errors import BundleError, TrainingError
 from engines.evaluation.at_threshold import at_given
 from engines.evaluation.evaluate import evaluate_engine
 from engines.runtime.opening import open_engine
+from engines.training.plan import Devices, TrainingPlan
 from engines.training.train import train_model
 
 OPTIONS = {"filters": 8, "latent": 16}
@@ -32,7 +33,7 @@ ARGUMENTS: dict[str, Any] = {
     "steps": 12,
     "minutes": None,
     "options": OPTIONS,
-    "accelerator": "cpu",
+    "devices": Devices("cpu"),
 }
 FISHBONES = Path(__file__).parents[4] / "shared" / "data" / "fishbones"
 
@@ -51,9 +52,10 @@ def test_manifest_records_the_training(trained_bundle: Bundle) -> None:
 
 def test_default_recipe_starts_from_pretrained_weights_and_says_whose(good_parts: Path, tmp_path: Path) -> None:
     """Both graphs agree with PyTorch, and the manifest names source, licence and hash of the foreign weights."""
-    bundle = train_model(
-        good_parts, out=tmp_path / "x.bundle", size=(32, 48), steps=2, minutes=None, accelerator="cpu"
-    ).bundle
+    plan = TrainingPlan(
+        good_parts, out=tmp_path / "x.bundle", size=(32, 48), steps=2, minutes=None, devices=Devices("cpu")
+    )
+    bundle = train_model(plan).bundle
     record = bundle.manifest.training
     assert bundle.manifest.recipe.name == "pretrained"
     # The parts are square: they are padded on both sides, and no engine sees anything there.
@@ -79,7 +81,7 @@ def test_training_again_with_the_same_seed_gives_the_same_model(
     trained_bundle: Bundle, good_parts: Path, tmp_path: Path
 ) -> None:
     """Byte for byte, on one thread: weights, both graphs and the reference."""
-    again = train_model(good_parts, out=tmp_path / "again.bundle", **ARGUMENTS).bundle
+    again = train_model(TrainingPlan(good_parts, out=tmp_path / "again.bundle", **ARGUMENTS)).bundle
     for name in (MODEL, MODEL_FP16, WEIGHTS, "reference.npz"):
         assert again.manifest.files[name] == trained_bundle.manifest.files[name], name
 
@@ -96,7 +98,8 @@ def test_training_that_is_interrupted_leaves_a_usable_bundle(good_parts: Path, t
             signal.raise_signal(signal.SIGINT)
 
     out = tmp_path / "early.bundle"
-    result = train_model(good_parts, out=out, **{**ARGUMENTS, "steps": None, "minutes": 60}, progress=press, seed=1)
+    plan = TrainingPlan(good_parts, out=out, **{**ARGUMENTS, "steps": None, "minutes": 60}, seed=1)
+    result = train_model(plan, press)
     signal.signal(signal.SIGINT, before)
     assert result.record.stopped == "interrupted"
     assert result.record.steps == 3
@@ -108,9 +111,11 @@ def test_training_that_is_interrupted_leaves_a_usable_bundle(good_parts: Path, t
 
 SCRIPT = """
 import sys
+from engines.training.plan import Devices, TrainingPlan
 from engines.training.train import train_model
-result = train_model(sys.argv[1], out=sys.argv[2], recipe="reference", size=(32, 48), steps=6, minutes=None,
-               accelerator="cpu", devices=2, options={"filters": 8, "latent": 16})
+plan = TrainingPlan(sys.argv[1], out=sys.argv[2], recipe="reference", size=(32, 48), steps=6, minutes=None,
+                    devices=Devices("cpu", 2), options={"filters": 8, "latent": 16})
+result = train_model(plan)
 print("main" if result.is_main else "helper", result.bundle.sha256, flush=True)
 """
 
@@ -151,16 +156,16 @@ def sixteen_bit_parts(tmp_path: Path) -> Path:
         ({"steps": 0}, "steps is 0, wanted at least 1"),
         ({"seed": -1}, "seed is -1"),
         ({"recipe": "magic"}, "recipe 'magic' is unknown, wanted one of"),
-        ({"devices": 0}, "devices is 0"),
-        ({"accelerator": "abacus"}, "accelerator is 'abacus', wanted one of"),
-        ({"precision": "3-bit"}, "these devices cannot be used"),
+        ({"devices": Devices("cpu", 0)}, "devices is 0"),
+        ({"devices": Devices("abacus")}, "accelerator is 'abacus', wanted one of"),
+        ({"devices": Devices("cpu", precision="3-bit")}, "these devices cannot be used"),
     ],
 )
 def test_training_with_impossible_arguments_is_rejected(
     good_parts: Path, tmp_path: Path, changes: dict, wanted: str
 ) -> None:
     with pytest.raises(TrainingError) as caught:
-        train_model(good_parts, **{"out": tmp_path / "x.bundle", "accelerator": "cpu", **changes})
+        train_model(TrainingPlan(good_parts, **{"out": tmp_path / "x.bundle", "devices": Devices("cpu"), **changes}))
     assert wanted in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "x.bundle").exists()
@@ -169,24 +174,15 @@ def test_training_with_impossible_arguments_is_rejected(
 def test_training_is_not_started_if_the_bundle_cannot_be_written(good_parts: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("mine")
     with pytest.raises(BundleError, match="exists and is not a bundle"):
-        train_model(good_parts, out=tmp_path / "taken", steps=1)
+        train_model(TrainingPlan(good_parts, out=tmp_path / "taken", steps=1))
 
 
 @pytest.mark.skipif(not FISHBONES.is_dir(), reason="../shared/data/fishbones is not here")
 def test_training_on_xray_frames_can_be_evaluated(tmp_path: Path) -> None:
     progress: list[float] = []
     good = sorted((FISHBONES / "train" / "good").iterdir())[:80]
-    bundle = train_model(
-        good,
-        out=tmp_path / "fish.bundle",
-        recipe="reference",
-        size=32,
-        steps=15,
-        minutes=None,
-        options=OPTIONS,
-        accelerator="cpu",
-        progress=lambda fraction, message: progress.append(fraction),
-    ).bundle
+    plan = TrainingPlan(good, out=tmp_path / "fish.bundle", **{**ARGUMENTS, "steps": 15})
+    bundle = train_model(plan, lambda fraction, message: progress.append(fraction)).bundle
     assert progress == sorted(progress)
     with open_engine(bundle, threads=1) as engine:
         result = evaluate_engine(

@@ -22,6 +22,7 @@ from engines.comparison.compare import _test_frames
 from engines.errors import TrainingError
 from engines.images import AlignmentChoice, LimitChanges, prepare, read_image
 from engines.training.good_frames import load_good_frames
+from engines.training.plan import Devices, TrainingPlan, ViewChoice
 from engines.training.train import train_model
 
 GOOD, BAD, EMPTY = 80, 4, 3
@@ -36,7 +37,7 @@ def aligned(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     root = tmp_path_factory.mktemp("aligned")
     write_loose_parts(root / "good", 40, seed=1)
     write_empty(root / "good", 2)
-    return train_model(
+    plan = TrainingPlan(
         root / "good",
         out=root / "aligned.bundle",
         recipe="reference",
@@ -44,9 +45,10 @@ def aligned(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
         steps=12,
         minutes=None,
         options={"filters": 8, "latent": 16},
-        accelerator="cpu",
-        align=taught(root / "taught.png"),
-    ).bundle
+        devices=Devices("cpu"),
+        view=ViewChoice(align=taught(root / "taught.png")),
+    )
+    return train_model(plan).bundle
 
 
 def write_empty(folder: Path, count: int, prefix: str = "empty") -> None:
@@ -118,7 +120,7 @@ def test_evaluate_counts_images_without_a_part(aligned: Bundle, parts: tuple[Pat
 def test_compare_gives_all_systems_the_aligned_parts(aligned: Bundle, tmp_path: Path) -> None:
     write_loose_parts(tmp_path / "good", 12, seed=3)
     write_empty(tmp_path / "good", 1)
-    good = load_good_frames(tmp_path / "good", (32, 32), like=aligned.manifest.view)
+    good = load_good_frames(tmp_path / "good", (32, 32), ViewChoice(like=aligned.manifest.view))
     assert good.view.alignment == aligned.manifest.view.alignment
     tested = _test_frames(tmp_path / "good", good, None)
     assert (tested.frames == good.frames).all()
@@ -221,10 +223,12 @@ def test_training_with_an_alignment_that_does_not_fit_is_one_line(tmp_path: Path
         (AlignmentChoice(tmp_path / "none.png"), "cannot be read"),
     ):
         with pytest.raises(TrainingError, match=wanted):
-            train_model(folder, out=tmp_path / "x.bundle", recipe="scratch", steps=1, align=align)
+            train_model(
+                TrainingPlan(folder, out=tmp_path / "x.bundle", recipe="scratch", steps=1, view=ViewChoice(align=align))
+            )
     strict = AlignmentChoice(choice.file, choice.region, LimitChanges(least_match=0.9999))
     with pytest.raises(TrainingError, match=r"0 usable of 3 images, wanted at least 2; .*no part was found"):
-        load_good_frames(folder, (32, 32), align=strict)
+        load_good_frames(folder, (32, 32), ViewChoice(align=strict))
     base = ("train", "--normal", folder, "--out", tmp_path / "x.bundle")
     for more, wanted in (
         (("--align", choice.file, "--align-region", "0,0,9"), "got 0,0,9, wanted X,Y,WIDTH,HEIGHT in pixels"),

@@ -26,6 +26,7 @@ from engines.errors import TrainingError
 from engines.images import MaskChoice, parse_polygon, prepare, read_image
 from engines.runtime.opening import open_engine
 from engines.training.good_frames import load_good_frames
+from engines.training.plan import Devices, TrainingPlan, ViewChoice
 from engines.training.train import train_model
 
 # The left quarter of the images of 40 pixels.
@@ -52,7 +53,7 @@ def masked(good_parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle
     import torch
 
     torch.set_num_threads(1)
-    return train_model(
+    plan = TrainingPlan(
         good_parts,
         out=tmp_path_factory.mktemp("masked") / "masked.bundle",
         recipe="reference",
@@ -60,9 +61,10 @@ def masked(good_parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle
         steps=12,
         minutes=None,
         options={"filters": 8, "latent": 16},
-        accelerator="cpu",
-        mask=MaskChoice(excluded=(parse_polygon(POLYGON),)),
-    ).bundle
+        devices=Devices("cpu"),
+        view=ViewChoice(mask=MaskChoice(excluded=(parse_polygon(POLYGON),))),
+    )
+    return train_model(plan).bundle
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +117,7 @@ def test_compare_gives_all_systems_the_view_of_a_bundle(masked: Bundle, folders:
     table: dict[tuple[bool, str], Any] = {}
     for view in (masked.manifest.view, None):
         for name in ("clean", "trash"):
-            good = load_good_frames(folders / name / "good", (32, 32), like=view)
+            good = load_good_frames(folders / name / "good", (32, 32), ViewChoice(like=view))
             system = find_baseline("pca")()
             system.fit(good.frames, seed=0, minutes=None, steps=1)
             table[view is None, name] = system.score(_test_frames(folders / name / "bad", good, None).frames).score
@@ -172,6 +174,7 @@ def test_a_mask_of_the_settings_must_be_that_of_the_bundle(masked: Bundle, tiny_
 def test_training_with_a_mask_that_does_not_fit_is_one_line(good_parts: Path, tmp_path: Path) -> None:
     (tmp_path / "mask.json").write_text('{"width": 50, "height": 40}')
     polygon = MaskChoice(excluded=(parse_polygon(POLYGON),))
+    out = tmp_path / "x.bundle"
     for choice, crop, wanted in (
         (MaskChoice(tmp_path / "mask.json"), None, "the mask is 50×40, the images are 40×40"),
         (MaskChoice(excluded=(parse_polygon("0,0 99,0 99,99 0,99"),)), None, "the mask excludes the whole image"),
@@ -179,25 +182,25 @@ def test_training_with_a_mask_that_does_not_fit_is_one_line(good_parts: Path, tm
         (polygon, CropBox(x=0, y=0, width=9, height=30), "the mask excludes all that the crop"),
     ):
         with pytest.raises(TrainingError, match=wanted):
-            train_model(good_parts, out=tmp_path / "x.bundle", recipe="scratch", steps=1, mask=choice, crop=crop)
+            train_model(TrainingPlan(good_parts, out=out, recipe="scratch", steps=1, view=ViewChoice(crop, choice)))
     arguments = ("--mask", tmp_path / "mask.json", "--exclude-polygon", POLYGON)
     for command in (("train",), ("compare", "--test-normal", good_parts, "--abnormal", good_parts)):
-        done = inspectd(*command, "--normal", good_parts, "--out", tmp_path / "x.bundle", *arguments)
+        done = inspectd(*command, "--normal", good_parts, "--out", out, *arguments)
         assert_one_line(done, "the mask is 50×40, the images are 40×40")
-    assert not (tmp_path / "x.bundle").exists()
+    assert not out.exists()
 
 
 def test_images_of_another_size_than_the_mask_are_skipped_by_name(good_parts: Path, tmp_path: Path) -> None:
     folder = write_images(tmp_path / "some", 6, seed=1, trash=False)
     assert cv2.imwrite(str(folder / "large.png"), np.zeros((60, 60), np.uint8))
     choice = MaskChoice(excluded=(parse_polygon(POLYGON),))
-    good = load_good_frames(folder, (32, 32), mask=choice)
+    good = load_good_frames(folder, (32, 32), ViewChoice(mask=choice))
     assert len(good.frames) == 6
     assert [line.rsplit("/")[-1] for line in good.skipped] == [
         "large.png: the image is 60×60, wanted 40×40, the size of the mask"
     ]
     with pytest.raises(TrainingError, match="no image of 1 could be read"):
-        load_good_frames([tmp_path / "none.png"], (32, 32), mask=choice)
+        load_good_frames([tmp_path / "none.png"], (32, 32), ViewChoice(mask=choice))
 
 
 def test_a_bundle_without_a_mask_is_read_as_before(tiny_bundle: Bundle) -> None:
