@@ -42,7 +42,7 @@ from calibration.store import (
     Switch,
     score_reference,
 )
-from calibration.window import FitFinding, Misfit, TrainingScores, Window, check_fit
+from calibration.window import FitFinding, Misfit, TrainingScores, Window, check_fit, noticed_from
 
 __all__ = [
     "LEAST_FRAMES",
@@ -89,6 +89,7 @@ __all__ = [
     "incident_sizes",
     "level_of_false_alarms",
     "measure_image",
+    "noticed_from",
     "of_prefix",
     "read_duration",
     "report_html",

@@ -1,4 +1,4 @@
-"""The command `calibration/review`: look at a window that was stopped before arming, and decide about it."""
+"""The command `calibration/review`: look at the hottest images of a window, and throw out bad parts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeInt, model_validator
 
 from agent.commands.command import Call
 from agent.core.errors import Permanent
-from agent.inspection import CameraLine, StoppedWindow
+from agent.inspection import CameraLine, WindowToReview
 from agent.messages import CommandRequest, Payload, Score
 from calibration import Calibration
 
@@ -18,19 +18,21 @@ log = logging.getLogger(__name__)
 
 
 class ReviewRequest(CommandRequest):
-    """Show the images of a window that was stopped before arming, or decide about them."""
+    """Show the hottest images of the window that was stopped, or of the one in force, or decide about them."""
 
     command = "calibration/review"
     confirm_good: bool = Field(
         default=False,
         strict=True,
-        description="All images show good parts and the model is right for this camera: put the window in force.",
+        description="All images show good parts and the model is right for this camera: put the window in force, or "
+        "keep it in force.",
     )
     throw_out: bool = Field(
         default=False,
         strict=True,
         description="The suspects show bad parts: put the window in force without them. Where it does not fit as a "
-        "whole, or has too many suspects, it is discarded and a new one is filled.",
+        "whole, or has too many suspects, it is discarded and a new one is filled. Of the window in force, only those "
+        "of `only` are thrown out.",
     )
     only: list[int] | None = Field(
         default=None,
@@ -55,7 +57,7 @@ class ReviewRequest(CommandRequest):
 
 
 class SuspectPayload(Payload):
-    """An image of a window that was stopped."""
+    """An image of a window that may show a bad part."""
 
     number: int = Field(description="From 1, highest score first; for `only`.")
     score: Score = Field(description="Its score.")
@@ -67,10 +69,14 @@ class SuspectPayload(Payload):
 class ReviewResult(Payload):
     """The result of `calibration/review`."""
 
-    reason: str | None = Field(default=None, description="Why the window was stopped; null once it is decided.")
+    reason: str | None = Field(
+        default=None, description="Why the window was stopped, or why to look at it; null once it is decided."
+    )
+    in_force: bool = Field(default=False, description="The threshold of the window is in force already.")
     frames: NonNegativeInt = Field(default=0, description="Images of the window.")
     suspected: NonNegativeInt = Field(
-        default=0, description="Images that may show bad parts; 0 where the window does not fit as a whole."
+        default=0,
+        description="Images that may show bad parts; 0 where the window does not fit as a whole, or is in force.",
     )
     suspects: list[SuspectPayload] = Field(default_factory=list, description="The hottest images, 24 at most.")
     calibration: str | None = Field(
@@ -81,28 +87,29 @@ class ReviewResult(Payload):
 
 
 def review(call: Call) -> dict[str, Any]:
-    """Show the stopped window; with `confirm_good` or `throw_out`, decide about it."""
+    """Show the window; with `confirm_good` or `throw_out`, decide about it."""
     line, request = call.line(), call.request
     if not (request.confirm_good or request.throw_out):
-        return _shown(_stopped(line), inline=request.inline).model_dump(mode="json")
+        return _shown(_window(line), inline=request.inline).model_dump(mode="json")
     only = [] if request.confirm_good else request.only
     calibration = line.call(lambda: line.station.decide(only, call.by))
     _log_decision(line.name, calibration, confirmed=request.confirm_good, by=call.by)
     return _decided(calibration).model_dump(mode="json")
 
 
-def _stopped(line: CameraLine) -> StoppedWindow:
-    stopped = line.station.stopped_window
-    if stopped is None:
+def _window(line: CameraLine) -> WindowToReview:
+    window = line.station.window_to_review
+    if window is None:
         raise Permanent(f"camera {line.name} has no window to review")
-    return stopped
+    return window
 
 
-def _shown(stopped: StoppedWindow, *, inline: bool) -> ReviewResult:
+def _shown(window: WindowToReview, *, inline: bool) -> ReviewResult:
     return ReviewResult(
-        reason=stopped.reason,
-        frames=stopped.window.count,
-        suspected=stopped.suspected,
+        reason=window.reason,
+        in_force=window.calibration is not None,
+        frames=window.window.count,
+        suspected=window.suspected,
         suspects=[
             SuspectPayload(
                 number=suspect.number,
@@ -111,7 +118,7 @@ def _shown(stopped: StoppedWindow, *, inline: bool) -> ReviewResult:
                 origin=suspect.image.origin,
                 base64=base64.b64encode(suspect.image.jpeg).decode() if inline else None,
             )
-            for suspect in stopped.suspects
+            for suspect in window.suspects
         ],
     )
 

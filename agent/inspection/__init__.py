@@ -16,7 +16,7 @@ from agent.inspection.groups import code_reader_of, grouping_of, presence_meter_
 from agent.inspection.inspector import Inspector, OnTiming
 from agent.inspection.outcome import Candidate, LastFrame, Left, Outcome
 from agent.inspection.preparation import Preparation, PreparedImage, aligned_view, check_mask_setting, inspected_crop
-from agent.inspection.review import StoppedWindow, training_scores
+from agent.inspection.review import WindowToReview, training_scores
 from agent.inspection.setup import Setup
 from agent.inspection.station import Station
 from agent.inspection.thread import InspectionThread
@@ -43,8 +43,8 @@ __all__ = [
     "PreparedImage",
     "Setup",
     "Station",
-    "StoppedWindow",
     "WindowFile",
+    "WindowToReview",
     "aligned_view",
     "calibrations_of",
     "check_mask_setting",

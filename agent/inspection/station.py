@@ -120,7 +120,7 @@ class Station(StationReadings):
         self._calibration.start_window(plan, self._rate.frames_per_second)
 
     def decide(self, only: Collection[int] | None, by: str) -> Calibration | None:
-        """As `WindowCalibrator.decide`; where the window is discarded, a new one is started if nothing is in force."""
+        """As `CameraCalibration.decide`."""
         return self._calibration.decide(only, by, self._rate.frames_per_second)
 
     def cancel(self) -> None:

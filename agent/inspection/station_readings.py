@@ -10,7 +10,7 @@ from agent.inspection.camera_gate import CameraGate
 from agent.inspection.frame_judge import FrameJudge
 from agent.inspection.groups import Evidence
 from agent.inspection.outcome import LastFrame
-from agent.inspection.review import StoppedWindow
+from agent.inspection.review import WindowToReview
 from agent.parts import ByPresence, ByTrigger, Grouping, MissingParts, RateMeter
 from calibration import Calibration, Store
 
@@ -60,7 +60,8 @@ class StationReadings:
     @property
     def reason(self) -> str | None:
         """Why the last window was rejected, why the threshold is not certified, that another rule is in force than the
-        settings have, or that the model was trained on other images; None otherwise."""
+        settings have, that the model was trained on other images, or that a person should look at the window; None
+        otherwise."""
         return self.refused_product or self._overdue or self._calibration.reason
 
     @property
@@ -71,9 +72,14 @@ class StationReadings:
         return "a part does not leave the view: it stopped, parts touch, or the empty view has changed"
 
     @property
-    def stopped_window(self) -> StoppedWindow | None:
+    def stopped_window(self) -> WindowToReview | None:
         """The window from which no threshold is taken before a person has looked at it."""
         return self._calibration.stopped_window
+
+    @property
+    def window_to_review(self) -> WindowToReview | None:
+        """The window that was stopped, or the one in force as long as nobody has looked at it."""
+        return self._calibration.window_to_review
 
     @property
     def calibration(self) -> Calibration | None:

@@ -17,6 +17,7 @@ defects hardly move. `benchmarks/fit` has the measurements.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -138,6 +139,24 @@ def check_fit(scores: Sequence[float] | NDArray[np.float64], training: TrainingS
     if defects is not None:
         return defects
     return FitFinding(Misfit.SHIFTED, _shifted(middle, training)) if middle > training.highest else None
+
+
+def noticed_from(training: TrainingScores, images: int) -> float:
+    """Return from which share of a window of `images` on bad parts are noticed that score just above good ones.
+
+    Fewer are noticed where they score far above; see `check_fit`. 1.0: too few good images were held out to notice any.
+
+    >>> scores = np.sort(np.random.default_rng(0).gamma(9.0, size=100))
+    >>> [round(noticed_from(TrainingScores(scores[-held_out:]), 300), 3) for held_out in (100, 21, 19)]
+    [0.063, 0.233, 1.0]
+    """
+    if not training.shows_upper_tail:
+        return 1.0
+    beyond_highest, levels = _BetaBinomial(1, training.good.size), _known_levels(training.good)
+    tests = len(levels) + len(_extrapolated_levels(training.good, images))
+    counts = range(1, images + 1)
+    stops = bisect_left(counts, True, key=lambda found: beyond_highest(found, images) * tests < _CHANCE)
+    return counts[stops] / images if stops < images else 1.0
 
 
 def _upper_tail(values: NDArray[np.float64], training: TrainingScores) -> FitFinding | None:

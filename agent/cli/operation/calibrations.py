@@ -80,7 +80,7 @@ def review(
     config: AgentConfigOption = None,
     json_document: JsonOption = False,
 ) -> None:
-    """Show why a window was stopped before arming and its hottest images, or decide about them."""
+    """Show the hottest images of a window that was stopped, or of the one in force, or decide about them."""
     with quiet_while_loading():
         from agent.cli.terminal.text import review_lines, save_suspects
         from agent.commands import ask

@@ -182,7 +182,7 @@ def show_lines(result: dict[str, Any]) -> Iterator[str]:
 
 
 def review_lines(result: dict[str, Any], camera: str) -> Iterator[str]:
-    """A stopped window and its hottest images, or what was decided."""
+    """A window and its hottest images, or what was decided."""
     if result["reason"] is None:
         if result["calibration"] is None:
             yield "the window was discarded; a new one is filled, or the old threshold stays in force"
@@ -197,6 +197,11 @@ def review_lines(result: dict[str, Any], camera: str) -> Iterator[str]:
     more = result["suspected"] - len(result["suspects"])
     if more > 0:
         yield f"      and {more:,} more with lower scores"
+    yield f"save the images to look at them:         inspectd calibration review {camera} --out DIR"
+    if result["in_force"]:
+        yield f"all show good parts:                     inspectd calibration review {camera} --confirm-good"
+        yield f"some show bad parts:                     inspectd calibration review {camera} --throw-out --only 1,2"
+        return
     yield f"all parts are good, the model is right:  inspectd calibration review {camera} --confirm-good"
     yield f"these are bad parts:                     inspectd calibration review {camera} --throw-out [--only 1,2]"
 

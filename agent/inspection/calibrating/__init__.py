@@ -3,6 +3,7 @@
 from agent.inspection.calibrating.camera_calibration import CameraCalibration
 from agent.inspection.calibrating.kept_window import WindowFile, shape_of
 from agent.inspection.calibrating.preview import preview_calibration
-from agent.inspection.calibrating.window_calibrator import WindowCalibrator, WindowProgress
+from agent.inspection.calibrating.window_calibrator import WindowCalibrator
+from agent.inspection.calibrating.window_progress import WindowProgress
 
 __all__ = ["CameraCalibration", "WindowCalibrator", "WindowFile", "WindowProgress", "preview_calibration", "shape_of"]

@@ -13,13 +13,14 @@ from agent.alarms import DefectAlarm
 from agent.core.errors import InspectdError
 from agent.core.records import Phase
 from agent.inspection.calibrating.kept_window import WindowFile
-from agent.inspection.calibrating.window_calibrator import WindowCalibrator, WindowProgress
+from agent.inspection.calibrating.window_calibrator import WindowCalibrator
+from agent.inspection.calibrating.window_progress import WindowProgress
 from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan
 from agent.inspection.camera_gate import CameraGate
 from agent.inspection.frame_judge import FrameJudge
 from agent.inspection.frame_queue import PreparedFrame
 from agent.inspection.outcome import Candidate
-from agent.inspection.review import Reasons, StoppedWindow
+from agent.inspection.review import Reasons, WindowToReview
 from calibration import Calibration, CalibrationError, Store, TrainingScores
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,14 @@ class CameraCalibration:
     @property
     def reason(self) -> str | None:
         """As `Station.reason`."""
-        return self._reasons.text(self.in_force, self.plan.rule)
+        reasons = (self._reasons.text(self.in_force, self.plan.rule), self._doubt)
+        return "; ".join(reason for reason in reasons if reason is not None) or None
+
+    @property
+    def _doubt(self) -> str | None:
+        """Why a person should look at the window in force, with the command; None where nobody needs to."""
+        finished = self.window_to_review
+        return None if finished is None or finished.doubt is None else finished.question(self.identity.camera)
 
     @property
     def progress(self) -> WindowProgress | None:
@@ -86,9 +94,16 @@ class CameraCalibration:
         return self.window.progress
 
     @property
-    def stopped_window(self) -> StoppedWindow | None:
+    def stopped_window(self) -> WindowToReview | None:
         """The window from which no threshold is taken before a person has looked at it."""
         return self.window.stopped
+
+    @property
+    def window_to_review(self) -> WindowToReview | None:
+        """The window that was stopped, or the one in force as long as nobody has looked at it."""
+        finished, in_force = self.window.finished, self.in_force
+        same = finished is not None and in_force is not None and finished.calibration == in_force.id
+        return self.window.stopped or (finished if same else None)
 
     # The window
 
@@ -111,6 +126,9 @@ class CameraCalibration:
         if kept is None:
             return
         camera, stopped = self.identity.camera, self.window.stopped
+        if self.window.finished is not None:
+            self._resume_finished()
+            return
         images, fields = f"{kept.images:,} images from before the restart", {"camera": camera}
         if stopped is None:
             log.info("camera %s: the window continues with %s", camera, images, extra=fields)
@@ -119,6 +137,18 @@ class CameraCalibration:
         log.warning("camera %s: a window of %s waits: %s", camera, images, self._reasons.window, extra=fields)
         if self.judge is None:
             self.phase = Phase.REFUSED
+
+    def _resume_finished(self) -> None:
+        """The window of a calibration: ask for a look at it again, unless another one is in force by now."""
+        if self.window_to_review is None:
+            self.window.forget()
+        self._ask_for_review()
+
+    def _ask_for_review(self) -> None:
+        doubt = self._doubt
+        if doubt is not None:
+            camera = self.identity.camera
+            log.warning("camera %s: %s", camera, doubt, extra={"camera": camera})
 
     def require_idle(self) -> None:
         """Raise InspectdError while a window is being filled."""
@@ -158,12 +188,9 @@ class CameraCalibration:
         self.store.save(candidate.calibration)
         if self.judge is None and not candidate.plan.dry_run:
             self.activate(candidate.calibration, candidate.plan.by)
-        self._forget_window()
-
-    def _forget_window(self) -> None:
-        """The window's calibration is stored: keep the window no longer, unless a full disk does not take it."""
+        # Its file is kept as it is while a full disk does not take the calibration.
         if self.store.problem is None:
-            self.window.forget()
+            self.window.keep_finished()
 
     def _report_rejected(self, error: CalibrationError, measured_frames_per_second: float | None) -> None:
         self._reasons.window = str(error)
@@ -177,17 +204,42 @@ class CameraCalibration:
     def decide(
         self, only: Collection[int] | None, by: str, measured_frames_per_second: float | None
     ) -> Calibration | None:
-        """As `WindowCalibrator.decide`; where the window is discarded, a new one is started if nothing is in force."""
+        """Take in what a person says about the window to review, and return the calibration in force afterwards.
+
+        `only` are the numbers of the bad parts, None all suspects. Returns None where a stopped window is discarded; a
+        new one is started if nothing is in force. Raises InspectdError where no window waits or `only` does not fit.
+        """
+        finished = None if self.window.stopped is not None else self.window_to_review
+        if finished is not None:
+            return self._reconsider(finished, only, by)
         calibration = self.window.decide(only, by)
         if calibration is not None:
-            self.store.save(calibration)
-            self.activate(calibration, by)
-            self._forget_window()
+            self._take_over(calibration, by)
             return calibration
         self._reasons.window = None
         if self.judge is None:
             self.start_window(self.plan, measured_frames_per_second)
         return None
+
+    def _reconsider(self, finished: WindowToReview, only: Collection[int] | None, by: str) -> Calibration | None:
+        """A person has looked at the window in force: make its calibration anew where that changes which images count.
+
+        Where it changes nothing, the calibration stays, with its evidence from production.
+        """
+        in_force, bad = self.in_force, finished.places_thrown_out(only)
+        if bad or (in_force is not None and in_force.left_out):
+            in_force = self.window.reconsider(finished, bad or (), by)
+            self._take_over(in_force, by)
+        else:
+            self.window.forget()
+        return in_force
+
+    def _take_over(self, calibration: Calibration, by: str) -> None:
+        """Put the calibration in force that a person has decided on; its window is kept no longer."""
+        self.store.save(calibration)
+        self.activate(calibration, by)
+        if self.store.problem is None:
+            self.window.forget()
 
     def cancel(self) -> None:
         """Discard the new window. Raises InspectdError where there is none, or no calibration is in force."""
@@ -233,6 +285,7 @@ class CameraCalibration:
         self.phase = self._phase_under(calibration)
         self._reasons.use(calibration)
         self._reasons.warn_of_other_rule(calibration, self.plan.rule)
+        self._ask_for_review()
 
     def _phase_under(self, calibration: Calibration) -> Phase:
         accepted = calibration.threshold.certified or not self.plan.require_certificate

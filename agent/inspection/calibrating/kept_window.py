@@ -37,7 +37,7 @@ _SHARE_OF_TIME, _LEAST_SECONDS, _BYTES_PER_SECOND = 0.05, 2.0, 1e6
 
 @dataclass(frozen=True, slots=True)
 class KeptWindow:
-    """A window that is not finished, or that waits for a person."""
+    """A window that is not finished, that waits for a person, or that a person may still look at."""
 
     calibrations: int
     """Calibrations that the camera had when it was started."""
@@ -48,7 +48,14 @@ class KeptWindow:
     arrays: Arrays
     """Its content."""
     finding: FitFinding | None = None
-    """Why it waits for a person; None: it is not full yet."""
+    """Why it waits for a person; None: it does not."""
+    calibration: str | None = None
+    """Id of the calibration that was made from it; None: none was made yet."""
+
+    @property
+    def full(self) -> bool:
+        """Nothing is added to it any more."""
+        return self.finding is not None or self.calibration is not None
 
 
 def shape_of(camera: CameraSettings, bundle_sha256: str, engine: str) -> dict[str, str]:
@@ -102,10 +109,14 @@ class WindowFile:
         except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
             self.discard_unreadable(error)
             return None
+        changed = [name for name, value in self._shape.items() if shape.get(name) != value]
+        if kept.calibration is not None:
+            if changed:
+                self.discard()
+            return None if changed else kept
         if calibrations > kept.calibrations:
             self.discard()
             return None
-        changed = [name for name, value in self._shape.items() if shape.get(name) != value]
         if changed:
             self._discard_with(f"another {' and another '.join(changed)} since then", kept.images)
             return None
@@ -191,6 +202,7 @@ def _packed(kept: KeptWindow, shape: Mapping[str, str]) -> bytes:
         "images": kept.images,
         "plan": _plan_document(kept.plan),
         "finding": None if finding is None else {**asdict(finding), "misfit": finding.misfit.value},
+        "calibration": kept.calibration,
     }
     buffer = io.BytesIO()
     np.savez(buffer, **{_HEADER: from_document(header), **kept.arrays})  # type: ignore[arg-type]
@@ -205,7 +217,8 @@ def _unpacked(arrays: Arrays) -> tuple[KeptWindow, dict[str, str]]:
     if finding is not None:
         finding = FitFinding(Misfit(finding["misfit"]), finding["reason"], tuple(finding["suspects"]))
     counts = int(header["calibrations"]), int(header["images"])
-    return KeptWindow(counts[0], _plan(header["plan"]), counts[1], arrays, finding), header["shape"]
+    calibration = header.get("calibration")
+    return KeptWindow(counts[0], _plan(header["plan"]), counts[1], arrays, finding, calibration), header["shape"]
 
 
 def _plan_document(plan: CalibrationPlan) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from agent.core.errors import InspectdError
 from agent.core.records import Frame
 from agent.inspection.calibrating.kept_window import KeptWindow, WindowFile
+from agent.inspection.calibrating.window_images import WindowImages
+from agent.inspection.calibrating.window_progress import WindowProgress
 from agent.inspection.calibration_plan import CalibrationKey, CalibrationPlan
 from agent.inspection.frame_queue import PreparedFrame
 from agent.inspection.outcome import Candidate
-from agent.inspection.review import HottestImages, StoppedWindow, WindowStopped
+from agent.inspection.review import WindowStopped, WindowToReview, doubt_about
 from agent.parts import RateMeter
 from calibration import (
     Calibration,
     CalibrationError,
     FitFinding,
-    SizeMonitor,
-    SourceImages,
     TrainingScores,
     Window,
     check_fit,
@@ -31,18 +31,11 @@ from calibration import (
 )
 from engines.images import without_masked, without_padding
 
+# Longer windows are not kept for a later review: their heatmaps would take up to 100 MB.
+_LONGEST_KEPT = 5_000
+
 # Intervals between frames that the rate of a window is measured over: 80 kB for each camera.
 _RATE_INTERVALS = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class WindowProgress:
-    """How far a window is filled."""
-
-    frames: int
-    """Good frames so far."""
-    target: int
-    """Good frames wanted; may grow where a certificate is required."""
 
 
 class WindowCalibrator:
@@ -65,9 +58,11 @@ class WindowCalibrator:
         self._identity = identity
         self._training = training
         self._now = now
-        self._hottest, self._source, self._size = HottestImages(), SourceImages(), SizeMonitor(None)
-        self.stopped: StoppedWindow | None = None
+        self._images = WindowImages()
+        self.stopped: WindowToReview | None = None
         """The full window that waits for a person; the next `start` or `stop` discards it."""
+        self.finished: WindowToReview | None = None
+        """The window that the latest calibration was made from, until a person has looked at it."""
         self._window: Window | None = None
         self._plan: CalibrationPlan | None = None
         self._rate = RateMeter(_RATE_INTERVALS)
@@ -112,18 +107,18 @@ class WindowCalibrator:
             return None
         self._calibrations, self.resumed = kept.calibrations, True
         if kept.finding is not None:
-            self.stopped = StoppedWindow(window, kept.plan, kept.finding, self._hottest)
+            self.stopped = WindowToReview(window, kept.plan, self._images.hottest, kept.finding)
+        elif kept.calibration is not None:
+            self.finished = self._to_review(window, kept.plan, kept.calibration)
+        if kept.full:
             self._window = None
         return kept
 
     def _restored(self, kept: KeptWindow) -> Window:
         window = self._open(kept.plan, 1.0)
         window.restore(of_prefix("window", kept.arrays))
-        self._source.restore(of_prefix("source", kept.arrays))
-        self._hottest.restore(of_prefix("hottest", kept.arrays))
+        self._images.restore(kept.arrays)
         self._rate.resume(kept.arrays["intervals"].tolist())
-        if self._source.size is not None:
-            self._size.check(*self._source.size)
         return window
 
     def start(
@@ -153,8 +148,8 @@ class WindowCalibrator:
 
     def _open(self, plan: CalibrationPlan, rate: float) -> Window:
         self._plan = plan
-        self._hottest, self._source, self._size = HottestImages(), SourceImages(), SizeMonitor(None)
-        self.stopped = None
+        self._images = WindowImages()
+        self.stopped = self.finished = None
         self._rate = RateMeter(_RATE_INTERVALS)
         self._window = window = Window(
             frames=plan.frames,
@@ -180,9 +175,18 @@ class WindowCalibrator:
         self.forget()
 
     def forget(self) -> None:
-        """The calibration of the window is on the disk, or the window was discarded: keep it no longer."""
+        """The window was discarded, or a person has looked at it: keep it no longer."""
+        self.finished = None
         if self._file is not None:
             self._file.discard()
+
+    def keep_finished(self) -> None:
+        """The calibration of the window is on the disk: keep the window for a review only."""
+        finished = self.finished
+        if finished is None:
+            self.forget()
+        elif self._file is not None:
+            self._file.write_soon(self._kept(finished.window, finished.plan, made=finished.calibration))
 
     def keep(self, *, wait: bool = True) -> None:
         """Write the window that is being filled, since the agent ends; `wait` until it is on the disk."""
@@ -224,15 +228,14 @@ class WindowCalibrator:
         if window.count + 1 >= window.target:
             self._use_measured_rate(window, plan)
         try:
-            self._check_size(prepared.frame)
+            self._images.check_size(prepared.frame)
             seen = without_padding(prepared.pixels, prepared.frame.content)
             seen = without_masked(seen, prepared.frame.excluded)
             window.add(score, heatmap, seen, frame=prepared.frame.index, first_score=first_score)
         except CalibrationError:
             self.stop()
             raise
-        self._source.add(prepared.frame.source_image.shape[:2], prepared.frame.image)
-        self._hottest.offer(window.count - 1, score, prepared.frame)
+        self._images.add(window.count - 1, score, prepared.frame)
         if not window.complete:
             self._keep_if_due(window, plan, prepared.frame)
             return None
@@ -264,17 +267,29 @@ class WindowCalibrator:
         self.stopped = None
         return calibration
 
+    def reconsider(self, finished: WindowToReview, bad: Collection[int], by: str) -> Calibration:
+        """Make a finished window's calibration anew, without the places `bad`; `by` vouches for all other images."""
+        return self._finish(finished.window, finished.plan, by, confirmed_bad=bad)
+
     def _complete(self, window: Window, plan: CalibrationPlan) -> Candidate:
         try:
             # The suspects of a window that fits its model are as many as the good parts of the training had: they are
             # good ones.
             confirmed_bad = frozenset[int]() if self._fits(window, plan) else None
-            return Candidate(self._finish(window, plan, plan.by, confirmed_bad), plan)
+            calibration = self._finish(window, plan, plan.by, confirmed_bad)
         except WindowStopped:
             raise
         except CalibrationError:
             self.stop()
             raise
+        if window.count <= _LONGEST_KEPT:
+            self.finished = self._to_review(window, plan, calibration.id)
+        return Candidate(calibration, plan)
+
+    def _to_review(self, window: Window, plan: CalibrationPlan, calibration: str) -> WindowToReview:
+        # A person vouches for the parts of a fresh window.
+        doubt = None if plan.fresh else doubt_about(self._training, window.count)
+        return WindowToReview(window, plan, self._images.hottest, calibration=calibration, doubt=doubt)
 
     def _keep_if_due(self, window: Window, plan: CalibrationPlan, frame: Frame) -> None:
         if self._file is None:
@@ -284,20 +299,15 @@ class WindowCalibrator:
         if self._worth_keeping and self._file.due:
             self._file.write_soon(self._kept(window, plan))
 
-    def _kept(self, window: Window, plan: CalibrationPlan, finding: FitFinding | None = None) -> KeptWindow:
+    def _kept(
+        self, window: Window, plan: CalibrationPlan, finding: FitFinding | None = None, made: str | None = None
+    ) -> KeptWindow:
         arrays = {
             **with_prefix("window", window.arrays()),
-            **with_prefix("source", self._source.arrays()),
-            **with_prefix("hottest", self._hottest.arrays()),
+            **self._images.arrays(),
             "intervals": np.array(self._rate.intervals),
         }
-        return KeptWindow(self._calibrations, plan, window.count, arrays, finding)
-
-    def _check_size(self, frame: Frame) -> None:
-        """Raise CalibrationError where a live camera changes its size within a window; files may have several."""
-        finding = self._size.check(*frame.source_image.shape[:2]) if frame.file is None else None
-        if finding is not None:
-            raise CalibrationError(f"window: {finding.reason}")
+        return KeptWindow(self._calibrations, plan, window.count, arrays, finding, made)
 
     def _fits(self, window: Window, plan: CalibrationPlan) -> bool:
         """Return whether the model's own scores of good parts account for all images of the window.
@@ -310,7 +320,7 @@ class WindowCalibrator:
             return False
         finding = check_fit(window.first_scores, self._training)
         if finding is not None and finding.stops:
-            self.stopped = StoppedWindow(window, plan, finding, self._hottest)
+            self.stopped = WindowToReview(window, plan, self._images.hottest, finding)
             if self._file is not None:
                 self._file.write_soon(self._kept(window, plan, finding))
             raise WindowStopped(self.stopped.question(self._identity.camera))
@@ -333,7 +343,7 @@ class WindowCalibrator:
             engine=identity.engine,
             created_at=self._now(),
             who=by,
-            source=self._source.reference(),
+            source=self._images.reference(),
             confirmed_bad=confirmed_bad,
         )
         return calibration if plan.false_alarms is None else plan.false_alarms.applied_to(calibration)

@@ -2,7 +2,16 @@
 
 from agent.inspection.review.hottest_images import HotImage, HottestImages
 from agent.inspection.review.known_scores import training_scores
-from agent.inspection.review.reasons import Reasons
-from agent.inspection.review.stopped_window import StoppedWindow, Suspect, WindowStopped
+from agent.inspection.review.reasons import Reasons, doubt_about
+from agent.inspection.review.window_to_review import Suspect, WindowStopped, WindowToReview
 
-__all__ = ["HotImage", "HottestImages", "Reasons", "StoppedWindow", "Suspect", "WindowStopped", "training_scores"]
+__all__ = [
+    "HotImage",
+    "HottestImages",
+    "Reasons",
+    "Suspect",
+    "WindowStopped",
+    "WindowToReview",
+    "doubt_about",
+    "training_scores",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from calibration import Calibration, Misfit, Rule, TrainingScores, check_fit
+from calibration import MOST_BAD, Calibration, Misfit, Rule, TrainingScores, check_fit, noticed_from
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,21 @@ class Reasons:
     def _warn(self, reason: str | None) -> None:
         if reason is not None:
             log.warning("camera %s: %s", self._camera, reason, extra={"camera": self._camera})
+
+
+def doubt_about(training: TrainingScores | None, images: int) -> str | None:
+    """Why bad parts may be among the `images` of a window that was not stopped; None where 5 % would have stopped it.
+
+    `training` are the scores that its model is known to give; None: not known, windows are not compared with them.
+    """
+    share = 0.0 if training is None else noticed_from(training, images)
+    if training is None or share <= MOST_BAD:
+        return None
+    unnoticed = "bad parts in the window would not have been noticed"
+    held_out = f"the model held out only {training.good.size} good images"
+    if not training.shows_upper_tail:
+        return f"{unnoticed}: {held_out}"
+    return f"fewer than {share:.0%} of {unnoticed}, unless they scored far above good ones: {held_out}"
 
 
 def _left_out_reason(calibration: Calibration) -> str | None:

@@ -20,11 +20,11 @@ _PLAN = ("frames", "false_alarms", "fresh")
 
 @needs(Role.VIEW)
 async def window(request: Request) -> Response:
-    """The window that waits for a decision, with its hottest images."""
+    """The window that waits for a decision or is in force, with its hottest images."""
     try:
         return answer(await state_of(request).link.ask("calibration/review", _camera(request), inline=True))
     except Permanent:
-        # Most of the time, no window waits.
+        # None waits, and a person has looked at the one in force.
         return Response(status_code=204)
 
 

@@ -13,7 +13,7 @@ from agent.commands import ask
 from agent.core.errors import Permanent
 from agent.service import Service
 from engines.bundles.bundle import Bundle
-from tests.support.agents import Starter, await_state, configure, inspectd, is_armed, socket_path
+from tests.support.agents import GOOD_PARTS, Starter, await_state, configure, inspectd, is_armed, socket_path
 
 
 def write_chequers(folder: Path, count: int) -> None:
@@ -57,9 +57,30 @@ def test_a_model_of_other_parts_waits_for_a_person_who_confirms_it(
     assert armed["calibration"] == json.loads(done.stdout)["calibration"]
 
 
-def test_without_a_stopped_window_there_is_nothing_to_review(service: Service) -> None:
-    for request in ({}, {"confirm_good": True}, {"throw_out": True}):
-        with pytest.raises(Permanent, match="camera line1 has no window to review"):
-            ask(service.settings.socket_path, "calibration/review", **request)
+def test_bad_parts_are_thrown_out_of_the_window_in_force(tmp_path: Path, tiny_bundle: Bundle, start: Starter) -> None:
+    """The model held out four images, so that a few bad parts stop no window: the agent asks for a look at it."""
+    configure(tmp_path, tiny_bundle, GOOD_PARTS)
+    start()
+    socket = socket_path(tmp_path)
+    armed = await_state(socket, is_armed)
+    assert "the model held out only 4 good images; see `inspectd calibration review line1`" in armed["reason"]
+    shown = inspectd("calibration", "review", "line1", "--out", tmp_path / "look", "--socket", socket)
+    assert shown.returncode == 0, shown.stderr
+    assert len(list((tmp_path / "look").iterdir())) == 24
+    assert "some show bad parts:                     inspectd calibration review line1 --throw-out" in shown.stdout
+    wrong = inspectd("calibration", "review", "line1", "--throw-out", "--socket", socket)
+    assert wrong.returncode == 1
+    assert "got no numbers, wanted those of the bad parts" in wrong.stderr
+    done = inspectd("calibration", "review", "line1", "--throw-out", "--only", "1,2", "--json", "--socket", socket)
+    assert done.returncode == 0, done.stderr
+    calibration = json.loads(done.stdout)
+    now = await_state(socket, lambda state: state["calibration"] == calibration["calibration"])
+    assert now["threshold"] == calibration["threshold"] < armed["threshold"]
+    assert "held out only" not in (now["reason"] or "")
+    again = inspectd("calibration", "review", "line1", "--socket", socket)
+    assert (again.returncode, again.stderr) == (1, "inspectd: camera line1 has no window to review\n")
+
+
+def test_two_decisions_at_once_are_rejected(service: Service) -> None:
     with pytest.raises(Permanent, match="wanted one of them"):
         ask(service.settings.socket_path, "calibration/review", confirm_good=True, throw_out=True)

@@ -1,4 +1,4 @@
-// A window that was stopped before arming: its hottest images, and the decision about them.
+// A window that was stopped before arming, or the one in force: its hottest images, and the decision about them.
 
 import { get, may, post } from "../base/api.js";
 import { element, notice, replace } from "../base/dom.js";
@@ -15,21 +15,21 @@ export function windowReview(camera) {
 
   function draw(found) {
     const marks = found.suspects.map((suspect) => element("input", { type: "checkbox", value: String(suspect.number), checked: found.suspected > 0 }));
-    const allowed = may("engineer");
-    const throwOut = element("button", { onclick: () => decide("throw_out", chosen()) }, t("window.throw_out"));
+    const allowed = may("engineer"), marked = found.in_force || found.suspected > 0;
+    const throwOut = element("button", { onclick: () => decide("throw_out", chosen()) }, t(found.in_force ? "window.look.throw_out" : "window.throw_out"));
     const chosen = () => marks.filter((mark) => mark.checked).map((mark) => Number(mark.value));
-    const update = () => { throwOut.disabled = found.suspected > 0 && chosen().length === 0; };
+    const update = () => { throwOut.disabled = marked && chosen().length === 0; };
     replace(box,
-      element("h2", {}, t("window.title")),
+      element("h2", {}, t(found.in_force ? "window.look.title" : "window.title")),
       element("p", { class: "promise", lang: "en" }, found.reason),
-      element("p", {}, found.suspected > 0 ? count("window.suspected", found.suspected) : t("window.misfit")),
+      element("p", {}, found.in_force ? t("window.look") : found.suspected > 0 ? count("window.suspected", found.suspected) : t("window.misfit")),
       element("div", { class: "cards suspects" }, found.suspects.map((suspect, index) => element("label", { class: "alarm" },
         element("img", { src: `data:image/jpeg;base64,${suspect.base64}`, alt: t("window.image", { number: suspect.number }) }),
-        element("span", { class: "when" }, allowed && found.suspected > 0 ? marks[index] : null, ` ${suspect.number}`),
+        element("span", { class: "when" }, allowed && marked ? marks[index] : null, ` ${suspect.number}`),
         element("span", { class: "what" }, t("card.score", { score: score(suspect.score) }))))),
       allowed ? element("div", { class: "actions row" },
-        element("button", { class: "main", onclick: () => decide("confirm_good") }, t("window.confirm")),
-        found.suspected > 0 ? throwOut : element("button", { onclick: () => decide("throw_out") }, t("window.discard"))) : element("p", { class: "quiet" }, t("setup.denied")));
+        element("button", { class: "main", onclick: () => decide("confirm_good") }, t(found.in_force ? "window.look.confirm" : "window.confirm")),
+        marked ? throwOut : element("button", { onclick: () => decide("throw_out") }, t("window.discard"))) : element("p", { class: "quiet" }, t("setup.denied")));
     for (const mark of marks) mark.addEventListener("change", update);
     update();
   }

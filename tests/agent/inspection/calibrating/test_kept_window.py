@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,14 +31,18 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def restarted(tmp_path: Path, path: Path) -> Restart:
+def restarted(tmp_path: Path, path: Path) -> Iterator[Restart]:
     """A new station on the same directory, as after a restart of the agent."""
+    files = []
 
     def make_again(*, shape: dict[str, str] | None = None, all_frames: bool = True, **more: object) -> Station:
         file = WindowFile(path, "line1", SHAPE if shape is None else shape, all_frames=all_frames)
+        files.append(file)
         return make(tmp_path / "calibrations", window_file=file, **more)
 
-    return make_again
+    yield make_again
+    for file in files:
+        file.discard()
 
 
 def test_a_stopped_agent_continues_its_window_and_arms_with_the_same_threshold(
@@ -66,7 +70,6 @@ def test_a_stopped_agent_continues_its_window_and_arms_with_the_same_threshold(
     assert station.calibration.threshold.value == uninterrupted.calibration.threshold.value
     assert station.calibration.frames_per_second == pytest.approx(20.0)
     assert np.array_equal(station.calibration.scores, uninterrupted.calibration.scores)
-    assert not path.exists()
 
 
 def test_a_killed_agent_loses_only_the_images_since_the_file_was_written(
@@ -173,6 +176,7 @@ def test_a_finished_window_is_not_continued_where_the_agent_was_killed_before_re
     station = restarted()
     feed(station, SETTLING_FRAMES + PLAN.frames)
     assert station.phase is Phase.ARMED
+    until_written(station)
     path.write_bytes(unfinished)
     station = restarted()
     assert station.phase is Phase.ARMED
@@ -203,6 +207,53 @@ def test_a_stopped_window_waits_for_its_review_after_a_restart(restarted: Restar
     assert len(calibration.left_out) == len(before.suspects)
     assert calibration.source is not None
     assert not path.exists()
+
+
+def test_the_window_in_force_is_still_asked_about_after_a_restart(
+    restarted: Restart, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    few = TrainingScores(KNOWN.good[::10])
+    station = restarted(training=few)
+    feed(station, SETTLING_FRAMES + PLAN.frames)
+    question = station.reason
+    assert question is not None
+    assert "only 20 good images; see `inspectd calibration review line1`" in question
+    before = station.calibration
+    until_written(station)
+    caplog.clear()
+    station = restarted(training=few)
+    assert station.phase is Phase.ARMED
+    assert (station.reason, station.calibration) == (question, before)
+    assert caplog.text.count("inspectd calibration review line1") == 1
+    calibration = station.decide([1], "anna")
+    assert calibration is not None
+    assert calibration.threshold.frames == PLAN.frames - 1
+    assert station.calibration is calibration
+    assert not path.exists()
+    station = restarted(training=few)
+    assert station.calibration == calibration
+    assert station.window_to_review is None
+
+
+@pytest.mark.parametrize("how", ["another calibration", "other settings"])
+def test_the_window_of_before_is_dropped_silently_where_it_no_longer_counts(
+    restarted: Restart, path: Path, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    station = restarted()
+    feed(station, SETTLING_FRAMES + PLAN.frames)
+    first = station.calibration
+    assert first is not None
+    station.recalibrate(PLAN)
+    feed(station, PLAN.frames, first=300, seed=5)
+    until_written(station)
+    assert path.exists()
+    if how == "another calibration":
+        station.roll_back(first.id, "anna")
+    caplog.clear()
+    station = restarted(shape={**SHAPE, "model": "another one"} if how == "other settings" else None)
+    assert station.window_to_review is None
+    assert not path.exists()
+    assert not caplog.records
 
 
 def test_a_cancelled_window_does_not_return(restarted: Restart, path: Path) -> None:

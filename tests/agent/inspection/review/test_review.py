@@ -14,7 +14,7 @@ from agent.core.errors import InspectdError
 from agent.core.records import Phase
 from agent.inspection.calibrating.window_calibrator import WindowCalibrator
 from agent.inspection.frame_queue import PreparedFrame
-from agent.inspection.review import HottestImages, StoppedWindow, WindowStopped, training_scores
+from agent.inspection.review import HottestImages, WindowStopped, WindowToReview, training_scores
 from agent.inspection.review.hottest_images import LONGEST_SIDE, MOST_IMAGES
 from agent.inspection.station import SETTLING_FRAMES, Station
 from calibration import TrainingScores, glance
@@ -164,6 +164,100 @@ def test_a_recalibration_that_does_not_fit_leaves_the_threshold_in_force(new_sta
     assert new_station.stopped_window is None
 
 
+@pytest.mark.parametrize(
+    ("held_out", "doubt"),
+    [
+        (200, None),
+        (40, "fewer than 13% of bad parts in the window would not have been noticed, unless they scored far above"),
+        (15, "bad parts in the window would not have been noticed: the model held out only 15 good images"),
+    ],
+)
+def test_a_window_in_force_is_asked_about_where_few_good_images_are_known(
+    tmp_path: Path, held_out: int, doubt: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    plan = replace(PLAN, frames=300, max_frames=300)
+    known = KNOWN.good[:: KNOWN.good.size // held_out][:held_out]
+    station = make(tmp_path, plan, training=TrainingScores(known))
+    judge(station, good, SETTLING_FRAMES + 300)
+    assert station.phase is Phase.ARMED
+    assert (doubt in (station.reason or "")) if doubt else ("noticed" not in (station.reason or ""))
+    assert caplog.text.count("calibration review line1") == (doubt is not None)
+    assert station.window_to_review is not None, "anybody may look"
+
+
+def armed_among_few(directory: Path) -> Station:
+    """A station whose window has four bad parts that nobody noticed: its model held out few good images."""
+    station = make(directory, training=TrainingScores(KNOWN.good[::10]))
+    judge(station, good, SETTLING_FRAMES)
+    judge(station, lambda place, value: 18.0 + 0.01 * place if place % 25 == 10 else min(value, 17.0))
+    assert station.phase is Phase.ARMED
+    return station
+
+
+def test_bad_parts_found_in_the_window_in_force_are_thrown_out(tmp_path: Path) -> None:
+    station = armed_among_few(tmp_path)
+    window, before = station.window_to_review, station.calibration
+    assert window is not None
+    assert before is not None
+    assert [suspect.image.place for suspect in window.suspects[:4]] == [85, 60, 35, 10]
+    assert station.stopped_window is None
+    calibration = station.decide([1, 2, 3, 4], "anna")
+    assert calibration is not None
+    assert calibration.threshold.value < before.threshold.value
+    assert {out.index for out in calibration.left_out} == {85, 60, 35, 10}
+    assert (station.calibration, station.window_to_review) == (calibration, None)
+    assert "would not have been noticed" not in (station.reason or "")
+    assert make(tmp_path).calibration == calibration, "also after a restart"
+
+
+def test_a_window_in_force_that_shows_good_parts_keeps_its_calibration(tmp_path: Path) -> None:
+    station = armed_among_few(tmp_path)
+    before = station.calibration
+    assert station.decide([], "anna") is before, "with its evidence from production"
+    assert station.calibration is before
+    assert station.window_to_review is None
+    with pytest.raises(InspectdError, match="no window to review"):
+        station.decide([], "anna")
+
+
+@pytest.mark.parametrize(
+    ("only", "fault"),
+    [
+        (None, "wanted those of the bad parts"),
+        ([25], "wanted numbers of suspects, 1 to 24"),
+        ([1, 2, 3, 4, 5, 6], "got 6 bad parts of 100, wanted at most 5%"),
+    ],
+)
+def test_wrong_answers_about_the_window_in_force_change_nothing(
+    tmp_path: Path, only: list[int] | None, fault: str
+) -> None:
+    station = armed_among_few(tmp_path)
+    before = station.calibration
+    with pytest.raises(InspectdError, match=fault):
+        station.decide(only, "anna")
+    assert station.calibration is before
+    assert station.window_to_review is not None
+
+
+def test_a_recalibration_is_reviewed_once_it_is_in_force(tmp_path: Path) -> None:
+    station = make(tmp_path)
+    judge(station, good, SETTLING_FRAMES + PLAN.frames)
+    first = station.calibration
+    assert first is not None
+    station.recalibrate(PLAN)
+    assert station.window_to_review is None, "another window is filled"
+    judge(station, good, first=300)
+    second = station.store.load(station.store.list()[-1])
+    assert second.id != first.id
+    assert station.window_to_review is None, "its preview waits"
+    station.activate(second, "anna")
+    window = station.window_to_review
+    assert window is not None
+    assert window.calibration == second.id
+    station.roll_back(first.id, "anna")
+    assert station.window_to_review is None
+
+
 def test_without_a_stopped_window_there_is_nothing_to_decide(new_station: Station) -> None:
     with pytest.raises(InspectdError, match="camera line1 has no window to review"):
         new_station.decide([], "anna")
@@ -196,7 +290,7 @@ def test_a_stopped_window_is_a_rejected_one(tmp_path: Path) -> None:
     with pytest.raises(WindowStopped):
         calibrator.add(prepared(PLAN.frames), 1e4 * chance.gamma(9.0), heat(0.1))
     assert not calibrator.running
-    assert isinstance(calibrator.stopped, StoppedWindow)
+    assert isinstance(calibrator.stopped, WindowToReview)
 
 
 def test_only_the_hottest_images_are_kept_reduced() -> None:
