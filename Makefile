@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DEMO_OUT ?= demo-out
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-faults test-soak test-systemd test-page test-gpu test-cuda-on-cpu check lint bench bench-calibration bench-engines bench-gpu tensorrt kernels \
+.PHONY: help demo test test-slow test-faults test-soak test-systemd test-page test-gpu test-cuda-on-cpu check lint bench bench-calibration bench-engines bench-gpu tensorrt node-opcua kernels \
     bundles deb docs constraints sbom clean
 
 help:  ## this list
@@ -21,7 +21,7 @@ $(VENV)/.base: pyproject.toml constraints.txt
 
 # Training, the other engines and the tools of the developers.
 $(VENV)/.dev: $(VENV)/.base
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,openvino,dicom,codes,modbus,page,fleet,fleet-postgres,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,openvino,dicom,codes,modbus,opcua,page,fleet,fleet-postgres,dev]'
 	touch $@
 
 # What PyCUDA is built with: a Python that is not the system's has its own headers.
@@ -43,6 +43,14 @@ build/tensorrt/.fetched: scripts/fetch-tensorrt $(VENV)/.base
 
 tensorrt: build/tensorrt/.fetched  ## fetch the bindings and the lean runtime of TensorRT that tests hold our code against
 
+# A client of OPC UA that is not that of our server; tests that need it are skipped where there is no Node.js.
+build/node-opcua/.fetched:
+	mkdir -p build/node-opcua
+	! command -v npm >/dev/null || npm install --silent --no-audit --no-fund --prefix build/node-opcua node-opcua-client@2.182.2
+	touch $@
+
+node-opcua: build/node-opcua/.fetched  ## fetch the OPC UA client that tests use
+
 # A broker, cameras that speak RTSP and GigE Vision, and a sender of DICOM: the tests start them.
 TEST_PACKAGES := mosquitto:mosquitto iproute2:ip aravis-tools:arv-fake-gv-camera-0.8 dcmtk:storescu python3-gi:gi \
     gir1.2-gst-rtsp-server-1.0:/usr/lib/*/girepository-1.0/GstRtspServer-1.0.typelib \
@@ -55,7 +63,7 @@ demo: $(VENV)/.base  ## the whole thing without hardware: simulator, broker, age
 
 # In /var/tmp, which is on disk: side by side, tests need more space than a small /tmp in memory has.
 TEST_PROCESSES ?= 2
-test: $(VENV)/.dev build/tensorrt/.fetched  ## all tests but the slow ones
+test: $(VENV)/.dev build/tensorrt/.fetched build/node-opcua/.fetched  ## all tests but the slow ones
 	@scripts/need-packages $(TEST_PACKAGES)
 	TMPDIR=/var/tmp $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "not slow and not faults and not gpu and not systemd and not browser" \
 	    --doctest-modules agent engines calibration tests

@@ -9,7 +9,18 @@ from collections.abc import Callable
 
 from agent.cli import demo
 from agent.cli.models import bundles, comparison, engines, scoring, training
-from agent.cli.operation import alarms, audit, calibrations, device, fleet, page, plc, running_agent, watch
+from agent.cli.operation import (
+    alarms,
+    audit,
+    calibrations,
+    device,
+    fleet,
+    opcua,
+    page,
+    plc,
+    running_agent,
+    watch,
+)
 
 # In the order of `inspectd --help`, which lists the groups last. The function's docstring is the help text.
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -33,6 +44,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "inspect": running_agent.inspect,
     "watch": watch.watch,
     "plc-sim": plc.plc_sim,
+    "opcua": opcua.opcua,
+    "opcua certificate": opcua.certificate,
     "page": page.page,
     "page user add": page.add_user,
     "page user list": page.list_users,
@@ -70,6 +83,7 @@ GROUPS = {
     "engine": "The engines that run a model.",
     "fleet": "A page with all agents of a broker: which cameras inspect, which do not, and why.",
     "fleet user": "The accounts of this page.",
+    "opcua": "Serve OPC UA for SCADA, MES and PLCs: OPC 40100-1, machine vision. A process beside the agent.",
     "page": "The page for people at the line: watch, judge alarms, calibrate. A process beside the agent.",
     "page user": "The accounts of the page.",
 }

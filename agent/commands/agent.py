@@ -10,6 +10,7 @@ from agent.audit import AuditLog
 from agent.commands.live_settings import Reload
 from agent.inspection import CameraLine
 from agent.messages import StatePayload, ViewGroupPayload
+from agent.monitoring import RecentEvents
 from agent.outputs import Output
 from agent.review import Review
 from agent.settings import Settings
@@ -24,6 +25,8 @@ class RunningAgent(Protocol):
     """Draws the images of a snapshot."""
     audit: AuditLog
     """Who changed what."""
+    recent: RecentEvents
+    """The latest results and alarms."""
     review: Review
     """Alarms, people's judgements of them, and the state of each promise."""
 

@@ -42,6 +42,7 @@ from agent.commands.view import (
     DrawViewResult,
     LiveRequest,
     LiveResult,
+    RecentRequest,
     ScoresRequest,
     ViewRequest,
     ViewResult,
@@ -49,6 +50,7 @@ from agent.commands.view import (
     draw_view,
     live_image,
     read_device,
+    read_recent,
     read_scores,
     show_view,
 )
@@ -98,6 +100,7 @@ AGENT_COMMANDS: dict[str, Command] = {
         Command(AlarmImageRequest, alarm_image, reads=True, screen=True),
         Command(LiveRequest, live_image, LiveResult, reads=True, screen=True),
         Command(ScoresRequest, read_scores, reads=True, screen=True),
+        Command(RecentRequest, read_recent, reads=True, screen=True),
         Command(DeviceRequest, read_device, reads=True, screen=True),
         Command(CommandsRequest, lambda _: {"commands": sorted(AGENT_COMMANDS)}, reads=True, screen=True),
     )

@@ -15,6 +15,7 @@ from agent.doctor import (
     industrial_cameras,
     machine,
     model,
+    opcua,
     outputs,
     service,
     view_groups,
@@ -48,6 +49,7 @@ def examine(config: Path) -> Iterator[CheckResult]:
     yield from broker.check_broker(settings, config)
     yield from credentials.check_credentials(settings, config)
     yield from outputs.check_outputs(settings)
+    yield from opcua.check_opcua(settings)
     name = service.service_unit(config)
     if name is None:
         yield from gpu.check_gpu_for_user()

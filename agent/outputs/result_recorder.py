@@ -78,10 +78,15 @@ class ResultRecorder(GroupRecorder[_Job]):
             self._joiner.begin()
         super().run()
 
-    def put(self, part: Part, model: ModelPayload, engine: str) -> None:
-        """Hand over a part that is judged, or will not be; waits while too many are waiting already."""
+    def put(self, part: Part, model: ModelPayload, engine: str, identity: str | None = None) -> None:
+        """Hand over a part that is judged, or will not be; waits while too many are waiting already.
+
+        `identity`: UUIDv7 of the result; None: a new one.
+        """
         latency_seconds = self._clock() - part.started_monotonic
-        self._jobs.put(Waiting(_Job(part, part.id or new_id(), latency_seconds, model, engine, self._now())))
+        self._jobs.put(
+            Waiting(_Job(part, identity or part.id or new_id(), latency_seconds, model, engine, self._now()))
+        )
 
     def _entry(self, job: _Job) -> Entry:
         def build(sequence: int) -> list[Message]:

@@ -16,7 +16,7 @@ from agent.core.problems import Problems
 from agent.core.records import Alarm, FileVersion, Frame, Part, Verdict
 from agent.inspection import CameraLine, Candidate, Outcome, preview_calibration
 from agent.messages import RulePayload, ScorePayload, drift_event
-from agent.monitoring import StatePublisher
+from agent.monitoring import RecentEvents, StatePublisher
 from agent.outputs import AlarmContext, AlarmJob, AlarmRecorder, Output, ResultRecorder
 from agent.review import AlarmBasis, Review, ScoreBasis
 from calibration import Calibration, Drift
@@ -62,6 +62,8 @@ class Dispatcher:
         self._review = review
         self._metrics = metrics
         self._results = results
+        self.recent = RecentEvents()
+        """The latest results and alarms, for those who ask."""
 
     def dispatch(self, outcome: Outcome) -> None:
         """Dispatch one frame, and earlier ones that were held back and are now judged."""
@@ -127,8 +129,10 @@ class Dispatcher:
         part = replace(part, product=line.product)
         for output in self._outputs:
             output.show_result(part)
+        identity = part.id or new_id()
+        self.recent.add(part, identity)
         if self._results is not None:
-            self._results.put(part, line.model, line.engine.name)
+            self._results.put(part, line.model, line.engine.name, identity)
 
     def _log_score(self, line: CameraLine, outcome: Outcome) -> None:
         """Keep the score for previews and reports. On a full disk scores are lost, never an alarm."""
@@ -217,6 +221,7 @@ class Dispatcher:
             "" if alarm.origin is None else f", file {ascii(alarm.origin)[1:-1]}",
             extra={"camera": line.name, "alarm": alarm.id, "event": alarm.event.value, "frame": alarm.frame},
         )
+        self.recent.add(alarm, alarm.id)
         if self._metrics is not None:
             self._metrics.count_alarm(alarm)
         context = AlarmContext(

@@ -129,6 +129,7 @@ class Service:
             self._metrics,
             None if self._results is None else self._results.recorder,
         )
+        self.recent = self._dispatcher.recent
         self._assembly = Assembly(
             self.settings,
             active_alarms=self._outbox.state(),

@@ -34,6 +34,7 @@ from agent.outputs.mqtt.settings import MqttSettings
 from agent.outputs.settings import OutputSection, parse_section
 from agent.settings.alignment import AlignmentSettings
 from agent.settings.environment import EnvironmentSource
+from agent.settings.opcua import OpcuaSettings
 from agent.settings.page import PageSettings
 from agent.settings.parts import PartSettings
 from agent.settings.paths import default_state_directory
@@ -297,6 +298,7 @@ class Settings(BaseSettings):
     parts: dict[Name, ViewGroupSettings] = Field(default_factory=dict)
     """Cameras that see the same part, by the name of the group."""
     page: PageSettings = PageSettings()
+    opcua: OpcuaSettings = OpcuaSettings()
     cameras: Annotated[dict[Name, CameraSettings], Field(min_length=1)]
 
     @property

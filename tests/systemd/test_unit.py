@@ -76,7 +76,7 @@ def test_exposure_is_low(root: Path, drop_ins: tuple[str, ...], most: float) -> 
     assert float(found[1]) <= most, "\n".join(line for line in done.stdout.splitlines() if "✗" in line)
 
 
-@pytest.mark.parametrize("unit", ["inspectd-page@.service", "inspectd-fleet.service"])
+@pytest.mark.parametrize("unit", ["inspectd-page@.service", "inspectd-opcua@.service", "inspectd-fleet.service"])
 def test_pages_have_the_least_rights(unit: str) -> None:
     command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(FILES / unit)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

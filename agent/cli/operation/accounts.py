@@ -78,7 +78,7 @@ def require_packages(extra: str, *packages: str) -> None:
     """Raise Permanent, with the command that installs them, where a package of an extra is missing."""
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
-        raise Permanent(f"the page needs {', '.join(missing)}; install them: pip install 'inspectd[{extra}]'")
+        raise Permanent(f"this needs {', '.join(missing)}; install them: pip install 'inspectd[{extra}]'")
 
 
 def _new_password() -> str:

@@ -27,6 +27,7 @@ from agent.core.errors import Permanent
 if TYPE_CHECKING:
     from agent.page.options import PageOptions
     from agent.page.security.accounts import Accounts
+    from agent.settings import Settings
 
 _ADD_USER = "inspectd page user add NAME --role engineer"
 
@@ -84,12 +85,17 @@ def page_options(config: Path) -> PageOptions:
     return PageOptions(
         site=settings.site,
         control_socket=str(settings.socket_path.absolute()),
-        accounts_file=str(settings.page.accounts_file or _default_accounts(config, settings.state_directory)),
+        accounts_file=str(accounts_path(config, settings)),
         add_user=f"{_ADD_USER} --config FILE",
         training_directory=str(TrainingFolder.of(settings.state_directory.absolute()).path),
         log_level=settings.log.level,
         **server_fields(settings.page),
     )
+
+
+def accounts_path(config: Path, settings: Settings) -> Path:
+    """The file of the accounts of the page."""
+    return settings.page.accounts_file or _default_accounts(config, settings.state_directory)
 
 
 def _default_accounts(config: Path, state_directory: Path) -> Path:
@@ -103,7 +109,8 @@ def _default_accounts(config: Path, state_directory: Path) -> Path:
 
 
 def _accounts(config: Path) -> Accounts:
-    _require_extra()
+    # Those of the OPC UA server are the same, also where there is no page.
+    require_packages("page", "argon2")
     return open_accounts(page_options(config).accounts_file)
 
 

@@ -46,12 +46,13 @@ def _latest(line: CameraLine, since: float | None) -> dict[str, Any]:
     return {
         "threshold": None if calibration is None else calibration.threshold.value,
         "alarm": line.station.active_alarm_id,
-        "part": None if part is None else _part(part),
+        "part": None if part is None else part_document(part),
         "points": line.recent.points(since),
     }
 
 
-def _part(part: Part) -> dict[str, Any]:
+def part_document(part: Part) -> dict[str, Any]:
+    """A part as `scores` and `recent` return it."""
     return {
         "part": part.part,
         "verdict": part.verdict.value,
