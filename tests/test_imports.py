@@ -142,6 +142,7 @@ CLOSED = {
     "agent.page.security",
     "agent.page.server",
     "agent.tools",
+    "engines.images.formats",
     "agent.tools.plc_sim",
     "agent.outputs.modbus",
     "agent.sources.dicom",

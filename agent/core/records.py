@@ -24,7 +24,8 @@ class FileVersion:
     modified_ns: int
     """Time of the last change, by the clock of the writer: Unix time, nanoseconds."""
     frame: int = 0
-    """Index of the frame in a video; 0 for an image file."""
+    """Index of the frame in a video; 0 for a file of one image. Of several images in a file, the number from 1, and 0
+    for the last one, with which the file is finished."""
 
 
 @dataclass(frozen=True, slots=True)

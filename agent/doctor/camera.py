@@ -20,9 +20,7 @@ from agent.doctor.check_result import CheckResult, ok, problem, warning
 from agent.inspection import (
     Preparation,
     PreparedImage,
-    aligned_view,
-    check_mask_setting,
-    inspected_crop,
+    inspected_view,
     presence_meter_of,
 )
 from agent.settings import CameraSettings, Settings
@@ -134,9 +132,8 @@ def _prepared(camera: CameraSettings, image: Image) -> PreparedImage:
     """An image on its way into the camera's model. Raises InspectdError where it does not fit, EngineError without a
     bundle."""
     bundle = read_bundle(camera.bundle)
-    check_mask_setting(camera.mask, bundle)
-    view = aligned_view(bundle.manifest.view, camera.alignment, bundle)
-    return Preparation(bundle.geometry, inspected_crop(camera.crop, bundle), view=view)(image)
+    crop, view = inspected_view(camera, bundle)
+    return Preparation(bundle.geometry, crop, view=view)(image)
 
 
 def _sample(camera: CameraSettings, max_seconds: float, first_frame_seconds: float) -> Sample:

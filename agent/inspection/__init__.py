@@ -15,7 +15,7 @@ from agent.inspection.frame_queue import FrameQueue
 from agent.inspection.groups import code_reader_of, grouping_of, presence_meter_of
 from agent.inspection.inspector import Inspector, OnTiming
 from agent.inspection.outcome import Candidate, LastFrame, Left, Outcome
-from agent.inspection.preparation import Preparation, PreparedImage, aligned_view, check_mask_setting, inspected_crop
+from agent.inspection.preparation import Preparation, PreparedImage, check_mask_setting, inspected_view
 from agent.inspection.review import WindowToReview, training_scores
 from agent.inspection.setup import Setup
 from agent.inspection.station import Station
@@ -45,12 +45,11 @@ __all__ = [
     "Station",
     "WindowFile",
     "WindowToReview",
-    "aligned_view",
     "calibrations_of",
     "check_mask_setting",
     "code_reader_of",
     "grouping_of",
-    "inspected_crop",
+    "inspected_view",
     "load_drawn_view",
     "plan_of",
     "presence_meter_of",

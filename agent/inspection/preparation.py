@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from agent.core.crop import Crop
 from agent.core.errors import Permanent
 from agent.core.records import Image
-from agent.settings import AlignmentSettings
-from engines.bundles import Bundle, CropBox, Geometry, View
+from agent.settings import AlignmentSettings, CameraSettings
+from engines.bundles import Bundle, CropBox, FileReading, Geometry, View
 from engines.errors import ImageError, PartNotFoundError
 from engines.images import (
     Content,
@@ -108,6 +108,31 @@ class Preparation:
             return *inspect(image, self._view), None
         except PartNotFoundError as error:
             return cut_as(image, self._view, None), None, str(error)
+
+
+def inspected_view(camera: CameraSettings, bundle: Bundle) -> tuple[Crop | None, View | None]:
+    """The part of a camera's images that is inspected, and the view of the bundle with the limits of the settings.
+
+    Raises Permanent where the settings disagree with the bundle: the model would see other images than in training.
+    """
+    crop = inspected_crop(camera.crop, bundle)
+    check_mask_setting(camera.mask, bundle)
+    _check_reading(camera.source.reading, bundle)
+    return crop, aligned_view(bundle.manifest.view, camera.alignment, bundle)
+
+
+def _check_reading(setting: FileReading | None, bundle: Bundle) -> None:
+    trained = bundle.manifest.reading
+    wanted = None if trained is None else trained.value_range
+    if setting is not None and setting.value_range != wanted:
+        raise Permanent(
+            f"value_range of the source is {_range(setting.value_range)}, {bundle.path.name} was trained with "
+            f"{_range(wanted)}; set the same, or train again"
+        )
+
+
+def _range(value_range: tuple[float, float] | None) -> str:
+    return "none" if value_range is None else f"[{value_range[0]:g}, {value_range[1]:g}]"
 
 
 def aligned_view(view: View | None, setting: AlignmentSettings | None, bundle: Bundle) -> View | None:

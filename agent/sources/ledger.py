@@ -109,11 +109,14 @@ class Ledger:
             return found is not None
 
     def has_finished(self, name: str) -> bool:
-        """Whether everything that follows from a file of this name, in any version, is durable."""
+        """Whether everything that follows from a file of this name, in any version, is durable.
+
+        Of several images in a file, the last one has frame 0.
+        """
         with self._lock:
             if self._connection is None and self.path is not None and not self.path.exists():
                 return False
-            query = "SELECT 1 FROM file WHERE name = ?"
+            query = "SELECT 1 FROM file WHERE name = ? AND frame = 0"
             found = self._attempt("read", lambda: self._opened().execute(query, (_text(name),)).fetchone())
             return found is not None
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from agent.core.section import Host, Section
+from engines.images import FileReading, RawFormat
 
 # The schemes of network cameras, with the port that each has where the URL names none.
 NETWORK_CAMERA_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
@@ -38,6 +39,11 @@ class SourceSection(Section):
     def wants_parts_announced(self) -> bool:
         """Whether it gives frames only of parts that the command `inspect` announces."""
         return False
+
+    @property
+    def reading(self) -> FileReading | None:
+        """How its image files are read; None for a source without image files."""
+        return None
 
     def hosts(self) -> list[Host]:
         """Hosts that this source connects to; `doctor` checks that the service may reach them."""
@@ -106,7 +112,24 @@ class SimulatorSettings(SourceSection):
     faults: tuple[FaultSettings, ...] = ()
 
 
-class FolderSettings(SourceSection):
+class ImageFileSettings(SourceSection):
+    """Image files, which may not themselves say what their values mean."""
+
+    value_range: tuple[float, float] | None = None
+    """Values that become black and white, of float images and DICOM files with a rescale slope."""
+
+    @property
+    def reading(self) -> FileReading:
+        """How the files are read."""
+        return FileReading(value_range=self.value_range)
+
+    @model_validator(mode="after")
+    def _readable(self) -> ImageFileSettings:
+        _ = self.reading
+        return self
+
+
+class FolderSettings(ImageFileSettings):
     """Images in a folder, in the order of their names."""
 
     frame_is_part: ClassVar[bool] = True
@@ -117,6 +140,13 @@ class FolderSettings(SourceSection):
     """Wait for new images after the last one."""
     recursive: bool = False
     """Also read the folders below; links to folders are not followed."""
+    raw: RawFormat | None = None
+    """Format of .raw files; None: they are skipped."""
+
+    @property
+    def reading(self) -> FileReading:
+        """How the files are read."""
+        return FileReading(raw=self.raw, value_range=self.value_range)
 
     @property
     def keeps_time(self) -> bool:

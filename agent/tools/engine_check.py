@@ -137,23 +137,23 @@ def compare_answers(
     for threshold in thresholds:
         if not math.isfinite(threshold):
             raise Permanent(f"threshold is {threshold:g}, wanted a finite number")
-    named_images = _named_images(folder, bundle.reference().frames)
+    named_images = _named_images(folder, bundle)
     with (
         open_engine(bundle, names[0], directory=directory, progress=progress) as a,
         open_engine(bundle, names[1], directory=directory, progress=progress) as b,
     ):
         pairs = []
         for index, (name, source) in enumerate(named_images):
-            image = read_image(source) if isinstance(source, Path) else source
+            image = read_image(source, bundle.manifest.reading) if isinstance(source, Path) else source
             pairs.append(_pair(name, _score(a, image), _score(b, image)))
             progress((index + 1) / len(named_images), name)
         return EngineComparison((a.name, b.name), (_milliseconds(a), _milliseconds(b)), pairs, thresholds)
 
 
-def _named_images(folder: Path | None, reference: Image) -> list[tuple[str, Path | Image]]:
+def _named_images(folder: Path | None, bundle: Bundle) -> list[tuple[str, Path | Image]]:
     if folder is None:
-        return [(f"reference {index}", frame) for index, frame in enumerate(reference)]
-    return [(path.name, path) for path in images_in(folder)]
+        return [(f"reference {index}", frame) for index, frame in enumerate(bundle.reference().frames)]
+    return [(path.name, path) for path in images_in(folder, bundle.manifest.reading)]
 
 
 def _score(engine: Engine, image: Image) -> Scores:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from agent.core.errors import Permanent
 from agent.settings import default_state_directory
 from agent.tools.image_list import images_in
-from engines.bundles import read_bundle
+from engines.bundles import FileReading, read_bundle
 from engines.errors import ImageError, PartNotFoundError
-from engines.images import cut_heat, prepare, read_image
+from engines.images import cut_heat, file_of, images_of, prepare, read_image
 from engines.runtime import Engine, open_engine
 
 
@@ -47,19 +47,22 @@ def score_paths(
     The heatmaps share one scale: white is twice the hottest spot of the bundle's good reference frames, or more.
     Raises Permanent for a path that does not exist or a folder without images, EngineError for bundle and engine.
     """
-    files = [file for path in paths for file in _files(path)]
+    opened = read_bundle(bundle)
+    files = [file for path in paths for file in _files(path, opened.manifest.reading)]
     if heatmaps is not None:
         heatmaps.mkdir(parents=True, exist_ok=True)
-    with open_engine(read_bundle(bundle), engine_name, directory=default_state_directory()) as engine:
+    with open_engine(opened, engine_name, directory=default_state_directory()) as engine:
         hottest_good = float(engine.bundle.reference().heatmap.max())
         for file in files:
             yield _score(engine, file, heatmaps, hottest_good)
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path, reading: FileReading | None) -> list[Path]:
     if path.is_dir():
-        return images_in(path)
-    if not path.exists():
+        return images_in(path, reading)
+    if path.is_file():
+        return images_of(path, reading)
+    if not file_of(path).exists():
         raise Permanent(f"{path}: no such file or folder")
     return [path]
 
@@ -67,7 +70,7 @@ def _files(path: Path) -> list[Path]:
 def _score(engine: Engine, path: Path, heatmaps: Path | None, hottest_good: float) -> ScoredFile:
     manifest = engine.bundle.manifest
     try:
-        pixels, content, _ = prepare(read_image(path), manifest)
+        pixels, content, _ = prepare(read_image(path, manifest.reading), manifest)
     except ImageError as error:
         reason = str(error).removeprefix(f"{path}: ")
         return ScoredFile(path, error=reason, without_part=isinstance(error, PartNotFoundError))

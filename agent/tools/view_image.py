@@ -22,7 +22,7 @@ def view_image(bundle: Path, image: Path, out: Path) -> Iterator[str]:
     """
     manifest = read_bundle(bundle).manifest
     view = manifest.view
-    source = read_image(image)
+    source = read_image(image, manifest.reading)
     pixels, _, pose = prepare(source, manifest)
     frames: Any = pixels[None]
     shown = viewable(frames, manifest.normalisation)[0]

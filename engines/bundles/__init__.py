@@ -28,6 +28,7 @@ from engines.bundles.bundle import (
 )
 from engines.bundles.crop_box import CropBox
 from engines.bundles.external_data import OnnxFormatError, raw_fields
+from engines.bundles.file_reading import FileReading, RawFormat
 from engines.bundles.manifest import ForeignWeights, FrameTime
 from engines.bundles.mask import Mask
 from engines.bundles.signing import generate_keys, load_trusted_keys, sign_bundle
@@ -45,6 +46,7 @@ __all__ = [
     "Bundle",
     "CropBox",
     "DamageCheck",
+    "FileReading",
     "ForeignWeights",
     "FrameTime",
     "Frames",
@@ -53,6 +55,7 @@ __all__ = [
     "Mask",
     "Normalisation",
     "OnnxFormatError",
+    "RawFormat",
     "RecipeRecord",
     "Reference",
     "ScoreSummary",

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from engines.bundles.alignment import Alignment
 from engines.bundles.crop_box import CropBox
+from engines.bundles.file_reading import FileReading
 from engines.bundles.mask import Mask
 
 MANIFEST_SCHEMA = "inspectd.bundle/1"
@@ -85,6 +86,8 @@ class View(BaseModel):
     alignment: Alignment | None = None
     """What a part is found by. Crop and mask then apply to the image turned and shifted so that the part lies as in the
     taught one. None: parts always lie alike."""
+    reading: FileReading | None = None
+    """How the image files were read; None: as they describe themselves."""
 
     @classmethod
     def of(cls, height: int, width: int) -> View:
@@ -258,6 +261,11 @@ class Manifest(BaseModel):
         if fill and (len(fill) != geometry.channels or max(fill) >= 2**geometry.bit_depth):
             raise ValueError(f"view.fill is {fill}, wanted {geometry.channels} values of {geometry.bit_depth} bits")
         return self
+
+    @property
+    def reading(self) -> FileReading | None:
+        """How the image files of its training were read."""
+        return None if self.view is None else self.view.reading
 
     @property
     def warnings(self) -> list[str]:

@@ -121,7 +121,7 @@ def _load(
 
 
 def _test_frames(folder: Path | str, good: GoodFrames, most: int | None) -> FolderFrames:
-    paths = list_images(folder)
+    paths = list_images(folder, good.view.reading)
     paths = paths if most is None else [paths[index] for index in evenly_spaced(len(paths), most)]
     used: list[Path] = []
     skipped: list[str] = []
@@ -130,7 +130,7 @@ def _test_frames(folder: Path | str, good: GoodFrames, most: int | None) -> Fold
     poses: list[Pose | None] = []
     for path in paths:
         try:
-            pixels, content, pose = prepare_for(read_image(path), good.view, good.geometry)
+            pixels, content, pose = prepare_for(read_image(path, good.view.reading), good.view, good.geometry)
         except ImageError as error:
             skipped.append(with_path(path, error))
             continue

@@ -88,7 +88,11 @@ def _figures(
 
 def score_images(engine: Engine, images: Images, progress: Progress | None = None) -> ScoredImages:
     """Score the images of a folder or list; unusable files are skipped and named. EngineError if none is usable."""
-    paths = list_images(images) if isinstance(images, (str, Path)) else [Path(path) for path in images]
+    manifest = engine.bundle.manifest
+    if isinstance(images, (str, Path)):
+        paths = list_images(images, manifest.reading)
+    else:
+        paths = [Path(path) for path in images]
     used: list[Path] = []
     skipped: list[str] = []
     scores: list[Any] = []
@@ -99,7 +103,7 @@ def score_images(engine: Engine, images: Images, progress: Progress | None = Non
         frames: list[Any] = []
         for path in paths[start : start + _BATCH]:
             try:
-                pixels, content, pose = prepare(read_image(path), engine.bundle.manifest)
+                pixels, content, pose = prepare(read_image(path, manifest.reading), manifest)
             except ImageError as error:
                 skipped.append(with_path(path, error))
                 without_part += isinstance(error, PartNotFoundError)

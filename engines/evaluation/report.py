@@ -127,7 +127,8 @@ def _figures(result: Evaluation) -> list[tuple[str, str]]:
 def _cards(bundle: Bundle, images: ScoredImages, chosen: Sequence[int] | NDArray[np.intp], top: float) -> str:
     cards = []
     for index in chosen:
-        frames: Any = prepare(read_image(images.paths[index]), bundle.manifest).pixels[None]
+        source = read_image(images.paths[index], bundle.manifest.reading)
+        frames: Any = prepare(source, bundle.manifest).pixels[None]
         image = viewable(frames, bundle.manifest.normalisation)
         heatmap = overlay(image, images.heatmap[index : index + 1], top)
         name = html.escape(images.paths[index].name)

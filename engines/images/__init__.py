@@ -1,5 +1,6 @@
 """From an image file or a camera's array to the model's input frame."""
 
+from engines.bundles import FileReading, RawFormat
 from engines.images.alignment import (
     AlignmentChoice,
     LimitChanges,
@@ -8,6 +9,8 @@ from engines.images.alignment import (
     find_part,
     learned_limits,
 )
+from engines.images.formats.numbering import file_of, frame_path
+from engines.images.frames import frame_count, images_of
 from engines.images.letterbox import (
     MOST_STRETCH,
     Content,
@@ -20,7 +23,7 @@ from engines.images.letterbox import (
     stretch,
     without_padding,
 )
-from engines.images.listing import HEAD_BYTES, SUFFIXES, has_image_content, list_images, natural_order
+from engines.images.listing import HEAD_BYTES, SUFFIXES, has_image_content, list_images, natural_order, suffixes_read
 from engines.images.mask import (
     MaskChoice,
     MaskDocument,
@@ -53,6 +56,7 @@ __all__ = [
     "SUFFIXES",
     "AlignmentChoice",
     "Content",
+    "FileReading",
     "Image",
     "Inspected",
     "LimitChanges",
@@ -61,6 +65,7 @@ __all__ = [
     "Polygon",
     "Pose",
     "Prepared",
+    "RawFormat",
     "as_rgb",
     "check_aspect",
     "check_image",
@@ -72,11 +77,15 @@ __all__ = [
     "cut_heat",
     "cut_mask",
     "cut_upright",
+    "file_of",
     "fill_masked",
     "find_part",
     "fit",
     "fit_to_view",
+    "frame_count",
+    "frame_path",
     "has_image_content",
+    "images_of",
     "inspect",
     "inspected_pixels",
     "learned_limits",
@@ -92,6 +101,7 @@ __all__ = [
     "read_shape",
     "spans",
     "stretch",
+    "suffixes_read",
     "top_of",
     "viewable",
     "without_masked",

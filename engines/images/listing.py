@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from engines.bundles import FileReading
 from engines.errors import ImageError
-from engines.images.completeness import completeness_check
+from engines.images.formats.completeness import completeness_check
+from engines.images.formats.raw import RAW_SUFFIX
+from engines.images.frames import images_of
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2", ".dcm"})
 """File name suffixes of images, lower case; upper case counts as well. A file without a suffix may be an image too."""
@@ -15,10 +18,16 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp",
 HEAD_BYTES = 132
 
 
-def list_images(folder: Path | str) -> list[Path]:
-    """The image files in a folder, in natural order, without hidden files; ImageError if it cannot be listed.
+def suffixes_read(reading: FileReading | None = None) -> frozenset[str]:
+    """Suffixes of images: raw files count where their format is given."""
+    return SUFFIXES if reading is None or reading.raw is None else SUFFIXES | {RAW_SUFFIX}
 
-    They have the suffix of an image, or none and the content of one.
+
+def list_images(folder: Path | str, reading: FileReading | None = None) -> list[Path]:
+    """The images in a folder, in natural order, without hidden files; ImageError if it cannot be listed.
+
+    Their files have the suffix of an image, or none and the content of one. A file with several frames or pages is
+    listed as so many images (`engines.images.frames`).
     """
     path = Path(folder)
     if not path.is_dir():
@@ -27,7 +36,9 @@ def list_images(folder: Path | str) -> list[Path]:
         entries = sorted(path.iterdir(), key=lambda entry: natural_order(entry.name))
     except OSError as error:
         raise ImageError(f"{path}: cannot be listed ({error.strerror or error})") from None
-    return [entry for entry in entries if not entry.name.startswith(".") and _is_image(entry)]
+    suffixes = suffixes_read(reading)
+    files = [entry for entry in entries if not entry.name.startswith(".") and _is_image(entry, suffixes)]
+    return [image for file in files for image in images_of(file, reading)]
 
 
 def has_image_content(file: Path | str) -> bool:
@@ -40,8 +51,8 @@ def has_image_content(file: Path | str) -> bool:
     return completeness_check(head) is not None or head[128:] == b"DICM"
 
 
-def _is_image(entry: Path) -> bool:
-    return entry.suffix.lower() in SUFFIXES or (entry.suffix == "" and entry.is_file() and has_image_content(entry))
+def _is_image(entry: Path, suffixes: frozenset[str]) -> bool:
+    return entry.suffix.lower() in suffixes or (entry.suffix == "" and entry.is_file() and has_image_content(entry))
 
 
 def natural_order(name: str) -> list[tuple[int, int, str]]:

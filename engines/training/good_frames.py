@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from engines.bundles import Frames, Geometry, Normalisation, View
+from engines.bundles import FileReading, Frames, Geometry, Normalisation, View
 from engines.errors import ImageError, TrainingError
 from engines.images import Image, fit, list_images, pad, padding_of
 from engines.networks.ganomaly import check_size
@@ -91,11 +91,11 @@ def load_good_frames(
     files of another depth are skipped, as are unreadable ones. Raises TrainingError if fewer than two images are usable
     or they need more than `max_bytes` of memory.
     """
-    paths = _paths(images)
+    paths = _paths(images, choice.files_read)
     part = chosen_view(paths, choice)
     size_warnings: tuple[str, ...] = ()
     if size is None:
-        size, size_warnings = (choose or usual_size)(typical_shape(shapes_of(paths, part.crop)))
+        size, size_warnings = (choose or usual_size)(typical_shape(shapes_of(paths, part)))
     check_size(*size)
     usable, skipped = _read_all(paths, size, part, letterbox, max_bytes, progress)
     usable, part, unlike = taught(usable, choice, part)
@@ -204,11 +204,11 @@ def in_batches(frames: NormalisedFrames, size: int) -> Iterator[Tensor]:
         yield frames.__getitems__(range(start, min(start + size, len(frames))))
 
 
-def _paths(images: Path | str | Sequence[Path]) -> list[Path]:
+def _paths(images: Path | str | Sequence[Path], reading: FileReading | None) -> list[Path]:
     if not isinstance(images, (str, Path)):
         return [Path(path) for path in images]
     try:
-        paths = list_images(images)
+        paths = list_images(images, reading)
     except ImageError as error:
         raise TrainingError(str(error)) from None
     if not paths:

@@ -76,12 +76,12 @@ def size_with_longest(side: int, height: int, width: int) -> tuple[int, int]:
     return high, wide
 
 
-def shapes_of(paths: Sequence[Path], crop: CropBox | None) -> list[tuple[int, int]]:
+def shapes_of(paths: Sequence[Path], view: View) -> list[tuple[int, int]]:
     """Height and width of what is inspected of each readable image, from the heads of the files."""
-    shapes = []
+    shapes, crop = [], view.crop
     for path in paths:
         with suppress(ImageError):
-            height, width = read_shape(path)
+            height, width = read_shape(path, view.reading)
             if crop is None:
                 shapes.append((height, width))
             elif crop.x + crop.width <= width and crop.y + crop.height <= height:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from engines.bundles import CropBox, Frames, Geometry, View
+from engines.bundles import CropBox, FileReading, Frames, Geometry, View
 from engines.errors import ImageError, TrainingError
 from engines.images import (
     AlignmentChoice,
@@ -43,6 +43,13 @@ class ViewChoice:
     align: AlignmentChoice | None = None
     like: View | None = None
     """A view to take all of this from."""
+    reading: FileReading | None = None
+    """How the files are read; None: as they describe themselves."""
+
+    @property
+    def files_read(self) -> FileReading | None:
+        """How the files are read, by the view to take it from where there is one."""
+        return self.reading if self.like is None else self.like.reading
 
 
 WHOLE_IMAGE = ViewChoice()
@@ -57,9 +64,9 @@ def chosen_view(paths: Sequence[Path], choice: ViewChoice) -> View:
     if choice.like is not None:
         return choice.like
     crop, mask, aligned = choice.crop, choice.mask, choice.align
-    found: dict[str, Any] = {"lowest_aspect": 1.0, "highest_aspect": 1.0, "crop": crop}
+    found: dict[str, Any] = {"lowest_aspect": 1.0, "highest_aspect": 1.0, "crop": crop, "reading": choice.reading}
     try:
-        size = (0, 0) if mask is None and aligned is None else _usual_size(paths)
+        size = (0, 0) if mask is None and aligned is None else _usual_size(paths, choice.reading)
         if mask is not None:
             found |= {"mask": mask.for_size(*size), "fill": (0,)}
         if aligned is not None:
@@ -74,7 +81,7 @@ def chosen_view(paths: Sequence[Path], choice: ViewChoice) -> View:
 
 def read_inspected(path: Path, part: View) -> Inspected:
     """Read an image and cut the inspected part out; ImageError, with the path, where that fails."""
-    image = read_image(path)
+    image = read_image(path, part.reading)
     try:
         return inspect(image, part)
     except ImageError as error:
@@ -119,12 +126,12 @@ def with_fill(frames: Frames, view: View, geometry: Geometry, *, keep: bool) -> 
     return filled, view
 
 
-def _usual_size(paths: Sequence[Path]) -> tuple[int, int]:
+def _usual_size(paths: Sequence[Path], reading: FileReading | None) -> tuple[int, int]:
     """Height and width of most of the images, pixels. Raises ImageError if none of the first can be read."""
     sizes: Counter[tuple[int, int]] = Counter()
     for path in paths[:: -(-len(paths) // _SIZES)]:
         with suppress(ImageError):
-            sizes[read_shape(path)] += 1
+            sizes[read_shape(path, reading)] += 1
     if not sizes:
         raise ImageError(f"{paths[0].parent}: no image of {len(paths)} could be read, wanted some to fit the mask to")
     return sizes.most_common(1)[0][0]

@@ -85,7 +85,7 @@ def evaluate(
         from engines.evaluation.evaluate import evaluate_engine
         from engines.runtime import open_engine
 
-    _warn_of_same_parts(trained_on, normal, abnormal)
+    _warn_of_same_parts(trained_on, bundle, normal, abnormal)
     folder = out or bundle.with_name(f"{bundle.stem}-evaluation")
     kept, judge = default_state_directory(), _judge(bundle, false_alarms, config, camera)
     with open_engine(read_bundle(bundle), engine, directory=kept) as opened, progress_bar("evaluate") as report:
@@ -111,14 +111,16 @@ def _judge(bundle: Path, false_alarms: str | None, config: Path | None, camera: 
     return AlarmJudge.of_budget(false_alarms or DEFAULT_BUDGET)
 
 
-def _warn_of_same_parts(trained_on: Path | None, *tested: Path) -> None:
+def _warn_of_same_parts(trained_on: Path | None, bundle: Path, *tested: Path) -> None:
     """Warn of images of parts that the model was trained on."""
     with quiet_while_loading():
+        from engines.bundles import read_bundle
         from engines.siblings import warn_of_siblings
 
     if trained_on is None:
         return
+    reading = read_bundle(bundle).manifest.reading
     for folder in tested:
-        warning = warn_of_siblings(trained_on, folder)
+        warning = warn_of_siblings(trained_on, folder, reading)
         if warning:
             print_error(f"warning: {warning}")

@@ -26,18 +26,21 @@ from agent.cli.models.training_options import (
     OutOption,
     PolygonOption,
     PrecisionOption,
+    RawOption,
     RecipeOption,
     SizeOption,
     SmallestDefectOption,
     StepsOption,
     TestAbnormalOption,
     TestNormalOption,
+    ValueRangeOption,
     check_training_extra,
     let_threads_sleep,
     parse_alignment,
     parse_crop,
     parse_mask,
     parse_number,
+    parse_reading,
     parse_size,
 )
 from agent.cli.options import SeedOption
@@ -71,6 +74,8 @@ def train(
     align: AlignOption = None,
     align_region: AlignRegionOption = None,
     align_within: AlignWithinOption = None,
+    raw: RawOption = None,
+    value_range: ValueRangeOption = None,
     recipe: RecipeOption = "pretrained",
     backbone: BackboneOption = None,
     devices: DevicesOption = 1,
@@ -84,7 +89,8 @@ def train(
     plans, train_model = _load_training(test_normal, test_abnormal)
     minutes = None if steps is not None else minutes
     aligned = parse_alignment(align, align_region, align_within)
-    view = plans.ViewChoice(parse_crop(crop), parse_mask(mask, exclude_polygon), aligned)
+    reading = parse_reading(raw, value_range)
+    view = plans.ViewChoice(parse_crop(crop), parse_mask(mask, exclude_polygon), aligned, reading=reading)
     wishes = plans.Wishes(*_wishes(smallest_defect, frame_budget))
     computer = plans.Devices(accelerator, devices, nodes, precision)
     model = {"recipe": recipe, "backbone": backbone, "size": parse_size(size), "wishes": wishes, "view": view}

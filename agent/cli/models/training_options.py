@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from agent.core.errors import Permanent
 
 if TYPE_CHECKING:
-    from engines.bundles import CropBox
+    from engines.bundles import CropBox, FileReading
     from engines.images import AlignmentChoice, LimitChanges, MaskChoice
 
 NormalOption = Annotated[Path, typer.Option(help="Folder of images of good parts, and of nothing else.")]
@@ -36,6 +36,19 @@ MaskOption = Annotated[
 PolygonOption = Annotated[
     list[str] | None,
     typer.Option(help="Area that is not inspected, corners in pixels: 'X,Y X,Y X,Y'. May be given several times."),
+]
+RawOption = Annotated[
+    str | None,
+    typer.Option(
+        "--raw",
+        help="Format of .raw files: WIDTHxHEIGHT[,bits=16][,byte_order=big][,header_bytes=512][,frames=4].",
+    ),
+]
+ValueRangeOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Values that become black and white, LOW,HIGH: for float images and DICOM files with a rescale slope."
+    ),
 ]
 AlignOption = Annotated[
     Path | None,
@@ -128,6 +141,35 @@ def _parse_limits(text: str | None) -> LimitChanges:
         wanted = "wanted PIXELS,DEGREES, up to 180 degrees, such as 60,15"
         raise typer.BadParameter(f"got {text}, {wanted}", param_hint="--align-within")
     return LimitChanges(pixels, degrees)
+
+
+def parse_reading(raw: str | None, value_range: str | None) -> FileReading | None:
+    """How files are read that do not describe themselves; None without an option."""
+    from pydantic import ValidationError
+
+    from engines.bundles import FileReading
+
+    if raw is None and value_range is None:
+        return None
+    values: dict[str, Any] = {}
+    if raw is not None:
+        size, *more = raw.split(",")
+        width, _, height = size.lower().partition("x")
+        values["raw"] = {"width": width, "height": height, **dict(_pair(each) for each in more)}
+    if value_range is not None:
+        values["value_range"] = value_range.split(",")
+    try:
+        return FileReading.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        option = "--raw" if "raw" in first["loc"] else "--value-range"
+        place = "".join(f"{part}: " for part in first["loc"][1:])
+        raise typer.BadParameter(f"{place}{first['msg']}", param_hint=option) from None
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    return name.strip(), value.strip()
 
 
 def parse_number(text: str | None, unit: str, option: str) -> float | None:

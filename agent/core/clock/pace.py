@@ -18,7 +18,7 @@ class Pace:
         self,
         frames_per_second: float | None,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         """Args:
         frames_per_second: the limit, above 0; None: no limit.

@@ -20,12 +20,10 @@ from agent.inspection import (
     Setup,
     Station,
     WindowFile,
-    aligned_view,
     calibrations_of,
-    check_mask_setting,
     code_reader_of,
     grouping_of,
-    inspected_crop,
+    inspected_view,
     plan_of,
     presence_meter_of,
     setup_directory,
@@ -100,9 +98,7 @@ class Assembly:
         bundle = read_bundle(own.bundle, trusted=self._trusted_keys)
         if bundle.signed_by is not None:
             log.info("camera %s: bundle %s is signed by %s", name, bundle.path.name, bundle.signed_by)
-        crop = inspected_crop(own.crop, bundle)
-        check_mask_setting(own.mask, bundle)
-        view = aligned_view(bundle.manifest.view, own.alignment, bundle)
+        crop, view = inspected_view(own, bundle)
         shared = self.engines.open(bundle, own.engine, name, self._settings)
         directory = writable(setup_directory(self._settings, name, product))
         fit = shared.engine.fit

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, ByteSize, Field, PositiveFloat, model_valid
 
 from agent.core.section import Host
 from agent.core.sockets.addresses import LOOPBACK, ListenAddress, Network
-from agent.sources.settings import SourceSection
+from agent.sources.settings import ImageFileSettings
 
 # That of the protocol for programs without privileges; 104 needs them.
 DEFAULT_PORT = 11112
@@ -29,7 +29,7 @@ def _title(text: str) -> str:
 Title = Annotated[str, AfterValidator(_title)]
 
 
-class DicomSettings(SourceSection):
+class DicomSettings(ImageFileSettings):
     """A DICOM node that X-ray machines send images to (C-STORE)."""
 
     frame_is_part: ClassVar[bool] = True

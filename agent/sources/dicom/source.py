@@ -33,7 +33,13 @@ class DicomSource(FrameSource):
         super().__init__()
         self._settings, self._inbox = settings, inbox
         # A file has its name only once it is complete.
-        self._folder = FolderSource(inbox, follow=True, settle_seconds=0.0, quarantine_directory=quarantine_directory)
+        self._folder = FolderSource(
+            inbox,
+            follow=True,
+            settle_seconds=0.0,
+            reading=settings.reading,
+            quarantine_directory=quarantine_directory,
+        )
         self._delivered: set[str] = set()
         """Names of files, for a source without a ledger."""
         self._lock = threading.Lock()
@@ -80,7 +86,13 @@ class DicomSource(FrameSource):
         if self._ledger is None:
             with self._lock:
                 self._delivered.add(captured.file.name)
-        return replace(captured, origin=self._part_of(captured.file.name))
+        # One of several images is called NAME#NUMBER.dcm.
+        _, several, number = (captured.origin or "").removesuffix(".dcm").partition("#")
+        return replace(captured, origin=self._part_of(captured.file.name) + several + number)
+
+    def cancel(self) -> None:
+        """Let a read that waits for images end."""
+        self._folder.cancel()
 
     def _close(self) -> None:
         self._receiver.stop()

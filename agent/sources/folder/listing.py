@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from agent.core.records import FileVersion
-from engines.images import HEAD_BYTES, SUFFIXES, has_image_content
+from engines.images import HEAD_BYTES, has_image_content
 
 log = logging.getLogger(__name__)
 
@@ -43,16 +43,23 @@ class FolderListing:
     """
 
     def __init__(
-        self, path: Path, *, recursive: bool, repeated: bool, on_rejected: Callable[[Path, str], None]
+        self,
+        path: Path,
+        *,
+        recursive: bool,
+        repeated: bool,
+        suffixes: Collection[str],
+        on_rejected: Callable[[Path, str], None],
     ) -> None:
         """Args:
         path: the folder.
         repeated: the folder is listed again and again.
         recursive: also list the folders below. Links to folders are not followed.
+        suffixes: of images, lower case.
         on_rejected: called once with each link that is rejected, and the reason.
         """
         self._path = path
-        self._recursive, self._repeated = recursive, repeated
+        self._recursive, self._repeated, self._suffixes = recursive, repeated, suffixes
         self._contents: dict[str, tuple[FileVersion, bool]] = {}
         """Of files without a suffix: whether that version is an image."""
         self._contents_before = self._contents
@@ -138,8 +145,13 @@ class FolderListing:
         suffix = (dot + ending).lower() if dot else ""
         if suffix in UNFINISHED_SUFFIXES:
             return False
-        if suffix and suffix not in SUFFIXES:
-            self.skip(name, f"{suffix} files", ", ".join(sorted(SUFFIXES)))
+        if suffix and suffix not in self._suffixes:
+            wanted = (
+                "their format, raw = { width = …, height = … }"
+                if suffix == ".raw"
+                else ", ".join(sorted(self._suffixes))
+            )
+            self.skip(name, f"{suffix} files", wanted)
             return False
         if entry.is_symlink() and not self._accepts_link(Path(entry.path), name, home):
             return False

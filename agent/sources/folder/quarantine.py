@@ -36,6 +36,9 @@ class Quarantine:
         """Files since the start."""
         self.latest: str | None = None
         """The latest file and its reason, one line."""
+        self._copied: tuple[Path, int, int] | None = None
+        """The file that was copied last, with its size and time."""
+        self._copy_name: str | None = None
         self._directory = directory
         self._max_bytes = max_bytes
         self._now = now
@@ -55,7 +58,10 @@ class Quarantine:
             log.warning("cannot quarantine %s in %s: %s", file.name, self._directory, reason)
 
     def _copy(self, file: Path) -> str | None:
-        """Copy the file and return the name of the copy; None if it is gone or a link, or there is no space left."""
+        """Copy the file and return the name of the copy; None if it is gone or a link, or there is no space left.
+
+        Of several images in a file, the first takes a copy of it along.
+        """
         assert self._directory is not None
         try:
             status = file.lstat()
@@ -63,6 +69,10 @@ class Quarantine:
             return None
         if not stat.S_ISREG(status.st_mode):
             return None
+        version = (file, status.st_size, status.st_mtime_ns)
+        if version == self._copied:
+            return self._copy_name
+        self._copied, self._copy_name = version, None
         used = sum(kept.stat().st_size for kept in self._directory.iterdir() if kept.is_file())
         if used + status.st_size > self._max_bytes:
             return None
@@ -77,6 +87,7 @@ class Quarantine:
         except OSError:
             (self._directory / name).unlink(missing_ok=True)
             raise
+        self._copy_name = name
         return name
 
     def _add_line(self, file: Path, reason: str, copy: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from agent.core.errors import Permanent, Temporary
 from agent.core.records import FileVersion, Image
 from agent.sources.folder.arrivals import Arrivals
 from agent.sources.folder.attempts import MAX_ATTEMPTS, Attempts
+from agent.sources.folder.file_images import FileImages
 from agent.sources.folder.listing import FolderListing, Found
 from agent.sources.folder.names import one_line, printable
 from agent.sources.folder.quarantine import QUARANTINE_MAX_BYTES, Quarantine
@@ -22,7 +24,7 @@ from agent.sources.ledger import Ledger
 from agent.sources.settings import FolderSettings
 from agent.sources.source import Captured, EndOfStream, FileCounts, FrameSource
 from engines.errors import FileAccessError, ImageError
-from engines.images import SUFFIXES, natural_order, read_image
+from engines.images import FileReading, natural_order, read_image, suffixes_read
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +44,17 @@ class FolderSource(FrameSource):
         `settle_seconds` and it decodes to the end; a file that is written again counts as a new image. Versions that
         are overwritten sooner are counted and logged.
     recursive: also read the folders below.
+    reading: how files are read that do not describe themselves.
     frames_per_second: pace; None reads as fast as the caller asks.
     quarantine_directory: for copies of unreadable files, up to `quarantine_max_bytes`. The folder itself is only read.
     """
 
     live = False
     uses_ledger = True
+    _overwritten = 0
+    _delivered = 0
+    _reported_known = False
+    _waiting: str | None = None
 
     def __init__(
         self,
@@ -55,26 +62,30 @@ class FolderSource(FrameSource):
         *,
         follow: bool = False,
         recursive: bool = False,
+        reading: FileReading | None = None,
         frames_per_second: float | None = None,
         settle_seconds: float = 1.0,
         poll_seconds: float = 0.2,
         quarantine_directory: Path | None = None,
         quarantine_max_bytes: int = QUARANTINE_MAX_BYTES,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         super().__init__()
         self._path = Path(path)
         self._follow = follow
-        self._settle_seconds, self._poll_seconds = settle_seconds, poll_seconds
+        self._settle_seconds, self._poll_seconds, self._clock = settle_seconds, poll_seconds, clock
         self._quarantine = Quarantine(quarantine_directory, quarantine_max_bytes, now)
-        self._pace = Pace(frames_per_second, clock, sleep)
-        self._clock, self._sleep = clock, sleep
+        self._reading = reading or FileReading()
+        self._cancelled = threading.Event()
+        self._sleep = sleep or self._cancelled.wait  # ends when the source is cancelled
+        self._pace = Pace(frames_per_second, clock, self._sleep)
         self._listing = FolderListing(
             self._path,
             recursive=recursive,
             repeated=follow,
+            suffixes=suffixes_read(self._reading),
             on_rejected=lambda link, reason: self._quarantine.add(link, one_line(reason), copy=False),
         )
         self._arrivals = Arrivals(settle_seconds, clock, self._report_missed)
@@ -84,10 +95,7 @@ class FolderSource(FrameSource):
         self._finished: dict[str, FileVersion] = {}
         """The listed files that the ledger contains: it is not asked again for each listing."""
         self._ready: deque[FileVersion] = deque()
-        self._reported_known = False
-        self._overwritten = 0
-        self._delivered = 0
-        self._waiting: str | None = None
+        self._images = FileImages(self._path, self._reading)
 
     @property
     def files(self) -> FileCounts:
@@ -113,20 +121,27 @@ class FolderSource(FrameSource):
     def reject(self, captured: Captured, reason: str) -> None:
         """Put an image that does not fit the model into quarantine: the next may fit."""
         assert captured.file is not None
-        file = self._path / captured.file.name
         self._delivered -= 1
-        self._quarantine.add(file, one_line(f"{file}: {reason}"))
-        self._known.add([captured.file], rejected=True)
+        name = captured.origin or captured.file.name
+        self._quarantine.add(self._path / captured.file.name, one_line(f"{self._path / name}: {reason}"))
+        if not self._images.finishes_early(captured.file):
+            self._known.add([captured.file], rejected=True)
+
+    def cancel(self) -> None:
+        """Let a read that waits for new images end."""
+        self._cancelled.set()
 
     def _open(self) -> None:
         """List the folder. Without a ledger, one that is not followed starts from its first image each time."""
+        self._cancelled.clear()
         self._pace.restart()
         self._arrivals.clear()
         if not self._follow and self._ledger is None:
             self._known, self._finished = Ledger(None), {}
         files = self._list()
         if not self._follow and not files:
-            raise Permanent(f"{self.describe()} holds no image, wanted {', '.join(sorted(SUFFIXES))} files")
+            wanted = ", ".join(sorted(suffixes_read(self._reading)))
+            raise Permanent(f"{self.describe()} holds no image, wanted {wanted} files")
         new = self._new(files)
         self._report_known(len(files) - len(new), len(files))
         if not self._follow:
@@ -134,20 +149,26 @@ class FolderSource(FrameSource):
 
     def _close(self) -> None:
         self._ready.clear()
+        self._images.drop()
 
     def _read(self) -> Captured:
         while True:
-            file = self._next_file()
-            image = self._load(file)
+            while not self._images:
+                self._images.start(self._next_file(), self._known.contains)
+            file, path = self._images.next()
+            image = self._load(file, path)
             if image is not None:
                 self._pace.wait()
                 self._delivered += 1
-                return Captured(image, _time_of(file), self._clock(), printable(file.name), file)
+                name = str(path.relative_to(self._path))
+                return Captured(image, _time_of(file), self._clock(), printable(name), file)
 
     def _next_file(self) -> FileVersion:
         while not self._ready:
             if not self._follow:
                 self._end()
+            if self._cancelled.is_set():
+                raise Temporary(f"{self.describe()} was cancelled")
             started = self._clock()
             new = self._new(self._list())
             self._ready.extend(new[name].version for name in self._arrivals.settled(new))
@@ -168,20 +189,20 @@ class FolderSource(FrameSource):
         self._waiting = f"{self.describe()} has no more images"
         raise EndOfStream
 
-    def _load(self, file: FileVersion) -> Image | None:
+    def _load(self, file: FileVersion, path: Path) -> Image | None:
         """Read an image; None if that fails: then the file is tried again later, or it is in quarantine."""
-        path = self._path / file.name
         if not self._attempts.begin(file):
             self._set_aside(file, f"{path}: the agent has ended {MAX_ATTEMPTS} times while it read this file")
             return None
         try:
-            image = read_image(path)
+            image = read_image(path, self._reading)
         except Exception as error:  # whatever it is, it concerns this file only
-            self._report_unreadable(file, error)
+            self._report_unreadable(file, path, error)
             return None
         finally:
             self._attempts.end(file)
-        if self._follow and not self._is_still(path, file):
+        if self._follow and not self._is_still(self._path / file.name, file):
+            self._images.drop()
             return None
         self._arrivals.finish(file.name)
         if self._ledger is None:
@@ -190,12 +211,13 @@ class FolderSource(FrameSource):
             self._known.begin(file)
         return image
 
-    def _report_unreadable(self, file: FileVersion, error: Exception) -> None:
-        """Try the file again later, or set it aside."""
-        path = self._path / file.name
+    def _report_unreadable(self, file: FileVersion, path: Path, error: Exception) -> None:
+        """Try the file again later, or set the image aside."""
         if not isinstance(error, ImageError):
             log.debug("%s: unexpected error", path, exc_info=True)
-        if not self._arrivals.failed(file.name):
+        if self._arrivals.failed(file.name):
+            self._images.drop()
+        else:
             reason = str(error) if isinstance(error, ImageError) else f"{path}: cannot be read ({error!r})"
             self._set_aside(file, reason, passing=isinstance(error, FileAccessError))
 
@@ -208,11 +230,11 @@ class FolderSource(FrameSource):
         return (status.st_size, status.st_mtime_ns) == (file.size, file.modified_ns)
 
     def _set_aside(self, file: FileVersion, reason: str, *, passing: bool = False) -> None:
-        """Put a file into quarantine; `passing`: it may be readable after a restart."""
+        """Put an image into quarantine; `passing`: it may be readable after a restart."""
         self._arrivals.finish(file.name)
         self._attempts.end(file)
         self._quarantine.add(self._path / file.name, one_line(reason))
-        if passing:
+        if passing or self._images.finishes_early(file):
             self._known.begin(file)
         else:
             self._known.add([file])
@@ -289,6 +311,7 @@ def from_settings(settings: FolderSettings, *, quarantine_directory: Path) -> Fo
         settings.path,
         follow=settings.follow,
         recursive=settings.recursive,
+        reading=settings.reading,
         frames_per_second=settings.frames_per_second,
         quarantine_directory=quarantine_directory,
     )

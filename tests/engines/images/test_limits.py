@@ -15,8 +15,8 @@ import pytest
 from engines.errors import ImageError
 from engines.images.limits import MAX_PIXELS
 from engines.images.reading import read_image
-from tests.engines.images.test_head import chunk
-from tests.engines.images.tiff_files import tiff
+from tests.engines.images.formats.test_head import chunk
+from tests.engines.images.formats.tiff_files import tiff
 
 SIDE = 29_000
 MORE = f"{SIDE}×{SIDE} pixels, wanted at most 100 million"

@@ -15,6 +15,7 @@ from tests.agent.service.cameras.test_product_choice import renamed
 from tests.support.agent_settings import settings_text
 from tests.support.agents import await_status, running_service, socket_path
 from tests.support.broker import wait_until
+from tests.support.rtsp_camera import free_port
 
 SOURCE = 'kind = "simulator"\nframes_per_second = 50.0\ngood_frames = 100000'
 
@@ -156,3 +157,23 @@ def test_a_product_is_added_and_removed(config: Path, tmp_path: Path, bundle: Pa
         state = ask(socket, "status")["cameras"]["line1"]
         assert (state["product"], state["phase"]) == (None, "no_product"), "parts of B are not judged as A"
         assert ask(socket, "product", "line1", name="A")["product"] == "A"
+
+
+@pytest.mark.parametrize("kind", ["folder", "dicom"])
+def test_source_that_waits_for_new_images_is_replaced(config: Path, tmp_path: Path, kind: str) -> None:
+    """Its read waits, for hours if no image arrives."""
+    if kind == "dicom":
+        pytest.importorskip("pynetdicom", reason="the receiver needs the dicom extra")
+    (tmp_path / "images").mkdir()
+    waiting = f'kind = "folder"\npath = "{tmp_path / "images"}"\nfollow = true'
+    if kind == "dicom":
+        waiting = f'kind = "dicom"\nport = {free_port()}'
+    change(config, "line1", SOURCE, waiting)
+    socket = socket_path(tmp_path)
+    with running_service(config) as service:
+        wait_until(lambda: service.lines["line1"].capture.waiting is not None, what="the source to wait")
+        before = service.lines["line1"].capture
+        change(config, "line1", waiting, SOURCE)
+        ask(socket, "reload")
+        assert not before.is_alive()
+        armed(socket)

@@ -96,6 +96,30 @@ def test_acknowledged_image_is_there_after_a_restart(build: Build, port: int, tm
         assert source.read().origin == f"{UID_ROOT}.7"
 
 
+def test_each_frame_of_an_image_is_a_part(build: Build, port: int, tmp_path: Path) -> None:
+    """The file is deleted only once the last of them is finished."""
+    import pydicom
+
+    ledger = Ledger(tmp_path / "camera" / "ledger.sqlite")
+    path = write_image(tmp_path / "a.dcm", number=1)
+    dataset = pydicom.dcmread(path)
+    frames = np.random.default_rng(0).integers(0, 4096, (3, 48, 64)).astype(np.uint16)
+    dataset.NumberOfFrames, dataset.PixelData = 3, frames.tobytes()
+    dataset.save_as(path)
+    source, stored = build(part_attribute="PatientID"), tmp_path / "camera" / "inbox" / f"{UID_ROOT}.1.dcm"
+    source.use_ledger(ledger)
+    with source:
+        assert send(port, path).returncode == 0
+        for number in (1, 2, 3):
+            captured = source.read()
+            assert captured.origin == f"C1#{number}"
+            assert np.array_equal(captured.image[:, :, 0], frames[number - 1])
+            assert captured.file is not None
+            ledger.add([captured.file])
+            assert send(port, path).returncode == 0
+            assert stored.exists() == (number < 3)
+
+
 def test_part_has_the_name_of_an_attribute(build: Build, port: int, tmp_path: Path) -> None:
     with build(part_attribute="PatientID") as source:
         send(port, write_image(tmp_path / "a.dcm", number=1, PatientID="CASTING-17"))

@@ -21,10 +21,10 @@ import agent.sources.folder.source as source
 from agent.sources import EndOfStream, Ledger
 
 read = source.read_image
-def crash(path):
+def crash(path, reading):
     if path.name == "poison.png":
         os.kill(os.getpid(), 11)
-    return read(path)
+    return read(path, reading)
 source.read_image = crash
 folder = source.FolderSource(sys.argv[1], quarantine_directory=Path(sys.argv[2]) / "quarantine")
 ledger = Ledger(Path(sys.argv[2]) / "ledger.sqlite")

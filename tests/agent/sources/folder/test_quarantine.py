@@ -100,7 +100,7 @@ def test_an_unforeseen_error_concerns_its_file_only(tmp_path: Path, monkeypatch:
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(png(1))
 
-    def read(path: Path) -> object:
+    def read(path: Path, reading: object) -> object:
         if path.name == "a.png":
             raise MemoryError("no room")
         return read_image(path)

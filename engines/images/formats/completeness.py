@@ -9,10 +9,10 @@ import struct
 import zlib
 from collections.abc import Callable
 
-from engines.images.head import JPEG_SCAN, PNG_MAGIC, jpeg_segments
-from engines.images.jpeg2000 import is_jpeg2000, jpeg2000_is_complete
-from engines.images.tiff import is_tiff, parse_tiff
-from engines.images.web_formats import gif_is_complete, is_gif, is_webp, webp_is_complete
+from engines.images.formats.head import JPEG_SCAN, PNG_MAGIC, jpeg_segments
+from engines.images.formats.jpeg2000 import is_jpeg2000, jpeg2000_is_complete
+from engines.images.formats.tiff import is_tiff, parse_tiff
+from engines.images.formats.web_formats import gif_is_complete, is_gif, is_webp, webp_is_complete
 
 
 def completeness_check(data: bytes) -> Callable[[bytes], bool] | None:

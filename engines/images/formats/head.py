@@ -6,21 +6,23 @@ import struct
 from collections.abc import Iterator
 from dataclasses import replace
 
-from engines.images.image_head import ImageHead
-from engines.images.jpeg2000 import is_jpeg2000, jpeg2000_head
-from engines.images.tiff import is_tiff, parse_tiff
-from engines.images.web_formats import gif_head, is_gif, is_webp, webp_head
+from engines.images.formats.image_head import ImageHead
+from engines.images.formats.jpeg2000 import is_jpeg2000, jpeg2000_head
+from engines.images.formats.tiff import is_tiff, parse_tiff
+from engines.images.formats.web_formats import gif_head, is_gif, is_webp, webp_head
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
 JPEG_SCAN, _APP1 = 0xDA, 0xE1
 # Start-of-frame markers: all of 0xC0 to 0xCF but DHT, JPG and DAC (ITU-T T.81, table B.1).
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# That of JPEG-LS (ITU-T T.87, C.1.1), which has the same layout.
+_SOF_LS = 0xF7
 _EXIF = b"Exif\0\0"
 
 
-def read_head(data: bytes) -> ImageHead:
-    """Read the head of a PNG, JPEG, TIFF, BMP, WebP, GIF or JPEG 2000 file.
+def read_head(data: bytes, page: int = 1) -> ImageHead:
+    """Read the head of a PNG, JPEG, TIFF, BMP, WebP, GIF or JPEG 2000 file; of a TIFF file, that of a page, from 1.
 
     Raises struct.error, IndexError or ValueError if it is damaged.
     """
@@ -29,7 +31,7 @@ def read_head(data: bytes) -> ImageHead:
     if data.startswith(b"\xff\xd8"):
         return _jpeg(data)
     if is_tiff(data):
-        tiff = parse_tiff(data)
+        tiff = parse_tiff(data, page)
         return ImageHead(tiff.width, tiff.height, _valid(tiff.orientation), tiff.pages > 1)
     if is_webp(data):
         head, exif = webp_head(data)
@@ -56,6 +58,15 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         if marker == JPEG_SCAN:
             return
         position += 2 + size
+
+
+def jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height of a JPEG or JPEG-LS image, pixels; None without a frame head. struct.error if truncated."""
+    for marker, start, _ in jpeg_segments(data):
+        if marker in _SOF or marker == _SOF_LS:
+            height, width = struct.unpack_from(">HH", data, start + 1)
+            return int(width), int(height)
+    return None
 
 
 def _png(data: bytes) -> ImageHead:

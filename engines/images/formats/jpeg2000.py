@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from engines.images.image_head import ImageHead
+from engines.images.formats.image_head import ImageHead
 
 _MAGIC = b"\0\0\0\x0cjP  \r\n\x87\n"
 _START_OF_CODESTREAM, _END_OF_CODESTREAM = b"\xff\x4f\xff\x51", b"\xff\xd9"

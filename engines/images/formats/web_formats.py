@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from engines.images.image_head import ImageHead
+from engines.images.formats.image_head import ImageHead
 
 _ANIMATION, _TRAILER, _IMAGE, _EXTENSION = 0x02, 0x3B, 0x2C, 0x21
 _VP8_START = b"\x9d\x01\x2a"

@@ -13,7 +13,7 @@ import pytest
 
 from engines.errors import ImageError
 from engines.images import list_images, read_image
-from engines.images.head import read_head
+from engines.images.formats.head import read_head
 
 Image = pytest.importorskip("PIL.Image")
 

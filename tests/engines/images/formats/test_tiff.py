@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import struct
+import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from engines.bundles import FileReading
 from engines.errors import ImageError
+from engines.images import list_images, read_shape
+from engines.images.formats.tiff import parse_tiff
 from engines.images.reading import read_image
-from engines.images.tiff import parse_tiff
-from tests.engines.images.tiff_files import packed, tiff
+from tests.engines.images.formats.tiff_files import packed, tiff
 
 GRAY = np.random.default_rng(0).integers(0, 256, (6, 10)).astype(np.uint8)
 GRAY16 = np.random.default_rng(1).integers(0, 65536, (6, 10)).astype(np.uint16)
@@ -76,7 +80,7 @@ def test_16_bit_colour_is_read_interleaved_and_rejected_in_planes(tmp_path: Path
         ({"t258": (16,) * 3, "t262": 8, "t277": 3}, 6, "photometric interpretation 8"),
         ({"t258": 16, "t339": 2}, 2, "16-bit signed integers, wanted 8 or 16 bits unsigned"),
         ({"t258": 8, "t339": 2}, 1, "8-bit signed integers"),
-        ({"t258": 32, "t339": 3}, 4, "32-bit float"),
+        ({"t258": 16, "t339": 3}, 2, "16-bit float, wanted 8 or 16 bits unsigned, or 32 or 64 bits of float"),
         ({"t258": 32}, 4, "32 bits per sample, wanted at most 16"),
         ({"t254": 1}, 1, "its first image is a thumbnail"),
     ],
@@ -98,10 +102,64 @@ def with_second_page(first: bytes, subfile_type: int) -> bytes:
     return bytes(out)
 
 
-def test_second_page_is_rejected_but_not_a_thumbnail(tmp_path: Path) -> None:
+def test_second_page_is_an_image_but_a_thumbnail_or_a_mask_is_not(tmp_path: Path) -> None:
     single = tiff([GRAY.tobytes()], 10, 6)
-    assert "several pages in one TIFF file" in rejection(tmp_path, with_second_page(single, 2))
-    np.testing.assert_array_equal(read(tmp_path, with_second_page(single, 1))[:, :, 0], GRAY)
+    two = "2 pages in one TIFF file, wanted one of them, image#1.tif to image#2.tif"
+    assert two in rejection(tmp_path, with_second_page(single, 2))
+    for subfile_type in (1, 4):
+        np.testing.assert_array_equal(read(tmp_path, with_second_page(single, subfile_type))[:, :, 0], GRAY)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".tiff"])
+def test_each_page_is_read_as_it_is_stored(tmp_path: Path, suffix: str) -> None:
+    """Pages of other sizes, 16 bits, compressed, as OpenCV writes them."""
+    random = np.random.default_rng(0)
+    pages = [random.integers(0, 2**16, (6 + index, 9), np.uint16) for index in range(3)]
+    assert cv2.imwritemulti(str(tmp_path / f"scan{suffix}"), pages)
+    paths = list_images(tmp_path)
+    assert [path.name for path in paths] == [f"scan#{number}{suffix}" for number in (1, 2, 3)]
+    for path, page in zip(paths, pages, strict=True):
+        np.testing.assert_array_equal(read_image(path)[:, :, 0], page)
+        assert read_shape(path) == page.shape
+    with pytest.raises(ImageError, match="truncated or damaged"):
+        read_image(tmp_path / f"scan#4{suffix}")
+
+
+def test_thousands_of_directories_are_counted_in_little_time(tmp_path: Path) -> None:
+    """Each with a thousand tags: a file of 30 MB that would keep its reader busy for minutes."""
+    directory = struct.pack("<H", 1000) + struct.pack("<HHII", 300, 3, 1, 1) * 1000
+    size = len(directory) + 4
+    data = struct.pack("<4sI", b"II*\0", 8)
+    data += b"".join(directory + struct.pack("<I", 8 + (index + 1) * size) for index in range(2500))
+    begin = time.process_time()
+    assert 900 < parse_tiff(data).pages < 2500
+    assert time.process_time() - begin < 20.0
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+def test_float_is_read_by_the_range_that_is_given(tmp_path: Path, bits: int) -> None:
+    values = np.linspace(-0.5, 1.5, 60, dtype=f"<f{bits // 8}").reshape(6, 10)
+    (tmp_path / "image.tif").write_bytes(tiff([values.tobytes()], 10, 6, t258=bits, t339=3))
+    found = read_image(tmp_path / "image.tif", FileReading(value_range=(0.0, 1.0)))
+    np.testing.assert_array_equal(found[:, :, 0], np.rint(values.clip(0, 1) * 65535))
+    assert found.dtype == np.uint16
+
+
+def test_float_without_a_range_is_read_if_it_has_whole_numbers_of_16_bits(tmp_path: Path) -> None:
+    whole = np.arange(60, dtype="<f4").reshape(6, 10) * 1000
+    for values, reason in (
+        (whole, None),
+        (whole + 0.5, "of 0.5 to"),
+        (whole - 1, "of -1 to"),
+        (whole * 9, "to 531000"),
+    ):
+        data = tiff([values.astype("<f4").tobytes()], 10, 6, t258=32, t339=3)
+        if reason is None:
+            np.testing.assert_array_equal(read(tmp_path, data)[:, :, 0], whole)
+        else:
+            assert reason in rejection(tmp_path, data)
+    with_nan = np.where(whole == 3000, np.nan, whole)
+    assert "not finite" in rejection(tmp_path, tiff([with_nan.tobytes()], 10, 6, t258=32, t339=3))
 
 
 def test_directory_that_links_to_itself_is_one_page() -> None:

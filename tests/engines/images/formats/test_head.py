@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from engines.images.head import read_head
-from engines.images.image_head import ImageHead
+from engines.images.formats.head import read_head
+from engines.images.formats.image_head import ImageHead
 from engines.images.reading import read_image
-from tests.engines.images.tiff_files import tiff
+from tests.engines.images.formats.tiff_files import tiff
 
 # Smooth, so that JPEG keeps it to within a few grey levels, and different in each corner.
 UPRIGHT = (np.add.outer(np.arange(24) * 6, np.arange(40) * 2)).astype(np.uint8)
