@@ -27,9 +27,9 @@ T = TypeVar("T")
 # Settings of a camera that are taken over by building it again, while the other cameras go on.
 REBUILT = ("source", "bundle", "engine", "crop", "mask", "alignment", "parts", "products", "product")
 
-# `*` is any camera; a key stands for everything below it. The calibration in force was made for one rule and one
-# budget: as after a restart, new ones count from the next calibration. Any other setting needs a restart: a connection
-# or a store would have to be opened again.
+# `*` is any camera, or any group of cameras; a key stands for everything below it. The calibration in force was made
+# for one rule and one budget: as after a restart, new ones count from the next calibration. Any other setting needs a
+# restart: a connection or a store would have to be opened again.
 EFFECTS: Mapping[Key, Effect] = {
     ("log", "level"): Effect.NOW,
     ("mqtt", "scores_per_second"): Effect.NOW,
@@ -37,6 +37,8 @@ EFFECTS: Mapping[Key, Effect] = {
     ("mqtt", "allow_insecure_commands"): Effect.NOW,
     ("mqtt", "role"): Effect.NOW,
     **{("cameras", "*", name): Effect.NOW for name in REBUILT},
+    ("parts", "*", "cameras"): Effect.NOW,
+    ("parts", "*", "within"): Effect.NOW,
     ("cameras", "*", "alarm", "clear_after_seconds"): Effect.NOW,
     ("cameras", "*", "calibration", "require_certificate"): Effect.NOW,
     ("cameras", "*", "alarm", "rule"): Effect.NEXT_CALIBRATION,
@@ -87,13 +89,25 @@ class Reload:
 def plan_reload(old: Settings, new: Settings) -> Reload:
     """Compare the settings that the agent runs with (`old`) and those of its file; changes neither."""
     found: dict[Effect, list[str]] = {effect: [] for effect in Effect}
-    settings = _merged(old, new, (), found)
+    settings = _with_known_cameras(_merged(old, new, (), found), old, found)
     return Reload(settings, {effect: tuple(keys) for effect, keys in found.items()})
+
+
+def _with_known_cameras(settings: Settings, old: Settings, found: dict[Effect, list[str]]) -> Settings:
+    """`settings` with the old groups of those whose cameras need a restart themselves."""
+    groups = dict(settings.parts)
+    for name, group in settings.parts.items():
+        if not settings.cameras.keys() >= set(group.cameras):
+            groups[name] = old.parts[name]
+            keys = [key for key in found[Effect.NOW] if key.startswith(f"parts.{name}.")]
+            found[Effect.NOW] = [key for key in found[Effect.NOW] if key not in keys]
+            found[Effect.RESTART] += keys
+    return settings if groups == settings.parts else settings.model_copy(update={"parts": groups})
 
 
 def effect_of(key: Key) -> Effect:
     """When a change of this setting comes into force."""
-    pattern = (key[0], "*", *key[2:]) if key[0] == "cameras" else key
+    pattern = (key[0], "*", *key[2:]) if key[0] in ("cameras", "parts") else key
     prefixes = (pattern[:length] for length in range(len(pattern), 0, -1))
     return next((EFFECTS[prefix] for prefix in prefixes if prefix in EFFECTS), Effect.RESTART)
 

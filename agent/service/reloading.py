@@ -13,6 +13,7 @@ from agent.core.errors import Permanent
 from agent.inspection import CameraLine
 from agent.outputs import Output
 from agent.service.cameras import ProductChoice, Rebuilding, changed_bundles
+from agent.service.results import Results
 from agent.settings import Settings
 
 
@@ -32,6 +33,9 @@ class ReloadedAgent(Protocol):
 
     @property
     def rebuilding(self) -> Rebuilding: ...
+
+    @property
+    def results(self) -> Results | None: ...
 
 
 class Reloading:
@@ -63,6 +67,8 @@ class Reloading:
             for name in reload.cameras - reload.rebuilt:
                 agent.lines[name].adopt(reload.settings.cameras[name])
             self._take_over(reload.settings)
+            if agent.results is not None:
+                agent.results.adopt(agent.settings)
             for output in agent.outputs:
                 output.adopt(agent.settings.output_sections[output.name])
             logging.getLogger().setLevel(agent.settings.log.level.upper())

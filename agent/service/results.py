@@ -24,10 +24,18 @@ class Results:
     """Commits them on its own thread."""
     counts: PartCounts
     """Counts them."""
-    groups: Sequence[ViewGroup]
-    """The cameras that see the same part."""
     joiner: ViewJoiner
-    """Joins their results."""
+    """Joins those of cameras that see the same part."""
+    outputs: Sequence[Output]
+    """What they are published by."""
+
+    def adopt(self, settings: Settings) -> None:
+        """Join by the groups of these settings once every result before is stored: soon, unless the disk is full."""
+        groups = groups_of(settings)
+        if groups == self.joiner.groups:
+            return
+        self.recorder.when_stored(lambda: self.joiner.adopt(groups))
+        _announce(self.outputs, groups)
 
     def view_groups(self) -> dict[str, ViewGroupPayload]:
         """What becomes of the parts of each group, by its name, for `status`."""
@@ -39,7 +47,7 @@ class Results:
                 late_views=counts[group.name].late_views,
                 shift_parts=shift_payload(self.counts.shift(group.place, now)),
             )
-            for group in self.groups
+            for group in self.joiner.groups
         }
 
 
@@ -51,10 +59,20 @@ def open_results(settings: Settings, outputs: Sequence[Output], problems: Proble
     outbox = Outbox(path, max_bytes=settings.max_results_size)
     outbox.keep_outputs([output.name for output in outputs])
     counts = PartCounts(outbox, settings.shifts.calendar, cameras=len(settings.cameras))
-    groups = [ViewGroup(name, each.cameras, each.within_seconds) for name, each in settings.parts.items()]
+    groups = groups_of(settings)
     joiner = ViewJoiner(settings.site, groups, outputs, outbox, counts, problems)
     recorder = ResultRecorder(settings.site, outputs, outbox, counts=counts, joiner=joiner)
     for output in outputs:
         output.deliver_results(outbox)
+    _announce(outputs, groups)
+    return Results(outbox, recorder, counts, joiner, outputs)
+
+
+def groups_of(settings: Settings) -> tuple[ViewGroup, ...]:
+    """The cameras that see the same part."""
+    return tuple(ViewGroup(name, each.cameras, each.within_seconds) for name, each in settings.parts.items())
+
+
+def _announce(outputs: Sequence[Output], groups: Sequence[ViewGroup]) -> None:
+    for output in outputs:
         output.announce_view_groups({group.name: group.cameras for group in groups})
-    return Results(outbox, recorder, counts, groups, joiner)

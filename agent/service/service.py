@@ -104,8 +104,8 @@ class Service:
             for output in self.outputs:
                 output.announce_page(settings.page.address)
         self._recorder = AlarmRecorder(settings.site, self.outputs, self._outbox, self.evidence)
-        self._results = open_results(settings, self.outputs, self._problems)
-        self._counts = None if self._results is None else self._results.counts
+        self.results = open_results(settings, self.outputs, self._problems)
+        self._counts = None if self.results is None else self.results.counts
 
     def _open_cameras(self) -> None:
         """Build every camera, and the dispatcher that takes the judged frames."""
@@ -115,7 +115,7 @@ class Service:
         self._states = StatePublisher(
             self.settings.site, self.lines, self.outputs, self._promise_of, counts=self._counts
         )
-        groups = () if self._results is None else self._results.groups
+        groups = () if self.results is None else self.results.joiner.groups
         self._count_publisher = CountPublisher(self.settings.site, self.lines, self.outputs, self._counts, groups)
         self.review = open_review(self.settings, self.lines, self.outputs, self._outbox, self._states, self._problems)
         self._dispatcher = Dispatcher(
@@ -127,7 +127,7 @@ class Service:
             self._problems,
             self.review,
             self._metrics,
-            None if self._results is None else self._results.recorder,
+            None if self.results is None else self.results.recorder,
         )
         self.recent = self._dispatcher.recent
         self._assembly = Assembly(
@@ -141,7 +141,7 @@ class Service:
         self.lines.update(self._assembly.build())
         self.products = ProductChoice(self.settings, self.lines, self._assembly, self._dispatcher, self._problems)
         self.products.prepare()
-        self.rebuilding = Rebuilding(self._assembly, self.products, results=self._results is not None)
+        self.rebuilding = Rebuilding(self._assembly, self.products, results=self.results is not None)
 
     @property
     def inspections(self) -> list[InspectionThread]:
@@ -230,8 +230,8 @@ class Service:
             output.start()
         self._recorder.start()
         self.review.start()
-        if self._results is not None:
-            self._results.recorder.start()
+        if self.results is not None:
+            self.results.recorder.start()
         self._assembly.engines.start()
         for line in self.lines.values():
             line.capture.start()
@@ -255,9 +255,7 @@ class Service:
             log.error("alarms were lost: they could not be written to disk within %g s", STOP_SECONDS)
         if not self.review.finish(max(0.05, deadline - 0.4 - time.monotonic())):
             log.warning("the review was not written completely within %g s", STOP_SECONDS)
-        if self._results is not None and not self._results.recorder.finish(
-            max(0.05, deadline - 0.4 - time.monotonic())
-        ):
+        if self.results is not None and not self.results.recorder.finish(max(0.05, deadline - 0.4 - time.monotonic())):
             log.error("results were lost: they could not be written to disk within %g s", STOP_SECONDS)
         self._count_publisher.publish_all(final=True)
         self._control_socket.close()
@@ -278,8 +276,8 @@ class Service:
         self._outbox.close()
         if not self.review.is_alive():
             self.review.close()
-        if self._results is not None:
-            self._results.outbox.close()
+        if self.results is not None:
+            self.results.outbox.close()
         self._assembly.engines.close()
         if self._instance is not None:
             self._instance.release()
@@ -308,7 +306,7 @@ class Service:
 
     def view_groups(self) -> dict[str, ViewGroupPayload]:
         """What becomes of the parts that several cameras see, by the name of the group."""
-        return {} if self._results is None else self._results.view_groups()
+        return {} if self.results is None else self.results.view_groups()
 
     def pause(self, line: CameraLine) -> None:
         """Stop judging frames of a camera until `resume`, and clear its active alarms.

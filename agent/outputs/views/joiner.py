@@ -167,6 +167,23 @@ class ViewJoiner:
             self._count_waiting()
 
     @property
+    def groups(self) -> tuple[ViewGroup, ...]:
+        """The groups in force. May be read from any thread."""
+        return tuple(self._groups.values())
+
+    def adopt(self, groups: Sequence[ViewGroup]) -> None:
+        """Join the views of the same groups by other cameras or time limits from now on.
+
+        A part that waits in a group whose cameras change gets its result now, by the old ones: what it lacks is
+        missing. Other parts keep the time limit that they began with.
+        """
+        changed = {each.place for each in groups if set(each.cameras) != set(self._groups[each.place].cameras)}
+        self._deadlines |= {key: self._clock() for key in self._deadlines if key[0] in changed}
+        self.expire()
+        self._groups = {group.place: group for group in groups}
+        self._group_of = {camera: group for group in groups for camera in group.cameras}
+
+    @property
     def wait_seconds(self) -> float | None:
         """Until the time of a part is over, seconds; None where none waits."""
         deadline = min(self._deadlines.values(), default=None)

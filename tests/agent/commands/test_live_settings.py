@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from agent.commands.live_settings import EFFECTS, Effect, plan_reload
 from agent.settings.load import load_settings
 from agent.settings.settings import AlarmSettings, CalibrationSettings, CameraSettings, Settings
+from agent.settings.view_groups import ViewGroupSettings
 
 FILE = """
 site = "plant"
@@ -114,11 +115,56 @@ def test_a_product_is_taken_over_as_a_whole(tmp_path: Path) -> None:
     assert camera.of_product("A").clear_after_seconds == 2.0
 
 
+_GROUPS = """
+[cameras.line1.parts]
+trigger = true
+[cameras.side]
+bundle = "a.bundle"
+source = {{ kind = "simulator" }}
+parts = {{ trigger = true }}
+[cameras.{third}]
+bundle = "a.bundle"
+source = {{ kind = "simulator" }}
+parts = {{ trigger = true }}
+[parts.p1]
+cameras = {cameras}
+within = "{within}"
+"""
+
+
+def grouped(tmp_path: Path, cameras: str, *, third: str = "rear", within: str = "3 s") -> Settings:
+    return settings(tmp_path, _GROUPS.format(cameras=cameras, third=third, within=within))
+
+
+def test_groups_of_cameras_are_taken_over(tmp_path: Path) -> None:
+    old = grouped(tmp_path, '["line1", "side"]')
+    reload = plan_reload(old, grouped(tmp_path, '["line1", "rear"]', within="1 s"))
+    assert set(reload.keys[Effect.NOW]) == {"parts.p1.cameras", "parts.p1.within"}
+    assert reload.settings.parts["p1"].cameras == ("line1", "rear")
+    assert reload.cameras == set()
+    assert reload.keys[Effect.RESTART] == ()
+
+
+def test_a_new_group_or_one_with_a_new_camera_needs_a_restart(tmp_path: Path) -> None:
+    """Units of a PLC are numbered, and topics announced, at the start."""
+    old = grouped(tmp_path, '["line1", "side"]')
+    reload = plan_reload(old, grouped(tmp_path, '["line1", "top"]', third="top"))
+    assert set(reload.keys[Effect.RESTART]) == {"cameras.rear", "cameras.top", "parts.p1.cameras"}
+    assert reload.keys[Effect.NOW] == ()
+    assert reload.settings == old
+    without = settings(tmp_path, _GROUPS.split("[parts.p1]")[0].format(third="rear"))
+    assert plan_reload(without, old).keys[Effect.RESTART] == ("parts.p1",)
+    assert plan_reload(old, without).settings.parts == old.parts
+
+
 @pytest.mark.parametrize("key", sorted(EFFECTS))
 def test_every_setting_with_an_effect_exists(key: tuple[str, ...]) -> None:
     sections: dict[str, type[BaseModel]] = {"alarm": AlarmSettings, "calibration": CalibrationSettings}
     if key[:-1] == ("cameras", "*"):
         assert key[-1] in CameraSettings.model_fields
+        return
+    if key[:-1] == ("parts", "*"):
+        assert key[-1] in ViewGroupSettings.model_fields
         return
     section = sections[key[-2]] if key[0] == "cameras" else Settings.model_fields[key[0]].annotation
     assert section is not None

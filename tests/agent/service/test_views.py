@@ -92,10 +92,15 @@ def test_every_part_has_one_joined_result_across_a_kill(tmp_path: Path, tiny_bun
         assert any("the view of top came after" in problem for problem in status["delivery"]["problems"])
         assert sum(status["parts"]["p1"]["shift_parts"][each] for each in ("ok", "nok", "not_judged")) == PARTS + 2
         assert ask(socket_path(tmp_path), "status", camera="top")["parts"].keys() == {"p1"}
+        config.write_text(config.read_text().replace('within = "6 s"', 'within = "1 s"'))
+        assert ask(socket_path(tmp_path), "reload")["changed"] == ["parts.p1.within"]
+        put(good, tmp_path / "side", "quick.png")
+        wait_until(lambda: "quick.png" in by_part(subscriber), seconds=60)
+        assert 1000.0 <= by_part(subscriber)["quick.png"]["latency_ms"] < 6000.0
         process.send_signal(signal.SIGTERM)
         process.wait(20)
     sequences = [document["sequence"] for document in by_part(subscriber).values()]
-    assert sequences == list(range(1, PARTS + 3)), "in order, without gaps"
+    assert sequences == list(range(1, PARTS + 4)), "in order, without gaps"
     counts = [message.payload for message in subscriber.messages if message.topic == "inspectd/plant/parts/p1/count"]
     shift = CountPayload.model_validate_json(counts[-1]).shift
-    assert shift.ok + shift.nok + shift.not_judged == PARTS + 2
+    assert shift.ok + shift.nok + shift.not_judged == PARTS + 3

@@ -232,6 +232,29 @@ def _raise(*_: object) -> None:
     raise Temporary("no space left on device")
 
 
+def test_part_that_waits_while_its_group_changes_has_its_result_by_the_old_cameras(run: Run) -> None:
+    run.record(view("top", "SN1"), view("left", "SN1"))
+    run.joiner.adopt([ViewGroup("p1", ("top", "rear"), 2.0), ViewGroup("p2", ("left", "right"), 1.0)])
+    assert [summary(each) for each in run.joined] == [
+        ("SN1", "not_judged", "view_missing", ["side"]),
+        ("SN1", "not_judged", "view_missing", ["right", "rear"]),
+    ]
+    run.record(view("top", "SN2"), view("rear", "SN2", "nok"), view("side", "SN2"))
+    assert summary(run.joined[-1]) == ("SN2", "nok", None, [])
+    assert [each["sequence"] for each in run.joined if each["group"] == "p1"] == [1, 2]
+    assert {name: counts.waiting for name, counts in run.joiner.counts.items()} == {"p1": 0, "p2": 0}
+
+
+def test_another_time_limit_counts_for_parts_that_begin_later(run: Run) -> None:
+    run.record(view("top", "SN1"))
+    run.joiner.adopt([ViewGroup("p1", ("top", "side"), 10.0), GROUPS[1]])
+    run.record(view("top", "SN2"))
+    run.pass_time(2.1)
+    assert [summary(each)[0] for each in run.joined] == ["SN1"]
+    run.pass_time(8.0)
+    assert [summary(each)[0] for each in run.joined] == ["SN1", "SN2"]
+
+
 def test_camera_of_no_group_is_not_joined(run: Run) -> None:
     run.record(view("other", "SN1"))
     run.pass_time(60.0)
