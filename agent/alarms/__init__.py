@@ -2,7 +2,7 @@
 
 from agent.alarms.camera_alarm import CameraAlarm, Condition, Observation
 from agent.alarms.defect_alarm import ActiveAlarm, DefectAlarm
-from agent.alarms.drawing import grey_out, stored_window, to_8_bit
+from agent.alarms.drawing import grey_out, outline, stored_window, to_8_bit
 from agent.alarms.evidence import Evidence, EvidenceImage
 from agent.alarms.heat_colours import HOTTEST, colour_of
 from agent.alarms.heat_regions import regions
@@ -24,6 +24,7 @@ __all__ = [
     "colour_of",
     "grey_out",
     "heat_layer",
+    "outline",
     "regions",
     "stored_window",
     "to_8_bit",

@@ -19,6 +19,9 @@ _FULL_SCALES = (1023, 4095, 16_383, 65_535)
 # Masked areas in heatmaps, overlays and `inspectd view`.
 MASKED_GREY = 128
 
+# Outlines of regions of higher and lower sensitivity: orange and blue, BGR.
+MORE_SENSITIVE, LESS_SENSITIVE = (0, 140, 255), (255, 120, 0)
+
 # The size at which heatmap and overlay fit a person's screen; the frame itself keeps its own size.
 MAX_DRAWN_SIDE_PIXELS = 1280
 MIN_DRAWN_SIDE_PIXELS = 384
@@ -47,6 +50,18 @@ def covered(excluded: NDArray[np.bool_], height: int, width: int) -> NDArray[np.
     """A mask [H, W] at the size at which its image is drawn, [height, width]."""
     resized = cv2.resize(excluded.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
     return np.asarray(resized > 0)
+
+
+def outline(image: Image8, gains: NDArray[np.float32]) -> Image8:
+    """A copy of `image` uint8 [h, w, 3 or 4], BGR and opacity, with regions of other sensitivity outlined.
+
+    `gains` [h, w] is above 0 where what is unusual counts more, below 0 where it counts less.
+    """
+    drawn: Image8 = np.array(image, order="C")
+    for region, colour in ((gains > 0, MORE_SENSITIVE), (gains < 0, LESS_SENSITIVE)):
+        contours, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(drawn, contours, -1, (*colour, 255), 1)
+    return drawn
 
 
 def stored_window(image: Image) -> tuple[int, int]:

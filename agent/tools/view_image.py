@@ -8,16 +8,16 @@ from typing import Any
 
 import cv2
 
-from agent.alarms import grey_out
+from agent.alarms import grey_out, outline
 from agent.core.errors import Permanent
 from engines.bundles import read_bundle
-from engines.images import content_box, inspected_pixels, prepare, read_image, viewable
+from engines.images import content_box, factors_of_pixels, inspected_pixels, prepare, read_image, viewable
 
 
 def view_image(bundle: Path, image: Path, out: Path) -> Iterator[str]:
     """Write the model's input for an image to `out` as 8-bit PNG, and yield lines about its way there.
 
-    What a mask excludes is grey in the PNG.
+    What a mask excludes is grey in the PNG; regions of higher sensitivity are outlined in orange, of lower in blue.
     Raises ImageError where the image does not fit the bundle or shows no part, Permanent where `out` cannot be written.
     """
     manifest = read_bundle(bundle).manifest
@@ -35,6 +35,9 @@ def view_image(bundle: Path, image: Path, out: Path) -> Iterator[str]:
     if view is not None and view.mask is not None:
         shown = grey_out(shown, ~inspected_pixels(view, manifest.geometry))
         yield f"mask          {view.mask}"
+    if view is not None and view.sensitivity is not None:
+        shown = outline(shown[:, :, ::-1], factors_of_pixels(view, manifest.geometry) - 1.0)[:, :, ::-1]
+        yield f"sensitivity   {view.sensitivity}"
     yield f"model input   {manifest.geometry}"
     if view is not None and view.padding is not None:
         box = content_box(source.shape if crop is None else (crop.height, crop.width), manifest.geometry)

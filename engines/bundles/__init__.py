@@ -31,9 +31,12 @@ from engines.bundles.external_data import OnnxFormatError, raw_fields
 from engines.bundles.file_reading import FileReading, RawFormat
 from engines.bundles.manifest import ForeignWeights, FrameTime
 from engines.bundles.mask import Mask
+from engines.bundles.sensitivity import HIGHEST_FACTOR, LEAST_FACTOR, Coordinate, SensitiveRegion, Sensitivity
 from engines.bundles.signing import generate_keys, load_trusted_keys, sign_bundle
 
 __all__ = [
+    "HIGHEST_FACTOR",
+    "LEAST_FACTOR",
     "MAX_REFERENCE_SIDE",
     "MODEL",
     "MODEL_FP16",
@@ -44,6 +47,7 @@ __all__ = [
     "AlignmentLimits",
     "ArchiveError",
     "Bundle",
+    "Coordinate",
     "CropBox",
     "DamageCheck",
     "FileReading",
@@ -59,6 +63,8 @@ __all__ = [
     "RecipeRecord",
     "Reference",
     "ScoreSummary",
+    "SensitiveRegion",
+    "Sensitivity",
     "TrainingRecord",
     "View",
     "check_replaceable",

@@ -12,6 +12,7 @@ from engines.bundles.alignment import Alignment
 from engines.bundles.crop_box import CropBox
 from engines.bundles.file_reading import FileReading
 from engines.bundles.mask import Mask
+from engines.bundles.sensitivity import Sensitivity
 
 MANIFEST_SCHEMA = "inspectd.bundle/1"
 
@@ -83,9 +84,11 @@ class View(BaseModel):
     """Pixels of the source images that count; None: all of them."""
     fill: tuple[Annotated[int, Field(ge=0, lt=2**16)], ...] = ()
     """Value of the others in the model's input, for each channel; empty without a mask."""
+    sensitivity: Sensitivity | None = None
+    """Regions of the source images in which what is unusual counts more or less; None: the same everywhere."""
     alignment: Alignment | None = None
-    """What a part is found by. Crop and mask then apply to the image turned and shifted so that the part lies as in the
-    taught one. None: parts always lie alike."""
+    """What a part is found by. Crop, mask and sensitivity then apply to the image turned and shifted so that the part
+    lies as in the taught one. None: parts always lie alike."""
     reading: FileReading | None = None
     """How the image files were read; None: as they describe themselves."""
 

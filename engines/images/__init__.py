@@ -9,6 +9,21 @@ from engines.images.alignment import (
     find_part,
     learned_limits,
 )
+from engines.images.areas import (
+    MaskChoice,
+    MaskDocument,
+    Polygon,
+    SensitivityChoice,
+    check_mask,
+    check_sensitivity,
+    cut_mask,
+    factors_of_pixels,
+    fill_masked,
+    inspected_pixels,
+    parse_polygon,
+    parse_region,
+    without_masked,
+)
 from engines.images.formats.numbering import file_of, frame_path
 from engines.images.frames import frame_count, images_of
 from engines.images.letterbox import (
@@ -24,17 +39,6 @@ from engines.images.letterbox import (
     without_padding,
 )
 from engines.images.listing import HEAD_BYTES, SUFFIXES, has_image_content, list_images, natural_order, suffixes_read
-from engines.images.mask import (
-    MaskChoice,
-    MaskDocument,
-    Polygon,
-    check_mask,
-    cut_mask,
-    fill_masked,
-    inspected_pixels,
-    parse_polygon,
-    without_masked,
-)
 from engines.images.preprocessing import Image, check_image, fit
 from engines.images.reading import read_image, read_shape
 from engines.images.shrinking import spans
@@ -66,10 +70,12 @@ __all__ = [
     "Pose",
     "Prepared",
     "RawFormat",
+    "SensitivityChoice",
     "as_rgb",
     "check_aspect",
     "check_image",
     "check_mask",
+    "check_sensitivity",
     "content_box",
     "content_of",
     "cut",
@@ -77,6 +83,7 @@ __all__ = [
     "cut_heat",
     "cut_mask",
     "cut_upright",
+    "factors_of_pixels",
     "file_of",
     "fill_masked",
     "find_part",
@@ -95,6 +102,7 @@ __all__ = [
     "pad",
     "padding_of",
     "parse_polygon",
+    "parse_region",
     "prepare",
     "prepare_for",
     "read_image",

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from engines.bundles import CropBox, Geometry, Manifest, View
 from engines.errors import ImageError
 from engines.images.alignment import Pose, check_aligned_size, cut_upright, find_part
+from engines.images.areas import check_mask, check_sensitivity, fill_masked
 from engines.images.letterbox import MOST_STRETCH, Content, content_of, fit_to_view
-from engines.images.mask import check_mask, fill_masked
 from engines.images.preprocessing import Image
 
 
@@ -52,8 +52,8 @@ class Prepared(NamedTuple):
 def inspect(image: Image, view: View | None) -> Inspected:
     """What a view inspects of a source image [H, W, C].
 
-    Raises ImageError where the crop exceeds the image, or the image has another size than mask or alignment;
-    PartNotFoundError where the part is not in it.
+    Raises ImageError where the crop exceeds the image, or mask, sensitivity or alignment are for images of another
+    size; PartNotFoundError where the part is not in it.
     """
     if view is None:
         return Inspected(image, None)
@@ -70,6 +70,7 @@ def cut_as(image: Image, view: View | None, pose: Pose | None, *, nearest: bool 
     if view is None:
         return image
     check_mask(image, view.mask)
+    check_sensitivity(image, view.sensitivity)
     if pose is None or view.alignment is None or view.crop is None:
         return cut(image, view.crop)
     check_aligned_size(image, view.alignment)

@@ -1,7 +1,7 @@
-"""The part of a frame that counts: neither padding nor what a mask excludes.
+"""What of a frame counts, neither padding nor what a mask excludes, and how much.
 
-What is masked has the same value, the fill, in every frame (`engines.images.mask`), so its content can change nothing;
-`FrameMask` leaves it out of heatmaps, of means and peaks, and of what the networks learn.
+What is masked has the same value, the fill, in every frame (`engines.images.areas.mask`), so its content can change
+nothing; `FrameMask` leaves it out of heatmaps, of means and peaks, and of what the networks learn.
 
 Where padding is, is found in the frame itself. The content is a rectangle (`engines.images.letterbox`). Its outermost
 rows and columns have a pixel that differs from the padding by a gray level or more; every row and column between two
@@ -68,6 +68,32 @@ class FrameMask(nn.Module):
         found: Any = getattr(self, name)
         assert isinstance(found, Tensor)
         return found
+
+
+class PlaceFactors(nn.Module):
+    """The sensitivity of a bundle's view at the model's size; no part of `weights.npz` either.
+
+    It is given once the score is fitted: units stay those of frames in which all places count the same, so what a place
+    with the factor 1 adds to the score is exactly what it adds without any region.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given = False
+        """Whether places count differently."""
+
+    def use(self, factors: NDArray[np.float32]) -> None:
+        """Take over how much each pixel of a frame counts, [H, W]."""
+        self.given = True
+        self.register_buffer("_gains", torch.from_numpy(factors - np.float32(1.0))[None, None], persistent=False)
+
+    def applied(self, maps: Tensor, usual: float = 0.0) -> Tensor:
+        """Maps [N, 1, h, w] whose differences from the `usual` value count by the factors of their places."""
+        if not self.given:
+            return maps
+        gains: Any = self._gains
+        at_places = functional.avg_pool2d(gains, gains.shape[2] // maps.shape[2])
+        return maps + at_places * (maps - usual)
 
 
 def find_content(frames: Tensor, padding: float, gray_level: float) -> Tensor:

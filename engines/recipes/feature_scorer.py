@@ -11,6 +11,10 @@ nothing there, while absolute density, which is all that shows a steel part in a
 is divided by its mean on held-out good frames before the six are averaged; of the finer ones, the hottest of 2×2 places
 counts.
 
+Where regions have a sensitivity of their own (`PlaceFactors`), `peak` and `local` are of maps that are multiplied by
+the factors of their places, and so is the heatmap. In `whole`, the difference of each place from 1, the usual value, is
+multiplied. `identity` sees the frame as a whole, and has no places.
+
 A branch counts in units z = (value − median) / mean excess above the median, both of held-out good frames, so that one
 whose good frames scatter widely weighs less. The identity's are multiplied by K⁴: it counts where good frames fall into
 classes, as digits do (`neighbour_contrast`), and next to nothing elsewhere. The score is the weighted mean of
@@ -170,18 +174,19 @@ class FeatureScorer(MapScorer):
         heatmap = counted(self._fused(*seen.squares), seen.content)
         unfamiliar, deep = self._unfamiliar(seen.distances)
         branches = (
-            heatmap.amax((1, 2, 3)),
+            self.factors.applied(heatmap).amax((1, 2, 3)),
             self.identity_distance(seen.identity),
-            _hottest(counted(unfamiliar, seen.content)),
-            mean_of(deep, seen.content),
+            _hottest(counted(self.factors.applied(unfamiliar), seen.content)),
+            mean_of(self.factors.applied(deep, usual=1.0), seen.content),
         )
         return _Evidence(torch.stack(branches, 1), heatmap, unfamiliar, seen.content)
 
     def _joint_heatmap(self, evidence: _Evidence) -> Tensor:
-        """Both maps at stride 4, each in units of the usual frame's hottest place."""
+        """Both maps at stride 4, each in units of the usual frame's hottest place, by the factors of their places."""
         size = evidence.heatmap.shape[-2:]
         enlarged = functional.interpolate(evidence.unfamiliar, size=size, mode="bilinear", align_corners=False)
-        return evidence.heatmap / self.medians[0] + counted(enlarged, evidence.content) / self.medians[2]
+        joint = evidence.heatmap / self.medians[0] + counted(enlarged, evidence.content) / self.medians[2]
+        return self.factors.applied(joint)
 
     def _deep_features(self, frames: Tensor, content: Tensor | None) -> tuple[list[Tensor], list[Tensor]]:
         """The maps that the memories see, in their order, and the standardised inputs of the first encoder."""

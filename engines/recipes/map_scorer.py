@@ -19,7 +19,7 @@ Heatmaps of frames larger than 256 pixels are smoothed.
 
 The score is the square of the larger of two numbers, each divided by its median over held-out good frames:
 
-- the peak of the heatmap;
+- the peak of the heatmap, in which places count by their sensitivity (`PlaceFactors`);
 - the identity distance: the mean distance, 1 − cosine, of the frame's identity embedding to the five nearest embeddings
   of good frames (k nearest neighbours). It finds a part without any local defect that is nevertheless the wrong part.
   Both encoders have learned these embeddings together, each from its own view.
@@ -150,7 +150,7 @@ class MapScorer(Scorer):
     def distances(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         content = self.content(frames)
         latents = self.networks(frames, content=content)
-        heatmap = self._heatmap(latents, content)
+        heatmap = self.factors.applied(self._heatmap(latents, content))
         peak = heatmap.amax((1, 2, 3)) / self.usual[0]
         identity = self.identity_distance(latents.identity) / self.usual[1]
         larger = torch.maximum(peak, identity)

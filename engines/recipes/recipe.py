@@ -99,6 +99,9 @@ class Recipe(ABC):
     letterbox: ClassVar[bool] = True
     """Whether the score leaves padding out. Otherwise images of another shape are stretched."""
 
+    places: ClassVar[bool] = True
+    """Whether the score is made of places, so that regions can have a sensitivity of their own."""
+
     def with_backbone(self, file: Path) -> Recipe:
         """The recipe on the weights of a file; TrainingError if it takes none, or not these."""
         raise TrainingError(f"the recipe {self.name} takes no weights of others, wanted --recipe pretrained for {file}")

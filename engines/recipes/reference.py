@@ -129,6 +129,7 @@ class ReferenceRecipe(Recipe):
 
     name: ClassVar[str] = "reference"
     letterbox: ClassVar[bool] = False
+    places: ClassVar[bool] = False
     score_kind: ClassVar[str] = "latent distance: mean squared difference of the two latent vectors (GANomaly 2018)"
 
     def batch_size(self, geometry: Geometry) -> int:

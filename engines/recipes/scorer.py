@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engines.bundles import Frames, Normalisation
-from engines.recipes.content import FrameMask, counted, find_content
+from engines.recipes.content import FrameMask, PlaceFactors, counted, find_content
 
 if TYPE_CHECKING:
     from engines.networks.ganomaly import Generator
@@ -74,6 +74,8 @@ class Scorer(nn.Module):
         """Gray value of the padding in frames, which counts neither in scores nor in heatmaps; None: there is none."""
         self.mask = FrameMask()
         """What else does not count; `use` of it takes a mask, before the score is fitted."""
+        self.factors = PlaceFactors()
+        """How much places count; `use` of it takes a sensitivity, after the score is fitted."""
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Map frames, uint8 or uint16 [N, H, W, C], to (score [N], heatmap [N, h, w]), float32, ≥ 0."""

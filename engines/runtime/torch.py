@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from engines.bundles import WEIGHTS, Bundle, Frames, read_archive
 from engines.errors import BundleError, EngineError
-from engines.images import inspected_pixels
+from engines.images import factors_of_pixels, inspected_pixels
 from engines.runtime.cores import allowed_threads
 from engines.runtime.engine import DEFAULT_OPTIONS, Engine, EngineOptions
 
@@ -66,6 +66,8 @@ def load_scorer(bundle: Bundle) -> Scorer:
     if view is not None and view.mask is not None:
         inspected = inspected_pixels(view, manifest.geometry)
         scorer.mask.use(inspected, view.fill, manifest.normalisation)
+    if view is not None and view.sensitivity is not None:
+        scorer.factors.use(factors_of_pixels(view, manifest.geometry))
     scorer.padding = None if view is None else view.padding
     content = bundle.read(WEIGHTS)
     try:

@@ -36,7 +36,7 @@ from engines.export.to_onnx import (
     round_to_half,
     weights_archive,
 )
-from engines.images import inspected_pixels
+from engines.images import factors_of_pixels, inspected_pixels
 from engines.progress import Progress
 from engines.recipes.scorer import Scorer
 from engines.runtime import Scores, describe_processor
@@ -114,6 +114,8 @@ def _fitted_scorer(trained: TrainedModel) -> Scorer:
     trained_on, held_out = (NormalisedFrames(each, trained.normalisation) for each in (frames, trained.held_out_frames))
     with torch.no_grad():
         trained.recipe.fit_scorer(scorer, in_batches(trained_on, _BATCH), in_batches(held_out, _BATCH))
+    if trained.view.sensitivity is not None:
+        scorer.factors.use(factors_of_pixels(trained.view, trained.geometry))
     return scorer
 
 

@@ -57,6 +57,11 @@ class TrainingPlan:
         except EngineError as error:
             raise TrainingError(str(error)) from None
         self._check_limits()
+        if self.view.weighed and not recipe.places:
+            raise TrainingError(
+                f"the score of the recipe {recipe.name} has no places, so no region can have a sensitivity of its own; "
+                "wanted --recipe pretrained or scratch"
+            )
         if self.backbone is not None:
             recipe = recipe.with_backbone(Path(self.backbone))
         recipe.foreign_weights()  # missing ones are reported before the images are read

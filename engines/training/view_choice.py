@@ -18,6 +18,7 @@ from engines.images import (
     AlignmentChoice,
     Inspected,
     MaskChoice,
+    SensitivityChoice,
     fill_masked,
     inspect,
     inspected_pixels,
@@ -27,7 +28,7 @@ from engines.images import (
 )
 from engines.training.image_shapes import Fitted
 
-# Images that the size of a mask is compared with; the most frequent size counts.
+# Images whose size is that of mask, sensitivity and alignment; the most frequent size counts.
 _SIZES = 16
 
 # Frames that the fill is the median of.
@@ -36,11 +37,12 @@ _FILL_FRAMES = 256
 
 @dataclass(frozen=True, slots=True)
 class ViewChoice:
-    """What of the images is inspected, or the view of a bundle."""
+    """What of the images is inspected, and how much it counts, or the view of a bundle."""
 
     crop: CropBox | None = None
     mask: MaskChoice | None = None
     align: AlignmentChoice | None = None
+    sensitivity: SensitivityChoice | None = None
     like: View | None = None
     """A view to take all of this from."""
     reading: FileReading | None = None
@@ -51,24 +53,32 @@ class ViewChoice:
         """How the files are read, by the view to take it from where there is one."""
         return self.reading if self.like is None else self.like.reading
 
+    @property
+    def weighed(self) -> bool:
+        """Whether regions have a sensitivity of their own."""
+        return self.sensitivity is not None or (self.like is not None and self.like.sensitivity is not None)
+
 
 WHOLE_IMAGE = ViewChoice()
 
 
 def chosen_view(paths: Sequence[Path], choice: ViewChoice) -> View:
-    """The alignment, the crop and the mask of a training; the other fields of this view say nothing yet.
+    """Alignment, crop, mask and sensitivity of a training; the other fields of this view say nothing yet.
 
-    With an alignment and no crop, its region is inspected. Raises TrainingError where alignment, crop or mask do not
-    fit the images.
+    With an alignment and no crop, its region is inspected. Raises TrainingError where one of them does not fit the
+    images.
     """
     if choice.like is not None:
         return choice.like
-    crop, mask, aligned = choice.crop, choice.mask, choice.align
+    crop, mask, aligned, sensitivity = choice.crop, choice.mask, choice.align, choice.sensitivity
+    crop_only = mask is None and aligned is None and sensitivity is None
     found: dict[str, Any] = {"lowest_aspect": 1.0, "highest_aspect": 1.0, "crop": crop, "reading": choice.reading}
     try:
-        size = (0, 0) if mask is None and aligned is None else _usual_size(paths, choice.reading)
+        size = (0, 0) if crop_only else _usual_size(paths, choice.reading)
         if mask is not None:
             found |= {"mask": mask.for_size(*size), "fill": (0,)}
+        if sensitivity is not None:
+            found |= {"sensitivity": sensitivity.for_size(*size)}
         if aligned is not None:
             whole = CropBox(x=0, y=0, width=size[1], height=size[0])
             found |= {"alignment": aligned.for_size(*size), "crop": crop or aligned.region or whole}
@@ -133,5 +143,5 @@ def _usual_size(paths: Sequence[Path], reading: FileReading | None) -> tuple[int
         with suppress(ImageError):
             sizes[read_shape(path, reading)] += 1
     if not sizes:
-        raise ImageError(f"{paths[0].parent}: no image of {len(paths)} could be read, wanted some to fit the mask to")
+        raise ImageError(f"{paths[0].parent}: no image of {len(paths)} could be read, wanted some to know their size")
     return sizes.most_common(1)[0][0]

@@ -19,7 +19,7 @@ from agent.cli.models.training_options import (
     parse_size,
 )
 from agent.cli.options import JsonOption
-from agent.cli.terminal.console import print_line
+from agent.cli.terminal.console import print_error, print_line
 from agent.cli.terminal.interrupts import quiet_while_loading
 from agent.cli.terminal.progress import progress_bar
 
@@ -93,7 +93,11 @@ def _view(bundle: Path | None, crop: str | None, mask: Path | None, polygons: li
         return ViewChoice(parse_crop(crop), parse_mask(mask, polygons))
     if crop is not None or mask is not None or polygons:
         raise typer.BadParameter("--view gives the crop and the mask, wanted no --crop, --mask or --exclude-polygon")
-    return ViewChoice(like=read_bundle(bundle).manifest.view)
+    found = read_bundle(bundle).manifest.view
+    if found is not None and found.sensitivity is not None:
+        print_error("warning: the sensitivity of regions is left out: not all systems have a score of places")
+        found = found.model_copy(update={"sensitivity": None})
+    return ViewChoice(like=found)
 
 
 def _names(only: str | None) -> list[str] | None:

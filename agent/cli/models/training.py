@@ -28,6 +28,7 @@ from agent.cli.models.training_options import (
     PrecisionOption,
     RawOption,
     RecipeOption,
+    SensitivityOption,
     SizeOption,
     SmallestDefectOption,
     StepsOption,
@@ -41,6 +42,7 @@ from agent.cli.models.training_options import (
     parse_mask,
     parse_number,
     parse_reading,
+    parse_sensitivity,
     parse_size,
 )
 from agent.cli.options import SeedOption
@@ -71,6 +73,7 @@ def train(
     crop: CropOption = None,
     mask: MaskOption = None,
     exclude_polygon: PolygonOption = None,
+    sensitivity: SensitivityOption = None,
     align: AlignOption = None,
     align_region: AlignRegionOption = None,
     align_within: AlignWithinOption = None,
@@ -88,9 +91,9 @@ def train(
     """Train a model on images of good parts. Ctrl-C keeps the best state so far."""
     plans, train_model = _load_training(test_normal, test_abnormal)
     minutes = None if steps is not None else minutes
-    aligned = parse_alignment(align, align_region, align_within)
-    reading = parse_reading(raw, value_range)
-    view = plans.ViewChoice(parse_crop(crop), parse_mask(mask, exclude_polygon), aligned, reading=reading)
+    factors, reading = parse_sensitivity(sensitivity), parse_reading(raw, value_range)
+    found = parse_alignment(align, align_region, align_within)
+    view = plans.ViewChoice(parse_crop(crop), parse_mask(mask, exclude_polygon), found, factors, reading=reading)
     wishes = plans.Wishes(*_wishes(smallest_defect, frame_budget))
     computer = plans.Devices(accelerator, devices, nodes, precision)
     model = {"recipe": recipe, "backbone": backbone, "size": parse_size(size), "wishes": wishes, "view": view}

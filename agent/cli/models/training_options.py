@@ -13,7 +13,7 @@ from agent.core.errors import Permanent
 
 if TYPE_CHECKING:
     from engines.bundles import CropBox, FileReading
-    from engines.images import AlignmentChoice, LimitChanges, MaskChoice
+    from engines.images import AlignmentChoice, LimitChanges, MaskChoice, SensitivityChoice
 
 NormalOption = Annotated[Path, typer.Option(help="Folder of images of good parts, and of nothing else.")]
 OutOption = Annotated[Path, typer.Option(help="Bundle to write.")]
@@ -48,6 +48,13 @@ ValueRangeOption = Annotated[
     str | None,
     typer.Option(
         help="Values that become black and white, LOW,HIGH: for float images and DICOM files with a rescale slope."
+    ),
+]
+SensitivityOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Region in which what is unusual counts so many times, corners in pixels: 'FACTOR: X,Y X,Y X,Y'. May be "
+        "given several times."
     ),
 ]
 AlignOption = Annotated[
@@ -115,6 +122,13 @@ def parse_mask(file: Path | None, polygons: list[str] | None) -> MaskChoice | No
     if file is None and not polygons:
         return None
     return MaskChoice(file, tuple(parse_polygon(text) for text in polygons or ()))
+
+
+def parse_sensitivity(regions: list[str] | None) -> SensitivityChoice | None:
+    """Regions with a factor; None without any. Raises ImageError for other text."""
+    from engines.images import SensitivityChoice, parse_region
+
+    return SensitivityChoice(tuple(parse_region(text) for text in regions)) if regions else None
 
 
 def parse_alignment(file: Path | None, region: str | None, within: str | None) -> AlignmentChoice | None:

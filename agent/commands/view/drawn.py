@@ -12,9 +12,10 @@ from typing import Annotated, Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, PositiveInt
 
-from agent.alarms import stored_window, to_8_bit
+from agent.alarms import outline, stored_window, to_8_bit
 from agent.commands.command import Call
 from agent.commands.view.live import JPEG_QUALITY, shrink
 from agent.core.clock import utc_now
@@ -78,7 +79,10 @@ class ViewResult(DrawViewResult):
     height: PositiveInt = Field(description="Of its images, pixels.")
     image: str = Field(description="The latest source image, JPEG, base64.")
     crop: CropPayload | None = Field(description="The part that is inspected, pixels; null: all of it.")
-    mask: str | None = Field(description="What does not count, as a layer over the image, PNG, base64; null: no mask.")
+    mask: str | None = Field(
+        description="What does not count, and outlines of regions with a sensitivity of their own (orange: higher, "
+        "blue: lower), as a layer over the image, PNG, base64; null: neither."
+    )
     code: CropPayload | None = Field(description="Where the code of a part is searched, pixels; null: no code is read.")
     bundle: str = Field(description="Path of the bundle on the device.")
     previous: bool = Field(description="Whether the bundle before it is kept.")
@@ -145,12 +149,20 @@ def _payload(crop: Crop | None) -> CropPayload | None:
     return None if crop is None else CropPayload(**crop.model_dump())
 
 
+def _shrunk(pixels: NDArray[Any], layer: NDArray[np.uint8]) -> NDArray[Any]:
+    """Pixels [H, W] at the size of a layer [h, w, 4]."""
+    height, width = layer.shape[:2]
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_NEAREST))
+
+
 def _mask_layer(line: CameraLine, height: int, width: int) -> str | None:
-    """What the bundle's mask excludes, as a PNG of this size, pixels."""
+    """What the bundle's mask excludes, and its regions of other sensitivity, as a PNG of this size, pixels."""
     view = line.bundle.manifest.view
-    if view is None or view.mask is None:
+    if view is None or (view.mask is None and view.sensitivity is None):
         return None
-    excluded = cv2.resize((~view.mask.inspected()).view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
     layer = np.zeros((height, width, 4), np.uint8)
-    layer[np.asarray(excluded) > 0] = _EXCLUDED
+    if view.mask is not None:
+        layer[_shrunk((~view.mask.inspected()).view(np.uint8), layer) > 0] = _EXCLUDED
+    if view.sensitivity is not None:
+        layer = outline(layer, _shrunk(view.sensitivity.gains(), layer))
     return base64.b64encode(encode(layer, "image/png")).decode()

@@ -9,19 +9,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-
 from agent.commands import ask
 from agent.core.errors import InspectdError, Permanent
 from agent.core.training_folder import TrainingFolder, read_json, write_json
 from agent.tools.training_job.comparison import compare
 from agent.tools.training_job.images import JobImages, gather
-from engines.bundles import Bundle, CropBox, Mask, read_bundle
+from engines.bundles import Bundle, CropBox, read_bundle
 from engines.errors import EngineError
 from engines.images import MaskChoice
-from engines.training.plan import TrainingPlan, ViewChoice
+from engines.training.plan import TrainingPlan
 from engines.training.train import train_model
+from engines.training.view_choice import WHOLE_IMAGE, ViewChoice
 
 # The page looks twice a second.
 _WRITE_SECONDS = 0.4
@@ -85,13 +83,12 @@ def run(folder: TrainingFolder) -> int:
 def _run(folder: TrainingFolder, request: Mapping[str, Any], progress: _Progress) -> None:
     images = gather(folder, request, progress.part("gather", 0.0, _GATHERED))
     view = ask(Path(request["control_socket"]), "view", request["camera"])
-    crop, mask = _view(folder, request["view"], view)
     plan = TrainingPlan(
         images.trained_on,
         out=folder.bundle,
         name=request["name"],
         recipe=request["recipe"],
-        view=ViewChoice(crop, mask),
+        view=_view(request["view"], view),
         minutes=request["minutes"],
         steps=request["steps"],
     )
@@ -107,29 +104,22 @@ def _compared(folder: TrainingFolder, images: JobImages, in_force: Path, progres
     return compare(images, models, folder.compared, report) if images.held_out or images.defects else {"images": []}
 
 
-def _view(folder: TrainingFolder, wanted: str, view: Mapping[str, Any]) -> tuple[CropBox | None, MaskChoice | None]:
-    """Crop and mask: as `drawn`, as `in_force`, or none for the `whole` image."""
+def _view(wanted: str, view: Mapping[str, Any]) -> ViewChoice:
+    """Crop and mask as `drawn`; everything as `in_force`; or the `whole` image."""
     if wanted == "whole":
-        return None, None
+        return WHOLE_IMAGE
     if wanted == "drawn":
         drawn = view["drawn"]
         if drawn is None:
             raise Permanent("no view is drawn any more; draw it again, or choose another one")
         polygons = tuple(tuple((x, y) for x, y in polygon) for polygon in drawn["exclude"])
-        return _box(drawn["crop"]), MaskChoice(None, polygons) if polygons else None
-    known = read_bundle(Path(view["bundle"])).manifest.view
-    return _box(view["crop"]), None if known is None or known.mask is None else _as_file(known.mask, folder.run)
+        return ViewChoice(_box(drawn["crop"]), MaskChoice(None, polygons) if polygons else None)
+    known, crop = read_bundle(Path(view["bundle"])).manifest.view, _box(view["crop"])
+    return ViewChoice(crop) if known is None else ViewChoice(like=known.model_copy(update={"crop": crop}))
 
 
 def _box(crop: Mapping[str, int] | None) -> CropBox | None:
     return None if crop is None else CropBox(**crop)
-
-
-def _as_file(mask: Mask, directory: Path) -> MaskChoice:
-    """The mask of a bundle as the image that a person would have given."""
-    path = directory / "mask.png"
-    cv2.imwrite(str(path), mask.inspected().astype(np.uint8) * 255)
-    return MaskChoice(path)
 
 
 def _summary(bundle: Bundle, images: JobImages) -> dict[str, Any]:

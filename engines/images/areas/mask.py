@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engines.bundles import CropBox, Geometry, Mask, View
 from engines.errors import ImageError
+from engines.images.areas.polygons import Polygon, check_inside, fill
 from engines.images.letterbox import content_box
 from engines.images.preprocessing import Image, fit
 from engines.images.reading import read_image
@@ -26,12 +27,8 @@ from engines.images.reading import read_image
 Pixels = NDArray[np.bool_]
 """Which pixels are inspected, [H, W]."""
 
-# Corners of a polygon, and bytes of a file with polygons. A hand draws a few dozen corners.
-_MAX_CORNERS, _MAX_FILE_BYTES = 10_000, 1_000_000
-
-Coordinate = Annotated[float, Field(ge=-(2**16), le=2**17, allow_inf_nan=False)]
-Polygon = Annotated[tuple[tuple[Coordinate, Coordinate], ...], Field(min_length=3, max_length=_MAX_CORNERS)]
-"""Corners (x, y), pixels of the source image; the last one is joined to the first."""
+# Bytes of a file with polygons.
+_MAX_FILE_BYTES = 1_000_000
 
 
 class MaskDocument(BaseModel):
@@ -67,21 +64,6 @@ class MaskChoice:
         except ValueError as error:
             reason = str(error) if inspected.any() else "the mask excludes the whole image, wanted some of it"
             raise ImageError(f"{self.file}: {reason}" if self.file else reason) from None
-
-
-def parse_polygon(text: str) -> Polygon:
-    """The polygon of a text such as `10,20 60,20 60,90`; ImageError for anything else.
-
-    >>> parse_polygon("10,20 60,20 60,90.5")
-    ((10.0, 20.0), (60.0, 20.0), (60.0, 90.5))
-    """
-    try:
-        corners = tuple((float(x), float(y)) for x, y in (corner.split(",") for corner in text.split()))
-        return MaskDocument(width=1, height=1, exclude=(corners,)).exclude[0]
-    except ValueError:
-        raise ImageError(
-            f"got polygon '{text[:60]}', wanted at least three corners X,Y in pixels, such as '10,20 60,20 60,90'"
-        ) from None
 
 
 def check_mask(image: Image, mask: Mask | None) -> None:
@@ -190,9 +172,6 @@ def _outside(polygons: Sequence[Polygon], height: int, width: int, origin: str) 
     """[H, W], False inside the polygons and on their edges. ImageError for one that is beside the image."""
     inside = np.zeros((height, width), np.uint8)
     for polygon in polygons:
-        corners = np.asarray(polygon)
-        low, high = corners.min(0), corners.max(0)
-        if high.min() < 0 or low[0] > width - 1 or low[1] > height - 1:
-            raise ImageError(f"{origin}: a polygon is outside the image of {width}×{height}")
-        cv2.fillPoly(inside, [np.rint(corners).astype(np.int32)], 1)
+        check_inside(polygon, height, width, origin)
+        fill(inside, polygon, 1)
     return np.asarray(inside == 0)
