@@ -145,6 +145,7 @@ CLOSED = {
     "engines.images.formats",
     "agent.tools.plc_sim",
     "agent.outputs.modbus",
+    "agent.outputs.s3",
     "agent.sources.dicom",
     "agent.sources.genicam",
     "engines.networks",

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from agent.commands import ask
 from agent.core.errors import InspectdError
 from agent.core.section import Host
-from agent.doctor.check_result import CheckResult, ok, problem
+from agent.doctor.check_result import CheckResult, Level, ok, problem
 from agent.outputs import OutputSection
-from agent.outputs.settings import missing_packages
+from agent.outputs.settings import KINDS, load_class, missing_packages
 from agent.settings import Settings
 
 CONNECT_SECONDS = 5.0
@@ -31,7 +31,19 @@ def check_outputs(settings: Settings) -> Iterator[CheckResult]:
         for host in section.listens():
             yield _check_port(subject, host, settings)
         if section.kind != "mqtt":
-            yield from (_check_host(subject, host, section) for host in section.hosts())
+            yield from _check_hosts(name, section)
+
+
+def _check_hosts(name: str, section: OutputSection) -> Iterator[CheckResult]:
+    """Each host answers; then, that the destination would take messages."""
+    subject = f"output {name}"
+    found = [_check_host(subject, host, section) for host in section.hosts()]
+    yield from found
+    examine = KINDS[section.kind].examine
+    if examine is not None and all(result.level is Level.OK for result in found):
+        wrong = load_class(examine)(name, section)
+        if wrong is not None:
+            yield problem(subject, wrong, f"check the section [outputs.{name}] and its credentials")
 
 
 def _check_host(subject: str, host: Host, section: OutputSection) -> CheckResult:

@@ -15,9 +15,12 @@ from collections.abc import Collection, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from agent.core.section import Host, Section
+
+Content = Literal["alarms", "results", "verdicts", "images"]
+"""What an output sends that delivers messages of its choice."""
 
 
 class OutputSection(Section):
@@ -68,6 +71,9 @@ class OutputKind(NamedTuple):
     """Packages beyond the base install that the output needs, as they are imported."""
     extra: str | None = None
     """The extra of this project that installs them."""
+    examine: str | None = None
+    """Asks the destination whether it would take messages, as "module:function"; called with name and section by
+    `doctor`, whose user may have other rights than the service. Returns what is wrong, or None."""
 
 
 KINDS: dict[str, OutputKind] = {
@@ -78,6 +84,13 @@ KINDS: dict[str, OutputKind] = {
         "modbus",
     ),
     "mqtt": OutputKind("agent.outputs.mqtt.settings:MqttSettings", "agent.outputs.mqtt.output:MqttOutput"),
+    "s3": OutputKind(
+        "agent.outputs.s3.settings:S3Settings",
+        "agent.outputs.s3.output:S3Output",
+        ("boto3",),
+        "s3",
+        "agent.outputs.s3.client:examine",
+    ),
     "webhook": OutputKind(
         "agent.outputs.webhook.settings:WebhookSettings", "agent.outputs.webhook.output:WebhookOutput"
     ),

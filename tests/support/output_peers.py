@@ -146,6 +146,44 @@ class WebhookPeer(Peer):
         self._receiver.stop()
 
 
+class S3Peer(Peer):
+    """A bucket in moto's service."""
+
+    def __init__(self, directory: Path) -> None:
+        from tests.support.s3_service import CREDENTIALS, S3Service
+
+        self._service = S3Service()
+        self._service.start()
+        self._service.stop()
+        self._credentials = directory / "credentials"
+        self._credentials.write_text(CREDENTIALS)
+
+    def section(self) -> OutputSection:
+        content = {"send": ["alarms", "images"], "credentials_file": self._credentials}
+        return parse_section({"kind": "s3", "bucket": "inspection", "endpoint": self._service.url, **content})
+
+    def start(self) -> None:
+        self._service.start(bucket=None)
+
+    def stop(self) -> None:
+        self._service.stop()
+
+    def delivered(self) -> list[Delivered]:
+        return [self._read(key, payload) for key, payload in list(self._service.contents)]
+
+    @staticmethod
+    def _read(key: str, payload: bytes) -> Delivered:
+        alarm, _, name = key.rpartition("/")
+        identity, part = alarm.rpartition("/")[2], name.partition(".")[0]
+        if not name.endswith(".json"):
+            return Delivered("cam", identity, part, None, payload)
+        document = json.loads(payload)
+        return Delivered(document["camera"], identity, document["event"], document["sequence"], payload)
+
+    def end(self) -> None:
+        self._service.stop()
+
+
 # What somebody writes who adds a kind of output: a settings section, and an output. It appends lines to a file, and is
 # away while the file's folder is.
 TOY = """
@@ -257,4 +295,10 @@ class ToyPeer(Peer):
         sys.path.remove(self._directory)
 
 
-PEERS: dict[str, type[Peer]] = {"modbus": ModbusPeer, "mqtt": MqttPeer, "toy": ToyPeer, "webhook": WebhookPeer}
+PEERS: dict[str, type[Peer]] = {
+    "modbus": ModbusPeer,
+    "mqtt": MqttPeer,
+    "s3": S3Peer,
+    "toy": ToyPeer,
+    "webhook": WebhookPeer,
+}

@@ -12,11 +12,9 @@ from pydantic import AfterValidator, Field, model_validator
 
 from agent.core.errors import Temporary
 from agent.core.section import Host
-from agent.outputs.settings import OutputSection
+from agent.outputs.settings import Content, OutputSection
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
-
-Content = Literal["alarms", "results", "verdicts", "images"]
 
 
 def _address(url: str) -> str:
