@@ -47,6 +47,7 @@ AGENT = {
         "settings",
         "sources",
         "outputs",
+        "mqtt",
         "messages",
         "core",
     },
@@ -63,20 +64,32 @@ AGENT = {
         "messages",
         "core",
     },
-    "tools": {"commands", "monitoring", "inspection", "settings", "outputs", "alarms", "sources", "messages", "core"},
-    "fleet": {"page", "settings", "outputs", "messages", "core"},
+    "tools": {
+        "commands",
+        "monitoring",
+        "inspection",
+        "settings",
+        "outputs",
+        "alarms",
+        "sources",
+        "mqtt",
+        "messages",
+        "core",
+    },
+    "fleet": {"page", "mqtt", "messages", "core"},
     "opcua": {"page", "core"},
     "page": {"core"},
     "commands": {"monitoring", "inspection", "settings", "outputs", "review", "audit", "alarms", "messages", "core"},
     "monitoring": {"inspection", "outputs", "review", "messages", "core"},
     "inspection": {"settings", "parts", "alarms", "sources", "messages", "core"},
     "settings": {"outputs", "parts", "sources", "core"},
-    "outputs": {"parts", "alarms", "messages", "core"},
+    "outputs": {"parts", "alarms", "mqtt", "messages", "core"},
     "parts": {"core"},
     "review": {"messages", "core"},
     "audit": {"core"},
     "alarms": {"core"},
     "sources": {"core"},
+    "mqtt": {"core"},
     "messages": {"core"},
     "core": set(),
 }
@@ -120,13 +133,14 @@ ENGINES_OF = {
     "settings": {"engines.backends"},
     "sources": {"engines.images", "engines.errors"},
 }
-CALIBRATION_OF = set(AGENT) - {"core", "sources", "doctor"}
+CALIBRATION_OF = set(AGENT) - {"core", "messages", "mqtt", "page", "fleet", "sources", "doctor"}
 
 # Folders whose `__init__.py` re-exports nothing, since some of their files load heavy or optional libraries: their
 # modules are imported one by one.
 CLOSED = {
     "agent.cli.terminal",
     "agent.core",
+    "agent.core.logs",
     "agent.core.sockets",
     "agent.cli.models",
     "agent.cli.operation",
@@ -362,3 +376,11 @@ def test_calibration_does_not_load_scipy_stats() -> None:
     code = "import sys, calibration; print('scipy.stats' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("module", ["agent.page.server.application", "agent.fleet.web.serve"])
+def test_pages_load_no_arrays(module: str) -> None:
+    """A page reads documents: NumPy, SciPy and OpenCV would double its memory."""
+    code = f"import sys, {module}; print([name for name in ('numpy', 'scipy', 'cv2') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

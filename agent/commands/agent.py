@@ -11,7 +11,7 @@ from agent.commands.live_settings import Reload
 from agent.inspection import CameraLine
 from agent.messages import StatePayload, ViewGroupPayload
 from agent.monitoring import RecentEvents
-from agent.outputs import Output
+from agent.outputs import Output, PartLog
 from agent.review import Review
 from agent.settings import Settings
 
@@ -46,6 +46,11 @@ class RunningAgent(Protocol):
 
     def view_groups(self) -> dict[str, ViewGroupPayload]:
         """What becomes of the parts that several cameras see, by the name of the group."""
+        ...
+
+    @property
+    def part_log(self) -> PartLog | None:
+        """The latest parts; None where no camera has any."""
         ...
 
     def pause(self, line: CameraLine) -> None:

@@ -35,12 +35,21 @@ class AlarmListRequest(CommandRequest):
         default=None, description="Only those that were judged so, or that nobody has judged; null: all."
     )
     kind: Literal["defect", "camera"] | None = Field(default=None, description="Only alarms of this kind; null: all.")
+    product: str | None = Field(
+        default=None, min_length=1, max_length=64, description="Only those of this product; null: all."
+    )
     since: Instant | None = Field(default=None, description="Only those that were raised at this time or later.")
     until: Instant | None = Field(default=None, description="Only those that were raised before this time.")
     score_from: Score | None = Field(default=None, description="Only those of this score or a higher one.")
     score_to: Score | None = Field(default=None, description="Only those of this score or a lower one.")
     before: str | None = Field(
         default=None, min_length=1, max_length=64, description="Id of an alarm: only those after it in this list."
+    )
+    after: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="Id of an alarm: only those before it in this list, the ones next to it.",
     )
 
 
@@ -86,7 +95,14 @@ def list_alarms(call: Call) -> dict[str, Any]:
     judged = None if request.verdict is None else request.verdict != "unjudged"
     verdict = Judged(request.verdict) if judged else None
     where = AlarmFilter(
-        request.kind, request.since, request.until, request.score_from, request.score_to, request.before
+        kind=request.kind,
+        product=request.product,
+        since=request.since,
+        until=request.until,
+        score_from=request.score_from,
+        score_to=request.score_to,
+        before=request.before,
+        after=request.after,
     )
     return list_document(
         review.journal, camera=_camera(call), verdict=verdict, judged=judged, limit=request.limit, where=where

@@ -22,6 +22,7 @@ from agent.commands.command import Command
 from agent.commands.pause import inspect_part, pause, resume
 from agent.commands.product import ProductRequest, ProductResult, product
 from agent.commands.reload import reload
+from agent.commands.results import ResultListRequest, list_results
 from agent.commands.review import ReviewRequest, ReviewResult, review
 from agent.commands.snapshot import snapshot
 from agent.commands.status import status
@@ -87,6 +88,7 @@ AGENT_COMMANDS: dict[str, Command] = {
         Command(SnapshotRequest, snapshot, SnapshotResult, role=Role.VIEW, audited=False),
         Command(ReloadRequest, reload, ReloadResult),
         Command(AlarmListRequest, list_alarms, reads=True),
+        Command(ResultListRequest, list_results, reads=True),
         Command(AlarmShowRequest, show_alarm, reads=True),
         Command(AlarmJudgeRequest, judge_alarm, role=Role.OPERATE),
         Command(AlarmExportRequest, export_alarms),

@@ -6,8 +6,6 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-import numpy as np
-
 _MAX_KEPT = 10_000
 
 
@@ -35,6 +33,9 @@ class Durations:
 
     def percentiles(self) -> tuple[float, float, float] | None:
         """p50, p95 and p99 in milliseconds; None before the first duration."""
+        # Not at module level: a process that only reads documents stays without NumPy, 20 MB.
+        import numpy as np
+
         with self._lock:
             seconds = np.array(self._seconds)
         if not seconds.size:

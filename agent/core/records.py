@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    # For the types alone: a process that only reads documents stays without NumPy, 20 MB.
+    import numpy as np
+    from numpy.typing import NDArray
 
-Image = NDArray[np.uint8] | NDArray[np.uint16]
+Image: TypeAlias = "NDArray[np.uint8] | NDArray[np.uint16]"
 """Pixels, [H, W, C]: C is 1 (gray) or 3 (BGR, as OpenCV delivers)."""
 
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 from agent.core.errors import InspectdError, Temporary
 from agent.doctor.check_result import CheckResult, ok, problem, warning
 from agent.doctor.credentials import STORES, install_password, with_credentials
-from agent.outputs.mqtt import (
+from agent.mqtt import (
     Acknowledged,
     Broker,
     Connected,
@@ -20,9 +20,9 @@ from agent.outputs.mqtt import (
     Outgoing,
     Protocol,
     Subscribed,
-    Topics,
     UnsupportedVersion,
 )
+from agent.outputs.mqtt import Topics
 from agent.outputs.mqtt.settings import broker_of
 from agent.settings import Settings
 

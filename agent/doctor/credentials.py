@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from agent.doctor.check_result import CheckResult, ok, problem, warning
-from agent.outputs.mqtt import CREDENTIAL_NAME, KEY_CREDENTIAL_NAME
+from agent.mqtt import CREDENTIAL_NAME, KEY_CREDENTIAL_NAME
 from agent.outputs.mqtt.settings import MqttSettings
 from agent.settings import SERVICE_SETTINGS, Settings
 

@@ -17,6 +17,7 @@ from agent.doctor import (
     model,
     opcua,
     outputs,
+    people,
     service,
     view_groups,
 )
@@ -50,6 +51,7 @@ def examine(config: Path) -> Iterator[CheckResult]:
     yield from credentials.check_credentials(settings, config)
     yield from outputs.check_outputs(settings)
     yield from opcua.check_opcua(settings)
+    yield from people.check_people(settings, config)
     name = service.service_unit(config)
     if name is None:
         yield from gpu.check_gpu_for_user()

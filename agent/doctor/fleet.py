@@ -10,12 +10,12 @@ from pathlib import Path
 
 from agent.core.errors import InspectdError, Temporary
 from agent.doctor.check_result import CheckResult, ok, problem, warning
+from agent.doctor.people import check_accounts
 from agent.fleet.broker.topic_tree import TopicTree
 from agent.fleet.history.database import is_postgres, probe
 from agent.messages import Presence, StatusPayload, parse
-from agent.outputs.mqtt import Broker, Connected, Connection, Protocol, Received, Subscribed, UnsupportedVersion
+from agent.mqtt import Broker, Connected, Connection, Protocol, Received, Subscribed, UnsupportedVersion
 from agent.outputs.mqtt.settings import broker_of
-from agent.page.security.accounts import Accounts
 from agent.settings import FLEET_SERVICE_SETTINGS, FleetSettings, accounts_file, load_fleet_settings
 
 # The credential of the service, as its unit names it.
@@ -40,23 +40,10 @@ def examine_fleet(config: Path) -> Iterator[CheckResult]:
         yield from (problem("settings", line, fix) for line in str(error).splitlines())
         return
     yield ok("settings", f"{config}: agents at {settings.mqtt.agents}, client id {settings.client_id}")
-    yield _check_accounts(settings, config)
+    add = f"inspectd fleet user add NAME --config {config}"
+    yield check_accounts(accounts_file(settings, config), add, anybody_looks=settings.page.view_without_login)
     yield from _check_broker(settings, tree, config)
     yield _check_history(settings)
-
-
-def _check_accounts(settings: FleetSettings, config: Path) -> CheckResult:
-    path = accounts_file(settings, config)
-    add = f"inspectd fleet user add NAME --config {config}"
-    try:
-        found = Accounts(path).all()
-    except InspectdError as error:
-        return problem("accounts", str(error), add)
-    if found:
-        return ok("accounts", f"{path}: {len(found)} account(s)")
-    if settings.page.view_without_login:
-        return ok("accounts", f"{path}: none; anybody who reaches the page may look")
-    return warning("accounts", f"{path}: none, so nobody can log in", add)
 
 
 def _check_broker(settings: FleetSettings, tree: TopicTree, config: Path) -> Iterator[CheckResult]:

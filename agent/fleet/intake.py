@@ -11,7 +11,7 @@ from agent.fleet.broker.faults import Faults
 from agent.fleet.broker.topic_tree import Place, TopicTree
 from agent.fleet.history.entries import Entry, alarm_entry, event_entry, verdict_entry
 from agent.messages import UNSYNCHRONISED, AlarmPayload, EventPayload, VerdictPayload, parse
-from agent.outputs.mqtt import Received
+from agent.mqtt import Received
 
 
 class Intake:

@@ -52,6 +52,9 @@ class CountPayload(Payload):
     )
     site: str = Field(description="Name of the site.")
     camera: str = Field(description="Name of the camera; `parts/NAME` for a group of cameras that see the same part.")
+    cameras: list[str] | None = Field(
+        default=None, description="Of a group of cameras: their names. Null for a camera."
+    )
     at: Instant = Field(description="When this document was written.")
     shift: ShiftPayload = Field(description="The current shift.")
     previous: ShiftPayload | None = Field(

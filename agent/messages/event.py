@@ -13,7 +13,6 @@ from pydantic import (
 
 from agent.messages.base import SCHEMA_DESCRIPTION, Instant, Payload
 from agent.messages.promise import BrokenPromisePayload
-from calibration import Drift
 
 
 def drift_sentence(shift: float) -> str:
@@ -31,9 +30,18 @@ def drift_sentence(shift: float) -> str:
     )
 
 
-def drift_event(identity: str, site: str, camera: str, drift: Drift, calibration: str, at: datetime) -> EventPayload:
-    """The event of a drift whose flag was raised; `identity` is a UUIDv7, `at` is UTC."""
-    shift = round(drift.shift, 3)
+def drift_event(identity: str, site: str, camera: str, shift: float, calibration: str, at: datetime) -> EventPayload:
+    """The event of a drift whose flag was raised.
+
+    Args:
+        identity: UUIDv7 of the event.
+        site: name of the site.
+        camera: name of the camera.
+        shift: of the latest good scores, in standard deviations.
+        calibration: id of the calibration in force.
+        at: UTC.
+    """
+    shift = round(shift, 3)
     return EventPayload(
         id=identity,
         event="drift",

@@ -10,6 +10,9 @@ from agent.core.records import NotJudged, Part, PartVerdict
 from agent.messages.base import SCHEMA_DESCRIPTION, Instant, Payload, Score
 from agent.messages.count import ShiftCountPayload
 
+VIEW_GROUPS = "parts"
+"""Level below which the groups of cameras are that see the same part: their place is `parts/NAME`."""
+
 
 class ViewPayload(Payload):
     """What one camera found about the part; its own result has everything else."""
@@ -44,17 +47,6 @@ class ViewPayload(Payload):
         )
 
 
-class ViewGroupPayload(Payload):
-    """Cameras that see the same part, in the answer to `status`."""
-
-    cameras: list[str] = Field(description="Their names.")
-    waiting: NonNegativeInt = Field(description="Parts that wait for a view.")
-    late_views: NonNegativeInt = Field(
-        description="Results of cameras that came after the joined result, since the agent started."
-    )
-    shift_parts: ShiftCountPayload = Field(description="The joined parts of the current shift.")
-
-
 class JoinedResultPayload(Payload):
     """The result of a part that several cameras see: one for each part that one of them had a result for."""
 
@@ -84,4 +76,18 @@ class JoinedResultPayload(Payload):
     latency_ms: NonNegativeFloat = Field(
         description="From the trigger or the capture of the first view to this result, milliseconds; after a restart "
         "of the agent in between, from the restart."
+    )
+
+
+class ViewGroupPayload(Payload):
+    """Cameras that see the same part, in the answer to `status`."""
+
+    cameras: list[str] = Field(description="Their names.")
+    waiting: NonNegativeInt = Field(description="Parts that wait for a view.")
+    late_views: NonNegativeInt = Field(
+        description="Results of cameras that came after the joined result, since the agent started."
+    )
+    shift_parts: ShiftCountPayload = Field(description="The joined parts of the current shift.")
+    latest: JoinedResultPayload | None = Field(
+        default=None, description="The latest joined result since the agent started; null before the first."
     )

@@ -10,7 +10,7 @@ from typing import Any
 from agent.core.clock import utc_now
 from agent.inspection import CameraLine
 from agent.messages import CountPayload, ProductCountPayload, ShiftCountPayload, ShiftPayload
-from agent.outputs import Output, PartCounts, PartNumbers, ShiftNumbers, ViewGroup
+from agent.outputs import Output, PartCounts, PartNumbers, ShiftNumbers, ViewGroup, ViewJoiner
 
 # How often changed numbers are published, and unchanged ones, which the broker would drop after a day.
 CHANGED_SECONDS, UNCHANGED_SECONDS = 5.0, 3600.0
@@ -25,7 +25,7 @@ class CountPublisher:
         lines: Mapping[str, CameraLine],
         outputs: Sequence[Output],
         counts: PartCounts | None,
-        groups: Sequence[ViewGroup] = (),
+        joiner: ViewJoiner | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
@@ -35,7 +35,7 @@ class CountPublisher:
         lines: every camera, by name; may be filled later.
         outputs: get the numbers.
         counts: has them; None where no camera has parts: nothing is published.
-        groups: cameras that see the same part.
+        joiner: knows the cameras that see the same part; None where no two do.
         clock: monotonic seconds.
         now: wall clock, UTC.
         """
@@ -43,7 +43,7 @@ class CountPublisher:
         self._lines = lines
         self._outputs = outputs
         self._counts = counts
-        self._groups = groups
+        self._joiner = joiner
         self._clock = clock
         self._now = now
         self._published: dict[str, tuple[float, dict[str, Any]]] = {}
@@ -52,16 +52,18 @@ class CountPublisher:
         """Publish the numbers of each camera and group that are due; all of them if `final`: the agent stops."""
         if self._counts is None:
             return
-        cameras = [line.name for line in self._lines.values() if line.settings.parts_known]
-        for place in (*cameras, *(group.place for group in self._groups)):
-            self._publish(place, self._counts, final=final)
+        for line in self._lines.values():
+            if line.settings.parts_known:
+                self._publish(line.name, None, self._counts, final=final)
+        for group in () if self._joiner is None else self._joiner.groups:
+            self._publish(group.place, group, self._counts, final=final)
 
-    def _publish(self, camera: str, counts: PartCounts, *, final: bool) -> None:
+    def _publish(self, camera: str, group: ViewGroup | None, counts: PartCounts, *, final: bool) -> None:
         now = self._clock()
         published_at, known = self._published.get(camera, (now - UNCHANGED_SECONDS, {}))
         if not final and now - published_at < CHANGED_SECONDS:
             return
-        payload = count_payload(self._site, camera, counts, self._now())
+        payload = count_payload(self._site, camera, counts, self._now(), group)
         document = payload.model_dump(exclude={"at"})
         if document != known or final or now - published_at >= UNCHANGED_SECONDS:
             self._published[camera] = (now, document)
@@ -69,12 +71,15 @@ class CountPublisher:
                 output.publish_count(payload)
 
 
-def count_payload(site: str, camera: str, counts: PartCounts, at: datetime) -> CountPayload:
-    """The document of a camera's numbers; `at` is now, UTC."""
+def count_payload(
+    site: str, camera: str, counts: PartCounts, at: datetime, group: ViewGroup | None = None
+) -> CountPayload:
+    """The document of the numbers of a camera, or of a group in its place; `at` is now, UTC."""
     previous = counts.previous(camera, at)
     return CountPayload(
         site=site,
         camera=camera,
+        cameras=None if group is None else list(group.cameras),
         at=at,
         shift=_with_products(counts.shift(camera, at)),
         previous=None if previous is None else _with_products(previous),

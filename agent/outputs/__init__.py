@@ -8,6 +8,7 @@ same part. Each output has a folder: `mqtt/`. The table of the kinds of output i
 from agent.outputs.factory import build_outputs
 from agent.outputs.output import AlarmContext, Output, PublishedImages, RecordedAlarm, RecordedResult
 from agent.outputs.part_counts import PartCounts, PartNumbers, ShiftNumbers
+from agent.outputs.part_log import PartFilter, PartLog
 from agent.outputs.recorder import AlarmJob, AlarmRecorder, state_key
 from agent.outputs.result_recorder import ResultRecorder
 from agent.outputs.settings import KINDS, OutputKind, OutputSection
@@ -23,6 +24,8 @@ __all__ = [
     "OutputKind",
     "OutputSection",
     "PartCounts",
+    "PartFilter",
+    "PartLog",
     "PartNumbers",
     "PublishedImages",
     "RecordedAlarm",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from agent.outputs.group_recorder import GroupRecorder, Waiting
 from agent.outputs.outbox import Entry, Message, Outbox
 from agent.outputs.output import Output, RecordedResult
 from agent.outputs.part_counts import PartCounts
+from agent.outputs.part_log import PartLog
 from agent.outputs.views import ViewJoiner
 
 log = logging.getLogger(__name__)
@@ -50,6 +52,7 @@ class ResultRecorder(GroupRecorder[_Job]):
         outbox: Outbox,
         *,
         counts: PartCounts | None = None,
+        part_log: PartLog | None = None,
         joiner: ViewJoiner | None = None,
         now: Callable[[], datetime] = utc_now,
         clock: Callable[[], float] = time.monotonic,
@@ -59,6 +62,7 @@ class ResultRecorder(GroupRecorder[_Job]):
         outputs: build the message of each result.
         outbox: stores them; another one than that of the alarms.
         counts: counts them; None: nobody asks for numbers.
+        part_log: notes them; None: nobody looks them up.
         joiner: joins those of several cameras; None: no two cameras see the same part.
         now: wall clock, UTC.
         clock: monotonic seconds.
@@ -69,6 +73,7 @@ class ResultRecorder(GroupRecorder[_Job]):
         self._site = site
         self._outputs = outputs
         self._counts = counts
+        self._part_log = part_log
         self._joiner = joiner
         self._now = now
 
@@ -103,9 +108,16 @@ class ResultRecorder(GroupRecorder[_Job]):
             messages = (output.result_message(recorded) for output in self._outputs)
             return [message for message in messages if message is not None]
 
-        counting = None if self._counts is None else self._counts.counting(job.part, job.id, job.at)
+        notes = [] if self._part_log is None else [self._part_log.noting(job.part, job.id)]
+        if self._counts is not None:
+            notes.append(self._counts.counting(job.part, job.id, job.at))
+
+        def note(db: sqlite3.Connection) -> None:
+            for each in notes:
+                each(db)
+
         follows = None if self._joiner is None else self._joiner.following(job.part, job.id)
-        return Entry(job.part.camera, build, also=counting, follows=follows)
+        return Entry(job.part.camera, build, also=note, follows=follows)
 
     def _wait_seconds(self) -> float | None:
         return None if self._joiner is None else self._joiner.wait_seconds

@@ -25,7 +25,8 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS alarm (
     id TEXT PRIMARY KEY, camera TEXT NOT NULL, kind TEXT NOT NULL, raised_at TEXT NOT NULL, cleared_at TEXT,
     frame INTEGER, score REAL, peak REAL, threshold REAL, rule TEXT, calibration TEXT, bundle TEXT, engine TEXT,
-    origin TEXT, reason TEXT, crop TEXT, seconds REAL NOT NULL DEFAULT 0, frames INTEGER NOT NULL DEFAULT 0);
+    origin TEXT, reason TEXT, crop TEXT, product TEXT, seconds REAL NOT NULL DEFAULT 0,
+    frames INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS alarm_order ON alarm (raised_at, id);
 CREATE INDEX IF NOT EXISTS alarm_calibration ON alarm (camera, calibration);
 CREATE TABLE IF NOT EXISTS judgement (
@@ -37,6 +38,10 @@ CREATE TABLE IF NOT EXISTS life (
     document TEXT NOT NULL, PRIMARY KEY (camera, calibration));
 CREATE TABLE IF NOT EXISTS reservoir (camera TEXT PRIMARY KEY, shift INTEGER NOT NULL, seen INTEGER NOT NULL);
 """
+
+# Files of earlier releases lack it. A reader that may not write sees it in a view of its own.
+_ADD_PRODUCT = "ALTER TABLE alarm ADD COLUMN product TEXT"
+_SHOW_PRODUCT = "CREATE TEMP VIEW alarm AS SELECT *, NULL AS product FROM main.alarm"
 
 # How long a reader or a writer waits for the other.
 _LOCKED_SECONDS = 5.0
@@ -81,7 +86,10 @@ class ReviewDatabase:
 
     def _open(self) -> sqlite3.Connection:
         if self._read_only:
-            return sqlite3.connect(f"file:{_quoted(self.path)}?mode=ro", uri=True, timeout=_LOCKED_SECONDS)
+            connection = sqlite3.connect(f"file:{_quoted(self.path)}?mode=ro", uri=True, timeout=_LOCKED_SECONDS)
+            if _lacks_product(connection):
+                connection.execute(_SHOW_PRODUCT)
+            return connection
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             return self._prepared()
@@ -99,6 +107,8 @@ class ReviewDatabase:
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA quick_check(1)").fetchone()
             connection.executescript(SCHEMA)
+            if _lacks_product(connection):
+                connection.execute(_ADD_PRODUCT)
         except sqlite3.Error:
             connection.close()
             raise
@@ -114,6 +124,11 @@ class ReviewDatabase:
         except OSError as error:
             kind = Temporary if is_disk_full(error) else Permanent
             raise kind(f"{self.path}: {disk_reason(error, self.path.parent)}") from None
+
+
+def _lacks_product(connection: sqlite3.Connection) -> bool:
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(alarm)")]
+    return bool(columns) and "product" not in columns
 
 
 def _quoted(path: Path) -> str:

@@ -29,6 +29,7 @@ def alarm_document(known: JudgedAlarm) -> dict[str, Any]:
         "calibration": alarm.calibration,
         "origin": alarm.origin,
         "reason": alarm.reason,
+        "product": alarm.product,
         "verdict": None if judgement is None else judgement.verdict.value,
         "by": None if judgement is None else judgement.by,
         "judged_at": None if judgement is None else utc_text(judgement.at),
@@ -46,9 +47,13 @@ def list_document(
     limit: int | None = None,
     where: AlarmFilter | None = None,
 ) -> dict[str, Any]:
-    """The latest alarms, newest first, and how many there are in all; arguments as in `Journal.alarms`."""
+    """The latest alarms, newest first, how many there are, and how many fit; arguments as in `Journal.alarms`."""
     alarms = journal.alarms(camera=camera, verdict=verdict, judged=judged, limit=limit, where=where)
-    return {"counts": journal.counts(camera), "alarms": [alarm_document(known) for known in alarms]}
+    return {
+        "counts": journal.counts(camera),
+        "found": journal.number(camera, verdict, judged, where),
+        "alarms": [alarm_document(known) for known in alarms],
+    }
 
 
 def show_document(known: JudgedAlarm, folders: ReviewFolders) -> dict[str, Any]:

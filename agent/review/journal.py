@@ -23,7 +23,7 @@ _CHECK_EVERY = 500
 
 _COLUMNS = (
     "id, camera, kind, raised_at, cleared_at, frame, score, peak, threshold, rule, calibration, bundle, engine, "
-    "origin, reason, crop, seconds, frames"
+    "origin, reason, crop, product, seconds, frames"
 )
 _LATEST = "SELECT verdict FROM judgement WHERE judgement.alarm = alarm.id ORDER BY number DESC LIMIT 1"
 
@@ -31,7 +31,15 @@ _LATEST = "SELECT verdict FROM judgement WHERE judgement.alarm = alarm.id ORDER 
 _FILTER = (
     "(?5 IS NULL OR kind = ?5) AND (?6 IS NULL OR raised_at >= ?6) AND (?7 IS NULL OR raised_at < ?7) "
     "AND (?8 IS NULL OR score >= ?8) AND (?9 IS NULL OR score <= ?9) "
-    "AND (?10 IS NULL OR (raised_at, id) < (SELECT raised_at, id FROM alarm WHERE id = ?10))"
+    "AND (?10 IS NULL OR (raised_at, id) < (SELECT raised_at, id FROM alarm WHERE id = ?10)) "
+    "AND (?11 IS NULL OR product = ?11) "
+    "AND (?12 IS NULL OR (raised_at, id) > (SELECT raised_at, id FROM alarm WHERE id = ?12))"
+)
+
+# Camera, verdict and whether it is judged come first; ?4 is for the limit.
+_FITS = (
+    f"(?1 IS NULL OR camera = ?1) AND (?2 IS NULL OR ({_LATEST}) = ?2) "
+    f"AND (?3 IS NULL OR (({_LATEST}) IS NOT NULL) = ?3) AND {_FILTER}"
 )
 
 
@@ -112,16 +120,21 @@ class Journal:
             limit: at most so many; None: all.
             where: further limits; None: none.
         """
-        query = (
-            f"SELECT {_COLUMNS} FROM alarm WHERE (?1 IS NULL OR camera = ?1) "
-            f"AND (?2 IS NULL OR ({_LATEST}) = ?2) AND (?3 IS NULL OR (({_LATEST}) IS NOT NULL) = ?3) "
-            f"AND {_FILTER} ORDER BY raised_at DESC, id DESC LIMIT ?4"
-        )
+        way = "DESC" if where is None or where.after is None else "ASC"
+        query = f"SELECT {_COLUMNS} FROM alarm WHERE {_FITS} ORDER BY raised_at {way}, id {way} LIMIT ?4"
         most = -1 if limit is None else limit
         values = (camera, None if verdict is None else verdict.value, judged, most, *_filter_values(where))
         rows = self._database.read(lambda db: db.execute(query, values).fetchall())
         judgements = self._all_judgements() if rows else {}
-        return [JudgedAlarm(alarm, judgements.get(alarm.id, ())) for alarm in map(_alarm, rows)]
+        newest_first = rows if way == "DESC" else rows[::-1]
+        return [JudgedAlarm(alarm, judgements.get(alarm.id, ())) for alarm in map(_alarm, newest_first)]
+
+    def number(self, camera: str | None, verdict: Judged | None, judged: bool | None, where: AlarmFilter | None) -> int:
+        """How many alarms fit, wherever in the list; arguments as in `alarms`."""
+        values = (camera, None if verdict is None else verdict.value, judged, None, *_filter_values(where)[:5])
+        values += (None, None if where is None else where.product, None)
+        query = f"SELECT count(*) FROM alarm WHERE ?4 IS NULL AND {_FITS}"
+        return int(self._database.read(lambda db: db.execute(query, values).fetchone())[0])
 
     def counts(self, camera: str | None = None) -> dict[str, int]:
         """How many alarms there are, and how many of them were judged true, judged false, and not judged."""
@@ -216,9 +229,10 @@ def time_of(identity: str) -> datetime | None:
 
 def _filter_values(where: AlarmFilter | None) -> tuple[Any, ...]:
     if where is None:
-        return (None,) * 6
+        return (None,) * 8
     since, until = (None if at is None else _time(at) for at in (where.since, where.until))
-    return where.kind, since, until, where.score_from, where.score_to, where.before
+    scores = where.score_from, where.score_to
+    return where.kind, since, until, *scores, where.before, where.product, where.after
 
 
 def _time(at: datetime) -> str:
@@ -243,6 +257,7 @@ def _row(alarm: AlarmRecord) -> tuple[Any, ...]:
         alarm.origin,
         alarm.reason,
         None if alarm.crop is None else alarm.crop.model_dump_json(),
+        alarm.product,
         alarm.exposure.seconds,
         alarm.exposure.frames,
     )

@@ -62,6 +62,8 @@ class AlarmRecord:
     """Of an alarm about the camera: the fault."""
     crop: Crop | None = None
     """The inspected part of the source image; None: all of it."""
+    product: str | None = None
+    """The product that was inspected; None for a camera without products."""
     exposure: Exposure = Exposure()
     """Of the calibration in force, when it was raised."""
 
@@ -81,7 +83,10 @@ class AlarmFilter:
     score_to: float | None = None
     """Of this score or a lower one."""
     before: str | None = None
-    """Id of an alarm: only those that are older in the list."""
+    """Id of an alarm: only those that are older."""
+    after: str | None = None
+    """Id of an alarm: only those that are newer; a limit leaves the ones next to it."""
+    product: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ class AlarmBasis:
     """SHA-256 of the bundle."""
     engine: str
     crop: Crop | None
+    product: str | None = None
 
 
 class Review(threading.Thread):
@@ -292,4 +293,5 @@ def _record(alarm: Alarm, basis: AlarmBasis, verdict: Verdict | None) -> AlarmRe
         origin=alarm.origin,
         reason=alarm.reason,
         crop=basis.crop,
+        product=basis.product,
     )

@@ -193,7 +193,7 @@ class Dispatcher:
             return
         calibration = line.station.calibration
         assert calibration is not None
-        event = drift_event(new_id(), self._site, line.name, drift, calibration.id, outcome.frame.captured_at)
+        event = drift_event(new_id(), self._site, line.name, drift.shift, calibration.id, outcome.frame.captured_at)
         log.warning("camera %s: %s", line.name, event.text)
         for output in self._outputs:
             output.publish_event(event)
@@ -234,7 +234,7 @@ class Dispatcher:
             window=None if calibration is None else calibration.display_window,
         )
         if self._review is not None:
-            basis = AlarmBasis(calibration, line.model.sha256, line.engine.name, line.settings.crop)
+            basis = AlarmBasis(calibration, line.model.sha256, line.engine.name, line.settings.crop, line.product)
             self._review.alarm(alarm, basis, verdict, frame)
         self._recorder.put(AlarmJob(alarm, verdict, context, frame))
 

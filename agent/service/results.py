@@ -9,7 +9,7 @@ from agent.core.clock import utc_now
 from agent.core.problems import Problems
 from agent.messages import ViewGroupPayload
 from agent.monitoring import shift_payload
-from agent.outputs import Output, PartCounts, ResultRecorder, ViewGroup, ViewJoiner
+from agent.outputs import Output, PartCounts, PartLog, ResultRecorder, ViewGroup, ViewJoiner
 from agent.outputs.outbox import Outbox
 from agent.settings import Settings
 
@@ -24,6 +24,8 @@ class Results:
     """Commits them on its own thread."""
     counts: PartCounts
     """Counts them."""
+    log: PartLog
+    """The latest ones."""
     joiner: ViewJoiner
     """Joins those of cameras that see the same part."""
     outputs: Sequence[Output]
@@ -46,6 +48,7 @@ class Results:
                 waiting=counts[group.name].waiting,
                 late_views=counts[group.name].late_views,
                 shift_parts=shift_payload(self.counts.shift(group.place, now)),
+                latest=counts[group.name].latest,
             )
             for group in self.joiner.groups
         }
@@ -60,12 +63,13 @@ def open_results(settings: Settings, outputs: Sequence[Output], problems: Proble
     outbox.keep_outputs([output.name for output in outputs])
     counts = PartCounts(outbox, settings.shifts.calendar, cameras=len(settings.cameras))
     groups = groups_of(settings)
-    joiner = ViewJoiner(settings.site, groups, outputs, outbox, counts, problems)
-    recorder = ResultRecorder(settings.site, outputs, outbox, counts=counts, joiner=joiner)
+    log = PartLog(outbox)
+    joiner = ViewJoiner(settings.site, groups, outputs, outbox, counts, problems, part_log=log)
+    recorder = ResultRecorder(settings.site, outputs, outbox, counts=counts, part_log=log, joiner=joiner)
     for output in outputs:
         output.deliver_results(outbox)
     _announce(outputs, groups)
-    return Results(outbox, recorder, counts, joiner, outputs)
+    return Results(outbox, recorder, counts, log, joiner, outputs)
 
 
 def groups_of(settings: Settings) -> tuple[ViewGroup, ...]:

@@ -106,6 +106,7 @@ class Service:
         self._recorder = AlarmRecorder(settings.site, self.outputs, self._outbox, self.evidence)
         self.results = open_results(settings, self.outputs, self._problems)
         self._counts = None if self.results is None else self.results.counts
+        self.part_log = None if self.results is None else self.results.log
 
     def _open_cameras(self) -> None:
         """Build every camera, and the dispatcher that takes the judged frames."""
@@ -115,8 +116,8 @@ class Service:
         self._states = StatePublisher(
             self.settings.site, self.lines, self.outputs, self._promise_of, counts=self._counts
         )
-        groups = () if self.results is None else self.results.joiner.groups
-        self._count_publisher = CountPublisher(self.settings.site, self.lines, self.outputs, self._counts, groups)
+        joiner = None if self.results is None else self.results.joiner
+        self._count_publisher = CountPublisher(self.settings.site, self.lines, self.outputs, self._counts, joiner)
         self.review = open_review(self.settings, self.lines, self.outputs, self._outbox, self._states, self._problems)
         self._dispatcher = Dispatcher(
             self.settings.site,

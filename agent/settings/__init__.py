@@ -3,7 +3,7 @@
 from agent.settings.alignment import AlignmentSettings
 from agent.settings.fleet import FLEET_SERVICE_SETTINGS, FleetSettings, accounts_file, load_fleet_settings
 from agent.settings.load import load_settings
-from agent.settings.page import PageSettings, ServerSettings
+from agent.settings.page import PageSettings, ServerSettings, page_accounts_file
 from agent.settings.paths import SERVICE_SETTINGS, default_state_directory, writable
 from agent.settings.settings import CameraSettings, Settings
 
@@ -20,5 +20,6 @@ __all__ = [
     "default_state_directory",
     "load_fleet_settings",
     "load_settings",
+    "page_accounts_file",
     "writable",
 ]

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from agent.core.section import Section
+from agent.settings.paths import SERVICE_SETTINGS
 
 MAX_ADDRESS = 500
 
@@ -80,3 +81,12 @@ class PageSettings(ServerSettings):
 
     address: Annotated[str, AfterValidator(_address)] | None = None
     """Where browsers in the plant open the page; named in `status`, so that the page for many agents links to it."""
+
+
+def page_accounts_file(page: PageSettings, state_directory: Path, config: Path) -> Path:
+    """The file of the accounts; for a service, a credential, since its user cannot read files of root."""
+    if page.accounts_file is not None:
+        return page.accounts_file
+    if config.absolute().parent == SERVICE_SETTINGS:
+        return Path("/etc/credstore") / f"inspectd.{config.stem}.page-accounts"
+    return state_directory / "page-accounts.json"

@@ -12,17 +12,8 @@ from pathlib import Path
 
 from agent.core.backoff import Backoff
 from agent.core.errors import Temporary
-from agent.outputs.mqtt import (
-    Broker,
-    Connected,
-    Connection,
-    Protocol,
-    Received,
-    Subscribed,
-    Topics,
-    UnsupportedVersion,
-    check_level,
-)
+from agent.mqtt import Broker, Connected, Connection, Protocol, Received, Subscribed, UnsupportedVersion
+from agent.outputs.mqtt import Topics, check_level
 from agent.tools.watcher import OnLine, Watcher
 
 # With a persistent session, the broker keeps alarms for a disconnected subscriber this long.

@@ -28,7 +28,7 @@ import numpy as np
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from agent.outputs.mqtt import Broker
+from agent.mqtt import Broker
 from agent.outputs.outbox import MAX_TOGETHER, Entry, Message, Outbox, Row
 from benchmarks.machine import describe_machine
 from tests.support.broker import Mosquitto, Subscriber, wait_until

@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from agent.outputs.mqtt import Broker, Connected, Connection, Outgoing
+from agent.mqtt import Broker, Connected, Connection, Outgoing
 from benchmarks.fleet.documents import Documents
 
 # As real agents: `state` every 5 s, `count` 5 s after a change, `status` every 30 s. Alarms: six an hour.

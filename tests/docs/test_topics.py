@@ -20,7 +20,7 @@ import pytest
 from agent.core.records import AlarmEvent
 from agent.messages.command import CommandResponse
 from agent.messages.state import ScorePayload, StatePayload
-from agent.outputs.mqtt.connection.packets import Outgoing
+from agent.mqtt import Outgoing
 from agent.outputs.mqtt.delivery.subscriptions import matches
 from agent.outputs.mqtt.requests import MqttRequests
 from agent.settings.load import load_settings

@@ -15,7 +15,7 @@ import numpy as np
 from agent.core.image_bytes import encode
 from agent.core.records import Alarm, AlarmEvent, AlarmKind
 from agent.messages.alarm import AlarmPayload, ImagePayload
-from agent.outputs.mqtt.broker import Broker
+from agent.mqtt import Broker
 from agent.outputs.mqtt.delivery import Publisher, Timing
 from agent.outputs.mqtt.topics import Topics
 from agent.outputs.outbox import Message, Outbox

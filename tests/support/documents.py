@@ -27,11 +27,11 @@ def state(phase: str = "armed", *, site: str = "plant", camera: str = "line1", *
     return StatePayload.model_validate({"site": site, "camera": camera, "phase": phase, "at": now(), **more})
 
 
-def count(ok: int, nok: int, *, site: str = "plant", camera: str = "line1") -> CountPayload:
+def count(ok: int, nok: int, *, site: str = "plant", camera: str = "line1", **more: Any) -> CountPayload:
     """The parts of a shift."""
     passed = ok / (ok + nok)
     shift = {"ok": ok, "nok": nok, "not_judged": 0, "first_pass_yield": passed, "start": NOW, "end": NOW}
-    return CountPayload.model_validate({"site": site, "camera": camera, "at": now(), "shift": shift})
+    return CountPayload.model_validate({"site": site, "camera": camera, "at": now(), "shift": shift, **more})
 
 
 def alarm(event: str = "raised", *, site: str = "plant", camera: str = "line1", **more: Any) -> AlarmPayload:

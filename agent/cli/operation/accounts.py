@@ -1,12 +1,13 @@
-"""What commands about pages share: the accounts of people, and where a page is served."""
+"""What commands about pages share: the accounts of people, where a page is served, and its process."""
 
 from __future__ import annotations
 
 import getpass
 import importlib.util
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -15,6 +16,7 @@ from agent.cli.terminal.interrupts import quiet_while_loading
 from agent.core.errors import Permanent
 
 if TYPE_CHECKING:
+    from agent.page.options import ServerOptions
     from agent.page.security.accounts import Accounts
     from agent.settings import ServerSettings
 
@@ -64,14 +66,23 @@ def server_fields(section: ServerSettings) -> dict[str, Any]:
     return {
         "host": section.host,
         "port": section.port,
-        "socket": _text(section.socket),
-        "certificate_file": _text(section.certificate_file),
-        "key_file": _text(section.key_file),
+        "socket": path_text(section.socket),
+        "certificate_file": path_text(section.certificate_file),
+        "key_file": path_text(section.key_file),
         "names": section.names,
         "idle_seconds": section.idle_minutes * 60.0,
         "session_seconds": section.session_hours * 3600.0,
         "view_without_login": section.view_without_login,
     }
+
+
+def become(module: str, options: ServerOptions) -> NoReturn:
+    """Replace this process by one that serves a page, and knows only its options: `module` is run as a program."""
+    with quiet_while_loading():
+        from agent.page.options import VARIABLE
+
+    sys.stdout.flush()
+    os.execve(sys.executable, [sys.executable, "-m", module], {**os.environ, VARIABLE: options.to_json()})
 
 
 def require_packages(extra: str, *packages: str) -> None:
@@ -88,5 +99,6 @@ def _new_password() -> str:
     return first
 
 
-def _text(path: Path | None) -> str | None:
+def path_text(path: Path | None) -> str | None:
+    """For options, which are JSON."""
     return None if path is None else str(path)

@@ -11,18 +11,21 @@ from agent.cli.operation.accounts import (
     NameArgument,
     PasswordOption,
     add_account,
+    become,
     list_accounts,
     open_accounts,
+    path_text,
     remove_account,
     require_packages,
     server_fields,
 )
 from agent.cli.operation.device import report_checks
 from agent.cli.options import JsonOption
-from agent.cli.terminal.console import print_line, set_up_logging
+from agent.cli.terminal.console import print_line
 from agent.cli.terminal.interrupts import quiet_while_loading
 
 if TYPE_CHECKING:
+    from agent.fleet.options import FleetOptions
     from agent.page.security.accounts import Accounts
 
 _ADD_USER = "inspectd fleet user add NAME"
@@ -42,20 +45,37 @@ def fleet(
     if config is None:
         raise typer.BadParameter("missing; wanted the settings file of this page", param_hint="--config")
     _require_extra()
+    become("agent.fleet", fleet_options(config))
+
+
+def fleet_options(config: Path) -> FleetOptions:
+    """The options of the page from its settings. Raises Permanent for broken settings."""
     with quiet_while_loading():
-        from agent.fleet.web.serve import serve_fleet
-        from agent.page.options import ServerOptions
+        from agent.fleet.options import FleetOptions
         from agent.settings import accounts_file, load_fleet_settings
 
         settings = load_fleet_settings(config)
-        set_up_logging(settings.log.level)
-        options = ServerOptions(
-            site=settings.title,
-            accounts_file=str(accounts_file(settings, config)),
-            add_user=f"{_ADD_USER} --config FILE",
-            **server_fields(settings.page),
-        )
-    serve_fleet(settings, options)
+    mqtt = settings.mqtt
+    return FleetOptions(
+        site=settings.title,
+        accounts_file=str(accounts_file(settings, config)),
+        add_user=f"{_ADD_USER} --config FILE",
+        log_level=settings.log.level,
+        url=mqtt.url,
+        username=mqtt.username,
+        password_file=path_text(mqtt.password_file),
+        ca_file=path_text(mqtt.ca_file),
+        broker_certificate_file=path_text(mqtt.certificate_file),
+        broker_key_file=path_text(mqtt.key_file),
+        client_id=settings.client_id,
+        topic_template=mqtt.agents,
+        camera_topic_template=mqtt.camera_topic_template,
+        max_cameras=settings.max_cameras,
+        database=settings.history.address,
+        days=settings.history.days,
+        max_alarms=settings.history.max_alarms,
+        **server_fields(settings.page),
+    )
 
 
 def doctor(config: FleetConfig, json_document: JsonOption = False) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +11,7 @@ from agent.cli.operation.accounts import (
     NameArgument,
     PasswordOption,
     add_account,
+    become,
     list_accounts,
     open_accounts,
     remove_account,
@@ -47,9 +46,7 @@ def page(
     options = page_options(config)
     if options.port is None and options.socket is None:
         raise Permanent(f"{config}: the page is off; wanted port or socket in the section [page]")
-    # A process that has read the settings is 100 MB larger than the page needs to be.
-    sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "agent.page", options.to_json()])
+    become("agent.page", options)
 
 
 def add_user(
@@ -95,17 +92,10 @@ def page_options(config: Path) -> PageOptions:
 
 def accounts_path(config: Path, settings: Settings) -> Path:
     """The file of the accounts of the page."""
-    return settings.page.accounts_file or _default_accounts(config, settings.state_directory)
-
-
-def _default_accounts(config: Path, state_directory: Path) -> Path:
-    """The file of the accounts; for a service, a credential, since its user cannot read files of root."""
     with quiet_while_loading():
-        from agent.settings import SERVICE_SETTINGS
+        from agent.settings import page_accounts_file
 
-    if config.absolute().parent == SERVICE_SETTINGS:
-        return Path("/etc/credstore") / f"inspectd.{config.stem}.page-accounts"
-    return state_directory / "page-accounts.json"
+    return page_accounts_file(settings.page, settings.state_directory, config)
 
 
 def _accounts(config: Path) -> Accounts:

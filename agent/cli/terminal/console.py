@@ -9,8 +9,8 @@ import logging
 import sys
 from typing import Any
 
-from agent.cli.terminal.journal import JournalFormatter, OneLineFormatter, is_journal, priority_of
 from agent.cli.terminal.log_stream import BackgroundStreamHandler
+from agent.core.logs.journal import JournalFormatter, OneLineFormatter, is_journal, priority_of
 from agent.core.printable import printable
 
 

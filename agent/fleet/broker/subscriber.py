@@ -14,7 +14,7 @@ from agent.core.backoff import Backoff
 from agent.core.errors import Temporary
 from agent.fleet.broker.documents import MAX_DOCUMENT_BYTES
 from agent.fleet.broker.topic_tree import TopicTree
-from agent.outputs.mqtt import Broker, Connected, Connection, Protocol, Received, Subscribed, UnsupportedVersion
+from agent.mqtt import Broker, Connected, Connection, Protocol, Received, Subscribed, UnsupportedVersion
 
 log = logging.getLogger(__name__)
 

@@ -16,26 +16,25 @@ from agent.fleet.broker.topic_tree import TopicTree
 from agent.fleet.history.database import Database
 from agent.fleet.history.writer import HistoryWriter, LoginsInHistory
 from agent.fleet.intake import Intake
+from agent.fleet.options import FleetOptions
 from agent.fleet.web.api import ROUTES, FleetState
 from agent.fleet.web.feed import FleetFeed
-from agent.outputs.mqtt.settings import broker_of
 from agent.page.options import ServerOptions
 from agent.page.server.application import guarded
 from agent.page.server.files import PageFiles
 from agent.page.server.process import serve
 from agent.page.server.state import Access
-from agent.settings import FleetSettings
 
 
-def serve_fleet(settings: FleetSettings, options: ServerOptions) -> None:
+def serve_fleet(options: FleetOptions) -> None:
     """Serve until SIGTERM or Ctrl-C. Raises Permanent and Temporary where it cannot start."""
-    broker, tree = broker_of(settings.mqtt), TopicTree(settings.mqtt.agents, settings.mqtt.camera_topic_template)
-    database = Database(settings.history.address)
+    broker, tree = options.broker, TopicTree(options.topic_template, options.camera_topic_template)
+    database = Database(options.database)
     try:
-        writer = HistoryWriter(database, days=settings.history.days, most=settings.history.max_alarms)
-        documents, faults = Documents(settings.max_cameras), Faults()
+        writer = HistoryWriter(database, days=options.days, most=options.max_alarms)
+        documents, faults = Documents(options.max_cameras), Faults()
         intake = Intake(tree, documents, faults, writer.add)
-        subscriber = Subscriber(broker, tree, settings.client_id, intake.take)
+        subscriber = Subscriber(broker, tree, options.client_id, intake.take)
         feed = FleetFeed(broker.name, subscriber, intake, documents, faults, database, writer)
         serve(options, _application(options, feed, subscriber, writer, FleetState(feed, documents, database)))
     finally:

@@ -6,7 +6,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 
-from agent.outputs.mqtt.connection import CommandMessage
+from agent.mqtt import CommandMessage
 
 # A broker that sends a request again does so with the next connection.
 KEPT_RESPONSES = 1000

@@ -10,6 +10,7 @@ from agent.alarms import EvidenceImage
 from agent.core.problems import Problems
 from agent.core.roles import Role
 from agent.messages import (
+    VIEW_GROUPS,
     CommandResponse,
     CountPayload,
     DeliveryPayload,
@@ -21,14 +22,13 @@ from agent.messages import (
     StatePayload,
     VerdictPayload,
 )
+from agent.mqtt import Outgoing
 from agent.outputs.documents import alarm_document, result_document
-from agent.outputs.mqtt.connection import Outgoing
 from agent.outputs.mqtt.delivery import Publisher, shrink_to_fit
-from agent.outputs.mqtt.home_assistant import discovery
+from agent.outputs.mqtt.home_assistant import discovery, discovery_of_group
 from agent.outputs.mqtt.requests import MqttRequests
 from agent.outputs.mqtt.retained_topics import RetainedTopics
 from agent.outputs.mqtt.settings import MqttSettings, broker_of
-from agent.outputs.mqtt.topics import VIEW_GROUPS
 from agent.outputs.outbox import RESULT, Message, Outbox
 from agent.outputs.output import Output, PublishedImages, RecordedAlarm, RecordedResult
 from agent.outputs.settings import OutputSection
@@ -160,15 +160,24 @@ class MqttOutput(Output):
     def announce(self, cameras: Mapping[str, str]) -> None:
         """Announce them to Home Assistant, if the settings ask for it; remove the documents of all others."""
         topics = [self._topics.count(f"{VIEW_GROUPS}/{group}") for group in self._view_groups]
-        for camera, model in cameras.items():
+        for camera in cameras:
             topics += [self._topics.state(camera), self._topics.count(camera)]
             topics += [self._topics.snapshot(camera, name) for name in SNAPSHOT_IMAGES]
-            if self._topics.home_assistant is not None:
-                topic, document = discovery(self._topics, camera, version=version("inspectd"), model=model)
-                self._publisher.publish_document(topic, document)
-                topics.append(topic)
+        if self._topics.home_assistant is not None:
+            topics += self._announce_to_home_assistant(cameras)
         stale = self._retained.replace(topics)
         self._publisher.remove_documents(stale, self._retained.removed)
+
+    def _announce_to_home_assistant(self, cameras: Mapping[str, str]) -> list[str]:
+        """Publish a document for each camera and group; returns their topics."""
+        release = version("inspectd")
+        documents = [
+            *(discovery(self._topics, camera, version=release, model=model) for camera, model in cameras.items()),
+            *(discovery_of_group(self._topics, group, version=release) for group in self._view_groups),
+        ]
+        for topic, document in documents:
+            self._publisher.publish_document(topic, document)
+        return [topic for topic, _ in documents]
 
     def announce_page(self, address: str) -> None:
         self._publisher.announce_page(address)

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from agent.core.problems import Problems
 from agent.messages import MAX_COMMAND_BYTES, CommandResponse, Execute
-from agent.outputs.mqtt.connection import CommandMessage
+from agent.mqtt import CommandMessage
 from agent.outputs.mqtt.delivery import MessageHandler
 from agent.outputs.mqtt.flood import (
     COMMANDS_AT_ONCE,

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 from agent.core.errors import Permanent
 from agent.core.roles import RoleName
 from agent.core.section import Host, Section
-from agent.outputs.mqtt.broker import Broker
+from agent.mqtt import Broker
 from agent.outputs.mqtt.topics import Topics, check_level
 from agent.outputs.settings import OutputSection
 

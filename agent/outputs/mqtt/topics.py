@@ -14,12 +14,10 @@ from functools import lru_cache
 from string import Formatter
 
 from agent.core.errors import Permanent
+from agent.messages import VIEW_GROUPS
 
 # The topics of a camera with such a name would collide with those of the agent, or look like them.
 RESERVED_CAMERAS = frozenset({"command", "response", "status"})
-
-# Level below which the groups of cameras are that see the same part.
-VIEW_GROUPS = "parts"
 
 # MQTT allows topics of 65,535 bytes (MQTT 5, 4.7.3); a level far longer than a name is a mistake. In a command topic it
 # may be an attack: the response topic is one byte longer.

@@ -14,10 +14,11 @@ from agent.core.errors import Temporary
 from agent.core.ids import new_id
 from agent.core.problems import Problems
 from agent.core.records import Part, PartVerdict
-from agent.messages import JoinedResultPayload, ViewPayload
+from agent.messages import VIEW_GROUPS, JoinedResultPayload, ViewPayload
 from agent.outputs.outbox import Following, Message, Outbox
 from agent.outputs.output import Output
 from agent.outputs.part_counts import PartCounts
+from agent.outputs.part_log import PartLog
 from agent.outputs.views.tables import (
     KeptView,
     Key,
@@ -50,7 +51,7 @@ class ViewGroup:
     @property
     def place(self) -> str:
         """Stands for the group where else the name of a camera stands: no camera has such a name."""
-        return f"parts/{self.name}"
+        return f"{VIEW_GROUPS}/{self.name}"
 
 
 @dataclass(slots=True)
@@ -61,6 +62,8 @@ class JoinCounts:
     """Parts that wait for a view now."""
     late_views: int = 0
     """Results of cameras that came after the joined result."""
+    latest: JoinedResultPayload | None = None
+    """The latest joined result; None before the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,7 @@ class ViewJoiner:
         part_counts: PartCounts,
         problems: Problems,
         *,
+        part_log: PartLog | None = None,
         now: Callable[[], datetime] = utc_now,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -113,15 +117,15 @@ class ViewJoiner:
         outbox: that of the results; what waits for a view is in tables of its file.
         part_counts: counts the joined parts.
         problems: takes late views.
+        part_log: notes the joined parts; None: nobody looks them up.
         now: wall clock, UTC.
         clock: monotonic seconds.
         """
         self._site = site
-        self._groups = {group.place: group for group in groups}
-        self._group_of = {camera: group for group in groups for camera in group.cameras}
         self._outputs = outputs
         self._outbox = outbox
         self._part_counts = part_counts
+        self._part_log = part_log
         self._problems = problems
         self._now = now
         self._clock = clock
@@ -129,6 +133,8 @@ class ViewJoiner:
         self._sequences: dict[str, int] = {}
         self._start = clock()
         self._deadlines: dict[Key, float] = {}
+        self._groups = {group.place: group for group in groups}
+        self._group_of = {camera: group for group in groups for camera in group.cameras}
         self.counts: Mapping[str, JoinCounts] = {group.name: JoinCounts() for group in groups}
         """By the name of the group. May be read from any thread."""
 
@@ -207,6 +213,7 @@ class ViewJoiner:
             self.committed()
 
     def _show(self, joined: _Joined) -> None:
+        self.counts[joined.payload.group].latest = joined.payload
         if not joined.payload.missing:
             self._problems.set(joined.part.camera, None)
         for output in self._outputs:
@@ -271,6 +278,8 @@ class ViewJoiner:
         part = _joined_part(payload, group, started)
         remember_views(db, key, {view.camera: view.result for view in views})
         self._part_counts.counting(part, payload.id, self._now())(db)
+        if self._part_log is not None:
+            self._part_log.noting(part, payload.id)(db)
         self._changes.events[key, last] = _Joined(payload, part)
         messages = (output.joined_message(payload) for output in self._outputs)
         return [(group.place, message) for message in messages if message is not None]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engines.bundles.bundle import Bundle
-from tests.agent.doctor.results import Configure
+from tests.support.check_results import Configure
 
 SETTINGS = """\
 site = "plant"

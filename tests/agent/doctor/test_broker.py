@@ -12,8 +12,8 @@ import pytest
 from agent.doctor import Level
 from agent.doctor.broker import check_broker
 from agent.settings.load import load_settings
-from tests.agent.doctor.results import Configure, levels, only
 from tests.support.broker import Mosquitto, Subscriber, wait_until
+from tests.support.check_results import Configure, levels, only
 
 
 def test_wrong_password_is_a_problem(configure: Configure, mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:

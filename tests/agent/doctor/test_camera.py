@@ -13,7 +13,7 @@ from agent.doctor import CheckResult, Level
 from agent.doctor.camera import check_cameras
 from agent.settings.load import load_settings
 from engines.bundles import Bundle
-from tests.agent.doctor.results import Configure, only
+from tests.support.check_results import Configure, only
 from tests.support.loose_parts import HEIGHT, WIDTH, Lies, aligned_copy, draw, empty, taught
 from tests.support.parts import write_parts
 from tests.support.rtsp_camera import free_port
@@ -86,27 +86,6 @@ def test_a_camera_that_shows_no_part_is_a_warning(
     else:
         assert result.level is Level.WARNING
         assert "160×120 gray, 8 bit; no part was found: the best match is 0." in result.text
-
-
-@pytest.mark.parametrize(
-    ("size", "wanted"),
-    [
-        ((512, 512), None),
-        ((512, 400), "parts.presence.background is 400×512 gray, 8 bit, the camera's image 512×512 gray, 8 bit"),
-        (None, "parts.presence.background: "),
-    ],
-)
-def test_background_of_the_empty_view_is_compared_with_an_image_of_the_camera(
-    configure: Configure, tmp_path: Path, size: tuple[int, int] | None, wanted: str | None
-) -> None:
-    background = tmp_path / "empty.png"
-    if size is not None:
-        assert cv2.imwrite(str(background), np.full(size, 90, np.uint8))
-    config = configure()
-    config.write_text(config.read_text() + f'[cameras.line1.parts.presence]\nbackground = "{background}"\n')
-    result = check(config)
-    assert result.level is (Level.OK if wanted is None else Level.PROBLEM), result.text
-    assert wanted is None or wanted in result.text
 
 
 @pytest.mark.parametrize("images", [0, 2])

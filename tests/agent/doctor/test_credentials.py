@@ -7,7 +7,7 @@ from pathlib import Path
 from agent.doctor import Level
 from agent.doctor.credentials import check_credentials
 from agent.settings.load import load_settings
-from tests.agent.doctor.results import Configure, only
+from tests.support.check_results import Configure, only
 
 
 def test_password_file_must_exist_and_be_secret(configure: Configure, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from agent.doctor import Level
 from agent.doctor.disk import check_disk, file_system
 from agent.settings.load import load_settings
-from tests.agent.doctor.results import Configure
+from tests.support.check_results import Configure
 
 
 def test_quotas_beyond_the_disk_are_a_problem(configure: Configure) -> None:

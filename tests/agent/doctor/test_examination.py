@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.doctor import Level, examine
-from tests.agent.doctor.results import Configure, levels, only
 from tests.support.broker import Mosquitto
+from tests.support.check_results import Configure, levels, only
 
 
 def doctor(config: Path, *options: str) -> subprocess.CompletedProcess[str]:

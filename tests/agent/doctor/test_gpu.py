@@ -10,7 +10,7 @@ import pytest
 from agent.doctor import CheckResult, Level
 from agent.doctor.gpu import check_gpu_for_service, check_gpu_for_user
 from agent.doctor.gpu_files import GpuFile, GpuFiles
-from tests.agent.doctor.results import only, printing
+from tests.support.check_results import only, printing
 
 UNIT = "inspectd@line1.service"
 JETSON = GpuFiles("jetson", (GpuFile("/dev/nvmap", None, "video"), GpuFile("/dev/nvhost-gpu", "nvhost-gpu", "video")))

@@ -10,7 +10,7 @@ from agent.doctor import CheckResult, Level
 from agent.doctor.camera import check_cameras
 from agent.doctor.industrial_cameras import check_industrial_cameras, interface_to
 from agent.settings.load import load_settings
-from tests.agent.doctor.results import Configure, only
+from tests.support.check_results import Configure, only
 from tests.support.genicam_cameras import SERIAL, alone_on_the_port, arv_camera, viva_camera
 
 BY_SERIAL = f'{{ kind = "genicam", camera = "{SERIAL}" }}'

@@ -6,7 +6,7 @@ import pytest
 
 from agent.doctor import Level
 from agent.doctor.machine import check_clock, check_python
-from tests.agent.doctor.results import only, printing
+from tests.support.check_results import only, printing
 
 
 @pytest.mark.parametrize(

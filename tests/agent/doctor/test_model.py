@@ -10,7 +10,7 @@ from agent.doctor.model import check_bundles, check_engines
 from agent.settings.load import load_settings
 from engines.bundles.bundle import Bundle
 from engines.bundles.signing import generate_keys, sign_bundle
-from tests.agent.doctor.results import Configure, only
+from tests.support.check_results import Configure, only
 
 
 def test_altered_bundle_is_one_problem(configure: Configure, tiny_bundle: Bundle, tmp_path: Path) -> None:

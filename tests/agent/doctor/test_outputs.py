@@ -12,9 +12,9 @@ from agent.doctor import outputs as outputs_module
 from agent.doctor.credentials import check_credentials
 from agent.doctor.outputs import check_outputs
 from agent.settings.load import load_settings
-from tests.agent.doctor.results import Configure, only
 from tests.support.broker import free_port
 from tests.support.certificates import OPENSSL, Authority
+from tests.support.check_results import Configure, only
 from tests.support.webhook_receiver import Receiver
 
 

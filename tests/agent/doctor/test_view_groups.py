@@ -9,7 +9,7 @@ import pytest
 from agent.doctor import Level
 from agent.doctor.view_groups import check_view_groups
 from agent.settings.load import load_settings
-from tests.agent.doctor.results import Configure, only
+from tests.support.check_results import Configure, only
 
 
 @pytest.mark.parametrize(("within", "level"), [("3 s", Level.OK), ("2 s", Level.WARNING)])

@@ -7,7 +7,6 @@ import json
 import pytest
 
 from agent.messages.event import drift_event, drift_sentence, engine_event
-from calibration import Drift
 from tests.support.delivery import AT
 
 
@@ -23,7 +22,7 @@ def test_drift_in_words_gives_size_direction_and_what_to_do(shift: float, words:
 
 
 def test_drift_event_has_the_shift_and_the_calibration() -> None:
-    event = json.loads(drift_event("e1", "plant", "cam", Drift(True, 1.23456, 1), "c1", AT).to_bytes())
+    event = json.loads(drift_event("e1", "plant", "cam", 1.23456, "c1", AT).to_bytes())
     assert (event["schema"], event["event"], event["shift"], event["calibration"]) == (
         "inspectd.event/1",
         "drift",

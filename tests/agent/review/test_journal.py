@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -17,9 +18,9 @@ from agent.core.errors import Permanent, Temporary
 from agent.core.ids import new_id
 from agent.review import journal as journal_module
 from agent.review.archive import open_archive
-from agent.review.database import ReviewDatabase
+from agent.review.database import SCHEMA, ReviewDatabase
 from agent.review.journal import Journal, alarms_in_evidence
-from agent.review.records import Judged
+from agent.review.records import AlarmFilter, Judged
 from tests.support.judged import AT, judgement, open_journal, record
 
 
@@ -148,7 +149,7 @@ def test_archive_is_only_read(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from agent.review.records import Judged
+from agent.review.records import AlarmFilter, Judged
 from tests.support.judged import judgement, open_journal, record
 journal, _, _ = open_journal(Path(sys.argv[1]))
 while True:
@@ -170,3 +171,39 @@ def test_judgements_survive_a_killed_agent(tmp_path: Path) -> None:
     journal = Journal(ReviewDatabase(tmp_path / "review" / "alarms.sqlite"))
     for alarm, number in acknowledged:
         assert journal.find(alarm).judgements[-1].number == int(number)
+
+
+def test_file_of_an_earlier_release_has_no_products_and_takes_them(tmp_path: Path) -> None:
+    """Also for a reader without the right to write."""
+    path = tmp_path / "review" / "review.sqlite"
+    path.parent.mkdir()
+    with sqlite3.connect(path) as connection:
+        connection.executescript(SCHEMA.replace("product TEXT, ", ""))
+        columns = "id, camera, kind, raised_at, seconds, frames"
+        values = (new_id(), "line1", "defect", "2026-03-01T12:00:00.000+00:00", 0.0, 0)
+        connection.execute(f"INSERT INTO alarm ({columns}) VALUES (?, ?, ?, ?, ?, ?)", values)
+    connection.close()
+    database = ReviewDatabase(path, read_only=True)
+    assert [known.alarm.product for known in Journal(database).alarms()] == [None]
+    database.close()
+    database = ReviewDatabase(path)
+    journal = Journal(database)
+    journal.add(record(product="A"))
+    assert {known.alarm.product for known in journal.alarms()} == {None, "A"}
+    assert [known.alarm.product for known in journal.alarms(where=AlarmFilter(product="A"))] == ["A"]
+    database.close()
+
+
+def test_neighbours_of_an_alarm_among_many_are_those_next_to_it(tmp_path: Path) -> None:
+    journal, database, _ = open_journal(tmp_path)
+    alarms = [record(raised_at=AT + timedelta(seconds=number)) for number in range(700)]
+    journal.add_all(alarms)
+    middle = alarms[20].id
+    older, newer = AlarmFilter(before=middle), AlarmFilter(after=middle)
+    assert [known.alarm.id for known in journal.alarms(limit=2, where=older)] == [alarms[19].id, alarms[18].id]
+    assert [known.alarm.id for known in journal.alarms(limit=2, where=newer)] == [alarms[22].id, alarms[21].id]
+    assert journal.alarms(where=AlarmFilter(after=alarms[-1].id)) == []
+    since = AlarmFilter(since=AT + timedelta(seconds=600), before=middle)
+    assert journal.number(None, None, False, since) == 100, "wherever in the list"
+    assert journal.number(None, Judged.TRUE, True, None) == 0
+    database.close()

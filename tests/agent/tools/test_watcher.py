@@ -18,7 +18,6 @@ from agent.messages.result import ResultPayload
 from agent.messages.status import Presence, StatusPayload
 from agent.messages.verdict import VerdictPayload
 from agent.tools.watcher import Watcher
-from calibration import Drift
 from tests.support.delivery import AT, TOPICS, alarm_record, document
 
 
@@ -35,7 +34,7 @@ def test_repeated_alarm_is_printed_once() -> None:
 def test_event_is_printed_once() -> None:
     lines: list[str] = []
     watcher = Watcher(lines.append)
-    event = drift_event("e1", "plant", "cam", Drift(flag=True, shift=-0.8, events=1), "c1", AT)
+    event = drift_event("e1", "plant", "cam", -0.8, "c1", AT)
     for _ in range(2):
         watcher.take(TOPICS.event("cam"), event.to_bytes())
     assert len(lines) == 1

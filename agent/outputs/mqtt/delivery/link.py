@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 
 from agent.core.errors import Temporary
 from agent.messages import Presence
-from agent.outputs.mqtt.connection import (
+from agent.mqtt import (
     Acknowledged,
     Connected,
     Connection,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 
-from agent.outputs.mqtt.connection import Outgoing
+from agent.mqtt import Outgoing
 
 # Notices kept in memory: a drift event has half a kilobyte, and a camera has one in days.
 MAX_NOTICES = 100

@@ -17,9 +17,8 @@ from agent.core.errors import InspectdError
 from agent.core.problems import Problems
 from agent.core.records import Phase
 from agent.messages import DeliveryPayload, StatePayload
-from agent.outputs.capture_time import CaptureTime
-from agent.outputs.mqtt.broker import Broker
-from agent.outputs.mqtt.connection import (
+from agent.mqtt import (
+    Broker,
     CommandMessage,
     Connected,
     ConnectionLost,
@@ -29,6 +28,7 @@ from agent.outputs.mqtt.connection import (
     UnsupportedVersion,
     WillRejected,
 )
+from agent.outputs.capture_time import CaptureTime
 from agent.outputs.mqtt.delivery.agent_status import AgentStatus
 from agent.outputs.mqtt.delivery.link import Link, StopRequest, Wake
 from agent.outputs.mqtt.delivery.response_topics import ResponseTopics

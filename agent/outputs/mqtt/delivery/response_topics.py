@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from agent.outputs.mqtt.connection import CommandMessage
+from agent.mqtt import CommandMessage
 from agent.outputs.mqtt.delivery.subscriptions import may_respond_on
 from agent.outputs.mqtt.flood import RateLimit
 from agent.outputs.mqtt.topics import Topics

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.outputs.mqtt.connection import Outgoing
+from agent.mqtt import Outgoing
 from agent.outputs.outbox import Outbox, Row
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from agent.core.errors import Temporary
-from agent.outputs.mqtt.connection import Acknowledged, Connected, Connection, ConnectionLost, Outgoing
+from agent.mqtt import Acknowledged, Connected, Connection, ConnectionLost, Outgoing
 from agent.outputs.mqtt.delivery.limits import BacklogRate, ImageWindow, InFlight, PacketLimit, Rejection, Sent
 from agent.outputs.mqtt.delivery.result_flow import ResultFlow
 from agent.outputs.mqtt.delivery.shared import MAX_RESPONSES, Shared

@@ -7,9 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from agent.mqtt import Broker, Outgoing, ProtocolVersion, WillTerms
 from agent.outputs.capture_time import CaptureTime
-from agent.outputs.mqtt.broker import Broker
-from agent.outputs.mqtt.connection import Outgoing, ProtocolVersion, WillTerms
 from agent.outputs.mqtt.delivery.agent_status import AgentStatus
 from agent.outputs.mqtt.delivery.limits import Suspicions
 from agent.outputs.mqtt.delivery.notices import Notices

@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection
 
-from agent.outputs.mqtt.connection import CommandMessage
+from agent.mqtt import CommandMessage
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import logging
 
 from agent.core.backoff import Backoff
 from agent.core.problems import Problems
-from agent.outputs.mqtt.connection import ConnectionLost
+from agent.mqtt import ConnectionLost
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from agent.doctor import Level
 from agent.doctor.service.files import HIDDEN, check_files
 from agent.settings.load import load_settings
-from tests.agent.doctor.results import Configure, levels, only
+from tests.support.check_results import Configure, levels, only
 
 
 def readable_by_everybody(*paths: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agent.doctor.service.other_services import check_other_services
 from agent.settings.load import load_settings
-from tests.agent.doctor.results import Configure, only
+from tests.support.check_results import Configure, only
 
 
 def test_two_services_of_one_site_are_a_problem(configure: Configure, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from agent.doctor import CheckResult, Level
 from agent.doctor.service.rights import check_rights
 from agent.settings.load import load_settings
-from tests.agent.doctor.results import Configure, only, printing
+from tests.support.check_results import Configure, only, printing
 
 UNIT = "inspectd@line1.service"
 SHOWN = """\

@@ -8,7 +8,7 @@ import pytest
 
 from agent.doctor import Level
 from agent.doctor.service.unit import check_unit, no_service
-from tests.agent.doctor.results import only, printing
+from tests.support.check_results import only, printing
 
 UNIT = "inspectd@line1.service"
 

@@ -14,8 +14,8 @@ import pytest
 
 from agent.core.problems import Problems
 from agent.messages import CommandResponse
+from agent.mqtt import CommandMessage
 from agent.outputs.mqtt import flood
-from agent.outputs.mqtt.connection import CommandMessage
 from agent.outputs.mqtt.flood import Rejections
 from agent.outputs.mqtt.requests import MqttRequests
 from tests.support.broker import Mosquitto, Subscriber, wait_until

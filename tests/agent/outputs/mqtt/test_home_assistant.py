@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from agent.core.records import Phase
+from agent.messages import CountPayload
 from agent.messages.state import ScorePayload, StatePayload
-from agent.outputs.mqtt.home_assistant import discovery, object_id
+from agent.outputs.mqtt.home_assistant import discovery, discovery_of_group, object_id
 from agent.outputs.mqtt.topics import Topics
 from tests.support.broker import Mosquitto, Subscriber, wait_until
 from tests.support.delivery import AT, delivering
@@ -22,7 +23,7 @@ TOPICS = Topics("plant", home_assistant="homeassistant")
 # Options of the two platforms, from home-assistant.io/integrations/sensor.mqtt and binary_sensor.mqtt.
 SHARED = {"platform", "unique_id", "name", "device_class", "entity_category", "state_topic", "value_template"}
 SHARED |= {"expire_after"}
-OPTIONS = {"sensor": SHARED | {"state_class", "options"}, "binary_sensor": SHARED}
+OPTIONS = {"sensor": SHARED | {"state_class", "options", "unit_of_measurement"}, "binary_sensor": SHARED}
 
 
 def rendered(template: str, payload: bytes) -> str:
@@ -97,16 +98,34 @@ def test_alarm_is_unknown_unless_the_camera_is_armed(more: dict[str, object], al
     assert entity_states(document, messages)["alarm"] == alarm
 
 
-def test_document_has_what_device_discovery_requires() -> None:
-    document = json.loads(discovery(TOPICS, "cam", version="1.0", model="parts")[1])
+def test_group_of_cameras_has_verdict_numbers_and_yield() -> None:
+    topic, text = discovery_of_group(TOPICS, "p1", version="1.0")
+    assert topic.startswith("homeassistant/device/inspectd_plant_parts_p1_")
+    shift = {"ok": 97, "nok": 3, "not_judged": 1, "first_pass_yield": 0.97, "start": AT, "end": AT}
+    count = CountPayload.model_validate({"site": "plant", "camera": "parts/p1", "at": AT, "shift": shift})
+    result = json.dumps({"verdict": "nok", "part": "SN1"}).encode()
+    messages = {TOPICS.count("parts/p1"): count.to_bytes(), TOPICS.joined_result("p1"): result}
+    wanted = {"bad": "ON", "verdict": "nok", "part": "SN1", "ok": "97", "nok": "3", "not_judged": "1", "yield": "97.0"}
+    assert entity_states(json.loads(text), messages) == wanted
+
+
+@pytest.mark.parametrize(
+    "made", [discovery(TOPICS, "cam", version="1.0", model="parts"), discovery_of_group(TOPICS, "p1", version="1.0")]
+)
+def test_document_has_what_device_discovery_requires(made: tuple[str, bytes]) -> None:
+    document = json.loads(made[1])
     assert document["device"]["identifiers"]
     assert document["origin"]["name"] == "inspectd"
     identities = [component["unique_id"] for component in document["components"].values()]
     assert len(set(identities)) == len(identities)
     for component in document["components"].values():
         assert component.keys() <= OPTIONS[component["platform"]]
-    options = document["components"]["phase"]["options"]
-    assert set(options) == {phase.value for phase in Phase}, "Home Assistant rejects a state that is not an option"
+
+
+def test_every_phase_is_an_option() -> None:
+    """Home Assistant rejects a state that is not one."""
+    document = json.loads(discovery(TOPICS, "cam", version="1.0", model="parts")[1])
+    assert set(document["components"]["phase"]["options"]) == {phase.value for phase in Phase}
 
 
 @pytest.mark.parametrize("name", ["plant_line.1", "größe", "a b/c", "plain-1_x"])

@@ -17,8 +17,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from agent.messages import CommandResponse
-from agent.outputs.mqtt.broker import Broker
-from agent.outputs.mqtt.connection import Connection
+from agent.mqtt import Broker, Connection
 from agent.outputs.mqtt.requests import MqttRequests
 from tests.support.broker import Mosquitto, Subscriber, wait_until
 from tests.support.delivery import TOPICS, accept, delivering, sequences

@@ -118,6 +118,8 @@ def test_views_of_one_part_become_one_result(run: Run) -> None:
     assert [each["camera"] for each in found["views"]] == ["top", "side"], "in the order of the settings"
     assert [each["result"] for each in found["views"]] == ["r2", "r1"]
     assert found["latency_ms"] == 500.0
+    assert run.joiner.counts["p1"].latest is not None
+    assert run.joiner.counts["p1"].latest.part == "SN1"
     assert run.numbers() == (1, 0, 0)
     run.pass_time(60.0)
     assert len(run.joined) == 1

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from agent.core.image_bytes import shrink_encoded
 from agent.messages import AlarmPayload, CommandResponse, OmittedPayload
-from agent.outputs.mqtt.connection import Outgoing
+from agent.mqtt import Outgoing
 from agent.outputs.mqtt.delivery.limits.suspicions import Suspicions
 from agent.outputs.outbox import UNNUMBERED, Message, Outbox, Row
 

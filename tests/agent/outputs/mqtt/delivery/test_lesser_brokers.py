@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.outputs.mqtt.connection import Protocol
+from agent.mqtt import Protocol
 from tests.support.broker import Mosquitto, Subscriber, wait_until
 from tests.support.delivery import QUICK, accept, delivering, noise_png, sequences
 

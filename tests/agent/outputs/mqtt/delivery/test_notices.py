@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.outputs.mqtt.connection import Outgoing, Protocol
+from agent.mqtt import Outgoing, Protocol
 from agent.outputs.mqtt.delivery.notices import MAX_NOTICES, NOTICE_ATTEMPTS, Notices
 from tests.support.broker import Mosquitto, Subscriber, wait_until
 from tests.support.delivery import QUICK, TOPICS, accept, delivering

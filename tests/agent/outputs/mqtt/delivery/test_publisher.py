@@ -14,7 +14,7 @@ import pytest
 from agent.core.records import AlarmEvent
 from agent.messages.alarm import AlarmPayload
 from agent.messages.base import parse
-from agent.outputs.mqtt.connection import Protocol
+from agent.mqtt import Protocol
 from agent.outputs.mqtt.delivery import Timing
 from agent.outputs.outbox import Outbox, Row
 from tests.support.broker import Mosquitto, Subscriber, wait_until

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from agent.outputs.mqtt.connection import CommandMessage
+from agent.mqtt import CommandMessage
 from agent.outputs.mqtt.delivery.subscriptions import Subscriptions, may_respond_on
 from agent.outputs.mqtt.topics import Topics
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.core.problems import Problems
-from agent.outputs.mqtt.connection import ConnectionLost
+from agent.mqtt import ConnectionLost
 from agent.outputs.mqtt.delivery.takeover import FIRST_WAIT_SECONDS, OVER_AFTER_SECONDS, Takeovers
 
 TAKEN_OVER = ConnectionLost("taken over", closed_by_broker=True, explained=True, taken_over=True)

@@ -11,7 +11,7 @@ import pytest
 
 from agent.messages.alarm import OmittedPayload
 from agent.messages.base import parse
-from agent.outputs.mqtt.connection import Outgoing
+from agent.mqtt import Outgoing
 from agent.outputs.mqtt.delivery.limits.packet_limit import shrink_to_fit
 from tests.support.broker import Mosquitto, Subscriber, wait_until
 from tests.support.delivery import accept, delivering, noise_png

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.outputs.mqtt.connection.paho_client import Protocol
+from agent.mqtt.paho_client import Protocol
 
 # Brokers from before MQTT 5 may close the connection after a CONNECT of version 5 instead of giving the reason.
 SILENT_REJECTIONS = 2

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.terminal.journal import JournalFormatter, OneLineFormatter, is_journal
+from agent.core.logs.journal import JournalFormatter, OneLineFormatter, is_journal
 
 
 def formatted(level: int, message: str, *arguments: object, **fields: object) -> str:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from agent.outputs.mqtt.connection.packets import Outgoing
+from agent.mqtt.packets import Outgoing
 
 # Strings that MQTT allows: no NUL, no half of a surrogate pair.
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=300)

@@ -9,11 +9,11 @@ from typing import Any
 
 import paho.mqtt.client as paho
 
-from agent.outputs.mqtt.broker import Broker, explain
-from agent.outputs.mqtt.connection.errors import ConnectionLost, UnsupportedVersion
-from agent.outputs.mqtt.connection.last_will import QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPORTED, WillRejected
-from agent.outputs.mqtt.connection.packets import Acknowledged, Connected, ConnectionEvent, Received, Subscribed
-from agent.outputs.mqtt.connection.paho_client import reason_text, topic_of
+from agent.mqtt.broker import Broker, explain
+from agent.mqtt.errors import ConnectionLost, UnsupportedVersion
+from agent.mqtt.last_will import QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPORTED, WillRejected
+from agent.mqtt.packets import Acknowledged, Connected, ConnectionEvent, Received, Subscribed
+from agent.mqtt.paho_client import reason_text, topic_of
 
 # The default of MQTT 5, 3.2.2.3.3, for a broker that sends no Receive Maximum.
 DEFAULT_RECEIVE_MAXIMUM = 65_535

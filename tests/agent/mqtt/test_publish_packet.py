@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from agent.outputs.mqtt.connection.publish_packet import Malformed, read_publish
+from agent.mqtt.publish_packet import Malformed, read_publish
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 

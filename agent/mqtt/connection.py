@@ -18,11 +18,11 @@ from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from agent.outputs.mqtt.broker import Broker, explain
-from agent.outputs.mqtt.connection.errors import ConnectionLost
-from agent.outputs.mqtt.connection.events import Events
-from agent.outputs.mqtt.connection.packets import ConnectionEvent, Outgoing
-from agent.outputs.mqtt.connection.paho_client import PackedProperties, Protocol, new_client, new_properties
+from agent.mqtt.broker import Broker, explain
+from agent.mqtt.errors import ConnectionLost
+from agent.mqtt.events import Events
+from agent.mqtt.packets import ConnectionEvent, Outgoing
+from agent.mqtt.paho_client import PackedProperties, Protocol, new_client, new_properties
 
 # Packets read in one turn at most: reading a flood must not keep our own messages from being sent.
 PACKETS_PER_TURN = 100

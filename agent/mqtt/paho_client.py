@@ -12,10 +12,10 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.properties import Properties
 
-from agent.outputs.mqtt.broker import explain
-from agent.outputs.mqtt.connection.packets import Received
-from agent.outputs.mqtt.connection.publish_packet import Malformed, read_publish
-from agent.outputs.mqtt.connection.read_ahead import ReadAhead
+from agent.mqtt.broker import explain
+from agent.mqtt.packets import Received
+from agent.mqtt.publish_packet import Malformed, read_publish
+from agent.mqtt.read_ahead import ReadAhead
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from agent.outputs.mqtt.connection.packets import Received
+from agent.mqtt.packets import Received
 
 # The properties of PUBLISH (MQTT 5, 3.3.2.3) by identifier: how long each is. "text" and "data" begin with their length
 # in two bytes, "pair" is two texts, "varying" has seven bits per byte.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.outputs.mqtt.connection.read_ahead import READ_BYTES, ReadAhead
+from agent.mqtt.read_ahead import READ_BYTES, ReadAhead
 
 
 @pytest.fixture

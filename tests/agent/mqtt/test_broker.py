@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from agent.core.errors import Permanent, Temporary
-from agent.outputs.mqtt.broker import Broker
+from agent.mqtt.broker import Broker
 from tests.support.broker import MOSQUITTO, Mosquitto, Subscriber, wait_until
 from tests.support.certificates import OPENSSL, Authority
 from tests.support.delivery import QUICK, accept, delivering

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from agent.outputs.mqtt.broker import Broker
-from agent.outputs.mqtt.connection import Connected, Connection, ConnectionLost, Outgoing
-from agent.outputs.mqtt.connection.read_ahead import ReadAhead
+from agent.mqtt import Connected, Connection, ConnectionLost, Outgoing
+from agent.mqtt.broker import Broker
+from agent.mqtt.read_ahead import ReadAhead
 from tests.support.broker import Mosquitto, Subscriber, wait_until
 
 StartBroker = Callable[..., Mosquitto]

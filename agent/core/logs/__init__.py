@@ -1,0 +1,1 @@
+"""Lines of the log: their form for people and for journald."""
