@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,13 @@ def _is_fault(entry: Any) -> bool:
 @pytest.fixture
 def open_tab(line: Line, browser: Any) -> Iterator[Callable[..., Tab]]:
     """Opens the page, at one of `SIZES`."""
+    with tab_opener(browser, line.page) as opened:
+        yield opened
+
+
+@contextmanager
+def tab_opener(browser: Any, page: Page) -> Iterator[Callable[..., Tab]]:
+    """What opens a page at one of `SIZES`, in a browser's window of its own."""
     contexts = []
 
     def opened(size: str = "panel", *, dark: bool = False, language: str = "en", touch: bool = False) -> Tab:
@@ -111,10 +119,12 @@ def open_tab(line: Line, browser: Any) -> Iterator[Callable[..., Tab]]:
         made = Tab(context.new_page())
         made.tab.on("pageerror", lambda error: made.faults.append(str(error)))
         made.tab.on("console", lambda entry: made.faults.append(entry.text) if _is_fault(entry) else None)
-        made.tab.goto(f"http://127.0.0.1:{line.page.port}/")
+        made.tab.goto(f"http://127.0.0.1:{page.port}/")
         made.tab.wait_for_selector("#name")
         return made
 
-    yield opened
-    for context in contexts:
-        context.close()
+    try:
+        yield opened
+    finally:
+        for context in contexts:
+            context.close()

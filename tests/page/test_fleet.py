@@ -50,6 +50,8 @@ class Plants:
         )
         for name in CAMERAS:
             self.change(name)
+        joined = count(180, 20, site="ulm", camera="parts/p1", cameras=["line1", "line2"])
+        self.publish("ulm/parts/p1/count", joined)
         self._thread = threading.Thread(target=self._repeat)
         self._thread.start()
 
@@ -154,15 +156,15 @@ def test_cameras_are_found_sorted_and_filtered_and_the_address_keeps_it(open_fle
     wait_until(lambda: opened.tab.locator(".opens").count() == 1, what="the cameras that fit")
     opened.tab.fill("input[name=search]", "")
     opened.tab.select_option("select[name=site]", "ulm")
-    wait_until(lambda: opened.tab.locator(".opens").count() == 29, what="the cameras that fit")
+    wait_until(lambda: opened.tab.locator(".opens").count() == 30, what="the cameras that fit")
     opened.tab.click("th button:text-is('Camera')")
     opened.tab.wait_for_selector("th[aria-sort=ascending]:has-text('Camera')")
     opened.tab.click("th button:text-is('Camera')")
     opened.tab.wait_for_selector("th[aria-sort=descending]:has-text('Camera')")
-    assert names(opened)[:2] == ["ulm line29", "ulm line28"]
+    assert names(opened)[:2] == ["ulm: line1 + line2 p1", "ulm line29"]
     opened.tab.reload()
     opened.tab.wait_for_selector("th[aria-sort=descending]:has-text('Camera')")
-    wait_until(lambda: opened.tab.locator(".opens").count() == 29, what="the cameras that fit")
+    wait_until(lambda: opened.tab.locator(".opens").count() == 30, what="the cameras that fit")
 
 
 def test_camera_opens_with_the_keyboard_and_stays_open_while_it_changes(open_fleet: Any, plants: Plants) -> None:
@@ -187,7 +189,7 @@ def test_broker_that_is_gone_is_reported_and_its_return_too(open_fleet: Any, pla
     opened = open_fleet()
     plants.broker.stop()
     opened.tab.wait_for_selector("#health.problem:has-text('not connected since')")
-    assert len(names(opened)) == len(CAMERAS), "what was known stays"
+    assert len(names(opened)) == len(CAMERAS) + 1, "what was known stays"
     plants.broker.start()
     health = "document.querySelector('#health').textContent"
     wait_until(lambda: opened.tab.evaluate(health) == "", seconds=60, what="the broker's return")

@@ -57,6 +57,23 @@ def test_mask_that_is_drawn_and_trained_with_is_in_force(line: Line, open_tab: O
     ask(line.socket, "view/draw", width=view["width"], height=view["height"])
 
 
+def test_training_is_cancelled_and_leaves_the_model_in_force(line: Line, open_tab: OpenTab, parts: list[Path]) -> None:
+    model = ask(line.socket, "status")["cameras"]["line1"]["model"]
+    opened = open_tab().log_in("anna").go("training")
+    opened.tab.wait_for_selector(".group")
+    opened.tab.set_input_files("#upload", [str(path) for path in parts])
+    opened.tab.wait_for_selector("text=24 images uploaded")
+    opened.tab.fill("#minutes", "60")
+    opened.tab.select_option("#recipe", "scratch")
+    opened.tab.click("button:text-is('Train')")
+    opened.tab.wait_for_selector("text=You may leave this page")
+    opened.tab.click("button:text-is('Cancel the training')")
+    opened.tab.wait_for_selector("text=The training was cancelled.", timeout=TRAINED_MS)
+    opened.tab.wait_for_selector("button:text-is('Train')")
+    check(opened, "training-cancelled-panel")
+    assert ask(line.socket, "status")["cameras"]["line1"]["model"] == model
+
+
 def train(opened: Tab, parts: list[Path]) -> None:
     """Upload, train, and look at what came of it."""
     opened.go("training").tab.wait_for_selector(".group")

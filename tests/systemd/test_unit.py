@@ -85,9 +85,11 @@ def test_pages_have_the_least_rights(unit: str) -> None:
     assert float(found[1]) <= 1.1, "\n".join(line for line in done.stdout.splitlines() if "✗" in line)
 
 
-def test_verify_finds_no_fault_in_the_page_for_many_agents(root: Path) -> None:
-    shutil.copy(FILES / "inspectd-fleet.service", root / "etc/systemd/system")
-    command = ["systemd-analyze", "verify", "--man=no", "--root", str(root), "inspectd-fleet.service"]
+@pytest.mark.parametrize("unit", ["inspectd-page@.service", "inspectd-fleet.service"])
+def test_verify_finds_no_fault_in_the_pages(root: Path, unit: str) -> None:
+    add(root, ())
+    shutil.copy(FILES / unit, root / "etc/systemd/system")
+    command = ["systemd-analyze", "verify", "--man=no", "--root", str(root), unit.replace("@", "@line1")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert [line for line in (done.stdout + done.stderr).splitlines() if "inspectd" in line] == []
     assert done.returncode == 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from string import Formatter
 
 from agent.core.errors import Permanent
+from agent.messages import VIEW_GROUPS
 
 # MQTT allows 65,535 bytes. An alarm's topic of the longest names that the settings allow has 500.
 MAX_TOPIC_LENGTH = 1024
@@ -28,9 +29,14 @@ class Place:
     site: str | None
     """None: the tree has no level for it."""
     camera: str | None
-    """None for the status of an agent."""
+    """None for the status of an agent; `parts/NAME` for cameras that see the same part."""
     document: str
     """`status`, `state`, `count`, `event`, `alarm` or `verdict`."""
+
+    @property
+    def is_group(self) -> bool:
+        """Whether it is of several cameras that see the same part."""
+        return self.camera is not None and self.camera.startswith(f"{VIEW_GROUPS}/")
 
     @property
     def key(self) -> str:
@@ -65,6 +71,7 @@ class TopicTree:
         for template in (self._agent, self._camera):
             _require_whole_levels(template)
         self._status_pattern = re.compile(f"{_pattern(self._agent)}/status")
+        self._group_pattern = re.compile(f"{_pattern(self._agent)}/(?P<group_>{VIEW_GROUPS}/[^/]+)/count")
         self._camera_pattern = re.compile(f"{_pattern(self._camera)}/{_DOCUMENTS}")
 
     def filters(self) -> Iterator[tuple[str, int]]:
@@ -72,6 +79,7 @@ class TopicTree:
         wild = dict.fromkeys(_fields(self._camera), "+")
         agent, camera = (template.format_map(wild) for template in (self._agent, self._camera))
         yield f"{agent}/status", 1
+        yield f"{agent}/{VIEW_GROUPS}/+/count", 0
         yield from ((f"{camera}/{name}", 0) for name in _REPEATED)
         yield from ((f"{camera}/{name}", 1) for name in _ONCE)
 
@@ -84,6 +92,10 @@ class TopicTree:
             levels = found.groupdict()
             document = "verdict" if levels["document_"].endswith("/verdict") else levels["document_"]
             return Place(self._agent.format_map(levels), levels.get("site"), levels["camera"], document)
+        found = self._group_pattern.fullmatch(topic)
+        if found is not None:
+            levels = found.groupdict()
+            return Place(self._agent.format_map(levels), levels.get("site"), levels["group_"], "count")
         found = self._status_pattern.fullmatch(topic)
         return None if found is None else Place(topic[: -len("/status")], found.groupdict().get("site"), None, "status")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -106,6 +106,18 @@ def conditions_of(
         # The last that was heard: nobody knows whether it is so.
         found.remove(Condition.ARMED)
     return sorted(found, key=_ORDER.__getitem__)
+
+
+def joined_conditions(found: Collection[list[Condition]]) -> list[Condition]:
+    """Of cameras that see the same part: all that hold for one of them; inspecting only if all of them are.
+
+    >>> [each.value for each in joined_conditions([[Condition.ALARM, Condition.ARMED], [Condition.PAUSED]])]
+    ['alarm', 'paused']
+    """
+    joined = {condition for each in found for condition in each}
+    if not all(Condition.ARMED in each for each in found):
+        joined.discard(Condition.ARMED)
+    return sorted(joined or {Condition.UNKNOWN}, key=_ORDER.__getitem__)
 
 
 def _of_agent(status: StatusPayload | None, clock: Clock) -> Iterator[Condition]:

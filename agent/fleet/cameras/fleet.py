@@ -12,8 +12,8 @@ from agent.fleet.broker.documents import Document
 from agent.fleet.broker.faults import Faults
 from agent.fleet.broker.subscriber import Link
 from agent.fleet.broker.topic_tree import Place
-from agent.fleet.cameras.conditions import SILENT_SECONDS, Clock, Condition, conditions_of
-from agent.fleet.cameras.rows import Row, agent_fields, camera_fields, severity_of, short, text_of
+from agent.fleet.cameras.conditions import SILENT_SECONDS, Clock, Condition, conditions_of, joined_conditions
+from agent.fleet.cameras.rows import Row, agent_fields, camera_fields, group_fields, severity_of, short, text_of
 from agent.messages import CountPayload, StatePayload, StatusPayload, parse
 
 MODELS: dict[str, type[StatusPayload] | type[StatePayload] | type[CountPayload]] = {
@@ -65,6 +65,8 @@ class _Agent:
     status: StatusPayload | None = None
     clock: Clock = field(default_factory=Clock)
     cameras: dict[str, _Camera] = field(default_factory=dict)
+    groups: dict[str, CountPayload] = field(default_factory=dict)
+    """Of cameras that see the same part, by `parts/NAME`."""
     alone: _Camera = field(default_factory=_Camera)
     """Stands for an agent that has reported no camera."""
 
@@ -138,25 +140,20 @@ class Fleet:
         agent = self._agents.get(base)
         if agent is None:
             return
-        shared = agent_fields(agent.status, agent.clock)
+        of_cameras: dict[str | None, list[Condition]] = {}
         for name, camera in agent.cameras.items() or ((None, agent.alone),):
             camera.silent = camera.is_silent(now, link, _most_seconds(agent))
-            conditions = conditions_of(agent.status, camera.state, agent.clock, silent=camera.silent)
-            outdated = bool({Condition.OFFLINE, Condition.SILENT, Condition.STOPPED} & set(conditions))
-            yield {
-                "key": base if name is None else f"{base} {name}",
-                "agent": base,
-                "site": agent.site,
-                "camera": name,
-                "severity": severity_of(conditions),
-                "conditions": [condition.value for condition in conditions],
-                "text": text_of(conditions, agent.status, camera.state),
-                "alarms": self._alarms.get((base, name or ""), 0),
-                # Only where it is not "now": else every row would change all the time.
-                "heard_at": camera.heard.at if outdated and camera.heard is not None else None,
-                **shared,
-                **camera_fields(camera.state, camera.count),
-            }
+            found = conditions_of(agent.status, camera.state, agent.clock, silent=camera.silent)
+            of_cameras[name] = found
+            alarms = self._alarms.get((base, name or ""), 0)
+            yield {**_row(base, agent, name, camera, found, alarms), **camera_fields(camera.state, camera.count)}
+        for place, count in agent.groups.items():
+            cameras = [each for each in of_cameras if each is not None and each in (count.cameras or of_cameras)]
+            found = joined_conditions([of_cameras[each] for each in cameras or of_cameras])
+            alarms = sum(self._alarms.get((base, each), 0) for each in cameras)
+            worst = next((each for each in cameras if of_cameras[each][0] is found[0]), None)
+            camera = agent.alone if worst is None else agent.cameras[worst]
+            yield {**_row(base, agent, place, camera, found, alarms), **group_fields(count)}
 
     def _put(self, place: Place, document: Document, payload: Any) -> None:
         place.check_names(payload.site, getattr(payload, "camera", None))
@@ -167,6 +164,9 @@ class Fleet:
         if isinstance(payload, StatusPayload):
             agent.status = payload
             agent.alone.heard = _later(agent.alone.heard, _heard(document, payload.at))
+        elif place.is_group:
+            agent.groups[place.camera or ""] = payload
+            return
         else:
             camera = agent.cameras.setdefault(place.camera or "", _Camera())
             if isinstance(payload, CountPayload):
@@ -184,14 +184,34 @@ class Fleet:
         camera = agent.cameras.get(place.camera or "")
         if place.document == "status":
             agent.status = None
+        elif place.is_group:
+            agent.groups.pop(place.camera or "", None)
         elif camera is not None and place.document == "state":
             camera.state = None
         elif camera is not None:
             camera.count = None
         if camera is not None and camera.state is None and camera.count is None:
             del agent.cameras[place.camera or ""]
-        if agent.status is None and not agent.cameras:
+        if agent.status is None and not agent.cameras and not agent.groups:
             del self._agents[place.agent]
+
+
+def _row(base: str, agent: _Agent, name: str | None, camera: _Camera, conditions: list[Condition], alarms: int) -> Row:
+    """What every row has. `camera`: the one that the words are about."""
+    outdated = bool({Condition.OFFLINE, Condition.SILENT, Condition.STOPPED} & set(conditions))
+    return {
+        "key": base if name is None else f"{base} {name}",
+        "agent": base,
+        "site": agent.site,
+        "camera": name,
+        "severity": severity_of(conditions),
+        "conditions": [condition.value for condition in conditions],
+        "text": text_of(conditions, agent.status, camera.state),
+        "alarms": alarms,
+        # Only where it is not "now": else every row would change all the time.
+        "heard_at": camera.heard.at if outdated and camera.heard is not None else None,
+        **agent_fields(agent.status, agent.clock),
+    }
 
 
 def _most_seconds(agent: _Agent) -> float:

@@ -7,13 +7,17 @@ from urllib.parse import urlsplit
 
 from agent.core.printable import printable
 from agent.fleet.cameras.conditions import SEVERITIES, Clock, Condition
-from agent.messages import CountPayload, StatePayload, StatusPayload
+from agent.messages import CountPayload, PartNumbersPayload, StatePayload, StatusPayload
 
 # What a person reads in a table; the detail below it has the rest.
 MAX_TEXT = 160
 
 # Longer ones are no addresses that people open.
 MAX_ADDRESS = 500
+
+# Of a group of cameras: what fits below its name.
+_MAX_NAME = 40
+_MOST_NAMES = 20
 
 Row = dict[str, Any]
 
@@ -36,18 +40,29 @@ def camera_fields(state: StatePayload | None, count: CountPayload | None) -> Row
     """What a camera has of its own."""
     if state is None:
         return {"phase": None}
-    shift = count.shift if count is not None else state.shift_parts
     return {
         "phase": state.phase.value,
         "product": short(state.product),
-        "ok": None if shift is None else shift.ok,
-        "nok": None if shift is None else shift.nok,
-        "not_judged": None if shift is None else shift.not_judged,
-        "yield": None if shift is None else shift.first_pass_yield,
+        **_numbers(count.shift if count is not None else state.shift_parts),
         "bundle": None if state.model is None else short(state.model.name),
         "bundle_id": None if state.model is None else state.model.sha256[:12],
         "engine": short(state.engine),
         "progress": None if state.progress is None else [state.progress.frames, state.progress.wanted],
+    }
+
+
+def group_fields(count: CountPayload) -> Row:
+    """What cameras that see the same part have together."""
+    cameras = None if count.cameras is None else [short(camera, _MAX_NAME) for camera in count.cameras[:_MOST_NAMES]]
+    return {"phase": None, "cameras": cameras or [], **_numbers(count.shift)}
+
+
+def _numbers(shift: PartNumbersPayload | None) -> Row:
+    return {
+        "ok": None if shift is None else shift.ok,
+        "nok": None if shift is None else shift.nok,
+        "not_judged": None if shift is None else shift.not_judged,
+        "yield": None if shift is None else shift.first_pass_yield,
     }
 
 

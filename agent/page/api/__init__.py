@@ -1,11 +1,12 @@
 """What a browser may ask for, one file per subject, and the role that each request needs."""
 
-from agent.page.api import alarms, audit, cameras, sessions, setup, training, view
+from agent.page.api import alarms, audit, cameras, parts, sessions, setup, training, view
 
 ROUTES = [
     *sessions.ROUTES,
     *cameras.ROUTES,
     *alarms.ROUTES,
+    *parts.ROUTES,
     *setup.ROUTES,
     *view.ROUTES,
     *training.ROUTES,

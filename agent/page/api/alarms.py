@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import csv
-import io
-import re
 import time
 import uuid
 from collections.abc import Mapping
@@ -18,15 +15,18 @@ from starlette.routing import Route
 
 from agent.core.errors import Permanent
 from agent.core.roles import Role
+from agent.page.api.listing import filters_of, table_of
 from agent.page.server.requests import Rejected, answer, logged_in, needs, person, read_object
 from agent.page.server.state import PageState, state_of
 
 _FILTERS: Mapping[str, type] = {
     "verdict": str,
     "kind": str,
+    "product": str,
     "since": str,
     "until": str,
     "before": str,
+    "after": str,
     "score_from": float,
     "score_to": float,
     "limit": int,
@@ -41,12 +41,9 @@ _SIDES = (240, 480)
 
 # The columns of the table.
 _CSV = (
-    *("id", "camera", "kind", "raised_at", "cleared_at", "score", "peak", "threshold", "rule", "calibration"),
-    *("origin", "reason", "verdict", "by", "judged_at", "note", "defect"),
+    *("id", "camera", "kind", "product", "raised_at", "cleared_at", "score", "peak", "threshold", "rule"),
+    *("calibration", "origin", "reason", "verdict", "by", "judged_at", "note", "defect"),
 )
-
-# A program that opens the list would take such a cell for a formula.
-_FORMULA = re.compile(r"^[=+\-@\t\r]")
 
 
 @needs(Role.VIEW)
@@ -58,14 +55,7 @@ async def find(request: Request) -> Response:
 @needs(Role.VIEW)
 async def table(request: Request) -> Response:
     """The same as a table for a spreadsheet."""
-    found = await _list(request)
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(_CSV)
-    for alarm in found["alarms"]:
-        writer.writerow([_cell(alarm.get(column)) for column in _CSV])
-    headers = {"content-disposition": 'attachment; filename="alarms.csv"', "cache-control": "no-store"}
-    return Response("\ufeff" + text.getvalue(), headers=headers, media_type="text/csv; charset=utf-8")
+    return table_of("alarms.csv", _CSV, (await _list(request))["alarms"])
 
 
 @needs(Role.VIEW)
@@ -138,19 +128,8 @@ async def export(request: Request) -> Response:
 
 
 async def _list(request: Request) -> dict[str, Any]:
-    given: dict[str, Any] = {}
-    for key, kind in _FILTERS.items():
-        text = request.query_params.get(key)
-        if text:
-            try:
-                given[key] = kind(text)
-            except ValueError:
-                raise Rejected(400, f"{key}: wanted a number") from None
-    return await state_of(request).link.ask("alarms/list", request.query_params.get("camera") or None, **given)
-
-
-def _cell(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+    camera = request.query_params.get("camera") or None
+    return await state_of(request).link.ask("alarms/list", camera, **filters_of(request, _FILTERS))
 
 
 ROUTES = [

@@ -1,4 +1,4 @@
-"""The cameras: events for all viewers, live images, pause and resume."""
+"""The cameras: events for all viewers, live images, the product, pause and resume."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from agent.core.roles import Role
+from agent.page.link.control import LOADING_SECONDS
 from agent.page.server.events import stream_events
-from agent.page.server.requests import Rejected, answer, needs, person
+from agent.page.server.requests import Rejected, answer, needs, person, read_object, text_of
 from agent.page.server.state import state_of
 
 # The sizes that pages ask for; each is encoded apart.
@@ -55,6 +56,21 @@ async def commands(request: Request) -> Response:
     return answer(await state_of(request).link.ask("commands"))
 
 
+@needs(Role.VIEW)
+async def product(request: Request) -> Response:
+    """The product that a camera inspects, and those that it knows."""
+    return answer(await state_of(request).link.ask("product", request.path_params["camera"]))
+
+
+@needs(Role.OPERATE)
+async def select_product(request: Request) -> Response:
+    """Judge the next parts as another product."""
+    name = text_of(await read_object(request), "name", 64)
+    link, camera = state_of(request).link, request.path_params["camera"]
+    found = await link.ask("product", camera, sender=person(request), timeout_seconds=LOADING_SECONDS, name=name)
+    return answer(found)
+
+
 @needs(Role.OPERATE)
 async def pause(request: Request) -> Response:
     """Stop judging frames."""
@@ -72,6 +88,8 @@ ROUTES = [
     Route("/api/commands", commands),
     Route("/api/cameras/{camera}/live", live),
     Route("/api/cameras/{camera}/scores", scores),
+    Route("/api/cameras/{camera}/product", product),
+    Route("/api/cameras/{camera}/product", select_product, methods=["POST"]),
     Route("/api/cameras/{camera}/pause", pause, methods=["POST"]),
     Route("/api/cameras/{camera}/resume", resume, methods=["POST"]),
 ]

@@ -19,7 +19,7 @@ from agent.core.training_folder import read_json
 from agent.page.link.control import LOADING_SECONDS
 from agent.page.server.requests import Rejected, answer, logged_in, needs, number_of, person, read_object, text_of
 from agent.page.server.state import access_of, state_of
-from agent.page.training import MAX_FILE_BYTES, TooMuch
+from agent.page.training import IS_SERVICE, MAX_FILE_BYTES, TooMuch
 
 # A list of ten thousand images that are left out.
 _MAX_REQUEST_BYTES = 1 * 2**20
@@ -39,7 +39,7 @@ async def show(request: Request) -> Response:
     def look() -> dict[str, Any]:
         state = training.state()
         compared = read_json(training.folder.comparison) if state["state"] == "done" else None
-        return {**state, "missing": training.missing(), "comparison": compared}
+        return {**state, "missing": training.missing(), "service": IS_SERVICE, "comparison": compared}
 
     return answer(await asyncio.to_thread(look))
 

@@ -23,6 +23,9 @@ LEAST_FREE_BYTES = 2 * 2**30
 
 _PACKAGES = ("torch", "lightning_fabric", "matplotlib")
 
+IS_SERVICE = "CREDENTIALS_DIRECTORY" in os.environ
+"""Whether this is the service of the Debian package, whose environment has no PyTorch and cannot get it."""
+
 # PyTorch's threads end within a second on a quiet machine.
 _EXIT_SECONDS = 15.0
 

@@ -191,3 +191,25 @@ def test_document_that_cannot_be_read_is_named_and_changes_nothing(table: Table,
 def test_only_an_address_that_browsers_may_open_becomes_a_link(table: Table, address: str, link: str | None) -> None:
     table.publish("inspectd/plant/status", status(page=address))
     assert table.row("inspectd/plant")["page"] == link
+
+
+def test_cameras_that_see_the_same_part_have_a_row_of_their_own(table: Table) -> None:
+    """Its state is that of the worst of them; its numbers are those of the joined parts."""
+    for camera, phase in (("top", "armed"), ("side", "armed"), ("rear", "blind")):
+        table.publish(f"inspectd/plant/{camera}/state", state(phase, camera=camera))
+    numbers = count(97, 3, camera="parts/p1", cameras=["top", "side"])
+    table.publish("inspectd/plant/parts/p1/count", numbers)
+    found = table.row("inspectd/plant parts/p1")
+    assert (found["conditions"], found["cameras"], found["ok"], found["yield"]) == (
+        ["armed"],
+        ["top", "side"],
+        97,
+        0.97,
+    )
+    table.publish("inspectd/plant/side/state", state("camera_lost", camera="side", reason="no cable"))
+    found = table.row("inspectd/plant parts/p1")
+    assert (found["conditions"], found["text"]) == (["camera_lost"], "no cable")
+    table.publish("inspectd/plant/parts/p1/count", None)
+    table.update()
+    assert "inspectd/plant parts/p1" not in table.fleet.rows
+    assert len(table.fleet.rows) == 3

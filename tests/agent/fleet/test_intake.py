@@ -16,7 +16,7 @@ from agent.fleet.cameras.fleet import Fleet
 from agent.fleet.history.entries import Entry
 from agent.fleet.history.tables import ALARMS, EVENTS
 from agent.fleet.intake import Intake
-from agent.outputs.mqtt import Received
+from agent.mqtt import Received
 from tests.support.documents import alarm, count, event, state, status, verdict
 
 LINE = "inspectd/plant/line1"

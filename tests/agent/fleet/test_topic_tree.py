@@ -18,6 +18,8 @@ UNS = ("{enterprise}/{site}/{line}/inspectd", "{enterprise}/{site}/{line}/{camer
         ("inspectd/plant/line1/state", Place("inspectd/plant", "plant", "line1", "state")),
         ("inspectd/plant/line1/alarm", Place("inspectd/plant", "plant", "line1", "alarm")),
         ("inspectd/plant/line1/alarm/0195/verdict", Place("inspectd/plant", "plant", "line1", "verdict")),
+        ("inspectd/plant/parts/p1/count", Place("inspectd/plant", "plant", "parts/p1", "count")),
+        ("inspectd/plant/parts/p1/state", None),
         ("inspectd/plant/line1/alarm/0195/frame", None),
         ("inspectd/plant/line1/score", None),
         ("other/plant/status", None),
@@ -35,11 +37,13 @@ def test_topics_of_a_plant_are_read_as_agents_write_them() -> None:
     place = tree.read(topics.state("cam"))
     assert place == Place(topics.base, "berlin", "cam", "state")
     assert tree.read(topics.status()) == Place(topics.base, "berlin", None, "status")
+    assert tree.read(topics.count("parts/p1")) == Place(topics.base, "berlin", "parts/p1", "count")
 
 
 def test_filters_match_what_is_read() -> None:
     assert dict(TopicTree(*UNS).filters())["+/+/+/inspectd/status"] == 1
     assert dict(TopicTree().filters())["inspectd/+/+/state"] == 0
+    assert dict(TopicTree().filters())["inspectd/+/parts/+/count"] == 0
 
 
 @pytest.mark.parametrize(

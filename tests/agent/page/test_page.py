@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from agent.commands import ask
+from agent.page.server.files import STATIC
 from tests.agent.page.conftest import Line
 from tests.support.broker import wait_until
 from tests.support.page import Client, Page, running_page
@@ -68,6 +69,14 @@ def test_page_and_its_files_have_the_headers(line: Line) -> None:
         assert answer.status == (404 if path == "/nothing" else 200), path
         assert all(answer.headers.get(name) for name in HEADERS), path
     assert b"<script>" not in client.get("/").body
+
+
+def test_page_names_all_its_modules_at_once(line: Line) -> None:
+    """Else the browser learns of each module from the one that imports it."""
+    index = line.page.client().get("/").body.decode()
+    modules = [path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*.js") if path.parent.name != "uplot"]
+    assert len(modules) > 20
+    assert [name for name in modules if f'<link rel="modulepreload" href="/{name}">' not in index] == []
 
 
 def test_file_that_the_browser_has_is_not_sent_again(line: Line) -> None:

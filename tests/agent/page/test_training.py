@@ -186,6 +186,19 @@ def test_training_is_for_engineers(line: Line, person: str) -> None:
     assert upload(client, b"\x89PNG\r\n\x1a\n").status == 403
 
 
+@pytest.mark.parametrize("service", [True, False])
+def test_page_of_a_packaged_service_knows_it(line: Line, monkeypatch: pytest.MonkeyPatch, service: bool) -> None:
+    """It says that training needs another computer, instead of a package that cannot be installed there."""
+    if service:
+        monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(line.directory / "credentials"))
+    directory = line.directory / f"service-{service}"
+    directory.mkdir()
+    config = directory / "inspectd.toml"
+    config.write_text((line.directory / "inspectd.toml").read_text().partition("[page]")[0])
+    with running_page(config) as page:
+        assert page.client("anna").get("/api/training").document["service"] is service
+
+
 def test_upload_is_named_by_its_content_and_served_to_engineers(line: Line, anna: Client, parts: list[bytes]) -> None:
     names = {upload(anna, parts[0]).document["name"] for _ in range(2)}
     assert len(names) == 1

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.records import NotJudged, PartVerdict, Phase
+
 PAGE = Path(__file__).parents[3] / "agent" / "page"
 FILES = sorted((PAGE / "translations").glob("*.json"))
 ENGLISH = json.loads((PAGE / "translations" / "en.json").read_text("utf-8"))
@@ -36,6 +38,13 @@ def test_text_that_a_script_uses_exists() -> None:
             assert key in ENGLISH, f"{path.name}: {key}"
         for key in re.findall(r"\bcount\(\"([\w.]+)\"", text):
             assert {f"{key}.one", f"{key}.other"} <= set(ENGLISH), f"{path.name}: {key}"
+
+
+def test_every_phase_and_reason_has_a_text() -> None:
+    """Scripts complete these keys with what the agent reports."""
+    assert {f"phase.{phase.value}" for phase in Phase} <= set(ENGLISH)
+    assert {f"not_judged.{reason.value}" for reason in NotJudged} <= set(ENGLISH)
+    assert {f"parts.{verdict.value}" for verdict in PartVerdict} <= set(ENGLISH)
 
 
 def test_text_that_exists_is_used() -> None:

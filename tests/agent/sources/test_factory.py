@@ -19,7 +19,7 @@ from agent.settings.load import load_settings
 from agent.sources import build_source
 from agent.sources.factory import SOURCES, SourceKind
 from engines.bundles.bundle import Bundle
-from tests.agent.doctor.results import only, printing
+from tests.support.check_results import only, printing
 
 ROOT = Path(__file__).parents[3]
 

@@ -7,7 +7,7 @@ import { alarmTable } from "./alarm_table.js";
 
 const PAGE = 200;
 
-export function alarmsScreen(main, query) {
+export function alarmsScreen(main, _, query) {
   const box = element("div", { class: "history" });
   const more = element("button", { class: "more", hidden: true, onclick: () => load() }, t("alarms.more"));
   const choice = (name, values, prefix) => element("label", {}, t(`filter.${name}`), element("select", { name }, element("option", { value: "" }, t("filter.all")),

@@ -10,7 +10,10 @@ import { known, listen } from "./stream.js";
 // A browser draws so many rows in a tenth of a second; those with a problem are among them.
 const AT_FIRST = 200;
 
-export function camerasScreen(main, query) {
+// The others are several cameras that see the same part.
+const isCamera = (row) => !row.cameras;
+
+export function camerasScreen(main, _, query) {
   const tiles = element("div", { class: "tiles", role: "group", "aria-label": t("fleet.filter.severity") });
   const counts = element("p", { class: "counts", role: "status" });
   const body = element("tbody");
@@ -32,7 +35,7 @@ export function camerasScreen(main, query) {
     fillSites(rows);
     const found = arrange(rows, query);
     drawLines(found.slice(0, shown));
-    setText(counts, rows.length ? count("fleet.counts", found.length, { all: whole(rows.length) }) : "");
+    setText(counts, rows.length ? count("fleet.counts", found.filter(isCamera).length, { all: whole(rows.filter(isCamera).length) }) : "");
     more.hidden = found.length <= shown;
     table.hidden = !found.length;
     empty.hidden = Boolean(found.length);
@@ -60,7 +63,7 @@ export function camerasScreen(main, query) {
 
   function drawTiles(rows) {
     const wanted = query.get("severity");
-    const numbers = KINDS.map((kind) => [kind, rows.filter((row) => row.severity === kind.severity).length]);
+    const numbers = KINDS.map((kind) => [kind, rows.filter((row) => isCamera(row) && row.severity === kind.severity).length]);
     const key = JSON.stringify([wanted, numbers.map(([, number]) => number)]);
     if (tiles.dataset.key === key) return;
     const at = [...tiles.children].indexOf(document.activeElement);

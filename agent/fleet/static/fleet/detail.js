@@ -2,7 +2,7 @@
 
 import { get } from "../base/api.js";
 import { element, replace } from "../base/dom.js";
-import { moment, percent, score, t, whole } from "../base/text.js";
+import { moment, percent, score, t, tenths, whole } from "../base/text.js";
 import { alarmTable } from "./alarm_table.js";
 
 const REFRESH_MS = 5000;
@@ -37,8 +37,8 @@ export function drawDetail(first, identity, columns) {
       element("dl", { class: "facts" }, facts(status, state, count).map(([name, value]) => element("div", {}, element("dt", {}, t(name)), element("dd", {}, value)))),
       state?.promise ? element("p", { class: "quiet" }, state.promise) : null,
       state?.certificate ? element("p", { class: "quiet" }, state.certificate.text) : null,
-      element("h2", {}, t("fleet.detail.alarms")),
-      alarms.length ? alarmTable(alarms, false) : element("p", { class: "quiet" }, t("alarms.none")),
+      row.cameras ? null : element("h2", {}, t("fleet.detail.alarms")),
+      row.cameras ? null : alarms.length ? alarmTable(alarms, false) : element("p", { class: "quiet" }, t("alarms.none")),
       events.length ? [element("h2", {}, t("fleet.detail.events")), element("ul", { class: "events" }, events.map((event) => element("li", {}, `${moment(event.at * 1000)}: ${event.text}`)))] : null));
   }
 
@@ -54,7 +54,7 @@ function facts(status, state, count) {
     ["fact.reason", state?.reason],
     ["fact.threshold", state?.threshold === null || state?.threshold === undefined ? null : score(state.threshold)],
     ["fact.calibration", state?.calibration],
-    ["fact.rate", state?.frames_per_second ? t("live.rate", { rate: state.frames_per_second.toFixed(1) }) : null],
+    ["fact.rate", state?.frames_per_second ? t("live.rate", { rate: tenths(state.frames_per_second) }) : null],
     ["fleet.fact.latency", state?.latency_ms ? `${whole(state.latency_ms.p95)} ms` : null],
     ["fact.not_judged", shift ? whole(shift.not_judged) : null],
     ["fleet.fact.previous", count?.previous ? previousText(count.previous) : null],

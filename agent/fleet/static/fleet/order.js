@@ -31,6 +31,6 @@ export function arrange(rows, query) {
 }
 
 function textOf(row) {
-  return [row.agent, row.site, row.camera, row.product, row.bundle, row.bundle_id, row.version, row.text, ...row.conditions.map(condition)]
+  return [row.agent, row.site, row.camera, ...(row.cameras ?? []), row.product, row.bundle, row.bundle_id, row.version, row.text, ...row.conditions.map(condition)]
     .filter(Boolean).join(" ").toLocaleLowerCase();
 }

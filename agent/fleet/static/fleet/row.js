@@ -39,7 +39,7 @@ export function drawRow(first) {
     const key = JSON.stringify(row) + (row.heard_at ? ago(row.heard_at * 1000) : "");
     if (key === drawn) return;
     drawn = key;
-    replace(label, element("b", {}, row.camera ?? t("fleet.no_camera")), element("small", {}, row.site));
+    replace(label, element("b", {}, nameOf(row)), element("small", {}, row.cameras ? `${row.site}: ${row.cameras.join(" + ")}` : row.site));
     line.dataset.kind = KINDS.find((kind) => kind.severity === row.severity).name;
     replace(line,
       element("th", { scope: "row" }, button),
@@ -78,6 +78,12 @@ export function drawRow(first) {
     nodes: () => (detail ? [line, detail.node] : [line]),
     close: () => { closeDetail(); line.remove(); },
   };
+}
+
+// Cameras that see the same part are at `parts/NAME`.
+function nameOf(row) {
+  if (row.cameras) return row.camera.split("/")[1];
+  return row.camera ?? t("fleet.no_camera");
 }
 
 function conditionText(row, name) {

@@ -2,16 +2,16 @@
 
 import { get, may, offers, post } from "../base/api.js";
 import { element, notice, replace } from "../base/dom.js";
+import { choice, field, filterForm, filterQuery, request } from "../base/filters.js";
 import { now } from "../base/events.js";
 import { t, whole } from "../base/text.js";
 import { alarmCard } from "./card.js";
 
 const PAGE = 60;
 
-export function filterQuery(query) {
-  const text = query.toString();
-  return text ? `?${text}` : "";
-}
+const NAMES = ["camera", "product", "verdict", "kind"];
+
+export const alarmRequest = (query) => request(query, NAMES);
 
 export function alarmsScreen(main, _, query) {
   const cards = element("div", { class: "cards" });
@@ -24,13 +24,14 @@ export function alarmsScreen(main, _, query) {
   async function load() {
     if (loading) return;
     loading = true;
-    const parameters = request(query);
+    const parameters = alarmRequest(query);
     parameters.set("limit", PAGE);
     if (before) parameters.set("before", before);
     try {
       const found = await get(`/api/alarms?${parameters}`);
       const { alarms, true: yes, false: no, unjudged } = found.counts;
-      counts.textContent = t("alarms.counts", { alarms: whole(alarms), yes: whole(yes), no: whole(no), unjudged: whole(unjudged) });
+      const all = t("alarms.counts", { alarms: whole(alarms), yes: whole(yes), no: whole(no), unjudged: whole(unjudged) });
+      counts.textContent = query.size ? `${t("alarms.found", { found: whole(found.found) })} · ${all}` : all;
       for (const alarm of found.alarms) cards.append(alarmCard(alarm, filterQuery(query)));
       if (!cards.children.length) cards.append(element("p", { class: "empty" }, t("alarms.none")));
       before = found.alarms.at(-1)?.id;
@@ -44,45 +45,26 @@ export function alarmsScreen(main, _, query) {
   load();
 }
 
-// The parameters of the request for a query of the address, whose times are local.
-export function request(query) {
-  const parameters = new URLSearchParams();
-  for (const key of ["camera", "verdict", "kind", "score_from", "score_to"]) {
-    if (query.get(key)) parameters.set(key, query.get(key));
-  }
-  for (const key of ["since", "until"]) {
-    const at = query.get(key) ? new Date(query.get(key)) : null;
-    if (at && !Number.isNaN(at.getTime())) parameters.set(key, at.toISOString());
-  }
-  return parameters;
-}
-
 function filters(query) {
-  const cameras = Object.keys(now.status?.cameras ?? {});
-  if (query.get("camera") && !cameras.includes(query.get("camera"))) cameras.push(query.get("camera"));
-  const choice = (name, values, label) => element("label", {}, t(`filter.${name}`),
-    element("select", { name }, element("option", { value: "" }, t("filter.all")),
-      values.map((value) => element("option", { value, selected: query.get(name) === value }, label(value)))));
-  const field = (name, type, more = {}) => element("label", {}, t(`filter.${name}`), element("input", { name, type, value: query.get(name) ?? "", ...more }));
-  const form = element("form", { class: "filters card", onchange: apply, onsubmit: apply },
-    choice("camera", cameras, (value) => value),
-    choice("verdict", ["unjudged", "true", "false"], (value) => t(`judged.${value}`)),
-    choice("kind", ["defect", "camera"], (value) => t(`kind.${value}`)),
-    field("since", "datetime-local"), field("until", "datetime-local"),
-    field("score_from", "number", { min: 0, step: "any" }), field("score_to", "number", { min: 0, step: "any" }),
-    element("span", { class: "end" },
-      element("a", { class: "button", href: `/api/alarms.csv?${limited(request(query))}`, download: "alarms.csv" }, t("alarms.table")),
-      may("engineer") && offers("alarms/export") ? element("button", { type: "button", onclick: exportImages }, t("alarms.export")) : null));
-  return element("details", { class: "filter", open: innerWidth > 760 || query.size > 0 }, element("summary", {}, t("filter.title")), form);
-
-  function apply(event) {
-    event.preventDefault();
-    const chosen = new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
-    location.hash = `#/alarms${filterQuery(chosen)}`;
-  }
+  const states = now.status?.cameras ?? {};
+  return filterForm("alarms", query, [
+    choice(query, "camera", Object.keys(states)),
+    hasProducts(query) ? field(query, "product", "text", { maxlength: 64 }) : null,
+    choice(query, "verdict", ["unjudged", "true", "false"], (value) => t(`judged.${value}`)),
+    choice(query, "kind", ["defect", "camera"], (value) => t(`kind.${value}`)),
+  ], [
+    element("a", { class: "button", href: `/api/alarms.csv?${limited(alarmRequest(query))}`, download: "alarms.csv" }, t("alarms.table")),
+    may("engineer") && offers("alarms/export") ? element("button", { type: "button", onclick: exportImages }, t("alarms.export")) : null,
+  ]);
 }
 
-function limited(parameters) {
+// Whether to offer the filter at all: most lines have one product.
+export function hasProducts(query) {
+  const states = Object.values(now.status?.cameras ?? {});
+  return Boolean(query.get("product")) || states.some((state) => state.product || state.phase === "no_product");
+}
+
+export function limited(parameters) {
   parameters.set("limit", "10000");
   return parameters;
 }

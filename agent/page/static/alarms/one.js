@@ -2,9 +2,10 @@
 
 import { get, may, post } from "../base/api.js";
 import { element, icon, notice, replace } from "../base/dom.js";
+import { filterQuery } from "../base/filters.js";
 import { moment, score, t } from "../base/text.js";
 import { scoreStrip } from "../live/chart.js";
-import { filterQuery, request } from "./list.js";
+import { alarmRequest } from "./list.js";
 import { zoomView } from "./zoom.js";
 
 const AROUND_SECONDS = 30;
@@ -58,16 +59,14 @@ export function alarmScreen(main, [id], query) {
 
   // The alarms before and after this one in the list that the person came from.
   async function loadNeighbours() {
-    const older = request(query);
+    const older = alarmRequest(query);
     older.set("before", state.alarm.id);
     older.set("limit", 1);
-    const newer = request(query);
-    newer.set("since", state.alarm.raised_at);
-    newer.set("limit", 500);
-    const [after, before] = await Promise.all([older, newer].map((parameters) => get(`/api/alarms?${parameters}`).catch(() => null)));
-    state.older = after?.alarms[0]?.id;
-    const place = before?.alarms.findIndex((alarm) => alarm.id === state.alarm.id) ?? -1;
-    state.newer = place > 0 ? before.alarms[place - 1].id : place < 0 ? before?.alarms.at(-1)?.id : undefined;
+    const newer = alarmRequest(query);
+    newer.set("after", state.alarm.id);
+    newer.set("limit", 1);
+    const found = await Promise.all([older, newer].map((parameters) => get(`/api/alarms?${parameters}`).catch(() => null)));
+    [state.older, state.newer] = found.map((list) => list?.alarms[0]?.id);
     for (const [link, target] of [[state.previous, state.newer], [state.next, state.older]]) {
       if (target) link.href = `#/alarm/${target}${filterQuery(query)}`;
       link.hidden = !target;
@@ -99,6 +98,7 @@ function facts(alarm) {
     ["fact.threshold", score(alarm.threshold)],
     ["fact.peak", score(alarm.peak)],
     ["fact.cleared", alarm.cleared_at ? moment(alarm.cleared_at) : t("fact.active")],
+    ["fact.product", alarm.product],
     ["fact.file", alarm.origin],
     ["fact.reason", alarm.reason],
     ["fact.calibration", alarm.calibration],

@@ -42,6 +42,11 @@ export function percent(part, all) {
   return new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 1 }).format(part / all);
 }
 
+// With one digit after the point, such as images per second.
+export function tenths(number) {
+  return new Intl.NumberFormat(language, { minimumFractionDigits: 1, maximumFractionDigits: 1 }).format(number);
+}
+
 export function bytes(number) {
   if (number === null || number === undefined) return "–";
   const steps = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];

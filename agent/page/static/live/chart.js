@@ -55,7 +55,7 @@ export function scoreStrip({ height = 150, mark = null } = {}) {
     const scores = shown.map((point) => Math.max(point[1], LOWEST));
     const all = threshold ? [...scores, threshold] : scores;
     range = [Math.min(...all, Infinity) / 1.5, Math.max(...all, LOWEST) * 1.5];
-    const above = (point, index) => (point[4] > 0 || (mark && threshold && point[2] > threshold) ? Math.max(scores[index], point[2]) : null);
+    const above = (point, index) => (point[4] > 0 || (threshold && Math.max(point[1], point[2]) > threshold) ? Math.max(scores[index], point[2]) : null);
     plot.setData([
       shown.map((point) => point[0]), scores, shown.map(above), shown.map(() => threshold ?? null),
     ]);

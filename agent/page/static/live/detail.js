@@ -3,10 +3,12 @@
 import { get, may, post } from "../base/api.js";
 import { element, icon, notice, replace, setText } from "../base/dom.js";
 import { listen, now } from "../base/events.js";
-import { bytes, count, percent, score, t, whole } from "../base/text.js";
+import { bytes, count, percent, score, t, tenths, whole } from "../base/text.js";
 import { alarmCard } from "../alarms/card.js";
 import { scoreStrip } from "./chart.js";
+import { drawRows } from "./facts.js";
 import { liveImage } from "./image.js";
+import { productChoice } from "./product.js";
 import { drawVerdict, shownPart } from "./verdict.js";
 
 const LATEST_ALARMS = 6;
@@ -23,6 +25,7 @@ export function cameraDetail(box, camera, several) {
   const alarms = element("div", { class: "cards" });
   const actions = element("div", { class: "actions" });
   const heat = heatSwitch(image);
+  const product = productChoice(camera);
 
   replace(box,
     element("div", { class: "detail" },
@@ -31,7 +34,7 @@ export function cameraDetail(box, camera, several) {
           several ? element("a", { class: "button quiet back", href: "#/live", "aria-label": t("live.all") }, icon("left")) : null,
           element("h1", {}, camera), heat),
         element("div", { class: "frame" }, image.canvas)),
-      element("section", { class: "side" }, verdict, bar, element("div", { class: "card" }, facts, actions)),
+      element("section", { class: "side" }, verdict, bar, element("div", { class: "card" }, facts, product.box, actions)),
       element("section", { class: "card chart" }, element("h2", {}, t("chart.title")), strip.box),
       element("section", { class: "card latest" }, element("h2", {}, element("a", { href: `#/alarms?camera=${encodeURIComponent(camera)}` }, t("live.latest"))), alarms),
       element("section", { class: "card promised" }, element("h2", {}, t("calibrations.promise")), promise),
@@ -52,6 +55,7 @@ export function cameraDetail(box, camera, several) {
     setText(promise, state.broken_promise?.text ?? state.promise ?? "");
     promise.classList.toggle("problem", Boolean(state.broken_promise));
     drawActions(state);
+    product.draw(state);
     if (now.device || now.status) drawDevice(health);
     const key = `${found?.alarm}`;
     if (key !== latest) { latest = key; loadAlarms(); }
@@ -101,13 +105,14 @@ function drawFacts(list, state, found, part) {
   // null: a bad part that came and went between two looks.
   const seen = part === null ? undefined : part?.score ?? found?.points.at(-1)?.[1];
   const rows = [
+    state.product ? [t("fact.product"), state.product] : null,
     [t("fact.score"), seen === undefined ? "–" : `${score(seen)} / ${score(part?.threshold ?? state.threshold)}`],
     parts ? [t("fact.good"), whole(parts.ok)] : null,
     parts ? [t("fact.bad"), whole(parts.nok)] : null,
     parts && judged ? [t("fact.yield"), percent(parts.ok, judged)] : null,
     parts?.not_judged ? [t("fact.not_judged"), whole(parts.not_judged)] : null,
     parts ? null : [t("fact.frames"), whole(state.frames)],
-    [t("fact.rate"), state.frames_per_second === null ? "–" : t("live.rate", { rate: state.frames_per_second.toFixed(1) })],
+    [t("fact.rate"), state.frames_per_second === null ? "–" : t("live.rate", { rate: tenths(state.frames_per_second) })],
     state.broken_promise ? [t("calibrations.promise"), t("fact.promise.broken"), true] : null,
     state.drift ? [t("fact.drift"), t("fact.drift.yes")] : null,
   ];
@@ -127,18 +132,4 @@ function drawDevice(list) {
     device ? [t("device.disk"), bytes(device.disk_free_bytes), device.disk_free_bytes < 1e9] : null,
     hottest === undefined ? null : [t("device.temperature"), `${Math.round(hottest)} °C`, hottest > 85],
   ]);
-}
-
-function drawRows(list, rows) {
-  const wanted = rows.filter(Boolean);
-  const key = wanted.map(([name]) => name).join("|");
-  if (list.dataset.rows !== key) {
-    list.dataset.rows = key;
-    replace(list, wanted.map(([name]) => element("div", {}, element("dt", {}, name), element("dd", {}))));
-  }
-  wanted.forEach(([, value, problem], index) => {
-    const cell = list.children[index].lastChild;
-    setText(cell, value);
-    cell.classList.toggle("problem", Boolean(problem));
-  });
 }

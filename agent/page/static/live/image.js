@@ -1,12 +1,14 @@
 // The live image of a camera: asked for one after the other, ten a second at most, and only while it is seen.
 
 import { element } from "../base/dom.js";
+import { heldBad } from "./verdict.js";
 
 const INTERVAL_MS = 100;
 const RETRY_MS = 1000;
 
-// A bad part stays in view for so long, as its verdict does: at 20 frames a second nobody would see it.
-const HOLD_BAD_MS = 2000;
+// A bad part stays in view as long as its verdict does: at 20 frames a second nobody would see it. The verdict of an image
+// comes so much later.
+const VERDICT_MS = 1000;
 
 export function liveImage(camera, { side = 960, label = "" } = {}) {
   const canvas = element("canvas", { class: "image", role: "img", "aria-label": label, width: 4, height: 3 });
@@ -17,7 +19,7 @@ export function liveImage(camera, { side = 960, label = "" } = {}) {
   let running = true;
   let heat = true;
   let last = null;
-  let heldUntil = 0;
+  let shownAt = -Infinity;
 
   async function loop() {
     while (running) {
@@ -41,8 +43,11 @@ export function liveImage(camera, { side = 960, label = "" } = {}) {
   }
 
   async function take(found) {
-    if (isAbove(found)) heldUntil = performance.now() + HOLD_BAD_MS;
-    else if (performance.now() < heldUntil) { last.found = { ...last.found, frame: found.frame }; return; }
+    if (isAbove(found)) shownAt = performance.now();
+    else if (last && isAbove(last.found) && (heldBad(camera) || performance.now() - shownAt < VERDICT_MS)) {
+      last.found = { ...last.found, frame: found.frame };
+      return;
+    }
     const [image, layer] = await Promise.all([bitmap(found.image, "image/jpeg"), bitmap(found.heat, "image/png")]);
     last?.image.close();
     last?.layer.close();

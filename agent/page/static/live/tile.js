@@ -2,7 +2,7 @@
 
 import { element, setText } from "../base/dom.js";
 import { listen, now } from "../base/events.js";
-import { t } from "../base/text.js";
+import { t, tenths } from "../base/text.js";
 import { liveImage } from "./image.js";
 import { drawVerdict } from "./verdict.js";
 
@@ -17,7 +17,7 @@ export function cameraTile(camera) {
   function draw() {
     node.dataset.kind = drawVerdict(verdict, camera);
     const frames = now.status?.cameras[camera]?.frames_per_second;
-    setText(rate, frames ? t("live.rate", { rate: frames.toFixed(1) }) : "");
+    setText(rate, frames ? t("live.rate", { rate: tenths(frames) }) : "");
   }
 
   draw();

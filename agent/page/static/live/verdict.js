@@ -1,4 +1,5 @@
-// The verdict that a person reads from three metres: of the last part, or why there is none.
+// The verdict that a person reads from three metres: of the last part, or why there is none. Of a camera, or of a group
+// of cameras that see the same part; the place of a group is parts/NAME.
 
 import { icon, setText } from "../base/dom.js";
 import { now } from "../base/events.js";
@@ -15,14 +16,27 @@ const badCounts = new Map();
 const NAMED_BY_TIME = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/;
 
 const PHASES = {
-  starting: "wait", calibrating: "wait", refused: "warn", paused: "pause", camera_lost: "warn", blind: "warn", stopped: "pause",
+  starting: "wait", calibrating: "wait", refused: "warn", paused: "pause", camera_lost: "warn", blind: "warn", no_product: "warn", stopped: "pause",
 };
+
+const GROUPS = "parts/";
+
+export function placeOf(group) {
+  return GROUPS + group;
+}
+
+// What is known of a group; undefined for a camera.
+export function groupOf(place) {
+  return place.startsWith(GROUPS) ? now.status?.parts?.[place.slice(GROUPS.length)] : undefined;
+}
 
 // kind: good, bad, wait, pause, warn; word: the large text; detail: the line below it.
 export function verdictOf(camera) {
-  const state = now.status?.cameras[camera];
   if (now.gone) return { kind: "warn", word: t("verdict.gone"), detail: t("health.gone") };
   if (!now.connected) return { kind: "warn", word: t("verdict.gone"), detail: t("health.offline") };
+  const group = groupOf(camera);
+  if (group) return ofGroup(camera, group);
+  const state = now.status?.cameras[camera];
   if (!state) return { kind: "wait", word: t("verdict.wait"), detail: "" };
   if (state.phase !== "armed") {
     return { kind: PHASES[state.phase] ?? "warn", word: t(`phase.${state.phase}`), detail: phaseDetail(state) };
@@ -37,10 +51,26 @@ export function phaseDetail(state) {
   return state.reason ?? t(`phase.${state.phase}.detail`);
 }
 
+// A camera that does not judge comes first: without its view, no part is good.
+function ofGroup(place, group) {
+  const idle = group.cameras.find((camera) => now.status.cameras[camera] && now.status.cameras[camera].phase !== "armed");
+  if (idle) {
+    const state = now.status.cameras[idle];
+    return { kind: PHASES[state.phase] ?? "warn", word: t(`phase.${state.phase}`), detail: `${idle}: ${phaseDetail(state)}` };
+  }
+  const part = group.latest;
+  noteBad(place, group.shift_parts.nok, null, part);
+  if (heldBad(place) || part?.verdict === "nok") return { kind: "bad", word: t("verdict.bad"), detail: partDetail(shownPart(place)) };
+  if (!part) return { kind: "wait", word: t("verdict.wait"), detail: t("verdict.no_part") };
+  if (part.verdict === "ok") return { kind: "good", word: t("verdict.good"), detail: partDetail(part) };
+  const why = part.missing.length ? t("not_judged.missing", { cameras: part.missing.join(", ") }) : t(`not_judged.${part.reason}`);
+  return { kind: "wait", word: t("verdict.not_judged"), detail: why };
+}
+
 function armed(camera, state) {
   const found = now.scores.get(camera);
   const part = found?.part;
-  noteBad(camera, state, found);
+  noteBad(camera, state.parts?.nok ?? 0, found?.alarm, part);
   if (heldBad(camera) || found?.alarm || part?.verdict === "nok") {
     return { kind: "bad", word: t("verdict.bad"), detail: partDetail(shownPart(camera)) };
   }
@@ -50,18 +80,17 @@ function armed(camera, state) {
 }
 
 // Two bad parts may lie between two looks: the count shows them.
-function noteBad(camera, state, found) {
-  const bad = state.parts?.nok ?? 0;
+function noteBad(camera, bad, alarm, latest) {
   const before = badCounts.get(camera);
   badCounts.set(camera, bad);
-  const part = found?.part?.verdict === "nok" ? found.part : null;
+  const part = latest?.verdict === "nok" ? latest : null;
   if (part && part.part === lastBad.get(camera)?.part?.part) return;
-  if ((before !== undefined && bad > before) || found?.alarm || part) {
+  if ((before !== undefined && bad > before) || alarm || part) {
     lastBad.set(camera, { at: Date.now(), part: part ?? heldBad(camera)?.part ?? null });
   }
 }
 
-function heldBad(camera) {
+export function heldBad(camera) {
   const held = lastBad.get(camera);
   return held && Date.now() - held.at < HOLD_BAD_MS ? held : null;
 }
@@ -69,11 +98,14 @@ function heldBad(camera) {
 // The part that the verdict is about: the last one, or the bad one that stays in view.
 export function shownPart(camera) {
   const held = heldBad(camera);
-  return held ? held.part : now.scores.get(camera)?.part;
+  return held ? held.part : groupOf(camera)?.latest ?? now.scores.get(camera)?.part;
 }
 
 function partDetail(part) {
-  return part ? t("verdict.part", { part: NAMED_BY_TIME.test(part.part) ? clock(part.part) : part.part }) : "";
+  if (!part) return "";
+  const name = t("verdict.part", { part: NAMED_BY_TIME.test(part.part) ? clock(part.part) : part.part });
+  const bad = (part.views ?? []).filter((view) => view.verdict === "nok").map((view) => view.camera);
+  return bad.length ? `${name}: ${bad.join(", ")}` : name;
 }
 
 // In letters of the Latin alphabet; those of Korean are twice as wide.

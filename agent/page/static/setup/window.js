@@ -23,7 +23,7 @@ export function windowReview(camera) {
       element("h2", {}, t(found.in_force ? "window.look.title" : "window.title")),
       element("p", { class: "promise", lang: "en" }, found.reason),
       element("p", {}, found.in_force ? t("window.look") : found.suspected > 0 ? count("window.suspected", found.suspected) : t("window.misfit")),
-      element("div", { class: "cards suspects" }, found.suspects.map((suspect, index) => element("label", { class: "alarm" },
+      element("div", { class: "cards suspects", tabindex: 0, role: "group", "aria-label": t("window.title") }, found.suspects.map((suspect, index) => element("label", { class: "alarm" },
         element("img", { src: `data:image/jpeg;base64,${suspect.base64}`, alt: t("window.image", { number: suspect.number }) }),
         element("span", { class: "when" }, allowed && marked ? marks[index] : null, ` ${suspect.number}`),
         element("span", { class: "what" }, t("card.score", { score: score(suspect.score) }))))),

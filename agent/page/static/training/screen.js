@@ -41,7 +41,7 @@ export function trainingScreen(main, [wanted]) {
     progress = null;
     if (found.state === "running") progress = running();
     else if (found.state === "done") replace(part, outcome(found, { decided: load }));
-    else replace(part, ended(found), found.missing ? elsewhere(found.missing) : chooser(camera, { started: load }));
+    else replace(part, ended(found), found.missing ? elsewhere(found) : chooser(camera, { started: load }));
     if (progress) { replace(part, progress.box); progress.set(now.training ?? found); }
   }
 
@@ -61,10 +61,13 @@ export function trainingScreen(main, [wanted]) {
 }
 
 // A device without what training needs.
-function elsewhere(missing) {
+function elsewhere({ missing, service }) {
+  const train = "inspectd alarms export IMAGES --config FILE\ninspectd train --normal IMAGES/good --out NEW.bundle";
+  const install = "pip install 'inspectd[train]'";
   return element("section", { class: "card stack" }, element("h2", {}, t("train.missing")),
-    element("p", { class: "quiet", lang: "en" }, missing), element("p", {}, t("train.install")), snippet("pip install 'inspectd[train]'"),
-    element("p", {}, t("train.elsewhere")), snippet("inspectd alarms export IMAGES --config FILE\ninspectd train --normal IMAGES/good --out NEW.bundle"));
+    service ? [element("p", {}, t("train.service")), snippet(`${install}\n${train}`)]
+      : [element("p", { class: "quiet", lang: "en" }, missing), element("p", {}, t("train.install")), snippet(install),
+        element("p", {}, t("train.elsewhere")), snippet(train)]);
 }
 
 function running() {

@@ -1,0 +1,54 @@
+"""Parts: the latest ones, and what became of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from agent.core.roles import Role
+from agent.page.api.listing import filters_of, table_of
+from agent.page.server.requests import answer, needs
+from agent.page.server.state import state_of
+
+_FILTERS: Mapping[str, type] = {
+    "group": str,
+    "verdict": str,
+    "product": str,
+    "part": str,
+    "since": str,
+    "until": str,
+    "score_from": float,
+    "score_to": float,
+    "before": int,
+    "limit": int,
+}
+
+# The columns of the table.
+_CSV = (
+    *("number", "id", "camera", "part", "code", "product", "captured_at", "verdict", "reason", "score", "threshold"),
+    *("alarm", "origin"),
+)
+
+
+@needs(Role.VIEW)
+async def find(request: Request) -> Response:
+    """The latest parts that fit the filters, newest first."""
+    return answer(await _list(request))
+
+
+@needs(Role.VIEW)
+async def table(request: Request) -> Response:
+    """The same as a table for a spreadsheet."""
+    return table_of("parts.csv", _CSV, (await _list(request))["parts"])
+
+
+async def _list(request: Request) -> dict[str, Any]:
+    camera = request.query_params.get("camera") or None
+    return await state_of(request).link.ask("results/list", camera, **filters_of(request, _FILTERS))
+
+
+ROUTES = [Route("/api/parts", find), Route("/api/parts.csv", table)]
