@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.core.errors import Permanent
-from agent.inspection import CalibrationPlan, plan_of
+from agent.inspection import CalibrationPlan, inspected_view, plan_of
 from agent.settings import CameraSettings, Settings
 from calibration import LEAST_FRAMES, Budget, CalibrationError, Rule, Threshold, calibrate
+from engines.bundles import Bundle, CropBox, View
 from engines.evaluation.at_threshold import AtThreshold
 
 DEFAULT_BUDGET = "1 per 1000 parts"
@@ -147,12 +148,7 @@ def judge_of_settings(
 
     Raises Permanent where there is no such camera, or several that judge differently.
     """
-    if camera is not None and camera not in settings.cameras:
-        raise Permanent(f"camera: got {camera!r}, wanted one of {', '.join(settings.cameras)}")
-    named = settings.cameras if camera is None else {camera: settings.cameras[camera]}
-    every = [(name, each.of_product(product)) for name, each in named.items() for product in each.products or [None]]
-    with_bundle = [(name, each) for name, each in every if each.bundle.resolve() == bundle.resolve()]
-    chosen = with_bundle or every
+    chosen = _cameras(settings, bundle, camera)
     judges = {AlarmJudge.of_camera(name, each, false_alarms) for name, each in chosen}
     names = sorted({name for name, _ in chosen})
     if len(judges) > 1 and len(names) > 1:
@@ -160,6 +156,33 @@ def judge_of_settings(
     if len(judges) > 1:
         raise Permanent(f"the products of camera {names[0]} judge differently; wanted the bundle of one of them")
     return judges.pop()
+
+
+def as_inspected(bundle: Bundle, settings: Settings, camera: str | None = None) -> Bundle:
+    """Return the bundle with the view of the camera of `judge_of_settings`: its crop and its limits of the alignment.
+
+    Raises Permanent where its settings disagree with the bundle, or those of several cameras with each other.
+    """
+    views: list[View | None] = []
+    for _, each in _cameras(settings, bundle.path, camera):
+        crop, view = inspected_view(each, bundle)
+        if crop is not None:
+            known = view or View.of(crop.height, crop.width)
+            view = known.model_copy(update={"crop": CropBox(**crop.model_dump())})
+        if view not in views:
+            views.append(view)
+    if len(views) > 1:
+        raise Permanent("the cameras of the settings inspect different views; wanted one of them as --camera")
+    return replace(bundle, manifest=bundle.manifest.model_copy(update={"view": views[0]}))
+
+
+def _cameras(settings: Settings, bundle: Path, camera: str | None) -> list[tuple[str, CameraSettings]]:
+    """The cameras, and the settings of their products, that inspect with this bundle; all of them where none does."""
+    if camera is not None and camera not in settings.cameras:
+        raise Permanent(f"camera: got {camera!r}, wanted one of {', '.join(settings.cameras)}")
+    named = settings.cameras if camera is None else {camera: settings.cameras[camera]}
+    every = [(name, each.of_product(product)) for name, each in named.items() for product in each.products or [None]]
+    return [(name, each) for name, each in every if each.bundle.resolve() == bundle.resolve()] or every
 
 
 def _units_per_second(name: str, camera: CameraSettings, budget: Budget, plan: CalibrationPlan) -> float:

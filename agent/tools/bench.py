@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from agent.core.durations import Durations
@@ -16,11 +17,15 @@ from agent.core.records import Image
 from agent.messages import LatencyPayload
 from agent.settings import default_state_directory, load_settings
 from agent.tools.bench_loop import MIN_FRAMES, WARM_UP_FRAMES, BenchLoop
-from engines.bundles import Bundle, read_bundle
+from engines.bundles import Alignment, Bundle, read_bundle
+from engines.images import inspect
 from engines.runtime import Choice, Engine, choose_engine, open_engine, remember
 
 # Frames shown over and over: from 256 pixels a side on, no cache holds them all.
 DISTINCT_FRAMES = 64
+
+# Images whose parts are looked for.
+ALIGNED_IMAGES = 40
 
 # Engine and loop take turns, each for this time: a shared machine is faster at one moment than at the next.
 ROUND_SECONDS = 0.5
@@ -45,6 +50,8 @@ class BenchResult:
     """What a frame took where the model was trained; None in bundles of earlier versions."""
     budget_ms: float | None = None
     """What it may take, as asked for in training."""
+    alignment_ms: LatencyPayload | None = None
+    """Finding a part and cutting it out upright, beside the engine; None for a bundle without alignment."""
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
@@ -52,20 +59,21 @@ class BenchResult:
             **asdict(self),
             "engine_ms": self.engine_ms.model_dump(),
             "capture_to_verdict_ms": self.capture_to_verdict_ms.model_dump(),
+            "alignment_ms": None if self.alignment_ms is None else self.alignment_ms.model_dump(),
         }
 
     def __str__(self) -> str:
         """For people."""
-        rows = (
-            ("engine alone", self.engine_frames_per_second, self.engine_ms, "a call"),
-            ("whole loop", self.loop_frames_per_second, self.capture_to_verdict_ms, "capture to verdict"),
-        )
+        alone, loop, aligned = self.engine_ms, self.capture_to_verdict_ms, self.alignment_ms
         lines = [
-            f"{name:<14}{rate:8.1f} frames/s   p50 {ms.p50:.2f}  p95 {ms.p95:.2f}  p99 {ms.p99:.2f} ms {what}"
-            for name, rate, ms, what in rows
+            f"{self.bundle} on {self.engine}, input {self.input}",
+            _line("engine alone", self.engine_frames_per_second, alone, "a call"),
+            _line("whole loop", self.loop_frames_per_second, loop, "capture to verdict"),
+            f"{'loop / engine':<14}{self.loop_over_engine:8.3f}",
         ]
-        head = f"{self.bundle} on {self.engine}, input {self.input}"
-        return "\n".join([head, *lines, f"{'loop / engine':<14}{self.loop_over_engine:8.3f}", *self._budget_lines()])
+        if aligned is not None:
+            lines.append(_line("alignment", 1000.0 / aligned.p50, aligned, "a part, beside the engine"))
+        return "\n".join([*lines, *self._budget_lines()])
 
     def _budget_lines(self) -> list[str]:
         if self.budget_ms is None or self.expected_ms is None:
@@ -74,6 +82,10 @@ class BenchResult:
         return [
             f"{'frame budget':<14}{self.budget_ms:8.1f} ms {kept} (p95); in training it was {self.expected_ms:.1f} ms"
         ]
+
+
+def _line(name: str, rate: float, ms: LatencyPayload, what: str) -> str:
+    return f"{name:<14}{rate:8.1f} frames/s   p50 {ms.p50:.2f}  p95 {ms.p95:.2f}  p99 {ms.p99:.2f} ms {what}"
 
 
 def run_bench(bundle_path: Path, *, engine_name: str, seconds: float) -> BenchResult:
@@ -107,6 +119,7 @@ def run_bench(bundle_path: Path, *, engine_name: str, seconds: float) -> BenchRe
         capture_to_verdict_ms=loop_ms,
         expected_ms=None if known is None else known.milliseconds,
         budget_ms=None if known is None else known.budget_milliseconds,
+        alignment_ms=_alignment_ms(bundle),
     )
 
 
@@ -123,6 +136,38 @@ def fastest_engine(bundle_path: Path, config: Path | None, *, seconds: float) ->
     if settings is not None:
         remember(directory, choice)
     return choice
+
+
+def _alignment_ms(bundle: Bundle) -> LatencyPayload | None:
+    """How long the search for a part takes, of images with the taught region at a few places."""
+    view = bundle.manifest.view
+    if view is None or view.alignment is None:
+        return None
+    durations = Durations()
+    for image in images_to_align(bundle, view.alignment):
+        begun = time.perf_counter()
+        inspect(image, view)
+        durations.add(time.perf_counter() - begun)
+    return LatencyPayload.of(durations)
+
+
+def images_to_align(bundle: Bundle, alignment: Alignment) -> Iterator[Image]:
+    """Images of the size of the taught one, [H, W, C]: its region on noise, moved by up to half of the limit."""
+    random, geometry, region = np.random.default_rng(0), bundle.geometry, alignment.region
+    taught = cv2.resize(alignment.pixels(), (region.width, region.height), interpolation=cv2.INTER_LINEAR)
+    scale = np.iinfo(geometry.dtype).max / 255.0
+    for share in np.linspace(-0.5, 0.5, ALIGNED_IMAGES):
+        scene = random.normal(float(taught.mean()), 10.0, (alignment.height, alignment.width))
+        x, y = (
+            int(np.clip(start + share * alignment.limits.max_shift_pixels, 0, side - size))
+            for start, size, side in (
+                (region.x, region.width, alignment.width),
+                (region.y, region.height, alignment.height),
+            )
+        )
+        scene[y : y + region.height, x : x + region.width] = taught
+        levels = (scene.clip(0.0, 255.0) * scale).astype(geometry.dtype)
+        yield np.repeat(levels[:, :, None], geometry.channels, axis=2)
 
 
 def noise_frames(bundle: Bundle) -> list[Image]:

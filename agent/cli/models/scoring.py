@@ -15,6 +15,7 @@ from agent.core.errors import Permanent
 
 if TYPE_CHECKING:
     from agent.tools.alarm_judge import AlarmJudge
+    from engines.bundles import Bundle
 
 
 def view(
@@ -70,7 +71,7 @@ def evaluate(
         typer.Option(help="Budget of the threshold; by default that of the settings, else 1 per 1000 parts."),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Settings file: judge by the rule and budget of its camera.")
+        Path | None, typer.Option("--config", "-c", help="Settings file: inspect and judge as its camera does.")
     ] = None,
     camera: Annotated[str | None, typer.Option(help="Camera of the settings, where several judge differently.")] = None,
     engine: EngineOption = "auto",
@@ -80,15 +81,15 @@ def evaluate(
     with quiet_while_loading():
         from agent.cli.terminal.text import evaluation_lines
         from agent.settings import default_state_directory
-        from engines.bundles import read_bundle
         from engines.evaluation.charts import REPORT_UNAVAILABLE, charts_available
         from engines.evaluation.evaluate import evaluate_engine
         from engines.runtime import open_engine
 
     _warn_of_same_parts(trained_on, bundle, normal, abnormal)
     folder = out or bundle.with_name(f"{bundle.stem}-evaluation")
-    kept, judge = default_state_directory(), _judge(bundle, false_alarms, config, camera)
-    with open_engine(read_bundle(bundle), engine, directory=kept) as opened, progress_bar("evaluate") as report:
+    judge, inspected = _judge(bundle, false_alarms, config, camera), _inspected(bundle, config, camera)
+    kept = default_state_directory()
+    with open_engine(inspected, engine, directory=kept) as opened, progress_bar("evaluate") as report:
         result = evaluate_engine(opened, normal, abnormal, masks=masks, judge=judge, out=folder, progress=report)
     if json_document:
         print_line(result.to_json())
@@ -109,6 +110,17 @@ def _judge(bundle: Path, false_alarms: str | None, config: Path | None, camera: 
     if camera is not None:
         raise Permanent("camera: got --camera without --config, wanted both")
     return AlarmJudge.of_budget(false_alarms or DEFAULT_BUDGET)
+
+
+def _inspected(path: Path, config: Path | None, camera: str | None) -> Bundle:
+    """The bundle, with the view of a camera of the settings where there are some."""
+    with quiet_while_loading():
+        from agent.settings import load_settings
+        from agent.tools.alarm_judge import as_inspected
+        from engines.bundles import read_bundle
+
+    bundle = read_bundle(path)
+    return bundle if config is None else as_inspected(bundle, load_settings(config), camera)
 
 
 def _warn_of_same_parts(trained_on: Path | None, bundle: Path, *tested: Path) -> None:

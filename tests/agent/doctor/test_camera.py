@@ -88,6 +88,27 @@ def test_a_camera_that_shows_no_part_is_a_warning(
         assert "160×120 gray, 8 bit; no part was found: the best match is 0." in result.text
 
 
+@pytest.mark.parametrize(
+    ("size", "wanted"),
+    [
+        ((512, 512), None),
+        ((512, 400), "parts.presence.background is 400×512 gray, 8 bit, the camera's image 512×512 gray, 8 bit"),
+        (None, "parts.presence.background: "),
+    ],
+)
+def test_background_of_the_empty_view_is_compared_with_an_image_of_the_camera(
+    configure: Configure, tmp_path: Path, size: tuple[int, int] | None, wanted: str | None
+) -> None:
+    background = tmp_path / "empty.png"
+    if size is not None:
+        assert cv2.imwrite(str(background), np.full(size, 90, np.uint8))
+    config = configure()
+    config.write_text(config.read_text() + f'[cameras.line1.parts.presence]\nbackground = "{background}"\n')
+    result = check(config)
+    assert result.level is (Level.OK if wanted is None else Level.PROBLEM), result.text
+    assert wanted is None or wanted in result.text
+
+
 @pytest.mark.parametrize("images", [0, 2])
 def test_followed_folder_without_a_new_image_does_not_keep_the_doctor_waiting(
     configure: Configure, tmp_path: Path, images: int

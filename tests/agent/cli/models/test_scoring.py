@@ -11,7 +11,8 @@ import numpy as np
 
 from engines.bundles.bundle import Bundle
 from tests.support.agent_settings import settings_text
-from tests.support.command_line import inspectd
+from tests.support.command_line import assert_one_line, inspectd
+from tests.support.loose_parts import HEIGHT, WIDTH, aligned_copy, taught, write_loose_parts
 from tests.support.parts import write_parts
 
 
@@ -72,6 +73,26 @@ def test_evaluate_judges_as_the_camera_of_the_settings(tiny_bundle: Bundle, tmp_
     alone = inspectd("evaluate", tiny_bundle.path, "--normal", good, "--abnormal", bad, "--camera", "line1")
     assert (alone.returncode, alone.stderr.count("\n")) == (1, 1)
     assert "got --camera without --config" in alone.stderr
+
+
+def test_evaluate_inspects_as_the_camera_of_the_settings(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """Its limits of the alignment decide what is a part, and its crop belongs to the bundle."""
+    alignment = taught(tmp_path / "taught.png", 0.6).for_size(HEIGHT, WIDTH)
+    bundle = aligned_copy(tiny_bundle, tmp_path, alignment)
+    lies = write_loose_parts(tmp_path / "good", 12, seed=1) + write_loose_parts(tmp_path / "bad", 8, seed=2, bad=True)
+    far = sum(max(abs(each.right), abs(each.down)) > 4.5 for each in lies)
+    near = sum(max(abs(each.right), abs(each.down)) < 3.5 for each in lies)
+    config = tmp_path / "inspectd.toml"
+    text = settings_text(bundle.path, f'kind = "folder"\npath = "{tmp_path / "good"}"')
+    config.write_text(text + "[cameras.line1.alignment]\nmax_shift_pixels = 4\n")
+    folders = ("--normal", tmp_path / "good", "--abnormal", tmp_path / "bad", "--out", tmp_path / "e", "--json")
+    plain = inspectd("evaluate", bundle.path, *folders)
+    assert json.loads(plain.stdout)["without_part"] == 0, plain.stderr
+    done = inspectd("evaluate", bundle.path, *folders, "--config", config)
+    assert far <= json.loads(done.stdout)["without_part"] <= len(lies) - near, done.stderr
+    config.write_text(text + "[cameras.line1.crop]\nx = 0\ny = 0\nwidth = 60\nheight = 60\n")
+    done = inspectd("evaluate", bundle.path, *folders, "--config", config)
+    assert_one_line(done, "crop is 60×60 at 0,0, wanted that of aligned.bundle, 64×48 at 48,36")
 
 
 def test_evaluate_without_matplotlib_prints_figures_and_a_line_about_the_report(
