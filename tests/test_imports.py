@@ -158,6 +158,7 @@ CLOSED = {
     "agent.tools",
     "engines.images.formats",
     "agent.tools.plc_sim",
+    "agent.outputs.gpio",
     "agent.outputs.modbus",
     "agent.outputs.s3",
     "agent.sources.dicom",

@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
 from agent.commands import ask
 from agent.core.errors import InspectdError
@@ -28,6 +29,7 @@ def check_outputs(settings: Settings) -> Iterator[CheckResult]:
             text, _, fix = missing.partition(": ")
             yield problem(subject, text, fix)
             continue
+        yield from (_check_device(subject, Path(device)) for device in section.devices())
         for host in section.listens():
             yield _check_port(subject, host, settings)
         if section.kind != "mqtt":
@@ -64,6 +66,15 @@ def _check_host(subject: str, host: Host, section: OutputSection) -> CheckResult
         fix = f"ping -c 3 {host.name}; nc -vz {host.name} {host.port}"
         return problem(subject, f"{place} does not answer: {reason}", fix)
     return ok(subject, f"{place} answers" + ("" if context is None else " and has a certificate that is trusted"))
+
+
+def _check_device(subject: str, device: Path) -> CheckResult:
+    """This user may open it; the rights of the service are another check."""
+    if not device.exists():
+        return problem(subject, f"{device} does not exist", "gpiodetect, which lists the chips of this machine")
+    if not os.access(device, os.R_OK | os.W_OK):
+        return problem(subject, f"{device}: no rights for this user", f"ls -l {device}")
+    return ok(subject, f"{device} can be opened")
 
 
 def _check_port(subject: str, host: Host, settings: Settings) -> CheckResult:

@@ -77,6 +77,9 @@ class OutputKind(NamedTuple):
 
 
 KINDS: dict[str, OutputKind] = {
+    "gpio": OutputKind(
+        "agent.outputs.gpio.settings:GpioSettings", "agent.outputs.gpio.output:GpioOutput", ("gpiod",), "gpio"
+    ),
     "modbus": OutputKind(
         "agent.outputs.modbus.settings:ModbusSettings",
         "agent.outputs.modbus.output:ModbusOutput",

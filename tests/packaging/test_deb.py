@@ -95,7 +95,15 @@ def test_wheels_are_complete_and_none_is_superfluous(package: Package, tmp_path:
     uv, wheels = Path(sys.executable).parent / "uv", package.tree / "usr/lib/inspectd/wheels"
     alone = ["--offline", "--no-index", "--no-cache", "--find-links", wheels, "--target", tmp_path / "nowhere"]
     device = ["--python-version", package.python, "--python-platform", f"aarch64-manylinux_2_{GLIBC_MINOR}"]
-    command = [uv, "pip", "install", "--dry-run", *alone, *device, "inspectd[dicom,codes,modbus,opcua,s3,page,fleet]"]
+    command = [
+        uv,
+        "pip",
+        "install",
+        "--dry-run",
+        *alone,
+        *device,
+        "inspectd[dicom,codes,modbus,opcua,s3,gpio,page,fleet]",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     wanted = {line.split()[1].split("==")[0] for line in done.stderr.splitlines() if line.startswith(" + ")}

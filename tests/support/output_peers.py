@@ -92,6 +92,27 @@ class MqttPeer(Peer):
         self._broker.end()
 
 
+class GpioPeer(Peer):
+    """A chip that is not there; `tests/agent/outputs/gpio` has one that is recorded."""
+
+    takes_messages = False
+
+    def __init__(self, directory: Path) -> None:
+        """Nothing to start."""
+
+    def section(self) -> OutputSection:
+        return parse_section({"kind": "gpio", "chip": "/dev/gpiochip99", "lights": {"red": 1}})
+
+    def start(self) -> None:
+        """There is nothing to start."""
+
+    def stop(self) -> None:
+        """There is nothing to stop."""
+
+    def delivered(self) -> list[Delivered]:
+        return []
+
+
 class ModbusPeer(Peer):
     """A PLC reads registers, and takes no messages; `tests/agent/outputs/modbus` has its tests."""
 
@@ -296,6 +317,7 @@ class ToyPeer(Peer):
 
 
 PEERS: dict[str, type[Peer]] = {
+    "gpio": GpioPeer,
     "modbus": ModbusPeer,
     "mqtt": MqttPeer,
     "s3": S3Peer,

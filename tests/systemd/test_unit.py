@@ -66,6 +66,8 @@ def add(root: Path, drop_ins: Iterable[str]) -> Path:
         (("network", "modbus-502"), 1.5),
         (("network", "genicam"), 1.5),
         (("genicam", "usb3vision"), 1.5),
+        (("network", "gpio"), 1.5),
+        (("network", "s3", "webhook"), 1.1),
     ],
 )
 def test_exposure_is_low(root: Path, drop_ins: tuple[str, ...], most: float) -> None:
