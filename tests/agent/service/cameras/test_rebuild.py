@@ -10,6 +10,7 @@ import pytest
 
 from agent.commands import ask
 from agent.core.errors import InspectdError
+from agent.service import Service
 from engines.bundles.bundle import Bundle
 from tests.agent.service.cameras.test_product_choice import renamed
 from tests.support.agent_settings import settings_text
@@ -94,6 +95,28 @@ def test_a_model_that_was_trained_again_to_the_same_path_is_taken_over(
         armed(socket, beyond=frames)
         assert {state["model"]["name"] for state in ask(socket, "status")["cameras"].values()} == {"again"}
         assert ask(socket, "reload")["changed"] == []
+
+
+def test_another_sensitivity_is_calibrated_anew(config: Path, tmp_path: Path, bundle: Path) -> None:
+    """All scores change with it, so no threshold of before may judge them."""
+    socket = socket_path(tmp_path)
+    corners = [[0, 0], [100, 0], [100, 100]]
+    sensitivity = {"width": 512, "height": 512, "regions": [{"factor": 3.0, "polygon": corners}]}
+    view = {"lowest_aspect": 1.0, "highest_aspect": 1.0, "sensitivity": sensitivity}
+    with running_service(config) as service:
+        frames = armed(socket)
+        before = calibration_of(service)
+        manifest = json.loads((bundle / "manifest.json").read_text())
+        (bundle / "manifest.json").write_text(json.dumps({**manifest, "view": view}))
+        ask(socket, "reload")
+        armed(socket, beyond=frames)
+        assert calibration_of(service) != before
+
+
+def calibration_of(service: Service) -> str:
+    calibration = service.lines["line1"].station.calibration
+    assert calibration is not None
+    return calibration.id
 
 
 def test_another_source_is_taken_over_and_frames_count_on(config: Path, tmp_path: Path) -> None:
