@@ -1,7 +1,7 @@
 // Cameras that see the same part: its one verdict, what each of them found, and their numbers together.
 
 import { element, icon, replace, setText } from "../base/dom.js";
-import { listen, now } from "../base/events.js";
+import { listen } from "../base/events.js";
 import { percent, score, t, whole } from "../base/text.js";
 import { drawRows } from "./facts.js";
 import { liveImage } from "./image.js";
