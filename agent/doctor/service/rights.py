@@ -22,8 +22,8 @@ from agent.outputs.settings import OutputSection
 from agent.settings import Settings
 from agent.sources.settings import SourceSection
 
-# Device files of the driver video4linux; the drop-in camera.conf opens them.
-VIDEO_DEVICES = ("/dev/video", "/dev/v4l/")
+# Devices by the beginning of their names: driver, and drop-in that allows it.
+DRIVERS = ((("/dev/video", "/dev/v4l/"), "video4linux", "camera"), ("/dev/gpiochip", "gpiochip", "gpio"))
 
 UNPRIVILEGED_PORTS = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
@@ -121,11 +121,11 @@ def first_free_port(file: Path = UNPRIVILEGED_PORTS) -> int:
 def _denied_devices(settings: Settings, unit: str, rights: UnitRights) -> Iterator[CheckResult]:
     for purpose, section in _sections(settings):
         for path in section.devices():
-            video = path.startswith(VIDEO_DEVICES)
-            if not rights.may_open("video4linux" if video else None, path):
+            driver, drop_in = next((row for start, *row in DRIVERS if path.startswith(start)), (None, None))
+            if not rights.may_open(driver, path):
                 text = f"the unit does not let the service open {path} ({purpose})"
                 allow = ["PrivateDevices=no", f"DeviceAllow={path} rw"]
-                fix = install_drop_in("camera", unit) if video else add_to_unit(allow, "devices", unit)
+                fix = add_to_unit(allow, "devices", unit) if drop_in is None else install_drop_in(drop_in, unit)
                 yield problem("rights", text, fix)
 
 

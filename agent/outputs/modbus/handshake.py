@@ -8,11 +8,11 @@ none: `ready` wants to see the trigger bit at 0 first.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from agent.core.records import Part, PartVerdict, Phase
+from agent.core.records import NotJudged, Part, PartVerdict, Phase
 from agent.messages import StatePayload
 from agent.outputs.modbus.register_map import (
     CONTROL_MASK,
@@ -56,6 +56,8 @@ class Trigger:
     product: int
     asked_monotonic: float
     """When the trigger arrived, seconds."""
+    product_name: str | None = None
+    """Name of the product, where the settings name one for the number."""
 
     @property
     def part(self) -> str:
@@ -75,14 +77,18 @@ class Holdings:
 class Handshake:
     """The registers of one camera. For one thread."""
 
-    def __init__(self, camera: str, *, session: int, dry_run: bool = False) -> None:
+    def __init__(
+        self, camera: str, *, session: int, dry_run: bool = False, products: Mapping[int, str] | None = None
+    ) -> None:
         """Args:
         camera: its name, for the log.
         session: number of this run, 1 to 65535.
         dry_run: log the verdict that would be shown, and show none.
+        products: the names of product numbers; None or empty: numbers are only passed through.
         """
         self.holdings = Holdings()
         self._camera = camera
+        self._products = products or {}
         self._dry_run = dry_run
         self._inputs = Inputs(session=session)
         self._state: StatePayload | None = None
@@ -128,10 +134,26 @@ class Handshake:
         if not ready:
             self._reject(Rejection.NOT_READY)
             return None
+        number = self.holdings.product
+        if self._products and number and number not in self._products:
+            self._reject(Rejection.PRODUCT)
+            return None
         self._step = Step.BUSY
         self._inputs.rejection = Rejection.NONE
-        self._trigger = Trigger(self.holdings.part, self.holdings.product, now)
+        self._trigger = Trigger(self.holdings.part, number, now, self._products.get(number))
         return self._trigger
+
+    def changed_product(self, before: int) -> str | None:
+        """Name of the product that the PLC has just written, where it is another number than `before`.
+
+        A number that is not in the settings is rejected; None then, and without a change.
+        """
+        number = self.holdings.product
+        if number == before or number == 0 or not self._products:
+            return None
+        if number not in self._products:
+            self._reject(Rejection.PRODUCT)
+        return self._products.get(number)
 
     def _reset(self) -> None:
         if self._step is Step.BUSY:
@@ -148,11 +170,15 @@ class Handshake:
 
     # From the agent
 
-    def rejected(self, trigger: Trigger) -> None:
+    def rejected(self, trigger: Trigger, reason: Rejection = Rejection.AGENT) -> None:
         """The agent did not accept this trigger."""
         if self._trigger is trigger and self._step is Step.BUSY:
             self._clear()
-            self._reject(Rejection.AGENT)
+            self._reject(reason)
+
+    def product_rejected(self) -> None:
+        """The agent does not inspect the product that the PLC has written."""
+        self._reject(Rejection.PRODUCT)
 
     def _reject(self, reason: Rejection) -> None:
         self._inputs.rejection = reason
@@ -184,7 +210,7 @@ class Handshake:
         if self._abandoned:
             self._clear()
         else:
-            self._put(part, trigger.number, trigger.product, now)
+            self._put(_as_product(part, trigger), trigger.number, trigger.product, now)
 
     def _put(self, part: Part, number: int, product: int, now: float) -> None:
         self._step = Step.RESULT
@@ -252,6 +278,16 @@ def state_of_group(states: Sequence[StatePayload]) -> StatePayload:
             "drift": any(state.drift for state in states),
         }
     )
+
+
+def _as_product(part: Part, trigger: Trigger) -> Part:
+    """A part that was judged as another product, because somebody else has changed it meanwhile, is not judged.
+
+    The result of a group names no product where its views have several.
+    """
+    if trigger.product_name in (None, part.product):
+        return part
+    return replace(part, verdict=PartVerdict.NOT_JUDGED, reason=NotJudged.NO_PRODUCT, score=None, threshold=None)
 
 
 def _belongs(part: Part, trigger: Trigger) -> bool:

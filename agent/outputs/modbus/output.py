@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
 import time
@@ -13,6 +14,7 @@ from agent.core.records import Part
 from agent.messages import DeliveryPayload, EventPayload, Execute, InspectRequest, StatePayload
 from agent.outputs.delivery_report import outbox_report
 from agent.outputs.modbus.handshake import Handshake, Trigger, state_of_group
+from agent.outputs.modbus.register_map import Rejection
 from agent.outputs.modbus.server import ModbusServer
 from agent.outputs.modbus.settings import ModbusSettings
 from agent.outputs.outbox import Message, Outbox
@@ -36,7 +38,11 @@ class ModbusOutput(Output):
         self._execute: Execute | None = None
         self._triggers: ThreadPoolExecutor | None = None
         self._server = ModbusServer(
-            settings, self._handshakes, self._trigger, lambda text: problems.set(f"output {name}", text)
+            settings,
+            self._handshakes,
+            self._trigger,
+            self._change_product,
+            lambda text: problems.set(f"output {name}", text),
         )
 
     @property
@@ -49,7 +55,13 @@ class ModbusOutput(Output):
     def announce(self, cameras: Mapping[str, str]) -> None:
         for camera in (*cameras, *self._groups):
             self._handshakes.setdefault(
-                camera, Handshake(camera, session=self._session, dry_run=self._settings.dry_run)
+                camera,
+                Handshake(
+                    camera,
+                    session=self._session,
+                    dry_run=self._settings.dry_run,
+                    products=self._settings.products,
+                ),
             )
         # A trigger waits for the inspection thread of its camera, and must not keep another one waiting.
         self._triggers = ThreadPoolExecutor(max(1, len(self._handshakes)), thread_name_prefix="modbus-trigger")
@@ -112,7 +124,37 @@ class ModbusOutput(Output):
         """
         request = InspectRequest(part=trigger.part)
         payload = request.model_dump_json(by_alias=True, exclude_none=True).encode()
-        for camera in self._groups.get(place, (place,)):
+        cameras = self._groups.get(place, (place,))
+        if trigger.product_name is not None and not self._select(execute, cameras, trigger.product_name):
+            self._server.call(handshake.rejected, trigger, Rejection.PRODUCT)
+            return
+        for camera in cameras:
             if not execute("inspect", camera, payload, by=f"output {self.name}").ok:
                 self._server.call(handshake.rejected, trigger)
                 return
+
+    def _change_product(self, place: str, handshake: Handshake, product: str) -> None:
+        """The PLC has written another product number, without a trigger."""
+        execute = self._execute
+        if self._triggers is None or execute is None:
+            return
+
+        def change() -> None:
+            if not self._select(execute, self._groups.get(place, (place,)), product):
+                self._server.call(handshake.product_rejected)
+
+        try:
+            self._triggers.submit(change)
+        except RuntimeError:
+            log.debug("the agent stops")
+
+    def _select(self, execute: Execute, cameras: Sequence[str], product: str) -> bool:
+        """Have the cameras inspect this product; False if one of them cannot."""
+        payload = json.dumps({"name": product}).encode()
+        for camera in cameras:
+            state = self._states.get(camera)
+            if state is not None and state.product == product:
+                continue
+            if not execute("product", camera, payload, by=f"output {self.name}").ok:
+                return False
+        return True

@@ -55,6 +55,8 @@ class Rejection(IntEnum):
     """The bit `ready` was not set."""
     AGENT = 2
     """The agent rejected the command; its log has the reason."""
+    PRODUCT = 3
+    """The product number is not in the settings, or the agent cannot inspect this product."""
 
 
 VERDICTS = {PartVerdict.OK: 1, PartVerdict.NOK: 2, PartVerdict.NOT_JUDGED: 3}
@@ -135,7 +137,12 @@ INPUTS = (
     Row(2, "uint16", "heartbeat", "Counts up twice a second while the agent is alive"),
     Row(3, "uint16", "session", "Random number of this run of the agent, never 0: another number means a restart"),
     Row(4, "uint16", "phase", "State of the camera, see below"),
-    Row(5, "uint16", "rejection", "Why the latest trigger was rejected: 0 it was not, 1 not ready, 2 see the log"),
+    Row(
+        5,
+        "uint16",
+        "rejection",
+        "Why the latest trigger was rejected: 0 it was not, 1 not ready, 2 see the log, 3 unknown product",
+    ),
     Row(10, "uint32", "part", "Part number of the result, as the PLC wrote it with the trigger"),
     Row(12, "uint16", "product", "Product number of the result, as the PLC wrote it with the trigger"),
     Row(13, "uint16", "verdict", "0 no result, 1 ok, 2 nok, 3 not judged"),
@@ -155,7 +162,9 @@ INPUT_REGISTERS = 40
 
 HOLDINGS = (
     Row(0, "uint16", "control", "Control word: the bits of the coils, bit 0 the lowest"),
-    Row(1, "uint16", "product", "Product number of the next part; only passed through"),
+    Row(
+        1, "uint16", "product", "Product number of the next part; with `products` in the settings, which product it is"
+    ),
     Row(2, "uint32", "part", "Part number of the next part"),
 )
 HOLDING_REGISTERS = 4

@@ -40,6 +40,7 @@ BITS = 16
 _RETRY_SECONDS = (0.5, 5.0)
 
 OnTrigger = Callable[[str, Handshake, Trigger], None]
+OnProduct = Callable[[str, Handshake, str], None]
 
 
 class ModbusServer:
@@ -50,17 +51,20 @@ class ModbusServer:
         settings: ModbusSettings,
         handshakes: Mapping[str, Handshake],
         on_trigger: OnTrigger,
+        on_product: OnProduct,
         on_problem: Callable[[str | None], None],
     ) -> None:
         """Args:
         settings: address, clients, unit ids.
         handshakes: of each camera, by name; may be filled until `start`.
         on_trigger: has a trigger carried out; called on the thread of the server, returns at once.
+        on_product: has the product of a camera changed; called as `on_trigger`.
         on_problem: takes the reason why the port cannot be opened, and None once it is open.
         """
         self._settings = settings
         self._handshakes = handshakes
         self._on_trigger = on_trigger
+        self._on_product = on_product
         self._on_problem = on_problem
         self._clients = Clients(settings.networks, settings.max_clients)
         self._loop = asyncio.new_event_loop()
@@ -147,7 +151,9 @@ class ModbusServer:
         units = self._settings.unit_ids(list(self._handshakes))
         only = len(units) == 1
         devices = [
-            _device(0 if only else units[camera], _Registers(camera, handshake, self._on_trigger).access)
+            _device(
+                0 if only else units[camera], _Registers(camera, handshake, self._on_trigger, self._on_product).access
+            )
             for camera, handshake in self._handshakes.items()
         ]
         return devices if only else [*devices, _device(0, _no_such_unit)]
@@ -168,10 +174,11 @@ class _Protocol(ModbusTcpServer):
 class _Registers:
     """The four blocks of one camera, as pymodbus accesses them: brought up to date before each read or write."""
 
-    def __init__(self, camera: str, handshake: Handshake, on_trigger: OnTrigger) -> None:
+    def __init__(self, camera: str, handshake: Handshake, on_trigger: OnTrigger, on_product: OnProduct) -> None:
         self._camera = camera
         self._handshake = handshake
         self._on_trigger = on_trigger
+        self._on_product = on_product
 
     async def access(
         self,
@@ -202,9 +209,15 @@ class _Registers:
         return None
 
     def _write(self, holdings: Holdings, now: float) -> None:
+        before = self._handshake.holdings.product
         trigger = self._handshake.write(holdings, now)
         if trigger is not None:
+            # It carries its product.
             self._on_trigger(self._camera, self._handshake, trigger)
+            return
+        product = self._handshake.changed_product(before)
+        if product is not None:
+            self._on_product(self._camera, self._handshake, product)
 
 
 async def _finish_requests() -> None:

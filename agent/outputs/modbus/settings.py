@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Collection
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from agent.core.errors import Permanent
 from agent.core.section import Host
@@ -21,6 +21,8 @@ DEFAULT_PORT = 5020
 # Unit ids of the protocol: 1 to this.
 MAX_UNITS = 247
 
+
+ProductName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 Unit = Annotated[int, Field(ge=1, le=MAX_UNITS)]
 
@@ -38,6 +40,8 @@ class ModbusSettings(OutputSection):
     units: dict[str, Unit] = Field(default_factory=dict)
     """Unit id of each camera, by name, and of each group of cameras, by `parts/NAME`; one that is not named gets the
     next free one, in their order."""
+    products: dict[Annotated[int, Field(ge=1, le=65_535)], ProductName] = Field(default_factory=dict)
+    """Which product a product number is; empty: numbers are only passed through."""
     dry_run: bool = False
     """Log each verdict that would be shown, and show none."""
 
