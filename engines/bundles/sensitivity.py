@@ -7,12 +7,12 @@ from typing import Annotated
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 _CLOSED = ConfigDict(frozen=True, extra="forbid")
 
-# Sides up to this, pixels: no image that is read is larger (`engines.images.limits`).
-_MAX_SIDE = 2**16
+# No image that is read is larger (`engines.images.limits`).
+_MAX_SIDE, _MAX_PIXELS = 2**16, 2**28
 
 # Less than a twentieth says next to nothing: a mask excludes the area. With more than ten times, only its noise counts.
 LEAST_FACTOR, HIGHEST_FACTOR = 0.05, 10.0
@@ -42,6 +42,12 @@ class Sensitivity(BaseModel):
     height: Annotated[int, Field(gt=0, le=_MAX_SIDE)]
     """Rows of the source images, pixels."""
     regions: Annotated[tuple[SensitiveRegion, ...], Field(min_length=1, max_length=_MAX_REGIONS)]
+
+    @model_validator(mode="after")
+    def _usable(self) -> Sensitivity:
+        if self.width * self.height > _MAX_PIXELS:
+            raise ValueError(f"the images have {self.width}×{self.height} pixels, wanted at most {_MAX_PIXELS}")
+        return self
 
     def gains(self) -> NDArray[np.float32]:
         """The factor of each pixel of a source image less 1, [H, W]: exactly 0, and no change, where no region is."""

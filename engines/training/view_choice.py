@@ -77,11 +77,11 @@ def chosen_view(paths: Sequence[Path], choice: ViewChoice) -> View:
         size = (0, 0) if crop_only else _usual_size(paths, choice.reading)
         if mask is not None:
             found |= {"mask": mask.for_size(*size), "fill": (0,)}
-        if sensitivity is not None:
-            found |= {"sensitivity": sensitivity.for_size(*size)}
         if aligned is not None:
             whole = CropBox(x=0, y=0, width=size[1], height=size[0])
             found |= {"alignment": aligned.for_size(*size), "crop": crop or aligned.region or whole}
+        if sensitivity is not None:
+            found |= {"sensitivity": sensitivity.for_size(*size, found["crop"])}
         return View(**found)
     except ImageError as error:
         raise TrainingError(str(error)) from None

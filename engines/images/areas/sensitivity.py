@@ -28,15 +28,21 @@ class SensitivityChoice:
 
     regions: tuple[SensitiveRegion, ...]
 
-    def for_size(self, height: int, width: int) -> Sensitivity:
-        """The sensitivity for images of this size, pixels. Raises ImageError for a region beside the image."""
+    def for_size(self, height: int, width: int, crop: CropBox | None = None) -> Sensitivity:
+        """The sensitivity for images of this size, pixels, of which the crop is inspected.
+
+        Raises ImageError for a region beside the image, and where none changes anything that is inspected.
+        """
         for region in self.regions:
             check_inside(region.polygon, height, width, "--sensitivity")
         try:
-            return Sensitivity(width=width, height=height, regions=self.regions)
+            sensitivity = Sensitivity(width=width, height=height, regions=self.regions)
         except ValidationError as error:
             reason = error.errors(include_url=False)[0]["msg"]
             raise ImageError(f"--sensitivity: {reason}") from None
+        if not _cut(sensitivity.gains(), crop).any():
+            raise ImageError("--sensitivity: no region with another factor than 1 is in what is inspected")
+        return sensitivity
 
 
 def parse_region(text: str) -> SensitiveRegion:
@@ -83,9 +89,7 @@ def factors_of_pixels(view: View, geometry: Geometry) -> NDArray[np.float32]:
 def _factors_of_pixels(
     sensitivity: Sensitivity, crop: CropBox | None, geometry: Geometry, *, letterbox: bool
 ) -> NDArray[np.float32]:
-    gains = sensitivity.gains()
-    if crop is not None:
-        gains = gains[crop.y : crop.y + crop.height, crop.x : crop.x + crop.width]
+    gains = _cut(sensitivity.gains(), crop)
     box = CropBox(x=0, y=0, width=geometry.width, height=geometry.height)
     if letterbox:
         box = content_box(gains.shape, geometry)
@@ -94,3 +98,9 @@ def _factors_of_pixels(
     factors[box.y : box.y + box.height, box.x : box.x + box.width] += fitted
     factors.setflags(write=False)
     return factors
+
+
+def _cut(gains: NDArray[np.float32], crop: CropBox | None) -> NDArray[np.float32]:
+    if crop is None:
+        return gains
+    return gains[crop.y : crop.y + crop.height, crop.x : crop.x + crop.width]

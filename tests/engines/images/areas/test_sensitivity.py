@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from engines.bundles import CropBox, Geometry, SensitiveRegion, Sensitivity, View
 from engines.errors import ImageError
@@ -69,8 +70,16 @@ def test_other_text_is_one_line(text: str, wanted: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_region_beside_the_image_is_rejected() -> None:
+def test_a_manifest_rejects_images_that_no_memory_holds() -> None:
+    with pytest.raises(ValidationError, match="the images have 65536×65536 pixels, wanted at most"):
+        Sensitivity(width=2**16, height=2**16, regions=(SensitiveRegion(factor=2.0, polygon=LEFT),))
+
+
+def test_a_region_beside_what_is_inspected_is_rejected() -> None:
     choice = SensitivityChoice((parse_region("2: 100,0 120,0 120,30"),))
     with pytest.raises(ImageError, match="--sensitivity: a polygon is outside the image of 40×40"):
         choice.for_size(40, 40)
+    for text, crop in (("2: 0,0 9,0 9,9", CropBox(x=20, y=20, width=10, height=10)), ("1: 0,0 9,0 9,9", None)):
+        with pytest.raises(ImageError, match="no region with another factor than 1 is in what is inspected"):
+            SensitivityChoice((parse_region(text),)).for_size(40, 40, crop)
     assert str(SensitivityChoice((parse_region("2: 1,0 12,0 12,30"),)).for_size(40, 40)) == "×2 in a region of 40×40"
