@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from agent.cli import demo
-from agent.cli.models import bundles, comparison, engines, scoring, training
+from agent.cli.models import bundles, comparison, engines, scoring, training, xray
 from agent.cli.operation import (
     alarms,
     audit,
@@ -73,6 +73,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "calibration review": calibrations.review,
     "engine build": engines.build,
     "engine compare": engines.compare_engines,
+    "xray calibrate": xray.calibrate,
 }
 
 GROUPS = {
@@ -86,4 +87,5 @@ GROUPS = {
     "opcua": "Serve OPC UA for SCADA, MES and PLCs: OPC 40100-1, machine vision. A process beside the agent.",
     "page": "The page for people at the line: watch, judge alarms, calibrate. A process beside the agent.",
     "page user": "The accounts of the page.",
+    "xray": "X-ray detectors.",
 }

@@ -25,7 +25,7 @@ Key = tuple[str, ...]
 T = TypeVar("T")
 
 # Settings of a camera that are taken over by building it again, while the other cameras go on.
-REBUILT = ("source", "bundle", "engine", "crop", "mask", "alignment", "parts", "products", "product")
+REBUILT = ("source", "bundle", "engine", "crop", "mask", "correction", "alignment", "parts", "products", "product")
 
 # `*` is any camera, or any group of cameras; a key stands for everything below it. The calibration in force was made
 # for one rule and one budget: as after a restart, new ones count from the next calibration. Any other setting needs a

@@ -43,6 +43,7 @@ def examine(config: Path) -> Iterator[CheckResult]:
     yield from machine.check_clock()
     yield from disk.check_disk(settings)
     yield from model.check_bundles(settings)
+    yield from model.check_corrections(settings)
     yield from model.check_engines(settings)
     yield from camera.check_cameras(settings)
     yield from view_groups.check_view_groups(settings)

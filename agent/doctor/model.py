@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from agent.core.errors import InspectdError
 from agent.doctor.check_result import CheckResult, ok, problem, warning
-from agent.inspection import thresholds_in_force
+from agent.inspection import inspected_view, thresholds_in_force
 from agent.settings import CameraSettings, Settings
 from engines.bundles import Bundle, load_trusted_keys, read_bundle
 from engines.errors import EngineError, SigningError
@@ -43,6 +44,24 @@ def _describe(bundle: Bundle) -> str:
     size = f"{geometry.width}×{geometry.height}×{geometry.channels}, {geometry.bit_depth} bit"
     signed = "" if bundle.signed_by is None else f", signed by {bundle.signed_by}"
     return f"{bundle.manifest.name}, {size}, every file matches the manifest{signed}"
+
+
+def check_corrections(settings: Settings) -> Iterator[CheckResult]:
+    """Detector corrections can be read, and are of the detectors that the bundles were trained with."""
+    for name, camera in settings.cameras.items():
+        subject = f"correction {name}"
+        try:
+            view = inspected_view(camera, read_bundle(camera.bundle))[1]
+        except EngineError:
+            continue  # reported by check_bundles
+        except InspectdError as error:
+            if camera.correction is not None:
+                yield problem(
+                    subject, str(error), "inspectd xray calibrate --dark DIR --flat DIR --out FILE --renew OLD"
+                )
+            continue
+        if view is not None and view.correction is not None:
+            yield ok(subject, str(view.correction))
 
 
 def check_engines(settings: Settings) -> Iterator[CheckResult]:

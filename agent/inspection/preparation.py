@@ -24,11 +24,13 @@ from engines.images import (
     Pose,
     check_aspect,
     content_of,
+    corrected,
     cut_as,
     cut_mask,
     fill_masked,
     fit_to_view,
     inspect,
+    with_correction,
 )
 
 log = logging.getLogger(__name__)
@@ -68,14 +70,16 @@ class Preparation:
         """Args:
         geometry: size, channels and bit depth of the model's input.
         crop: the part that is inspected; None: the whole image.
-        view: alignment and proportions of the images that the model was trained on, and its mask; None: not known.
+        view: of the model: correction, alignment, mask and proportions of its images; None: not known.
         only_first: check the proportions of the first image only: what a live camera changes later is a camera fault.
         fit: fits an image to the model's input, where the engine does that itself; None: on the CPU.
         """
         self._fit = fit or (lambda image: fit_to_view(image, view, geometry))
         self._geometry, self._crop = geometry, crop
         self._box = None if crop is None else CropBox(**crop.model_dump())
-        self._view = None if view is None else view.model_copy(update={"crop": self._box})
+        self._corrected = view
+        # What is left to do with a corrected image.
+        self._view = None if view is None else view.model_copy(update={"crop": self._box, "correction": None})
         mask = None if view is None else view.mask
         self._excluded = None if mask is None else ~cut_mask(mask, self._box)
         self._check = partial(check_aspect, view=view) if view is not None else partial(_warn_of_stretch, geometry)
@@ -89,7 +93,7 @@ class Preparation:
         mask or alignment have another size.
         """
         try:
-            inspected, pose, not_found = self._inspect(image)
+            inspected, pose, not_found = self._inspect(corrected(image, self._corrected))
             if not (self._checked and self._only_first):
                 self._check(inspected)
             pixels = fill_masked(self._fit(inspected), self._view, self._geometry)
@@ -118,7 +122,29 @@ def inspected_view(camera: CameraSettings, bundle: Bundle) -> tuple[Crop | None,
     crop = inspected_crop(camera.crop, bundle)
     check_mask_setting(camera.mask, bundle)
     _check_reading(camera.source.reading, bundle)
-    return crop, aligned_view(bundle.manifest.view, camera.alignment, bundle)
+    view = aligned_view(bundle.manifest.view, camera.alignment, bundle)
+    return crop, view if camera.correction is None else _corrected_view(view, camera.correction, bundle)
+
+
+def _corrected_view(view: View | None, file: Path, bundle: Bundle) -> View:
+    """The view with a correction of the settings, which must be of the detector that the bundle was trained with."""
+    trained = None if view is None else view.correction
+    if view is None or trained is None:
+        raise Permanent(
+            f"correction is {file}, but {bundle.path.name} was trained without; remove it, or train with --correction"
+        )
+    try:
+        found = with_correction(view, file)
+    except ImageError as error:
+        raise Permanent(f"correction: {error}") from None
+    given = found.correction
+    assert given is not None
+    if (given.detector, given.level) != (trained.detector, trained.level):
+        raise Permanent(
+            f"correction {file} is of detector {given.detector}, wanted {trained.detector} as in {bundle.path.name}: "
+            "inspectd xray calibrate --renew keeps the detector, or train again"
+        )
+    return found
 
 
 def _check_reading(setting: FileReading | None, bundle: Bundle) -> None:

@@ -136,6 +136,8 @@ class CameraSettings(Section):
     """The part of the image that is inspected; None: all of it."""
     mask: Path | None = None
     """The mask that the bundle was trained with, to be compared with it; None: that of the bundle, whatever it is."""
+    correction: Path | None = None
+    """File of a detector correction, renewed since the bundle was trained; None: that of the bundle, if it has one."""
     alignment: AlignmentSettings | None = None
     """Other limits than those of the bundle, which was trained with an alignment; None: those of the bundle."""
     calibration: CalibrationSettings = CalibrationSettings()
@@ -170,8 +172,7 @@ class CameraSettings(Section):
 
     @property
     def parts_known(self) -> bool:
-        """Whether it is known which frames show the same part: then each part has a result, and budget and alarm rule
-        count parts."""
+        """Whether it is known which frames show the same part: then results, budget and alarm rule count parts."""
         parts = self.parts
         several = parts.gap_seconds is not None or parts.presence is not None
         return self.source.frame_is_part or self.frames_per_part is not None or several

@@ -14,12 +14,14 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, Discriminator, SerializeAsAny, TypeAdapter
 
+from agent.sources.averaging import AveragingSource
 from agent.sources.dicom.settings import DicomSettings
 from agent.sources.genicam.settings import GenicamSettings
 from agent.sources.ledger import Ledger
 from agent.sources.settings import (
     CameraSourceSettings,
     FolderSettings,
+    LiveSettings,
     SimulatorSettings,
     SourceSection,
     VideoSettings,
@@ -73,6 +75,8 @@ def build_source(settings: SourceSection, *, quarantine_directory: Path, ledger:
     """
     module = import_module(SOURCES[settings.kind].module)
     source: FrameSource = module.from_settings(settings, quarantine_directory=quarantine_directory)
+    if isinstance(settings, LiveSettings) and settings.average > 1:
+        source = AveragingSource(source, settings.average)
     if ledger is not None:
         source.use_ledger(ledger)
     return source

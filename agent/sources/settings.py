@@ -174,7 +174,14 @@ class VideoSettings(SourceSection):
         return [self.path]
 
 
-class CameraSourceSettings(SourceSection):
+class LiveSettings(SourceSection):
+    """A source of which frames may be averaged."""
+
+    average: Annotated[int, Field(ge=1, le=256)] = 1
+    """So many frames in a row become one, their mean: the noise of X-ray detectors falls by its square root."""
+
+
+class CameraSourceSettings(LiveSettings):
     """A V4L2 or USB camera (`device`) or a network camera (`url`)."""
 
     exclusive: ClassVar[bool] = True

@@ -27,6 +27,8 @@ def view_image(bundle: Path, image: Path, out: Path) -> Iterator[str]:
     frames: Any = pixels[None]
     shown = viewable(frames, manifest.normalisation)[0]
     yield f"image         {source.shape[1]}×{source.shape[0]}, {source.dtype.itemsize * 8} bit"
+    if view is not None and view.correction is not None:
+        yield f"correction    {view.correction}"
     crop = None if view is None else view.crop
     if view is not None and view.alignment is not None:
         yield f"alignment     {view.alignment}"

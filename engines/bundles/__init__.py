@@ -3,6 +3,7 @@
 from engines.bundles.alignment import MAX_REFERENCE_SIDE, Alignment, AlignmentLimits
 from engines.bundles.archive import ArchiveError, read_archive
 from engines.bundles.bundle import (
+    CORRECTION,
     MODEL,
     MODEL_FP16,
     REFERENCE,
@@ -26,6 +27,7 @@ from engines.bundles.bundle import (
     write_bundle,
     write_lean_copy,
 )
+from engines.bundles.correction import Correction
 from engines.bundles.crop_box import CropBox
 from engines.bundles.external_data import OnnxFormatError, raw_fields
 from engines.bundles.file_reading import FileReading, RawFormat
@@ -35,6 +37,7 @@ from engines.bundles.sensitivity import HIGHEST_FACTOR, LEAST_FACTOR, Coordinate
 from engines.bundles.signing import generate_keys, load_trusted_keys, sign_bundle
 
 __all__ = [
+    "CORRECTION",
     "HIGHEST_FACTOR",
     "LEAST_FACTOR",
     "MAX_REFERENCE_SIDE",
@@ -48,6 +51,7 @@ __all__ = [
     "ArchiveError",
     "Bundle",
     "Coordinate",
+    "Correction",
     "CropBox",
     "DamageCheck",
     "FileReading",

@@ -39,6 +39,7 @@ from engines.bundles.signing import SIGNATURE, TrustedKey, verify_signature
 from engines.errors import BundleError
 
 __all__ = [
+    "CORRECTION",
     "MANIFEST",
     "MANIFEST_SCHEMA",
     "MODEL",
@@ -71,9 +72,10 @@ MODEL_FP16 = "model-fp16.onnx"
 REFERENCE = "reference.npz"
 WEIGHTS = "weights.npz"
 REPORT = "report.png"
+CORRECTION = "correction.npz"
 
 REQUIRED = (MODEL, MODEL_FP16, REFERENCE)
-OPTIONAL = (WEIGHTS, REPORT)
+OPTIONAL = (WEIGHTS, REPORT, CORRECTION)
 
 # A manifest has about 2 kB. A file a thousand times as large is no manifest, and is not parsed.
 MAX_MANIFEST_BYTES = 2_000_000
@@ -138,6 +140,8 @@ def read_bundle(path: Path | str, *, trusted: Sequence[TrustedKey] | None = None
     _check_names(folder, manifest)
     for name, wanted in manifest.files.items():
         _check_file(folder / name, wanted)
+    if manifest.view is not None and manifest.view.correction is not None:
+        manifest.view.use_correction(folder / CORRECTION)
     bundle = Bundle(folder, manifest, hashlib.sha256(raw).hexdigest(), signed_by)
     bundle.reference()
     return bundle
@@ -175,7 +179,7 @@ def write_lean_copy(bundle: Bundle, out: Path | str) -> Bundle:
     reference = bundle.reference()
     ends = [0, len(reference.score) - 1]
     few = Reference(reference.frames[ends], reference.score[ends], reference.heatmap[ends])
-    files = {name: bundle.read(name) for name in REQUIRED}
+    files = {name: bundle.read(name) for name in (*REQUIRED, CORRECTION) if name in bundle.manifest.files}
     return write_bundle(out, bundle.manifest, {**files, REFERENCE: reference_archive(few)})
 
 
@@ -237,6 +241,9 @@ def _check_names(folder: Path, manifest: Manifest) -> None:
     for name in REQUIRED:
         if name not in listed:
             raise BundleError(f"{folder}: the manifest lists no {name}")
+    wants_correction = manifest.view is not None and manifest.view.correction is not None
+    if wants_correction != (CORRECTION in listed):
+        raise BundleError(f"{folder}: view.correction and {CORRECTION} go together, the manifest has one of them")
     unknown = listed - set(REQUIRED) - set(OPTIONAL)
     if unknown:
         raise BundleError(f"{folder}: the manifest lists {min(unknown)!r}, which no bundle has")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from engines.bundles.alignment import Alignment
+from engines.bundles.correction import Correction
 from engines.bundles.crop_box import CropBox
 from engines.bundles.file_reading import FileReading
 from engines.bundles.mask import Mask
@@ -91,6 +93,18 @@ class View(BaseModel):
     lies as in the taught one. None: parts always lie alike."""
     reading: FileReading | None = None
     """How the image files were read; None: as they describe themselves."""
+    correction: Correction | None = None
+    """What the images of the detector were corrected by before everything else; None: nothing."""
+    _correction_file: Path | None = PrivateAttr(None)
+
+    @property
+    def correction_file(self) -> Path | None:
+        """The file with the maps of the correction: in the bundle, or the one that a person named."""
+        return self._correction_file
+
+    def use_correction(self, file: Path) -> None:
+        """Correct images by the maps of this file from now on."""
+        self._correction_file = file
 
     @classmethod
     def of(cls, height: int, width: int) -> View:

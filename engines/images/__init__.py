@@ -24,6 +24,14 @@ from engines.images.areas import (
     parse_region,
     without_masked,
 )
+from engines.images.detector import (
+    CorrectionMaps,
+    calibrate,
+    corrected,
+    pack_correction,
+    read_correction,
+    with_correction,
+)
 from engines.images.formats.numbering import file_of, frame_path
 from engines.images.frames import frame_count, images_of
 from engines.images.letterbox import (
@@ -60,6 +68,7 @@ __all__ = [
     "SUFFIXES",
     "AlignmentChoice",
     "Content",
+    "CorrectionMaps",
     "FileReading",
     "Image",
     "Inspected",
@@ -72,12 +81,14 @@ __all__ = [
     "RawFormat",
     "SensitivityChoice",
     "as_rgb",
+    "calibrate",
     "check_aspect",
     "check_image",
     "check_mask",
     "check_sensitivity",
     "content_box",
     "content_of",
+    "corrected",
     "cut",
     "cut_as",
     "cut_heat",
@@ -99,12 +110,14 @@ __all__ = [
     "list_images",
     "natural_order",
     "overlay",
+    "pack_correction",
     "pad",
     "padding_of",
     "parse_polygon",
     "parse_region",
     "prepare",
     "prepare_for",
+    "read_correction",
     "read_image",
     "read_shape",
     "spans",
@@ -112,6 +125,7 @@ __all__ = [
     "suffixes_read",
     "top_of",
     "viewable",
+    "with_correction",
     "without_masked",
     "without_padding",
 ]

@@ -1,5 +1,5 @@
-"""The one way from a source image to a model's input: alignment, crop, proportions, size, mask. In training and on the
-line.
+"""The one way from a source image to a model's input, in training and on the line: detector correction, alignment,
+crop, proportions, size, mask.
 
 The orientation tag is applied before, when the file is read (`engines.images.reading`).
 """
@@ -12,6 +12,7 @@ from engines.bundles import CropBox, Geometry, Manifest, View
 from engines.errors import ImageError
 from engines.images.alignment import Pose, check_aligned_size, cut_upright, find_part
 from engines.images.areas import check_mask, check_sensitivity, fill_masked
+from engines.images.detector import corrected
 from engines.images.letterbox import MOST_STRETCH, Content, content_of, fit_to_view
 from engines.images.preprocessing import Image
 
@@ -52,11 +53,12 @@ class Prepared(NamedTuple):
 def inspect(image: Image, view: View | None) -> Inspected:
     """What a view inspects of a source image [H, W, C].
 
-    Raises ImageError where the crop exceeds the image, or mask, sensitivity or alignment are for images of another
-    size; PartNotFoundError where the part is not in it.
+    Raises ImageError where the crop exceeds the image, or correction, mask, sensitivity or alignment are for images
+    of another size; PartNotFoundError where the part is not in it.
     """
     if view is None:
         return Inspected(image, None)
+    image = corrected(image, view)
     pose = None if view.alignment is None else find_part(image, view.alignment)
     return Inspected(cut_as(image, view, pose), pose)
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from engines.bundles import (
+    CORRECTION,
     MODEL,
     MODEL_FP16,
     REFERENCE,
@@ -84,6 +85,9 @@ def pack(out: Path, trained: TrainedModel, progress: Progress) -> Bundle:
         WEIGHTS: weights_archive(scorer),
         REPORT: report,
     }
+    correction = trained.view.correction_file
+    if correction is not None:
+        files[CORRECTION] = correction.read_bytes()
     bundle = write_bundle(out, _manifest(trained, reference, held_out, damage, agreements, milliseconds), files)
     progress(1.0, "done")
     return bundle

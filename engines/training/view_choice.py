@@ -25,6 +25,7 @@ from engines.images import (
     learned_limits,
     read_image,
     read_shape,
+    with_correction,
 )
 from engines.training.image_shapes import Fitted
 
@@ -47,6 +48,8 @@ class ViewChoice:
     """A view to take all of this from."""
     reading: FileReading | None = None
     """How the files are read; None: as they describe themselves."""
+    correction: Path | None = None
+    """File of the detector correction that is applied before everything else."""
 
     @property
     def files_read(self) -> FileReading | None:
@@ -78,11 +81,13 @@ def chosen_view(paths: Sequence[Path], choice: ViewChoice) -> View:
         if mask is not None:
             found |= {"mask": mask.for_size(*size), "fill": (0,)}
         if aligned is not None:
+            plain = View.of(*size)
+            view = plain if choice.correction is None else with_correction(plain, choice.correction)
             whole = CropBox(x=0, y=0, width=size[1], height=size[0])
-            found |= {"alignment": aligned.for_size(*size), "crop": crop or aligned.region or whole}
+            found |= {"alignment": aligned.for_size(*size, view), "crop": crop or aligned.region or whole}
         if sensitivity is not None:
             found |= {"sensitivity": sensitivity.for_size(*size, found["crop"])}
-        return View(**found)
+        return View(**found) if choice.correction is None else with_correction(View(**found), choice.correction)
     except ImageError as error:
         raise TrainingError(str(error)) from None
     except ValidationError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -16,6 +16,7 @@ from agent.cli.models.training_options import (
     AlignRegionOption,
     AlignWithinOption,
     BackboneOption,
+    CorrectionOption,
     CropOption,
     DevicesOption,
     FrameBudgetOption,
@@ -77,6 +78,7 @@ def train(
     align: AlignOption = None,
     align_region: AlignRegionOption = None,
     align_within: AlignWithinOption = None,
+    correction: CorrectionOption = None,
     raw: RawOption = None,
     value_range: ValueRangeOption = None,
     recipe: RecipeOption = "pretrained",
@@ -91,9 +93,8 @@ def train(
     """Train a model on images of good parts. Ctrl-C keeps the best state so far."""
     plans, train_model = _load_training(test_normal, test_abnormal)
     minutes = None if steps is not None else minutes
-    factors, reading = parse_sensitivity(sensitivity), parse_reading(raw, value_range)
-    found = parse_alignment(align, align_region, align_within)
-    view = plans.ViewChoice(parse_crop(crop), parse_mask(mask, exclude_polygon), found, factors, reading=reading)
+    areas, aligned = (crop, mask, exclude_polygon, sensitivity), (align, align_region, align_within)
+    view = plans.ViewChoice(*_areas(*areas, aligned), reading=parse_reading(raw, value_range), correction=correction)
     wishes = plans.Wishes(*_wishes(smallest_defect, frame_budget))
     computer = plans.Devices(accelerator, devices, nodes, precision)
     model = {"recipe": recipe, "backbone": backbone, "size": parse_size(size), "wishes": wishes, "view": view}
@@ -101,6 +102,17 @@ def train(
     with progress_bar("train") as report:
         result = train_model(plans.TrainingPlan(normal, out=out, **model, **limits), report)
     _report(result, out, minutes, normal, (test_normal, test_abnormal))
+
+
+def _areas(
+    crop: str | None,
+    mask: Path | None,
+    polygons: list[str] | None,
+    sensitivity: list[str] | None,
+    align: tuple[Path | None, str | None, str | None],
+) -> tuple[Any, ...]:
+    """What of the images counts, and how much: the first fields of a `ViewChoice`."""
+    return parse_crop(crop), parse_mask(mask, polygons), parse_alignment(*align), parse_sensitivity(sensitivity)
 
 
 def _wishes(smallest_defect: str | None, frame_budget: str | None) -> tuple[float | None, float | None]:

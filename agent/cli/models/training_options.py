@@ -37,6 +37,9 @@ PolygonOption = Annotated[
     list[str] | None,
     typer.Option(help="Area that is not inspected, corners in pixels: 'X,Y X,Y X,Y'. May be given several times."),
 ]
+CorrectionOption = Annotated[
+    Path | None, typer.Option(help="Correction of the X-ray detector, as `inspectd xray calibrate` makes it.")
+]
 RawOption = Annotated[
     str | None,
     typer.Option(

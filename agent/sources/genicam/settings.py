@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from agent.core.section import Host, Section
-from agent.sources.settings import SourceSection
+from agent.sources.settings import LiveSettings
 
 # GigE Vision's control protocol (GVCP).
 CONTROL_PORT = 3956
@@ -26,7 +26,7 @@ class RegionSettings(Section):
     height: PositiveInt
 
 
-class GenicamSettings(SourceSection):
+class GenicamSettings(LiveSettings):
     """A GigE Vision or USB3 Vision camera, by Aravis."""
 
     exclusive: ClassVar[bool] = True

@@ -6,6 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from engines.errors import EngineError
 from engines.images import MaskChoice
 from engines.training.plan import TrainingPlan
 from engines.training.train import train_model
-from engines.training.view_choice import WHOLE_IMAGE, ViewChoice
+from engines.training.view_choice import ViewChoice
 
 # The page looks twice a second.
 _WRITE_SECONDS = 0.4
@@ -105,16 +106,17 @@ def _compared(folder: TrainingFolder, images: JobImages, in_force: Path, progres
 
 
 def _view(wanted: str, view: Mapping[str, Any]) -> ViewChoice:
-    """Crop and mask as `drawn`; everything as `in_force`; or the `whole` image."""
+    """Crop and mask as `drawn`; everything as `in_force`; or the `whole` image. Correction and reading stay."""
+    known, crop = read_bundle(Path(view["bundle"])).manifest.view, _box(view["crop"])
+    detector = ViewChoice() if known is None else ViewChoice(reading=known.reading, correction=known.correction_file)
     if wanted == "whole":
-        return WHOLE_IMAGE
+        return detector
     if wanted == "drawn":
         drawn = view["drawn"]
         if drawn is None:
             raise Permanent("no view is drawn any more; draw it again, or choose another one")
         polygons = tuple(tuple((x, y) for x, y in polygon) for polygon in drawn["exclude"])
-        return ViewChoice(_box(drawn["crop"]), MaskChoice(None, polygons) if polygons else None)
-    known, crop = read_bundle(Path(view["bundle"])).manifest.view, _box(view["crop"])
+        return replace(detector, crop=_box(drawn["crop"]), mask=MaskChoice(None, polygons) if polygons else None)
     return ViewChoice(crop) if known is None else ViewChoice(like=known.model_copy(update={"crop": crop}))
 
 

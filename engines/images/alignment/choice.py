@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from engines.bundles import MAX_REFERENCE_SIDE, Alignment, AlignmentLimits, CropBox
+from engines.bundles import MAX_REFERENCE_SIDE, Alignment, AlignmentLimits, CropBox, View
 from engines.errors import ImageError
 from engines.images.alignment.finder import shrink_reference
+from engines.images.detector import corrected
 from engines.images.reading import read_image
 
 # A tenth of the image's longer side, and what a part that slides along a guide turns by.
@@ -49,9 +50,12 @@ class AlignmentChoice:
     """What of it is looked for; None: all of it."""
     limits: LimitChanges = LimitChanges()
 
-    def for_size(self, height: int, width: int) -> Alignment:
-        """The alignment of images of this size, pixels. Raises ImageError where it does not fit or shows too little."""
-        image = read_image(self.file)
+    def for_size(self, height: int, width: int, view: View | None = None) -> Alignment:
+        """The alignment of images of this size, pixels. Raises ImageError where it does not fit or shows too little.
+
+        view: corrects the image, as those that a part is looked for in.
+        """
+        image = corrected(read_image(self.file), view)
         if image.shape[:2] != (height, width):
             got = f"{image.shape[1]}×{image.shape[0]}"
             raise ImageError(f"{self.file}: the image to align with is {got}, the images are {width}×{height}")
