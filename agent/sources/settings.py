@@ -197,11 +197,15 @@ class CameraSourceSettings(LiveSettings):
     """Pixels; None takes the size that the camera gives."""
     open_timeout_seconds: PositiveFloat = 5.0
     read_timeout_seconds: PositiveFloat = 2.0
+    capture_time: Literal["arrival", "sender"] = "arrival"
+    """When a frame was taken: when it arrived here, or by the clock of the RTSP camera, which needs the extra rtsp."""
 
     @model_validator(mode="after")
     def _one_address(self) -> CameraSourceSettings:
         if (self.device is None) == (self.url is None):
             raise ValueError("wanted either device (such as /dev/video0) or url (such as rtsp://camera/stream)")
+        if self.capture_time == "sender" and self.url is None:
+            raise ValueError('got capture_time = "sender" with a device, wanted the url of an RTSP camera')
         return self
 
     def hosts(self) -> list[Host]:

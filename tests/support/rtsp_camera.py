@@ -12,8 +12,16 @@ from types import TracebackType
 SERVER = Path(__file__).with_name("rtsp_server.py")
 SYSTEM_PYTHON = "/usr/bin/python3"
 PACKAGES = "python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
-ELEMENTS = {"jpeg": ("jpegenc", "rtpjpegpay"), "h264": ("x264enc", "h264parse", "rtph264pay")}
-MORE_PACKAGES = {"jpeg": "", "h264": " gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"}
+ELEMENTS = {
+    "jpeg": ("jpegenc", "rtpjpegpay"),
+    "h264": ("x264enc", "h264parse", "rtph264pay"),
+    "h265": ("x265enc", "h265parse", "rtph265pay"),
+}
+MORE_PACKAGES = {
+    "jpeg": "",
+    "h264": " gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly",
+    "h265": " gstreamer1.0-plugins-bad",
+}
 
 
 @cache

@@ -2,8 +2,8 @@
 
     /usr/bin/python3 rtsp_server.py PORT CODEC WIDTH HEIGHT [USER PASSWORD]
 
-Serves rtsp://127.0.0.1:PORT/line and prints `ready`; CODEC is `jpeg` or `h264`. SIGUSR1 halves the image size, as a
-change of the camera's settings does.
+Serves rtsp://127.0.0.1:PORT/line and prints `ready`; CODEC is `jpeg`, `h264` or `h265`. SIGUSR1 halves the image size,
+as a change of the camera's settings does.
 """
 
 import signal
@@ -17,6 +17,7 @@ from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
 
 ENCODERS = {
     "jpeg": "jpegenc ! rtpjpegpay",
+    "h265": "x265enc tune=zerolatency speed-preset=ultrafast key-int-max=10 ! h265parse ! rtph265pay config-interval=1",
     "h264": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=10 ! h264parse ! rtph264pay config-interval=1",
 }
 

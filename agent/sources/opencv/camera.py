@@ -13,6 +13,7 @@ from agent.core.clock import Pace, utc_now
 from agent.core.errors import Permanent, Temporary
 from agent.sources.damage_count import DamageCount
 from agent.sources.opencv.address import Address, CaptureSettings
+from agent.sources.opencv.av_stream import AvStream
 from agent.sources.opencv.grabber import Grabbed, Grabber
 from agent.sources.opencv.images import mute_opencv, to_image
 from agent.sources.opencv.rtsp import RtspStream
@@ -79,6 +80,11 @@ class CameraSource(FrameSource):
         """Frames that arrived damaged since the agent started."""
         return self._damage.count
 
+    @property
+    def times_by_sender(self) -> bool:
+        """Whether the latest frame has the time of the camera's own clock."""
+        return self._grabber is not None and self._grabber.times_by_sender
+
     def describe(self) -> str:
         """Name the source, without passwords."""
         return f"camera {self._address}"
@@ -142,8 +148,10 @@ def _by(size: tuple[int, int]) -> str:
 
 def from_settings(settings: CameraSourceSettings, *, quarantine_directory: Path) -> CameraSource:
     """The camera that the settings name. It puts nothing into quarantine."""
-    address = settings.url if settings.url is not None else settings.device
+    address: str | int | Address | None = settings.url if settings.url is not None else settings.device
     assert address is not None, "the settings have exactly one of the two"
+    if settings.capture_time == "sender":
+        address = AvStream(str(settings.url))
     return CameraSource(
         address,
         width=settings.width,

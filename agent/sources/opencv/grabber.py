@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -19,8 +20,13 @@ from agent.sources.opencv.motion_jpeg import DamagedFrame
 log = logging.getLogger(__name__)
 
 
+# A frame is some hundred milliseconds old at most, and clocks that a time server sets agree within less. What differs
+# by more is a clock that nobody sets.
+MAX_AGE_SECONDS, MAX_AHEAD_SECONDS = 10.0, 1.0
+
+
 class Handle(Protocol):
-    """The part of `cv2.VideoCapture` that is used."""
+    """The part of `cv2.VideoCapture` that is used. One that knows when its camera took the last frame has `sent_at`."""
 
     def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
         """True if the camera is open."""
@@ -73,6 +79,11 @@ class Grabber(threading.Thread):
         self._ended = False
         self._stopping = False
         self._newest: Grabbed | None = None
+        self._clock_reported = False
+        self.times_by_sender = False
+        """Whether the latest frame has the time of the camera's clock."""
+        self._latest = -math.inf
+        """Monotonic time of the latest frame, seconds: it never goes back."""
 
     def run(self) -> None:
         """Open the camera, read until `stop` is called or the camera ends, release it."""
@@ -90,13 +101,27 @@ class Grabber(threading.Thread):
                     continue
                 if not received:
                     break
-                self._update(newest=Grabbed(pixels, self._now(), self._clock()))
+                self._update(newest=self._grabbed(handle, pixels))
         except cv2.error as error:
             log.debug("OpenCV raised: %s", error)
         finally:
             if handle is not None:
                 handle.release()
             self._update(opened=False, ended=True)
+
+    def _grabbed(self, handle: Handle, pixels: NDArray[Any]) -> Grabbed:
+        """The frame with its time: that of the camera where it gives one that can be right, else that of arrival."""
+        now, monotonic = self._now(), self._clock()
+        sent: datetime | None = getattr(handle, "sent_at", None)
+        age = 0.0 if sent is None else (now - sent).total_seconds()
+        if not -MAX_AHEAD_SECONDS <= age <= MAX_AGE_SECONDS:
+            if not self._clock_reported:
+                text = "a camera's clock is %.0f s off; its frames have the time of their arrival: set its time server"
+                log.warning(text, abs(age))
+            self._clock_reported, sent, age = True, None, 0.0
+        self.times_by_sender = sent is not None
+        self._latest = max(self._latest, monotonic - max(0.0, age))
+        return Grabbed(pixels, sent or now, self._latest)
 
     def wait_open(self, timeout_seconds: float) -> bool | None:
         """Wait for the result of opening: True if it is open, False if opening failed, None after the timeout."""

@@ -37,7 +37,8 @@ class RtspStream:
             raise Permanent(f"camera {self} is not the URL of a network camera, wanted one of {schemes}")
 
     @property
-    def _over_rtsp(self) -> bool:
+    def over_rtsp(self) -> bool:
+        """Whether its frames come by RTSP."""
         return self._url.partition("://")[0].lower() in ("rtsp", "rtsps")
 
     def connect(self, settings: CaptureSettings) -> Handle:
@@ -48,7 +49,7 @@ class RtspStream:
             cv2.CAP_PROP_READ_TIMEOUT_MSEC,
             round(settings.read_timeout_seconds * 1000.0),
         ]
-        if not self._over_rtsp:
+        if not self.over_rtsp:
             with ffmpeg_options.use(DEFAULT):
                 return checked(cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, parameters))
         # A camera that does not answer must not keep others from opening.
