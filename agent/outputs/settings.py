@@ -94,6 +94,9 @@ KINDS: dict[str, OutputKind] = {
         "s3",
         "agent.outputs.s3.client:examine",
     ),
+    "sparkplug": OutputKind(
+        "agent.outputs.sparkplug.settings:SparkplugSettings", "agent.outputs.sparkplug.output:SparkplugOutput"
+    ),
     "webhook": OutputKind(
         "agent.outputs.webhook.settings:WebhookSettings", "agent.outputs.webhook.output:WebhookOutput"
     ),

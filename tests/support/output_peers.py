@@ -167,6 +167,27 @@ class WebhookPeer(Peer):
         self._receiver.stop()
 
 
+class SparkplugPeer(Peer):
+    """A broker that takes births and data, and no messages; `tests/agent/outputs/sparkplug` reads them."""
+
+    takes_messages = False
+
+    def __init__(self, directory: Path) -> None:
+        self._broker = Mosquitto(directory / "broker")
+
+    def section(self) -> OutputSection:
+        return parse_section({"kind": "sparkplug", "url": self._broker.url})
+
+    def start(self) -> None:
+        self._broker.start()
+
+    def stop(self) -> None:
+        self._broker.stop()
+
+    def delivered(self) -> list[Delivered]:
+        return []
+
+
 class S3Peer(Peer):
     """A bucket in moto's service."""
 
@@ -321,6 +342,7 @@ PEERS: dict[str, type[Peer]] = {
     "modbus": ModbusPeer,
     "mqtt": MqttPeer,
     "s3": S3Peer,
+    "sparkplug": SparkplugPeer,
     "toy": ToyPeer,
     "webhook": WebhookPeer,
 }

@@ -22,6 +22,12 @@ TRIGGERED = 'kind = "simulator"\nframes_per_second = 30.0\ngood_frames = 100000'
 MORE = """\
 [cameras.line1.parts]
 trigger = true
+[cameras.line1.products.front]
+bundle = "{bundle}"
+[cameras.line1.products.front.calibration]
+{calibration}
+[cameras.line1.products.back]
+bundle = "{bundle}"
 [cameras.line2]
 bundle = "{bundle}"
 [cameras.line2.source]

@@ -78,16 +78,16 @@ class Heard:
         return await asyncio.wait_for(self.events.get(), 20)
 
 
-async def subscribed(client: Any, node: Any, *numbers: int) -> Heard:
+async def subscribed(client: Any, node: Any, *numbers: int, interval_ms: int = 50) -> Heard:
     """What a subscription to these event types of the model hears at a node."""
     heard = Heard()
     index = await client.get_namespace_index(MODEL)
-    subscription = await client.create_subscription(50, heard)
+    subscription = await client.create_subscription(interval_ms, heard)
     await subscription.subscribe_events(node, [client.get_node(ua.NodeId(number, index)) for number in numbers])
     return heard
 
 
-RESULT_READY, STATE_CHANGED, JOB_STARTED, INFORMATION = 1024, 1018, 1013, 1038
+RESULT_READY, STATE_CHANGED, RECIPE_PREPARED, INFORMATION = 1024, 1018, 1022, 1038
 
 
 def test_a_job_ends_with_the_result_of_its_part(line: Line) -> None:
@@ -164,6 +164,54 @@ def test_a_camera_without_trigger_executes_continuously_until_stopped(line: Line
             _, error = await camera.call(f"{AUTOMATIC}/StartContinuous", *job(""))
             assert error == 0
             await camera.await_states("Operational", "ContinuousExecution")
+
+    asyncio.run(scenario())
+
+
+def test_a_product_is_prepared_by_its_name(line: Line) -> None:
+    """The other product has no threshold yet: no job can start until the first one is back."""
+
+    async def scenario() -> None:
+        async with opcua_client(line.opcua) as client:
+            camera = await Camera.of(client, "line1")
+            await camera.await_states("Operational", "Ready")
+            heard = await subscribed(client, camera.root, RECIPE_PREPARED)
+            prepare = "RecipeManagement/PrepareProduct"
+            recipe, error = await camera.call(prepare, ua.ProductIdDataType(Id="nonsense"))
+            assert (recipe.Id, error) == ("", 4)
+            _, error = await camera.call(f"{AUTOMATIC}/StartSingleJob", *job("SN-1", product="back"))
+            assert error == 6
+            recipe, error = await camera.call(prepare, ua.ProductIdDataType(Id="back"))
+            assert (recipe.Id, error) == ("back", 0)
+            assert (await heard.next()).ProductId.Id == "back"
+            await camera.await_states("Operational", "Initialized")
+            assert ask(line.socket, "status")["cameras"]["line1"]["product"] == "back"
+            count, state = ua.VariantType.UInt32, ua.TriStateBooleanDataType
+            complete, found, _, recipes, error = await camera.call(
+                "RecipeManagement/GetRecipeListFiltered",
+                ua.RecipeIdExternalDataType(),
+                ua.ProductIdDataType(),
+                ua.Variant(state(2), ua.VariantType.Int32),
+                ua.Variant(0, count),
+                ua.Variant(0, count),
+                ua.Variant(0, ua.VariantType.Int32),
+            )
+            assert (complete, found, error) == (True, 2, 0)
+            assert [each.Id for each in recipes] == ["front", "back"]
+            inputs = [ua.RecipeIdExternalDataType(Id="front"), ua.RecipeIdInternalDataType()]
+            recipe, completed, error = await camera.call("RecipeManagement/PrepareRecipe", *inputs)
+            assert (recipe.Id, completed, error) == ("front", True, 0)
+            await camera.await_states("Operational", "Ready")
+
+    asyncio.run(scenario())
+
+
+def test_a_camera_without_products_has_no_recipes(line: Line) -> None:
+    async def scenario() -> None:
+        async with opcua_client(line.opcua, "vera") as client:
+            camera = await Camera.of(client, "line2")
+            names = {(await each.read_browse_name()).Name for each in await camera.root.get_children()}
+            assert names == {"ResultManagement", "SystemState", "VisionStateMachine"}
 
     asyncio.run(scenario())
 

@@ -37,6 +37,6 @@ def test_node_opcua_starts_a_job_and_gets_its_result(line: Line) -> None:
     assert found["event"]["part"] == "SN-0815"
     assert found["event"]["job"] == found["started"]["job"]
     assert found["event"]["verdict"] in ("ok", "nok")
-    assert found["event"]["recipe"] == "default"
+    assert found["event"]["recipe"] == "front"
     assert found["result"] == {"error": 0, "part": "SN-0815"}
     assert found["latest"] is True
