@@ -1,0 +1,1 @@
+"""What a region of lower sensitivity does for the rest of the part."""
