@@ -18,6 +18,7 @@ from agent.cli.operation import (
     opcua,
     page,
     plc,
+    results,
     running_agent,
     watch,
 )
@@ -59,6 +60,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "alarms show": alarms.show_alarm,
     "alarms judge": alarms.judge_alarm,
     "alarms export": alarms.export_alarms,
+    "results list": results.list_results,
     "audit show": audit.show_audit,
     "audit verify": audit.verify_audit,
     "audit export": audit.export_audit,
@@ -87,5 +89,6 @@ GROUPS = {
     "opcua": "Serve OPC UA for SCADA, MES and PLCs: OPC 40100-1, machine vision. A process beside the agent.",
     "page": "The page for people at the line: watch, judge alarms, calibrate. A process beside the agent.",
     "page user": "The accounts of the page.",
+    "results": "The latest parts of an agent, and what became of each.",
     "xray": "X-ray detectors.",
 }

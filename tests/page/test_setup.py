@@ -49,6 +49,7 @@ def test_first_run_with_a_doubtful_window_is_decided_and_ends_armed(new_line: Li
         images = "[...document.querySelectorAll('.suspects img')]"
         assert opened.tab.evaluate(f"{images}.length") > 10
         opened.tab.wait_for_function(f"{images}.every(image => image.naturalWidth > 0)")
+        opened.tab.wait_for_selector("nav a[href='#/training']")
         # The agent has started after the page, and its camera after the agent.
         opened.faults.clear()
         check(opened, "window-panel")

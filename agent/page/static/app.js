@@ -3,7 +3,7 @@
 import { auditScreen } from "./audit/screen.js";
 import { alarmsScreen } from "./alarms/list.js";
 import { alarmScreen } from "./alarms/one.js";
-import { may, offers } from "./base/api.js";
+import { loadCommands, may, offers, session } from "./base/api.js";
 import { listen, now, start, stop } from "./base/events.js";
 import { runPage } from "./base/shell.js";
 import { t } from "./base/text.js";
@@ -37,6 +37,13 @@ function health() {
   return [outputs.some((output) => !output.connected) ? t("health.broker") : ""];
 }
 
-runPage({
+const show = runPage({
   screens: SCREENS, listed, current: (name) => (name === "alarm" ? "alarms" : name), label: (name) => t(`nav.${name}`), health, stream: { start, stop, listen },
+});
+
+// A page that was opened before its agent ran learns what it offers once it does.
+listen(async (kind) => {
+  if (kind !== "status" || session.commands.size) return;
+  await loadCommands();
+  if (session.commands.size) show();
 });

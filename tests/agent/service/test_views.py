@@ -12,7 +12,7 @@ from agent.cli.terminal.text import status_lines
 from agent.commands import ask
 from agent.messages import CountPayload, JoinedResultPayload
 from engines.bundles.bundle import Bundle
-from tests.support.agents import agent_processes, await_status, socket_path, write_good_and_bad_parts
+from tests.support.agents import agent_processes, await_status, inspectd, socket_path, write_good_and_bad_parts
 from tests.support.broker import Mosquitto, Subscriber, wait_until
 
 PARTS = 70
@@ -92,6 +92,12 @@ def test_every_part_has_one_joined_result_across_a_kill(tmp_path: Path, tiny_bun
         assert any("the view of top came after" in problem for problem in status["delivery"]["problems"])
         assert sum(status["parts"]["p1"]["shift_parts"][each] for each in ("ok", "nok", "not_judged")) == PARTS + 2
         assert ask(socket_path(tmp_path), "status", camera="top")["parts"].keys() == {"p1"}
+        shown = inspectd("results", "list", "LONE", "--group", "p1", "--socket", socket_path(tmp_path))
+        assert shown.stdout.split()[1:] == ["parts/p1", "not_judged", "lone.png", "view_missing"]
+        shown = inspectd("results", "list", "--verdict", "nok", "--camera", "side", "--socket", socket_path(tmp_path))
+        assert shown.stdout.split()[1:5] == ["side", "nok", "half.png", "score"]
+        wrong = inspectd("results", "list", "--group", "p2", "--socket", socket_path(tmp_path))
+        assert (wrong.returncode, wrong.stderr) == (1, "inspectd: group: got 'p2', wanted one of p1\n")
         config.write_text(config.read_text().replace('within = "6 s"', 'within = "1 s"'))
         assert ask(socket_path(tmp_path), "reload")["changed"] == ["parts.p1.within"]
         put(good, tmp_path / "side", "quick.png")

@@ -70,7 +70,7 @@ export async function logOut() {
   Object.assign(session, await post("/api/logout"));
 }
 
-async function loadCommands() {
+export async function loadCommands() {
   const found = await get("/api/commands").catch(() => null);
   if (found) session.commands = new Set(found.commands);
 }

@@ -10,7 +10,7 @@ const RETRY_MS = 2000;
 
 // `screens`: name and function of each, the first one is shown where the address names none; `listed`: whether a screen is
 // in the bar; `current`: the entry of the bar for a screen; `label`: its text; `health`: what is wrong, and
-// details; `stream`: start, stop and listen of the events.
+// details; `stream`: start, stop and listen of the events. Returns what draws the page again.
 export function runPage({ screens, listed, current = (name) => name, label, health, stream }) {
   const main = document.getElementById("main");
   const top = document.getElementById("top");
@@ -97,4 +97,5 @@ export function runPage({ screens, listed, current = (name) => name, label, heal
   }
 
   begin();
+  return show;
 }

@@ -65,7 +65,8 @@ function drawCamera(main, camera, cameras) {
     bar.hidden = !state.progress;
     if (state.progress) bar.value = state.progress.frames / state.progress.wanted;
     setText(promise, state.promise ?? "");
-    setText(reason, state.reason ?? "");
+    // Elsewhere it is in the verdict.
+    setText(reason, state.phase === "armed" ? state.reason ?? "" : "");
     drawSteps(steps, state);
     const key = `${state.phase} ${state.reason} ${state.calibration}`;
     if (key !== before) { before = key; review.load(); list.load(); }
