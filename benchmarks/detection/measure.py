@@ -160,7 +160,7 @@ def _shares(scorer: FeatureScorer, bundle: Bundle, paths: Sequence[Path]) -> NDA
     """What each branch adds to the scores of images, [N, 4]."""
     rows = []
     for path in paths:
-        frame = torch.from_numpy(prepare(read_image(path), bundle.manifest)[None])
+        frame = torch.from_numpy(prepare(read_image(path), bundle.manifest).pixels[None])
         with torch.inference_mode():
             rows.append(scorer.branches(scorer.normalise(frame)).numpy())
     return np.concatenate(rows)

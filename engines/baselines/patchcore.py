@@ -23,7 +23,9 @@ from engines.bundles import Frames
 from engines.progress import Progress
 from engines.recipes.patch_memory import cover, random_patches
 
-_CORESET_SHARE = 0.1
+_CANDIDATES, _CORESET_SHARE = 20_000, 0.1
+# Dimensions of the random projection.
+_PROJECTED = 24
 # Nearest neighbours in the memory that weight the score: b in equation 7.
 _NEIGHBOURS = 9
 _BATCH = 32
@@ -46,11 +48,13 @@ class PatchCore(Baseline):
         generator = torch.Generator().manual_seed(seed)
         patches = []
         for start in range(0, len(frames), _BATCH):
-            patches.append(random_patches(self._features(frames[start : start + _BATCH]), len(frames), generator))
+            features = self._features(frames[start : start + _BATCH])
+            patches.append(random_patches(features, len(frames), generator, candidates=_CANDIDATES))
             progress(min(1.0, (start + _BATCH) / len(frames)), "remembering patches")
         candidates = torch.cat(patches)
         size = max(_NEIGHBOURS, round(len(candidates) * _CORESET_SHARE))
-        self._memory = candidates[cover(candidates, size, generator)]
+        projection = torch.randn((candidates.shape[1], _PROJECTED), generator=generator)
+        self._memory = candidates[cover(candidates @ projection, size)]
 
     @torch.no_grad()
     def _score(self, frames: Frames) -> tuple[Any, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from enum import Enum
 from typing import Any
 
 import cv2
@@ -26,6 +27,24 @@ _BLURRED, _DILATED, _HIDDEN = 0.3, 0.2, 0.4
 
 # Change of light: gain, and offset in standard deviations of good frames.
 _LIGHT = 0.1
+
+
+class Turn(Enum):
+    """The seven ways to flip and rotate a frame by right angles; the value: transposed or not, then flipped along."""
+
+    MIRRORED = (False, (3,))
+    UPSIDE_DOWN = (False, (2,))
+    HALF = (False, (2, 3))
+    QUARTER = (True, (2,))
+    BACK = (True, (3,))
+    TRANSPOSED = (True, ())
+    OTHER_DIAGONAL = (True, (2, 3))
+
+    def of(self, frames: Tensor) -> Tensor:
+        """Turn frames [N, C, H, W]; half of the ways exchange H and W."""
+        transposed, axes = self.value
+        turned = frames.transpose(2, 3) if transposed else frames
+        return turned.flip(axes) if axes else turned.contiguous()
 
 
 def jitter(rng: np.random.Generator, frame: FrameArray, intensities: IntensityRange) -> FrameArray:

@@ -11,6 +11,10 @@ nothing there, while absolute density, which is all that shows a steel part in a
 is divided by its mean on held-out good frames before the six are averaged; of the finer ones, the hottest of 2×2 places
 counts.
 
+Where good frames are few or small, the memories also hold patches of them flipped and rotated, in every way in which
+good parts look the same: held-out frames turned so are no more unfamiliar to a memory of upright frames than upright
+ones. On a texture, few frames then show as much as many.
+
 Where regions have a sensitivity of their own (`PlaceFactors`), `peak` and `local` are of maps that are multiplied by
 the factors of their places, and so is the heatmap. In `whole`, the difference of each place from 1, the usual value, is
 multiplied. `identity` sees the frame as a whole, and has no places.
@@ -25,18 +29,19 @@ exponential, which thresholds beyond the calibration window are extrapolated wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engines.bundles import Normalisation
+from engines.bundles import Geometry, Normalisation
 from engines.networks.feature_maps import FeatureGenerator
+from engines.recipes.augmentation import Turn
 from engines.recipes.content import counted, filled_at_random, mean_of
 from engines.recipes.map_scorer import MapScorer, neighbour_contrast
-from engines.recipes.patch_memory import PatchMemory, random_patches
+from engines.recipes.patch_memory import CANDIDATES, PatchMemory, random_patches
 
 BRANCHES = ("peak", "identity", "local", "whole")
 
@@ -55,6 +60,14 @@ _CONTRAST_POWER = 4
 # them, frames of 256 pixels (256 places, solar cells) had an AUROC of 0.930, 0.939 and 0.935, crops of 64 pixels (16
 # places, simulated X-ray images of low contrast) with three, five and eight 0.958, 0.947 and 0.928.
 _PART, _LEAST_PLACES = 32, 3
+
+# Good parts look the same turned if turned held-out frames are told from upright ones, by `local` and by `whole`, with
+# no more than this AUROC. Solar cells upside down have 0.52 to 0.56, crops of fish on their side 0.67 to 0.77, solar
+# cells on their side 1.00. So many held-out frames are compared; fewer than the least say nothing.
+_TOLD_APART, _COMPARED, _LEAST_COMPARED = 0.6, 64, 5
+
+# Most pixels of turned frames that patches are drawn from: 400 frames of 256 pixels take half a minute.
+_TURNED_PIXELS = 400 * 256 * 256
 
 # A frame relative to itself has this standard deviation, 51 of 255 gray levels. The second, one gray level, is added to
 # its own: less contrast than that is noise.
@@ -89,6 +102,13 @@ class _Seen(NamedTuple):
     """Identity embeddings, [N, 64]."""
     distances: list[Tensor]
     """To each memory, [N, 1, H/8, W/8] or [N, 1, H/16, W/16]; 0 on padding."""
+    content: Tensor | None
+
+
+class _Distances(NamedTuple):
+    """The two of `_Seen` that need no networks but the backbone."""
+
+    distances: list[Tensor]
     content: Tensor | None
 
 
@@ -128,7 +148,7 @@ class FeatureScorer(MapScorer):
         """Fit the statistics of good frames, from batches of normalised frames [N, C, H, W]; see `MapScorer.fit`."""
         generator = torch.Generator().manual_seed(0)
         stems, embeddings, patches = [], [], []
-        batches = list(trained_on)
+        batches, judged_by = list(trained_on), list(held_out)
         count = sum(len(frames) for frames in batches)
         for frames in batches:
             content = self.content(frames)
@@ -138,16 +158,78 @@ class FeatureScorer(MapScorer):
             embeddings.append(latents.identity)
             patches.append([random_patches(maps, count, generator, content) for maps in deep])
         self._fit_statistics(torch.cat(stems), torch.cat(embeddings))
-        for memory, parts in zip(self._memories, zip(*patches, strict=True), strict=True):
-            memory.fit(torch.cat(parts), generator)
-        self._fit_units(list(held_out))
+        self._remember(patches)
+        missing = [max(0, CANDIDATES - sum(map(len, parts))) for parts in zip(*patches, strict=True)]
+        turns = self._harmless_turns(judged_by) if any(missing) else []
+        if turns:
+            self._remember([*patches, *self._turned_patches(batches, turns, missing, generator)])
+        self._fit_units(judged_by)
 
-    def _fit_units(self, held_out: Iterable[Tensor]) -> None:
+    def _remember(self, patches: list[list[Tensor]]) -> None:
+        """Fit each memory to its patches of all batches."""
+        for memory, parts in zip(self._memories, zip(*patches, strict=True), strict=True):
+            memory.fit(torch.cat(parts))
+
+    def _harmless_turns(self, held_out: list[Tensor]) -> list[Turn]:
+        """Find in which ways held-out frames may be turned without looking unfamiliar to memories of upright ones."""
+        if sum(map(len, held_out)) < _LEAST_COMPARED:
+            return []
+        batches = held_out[: -(-_COMPARED // len(held_out[0]))]
+        shape = batches[0].shape
+        upright = [self._turned_distances(frames, None) for frames in batches]
+        self._fit_levels(upright)
+        usual = self._local_and_whole(upright)
+        return [
+            turn
+            for turn in Turn
+            if turn.of(batches[0]).shape == shape
+            and told_apart(usual, self._local_and_whole([self._turned_distances(each, turn) for each in batches]))
+            <= _TOLD_APART
+        ]
+
+    def _turned_patches(
+        self, batches: list[Tensor], turns: list[Turn], missing: list[int], generator: torch.Generator
+    ) -> list[list[Tensor]]:
+        """Draw what memories miss from turned frames; where these would be many, each turn is of other frames."""
+        height, width = batches[0].shape[2:]
+        every = -(-sum(len(frames) for frames in batches) * len(turns) * height * width // _TURNED_PIXELS)
+        chosen = [(turn, frames[index % every :: every]) for index, turn in enumerate(turns) for frames in batches]
+        chosen = [(turn, frames) for turn, frames in chosen if len(frames) > 0]
+        count = sum(len(frames) for _, frames in chosen)
+        patches = []
+        for turn, frames in chosen:
+            deep, content = self._turned_features(self._relit(frames, generator), turn)
+            draws = zip(deep, missing, strict=True)
+            patches.append([random_patches(maps, count, generator, content, candidates) for maps, candidates in draws])
+        return patches
+
+    def _turned_features(self, frames: Tensor, turn: Turn | None) -> tuple[list[Tensor], Tensor | None]:
+        """The maps that the memories see of turned frames, and which pixels of these count."""
+        content = self.content(frames)
+        if turn is not None:
+            frames, content = turn.of(frames), None if content is None else turn.of(content)
+        return self._deep_features(frames, content)[0], content
+
+    def _turned_distances(self, frames: Tensor, turn: Turn | None) -> _Distances:
+        deep, content = self._turned_features(frames, turn)
+        return _Distances(self._to_memories(deep, content), content)
+
+    def _to_memories(self, deep: list[Tensor], content: Tensor | None) -> list[Tensor]:
+        return [counted(memory(maps), content) for memory, maps in zip(self._memories, deep, strict=True)]
+
+    def _fit_levels(self, held_out: Sequence[_Distances | _Seen]) -> None:
+        means = [torch.stack([mean_of(maps, each.content) for maps in each.distances]) for each in held_out]
+        self.familiar = torch.cat(means, 1).mean(1).clamp(min=1e-6)
+
+    def _local_and_whole(self, seen: Sequence[_Distances]) -> Tensor:
+        """These two branches of the frames of several batches, [N, 2]."""
+        return torch.cat([torch.stack(self._unfamiliar(each.distances, each.content)[:2], 1) for each in seen])
+
+    def _fit_units(self, held_out: list[Tensor]) -> None:
         seen = [self._seen(frames) for frames in held_out]
         embeddings = torch.cat([each.identity for each in seen])
         self._fit_scales([each.squares for each in seen], embeddings)
-        means = [torch.stack([mean_of(maps, each.content) for maps in each.distances]) for each in seen]
-        self.familiar = torch.cat(means, 1).mean(1).clamp(min=1e-6)
+        self._fit_levels(seen)
         everything = [self._evidence(each) for each in seen]
         branches = torch.cat([evidence.branches for evidence in everything])
         self.medians = branches.median(0).values
@@ -166,19 +248,15 @@ class FeatureScorer(MapScorer):
     def _seen(self, frames: Tensor) -> _Seen:
         content = self.content(frames)
         deep, inputs = self._deep_features(frames, content)
-        distances = [counted(memory(maps), content) for memory, maps in zip(self._memories, deep, strict=True)]
+        distances = self._to_memories(deep, content)
         latents = self.networks.latents(inputs, content=content)
         return _Seen(self._squared_maps(latents, content), latents.identity, distances, content)
 
     def _evidence(self, seen: _Seen) -> _Evidence:
         heatmap = counted(self._fused(*seen.squares), seen.content)
-        unfamiliar, deep = self._unfamiliar(seen.distances)
-        branches = (
-            self.factors.applied(heatmap).amax((1, 2, 3)),
-            self.identity_distance(seen.identity),
-            _hottest(counted(self.factors.applied(unfamiliar), seen.content)),
-            mean_of(self.factors.applied(deep, usual=1.0), seen.content),
-        )
+        local, whole, unfamiliar = self._unfamiliar(seen.distances, seen.content)
+        peak = self.factors.applied(heatmap).amax((1, 2, 3))
+        branches = (peak, self.identity_distance(seen.identity), local, whole)
         return _Evidence(torch.stack(branches, 1), heatmap, unfamiliar, seen.content)
 
     def _joint_heatmap(self, evidence: _Evidence) -> Tensor:
@@ -194,16 +272,19 @@ class FeatureScorer(MapScorer):
         deep = [*plain[1:], *relative[1:]]
         return deep, self.networks.standardised(plain)
 
-    def _unfamiliar(self, distances: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Mean distances to all memories and to the deep ones, [N, 1, H/16, W/16]; each is 1 on usual good frames.
+    def _unfamiliar(self, distances: list[Tensor], content: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Branches `local` and `whole`, [N], and the mean distances to all memories, [N, 1, H/16, W/16].
 
-        Of the finer maps, the hottest of 2×2 places counts.
+        Each of the three is about 1 on usual good frames. Of the finer maps, the hottest of 2×2 places counts.
         """
         width = distances[-1].shape[-1]
         levels = [maps / level for maps, level in zip(distances, self.familiar, strict=True)]
         deep = [maps for maps in levels if maps.shape[-1] == width]
         fine = [functional.max_pool2d(maps, 2) for maps in levels if maps.shape[-1] != width]
-        return torch.stack([*deep, *fine]).mean(0), torch.stack(deep).mean(0)
+        unfamiliar = torch.stack([*deep, *fine]).mean(0)
+        local = _hottest(counted(self.factors.applied(unfamiliar), content))
+        whole = mean_of(self.factors.applied(torch.stack(deep).mean(0), usual=1.0), content)
+        return local, whole, unfamiliar
 
     @property
     def _memories(self) -> list[PatchMemory]:
@@ -229,3 +310,19 @@ def _hottest(maps: Tensor) -> Tensor:
     places = maps.flatten(1)
     count = min(max(places.shape[1] // _PART, _LEAST_PLACES), places.shape[1])
     return places.topk(count, dim=1).values.mean(1)
+
+
+def most_turned(geometry: Geometry, trained_on: int, held_out: int) -> int:
+    """The most frames that `fit` looks at to find the harmless turns, and to remember turned frames."""
+    compared = (1 + len(Turn)) * min(held_out, _COMPARED)
+    return compared + min(len(Turn) * trained_on, _TURNED_PIXELS // (geometry.height * geometry.width))
+
+
+def told_apart(first: Tensor, second: Tensor) -> float:
+    """The largest AUROC by which one of several values [N, K] is higher in the second frames than in the first.
+
+    >>> told_apart(torch.tensor([[1.0], [2.0]]), torch.tensor([[2.0], [3.0]]))
+    0.875
+    """
+    difference = second[:, None] - first[None]
+    return float(((difference > 0).float() + 0.5 * (difference == 0).float()).mean((0, 1)).max())

@@ -21,7 +21,7 @@ from engines.networks.backbone import Backbone
 from engines.networks.feature_maps import DEFAULT_BACKBONE, FeatureGenerator
 from engines.networks.resnet import KINDS, ResNet, recognise
 from engines.networks.weights_file import read_weights
-from engines.recipes.feature_scorer import FeatureScorer
+from engines.recipes.feature_scorer import FeatureScorer, most_turned
 from engines.recipes.imagenet_weights import imagenet_weights
 from engines.recipes.map_learner import MapLearner
 from engines.recipes.recipe import Option
@@ -113,3 +113,6 @@ class PretrainedRecipe(ScratchRecipe):
     def fit_scorer(self, scorer: Scorer, trained_on: Iterable[Tensor], held_out: Iterable[Tensor]) -> None:
         assert isinstance(scorer, FeatureScorer)
         scorer.fit(trained_on, held_out)
+
+    def frames_to_fit(self, geometry: Geometry, trained_on: int, held_out: int) -> int:
+        return super().frames_to_fit(geometry, trained_on, held_out) + most_turned(geometry, trained_on, held_out)

@@ -138,6 +138,10 @@ class Recipe(ABC):
         Takes batches of normalised frames [N, C, H, W]: those trained on, and those held out.
         """
 
+    def frames_to_fit(self, geometry: Geometry, trained_on: int, held_out: int) -> int:
+        """Estimate how many frames `fit_scorer` sends through the networks, which its duration is proportional to."""
+        return trained_on + held_out
+
 
 def find_recipe(name: str) -> Recipe:
     """Return the recipe of this name; EngineError if there is none."""

@@ -153,7 +153,8 @@ class TrainingJob:
         if budget.step == self._validate_every:
             seconds = self._clock() - started
             seconds_per_frame = seconds / (len(self._held_out_frames) + self._statistics_frames)
-            later = frames_to_score(len(self._train_frames), len(self._held_out_frames))
+            counts = len(self._train_frames), len(self._held_out_frames)
+            later = frames_to_score(self._recipe, self._good.geometry, *counts)
             budget.set_aside(seconds + later * seconds_per_frame)
 
     def _validate(self, step: int) -> None:

@@ -21,6 +21,7 @@ from engines.bundles import (
     DamageCheck,
     Frames,
     FrameTime,
+    Geometry,
     Manifest,
     RecipeRecord,
     Reference,
@@ -39,6 +40,7 @@ from engines.export.to_onnx import (
 )
 from engines.images import factors_of_pixels, inspected_pixels
 from engines.progress import Progress
+from engines.recipes.recipe import Recipe
 from engines.recipes.scorer import Scorer
 from engines.runtime import Scores, describe_processor
 from engines.training.good_frames import NormalisedFrames, in_batches
@@ -93,9 +95,10 @@ def pack(out: Path, trained: TrainedModel, progress: Progress) -> Bundle:
     return bundle
 
 
-def frames_to_score(trained_on: int, held_out: int) -> int:
+def frames_to_score(recipe: Recipe, geometry: Geometry, trained_on: int, held_out: int) -> int:
     """Estimate how many frames `pack` sends through the networks, which its duration is proportional to."""
-    return min(trained_on, _FIT_FRAMES) + min(trained_on, _REPORT_FRAMES) + 3 * held_out
+    fitted = recipe.frames_to_fit(geometry, min(trained_on, _FIT_FRAMES), held_out)
+    return fitted + min(trained_on, _REPORT_FRAMES) + 2 * held_out
 
 
 def score_all(scorer: Scorer, frames: Frames) -> Scores:

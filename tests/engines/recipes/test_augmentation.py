@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs the train extra")
 
 from engines.recipes.anomaly_masks import smooth_noise  # noqa: E402
-from engines.recipes.augmentation import jitter, random_view  # noqa: E402
+from engines.recipes.augmentation import Turn, jitter, random_view  # noqa: E402
 from engines.recipes.synthetic_anomalies import IntensityRange  # noqa: E402
 
 INTENSITIES = IntensityRange(low=-1.0, high=1.0, std=0.3)
@@ -74,3 +74,14 @@ def test_views_of_a_wide_frame_are_not_stretched() -> None:
     bright = (view(batch(*[wide] * 200))[:, 0] > 0.5).float()
     height, width = ((bright.amax(axis) > 0).float().sum(1).median() for axis in (2, 1))
     assert float(width) == pytest.approx(float(height), rel=0.25)
+
+
+def test_turns_are_the_eight_orientations_but_the_upright_one() -> None:
+    frames = torch.arange(12.0).reshape(1, 1, 3, 4)
+    quarters = [torch.rot90(frames, count, (2, 3)) for count in range(4)]
+    expected = [turned for quarter in quarters for turned in (quarter, quarter.flip(3))][1:]
+    turned = [turn.of(frames) for turn in Turn]
+    assert len(turned) == 7
+    assert all(
+        sum(each.shape == other.shape and bool((each == other).all()) for other in turned) == 1 for each in expected
+    )

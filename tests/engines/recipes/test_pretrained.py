@@ -12,6 +12,7 @@ from torch import Tensor  # noqa: E402
 from engines.bundles.bundle import Geometry, Normalisation  # noqa: E402
 from engines.export.to_onnx import reference_answers  # noqa: E402
 from engines.networks.feature_maps import FeatureGenerator  # noqa: E402
+from engines.recipes.augmentation import Turn  # noqa: E402
 from engines.recipes.feature_scorer import BRANCHES, FeatureScorer, relative_to_itself  # noqa: E402
 from engines.recipes.imagenet_weights import imagenet_weights  # noqa: E402
 from engines.recipes.pretrained import PretrainedRecipe  # noqa: E402
@@ -80,12 +81,60 @@ def test_identities_count_only_where_good_frames_fall_into_classes(fitted: Featu
     assert float(high - low) < 0.5
 
 
-def test_held_out_frames_pass_the_networks_once(fitted: FeatureScorer) -> None:
+def turns_of(scorer: FeatureScorer, trained_on: Tensor, held_out: Tensor) -> list[Turn]:
+    found: list[Turn] = []
+    original = scorer._harmless_turns
+    scorer._harmless_turns = lambda frames: found.extend(original(frames)) or found  # type: ignore[func-returns-value, method-assign]
+    scorer.fit([trained_on], [held_out])
+    return found
+
+
+def test_frames_pass_the_networks_no_more_often_than_needed(fitted: FeatureScorer) -> None:
+    """Frames trained on once, and once for each turn; held-out ones once to compare turns with, and once for units."""
     scorer, passes = FeatureScorer(fitted.networks, NORMALISATION).eval(), []
     original = scorer._deep_features
     scorer._deep_features = lambda frames, content: passes.append(len(frames)) or original(frames, content)  # type: ignore[method-assign]
-    scorer.fit([texture(10, seed=0)], [texture(8, seed=1)])
-    assert passes == [10, 8]
+    turns = turns_of(scorer, texture(10, seed=0), texture(8, seed=1))
+    assert passes == [10, 8, *3 * [8], *len(turns) * [10], 8]
+    assert len(turns) > 0
+
+
+def wedges(count: int, seed: int, *, side: int = 64) -> Tensor:
+    """Good frames that have a right way up: brighter to the right, in a texture, [N, 1, H, W]."""
+    return texture(count, seed, height=side, width=side) + torch.linspace(-0.5, 0.5, side)
+
+
+def test_frames_that_have_no_right_way_up_are_remembered_turned(fitted: FeatureScorer) -> None:
+    scorer = FeatureScorer(fitted.networks, NORMALISATION).eval()
+    square = {"height": 64, "width": 64}
+    assert turns_of(scorer, texture(40, seed=0, **square), texture(20, seed=1, **square)) == list(Turn)
+    oblong = FeatureScorer(fitted.networks, NORMALISATION).eval()
+    assert turns_of(oblong, texture(100, seed=0), texture(60, seed=1)) == [Turn.MIRRORED, Turn.UPSIDE_DOWN, Turn.HALF]
+
+
+def test_frames_are_not_turned_where_that_shows(fitted: FeatureScorer) -> None:
+    """What is bright on the right stays so upside down, but not mirrored and not on its side."""
+    scorer = FeatureScorer(fitted.networks, NORMALISATION).eval()
+    assert turns_of(scorer, wedges(40, seed=0), wedges(20, seed=1)) == [Turn.UPSIDE_DOWN]
+
+
+def test_a_handful_of_held_out_frames_does_not_decide_about_turns(fitted: FeatureScorer) -> None:
+    scorer = FeatureScorer(fitted.networks, NORMALISATION).eval()
+    assert turns_of(scorer, texture(10, seed=0), texture(4, seed=1)) == []
+
+
+def test_turned_good_frames_become_familiar(fitted: FeatureScorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A memory of turned frames is nearer to good frames than one without, where few were trained on."""
+    with_turns, without = (FeatureScorer(fitted.networks, NORMALISATION).eval() for _ in range(2))
+    with_turns.fit([texture(6, seed=0)], [texture(12, seed=1)])
+    monkeypatch.setattr(without, "_harmless_turns", lambda _: [])
+    without.fit([texture(6, seed=0)], [texture(12, seed=1)])
+    with torch.no_grad():
+        near, far = (
+            torch.stack([maps.mean() for maps in each._seen(texture(30, seed=2)).distances])
+            for each in (with_turns, without)
+        )
+    assert bool((near < far).all())
 
 
 def test_fitted_scorer_is_restored_from_its_state_dict(fitted: FeatureScorer) -> None:
