@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from agent.core.errors import InspectdError
@@ -35,14 +35,19 @@ class Follower:
 
     async def run(self) -> None:
         """Follow until it is cancelled."""
-        await asyncio.gather(self._follow(self._next_events, 0.0), self._follow(self._next_states, STATE_SECONDS))
+        await asyncio.gather(
+            self._follow(self._next_events, self._events_missing, 0.0),
+            self._follow(self._next_states, self._lost, STATE_SECONDS),
+        )
 
-    async def _follow(self, step: Any, pause_seconds: float) -> None:
+    async def _follow(
+        self, step: Callable[[], Awaitable[None]], failed: Callable[[str], Awaitable[None]], pause_seconds: float
+    ) -> None:
         while True:
             try:
                 await step()
             except InspectdError as error:
-                await self._lost(str(error))
+                await failed(str(error))
                 await asyncio.sleep(RETRY_SECONDS)
             except Exception:
                 log.exception("unexpected error, trying again")
@@ -55,6 +60,10 @@ class Follower:
         self._away = True
         for system in self._systems.values():
             await system.lost(reason)
+
+    async def _events_missing(self, reason: str) -> None:
+        """The states show whether the agent is there; events are asked for again by their number."""
+        log.debug("no results and alarms: %s", reason)
 
     async def _next_states(self) -> None:
         found = await self._states.ask("status", sender="OPC UA")

@@ -1,8 +1,8 @@
 """Who may do what: an encrypted channel with a trusted certificate, then a person's name and password.
 
-asyncua checks the certificate that a client names in its request for a session. This is not enough: a client may name
-none, or open a session without a channel that is signed. Here the certificate of the channel itself is checked before
-each login, and whoever has no active session may do nothing but ask for the endpoints.
+asyncua checks the certificate that a client names in its request for a session. This is not enough: a client that
+names none is let in. Here the certificate of the channel itself is checked before each login, and a channel without
+encryption serves for nothing but the list of endpoints.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class TrustedSession(InternalSession):  # type: ignore[misc]
 
     def activate_session(self, params: Any, peer_certificate: bytes | None) -> Any:
         """Called by asyncua with the certificate of the channel; None where the channel is not encrypted."""
-        if peer_certificate is None or self.certificate not in (None, peer_certificate):
+        if not peer_certificate or self.certificate not in (None, peer_certificate):
             raise ServiceError(ua.StatusCodes.BadSecurityChecksFailed)
         self.trust.check(x509_from_der(peer_certificate))
         result = super().activate_session(params, peer_certificate)

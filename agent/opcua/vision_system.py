@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -83,7 +84,7 @@ class VisionSystem:
 
     async def take_result(self, event: Mapping[str, Any]) -> None:
         """Keep and show the result of a part."""
-        job = self.job if self.job is not None and event["announced"] and self.job.part == event["part"] else None
+        job = self.job if self.job is not None and self.job.ends_with(event) else None
         result = result_value(event, job, self.run, datetime.now(timezone.utc))
         self.results.add(result)
         await self._show_latest(result)
@@ -107,7 +108,7 @@ class VisionSystem:
         """A client starts a job; the camera is busy from now on. Raises Permanent where it is not ready."""
         if self.machine.state is not State.READY or self.job is not None or not self.triggered:
             raise Permanent("not ready")
-        self.job = Job(str(uuid.uuid4()), part, measurement)
+        self.job = Job(str(uuid.uuid4()), part, measurement, time.monotonic())
         await self.settle(f"job for part {part}", caused=True)
         return self.job
 
@@ -134,6 +135,7 @@ class VisionSystem:
                 "alarm": None,
                 "captured_at": datetime.now(timezone.utc).isoformat(),
                 "announced": True,
+                "started_monotonic": time.monotonic(),
                 "aborted": True,
             }
         )

@@ -40,6 +40,7 @@ NAMED_BY_PEOPLE = (
     ("socket_roles",),
     ("mqtt", "topic_levels"),
     ("outputs", "*", "topic_levels"),
+    ("outputs", "*", "products"),
     ("outputs", "*", "units"),
     ("parts",),
 )

@@ -62,5 +62,7 @@ def _document(event: RecentEvent) -> dict[str, Any]:
         "product": happened.product,
         "calibration": happened.calibration,
         "announced": happened.announced,
+        # Processes of one machine share this clock: a result is for a trigger only if the part did not start before it.
+        "started_monotonic": happened.started_monotonic,
         **part_document(happened),
     }

@@ -51,6 +51,13 @@ class Job:
     id: str
     part: str
     measurement: str
+    started_monotonic: float
+    """When the client asked for it, seconds."""
+
+    def ends_with(self, event: Mapping[str, Any]) -> bool:
+        """Whether this result is that of the job: of its part, and of no earlier inspection of the same part."""
+        started = float(event["started_monotonic"])
+        return bool(event["announced"]) and event["part"] == self.part and started >= self.started_monotonic
 
 
 # `ResultContent`, in this order.

@@ -53,7 +53,7 @@ class GpioOutput(Output):
         self._problems = problems
         self._cameras: list[str] = []
         self._states: dict[str, tuple[float, StatePayload]] = {}
-        self._rejected: deque[Part] = deque()
+        self._results: deque[Part] = deque()
         self._starts: OrderedDict[str, float] = OrderedDict()
         """When parts were triggered here, monotonic seconds, by their ids."""
         self._pulses: deque[float] = deque(maxlen=MOST_PULSES)
@@ -106,7 +106,7 @@ class GpioOutput(Output):
         reject = self._settings.reject
         wanted = None if reject is None else reject.camera or next(iter(self._cameras), None)
         if part.camera == wanted:
-            self._rejected.append(part)
+            self._results.append(part)
             self._wake()
 
     def report(self) -> DeliveryPayload:
@@ -171,8 +171,8 @@ class GpioOutput(Output):
 
     def _take_results(self) -> None:
         reject, gate = self._settings.reject, self._gate
-        while self._rejected and reject is not None and gate is not None:
-            part = self._rejected.popleft()
+        while self._results and reject is not None and gate is not None:
+            part = self._results.popleft()
             started = self._starts.pop(part.part, part.started_monotonic)
             if part.verdict.value not in reject.on:
                 continue

@@ -12,7 +12,7 @@ import pytest
 from tests.agent.opcua.conftest import Line
 from tests.agent.opcua.test_handshake import AUTOMATIC, Camera, job
 from tests.support.broker import wait_until
-from tests.support.opcua import make_client, opcua_client, unconnected
+from tests.support.opcua import PASSWORD, make_client, opcua_client, unconnected
 
 ua = pytest.importorskip("asyncua", reason="the extra opcua is not installed").ua
 
@@ -84,6 +84,25 @@ def test_a_channel_without_encryption_reads_nothing(line: Line) -> None:
             client.disconnect_socket()
 
     rejected(read, "BadUserAccessDenied", "BadSecurityModeRejected")
+
+
+def test_nobody_logs_in_without_encryption(line: Line) -> None:
+    """The right name and password, in clear text."""
+    from asyncua import Client
+
+    async def log_in() -> None:
+        client = Client(line.opcua.url, timeout=5)
+        await client.connect_socket()
+        try:
+            await client.send_hello()
+            await client.open_secure_channel()
+            await client.uaclient.create_session(_session(line.opcua.url))
+            token = ua.UserNameIdentityToken(PolicyId="username", UserName="otto", Password=PASSWORD.encode())
+            await client.uaclient.activate_session(ua.ActivateSessionParameters(UserIdentityToken=token))
+        finally:
+            client.disconnect_socket()
+
+    rejected(log_in, "BadSecurityChecksFailed")
 
 
 def _session(url: str) -> Any:
