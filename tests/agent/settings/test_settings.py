@@ -90,7 +90,7 @@ def test_example_loads_and_shows_every_setting() -> None:
     assert load_settings(example).site == "plant-1"
     shown = set(re.findall(r"\b([a-z_]+) = ", example.read_text()))
     sections = {"mqtt", "outputs", "review", "shifts", "log", "metrics", "source", "calibration", "alarm"}
-    sections |= {"alignment", "parts", "products", "code", "page"}
+    sections |= {"alignment", "parts", "code", "page", "opcua"}
     assert _names(Settings) - shown == sections
 
 
