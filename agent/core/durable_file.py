@@ -17,8 +17,11 @@ _SQLITE_FULL = "database or disk is full"
 def replace_file(path: Path, data: bytes) -> None:
     """Write a file, for its owner only; after a power cut at any moment it has the old content or the new one.
 
-    The file keeps its owner where root writes it. Its directory must exist. Raises OSError.
+    The file keeps its owner where root writes it. Its directory must exist. Raises OSError, also where something else
+    than a file has this name: /dev/null would be replaced for every program.
     """
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "it exists and is no file", str(path))
     fresh = path.with_name(f".{path.name}.new")
     fresh.unlink(missing_ok=True)
     try:

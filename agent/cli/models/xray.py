@@ -33,6 +33,7 @@ def calibrate(
         from engines.images import calibrate, pack_correction, read_correction
 
     reading = parse_reading(raw, value_range)
+    _check_replaceable(out)
     renewed = None if renew is None else read_correction(renew).about
     darks, flats = images_in(dark, reading), images_in(flat, reading)
     with progress_bar("calibrate") as report:
@@ -46,3 +47,19 @@ def calibrate(
         f"{out}: {about.bad_pixels} of {pixels} pixels are bad ({about.bad_pixels / pixels:.3%}); non-uniformity "
         f"{about.non_uniformity:.2%} on {len(flats) // 4} flat images that were held out; detector {about.detector}"
     )
+
+
+def _check_replaceable(out: Path) -> None:
+    """Raise Permanent where the file to write exists and is no correction: perhaps an image, given by mistake."""
+    if (out.exists() or out.is_symlink()) and not _is_correction(out):
+        raise Permanent(f"{out}: exists and is no detector correction, so it is not replaced")
+
+
+def _is_correction(path: Path) -> bool:
+    from engines.errors import ImageError
+    from engines.images import read_correction
+
+    try:
+        return path.is_file() and read_correction(path) is not None
+    except ImageError:
+        return False

@@ -47,3 +47,13 @@ def test_file_that_root_writes_keeps_its_owner(tmp_path: Path) -> None:
     os.chown(path, 12345, 54321)
     replace_file(path, b"{1}")
     assert (path.stat().st_uid, path.stat().st_gid) == (12345, 54321)
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    """As root, a file would take the place of /dev/null."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="it exists and is no file"):
+        replace_file(pipe, b"new")
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]

@@ -124,3 +124,9 @@ def test_mistake_of_the_command_is_one_line(folder: Path, tmp_path: Path) -> Non
     options = ["--dark", folder / "dark", "--flat", folder / "flat"]
     done = inspectd("xray", "calibrate", *options, "--out", tmp_path / "none" / "a.npz")
     assert_one_line(done, "cannot be written")
+    image = next((folder / "good").iterdir())
+    before = image.read_bytes()
+    for mistaken in (image, folder / "good"):
+        done = inspectd("xray", "calibrate", *options, "--out", mistaken)
+        assert_one_line(done, "exists and is no detector correction, so it is not replaced")
+    assert image.read_bytes() == before
