@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from datetime import datetime, timezone
+from typing import TypeAlias
 
 from agent.core.records import Image
 from agent.sources.source import Captured, EndOfStream, FrameSource
 
-Step = Image | Exception
+Step: TypeAlias = "Image | Exception"
 
 
 class ScriptedSource(FrameSource):

@@ -37,7 +37,7 @@ def encode(timestamp_ms: int, metrics: Sequence[Metric], seq: int | None) -> byt
     """A payload; `seq` is None in a death certificate.
 
     >>> encode(1, [Metric(DataType.BOOLEAN, True, name="a")], 0).hex()
-    '0801120a0a01611801200b70011800'
+    '080112090a01611801200b70011800'
     """
     parts = [_number(1, timestamp_ms), *(_bytes(2, _metric(each, timestamp_ms)) for each in metrics)]
     return b"".join(parts if seq is None else [*parts, _number(3, seq)])

@@ -6,6 +6,7 @@ import json
 import stat
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,14 +18,17 @@ from tests.support.broker import wait_until
 SIMULATOR = 'kind = "simulator"\nframes_per_second = 50.0\ngood_frames = 100000\ndefect_rate = 0.0'
 
 
-def images_in(path: Path) -> int:
-    """Images of the window on the disk; 0 where there is none. The file is whole or the last one."""
-    if not path.exists():
-        return 0
+def header_of(path: Path) -> dict[str, Any]:
+    """What the file of a window holds. It is whole or the last one."""
     with np.load(path, allow_pickle=False) as stored:
-        header = json.loads(stored["header"].tobytes())
+        header: dict[str, Any] = json.loads(stored["header"].tobytes())
         assert stored["window.scores"].size == header["images"]
-        return int(header["images"])
+        return header
+
+
+def images_in(path: Path) -> int:
+    """Images of the window on the disk; 0 where there is none."""
+    return int(header_of(path)["images"]) if path.exists() else 0
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(40, marks=[pytest.mark.faults, pytest.mark.timeout(1200)])])
@@ -50,6 +54,7 @@ def test_a_window_is_filled_over_kills_and_arms_once(
     start()
     state = await_state(socket_path(tmp_path), lambda found: found["progress"] is not None or is_armed(found))
     assert is_armed(state) or kept <= state["progress"]["frames"] <= wanted
-    await_state(socket_path(tmp_path), is_armed)
+    armed = await_state(socket_path(tmp_path), is_armed)
     assert len(list((path.parent / "calibrations").glob("*.json"))) == 1
-    assert not path.exists()
+    # The window is kept until a person has looked at it.
+    wait_until(lambda: header_of(path)["calibration"] == armed["calibration"], what="the finished window on the disk")

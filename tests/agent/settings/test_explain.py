@@ -132,6 +132,6 @@ def test_endless_value_is_cut_in_a_message_that_repeats_it(config: Path, key: st
 
 @pytest.mark.parametrize("value", ["[]", "{}", "[1]", "7", "true"])
 def test_kind_of_an_output_that_is_no_text_is_one_line(config: Path, value: str) -> None:
-    with pytest.raises(Permanent, match="wanted one of modbus, mqtt") as caught:
+    with pytest.raises(Permanent, match="wanted one of gpio, modbus, mqtt, s3, sparkplug, webhook") as caught:
         load_settings(config, [f"outputs.plc.kind={value}"])
     assert "\n" not in str(caught.value)

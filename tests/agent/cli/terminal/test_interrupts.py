@@ -106,14 +106,15 @@ def test_launcher_is_found_through_links_and_without_a_word_of_its_own(launcher:
     """As `/usr/bin/inspectd` leads to the release of the package; arguments arrive as they are."""
     (tmp_path / "link").symlink_to(launcher)
     done = subprocess.run(
-        [tmp_path / "link", "score", "*", "a b"],
+        [tmp_path / "link", "score", "* a b", "c"],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
-    assert (done.returncode, done.stderr) == (1, "inspectd: a b: no such file or folder\n")
+    wanted = "inspectd: * a b: found nothing, wanted a bundle directory with manifest.json\n"
+    assert (done.returncode, done.stderr) == (1, wanted)
 
 
 def test_interrupt_after_loading_is_an_exception_again() -> None:
