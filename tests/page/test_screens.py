@@ -31,9 +31,9 @@ SCREENS = {
 # The live image and the thumbnails in view are there, and no word of a verdict is cut off.
 COMPLETE = """() => {
   const all = (selector, complete) => [...document.querySelectorAll(selector)].every(complete);
-  const below = (node) => node.getBoundingClientRect().top > innerHeight;
+  const unseen = (node) => !node.checkVisibility() || node.getBoundingClientRect().top > innerHeight;
   return all('canvas.image', (image) => image.width > 4)
-    && all('.alarm img', (image) => image.complete || below(image))
+    && all('.alarm img', (image) => image.complete || unseen(image))
     && all('.verdict', (box) => box.scrollWidth <= box.clientWidth && box.scrollHeight <= box.clientHeight);
 }"""
 
