@@ -9,4 +9,4 @@ from agent.fleet.web.serve import serve_fleet
 from agent.page.server.start import start
 
 if __name__ == "__main__":
-    sys.exit(start(FleetOptions, serve_fleet))
+    sys.exit(start(FleetOptions.from_json, serve_fleet))

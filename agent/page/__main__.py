@@ -15,4 +15,4 @@ def _serve(options: PageOptions) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(start(PageOptions, _serve))
+    sys.exit(start(PageOptions.from_json, _serve))

@@ -1,15 +1,25 @@
-"""What a process that serves a page is started with."""
+"""What a process beside the agent is started with."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 VARIABLE = "INSPECTD_SERVED"
 """Of the environment, which only this user and root can read: the options as JSON."""
 
 _Options = TypeVar("_Options", bound="ServerOptions")
+
+
+class ProcessOptions(Protocol):
+    """What is common to the options of any such process."""
+
+    @property
+    def log_level(self) -> str: ...
+
+    def to_json(self) -> str:
+        """All options on one line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,9 +61,9 @@ _CONTRAST_POWER = 4
 # places, simulated X-ray images of low contrast) with three, five and eight 0.958, 0.947 and 0.928.
 _PART, _LEAST_PLACES = 32, 3
 
-# Good parts look the same turned if turned held-out frames are told from upright ones, by `local` and by `whole`, with
-# no more than this AUROC. Solar cells upside down have 0.52 to 0.56, crops of fish on their side 0.67 to 0.77, solar
-# cells on their side 1.00. So many held-out frames are compared; fewer than the least say nothing.
+# Good parts look the same when turned if neither `local` nor `whole` can tell turned held-out frames from upright ones:
+# if the AUROC of both is at most this. It is 0.52 to 0.56 for solar cells upside down, 0.67 to 0.77 for crops of fish
+# on their side, 1.00 for solar cells on their side. At most so many held-out frames are compared, and at least so many.
 _TOLD_APART, _COMPARED, _LEAST_COMPARED = 0.6, 64, 5
 
 # Most pixels of turned frames that patches are drawn from: 400 frames of 256 pixels take half a minute.

@@ -16,7 +16,7 @@ from agent.cli.terminal.interrupts import quiet_while_loading
 from agent.core.errors import Permanent
 
 if TYPE_CHECKING:
-    from agent.page.options import ServerOptions
+    from agent.page.options import ProcessOptions
     from agent.page.security.accounts import Accounts
     from agent.settings import ServerSettings
 
@@ -76,8 +76,8 @@ def server_fields(section: ServerSettings) -> dict[str, Any]:
     }
 
 
-def become(module: str, options: ServerOptions) -> NoReturn:
-    """Replace this process by one that serves a page, and knows only its options: `module` is run as a program."""
+def become(module: str, options: ProcessOptions) -> NoReturn:
+    """Replace this process by a server that knows only its options: `module` is run as a program."""
     with quiet_while_loading():
         from agent.page.options import VARIABLE
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.cli.operation.accounts import require_packages
+from agent.cli.operation.accounts import become, require_packages
 from agent.cli.operation.page import accounts_path
 from agent.cli.options import ConfigOption
 from agent.cli.terminal.console import print_line
@@ -33,10 +31,7 @@ def opcua(
     if config is None:
         raise typer.BadParameter("missing; wanted the settings file of the agent", param_hint="--config")
     require_packages("opcua", "asyncua", "argon2")
-    options = opcua_options(config)
-    # A process that has read the settings is 100 MB larger than the server needs to be.
-    sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "agent.opcua", options.to_json()])
+    become("agent.opcua", opcua_options(config))
 
 
 def certificate(

@@ -64,11 +64,13 @@ def doubt_about(training: TrainingScores | None, images: int) -> str | None:
     share = 0.0 if training is None else noticed_from(training, images)
     if training is None or share <= MOST_BAD:
         return None
-    unnoticed = "bad parts in the window would not have been noticed"
     held_out = f"the model held out only {training.good.size} good images"
     if not training.shows_upper_tail:
-        return f"{unnoticed}: {held_out}"
-    return f"fewer than {share:.0%} of {unnoticed}, unless they scored far above good ones: {held_out}"
+        return f"bad parts in the window would have gone unnoticed: {held_out}"
+    return (
+        f"bad parts that make up less than {share:.0%} of the window would have gone unnoticed, unless they scored far "
+        f"above good ones: {held_out}"
+    )
 
 
 def _left_out_reason(calibration: Calibration) -> str | None:

@@ -1,4 +1,4 @@
-"""The beginning of a process that serves a page: its options, its log, its exit code."""
+"""The beginning of a process beside the agent: its options, its log, its exit code."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import TypeVar
 
 from agent.core.errors import InspectdError
 from agent.core.logs.journal import JournalFormatter, OneLineFormatter, is_journal
-from agent.page.options import VARIABLE, ServerOptions
+from agent.page.options import VARIABLE, ProcessOptions
 
-_Options = TypeVar("_Options", bound=ServerOptions)
+_Options = TypeVar("_Options", bound=ProcessOptions)
 
 
-def start(kind: type[_Options], serve: Callable[[_Options], None]) -> int:
-    """Read the options from the environment, and serve until SIGTERM; returns the exit code."""
-    options = kind.from_json(os.environ.pop(VARIABLE))
+def start(read: Callable[[str], _Options], serve: Callable[[_Options], None]) -> int:
+    """Read the options, JSON, from the environment, and serve until SIGTERM; returns the exit code."""
+    options = read(os.environ.pop(VARIABLE))
     _set_up_logging(options.log_level)
     try:
         serve(options)

@@ -168,8 +168,11 @@ def test_a_recalibration_that_does_not_fit_leaves_the_threshold_in_force(new_sta
     ("held_out", "doubt"),
     [
         (200, None),
-        (40, "fewer than 13% of bad parts in the window would not have been noticed, unless they scored far above"),
-        (15, "bad parts in the window would not have been noticed: the model held out only 15 good images"),
+        (
+            40,
+            "bad parts that make up less than 13% of the window would have gone unnoticed, unless they scored",
+        ),
+        (15, "bad parts in the window would have gone unnoticed: the model held out only 15 good images"),
     ],
 )
 def test_a_window_in_force_is_asked_about_where_few_good_images_are_known(
@@ -180,7 +183,7 @@ def test_a_window_in_force_is_asked_about_where_few_good_images_are_known(
     station = make(tmp_path, plan, training=TrainingScores(known))
     judge(station, good, SETTLING_FRAMES + 300)
     assert station.phase is Phase.ARMED
-    assert (doubt in (station.reason or "")) if doubt else ("noticed" not in (station.reason or ""))
+    assert (doubt in (station.reason or "")) if doubt else ("unnoticed" not in (station.reason or ""))
     assert caplog.text.count("calibration review line1") == (doubt is not None)
     assert station.window_to_review is not None, "anybody may look"
 
@@ -206,7 +209,7 @@ def test_bad_parts_found_in_the_window_in_force_are_thrown_out(tmp_path: Path) -
     assert calibration.threshold.value < before.threshold.value
     assert {out.index for out in calibration.left_out} == {85, 60, 35, 10}
     assert (station.calibration, station.window_to_review) == (calibration, None)
-    assert "would not have been noticed" not in (station.reason or "")
+    assert "gone unnoticed" not in (station.reason or "")
     assert make(tmp_path).calibration == calibration, "also after a restart"
 
 

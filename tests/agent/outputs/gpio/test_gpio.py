@@ -50,18 +50,6 @@ def chip(monkeypatch: pytest.MonkeyPatch) -> Chip:
     return made
 
 
-@pytest.fixture
-def outbox(tmp_path: Path) -> Iterator[Outbox]:
-    opened = Outbox(tmp_path / "outbox.sqlite")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def problems() -> Problems:
-    return Problems()
-
-
 class Asked:
     """Takes the commands of the output."""
 

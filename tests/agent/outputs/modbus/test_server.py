@@ -49,11 +49,6 @@ def agent() -> Agent:
 
 
 @pytest.fixture
-def problems() -> Problems:
-    return Problems()
-
-
-@pytest.fixture
 def start(tmp_path: Path, port: int, agent: Agent, problems: Problems) -> Iterator[Start]:
     """Starts an output with these cameras and settings, as the service does."""
     outbox, running = Outbox(tmp_path / "outbox.sqlite"), []

@@ -50,18 +50,6 @@ def service() -> Iterator[S3Service]:
 
 
 @pytest.fixture
-def outbox(tmp_path: Path) -> Iterator[Outbox]:
-    opened = Outbox(tmp_path / "outbox.sqlite")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def problems() -> Problems:
-    return Problems()
-
-
-@pytest.fixture
 def start(
     tmp_path: Path, outbox: Outbox, problems: Problems, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Output]]:

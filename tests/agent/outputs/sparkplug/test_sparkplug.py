@@ -53,11 +53,6 @@ def host(broker: Mosquitto) -> Iterator[Subscriber]:
 
 
 @pytest.fixture
-def problems() -> Problems:
-    return Problems()
-
-
-@pytest.fixture
 def start(tmp_path: Path, broker: Mosquitto, problems: Problems, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     monkeypatch.setattr(output_module, "RETRY_SECONDS", (0.05, 0.2))
     outbox, running = Outbox(tmp_path / "outbox.sqlite"), list[Output]()

@@ -45,18 +45,6 @@ def receiver(authority: Authority) -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def outbox(tmp_path: Path) -> Iterator[Outbox]:
-    opened = Outbox(tmp_path / "outbox.sqlite")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def problems() -> Problems:
-    return Problems()
-
-
-@pytest.fixture
 def start(
     tmp_path: Path,
     authority: Authority,
