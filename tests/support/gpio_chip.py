@@ -34,13 +34,14 @@ class Chip:
     def request_lines(self, path: str, config: dict[Any, Any], **_: Any) -> Chip:
         if self.error is not None:
             raise self.error
-        self.config = dict(config)
         self._read, self._write = os.pipe()
         self._events: list[Any] = []
         self.released = False
         for line, settings in config.items():
             if settings.direction is Direction.OUTPUT:
                 self.levels.append((time.monotonic(), line, settings.output_value is Value.ACTIVE))
+        # Last: tests wait for it before they move a line.
+        self.config = dict(config)
         return self
 
     # What a request offers
