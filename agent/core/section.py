@@ -1,4 +1,4 @@
-"""Base class of a settings section."""
+"""Base classes of settings sections."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Host(NamedTuple):
-    """A host that a section's part of the agent connects to."""
+    """A host and its port."""
 
     name: str
     """Name or address."""
@@ -19,3 +19,23 @@ class Section(BaseModel):
     """One section of the settings: frozen, and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ConnectedSection(Section):
+    """A section of a part that connects to something outside the agent; `doctor` checks that the service may."""
+
+    def hosts(self) -> list[Host]:
+        """Hosts that it connects to."""
+        return []
+
+    def devices(self) -> list[str]:
+        """Device files that it opens."""
+        return []
+
+    def listens(self) -> list[Host]:
+        """Addresses and ports of this machine that it opens."""
+        return []
+
+    def clients(self) -> list[str]:
+        """Addresses and networks of the clients that connect to it."""
+        return []

@@ -17,32 +17,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from agent.core.section import Host, Section
+from agent.core.section import ConnectedSection
 
 Content = Literal["alarms", "results", "verdicts", "images"]
 """What an output sends that delivers messages of its choice."""
 
 
-class OutputSection(Section):
+class OutputSection(ConnectedSection):
     """The settings of one output. A kind of output adds its own fields."""
 
     kind: str
-
-    def hosts(self) -> list[Host]:
-        """Hosts that this output connects to; `doctor` checks that the service may reach them."""
-        return []
-
-    def devices(self) -> list[str]:
-        """Device files that this output opens; `doctor` checks that the service may open them."""
-        return []
-
-    def listens(self) -> list[Host]:
-        """Addresses of this machine on which this output listens; `doctor` checks that it may."""
-        return []
-
-    def clients(self) -> list[str]:
-        """Addresses and networks of clients that connect to this output; `doctor` checks that they may."""
-        return []
 
     def tls_context(self) -> ssl.SSLContext | None:
         """How the hosts are verified; None without TLS. Raises Temporary for a file that cannot be used."""

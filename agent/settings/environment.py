@@ -11,10 +11,16 @@ import difflib
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, get_origin
+from typing import Any, ClassVar, get_origin
 
 from pydantic import BaseModel
-from pydantic_settings import BaseSettings, EnvSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from agent.core.errors import Permanent
 from agent.core.secrets import redacted
@@ -118,6 +124,29 @@ class EnvironmentSource(EnvSettingsSource):
                 f"environment: {variable} = {redacted(str(value))[:80]!r}: wanted JSON, "
                 f"or one variable for each key, such as {variable}{DELIMITER}KEY"
             ) from None
+
+
+class SettingsFile(BaseSettings):
+    """All settings of one program. The command line overrides the environment, which overrides the file."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+
+    prefix_of_variables: ClassVar[str] = PREFIX
+    """What the names of its environment variables begin with."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The order in which sources are asked."""
+        file = TomlConfigSettingsSource(settings_cls)
+        environment = EnvironmentSource(settings_cls, known=(init_settings(), file()), prefix=cls.prefix_of_variables)
+        return init_settings, environment, file
 
 
 def _path(variable: str, known: Sequence[Any], prefix: str) -> list[str]:

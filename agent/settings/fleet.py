@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from agent.core.section import Section
 from agent.outputs.mqtt.settings import BrokerSettings
-from agent.settings.environment import FLEET_PREFIX, EnvironmentSource
+from agent.settings.environment import FLEET_PREFIX, SettingsFile
 from agent.settings.load import read_settings
 from agent.settings.page import ServerSettings
 from agent.settings.paths import default_state_directory, with_absolute_paths
@@ -83,10 +82,10 @@ class HistorySettings(Section):
         return database
 
 
-class FleetSettings(BaseSettings):
+class FleetSettings(SettingsFile):
     """All settings of one page for many agents."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+    prefix_of_variables = FLEET_PREFIX
 
     title: Annotated[str, Field(min_length=1, max_length=80)] = "inspectd"
     """Shown above the table."""
@@ -104,27 +103,13 @@ class FleetSettings(BaseSettings):
         assert self.mqtt.client_id is not None
         return self.mqtt.client_id
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment overrides the file."""
-        file = TomlConfigSettingsSource(settings_cls)
-        environment = EnvironmentSource(settings_cls, known=(init_settings(), file()), prefix=FLEET_PREFIX)
-        return init_settings, environment, file
-
 
 def load_fleet_settings(config: Path) -> FleetSettings:
     """Read the settings of the page for many agents. Relative paths are relative to the file's folder.
 
     Raises `Permanent` with one line for each mistake: the key, the value and what was wanted.
     """
-    settings = read_settings(FleetSettings, config, (), prefix=FLEET_PREFIX, example="fleet.example.toml")
+    settings = read_settings(FleetSettings, config, (), example="fleet.example.toml")
     folder = config.absolute().parent
     if folder == FLEET_SERVICE_SETTINGS and "state_directory" not in settings.model_fields_set:
         settings = settings.model_copy(update={"state_directory": Path("/var/lib/inspectd-fleet")})

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic_settings import SettingsConfigDict, SettingsError
 
 from agent.core.errors import Permanent
-from agent.settings.environment import PREFIX, require_known
+from agent.settings.environment import SettingsFile, require_known
 from agent.settings.explain import explain_mistakes
 from agent.settings.overrides import parse_overrides, tomllib
 from agent.settings.paths import service_paths, with_absolute_paths
 from agent.settings.settings import Settings
 
-SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+SettingsT = TypeVar("SettingsT", bound=SettingsFile)
 
 
 def load_settings(config: Path, overrides: Sequence[str] = ()) -> Settings:
@@ -38,15 +38,14 @@ def read_settings(
     config: Path,
     overrides: Sequence[str],
     *,
-    prefix: str = PREFIX,
     example: str = "inspectd.example.toml",
 ) -> SettingsT:
     """The settings of this model from a file, with paths as they are written there.
 
-    `prefix` of its variables in the environment; `example` shows every setting. Raises `Permanent` as above.
+    `example` shows every setting. Raises `Permanent` as above.
     """
     _require_readable(config, example)
-    require_known(os.environ, model, prefix)
+    require_known(os.environ, model, model.prefix_of_variables)
     # A class of its own: the file is part of the class.
     from_file: type[SettingsT] = type("FromFile", (model,), {"model_config": SettingsConfigDict(toml_file=config)})
     try:

@@ -19,12 +19,6 @@ from pydantic import (
     SerializeAsAny,
     model_validator,
 )
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
 
 from agent.core.crop import Crop
 from agent.core.errors import Permanent
@@ -33,7 +27,7 @@ from agent.core.section import Section
 from agent.outputs.mqtt.settings import MqttSettings
 from agent.outputs.settings import OutputSection, parse_section
 from agent.settings.alignment import AlignmentSettings
-from agent.settings.environment import EnvironmentSource
+from agent.settings.environment import SettingsFile
 from agent.settings.opcua import OpcuaSettings
 from agent.settings.page import PageSettings
 from agent.settings.parts import PartSettings
@@ -272,10 +266,8 @@ class CameraSettings(Section):
         return budget
 
 
-class Settings(BaseSettings):
+class Settings(SettingsFile):
     """All settings of one agent."""
-
-    model_config = SettingsConfigDict(extra="forbid", frozen=True)
 
     site: Name
     state_directory: Path = Field(default_factory=default_state_directory)
@@ -334,17 +326,3 @@ class Settings(BaseSettings):
         except Permanent as error:
             raise ValueError(str(error)) from None
         return self
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The command line overrides the environment, which overrides the file."""
-        file = TomlConfigSettingsSource(settings_cls)
-        environment = EnvironmentSource(settings_cls, known=(init_settings(), file()))
-        return init_settings, environment, file

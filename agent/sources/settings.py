@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from agent.core.section import Host, Section
+from agent.core.section import ConnectedSection, Host, Section
 from engines.images import FileReading, RawFormat
 
 # The schemes of network cameras, with the port that each has where the URL names none.
 NETWORK_CAMERA_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 
 
-class SourceSection(Section):
+class SourceSection(ConnectedSection):
     """The settings of one source. A kind of source adds its own fields."""
 
     frame_is_part: ClassVar[bool] = False
@@ -44,22 +44,6 @@ class SourceSection(Section):
     def reading(self) -> FileReading | None:
         """How its image files are read; None for a source without image files."""
         return None
-
-    def hosts(self) -> list[Host]:
-        """Hosts that this source connects to; `doctor` checks that the service may reach them."""
-        return []
-
-    def devices(self) -> list[str]:
-        """Device files that this source opens; `doctor` checks that the service may open them."""
-        return []
-
-    def listens(self) -> list[Host]:
-        """Addresses and ports of this machine that this source opens."""
-        return []
-
-    def clients(self) -> list[str]:
-        """Addresses and networks from which others may connect to it."""
-        return []
 
     def files(self) -> list[Path]:
         """Files and folders that this source reads; `doctor` checks that the service can see them."""
