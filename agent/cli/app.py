@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.table import COMMANDS, GROUPS
+from agent.cli.table import COMMANDS, GROUPS, heading
 from agent.cli.terminal.console import print_line
 from agent.cli.terminal.interrupts import raise_on_interrupt
 
@@ -31,7 +31,7 @@ def build_app(commands: Mapping[str, Callable[..., None]] = COMMANDS) -> typer.T
         group, _, word = name.rpartition(" ")
         _add_group(groups, group, commands)
         if name not in GROUPS:
-            groups[group].command(word)(command)
+            groups[group].command(word, rich_help_panel=None if group else heading(word))(command)
     return app
 
 
@@ -44,7 +44,7 @@ def _add_group(groups: dict[str, typer.Typer], name: str, commands: Mapping[str,
     groups[name] = typer.Typer(help=GROUPS[name], no_args_is_help=name not in commands)
     if name in commands:
         groups[name].callback(invoke_without_command=True)(commands[name])
-    groups[above].add_typer(groups[name], name=word)
+    groups[above].add_typer(groups[name], name=word, rich_help_panel=None if above else heading(word))
 
 
 def _print_version(wanted: bool) -> None:

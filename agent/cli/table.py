@@ -23,10 +23,11 @@ from agent.cli.operation import (
     watch,
 )
 
-# In the order of `inspectd --help`, which lists the groups last. The function's docstring is the help text.
+# In the order of `inspectd --help`, which lists the groups of a heading last. The docstring is the help text.
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo.demo,
     "simulate": demo.simulate,
+    "plc-sim": plc.plc_sim,
     "train": training.train,
     "view": scoring.view,
     "score": scoring.score,
@@ -44,9 +45,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "product": running_agent.product,
     "inspect": running_agent.inspect,
     "watch": watch.watch,
-    "plc-sim": plc.plc_sim,
-    "opcua": opcua.opcua,
-    "opcua certificate": opcua.certificate,
     "page": page.page,
     "page user add": page.add_user,
     "page user list": page.list_users,
@@ -56,6 +54,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "fleet user add": fleet.add_user,
     "fleet user list": fleet.list_users,
     "fleet user remove": fleet.remove_user,
+    "opcua": opcua.opcua,
+    "opcua certificate": opcua.certificate,
     "alarms list": alarms.list_alarms,
     "alarms show": alarms.show_alarm,
     "alarms judge": alarms.judge_alarm,
@@ -92,3 +92,38 @@ GROUPS = {
     "results": "The latest parts of an agent, and what became of each.",
     "xray": "X-ray detectors.",
 }
+
+# The headings of `inspectd --help`, and what stands under each: the first word of a command.
+HEADINGS = {
+    "Try it": ("demo", "simulate", "plc-sim"),
+    "Make and measure models": (
+        "train",
+        "view",
+        "score",
+        "evaluate",
+        "compare",
+        "bench",
+        "bundle",
+        "engine",
+        "xray",
+    ),
+    "Run the agent": ("run", "doctor", "status", "snapshot", "reload"),
+    "Work at the line": (
+        "recalibrate",
+        "pause",
+        "resume",
+        "product",
+        "inspect",
+        "watch",
+        "alarms",
+        "audit",
+        "calibration",
+        "results",
+    ),
+    "Serve people and PLCs": ("page", "fleet", "opcua"),
+}
+
+
+def heading(word: str) -> str | None:
+    """Where `inspectd --help` lists the commands that begin with this word; None: under "Commands"."""
+    return next((title for title, words in HEADINGS.items() if word in words), None)

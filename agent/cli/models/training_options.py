@@ -15,77 +15,127 @@ if TYPE_CHECKING:
     from engines.bundles import CropBox, FileReading
     from engines.images import AlignmentChoice, LimitChanges, MaskChoice, SensitivityChoice
 
+# The headings of `inspectd train --help`.
+_IMAGES = "Images"
+_MODEL = "Model"
+_HARDWARE = "Hardware"
+_EVALUATION = "Evaluation"
+
 NormalOption = Annotated[Path, typer.Option(help="Folder of images of good parts, and of nothing else.")]
 OutOption = Annotated[Path, typer.Option(help="Bundle to write.")]
 MinutesOption = Annotated[float | None, typer.Option(min=0.05, help="Time to train, kept within 10 %.")]
 StepsOption = Annotated[int | None, typer.Option(min=1, help="Steps to train instead of a time; reproducible.")]
-SizeOption = Annotated[str, typer.Option(help="Input of the model, pixels: auto, SIDE or WIDTHxHEIGHT.")]
+SizeOption = Annotated[
+    str, typer.Option(help="Input of the model, pixels: auto, SIDE or WIDTHxHEIGHT.", rich_help_panel=_MODEL)
+]
 SmallestDefectOption = Annotated[
-    str | None, typer.Option(help="Smallest defect to find, pixels of the images, such as 10px: decides the size.")
+    str | None,
+    typer.Option(
+        help="Smallest defect to find, pixels of the images, such as 10px: decides the size.",
+        rich_help_panel=_MODEL,
+    ),
 ]
 FrameBudgetOption = Annotated[
     str | None,
-    typer.Option(help="Time that a frame may take on two threads here, such as 20ms: as large a model as fits."),
+    typer.Option(
+        help="Time that a frame may take on two threads here, such as 20ms: as large a model as fits.",
+        rich_help_panel=_MODEL,
+    ),
 ]
 CropOption = Annotated[
-    str | None, typer.Option(help="Part of the images to train on and to inspect, pixels: X,Y,WIDTH,HEIGHT.")
+    str | None,
+    typer.Option(
+        help="Part of the images to train on and to inspect, pixels: X,Y,WIDTH,HEIGHT.", rich_help_panel=_IMAGES
+    ),
 ]
 MaskOption = Annotated[
-    Path | None, typer.Option(help="Mask: an image, white where images are inspected, or polygons (JSON).")
+    Path | None,
+    typer.Option(help="Mask: an image, white where images are inspected, or polygons (JSON).", rich_help_panel=_IMAGES),
 ]
 PolygonOption = Annotated[
     list[str] | None,
-    typer.Option(help="Area that is not inspected, corners in pixels: 'X,Y X,Y X,Y'. May be given several times."),
+    typer.Option(
+        help="Area that is not inspected, corners in pixels: 'X,Y X,Y X,Y'. May be given several times.",
+        rich_help_panel=_IMAGES,
+    ),
 ]
 CorrectionOption = Annotated[
-    Path | None, typer.Option(help="Correction of the X-ray detector, as `inspectd xray calibrate` makes it.")
+    Path | None,
+    typer.Option(
+        help="Correction of the X-ray detector, as `inspectd xray calibrate` makes it.", rich_help_panel=_IMAGES
+    ),
 ]
 RawOption = Annotated[
     str | None,
     typer.Option(
         "--raw",
         help="Format of .raw files: WIDTHxHEIGHT[,bits=16][,byte_order=big][,header_bytes=512][,frames=4].",
+        rich_help_panel=_IMAGES,
     ),
 ]
 ValueRangeOption = Annotated[
     str | None,
     typer.Option(
-        help="Values that become black and white, LOW,HIGH: for float images and DICOM files with a rescale slope."
+        help="Values that become black and white, LOW,HIGH: for float images and DICOM files with a rescale slope.",
+        rich_help_panel=_IMAGES,
     ),
 ]
 SensitivityOption = Annotated[
     list[str] | None,
     typer.Option(
         help="Region in which what is unusual counts so many times, corners in pixels: 'FACTOR: X,Y X,Y X,Y'. May be "
-        "given several times."
+        "given several times.",
+        rich_help_panel=_IMAGES,
     ),
 ]
 AlignOption = Annotated[
     Path | None,
     typer.Option(
-        help="Image of a part as it should lie: parts are found that lie elsewhere or turned, and cut out alike."
+        help="Image of a part as it should lie: parts are found that lie elsewhere or turned, and cut out alike.",
+        rich_help_panel=_IMAGES,
     ),
 ]
 AlignRegionOption = Annotated[
-    str | None, typer.Option(help="What of that image is looked for, and inspected without --crop: X,Y,WIDTH,HEIGHT.")
+    str | None,
+    typer.Option(
+        help="What of that image is looked for, and inspected without --crop: X,Y,WIDTH,HEIGHT.",
+        rich_help_panel=_IMAGES,
+    ),
 ]
 AlignWithinOption = Annotated[
     str | None,
-    typer.Option(help="How far parts may lie from there, PIXELS,DEGREES; a tenth of the image and 15 by default."),
+    typer.Option(
+        help="How far parts may lie from there, PIXELS,DEGREES; a tenth of the image and 15 by default.",
+        rich_help_panel=_IMAGES,
+    ),
 ]
 RecipeOption = Annotated[
-    str, typer.Option(help="pretrained, scratch (no weights of others) or reference (the GANomaly paper).")
+    str,
+    typer.Option(
+        help="pretrained, scratch (no weights of others) or reference (the GANomaly paper).", rich_help_panel=_MODEL
+    ),
 ]
 BackboneOption = Annotated[
     Path | None,
-    typer.Option(help="Weights of your own for the features: a ResNet of torchvision or timm, .pth or .safetensors."),
+    typer.Option(
+        help="Weights of your own for the features: a ResNet of torchvision or timm, .pth or .safetensors.",
+        rich_help_panel=_MODEL,
+    ),
 ]
-DevicesOption = Annotated[int, typer.Option(min=1, help="Devices of this machine to train on.")]
-NodesOption = Annotated[int, typer.Option(min=1, help="Machines to train on, started by torchrun.")]
-AcceleratorOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-PrecisionOption = Annotated[str, typer.Option(help="32-true, bf16-mixed or 16-mixed.")]
-TestNormalOption = Annotated[Path | None, typer.Option(help="Good parts, to evaluate on afterwards.")]
-TestAbnormalOption = Annotated[Path | None, typer.Option(help="Bad parts, to evaluate on afterwards.")]
+DevicesOption = Annotated[
+    int, typer.Option(min=1, help="Devices of this machine to train on.", rich_help_panel=_HARDWARE)
+]
+NodesOption = Annotated[
+    int, typer.Option(min=1, help="Machines to train on, started by torchrun.", rich_help_panel=_HARDWARE)
+]
+AcceleratorOption = Annotated[str, typer.Option(help="auto, cpu or cuda.", rich_help_panel=_HARDWARE)]
+PrecisionOption = Annotated[str, typer.Option(help="32-true, bf16-mixed or 16-mixed.", rich_help_panel=_HARDWARE)]
+TestNormalOption = Annotated[
+    Path | None, typer.Option(help="Good parts, to evaluate on afterwards.", rich_help_panel=_EVALUATION)
+]
+TestAbnormalOption = Annotated[
+    Path | None, typer.Option(help="Bad parts, to evaluate on afterwards.", rich_help_panel=_EVALUATION)
+]
 
 
 def check_training_extra() -> None:

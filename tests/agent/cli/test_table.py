@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.table import COMMANDS, GROUPS
+from agent.cli.table import COMMANDS, GROUPS, HEADINGS
 
 # Loading any of these takes longer than printing a help text may.
 HEAVY = ("cv2", "numpy", "scipy", "pydantic", "paho", "torch", "onnxruntime", "engines.runtime", "calibration")
@@ -63,6 +63,11 @@ def test_every_command_has_a_help_text_and_every_group_has_commands() -> None:
     assert around == {"", *GROUPS}
 
 
+def test_every_command_stands_under_one_heading() -> None:
+    listed = [word for words in HEADINGS.values() for word in words]
+    assert sorted(listed) == sorted({name.split()[0] for name in COMMANDS})
+
+
 def test_help_loads_no_heavy_library() -> None:
     code = (
         "import sys; sys.argv = ['inspectd', '--help']\n"
@@ -72,7 +77,7 @@ def test_help_loads_no_heavy_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0
-    assert "Commands" in done.stdout
+    assert all(title in done.stdout for title in HEADINGS)
     assert done.stderr == "[]\n"
 
 
