@@ -21,7 +21,7 @@ $(VENV)/.base: pyproject.toml constraints.txt
 
 # Training, the other engines and the tools of the developers.
 $(VENV)/.dev: $(VENV)/.base
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,openvino,dicom,rtsp,codes,modbus,opcua,s3,gpio,page,fleet,fleet-postgres,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,openvino,dicom,rtsp,genicam,codes,modbus,opcua,s3,gpio,page,fleet,fleet-postgres,dev]'
 	touch $@
 
 # What PyCUDA is built with: a Python that is not the system's has its own headers.

@@ -163,6 +163,8 @@ CLOSED = {
     "agent.outputs.s3",
     "agent.sources.dicom",
     "agent.sources.genicam",
+    "agent.sources.genicam.aravis",
+    "agent.sources.genicam.gentl",
     "engines.networks",
     "engines.recipes",
     "engines.training",

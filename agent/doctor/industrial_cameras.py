@@ -1,4 +1,4 @@
-"""Checks what GigE Vision cameras need of the network: large packets, and room for their frames in the kernel."""
+"""Checks what industrial cameras need: a library or a producer, large packets, and room for frames in the kernel."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pathlib import Path
 from agent.core.errors import InspectdError
 from agent.doctor.check_result import CheckResult, ok, problem, warning
 from agent.settings import Settings
-from agent.sources.genicam.aravis import load_aravis
-from agent.sources.genicam.finding import FoundCamera, find_cameras
+from agent.sources.genicam.aravis.finding import FoundCamera, find_cameras
+from agent.sources.genicam.aravis.library import load_aravis
+from agent.sources.genicam.gentl.connecting import find_by_producer
 from agent.sources.genicam.settings import GenicamSettings
 
 SOCKET_BUFFER = Path("/proc/sys/net/core/rmem_max")
@@ -34,7 +35,10 @@ def check_industrial_cameras(
 ) -> Iterator[CheckResult]:
     """The library, the cameras that it finds, and the network to those of the settings; nothing without any."""
     wanted = [camera.source for camera in settings.cameras.values() if isinstance(camera.source, GenicamSettings)]
-    if not wanted:
+    for producer in sorted({source.producer for source in wanted if source.producer is not None}):
+        yield _check_producer(producer)
+    by_aravis = [source for source in wanted if source.producer is None]
+    if not by_aravis:
         return
     try:
         found = find_cameras(load_aravis())
@@ -42,11 +46,20 @@ def check_industrial_cameras(
         yield problem("industrial cameras", str(error), "sudo apt install libaravis-0.8-0")
         return
     yield ok("industrial cameras", f"{len(found)} found" + "".join(f"; {camera}" for camera in found))
-    addresses = {address for source in wanted if (address := _address_of(source, found)) is not None}
+    addresses = {address for source in by_aravis if (address := _address_of(source, found)) is not None}
     if addresses:
         yield _check_buffer(socket_buffer)
     for address in sorted(addresses):
         yield from _check_mtu(address, (mtu_to or interface_to)(address))
+
+
+def _check_producer(producer: Path) -> CheckResult:
+    try:
+        found = find_by_producer(producer)
+    except InspectdError as error:
+        fix = "pip install 'inspectd[genicam]'" if "extra" in str(error) else f"ls -l {producer}; ldd {producer}"
+        return problem("industrial cameras", str(error), fix)
+    return ok("industrial cameras", f"{producer.name} finds {len(found)}" + "".join(f"; {camera}" for camera in found))
 
 
 def _address_of(source: GenicamSettings, found: list[FoundCamera]) -> str | None:

@@ -17,7 +17,7 @@ from agent.core.errors import Permanent
 from agent.sources import EndOfStream, FrameSource, Ledger, build_source
 from agent.sources.factory import SOURCES, parse_source
 from tests.support.dicom import UID_ROOT, write_image
-from tests.support.genicam_cameras import ArvCamera, arv_camera
+from tests.support.genicam_cameras import VIKY_NAMES, ArvCamera, arv_camera, viky_producer
 from tests.support.rtsp_camera import RtspCamera, free_port, missing
 
 Build = Callable[[], FrameSource]
@@ -60,6 +60,11 @@ def received_images(directory: Path) -> dict[str, Any]:
     return {"port": free_port()}
 
 
+def viky(directory: Path) -> dict[str, Any]:
+    """The simulated cameras of a GenTL producer."""
+    return {"producer": viky_producer()}
+
+
 class Case(NamedTuple):
     """Settings that the suite is run with."""
 
@@ -86,6 +91,7 @@ CASES = {
     "video": Case("video", {}, video_file, live=False, frames=FRAMES),
     "camera": Case("camera", live=True),
     "genicam": Case("genicam", {"camera": ArvCamera.address, "read_timeout_seconds": 10.0}, live=True, exclusive=True),
+    "genicam-producer": Case("genicam", {"camera": VIKY_NAMES[0]}, viky, live=True, exclusive=True),
 }
 CASES |= {kind: Case(kind) for kind in SOURCES.keys() - {case.kind for case in CASES.values()}}
 
@@ -115,7 +121,7 @@ def build(case: Case, tmp_path: Path, request: pytest.FixtureRequest) -> Build:
     values = {"kind": case.kind, **case.settings, **case.prepare(tmp_path)}
     if case.kind == "camera":
         values["url"] = request.getfixturevalue("rtsp").url()
-    if case.kind == "genicam":
+    if case.kind == "genicam" and "producer" not in values:
         request.getfixturevalue("genicam")
     return lambda: build_source(parse_source(values), quarantine_directory=tmp_path / "quarantine")
 

@@ -1,4 +1,4 @@
-"""GigE Vision cameras on loopback for tests: Aravis' own, and one of another maker.
+"""Industrial cameras for tests: on loopback Aravis' own and one of another maker, and those of a GenTL producer.
 
 The port of the protocol is fixed, so that one camera at a time can use an address: a lock keeps the processes of a test
 run apart.
@@ -99,6 +99,16 @@ def viva_camera(**options: Any) -> Any:
     """A camera of viva-genicam, not started; skips the test where there is no wheel of it, as on aarch64."""
     testing = pytest.importorskip("viva_genicam.testing", reason="viva-genicam has wheels for x86-64 only")
     return testing.FakeGigeCamera(**options)
+
+
+# The cameras of the simulated producer in the package genicam; their serial numbers are 0, 1 and 2.
+VIKY_NAMES = ("VikyTL_DEV_red", "VikyTL_DEV_green", "VikyTL_DEV_blue")
+
+
+def viky_producer() -> Path:
+    """A GenTL producer of three simulated cameras: 400×400 pixels, RGBa8 and Mono8, 20 frames/s, no trigger."""
+    package = pytest.importorskip("genicam", reason="the producer needs the extra genicam")
+    return Path(package.__file__).with_name("viky.cti")
 
 
 def read_on(source: FrameSource) -> NoReturn:

@@ -1,4 +1,4 @@
-"""GigE Vision and USB3 Vision cameras, by the library Aravis of the distribution.
+"""GigE Vision, USB3 Vision and other GenICam cameras: by Aravis, or by the GenTL producer of a maker.
 
-Re-exports nothing: the settings are read where the library is not installed.
+Re-exports nothing: the settings are read where neither is installed.
 """

@@ -1,33 +1,38 @@
-"""One open camera: its stream of buffers, its counters, and its control channel."""
+"""What a GenICam camera can do, whatever library it is reached by."""
 
 from __future__ import annotations
 
-import ctypes
 import threading
-import time
-from contextlib import suppress
-from ctypes import byref, c_int, c_size_t
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Literal
 
-import numpy as np
-
-from agent.core.errors import Temporary
+from agent.core.errors import InspectdError, Temporary
 from agent.core.records import Image
-from agent.sources.genicam.aravis import Aravis, AravisError
-from agent.sources.genicam.pixels import image_of
 from agent.sources.source import TransportCounts
+
+Light = Literal["exposure_time", "gain"]
+"""What an automatic control adjusts."""
+
+LIGHTS: dict[Light, str] = {"exposure_time": "exposure_microseconds", "gain": "gain"}
+"""The setting of each."""
 
 # Buffers that wait to be filled or read: enough for delays of the scheduler, and 256 MiB at most.
 MOST_BUFFERS, LEAST_BUFFERS, BUFFER_BYTES = 16, 3, 256 * 2**20
 
-# ArvBufferStatus: the buffer is complete.
-_SUCCESS = 0
+# The numbers 1 to 65535 of frames in GigE Vision 1; and from how many on a gap is no loss, but another count.
+FRAME_NUMBERS, MOST_LOST = 65535, 1000
 
-# ArvBufferPayloadType: an image, or one with chunks of data behind it.
-_IMAGES = (1, 4)
 
-# ArvGvPacketSizeAdjustment: test packets find the largest size once, when the stream is made; or never.
-ADJUST_NEVER, ADJUST_ONCE = 0, 3
+class CameraError(InspectdError):
+    """The library, or the camera, rejected a call; one line."""
+
+    not_found = False
+    """No camera answers at this address."""
+
+
+class CameraBusy(Temporary):
+    """Another program controls the camera."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,132 +44,145 @@ class Received:
     number: int
     """Of the frame, as the camera counts them."""
     monotonic: float
-    """When its first packet arrived, monotonic seconds."""
+    """When its first packet arrived, monotonic seconds; where the library does not know that, when its last one did."""
 
 
-class Camera:
-    """A camera that is open and controlled by us. For one thread."""
+def lost_between(earlier: int | None, later: int) -> int:
+    """Frames that the camera took between two that arrived, by their numbers.
 
-    def __init__(self, aravis: Aravis, address: str) -> None:
-        """Open it. Raises AravisError where it does not answer, Temporary where another program controls it."""
-        self._aravis, self._address = aravis, address
+    >>> lost_between(None, 7), lost_between(7, 8), lost_between(7, 10), lost_between(65534, 2), lost_between(9, 1)
+    (0, 0, 2, 2, 0)
+    """
+    if earlier is None:
+        return 0
+    # The numbers of GigE Vision 1 have 16 bits and leave 0 out.
+    lost = later - earlier - 1 if later > earlier else later + FRAME_NUMBERS - earlier - 1
+    return lost if lost < MOST_LOST else 0
+
+
+def buffers_for(payload: int) -> int:
+    """How many buffers of so many bytes wait."""
+    return max(LEAST_BUFFERS, min(MOST_BUFFERS, BUFFER_BYTES // max(payload, 1)))
+
+
+class IndustrialCamera(ABC):
+    """A camera that is open and controlled by us. For one thread. All of it raises CameraError."""
+
+    def __init__(self, name: str) -> None:
+        """Args: name: as errors give it."""
+        self._name = name
         self.answers = True
         """Set to False once it does not."""
-        self._stream: int | None = None
-        self._counters: dict[str, int] = {}
-        self.handle: int | None = aravis("arv_camera_new", address.encode())
-        self._is_gige = bool(aravis("arv_camera_is_gv_device", self.handle))
-        if not self.controlled:
-            self.close()
-            raise Temporary(f"camera {address} is controlled by another program")
 
     def __str__(self) -> str:
-        return f"camera {self._address}"
-
-    @property
-    def model(self) -> str:
-        """Vendor, model and serial number. Raises AravisError."""
-        names = ("vendor_name", "model_name", "device_serial_number")
-        values = (self._aravis(f"arv_camera_get_{name}", self.handle) or b"" for name in names)
-        return " ".join(value.decode(errors="replace") for value in values if value)
-
-    @property
-    def is_gige(self) -> bool:
-        """Whether it is a GigE Vision camera."""
-        return self._is_gige
-
-    @property
-    def controlled(self) -> bool:
-        """Whether it still obeys us: a GigE Vision camera whose heartbeat is not answered is lost."""
-        if not self._is_gige:
-            return True
-        device = self._aravis("arv_camera_get_device", self.handle)
-        return bool(self._aravis("arv_gv_device_is_controller", device))
-
-    def probe(self) -> None:
-        """Ask it for something. Raises AravisError, after up to 2.5 s, where it does not answer."""
-        self._aravis("arv_camera_get_payload", self.handle)
-
-    def start(self) -> None:
-        """Make the stream and start the acquisition. Raises AravisError."""
-        self._stream = self._aravis("arv_camera_create_stream", self.handle, None, None)
-        payload = int(self._aravis("arv_camera_get_payload", self.handle))
-        for _ in range(max(LEAST_BUFFERS, min(MOST_BUFFERS, BUFFER_BYTES // max(payload, 1)))):
-            self._aravis("arv_stream_push_buffer", self._stream, self._aravis("arv_buffer_new_allocate", payload))
-        for index in range(self._aravis("arv_stream_get_n_infos", self._stream)):
-            name = self._aravis("arv_stream_get_info_name", self._stream, index)
-            self._counters[(name or b"").decode()] = index
-        self._aravis("arv_camera_start_acquisition", self.handle)
-
-    def trigger(self) -> None:
-        """Let it take a frame. Raises AravisError."""
-        self._aravis("arv_camera_software_trigger", self.handle)
-
-    def next(self, timeout_seconds: float) -> Received | None:
-        """Wait for the next buffer; None after the timeout. Raises Permanent for pixels that are not read."""
-        buffer = self._aravis("arv_stream_timeout_pop_buffer", self._stream, max(0, round(timeout_seconds * 1e6)))
-        if not buffer:
-            return None
-        try:
-            return self._received(buffer)
-        finally:
-            self._aravis("arv_stream_push_buffer", self._stream, buffer)
-
-    @property
-    def counts(self) -> TransportCounts:
-        """What was lost and sent again since `start`."""
-        return TransportCounts(
-            frames_lost=self._count("n_missing_frames") + self._count("n_underruns"),
-            packets_resent=self._count("n_resent_packets"),
-            packets_missing=self._count("n_missing_packets"),
-        )
+        return f"camera {self._name}"
 
     def close(self) -> None:
         """Stop the acquisition and give everything back. Safe at any time.
 
-        A camera that does not answer is not waited for: that takes twelve seconds of retries inside the library.
+        A camera that does not answer is not waited for: that takes seconds of retries inside the library.
         """
         if self.answers:
             self._release()
         else:
             threading.Thread(target=self._release, name="camera-release", daemon=True).start()
 
+    @abstractmethod
     def _release(self) -> None:
-        if self._stream is not None:
-            with suppress(AravisError):  # a camera that is gone cannot be stopped
-                self._aravis("arv_camera_stop_acquisition", self.handle)
-            self._aravis.release(self._stream)
-            self._stream = None
-        if self.handle is not None:
-            self._aravis.release(self.handle)
-            self.handle = None
+        """Give everything back; raises nothing."""
 
-    def _count(self, name: str) -> int:
-        index = self._counters.get(name)
-        return 0 if index is None else int(self._aravis("arv_stream_get_info_uint64", self._stream, index))
+    @property
+    @abstractmethod
+    def model(self) -> str:
+        """Vendor, model and serial number."""
 
-    def _received(self, buffer: int) -> Received:
-        call = self._aravis
-        # The time of the wall clock, nanoseconds; the difference to now is that of any clock.
-        age_seconds = (time.time_ns() - int(call("arv_buffer_get_system_timestamp", buffer))) / 1e9
-        monotonic = time.monotonic() - min(max(age_seconds, 0.0), 10.0)
-        number = int(call("arv_buffer_get_frame_id", buffer))
-        complete = call("arv_buffer_get_status", buffer) == _SUCCESS
-        if not complete or call("arv_buffer_get_payload_type", buffer) not in _IMAGES:
-            return Received(None, number, monotonic)
-        return Received(self._image(buffer), number, monotonic)
+    @property
+    @abstractmethod
+    def controlled(self) -> bool:
+        """Whether it still obeys us; raises nothing."""
 
-    def _image(self, buffer: int) -> Image:
-        call, size, across, below = self._aravis, c_size_t(), c_int(), c_int()
-        address = call("arv_buffer_get_data", buffer, byref(size))
-        if call.has("arv_buffer_get_image_padding"):
-            call("arv_buffer_get_image_padding", buffer, byref(across), byref(below))
-        data = np.ctypeslib.as_array((ctypes.c_uint8 * size.value).from_address(address))
-        return image_of(
-            data,
-            int(call("arv_buffer_get_image_pixel_format", buffer)),
-            int(call("arv_buffer_get_image_width", buffer)),
-            int(call("arv_buffer_get_image_height", buffer)),
-            across.value,
-            str(self),
-        )
+    @abstractmethod
+    def probe(self) -> None:
+        """Ask it for something; takes seconds where it does not answer."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Make the stream and start the acquisition."""
+
+    @abstractmethod
+    def trigger(self) -> None:
+        """Let it take a frame."""
+
+    @abstractmethod
+    def next(self, timeout_seconds: float) -> Received | None:
+        """Wait for the next buffer; None after the timeout. Raises Permanent for pixels that are not read."""
+
+    @property
+    @abstractmethod
+    def counts(self) -> TransportCounts:
+        """What was lost and sent again since `start`; raises nothing."""
+
+    @abstractmethod
+    def pixel_formats(self) -> list[str]:
+        """The names of those that it can send."""
+
+    @abstractmethod
+    def set_pixel_format(self, name: str) -> None:
+        """Choose one of them."""
+
+    @abstractmethod
+    def set_region(self, x: int, y: int, width: int, height: int) -> None:
+        """The part of the sensor that it sends, pixels. Rejects what it cannot send."""
+
+    @abstractmethod
+    def region(self) -> tuple[int, int, int, int]:
+        """x, y, width and height, pixels."""
+
+    @abstractmethod
+    def run_freely(self) -> None:
+        """Take frames continuously and without a trigger."""
+
+    @abstractmethod
+    def trigger_sources(self) -> list[str]:
+        """What can trigger it."""
+
+    @abstractmethod
+    def set_trigger(self, source: str) -> None:
+        """Take one frame for each signal of this source, continuously."""
+
+    @abstractmethod
+    def frame_rate_bounds(self) -> tuple[float, float] | None:
+        """The lowest and the highest frame rate that it keeps, frames/s; None where it cannot be given one."""
+
+    @abstractmethod
+    def set_frame_rate(self, frames_per_second: float) -> None:
+        """Keep this frame rate."""
+
+    @abstractmethod
+    def adjusts(self, light: Light) -> bool:
+        """Whether it can adjust this by itself."""
+
+    @abstractmethod
+    def set_adjusting(self, light: Light, on: bool) -> None:
+        """Adjust it continuously, or never."""
+
+    @abstractmethod
+    def light_bounds(self, light: Light) -> tuple[float, float]:
+        """The lowest and the highest value, microseconds or the camera's unit of gain."""
+
+    @abstractmethod
+    def light(self, light: Light) -> float:
+        """Its present value."""
+
+    @abstractmethod
+    def set_light(self, light: Light, value: float) -> None:
+        """Set it."""
+
+    @abstractmethod
+    def set_packet_size(self, size: int | None) -> None:
+        """Bytes of a packet; None: the largest that gets through, or what the library takes. Without packets, None
+        does nothing."""
+
+    @abstractmethod
+    def set_feature(self, name: str, value: str | bool | int | float) -> None:
+        """Set a feature by its GenICam name."""

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from agent.core.durable_file import replace_file
-from agent.sources.genicam.configuring import LIGHTS, Light
+from agent.sources.genicam.camera import LIGHTS, Light
 from agent.sources.genicam.settings import GenicamSettings
 
 log = logging.getLogger(__name__)

@@ -56,6 +56,8 @@ FORMATS: dict[int, PixelFormat] = {
     0x010C0006: PixelFormat("Mono12Packed", 12, "Packed"),
     0x02180014: PixelFormat("RGB8", 8, convert=cv2.COLOR_RGB2BGR, channels=3),
     0x02180015: PixelFormat("BGR8", 8, channels=3),
+    0x02200016: PixelFormat("RGBa8", 8, convert=cv2.COLOR_RGBA2BGR, channels=4),
+    0x02200017: PixelFormat("BGRa8", 8, convert=cv2.COLOR_BGRA2BGR, channels=4),
     **{
         code: PixelFormat(f"Bayer{pattern}{suffix}", bits, packed, _BAYER[pattern])
         for (suffix, bits, packed), codes in _BAYER_CODES.items()
@@ -79,7 +81,7 @@ def image_of(data: Bytes, code: int, width: int, height: int, padding: int, sour
     """
     found = FORMATS.get(code)
     if found is None:
-        names = "Mono8 to Mono16, RGB8, BGR8 or Bayer8 to Bayer16, packed ones too"
+        names = "Mono8 to Mono16, RGB8, BGR8, RGBa8, BGRa8 or Bayer8 to Bayer16, packed ones too"
         raise Permanent(f"{source} sends pixels of format 0x{code:08x}, wanted {names}: set pixel_format")
     wanted = _bytes_of(found, width, height, padding)
     if data.size < wanted:

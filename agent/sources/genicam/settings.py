@@ -1,8 +1,9 @@
-"""The settings section of a GigE Vision or USB3 Vision camera."""
+"""The settings section of a GenICam camera."""
 
 from __future__ import annotations
 
 import ipaddress
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -27,7 +28,7 @@ class RegionSettings(Section):
 
 
 class GenicamSettings(LiveSettings):
-    """A GigE Vision or USB3 Vision camera, by Aravis."""
+    """A GigE Vision or USB3 Vision camera by Aravis, or any camera by the GenTL producer of its maker."""
 
     exclusive: ClassVar[bool] = True
     # The library lists network interfaces and USB devices by it.
@@ -35,7 +36,10 @@ class GenicamSettings(LiveSettings):
 
     kind: Literal["genicam"]
     camera: Annotated[str, Field(min_length=1, max_length=256)]
-    """Serial number, MAC address, IP address, or the name that Aravis lists."""
+    """Serial number, MAC address, IP address, or the name that Aravis lists; with a producer, serial number, the name
+    that its user gave it, or the producer's own."""
+    producer: Path | None = None
+    """A GenTL producer, a .cti file; None: Aravis."""
     trigger: Annotated[str, Field(min_length=1, max_length=64)] = "off"
     """"off": the camera runs freely; "software": the command `inspect` triggers it; else a source that the camera has,
     such as "Line0"."""
@@ -69,17 +73,28 @@ class GenicamSettings(LiveSettings):
 
     @property
     def address(self) -> str | None:
-        """The IP address of the camera; None where the settings name it otherwise."""
+        """The IP address of the camera; None where the settings name it otherwise, and with a producer."""
+        if self.producer is not None:
+            return None
         try:
             return str(ipaddress.ip_address(self.camera))
         except ValueError:
             return None
 
     def hosts(self) -> list[Host]:
-        """The camera, where the settings have its address; others are looked for in every network."""
-        return [Host(self.address or BROADCAST, CONTROL_PORT)]
+        """The camera, where the settings have its address; others are looked for in every network.
+
+        What a producer connects to is its own matter: many cameras of producers are in no network.
+        """
+        return [] if self.producer is not None else [Host(self.address or BROADCAST, CONTROL_PORT)]
+
+    def files(self) -> list[Path]:
+        """The producer."""
+        return [] if self.producer is None else [self.producer]
 
     def remedy(self) -> str:
         """Lists the cameras that the library finds."""
+        if self.producer is not None:
+            return f"ls -l {self.producer}; check power and cable, and look for the camera in the viewer of its maker"
         ping = "" if self.address is None else f"ping -c 3 {self.address}; "
         return f"{ping}sudo apt install aravis-tools-cli; arv-tool-0.8; check power, cable and the camera's network"

@@ -1,4 +1,4 @@
-"""A GigE Vision or USB3 Vision camera: runs freely, or takes one frame for each trigger."""
+"""A GenICam camera: runs freely, or takes one frame for each trigger."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from pathlib import Path
 from agent.core.clock import Pace, utc_now
 from agent.core.errors import Temporary
 from agent.sources.damage_count import DamageCount
-from agent.sources.genicam.aravis import NOT_FOUND, Aravis, AravisError, load_aravis
-from agent.sources.genicam.camera import Camera, Received
-from agent.sources.genicam.configuring import LIGHTS, configure, has_frame_rate, hold_light
-from agent.sources.genicam.finding import locate
+from agent.sources.genicam.camera import LIGHTS, CameraBusy, CameraError, IndustrialCamera, Received, lost_between
+from agent.sources.genicam.configuring import configure, hold_light
+from agent.sources.genicam.connecting import connect
 from agent.sources.genicam.held_light import HeldLight
 from agent.sources.genicam.settings import GenicamSettings
 from agent.sources.source import Captured, FrameSource, TransportCounts
@@ -36,16 +35,12 @@ PROBE_SECONDS = 1.0
 # How soon a camera is tried again that another program controls.
 BUSY_SECONDS = 0.25
 
-# The numbers 1 to 65535 of frames in GigE Vision 1; and from how many on a gap is no loss, but another count.
-FRAME_NUMBERS, MOST_LOST = 65535, 1000
-
 
 class GenicamSource(FrameSource):
-    """A camera by Aravis. Incomplete frames are counted, never delivered.
+    """A GenICam camera. Incomplete frames are counted, never delivered.
 
     settings: of the camera.
     light_file: keeps the exposure with which it was armed.
-    aravis: the library; None loads that of the distribution when the source is opened.
     """
 
     live = True
@@ -55,7 +50,6 @@ class GenicamSource(FrameSource):
         settings: GenicamSettings,
         light_file: Path,
         *,
-        aravis: Aravis | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -63,13 +57,12 @@ class GenicamSource(FrameSource):
         self._settings = settings
         self.triggered = settings.trigger != "off"
         self._software = settings.trigger == "software"
-        self._aravis = aravis
         self._clock, self._now = clock, now
         self._light = HeldLight(light_file, settings)
         self._hold_wanted = False
         self._damage = DamageCount(self.describe, clock)
         self._pace = Pace(None)
-        self._camera: Camera | None = None
+        self._camera: IndustrialCamera | None = None
         self._using_camera = threading.Lock()
         """Another thread may close a source in which a read waits."""
         self._ending = threading.Event()
@@ -119,35 +112,32 @@ class GenicamSource(FrameSource):
             self._asked.notify()
 
     def _open(self) -> None:
-        if self._aravis is None:
-            self._aravis = load_aravis()
         self._ending.clear()
         deadline = self._clock() + self._settings.open_timeout_seconds
         try:
-            self._camera = self._controlled(self._aravis, deadline)
-            configure(self._aravis, self._camera, self._settings, self._light.values)
+            self._camera = self._controlled(deadline)
+            configure(self._camera, self._settings, self._light.values)
             self._camera.start()
-            self._prepare(self._aravis, self._camera)
-        except AravisError as error:
+            self._prepare(self._camera)
+        except CameraError as error:
             self._close()
-            problem = "does not answer" if error.code == NOT_FOUND else "cannot be opened"
+            problem = "does not answer" if error.not_found else "cannot be opened"
             raise Temporary(f"{self.describe()} {problem}: {error}") from None
         except BaseException:
             self._close()
             raise
 
-    def _controlled(self, aravis: Aravis, deadline: float) -> Camera:
+    def _controlled(self, deadline: float) -> IndustrialCamera:
         """The open camera. One obeys its controller for three seconds after that was killed, so this waits."""
-        address = locate(aravis, self._settings)
         while True:
             try:
-                return Camera(aravis, address)
-            except Temporary:
+                return connect(self._settings)
+            except CameraBusy:
                 if self._clock() >= deadline or self._ending.wait(BUSY_SECONDS):
                     raise
 
-    def _prepare(self, aravis: Aravis, camera: Camera) -> None:
-        own_rate = self.triggered or has_frame_rate(aravis, camera)
+    def _prepare(self, camera: IndustrialCamera) -> None:
+        own_rate = self.triggered or camera.frame_rate_bounds() is not None
         self._pace = Pace(None if own_rate else self._settings.frames_per_second, self._clock)
         self._number = None
         with self._asked:
@@ -163,7 +153,7 @@ class GenicamSource(FrameSource):
             if received.image is None:
                 self._damage.add("it arrived incomplete")
                 continue
-            lost = self._lost_before(received.number)
+            lost, self._number = lost_between(self._number, received.number), received.number
             self._latest_monotonic = max(self._latest_monotonic, received.monotonic)
             age = timedelta(seconds=max(0.0, self._clock() - self._latest_monotonic))
             return Captured(
@@ -206,7 +196,7 @@ class GenicamSource(FrameSource):
                 after = "" if asked is None else " after its trigger"
                 raise Temporary(f"{self.describe()} gave no frame for {self._settings.read_timeout_seconds:g} s{after}")
 
-    def _newest(self, camera: Camera, received: Received) -> Received:
+    def _newest(self, camera: IndustrialCamera, received: Received) -> Received:
         """The last complete one of those that have arrived, so that none is late."""
         while (later := camera.next(0.0)) is not None:
             if received.image is None or later.image is None:
@@ -215,20 +205,10 @@ class GenicamSource(FrameSource):
                 received = later
         return received
 
-    def _lost_before(self, number: int) -> int:
-        """Frames that the camera took since the one before, and that did not arrive, or not completely."""
-        previous, self._number = self._number, number
-        if previous is None:
-            return 0
-        # The numbers of GigE Vision 1 have 16 bits and leave 0 out.
-        lost = number - previous - 1 if number > previous else number + FRAME_NUMBERS - previous - 1
-        return lost if lost < MOST_LOST else 0
-
-    def _hold_light(self, camera: Camera) -> None:
+    def _hold_light(self, camera: IndustrialCamera) -> None:
         if self._hold_wanted:
-            assert self._aravis is not None
             self._hold_wanted = False
-            self._light.hold({light: hold_light(self._aravis, camera, light) for light in self._light.automatic})
+            self._light.hold({light: hold_light(camera, light) for light in self._light.automatic})
             values = ", ".join(f"{LIGHTS[light]} {value:g}" for light, value in self._light.values.items())
             log.info("%s is armed and keeps its light: %s", self.describe(), values)
 
@@ -241,7 +221,7 @@ class GenicamSource(FrameSource):
                 self._hold_light(camera)
 
     @contextmanager
-    def _use(self) -> Iterator[Camera]:
+    def _use(self) -> Iterator[IndustrialCamera]:
         """The camera, for one call or two. Raises Temporary where it is gone, was taken away, or is to be closed."""
         with self._using_camera:
             if self._ending.is_set() or self._camera is None:
@@ -251,7 +231,7 @@ class GenicamSource(FrameSource):
                 raise Temporary(f"{self.describe()} is lost: it no longer answers, or obeys another program")
             try:
                 yield self._camera
-            except AravisError as error:
+            except CameraError as error:
                 self._camera.answers = False
                 raise Temporary(f"{self.describe()} is lost: {error}") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from agent.doctor.camera import check_cameras
 from agent.doctor.industrial_cameras import check_industrial_cameras, interface_to
 from agent.settings.load import load_settings
 from tests.support.check_results import Configure, only
-from tests.support.genicam_cameras import SERIAL, alone_on_the_port, arv_camera, viva_camera
+from tests.support.genicam_cameras import SERIAL, alone_on_the_port, arv_camera, viky_producer, viva_camera
 
 BY_SERIAL = f'{{ kind = "genicam", camera = "{SERIAL}" }}'
 
@@ -68,3 +69,31 @@ def test_camera_that_is_not_there_is_a_problem_with_the_command_that_looks_for_i
     assert result.level is Level.PROBLEM
     assert result.text == f"camera {SERIAL} was not found: none"
     assert "arv-tool-0.8" in str(result.fix)
+
+
+def test_cameras_of_a_producer_are_listed_and_one_is_read(configure: Configure) -> None:
+    producer = viky_producer()
+    config = configure(source=f'{{ kind = "genicam", producer = "{producer}", camera = "2" }}')
+    found = only(check(config))
+    assert found.level is Level.OK
+    assert found.text.startswith("viky.cti finds 3; Machine Vision Games Ltd. Viky, serial 0, VikyTL_DEV_red; ")
+    result = only(check_cameras(load_settings(config), max_seconds=0.2))
+    assert result.text.startswith("400×400 colour, 8 bit")
+
+
+def test_producer_that_cannot_be_loaded_is_a_problem(configure: Configure, tmp_path: Path) -> None:
+    pytest.importorskip("genicam", reason="a producer needs the extra genicam")
+    producer = tmp_path / "vendor.cti"
+    config = configure(source=f'{{ kind = "genicam", producer = "{producer}", camera = "2" }}')
+    found = only(check(config))
+    assert found.level is Level.PROBLEM
+    assert found.text.startswith(f"producer {producer} cannot be loaded: ")
+    assert found.fix == f"ls -l {producer}; ldd {producer}"
+
+
+def test_missing_extra_is_a_problem_with_its_command(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "genicam.genapi", None)
+    found = only(check(configure(source='{ kind = "genicam", producer = "/opt/vendor.cti", camera = "2" }')))
+    assert found.level is Level.PROBLEM
+    assert found.text.startswith("a producer needs the extra genicam")
+    assert found.fix == "pip install 'inspectd[genicam]'"

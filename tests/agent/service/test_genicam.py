@@ -11,7 +11,7 @@ from engines.bundles.bundle import Bundle
 from tests.support.agent_settings import settings_text
 from tests.support.agents import agent_processes, await_state, socket_path, stop
 from tests.support.broker import wait_until
-from tests.support.genicam_cameras import alone_on_the_port, arv_camera, viva_camera
+from tests.support.genicam_cameras import alone_on_the_port, arv_camera, viky_producer, viva_camera
 
 TRIGGERED = """
 [cameras.line1.parts]
@@ -90,6 +90,24 @@ def test_camera_without_power_raises_its_alarm_and_is_judged_again_afterwards(
         assert "camera 127.0.0.1" in lost["reason"]
         camera.start()
         await_state(socket, lambda state: state["phase"] != "camera_lost" and state["frames"] > lost["frames"] + 5)
+
+
+def test_camera_of_a_producer_is_judged_and_its_alarm_cleared_when_it_gives_frames_again(
+    tmp_path: Path, tiny_bundle: Bundle
+) -> None:
+    """A camera that is slower than its timeout at first, as after a loose cable."""
+    source = f'''kind = "genicam"\nproducer = "{viky_producer()}"\ncamera = "1"\npixel_format = "Mono8"
+frames_per_second = 1.0\nread_timeout_seconds = 0.5'''
+    config = settings(tmp_path, tiny_bundle, source, "")
+    with agent_processes(config) as start:
+        start()
+        socket = socket_path(tmp_path)
+        lost = await_state(socket, lambda state: state["phase"] == "camera_lost")
+        assert lost["reason"] == "camera 1 gave no frame for 0.5 s"
+        config.write_text(config.read_text().replace("frames_per_second = 1.0", "frames_per_second = 20.0"))
+        ask(socket, "reload", timeout_seconds=30.0)
+        state = await_state(socket, lambda state: state["phase"] != "camera_lost" and state["frames"] > 20)
+        assert state["damaged"] == 0
 
 
 def _answered(state: dict[str, dict[str, int]]) -> int:

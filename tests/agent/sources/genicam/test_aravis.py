@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from agent.core.errors import Permanent
-from agent.sources.genicam.aravis import Aravis
+from agent.sources.genicam.aravis.library import Aravis
 
 
 def test_missing_library_is_one_line_with_the_package() -> None:

@@ -70,6 +70,9 @@ def test_rgb_and_bgr_are_told_apart() -> None:
     data = np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8).reshape(-1)
     assert image_of(data, CODES["RGB8"], 2, 1, 0, "camera").tolist() == [[[3, 2, 1], [6, 5, 4]]]
     assert image_of(data, CODES["BGR8"], 2, 1, 0, "camera").tolist() == [[[1, 2, 3], [4, 5, 6]]]
+    data = np.array([[[1, 2, 3, 255], [4, 5, 6, 0]]], np.uint8).reshape(-1)
+    assert image_of(data, CODES["RGBa8"], 2, 1, 0, "camera").tolist() == [[[3, 2, 1], [6, 5, 4]]]
+    assert image_of(data, CODES["BGRa8"], 2, 1, 0, "camera").tolist() == [[[1, 2, 3], [4, 5, 6]]]
 
 
 def test_padding_after_each_row_is_left_out() -> None:

@@ -15,6 +15,7 @@ from agent.core.errors import Permanent, Temporary
 from agent.sources import FrameSource, build_source
 from agent.sources.factory import parse_source
 from tests.support.genicam_cameras import SERIAL, ArvCamera, arv_camera, read_on
+from tests.support.resources import descriptors, kernel_threads
 
 Build = Callable[..., FrameSource]
 
@@ -195,10 +196,10 @@ def test_nothing_leaks_over_fifty_connections(build: Build) -> None:
             thread.join()
     for _ in range(3):
         connect()
-    before = _descriptors(), threading.active_count(), _threads()
+    before = descriptors(), threading.active_count(), kernel_threads()
     for _ in range(50):
         connect()
-    assert (_descriptors(), threading.active_count(), _threads()) == before
+    assert (descriptors(), threading.active_count(), kernel_threads()) == before
 
 
 def test_incomplete_frames_are_counted_and_never_delivered(tmp_path: Path) -> None:
@@ -223,11 +224,3 @@ def _read_or_time_out(source: FrameSource) -> None:
         return
     # The test image has no black square; where a packet is missing, the buffer has the bytes of before, or zeros.
     assert image.shape == (512, 512, 1)
-
-
-def _descriptors() -> int:
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
-
-
-def _threads() -> int:
-    return sum(1 for _ in Path("/proc/self/task").iterdir())

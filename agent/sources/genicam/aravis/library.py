@@ -11,7 +11,8 @@ import functools
 from ctypes import POINTER, byref, c_char_p, c_double, c_int, c_int64, c_size_t, c_uint, c_uint32, c_uint64, c_void_p
 from typing import Any
 
-from agent.core.errors import InspectdError, Permanent
+from agent.core.errors import Permanent
+from agent.sources.genicam.camera import CameraError
 
 LIBRARY = "libaravis-0.8.so.0"
 
@@ -22,16 +23,18 @@ class _GError(ctypes.Structure):
     _fields_ = (("domain", c_uint32), ("code", c_int), ("message", c_char_p))
 
 
-class AravisError(InspectdError):
-    """The library, or the camera, rejected a call. `code` is one of `ArvDeviceError` where the device did."""
+# Of ArvDeviceError (arvdevice.h): no camera answers at this address.
+_NOT_FOUND = 6
+
+
+class AravisError(CameraError):
+    """The library, or the camera, rejected a call."""
 
     def __init__(self, text: str, code: int) -> None:
+        """Args: code: one of `ArvDeviceError` where the device rejected it."""
         super().__init__(text)
-        self.code = code
+        self.not_found = code == _NOT_FOUND
 
-
-# Of ArvDeviceError (arvdevice.h): no camera answers at this address.
-NOT_FOUND = 6
 
 _INT_OUT = POINTER(c_int)
 _DOUBLE_OUT = POINTER(c_double)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.core.errors import Temporary
-from agent.sources.genicam.aravis import Aravis
+from agent.sources.genicam.aravis.library import Aravis
 from agent.sources.genicam.settings import GenicamSettings
 
 
