@@ -55,7 +55,8 @@ node-opcua: build/node-opcua/.fetched  ## fetch the OPC UA client that tests use
 TEST_PACKAGES := mosquitto:mosquitto iproute2:ip aravis-tools:arv-fake-gv-camera-0.8 dcmtk:storescu python3-gi:gi \
     gir1.2-gst-rtsp-server-1.0:/usr/lib/*/girepository-1.0/GstRtspServer-1.0.typelib \
     gstreamer1.0-plugins-base:/usr/lib/*/gstreamer-1.0/libgstvideotestsrc.so \
-    gstreamer1.0-plugins-good:/usr/lib/*/gstreamer-1.0/libgstrtp.so
+    gstreamer1.0-plugins-good:/usr/lib/*/gstreamer-1.0/libgstrtp.so \
+    gstreamer1.0-plugins-bad:/usr/lib/*/gstreamer-1.0/libgstopenh264.so
 
 demo: $(VENV)/.base  ## the whole thing without hardware: simulator, broker, agent, subscriber, score sheet
 	@scripts/need-packages mosquitto:mosquitto

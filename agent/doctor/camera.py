@@ -25,7 +25,8 @@ from agent.inspection import (
 )
 from agent.settings import CameraSettings, Settings
 from agent.sources import Captured, EndOfStream, FrameSource, build_source
-from agent.sources.settings import SourceSection
+from agent.sources.opencv import sends_b_frames
+from agent.sources.settings import CameraSourceSettings, SourceSection
 from engines.bundles import read_bundle
 from engines.errors import EngineError
 
@@ -68,6 +69,8 @@ def check_cameras(
         if found is None and camera.source.listens():
             found = _check_port(name, camera.source)
         yield found or _read_camera(name, camera, max_seconds, first_frame_seconds)
+        if found is None and isinstance(camera.source, CameraSourceSettings):
+            yield from _check_b_frames(name, camera.source)
 
 
 def _ask_agent(settings: Settings, name: str) -> CheckResult | None:
@@ -96,6 +99,14 @@ def _check_port(name: str, source: SourceSection) -> CheckResult:
     except OSError as error:
         text = f"{host.name} port {host.port} cannot be opened: {os.strerror(error.errno or 0)}"
         return problem(subject, text, source.remedy())
+
+
+def _check_b_frames(name: str, source: CameraSourceSettings) -> Iterator[CheckResult]:
+    """Of an RTSP camera, where the extra rtsp is installed; opens the stream once more."""
+    if sends_b_frames(source):
+        text = "sends B-frames, so each frame comes 0.2 to 0.5 s late: later ones are needed to decode it"
+        fix = "switch B-frames off in the camera, or choose the profile Baseline"
+        yield warning(f"camera {name}", text, fix)
 
 
 def _family(address: str) -> socket.AddressFamily:

@@ -14,14 +14,11 @@ SYSTEM_PYTHON = "/usr/bin/python3"
 PACKAGES = "python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
 ELEMENTS = {
     "jpeg": ("jpegenc", "rtpjpegpay"),
-    "h264": ("x264enc", "h264parse", "rtph264pay"),
+    "h264": ("openh264enc", "h264parse", "rtph264pay"),
     "h265": ("x265enc", "h265parse", "rtph265pay"),
 }
-MORE_PACKAGES = {
-    "jpeg": "",
-    "h264": " gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly",
-    "h265": " gstreamer1.0-plugins-bad",
-}
+ELEMENTS["h265-b-frames"] = ELEMENTS["h265"]
+MORE_PACKAGES = {"jpeg": ""}
 
 
 @cache
@@ -35,7 +32,8 @@ def missing(codec: str = "jpeg") -> str | None:
         Path(SYSTEM_PYTHON).exists()
         and not subprocess.run([SYSTEM_PYTHON, "-c", probe], capture_output=True, check=False).returncode
     )
-    return None if found else f"no RTSP camera for tests: apt install {PACKAGES}{MORE_PACKAGES[codec]}"
+    more = MORE_PACKAGES.get(codec, " gstreamer1.0-plugins-bad")
+    return None if found else f"no RTSP camera for tests: apt install {PACKAGES}{more}"
 
 
 def free_port() -> int:
@@ -46,7 +44,7 @@ def free_port() -> int:
 
 
 class RtspCamera:
-    """The camera; `size` is (width, height) in pixels."""
+    """The camera; `codec` is one or several with commas, `size` is (width, height) in pixels."""
 
     def __init__(
         self, codec: str = "jpeg", size: tuple[int, int] = (320, 240), credentials: tuple[str, str] | None = None
@@ -76,6 +74,10 @@ class RtspCamera:
     def shrink(self) -> None:
         """Halve the size of its frames in mid-stream."""
         self._signal(signal.SIGUSR1)
+
+    def change_codec(self) -> None:
+        """Go on with its next codec, in mid-stream."""
+        self._signal(signal.SIGUSR2)
 
     def kill(self) -> None:
         """Pull the plug."""

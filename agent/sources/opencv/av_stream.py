@@ -22,6 +22,7 @@ from agent.sources.opencv.address import CaptureSettings
 from agent.sources.opencv.grabber import Handle
 from agent.sources.opencv.motion_jpeg import DamagedFrame
 from agent.sources.opencv.rtsp import RtspStream
+from agent.sources.settings import CameraSourceSettings
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,23 @@ class AvStream(RtspStream):
     def connect(self, settings: CaptureSettings) -> Handle:
         """Open the stream; its timeouts end a handle that was abandoned."""
         return AvHandle(self._url, str(self), settings)
+
+
+def sends_b_frames(settings: CameraSourceSettings) -> bool | None:
+    """Whether an RTSP camera does, by its first frame; None where that cannot be found out, as without PyAV."""
+    stream = AvStream(settings.url or "")
+    timeouts = CaptureSettings(None, None, None, settings.open_timeout_seconds, settings.read_timeout_seconds)
+    try:
+        stream.check()
+    except Permanent:
+        return None
+    handle = AvHandle(settings.url or "", str(stream), timeouts)
+    try:
+        return handle.has_b_frames if handle.isOpened() and handle.read()[0] else None
+    except DamagedFrame:
+        return None
+    finally:
+        handle.release()
 
 
 class AvHandle:
@@ -97,6 +115,11 @@ class AvHandle:
             raise DamagedFrame("data of it are missing")
         return True, frame.to_ndarray(format="gray" if frame.format.name.startswith("gray") else "bgr24")
 
+    @property
+    def has_b_frames(self) -> bool:
+        """Whether the camera sends B-frames, known from the first frame on: each waits for a later one."""
+        return bool(self._container.streams.video[0].codec_context.has_b_frames)
+
     def release(self) -> None:
         """Close the stream."""
         if self._container is not None:
@@ -110,7 +133,7 @@ class AvHandle:
         for packet in self._container.demux(stream):
             times.append((packet.pts, _time_of(packet)))
             for frame in packet.decode():
-                if stream.codec_context.has_b_frames and not warned:
+                if self.has_b_frames and not warned:
                     warned = True
                     log.warning("camera %s sends B-frames, so each frame is late; switch them off in it", self._name)
                 self.sent_at = next((sent for pts, sent in times if pts == frame.pts), None)

@@ -16,7 +16,7 @@ from engines.bundles import Bundle
 from tests.support.check_results import Configure, only
 from tests.support.loose_parts import HEIGHT, WIDTH, Lies, aligned_copy, draw, empty, taught
 from tests.support.parts import write_parts
-from tests.support.rtsp_camera import free_port
+from tests.support.rtsp_camera import RtspCamera, free_port, missing
 
 
 def check(config: Path) -> CheckResult:
@@ -119,3 +119,16 @@ def test_followed_folder_without_a_new_image_does_not_keep_the_doctor_waiting(
     result = only(check_cameras(load_settings(config), max_seconds=0.2, first_frame_seconds=3.0 if images else 0.2))
     assert result.level is Level.OK
     assert ("nothing new within 0.2 s" in result.text) is (images == 0)
+
+
+@pytest.mark.parametrize(("codec", "levels"), [("h265", [Level.OK]), ("h265-b-frames", [Level.OK, Level.WARNING])])
+def test_b_frames_are_a_warning(configure: Configure, codec: str, levels: list[Level]) -> None:
+    pytest.importorskip("av", reason="needs the extra rtsp")
+    if missing(codec) is not None:
+        pytest.skip(missing(codec) or "")
+    with RtspCamera(codec) as camera:
+        source = f'{{ kind = "camera", url = "{camera.url()}", read_timeout_seconds = 10.0 }}'
+        results = list(check_cameras(load_settings(configure(source=source)), max_seconds=0.2))
+    assert [result.level for result in results] == levels
+    if len(results) > 1:
+        assert results[1].text.startswith("sends B-frames, so each frame comes")

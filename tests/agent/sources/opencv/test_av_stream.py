@@ -10,7 +10,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from agent.core.clock import utc_now
 from agent.core.errors import Permanent, Temporary
@@ -87,6 +89,39 @@ def test_camera_that_stalls_or_dies_is_temporary_and_returns(camera: RtspCamera,
     camera.start()
     with source:
         source.read()
+
+
+@pytest.mark.parametrize("clock", ["arrival", "sender"])
+def test_codec_that_changes_in_mid_stream_gives_no_false_frame(clock: str, tmp_path: Path) -> None:
+    """The camera goes on with H.265, motion JPEG and H.264 in the same session, which it had announced as another."""
+    codecs = ("h264", "h265", "jpeg")
+    for codec in codecs:
+        if missing(codec) is not None:
+            pytest.skip(missing(codec) or "")
+    with RtspCamera(",".join(codecs)) as camera:
+        source = source_of(camera.url(), tmp_path, capture_time=clock, read_timeout_seconds=3.0)
+        for _ in codecs:
+            with source:
+                for _ in range(5):
+                    _check_image(source.read().image)
+                camera.change_codec()
+                with pytest.raises(Temporary, match=r"gave no frame for 3 s|stopped giving frames"):
+                    _check_images_until_it_fails(source)
+        assert isinstance(source, CameraSource)
+        assert source.damaged == 0
+
+
+def _check_images_until_it_fails(source: FrameSource) -> None:
+    while True:
+        _check_image(source.read().image)
+
+
+def _check_image(image: NDArray[np.uint8]) -> None:
+    """A white ball on black; what a decoder makes of another codec is gray or green."""
+    assert image.shape == (240, 320, 3)
+    middle = np.median(image, axis=(0, 1))
+    assert middle.max() <= 20, middle
+    assert image.max() > 200
 
 
 @pytest.mark.parametrize("clock", ["arrival", "sender"])
