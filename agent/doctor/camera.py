@@ -14,7 +14,7 @@ from pathlib import Path
 from queue import Empty, Queue
 
 from agent.commands import ask
-from agent.core.errors import InspectdError
+from agent.core.errors import InspectdError, Permanent
 from agent.core.records import Image
 from agent.doctor.check_result import CheckResult, ok, problem, warning
 from agent.inspection import (
@@ -25,7 +25,7 @@ from agent.inspection import (
 )
 from agent.settings import CameraSettings, Settings
 from agent.sources import Captured, EndOfStream, FrameSource, build_source
-from agent.sources.opencv import sends_b_frames
+from agent.sources.opencv import by_hardware, sends_b_frames
 from agent.sources.settings import CameraSourceSettings, SourceSection
 from engines.bundles import read_bundle
 from engines.errors import EngineError
@@ -70,7 +70,7 @@ def check_cameras(
             found = _check_port(name, camera.source)
         yield found or _read_camera(name, camera, max_seconds, first_frame_seconds)
         if found is None and isinstance(camera.source, CameraSourceSettings):
-            yield from _check_b_frames(name, camera.source)
+            yield from _check_stream(name, camera.source)
 
 
 def _ask_agent(settings: Settings, name: str) -> CheckResult | None:
@@ -101,12 +101,16 @@ def _check_port(name: str, source: SourceSection) -> CheckResult:
         return problem(subject, text, source.remedy())
 
 
-def _check_b_frames(name: str, source: CameraSourceSettings) -> Iterator[CheckResult]:
-    """Of an RTSP camera, where the extra rtsp is installed; opens the stream once more."""
+def _check_stream(name: str, source: CameraSourceSettings) -> Iterator[CheckResult]:
+    """What decodes an RTSP camera, and whether its frames wait for later ones; opens the stream once more."""
+    subject = f"camera {name}"
+    if source.decoder == "gstreamer":
+        with suppress(Permanent):  # the camera was not opened either
+            how = "by the hardware of NVIDIA" if by_hardware() else "in software, since there is no nvv4l2decoder"
+            yield ok(subject, f"GStreamer decodes it {how}")
     if sends_b_frames(source):
         text = "sends B-frames, so each frame comes 0.2 to 0.5 s late: later ones are needed to decode it"
-        fix = "switch B-frames off in the camera, or choose the profile Baseline"
-        yield warning(f"camera {name}", text, fix)
+        yield warning(subject, text, "switch B-frames off in the camera, or choose the profile Baseline")
 
 
 def _family(address: str) -> socket.AddressFamily:

@@ -183,6 +183,8 @@ class CameraSourceSettings(LiveSettings):
     read_timeout_seconds: PositiveFloat = 2.0
     capture_time: Literal["arrival", "sender"] = "arrival"
     """When a frame was taken: when it arrived here, or by the clock of the RTSP camera, which needs the extra rtsp."""
+    decoder: Literal["ffmpeg", "gstreamer"] = "ffmpeg"
+    """What reads an RTSP camera; GStreamer of the distribution decodes by the hardware of a Jetson."""
 
     @model_validator(mode="after")
     def _one_address(self) -> CameraSourceSettings:
@@ -190,6 +192,9 @@ class CameraSourceSettings(LiveSettings):
             raise ValueError("wanted either device (such as /dev/video0) or url (such as rtsp://camera/stream)")
         if self.capture_time == "sender" and self.url is None:
             raise ValueError('got capture_time = "sender" with a device, wanted the url of an RTSP camera')
+        if self.decoder == "gstreamer" and (self.url is None or self.capture_time == "sender"):
+            given = "a device" if self.url is None else 'capture_time = "sender"'
+            raise ValueError(f'got decoder = "gstreamer" with {given}, wanted the url of an RTSP camera, without it')
         return self
 
     def hosts(self) -> list[Host]:

@@ -90,6 +90,7 @@ CASES = {
     "dicom": Case("dicom", {}, received_images, live=False, exclusive=True),
     "video": Case("video", {}, video_file, live=False, frames=FRAMES),
     "camera": Case("camera", live=True),
+    "camera-gstreamer": Case("camera", {"decoder": "gstreamer"}, live=True),
     "genicam": Case("genicam", {"camera": ArvCamera.address, "read_timeout_seconds": 10.0}, live=True, exclusive=True),
     "genicam-producer": Case("genicam", {"camera": VIKY_NAMES[0]}, viky, live=True, exclusive=True),
 }

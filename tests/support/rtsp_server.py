@@ -33,7 +33,7 @@ def main() -> None:
     factory = GstRtspServer.RTSPMediaFactory()
     caps = f"video/x-raw,format=I420,width={width},height={height},framerate=25/1"
     factory.set_launch(
-        "( input-selector name=pay0 "
+        "( input-selector name=pay0 sync-streams=false "
         f"videotestsrc is-live=true pattern=ball ! videoscale ! capsfilter name=size caps={caps} ! tee name=images "
         + " ".join(f"images. ! queue ! {ENCODERS[codec]} pt=96 ! pay0.sink_{n}" for n, codec in enumerate(codecs))
         + " )"

@@ -15,6 +15,7 @@ from agent.sources.damage_count import DamageCount
 from agent.sources.opencv.address import Address, CaptureSettings
 from agent.sources.opencv.av_stream import AvStream
 from agent.sources.opencv.grabber import Grabbed, Grabber
+from agent.sources.opencv.gst_stream import GstStream
 from agent.sources.opencv.images import mute_opencv, to_image
 from agent.sources.opencv.rtsp import RtspStream
 from agent.sources.opencv.v4l2 import V4l2Device
@@ -152,6 +153,8 @@ def from_settings(settings: CameraSourceSettings, *, quarantine_directory: Path)
     assert address is not None, "the settings have exactly one of the two"
     if settings.capture_time == "sender":
         address = AvStream(str(settings.url))
+    elif settings.decoder == "gstreamer":
+        address = GstStream(str(settings.url))
     return CameraSource(
         address,
         width=settings.width,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from ctypes.util import find_library
 from pathlib import Path
 
 import cv2
@@ -132,3 +133,15 @@ def test_b_frames_are_a_warning(configure: Configure, codec: str, levels: list[L
     assert [result.level for result in results] == levels
     if len(results) > 1:
         assert results[1].text.startswith("sends B-frames, so each frame comes")
+
+
+def test_decoder_of_gstreamer_is_named(configure: Configure) -> None:
+    """There is no decoder in hardware on machines for tests."""
+    if missing("h265") is not None or find_library("gstapp-1.0") is None:
+        pytest.skip(missing("h265") or "GStreamer is not installed")
+    with RtspCamera("h265") as camera:
+        source = f'{{ kind = "camera", url = "{camera.url()}", decoder = "gstreamer", read_timeout_seconds = 10.0 }}'
+        frames, decoder = check_cameras(load_settings(configure(source=source)), max_seconds=0.2)
+    assert frames.text.startswith("320×240 colour, 8 bit")
+    assert decoder.level is Level.OK
+    assert decoder.text == "GStreamer decodes it in software, since there is no nvv4l2decoder"
