@@ -94,12 +94,16 @@ class Evidence:
         if frame.excluded is not None:  # enlarged, heat reaches a little beyond its place
             large[covered(frame.excluded, height, width)] = 0.0
         overlay = draw_overlay(shown, large, hot, captions=captions)
-        heat = grey_out(draw_heatmap(heatmap, height, width), frame.excluded)
         return [
-            EvidenceImage("heatmap", encode(heat, "image/png"), "image/png"),
+            self.draw_heatmap(frame, heatmap),
             EvidenceImage("overlay", encode(overlay, "image/jpeg"), "image/jpeg"),
             self.draw_frame(frame, window),
         ]
+
+    def draw_heatmap(self, frame: Frame, heatmap: NDArray[np.float32]) -> EvidenceImage:
+        """The heatmap of the inspected part alone, as in `draw`."""
+        heat = grey_out(draw_heatmap(heatmap, *fit_screen(*frame.image.shape[:2])), frame.excluded)
+        return EvidenceImage("heatmap", encode(heat, "image/png"), "image/png")
 
     def draw_verdict(
         self, verdict: Verdict, hot: Sequence[Region], window: Window16 | None = None
@@ -133,6 +137,12 @@ class Evidence:
         images = [self.draw_frame(frame, window)]
         self._keep(self._directory / frame.camera / alarm_id, images)
         return images
+
+    def save_heatmap(self, result_id: str, frame: Frame, heatmap: NDArray[np.float32]) -> EvidenceImage:
+        """The same for the result of a part: its heatmap alone."""
+        image = self.draw_heatmap(frame, heatmap)
+        self._keep(self._directory / frame.camera / result_id, [image])
+        return image
 
     def bytes_on_disk(self) -> int:
         """Size of all images kept, bytes."""

@@ -1,15 +1,17 @@
-"""The command `results/list`: the latest parts, and what became of each."""
+"""The commands about parts: `results/list`, what became of the latest ones; `results/image`, the heatmap of one."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt
 
 from agent.commands.command import Call
+from agent.commands.view import ImageSide, image_document
 from agent.core.errors import Permanent
 from agent.messages import VIEW_GROUPS, CommandRequest, Instant, Score
-from agent.outputs import PartFilter
+from agent.outputs import OK_HEATMAPS, PartFilter
 
 # As for alarms: a response over MQTT has to fit the broker's packet limit.
 _LISTED, _MOST_LISTED = 100, 10_000
@@ -60,7 +62,32 @@ def list_results(call: Call) -> dict[str, Any]:
         score_to=request.score_to,
         before=request.before,
     )
-    return {"parts": log.find(where, request.limit)}
+    found = log.find(where, request.limit)
+    return {"parts": [{**part, "heatmap": _heatmap_of(call, part).is_file()} for part in found]}
+
+
+class ResultImageRequest(CommandRequest):
+    """Return the heatmap of an ok part that was sampled (`ok_heatmap_every`), base64."""
+
+    command = "results/image"
+    result: str = Field(pattern=r"^[0-9a-f-]{36}$", description="Id of the result.")
+    side: ImageSide = None
+
+
+def result_image(call: Call) -> dict[str, Any]:
+    """The heatmap as it was kept, or a smaller JPEG of it."""
+    result = call.request.result
+    found = [] if call.agent.part_log is None else call.agent.part_log.find(PartFilter(id=result), 1)
+    path = _heatmap_of(call, found[0]) if found else None
+    if path is None or not path.is_file():
+        raise Permanent(f"result {result} has no heatmap: it was not sampled, or it was deleted to make room")
+    return image_document(path, call.request.side)
+
+
+def _heatmap_of(call: Call, part: dict[str, Any]) -> Path:
+    """Where a copy of the heatmap of this part is, if it was sampled."""
+    folder = call.agent.settings.state_directory / OK_HEATMAPS
+    return folder / str(part["camera"]) / str(part["id"]) / "heatmap.png"
 
 
 def _place(call: Call) -> str | None:

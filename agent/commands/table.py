@@ -22,7 +22,7 @@ from agent.commands.command import Command
 from agent.commands.pause import inspect_part, pause, resume
 from agent.commands.product import ProductRequest, ProductResult, product
 from agent.commands.reload import reload
-from agent.commands.results import ResultListRequest, list_results
+from agent.commands.results import ResultImageRequest, ResultListRequest, list_results, result_image
 from agent.commands.review import ReviewRequest, ReviewResult, review
 from agent.commands.snapshot import snapshot
 from agent.commands.status import status
@@ -100,6 +100,7 @@ AGENT_COMMANDS: dict[str, Command] = {
         Command(AuditListRequest, list_audit, reads=True, screen=True, role=Role.ENGINEER),
         Command(AuditLoginRequest, note_login, audited=False, screen=True),
         Command(AlarmImageRequest, alarm_image, reads=True, screen=True),
+        Command(ResultImageRequest, result_image, reads=True, screen=True),
         Command(LiveRequest, live_image, LiveResult, reads=True, screen=True),
         Command(ScoresRequest, read_scores, reads=True, screen=True),
         Command(RecentRequest, read_recent, reads=True, screen=True),

@@ -75,6 +75,11 @@ class ResultPayload(Payload):
         description="Id of the run of the agent that gave the number `sequence`; the two together are never used "
         "twice.",
     )
+    heatmap: str | None = Field(
+        default=None,
+        description="For ok: the topic on which its heatmap follows, or the id of that message; null for a part that "
+        "the sample of `ok_heatmap_every` does not include.",
+    )
 
     @classmethod
     def of(
@@ -88,6 +93,7 @@ class ResultPayload(Payload):
         model: ModelPayload | None = None,
         engine: str | None = None,
         epoch: str | None = None,
+        heatmap: str | None = None,
     ) -> ResultPayload:
         """The document of a part; `sequence` is the number that the outbox assigned."""
         return cls(
@@ -112,4 +118,5 @@ class ResultPayload(Payload):
             origin=part.origin,
             alarm=part.alarm,
             code=None if part.code is None else CodePayload(text=part.code.text, problem=part.code.problem),
+            heatmap=heatmap,
         )

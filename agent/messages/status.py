@@ -44,6 +44,9 @@ class ResultsPayload(Payload):
     sequence: NonNegativeInt = Field(description="The latest sequence number of a result; 0 before the first.")
     dropped: NonNegativeInt = Field(description="Results dropped because their disk quota was used up, ever.")
     dead_letters: NonNegativeInt = Field(description="Results that the broker rejected for good, ever.")
+    dropped_pictures: NonNegativeInt = Field(
+        default=0, description="Heatmaps of ok parts dropped because the disk quota was used up, ever."
+    )
     missing: list[NonNegativeInt] = Field(
         default_factory=list,
         description="The latest sequence numbers of results (100 at most) that will never arrive: dropped or rejected.",

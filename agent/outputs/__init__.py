@@ -6,6 +6,7 @@ same part. Each output has a folder: `mqtt/`. The table of the kinds of output i
 """
 
 from agent.outputs.factory import build_outputs
+from agent.outputs.ok_heatmaps import OK_HEATMAPS, OkHeatmaps
 from agent.outputs.output import AlarmContext, Output, PublishedImages, RecordedAlarm, RecordedResult
 from agent.outputs.part_counts import PartCounts, PartNumbers, ShiftNumbers
 from agent.outputs.part_log import PartFilter, PartLog
@@ -16,10 +17,12 @@ from agent.outputs.views import JoinCounts, ViewGroup, ViewJoiner
 
 __all__ = [
     "KINDS",
+    "OK_HEATMAPS",
     "AlarmContext",
     "AlarmJob",
     "AlarmRecorder",
     "JoinCounts",
+    "OkHeatmaps",
     "Output",
     "OutputKind",
     "OutputSection",

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Collection
 from typing import Protocol
 
+from agent.alarms import EvidenceImage
 from agent.core.problems import Problems
 from agent.messages import (
     DeliveryPayload,
@@ -89,18 +90,7 @@ class DeliveringOutput(Output):
         document = alarm_document(recorded, lambda each: place(each.name, each.media_type), images=with_images)
         messages = [self._document(alarm.camera, alarm.id, alarm.event.value, document.to_bytes())]
         if with_images:
-            messages += [
-                Message(
-                    place(image.name, image.media_type),
-                    image.payload,
-                    alarm.id,
-                    image.name,
-                    is_image=True,
-                    media_type=image.media_type,
-                    output=self.name,
-                )
-                for image in recorded.images
-            ]
+            messages += [self._image(alarm.camera, alarm.id, image) for image in recorded.images]
         return messages
 
     def messages_for_verdict(self, verdict: VerdictPayload) -> list[Message]:
@@ -112,13 +102,27 @@ class DeliveringOutput(Output):
     def result_message(self, recorded: RecordedResult) -> Message | None:
         if "results" not in self._send:
             return None
-        document = result_document(recorded).to_bytes()
-        return self._document(recorded.part.camera, recorded.id, "result", document, part=RESULT)
+        camera, identity = recorded.part.camera, recorded.id
+        heatmap = self._identity(camera, identity, "heatmap", "image/png") if "images" in self._send else None
+        document = result_document(recorded, heatmap).to_bytes()
+        return self._document(camera, identity, "result", document, part=RESULT)
+
+    def heatmap_message(self, camera: str, identity: str, image: EvidenceImage) -> Message | None:
+        if not {"results", "images"} <= set(self._send):
+            return None
+        return self._image(camera, identity, image)
 
     def joined_message(self, joined: JoinedResultPayload) -> Message | None:
         if "results" not in self._send:
             return None
         return self._document(f"parts/{joined.group}", joined.id, "result", joined.to_bytes(), part=RESULT)
+
+    def _image(self, camera: str, identity: str, image: EvidenceImage) -> Message:
+        """An image of the alarm or result with this id."""
+        place = self._identity(camera, identity, image.name, image.media_type)
+        return Message(
+            place, image.payload, identity, image.name, is_image=True, media_type=image.media_type, output=self.name
+        )
 
     def _document(self, camera: str, identity: str, name: str, payload: bytes, *, part: str | None = None) -> Message:
         """A JSON document; `part` is how the outbox calls it, by default the name."""

@@ -36,6 +36,7 @@ def _results_report(output: str | None, results: Outbox) -> ResultsPayload:
         sequence=counts.sequence,
         epoch=counts.epoch,
         dropped=counts.dropped_alarms,
+        dropped_pictures=counts.dropped_pictures,
         dead_letters=counts.dead_letters,
         missing=list(counts.missing),
     )

@@ -158,8 +158,9 @@ class DeliveryThread(threading.Thread):
         for source in self._sources:
             for row in source.outbox.next_alarms(1, output=self._output):
                 return source, row
-        for row in self._alarms.outbox.next_images(1, output=self._output):
-            return self._alarms, row
+        for source in self._sources:
+            for row in source.outbox.next_images(1, output=self._output):
+                return source, row
         return None
 
     # Results of an attempt

@@ -41,8 +41,8 @@ def alarm_document(recorded: RecordedAlarm, place_of: Callable[[EvidenceImage], 
     )
 
 
-def result_document(recorded: RecordedResult) -> ResultPayload:
-    """The document of the result of a part."""
+def result_document(recorded: RecordedResult, heatmap: str | None = None) -> ResultPayload:
+    """The document of the result of a part. `heatmap`: where its heatmap is sent; None: nowhere."""
     return ResultPayload.of(
         recorded.part,
         identity=recorded.id,
@@ -52,4 +52,5 @@ def result_document(recorded: RecordedResult) -> ResultPayload:
         model=recorded.model,
         engine=recorded.engine,
         epoch=recorded.epoch,
+        heatmap=heatmap if recorded.heatmap else None,
     )

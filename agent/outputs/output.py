@@ -79,6 +79,8 @@ class RecordedResult:
     engine: str
     epoch: str | None = None
     """Id of the run that gave the number."""
+    heatmap: bool = False
+    """Its heatmap follows, by `heatmap_message`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,10 @@ class Output(ABC):
 
     def result_message(self, recorded: RecordedResult) -> Message | None:
         """The message to deliver for the result of a part; None for an output that sends none."""
+        return None
+
+    def heatmap_message(self, camera: str, identity: str, image: EvidenceImage) -> Message | None:
+        """The message to deliver for the heatmap of a part, whose result has this id; None for an output without."""
         return None
 
     def joined_message(self, joined: JoinedResultPayload) -> Message | None:

@@ -27,7 +27,8 @@ _INSERT = f"INSERT OR REPLACE INTO part_log ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, 
 # `instr` instead of LIKE: % and _ are letters of ids.
 _FIND = (
     f"SELECT number, {_COLUMNS} FROM part_log WHERE (:camera IS NULL OR camera = :camera) "
-    "AND (:verdict IS NULL OR verdict = :verdict) AND (:product IS NULL OR product = :product) "
+    "AND (:id IS NULL OR id = :id) AND (:verdict IS NULL OR verdict = :verdict) "
+    "AND (:product IS NULL OR product = :product) "
     "AND (:part IS NULL OR instr(lower(part), lower(:part)) OR instr(lower(code), lower(:part))) "
     "AND (:since IS NULL OR captured_at >= :since) AND (:until IS NULL OR captured_at < :until) "
     "AND (:score_from IS NULL OR score >= :score_from) AND (:score_to IS NULL OR score <= :score_to) "
@@ -51,6 +52,8 @@ class PartFilter:
     score_to: float | None = None
     before: int | None = None
     """Number of a part: only those before it."""
+    id: str | None = None
+    """Of a result."""
 
 
 class PartLog:
@@ -100,6 +103,7 @@ class PartLog:
             "score_from": where.score_from,
             "score_to": where.score_to,
             "before": where.before,
+            "id": where.id,
             "limit": limit,
         }
         names = ("number", *_COLUMNS.split(", "))

@@ -12,9 +12,10 @@ from datetime import datetime
 from agent.core.clock import utc_now
 from agent.core.errors import Temporary
 from agent.core.ids import new_id
-from agent.core.records import Part
+from agent.core.records import Part, PartVerdict, Verdict
 from agent.messages import ModelPayload
 from agent.outputs.group_recorder import GroupRecorder, Waiting
+from agent.outputs.ok_heatmaps import HeatmapSample, OkHeatmaps
 from agent.outputs.outbox import Entry, Message, Outbox
 from agent.outputs.output import Output, RecordedResult
 from agent.outputs.part_counts import PartCounts
@@ -40,6 +41,8 @@ class _Job:
     engine: str
     at: datetime
     """Time of the result, UTC."""
+    sample: HeatmapSample | None = None
+    """Its heatmap follows; None for most parts."""
 
 
 class ResultRecorder(GroupRecorder[_Job]):
@@ -54,6 +57,7 @@ class ResultRecorder(GroupRecorder[_Job]):
         counts: PartCounts | None = None,
         part_log: PartLog | None = None,
         joiner: ViewJoiner | None = None,
+        heatmaps: OkHeatmaps | None = None,
         now: Callable[[], datetime] = utc_now,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -64,6 +68,7 @@ class ResultRecorder(GroupRecorder[_Job]):
         counts: counts them; None: nobody asks for numbers.
         part_log: notes them; None: nobody looks them up.
         joiner: joins those of several cameras; None: no two cameras see the same part.
+        heatmaps: draws those of sampled parts; None: no part is sampled.
         now: wall clock, UTC.
         clock: monotonic seconds.
         """
@@ -75,6 +80,9 @@ class ResultRecorder(GroupRecorder[_Job]):
         self._counts = counts
         self._part_log = part_log
         self._joiner = joiner
+        self._heatmaps = heatmaps
+        self._samples: list[HeatmapSample] = []
+        """Of the results that are being stored."""
         self._now = now
 
     def run(self) -> None:
@@ -83,15 +91,31 @@ class ResultRecorder(GroupRecorder[_Job]):
             self._joiner.begin()
         super().run()
 
-    def put(self, part: Part, model: ModelPayload, engine: str, identity: str | None = None) -> None:
+    def put(
+        self,
+        part: Part,
+        model: ModelPayload,
+        engine: str,
+        identity: str | None = None,
+        verdict: Verdict | None = None,
+        ok_heatmap_every: int = 0,
+    ) -> None:
         """Hand over a part that is judged, or will not be; waits while too many are waiting already.
 
-        `identity`: UUIDv7 of the result; None: a new one.
+        Args:
+            part: with its verdict.
+            model: the one that scored it.
+            engine: name of the engine that ran it.
+            identity: UUIDv7 of the result; None: a new one.
+            verdict: of the frame that stands for it; None where it was not judged.
+            ok_heatmap_every: the heatmap of one ok part in so many follows its result; 0: of none.
         """
         latency_seconds = self._clock() - part.started_monotonic
-        self._jobs.put(
-            Waiting(_Job(part, identity or part.id or new_id(), latency_seconds, model, engine, self._now()))
-        )
+        identity = identity or part.id or new_id()
+        sample = None
+        if self._heatmaps is not None and verdict is not None and part.verdict is PartVerdict.OK:
+            sample = self._heatmaps.sample(identity, verdict, ok_heatmap_every)
+        self._jobs.put(Waiting(_Job(part, identity, latency_seconds, model, engine, self._now(), sample)))
 
     def _entry(self, job: _Job) -> Entry:
         def build(sequence: int) -> list[Message]:
@@ -104,7 +128,10 @@ class ResultRecorder(GroupRecorder[_Job]):
                 job.model,
                 job.engine,
                 epoch=self._outbox.epoch,
+                heatmap=job.sample is not None,
             )
+            if job.sample is not None:
+                job.sample.sequence = sequence
             messages = (output.result_message(recorded) for output in self._outputs)
             return [message for message in messages if message is not None]
 
@@ -116,6 +143,8 @@ class ResultRecorder(GroupRecorder[_Job]):
             for each in notes:
                 each(db)
 
+        if job.sample is not None:
+            self._samples.append(job.sample)
         follows = None if self._joiner is None else self._joiner.following(job.part, job.id)
         return Entry(job.part.camera, build, also=note, follows=follows)
 
@@ -128,6 +157,10 @@ class ResultRecorder(GroupRecorder[_Job]):
             self._refresh_counts()
 
     def _stored(self) -> None:
+        if self._heatmaps is not None:
+            for sample in self._samples:
+                self._heatmaps.draw(sample)
+        self._samples.clear()
         if self._joiner is not None:
             self._joiner.committed()
         self._refresh_counts()

@@ -93,7 +93,7 @@ class Dispatcher:
         for alarm in outcome.alarms:
             self.dispatch_alarm(line, alarm, outcome.verdict, outcome.frame)
         if outcome.part is not None:
-            self._dispatch_part(line, outcome.part)
+            self._dispatch_part(line, outcome.part, outcome.verdict)
         if outcome.candidate is not None:
             self._dispatch_candidate(line, outcome.candidate)
         if outcome.drift is not None:
@@ -123,8 +123,8 @@ class Dispatcher:
         line.ledger.add(files)
         self._problems.set(f"ledger {line.name}", line.ledger.problem)
 
-    def _dispatch_part(self, line: CameraLine, part: Part) -> None:
-        """Count a part, show its result, and record it."""
+    def _dispatch_part(self, line: CameraLine, part: Part, verdict: Verdict | None = None) -> None:
+        """Count a part, show its result, and record it. `verdict`: of the frame that stands for it, if any."""
         line.count_part(part)
         part = replace(part, product=line.product)
         for output in self._outputs:
@@ -132,7 +132,8 @@ class Dispatcher:
         identity = part.id or new_id()
         self.recent.add(part, identity)
         if self._results is not None:
-            self._results.put(part, line.model, line.engine.name, identity)
+            every = line.settings.parts.ok_heatmap_every
+            self._results.put(part, line.model, line.engine.name, identity, verdict, every)
 
     def _log_score(self, line: CameraLine, outcome: Outcome) -> None:
         """Keep the score for previews and reports. On a full disk scores are lost, never an alarm."""

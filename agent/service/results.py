@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from agent.alarms import Evidence
 from agent.core.clock import utc_now
 from agent.core.problems import Problems
 from agent.messages import ViewGroupPayload
 from agent.monitoring import shift_payload
-from agent.outputs import Output, PartCounts, PartLog, ResultRecorder, ViewGroup, ViewJoiner
+from agent.outputs import OK_HEATMAPS, OkHeatmaps, Output, PartCounts, PartLog, ResultRecorder, ViewGroup, ViewJoiner
 from agent.outputs.outbox import Outbox
 from agent.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +33,34 @@ class Results:
     """The latest ones."""
     joiner: ViewJoiner
     """Joins those of cameras that see the same part."""
+    heatmaps: OkHeatmaps
+    """Draws those of sampled ok parts."""
     outputs: Sequence[Output]
     """What they are published by."""
+
+    def start(self) -> None:
+        """Start the threads."""
+        self.recorder.start()
+        self.heatmaps.start()
+
+    def finish(self, timeout_seconds: float) -> None:
+        """Store what is waiting, then end the threads; results that are lost are logged."""
+        deadline = time.monotonic() + timeout_seconds
+        if not self.recorder.finish(timeout_seconds):
+            log.error("results were lost: they could not be written to disk within %.1f s", timeout_seconds)
+        self.heatmaps.finish(max(0.0, deadline - time.monotonic()))
 
     def adopt(self, settings: Settings) -> None:
         """Join by the groups of these settings once every result before is stored: soon, unless the disk is full."""
         groups = groups_of(settings)
         if groups == self.joiner.groups:
             return
-        self.recorder.when_stored(lambda: self.joiner.adopt(groups))
-        _announce(self.outputs, groups)
+
+        def change() -> None:
+            self.joiner.adopt(groups)
+            _announce(self.outputs, groups)
+
+        self.recorder.when_stored(change)
 
     def view_groups(self) -> dict[str, ViewGroupPayload]:
         """What becomes of the parts of each group, by its name, for `status`."""
@@ -63,13 +86,17 @@ def open_results(settings: Settings, outputs: Sequence[Output], problems: Proble
     outbox.keep_outputs([output.name for output in outputs])
     counts = PartCounts(outbox, settings.shifts.calendar, cameras=len(settings.cameras))
     groups = groups_of(settings)
-    log = PartLog(outbox)
-    joiner = ViewJoiner(settings.site, groups, outputs, outbox, counts, problems, part_log=log)
-    recorder = ResultRecorder(settings.site, outputs, outbox, counts=counts, part_log=log, joiner=joiner)
+    part_log = PartLog(outbox)
+    joiner = ViewJoiner(settings.site, groups, outputs, outbox, counts, problems, part_log=part_log)
+    evidence = Evidence(settings.state_directory / OK_HEATMAPS, max_bytes=settings.max_results_size)
+    heatmaps = OkHeatmaps(outputs, outbox, evidence)
+    recorder = ResultRecorder(
+        settings.site, outputs, outbox, counts=counts, part_log=part_log, joiner=joiner, heatmaps=heatmaps
+    )
     for output in outputs:
         output.deliver_results(outbox)
     _announce(outputs, groups)
-    return Results(outbox, recorder, counts, log, joiner, outputs)
+    return Results(outbox, recorder, counts, part_log, joiner, heatmaps, outputs)
 
 
 def groups_of(settings: Settings) -> tuple[ViewGroup, ...]:

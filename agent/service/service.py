@@ -232,7 +232,7 @@ class Service:
         self._recorder.start()
         self.review.start()
         if self.results is not None:
-            self.results.recorder.start()
+            self.results.start()
         self._assembly.engines.start()
         for line in self.lines.values():
             line.capture.start()
@@ -256,8 +256,8 @@ class Service:
             log.error("alarms were lost: they could not be written to disk within %g s", STOP_SECONDS)
         if not self.review.finish(max(0.05, deadline - 0.4 - time.monotonic())):
             log.warning("the review was not written completely within %g s", STOP_SECONDS)
-        if self.results is not None and not self.results.recorder.finish(max(0.05, deadline - 0.4 - time.monotonic())):
-            log.error("results were lost: they could not be written to disk within %g s", STOP_SECONDS)
+        if self.results is not None:
+            self.results.finish(max(0.05, deadline - 0.4 - time.monotonic()))
         self._count_publisher.publish_all(final=True)
         self._control_socket.close()
         if self._metrics is not None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from agent.core.crop import Crop
 from agent.core.section import Section
 from agent.settings.codes import CodeSettings
+from agent.sources.settings import SourceSection
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
@@ -59,6 +60,8 @@ class PartSettings(Section):
     """Parts pass under a camera that runs freely, and each is recognised in the image."""
     code: CodeSettings | None = None
     """A code on each part that gives it its id; None: parts have none."""
+    ok_heatmap_every: NonNegativeInt = 0
+    """A heatmap goes with one ok part in so many, chosen at random; 0: with none."""
 
     @model_validator(mode="after")
     def _one_way(self) -> PartSettings:
@@ -70,3 +73,19 @@ class PartSettings(Section):
                 "got presence beside trigger, frames_per_part or gap_seconds; wanted one way to know parts"
             )
         return self
+
+    def check_source(self, source: SourceSection, *, known: bool) -> None:
+        """Raise ValueError, with one line, where a source cannot have such parts; `known`: which frames show one."""
+        if self.code is not None and not known:
+            raise ValueError("parts.code: got a code, but not which frames show a part; wanted frames_per_part = 1")
+        if self.ok_heatmap_every and not known:
+            raise ValueError(
+                f"parts.ok_heatmap_every: got {self.ok_heatmap_every}, but it is not known which frames show a part; "
+                "wanted frames_per_part = 1"
+            )
+        if self.trigger and source.frame_is_part:
+            raise ValueError(f"parts.trigger: each image of a {source.kind} is a part; wanted a camera for it")
+        if source.wants_parts_announced and not self.trigger:
+            raise ValueError('source.trigger: got "software"; wanted parts = { trigger = true } for it')
+        if self.presence is not None and source.frame_is_part:
+            raise ValueError(f"parts.presence: each image of a {source.kind} is a part; wanted a camera for it")

@@ -223,14 +223,7 @@ class CameraSettings(Section):
 
     @model_validator(mode="after")
     def _parts_and_budget_fit_the_source(self) -> CameraSettings:
-        if self.parts.code is not None and not self.parts_known:
-            raise ValueError("parts.code: got a code, but not which frames show a part; wanted frames_per_part = 1")
-        if self.parts.trigger and self.source.frame_is_part:
-            raise ValueError(f"parts.trigger: each image of a {self.source.kind} is a part; wanted a camera for it")
-        if self.source.wants_parts_announced and not self.parts.trigger:
-            raise ValueError('source.trigger: got "software"; wanted parts = { trigger = true } for it')
-        if self.parts.presence is not None and self.source.frame_is_part:
-            raise ValueError(f"parts.presence: each image of a {self.source.kind} is a part; wanted a camera for it")
+        self.parts.check_source(self.source, known=self.parts_known)
         if self.product is not None and self.product not in self.products:
             known = ", ".join(self.products) or "none, since there is no section products"
             raise ValueError(f"product: got {self.product!r}, wanted one of the products: {known}")

@@ -21,7 +21,7 @@ SESSION_SECONDS = 7 * 24 * 3600
 
 # Topics of a camera that are printed, and those that are only saved.
 _TOPICS = ("alarm", "alarm/+/+", "event")
-_SAVED_TOPICS = ("result",)
+_SAVED_TOPICS = ("result", "result/+/heatmap")
 
 
 def watch(

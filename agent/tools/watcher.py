@@ -45,7 +45,7 @@ class Watcher:
         """Args:
         on_line: takes each line.
         out: alarms are saved here as `<camera>/<alarm id>/raised.json`, `cleared.json`, `overlay.jpg` …, results of
-            parts in `<camera>/results.jsonl`; None: nowhere.
+            parts in `<camera>/results.jsonl`, their heatmaps as those of alarms; None: nowhere.
         """
         self._on_line = on_line
         self._out = out
@@ -80,16 +80,13 @@ class Watcher:
                 verdict = parse(VerdictPayload, payload)
                 judged = f"judged {verdict.verdict} by {_printable(verdict.by)}"
                 self._on_line(f"{_printable(verdict.camera)}: alarm {_printable(verdict.id)} {judged}")
-            case [*_, camera, "alarm", alarm_id, kind] if kind in _FILE_NAMES:
-                self._save(self._cameras.get(alarm_id, camera), alarm_id, _FILE_NAMES[kind], payload)
+            case [*_, camera, "alarm" | "result", identity, kind] if kind in _FILE_NAMES:
+                self._save(self._cameras.get(identity, camera), identity, _FILE_NAMES[kind], payload)
 
     def _take_alarm(self, alarm: AlarmPayload) -> None:
         """Print, then save, so that a full disk does not hide the alarm; a repetition saves what could not be saved."""
         key = (alarm.id, alarm.event.value)
-        # With topics of the plant's own, the topic of an image need not contain the camera's name.
-        self._cameras[alarm.id] = alarm.camera
-        if len(self._cameras) > REMEMBERED:
-            del self._cameras[next(iter(self._cameras))]
+        self._remember_camera(alarm.id, alarm.camera)
         if key not in self._printed:
             self._on_line(alarm_line(alarm))
             _remember(self._printed, key)
@@ -99,10 +96,17 @@ class Watcher:
 
     def _take_result(self, result: ResultPayload) -> None:
         """Add a line to the results of its camera; a repetition only where it could not be saved before."""
+        self._remember_camera(result.id, result.camera)
         key = (result.id, "result")
         line = result.model_dump_json(by_alias=True).encode() + b"\n"
         if key not in self._saved and self._save(result.camera, None, RESULTS, line, append=True):
             _remember(self._saved, key)
+
+    def _remember_camera(self, identity: str, camera: str) -> None:
+        """With topics of the plant's own, the topic of an image need not contain the camera's name."""
+        self._cameras[identity] = camera
+        if len(self._cameras) > REMEMBERED:
+            del self._cameras[next(iter(self._cameras))]
 
     def _take_event(self, event: EventPayload) -> None:
         key = (event.id, event.event)

@@ -36,6 +36,7 @@ CAMERA = """
 [cameras.{name}]
 source = {{ kind = "folder", follow = true, path = "{name}" }}
 calibration = {{ frames = 60, max_frames = 60, false_alarms = "1 per 20 parts" }}
+parts = {{ ok_heatmap_every = 1 }}
 {bundle}
 """
 
@@ -119,6 +120,24 @@ def test_part_is_found_and_leads_to_its_alarm(grouped: Line, open_grouped: OpenT
     shown = opened.tab.locator("table.parts tbody tr")
     wanted = ask(grouped.socket, "results/list", group="p1", verdict="not_judged")["parts"]
     assert shown.count() == len(wanted) > 50
+
+
+def sampled(grouped: Line) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = ask(grouped.socket, "results/list", "side", part="sampled")["parts"]
+    return parts
+
+
+def test_sampled_good_part_shows_its_heatmap(grouped: Line, open_grouped: OpenTab) -> None:
+    show(grouped, "side", "sampled.png")
+    wait_until(lambda: any(part["heatmap"] for part in sampled(grouped)), seconds=60, what="its heatmap")
+    opened = open_grouped(dark=True).log_in("vera").go("parts?camera=side&part=sampled")
+    image = opened.tab.wait_for_selector("table.parts a[href*=heatmap] img:not(.missing)")
+    opened.tab.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=image)
+    assert image.get_attribute("alt") == "Heatmap of part sampled.png"
+    check(opened, "parts-heatmap-panel")
+    with opened.tab.expect_popup() as popup:
+        opened.tab.click("table.parts a[href*=heatmap]")
+    assert popup.value.evaluate("document.images[0].naturalWidth") >= 64, "at full size"
 
 
 @pytest.mark.parametrize("size", ["phone", "uhd"])

@@ -5,7 +5,14 @@
 code region, in force and as drawn; `recent.py`: the latest results and alarms.
 """
 
-from agent.commands.view.alarm_images import MEDIA_TYPES, AlarmImageRequest, alarm_image, small_jpeg
+from agent.commands.view.alarm_images import (
+    MEDIA_TYPES,
+    AlarmImageRequest,
+    ImageSide,
+    alarm_image,
+    image_document,
+    small_jpeg,
+)
 from agent.commands.view.device import CommandsRequest, DeviceRequest, read_device
 from agent.commands.view.drawn import DrawViewRequest, DrawViewResult, ViewRequest, ViewResult, draw_view, show_view
 from agent.commands.view.live import LiveRequest, LiveResult, live_image
@@ -19,6 +26,7 @@ __all__ = [
     "DeviceRequest",
     "DrawViewRequest",
     "DrawViewResult",
+    "ImageSide",
     "LiveRequest",
     "LiveResult",
     "RecentRequest",
@@ -27,6 +35,7 @@ __all__ = [
     "ViewResult",
     "alarm_image",
     "draw_view",
+    "image_document",
     "live_image",
     "read_device",
     "read_recent",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
@@ -22,6 +22,12 @@ MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg"}
 _REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 
 
+ImageSide = Annotated[
+    int | None,
+    Field(ge=32, le=1920, strict=True, description="Longest side, pixels, as JPEG; null: as it is kept."),
+]
+
+
 class AlarmImageRequest(CommandRequest):
     """Return one image of an alarm, base64."""
 
@@ -32,9 +38,7 @@ class AlarmImageRequest(CommandRequest):
         description="Id of the alarm; its last or first digits suffice where no other alarm has them.",
     )
     name: Literal["frame", "overlay", "heatmap"] = Field(default="overlay", description="Which image.")
-    side: int | None = Field(
-        default=None, ge=32, le=1920, strict=True, description="Longest side, pixels, as JPEG; null: as it is kept."
-    )
+    side: ImageSide = None
 
 
 def alarm_image(call: Call) -> dict[str, Any]:
@@ -44,16 +48,20 @@ def alarm_image(call: Call) -> dict[str, Any]:
     kept = show_document(known, review.folders)["images"].get(request.name)
     if kept is None:
         raise Permanent(f"alarm {known.alarm.id} has no image {request.name}, or it was deleted to make room")
-    path = Path(kept)
+    return image_document(Path(kept), request.side)
+
+
+def image_document(path: Path, side: int | None) -> dict[str, Any]:
+    """An image on the disk, base64: as it is, or with this longest side. Raises Permanent where it cannot be read."""
     try:
         payload = path.read_bytes()
     except FileNotFoundError:
-        raise Permanent(f"alarm {known.alarm.id}: the image {request.name} was deleted to make room") from None
+        raise Permanent(f"{path.stem} of {path.parent.name}: the image was deleted to make room") from None
     except OSError as error:
         raise Permanent(f"{path}: {error.strerror}") from None
     media_type = MEDIA_TYPES[path.suffix]
-    if request.side is not None:
-        payload, media_type = small_jpeg(payload, request.side), "image/jpeg"
+    if side is not None:
+        payload, media_type = small_jpeg(payload, side), "image/jpeg"
     return {"media_type": media_type, "bytes": len(payload), "base64": base64.b64encode(payload).decode()}
 
 

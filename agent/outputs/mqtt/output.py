@@ -103,9 +103,16 @@ class MqttOutput(Output):
         return [Message(topic, verdict.to_bytes(), verdict.id, "verdict", output=self.name)]
 
     def result_message(self, recorded: RecordedResult) -> Message:
-        payload = result_document(recorded)
-        topic = self._topics.result(recorded.part.camera)
+        camera = recorded.part.camera
+        payload = result_document(recorded, self._topics.result_image(camera, recorded.id, "heatmap"))
+        topic = self._topics.result(camera)
         return Message(topic, payload.to_bytes(), recorded.id, RESULT, output=self.name)
+
+    def heatmap_message(self, camera: str, identity: str, image: EvidenceImage) -> Message:
+        topic = self._topics.result_image(camera, identity, image.name)
+        return Message(
+            topic, image.payload, identity, image.name, is_image=True, media_type=image.media_type, output=self.name
+        )
 
     def joined_message(self, joined: JoinedResultPayload) -> Message:
         return Message(self._topics.joined_result(joined.group), joined.to_bytes(), joined.id, RESULT, output=self.name)

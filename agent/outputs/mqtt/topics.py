@@ -146,6 +146,10 @@ class Topics:
         """Topic of the results of a camera's parts."""
         return f"{self.camera(camera)}/result"
 
+    def result_image(self, camera: str, result_id: str, name: str) -> str:
+        """Topic of an image of a part: `name` is heatmap."""
+        return f"{self.result(camera)}/{check_level('result id', result_id)}/{check_level('image', name)}"
+
     def joined_result(self, group: str) -> str:
         """Topic of the results of the parts that a group of cameras sees."""
         return f"{self.view_group(group)}/result"
@@ -206,7 +210,7 @@ class Topics:
         """Filters that match what any agent with these templates publishes, or takes as a command."""
         wild = {"site": "+", "camera": "+", **dict.fromkeys(self.levels, "+")}
         base, camera = self.agent_template.format_map(wild), self._camera_template.format_map(wild)
-        published = ("state", "result", "count", "score", "event", "alarm/#", "snapshot/#", "command/#")
+        published = ("state", "result/#", "count", "score", "event", "alarm/#", "snapshot/#", "command/#")
         agent = ("status", "command/#", f"{VIEW_GROUPS}/#")
         return (*(f"{base}/{rest}" for rest in agent), *(f"{camera}/{rest}" for rest in published))
 

@@ -56,6 +56,14 @@ class Quota:
     def _segments_exceed(self) -> bool:
         return self._images.bytes_in_use > self.max_bytes + PARTIAL_SEGMENTS * self._images.segment_bytes
 
+    def insert_images(self, change: Transaction, camera: str, sequence: int, images: Sequence[Message]) -> None:
+        """Add images where they fit without dropping anything else; otherwise they are dropped, and counted."""
+        if change.bytes + sum(map(cost_of, images)) > self.max_bytes or self._segments_exceed:
+            count_up(change.db, "dropped_pictures", len(images))
+            return
+        for image in images:
+            change.insert(sequence, camera, image, None)
+
     def make_room(self, change: Transaction, needed: int) -> Dropped:
         """Drop, and count, what is necessary to fit `needed` more bytes."""
         dropped = Dropped()

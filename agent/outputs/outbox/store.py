@@ -148,10 +148,7 @@ class Outbox:
 
     def add_following(self, follows: Following) -> None:
         """Change other tables of the file, and store what follows from it. Raises `Temporary`."""
-        with self._storage.lock:
-            self._storage.change(lambda change: self._add_following(change, follows))
-        for wake in self.on_accepted:
-            wake()
+        self._commit(lambda change: self._add_following(change, follows))
 
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work`, which only reads, and return its result. Raises `Temporary`."""
@@ -168,8 +165,18 @@ class Outbox:
             for message in messages:
                 change.insert(UNNUMBERED, camera, message, None)
 
+        self._commit(work)
+
+    def add_images(self, camera: str, sequence: int, images: Sequence[Message]) -> None:
+        """Store images behind the result with this number; without room for them they are dropped. Raises `Temporary`.
+
+        Not synced: results wait for no image, and a power cut may take the latest ones.
+        """
+        self._commit(lambda change: self._quota.insert_images(change, camera, sequence, images), durable=False)
+
+    def _commit(self, work: Callable[[Transaction], None], *, durable: bool = True) -> None:
         with self._storage.lock:
-            self._storage.change(work)
+            self._storage.change(work, durable=durable)
         for wake in self.on_accepted:
             wake()
 
@@ -283,15 +290,8 @@ class Outbox:
 
         Returns how many messages that were. Their sequence numbers are not missing: other outputs have them.
         """
-
-        def work(change: Transaction) -> int:
-            marks = ", ".join("?" * len(outputs))
-            query = f"SELECT id FROM message WHERE output NOT IN ({marks})"
-            orphans = [identity for (identity,) in change.db.execute(query, tuple(outputs)).fetchall()]
-            return change.delete(orphans)
-
         with self._storage.lock:
-            deleted = self._storage.change(work)
+            deleted = self._storage.change(lambda change: change.delete_other_outputs(outputs))
         if deleted:
             text = f"{deleted} waiting messages of outputs that are no longer configured were dropped"
             self._storage.incidents.append(text)

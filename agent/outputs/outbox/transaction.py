@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 
@@ -107,6 +107,12 @@ class Transaction:
         if self.added.pop(row.id, None) is None:
             self.removed[row.id] = row
             self._free(row.location)
+
+    def delete_other_outputs(self, outputs: Collection[str]) -> int:
+        """Delete the rows of all outputs but these, and return how many there were."""
+        marks = ", ".join("?" * len(outputs))
+        found = self.db.execute(f"SELECT id FROM message WHERE output NOT IN ({marks})", tuple(outputs)).fetchall()
+        return self.delete([identity for (identity,) in found])
 
     def reject(self, row: Row, reason: str) -> None:
         """Move a row to the dead letters and count it; the payload of an image is not kept."""

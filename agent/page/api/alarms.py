@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import time
 import uuid
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from starlette.routing import Route
 
 from agent.core.errors import Permanent
 from agent.core.roles import Role
-from agent.page.api.listing import filters_of, table_of
+from agent.page.api.listing import KEPT_BY_BROWSER, filters_of, image_of, side_of, table_of
 from agent.page.server.requests import Rejected, answer, logged_in, needs, person, read_object
 from agent.page.server.state import PageState, state_of
 
@@ -37,7 +36,6 @@ _FRESH_SECONDS = 10.0
 _RETRY_SECONDS = 0.25
 
 _NAMES = ("frame", "overlay", "heatmap")
-_SIDES = (240, 480)
 
 # The columns of the table.
 _CSV = (
@@ -70,20 +68,16 @@ async def show(request: Request) -> Response:
 async def image(request: Request) -> Response:
     """One image of an alarm: at full size, or as a thumbnail."""
     alarm, name = request.path_params["alarm"], request.path_params["name"]
-    text = request.query_params.get("side")
-    side = int(text) if text is not None and text.isdecimal() else None
-    if name not in _NAMES or (text is not None and side not in _SIDES):
-        raise Rejected(400, f"wanted an image {', '.join(_NAMES)}, and side, if any, {' or '.join(map(str, _SIDES))}")
+    side = side_of(request)
+    if name not in _NAMES:
+        raise Rejected(400, f"wanted an image {', '.join(_NAMES)}")
     state = state_of(request)
 
     async def load() -> tuple[str, bytes]:
-        found = await _image_of(state, alarm, name, side)
-        return str(found["media_type"]), base64.b64decode(found["base64"])
+        return image_of(await _image_of(state, alarm, name, side))
 
     media_type, payload = await (state.images.get(f"{alarm} {name} {side}", load) if side else load())
-    # An alarm's images never change. They are of a plant's parts: only this browser may keep them.
-    headers = {"cache-control": "private, max-age=3600, immutable"}
-    return Response(payload, headers=headers, media_type=media_type)
+    return Response(payload, headers=KEPT_BY_BROWSER, media_type=media_type)
 
 
 async def _image_of(state: PageState, alarm: str, name: str, side: int | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Parts: the latest ones, and what became of each."""
+"""Parts: the latest ones, what became of each, and heatmaps of those that were sampled."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from agent.core.errors import Permanent
 from agent.core.roles import Role
-from agent.page.api.listing import filters_of, table_of
-from agent.page.server.requests import answer, needs
+from agent.page.api.listing import KEPT_BY_BROWSER, filters_of, image_of, side_of, table_of
+from agent.page.server.requests import Rejected, answer, needs
 from agent.page.server.state import state_of
 
 _FILTERS: Mapping[str, type] = {
@@ -46,9 +47,25 @@ async def table(request: Request) -> Response:
     return table_of("parts.csv", _CSV, (await _list(request))["parts"])
 
 
+@needs(Role.VIEW)
+async def heatmap(request: Request) -> Response:
+    """The heatmap of an ok part that was sampled: at full size, or as a thumbnail."""
+    result, side = request.path_params["result"], side_of(request)
+    state = state_of(request)
+
+    async def load() -> tuple[str, bytes]:
+        try:
+            return image_of(await state.link.ask("results/image", result=result, side=side))
+        except Permanent as error:
+            raise Rejected(404, str(error)) from None
+
+    media_type, payload = await (state.images.get(f"{result} heatmap {side}", load) if side else load())
+    return Response(payload, headers=KEPT_BY_BROWSER, media_type=media_type)
+
+
 async def _list(request: Request) -> dict[str, Any]:
     camera = request.query_params.get("camera") or None
     return await state_of(request).link.ask("results/list", camera, **filters_of(request, _FILTERS))
 
 
-ROUTES = [Route("/api/parts", find), Route("/api/parts.csv", table)]
+ROUTES = [Route("/api/parts", find), Route("/api/parts.csv", table), Route("/api/parts/{result}/heatmap", heatmap)]

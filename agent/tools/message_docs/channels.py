@@ -52,6 +52,15 @@ CHANNELS = (
     Channel("alarm", "{camera}/alarm", (AlarmPayload,), 1, False, "An alarm is raised, or cleared with the same `id`."),
     Channel("result", "{camera}/result", (ResultPayload,), 1, False, "The result of a part: ok, nok or not judged."),
     Channel(
+        "result_heatmap",
+        "{camera}/result/{id}/heatmap",
+        (),
+        1,
+        False,
+        "Where the score of an ok part comes from; with `ok_heatmap_every`.",
+        PNG,
+    ),
+    Channel(
         "joined_result",
         "parts/{group}/result",
         (JoinedResultPayload,),
@@ -115,7 +124,7 @@ PARAMETERS = {
     "site": "Name of the site, from the settings.",
     "camera": "Name of the camera, from the settings.",
     "group": "Name of the group of cameras, from the settings.",
-    "id": "Id of the alarm, UUIDv7.",
+    "id": "Id of the alarm or the result, UUIDv7.",
     "name": "Name of the command.",
     "picture": "heatmap, overlay or frame.",
 }

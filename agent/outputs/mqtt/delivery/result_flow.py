@@ -1,6 +1,7 @@
 """Results of parts over one connection: several of a camera in flight, in their order, and only where no alarm waits.
 
-A broker that rejects one of several could put a later one before it; its number in `sequence` shows that.
+A broker that rejects one of several could put a later one before it; its number in `sequence` shows that. Heatmaps of
+ok parts go one at a time, and only where nothing else waits.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.mqtt import Outgoing
+from agent.outputs.mqtt.delivery.limits import PacketLimit, shrink_to_fit
 from agent.outputs.outbox import Outbox, Row
 
 log = logging.getLogger(__name__)
@@ -44,18 +46,18 @@ class ResultFlow:
         queue: ResultQueue,
         output: str,
         *,
-        fits: Callable[[Outgoing], bool],
+        limit: PacketLimit,
         retry_seconds: tuple[float, float],
     ) -> None:
         """Args:
         queue: where the results wait.
         output: names the rows to deliver.
-        fits: whether a message is within the broker's packet limit.
+        limit: the broker's packet limit.
         retry_seconds: the first and the longest wait after a result was rejected.
         """
         self._queue = queue
         self._output = output
-        self._fits = fits
+        self._limit = limit
         self._retry_seconds = retry_seconds
         self._in_flight: dict[int, Row] = {}
         self._acknowledged: dict[int, Row] = {}
@@ -71,7 +73,7 @@ class ResultFlow:
             message = Outgoing(
                 row.topic, row.payload, media_type=row.media_type, user_properties=(("sequence", str(row.sequence)),)
             )
-            if self._fits(message):
+            if self._limit.fits(message):
                 self._in_flight[row.id] = row
                 send(message, row)
             else:
@@ -84,7 +86,8 @@ class ResultFlow:
         busy = {each.row.camera for each in self._rejected.values()}
         after: dict[str, int] = {}
         for row in (*self._acknowledged.values(), *self._in_flight.values()):
-            after[row.camera] = max(after.get(row.camera, 0), row.id)
+            if not row.is_image:
+                after[row.camera] = max(after.get(row.camera, 0), row.id)
         while len(rows) < room:
             found = outbox.next_alarms(room - len(rows), output=self._output, busy=busy, after=after)
             if not found:
@@ -92,6 +95,25 @@ class ResultFlow:
             rows += found
             after.update({row.camera: row.id for row in found})
         return rows
+
+    def send_heatmap(self, send: Callable[[Outgoing, Row], None]) -> None:
+        """Send the heatmap of the latest sampled part, unless another one is in flight. Raises Temporary.
+
+        For after `send`, when there is room: all results are sent. One that is larger than the broker accepts is sent
+        smaller.
+        """
+        outbox = self._queue.outbox
+        if outbox is None or self._rejected or any(row.is_image for row in self._in_flight.values()):
+            return
+        for row in outbox.next_images(1, output=self._output, excluding=set(self._acknowledged)):
+            properties = (("result", row.alarm), ("sequence", str(row.sequence)), ("part", row.part))
+            message = Outgoing(row.topic, row.payload, media_type=row.media_type, user_properties=properties)
+            fitting = shrink_to_fit(message, self._limit.limit)
+            if fitting is None:
+                outbox.reject(row, f"{message.packet_bytes()} bytes exceed the broker's packet limit")
+                continue
+            self._in_flight[row.id] = row
+            send(fitting[0], row)
 
     def delivered(self, row: Row) -> None:
         """The broker acknowledged a result; it is deleted by the next `delete_acknowledged`."""
@@ -102,6 +124,7 @@ class ResultFlow:
     def rejected(self, row: Row, now: float, reason: str, *, final: bool) -> None:
         """The broker rejected a result: it is given up if that is `final`, else sent again later. Raises Temporary."""
         self._in_flight.pop(row.id, None)
+        final = final or row.is_image  # a sample: nothing waits for it
         known = self._rejected.pop(row.id, None)
         attempts = 1 if known is None else known.attempts + 1
         level = logging.WARNING if attempts == 1 else logging.DEBUG

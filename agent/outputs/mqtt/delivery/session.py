@@ -1,6 +1,7 @@
 """What is sent over one connection, in which order, and what the broker's answers mean.
 
-In this order: retained documents, alarms, responses, notices, results of parts, images; one place is kept for an alarm.
+In this order: retained documents, alarms, responses, notices, results of parts, images of alarms, heatmaps of good
+parts; one place is kept for an alarm.
 Of each camera only one alarm is in flight: of two, the broker could reject the first and accept the second, and the
 order of the camera would be lost. Images of a backlog are sent at a limited rate, and neither images nor results fill
 window or link, so that a live alarm always finds room.
@@ -73,7 +74,7 @@ class Session:
         self._results = ResultFlow(
             shared.results,
             shared.output,
-            fits=self._limit.fits,
+            limit=self._limit,
             retry_seconds=(timing.retry_first_seconds, timing.retry_max_seconds),
         )
         self._image_window = ImageWindow()
@@ -124,6 +125,8 @@ class Session:
                 self._results.send(free, capacity, now, lambda message, row: self._send(message, result=row))
             if images and now >= self._outbox_paused_until:
                 self._send_images(now)
+                if self._free_places > 0 and not self._in_flight.images:
+                    self._results.send_heatmap(lambda message, row: self._send(message, result=row))
         except ConnectionLost:
             return  # the next turn raises it, after it has returned the earlier events
         except Temporary as error:

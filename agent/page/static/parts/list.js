@@ -1,4 +1,4 @@
-// The latest parts: what became of each, and the image of those that raised an alarm.
+// The latest parts: what became of each, and the image of those that raised an alarm or were sampled.
 
 import { get } from "../base/api.js";
 import { element, notice, replace } from "../base/dom.js";
@@ -62,7 +62,6 @@ function filters(query) {
 }
 
 function row(part) {
-  const link = part.alarm ? element("a", { href: `#/alarm/${part.alarm}` }, thumbnail(part)) : null;
   return element("tr", { data: { verdict: part.verdict } },
     element("td", {}, moment(part.captured_at)),
     element("td", {}, element("b", {}, part.part), part.code && part.code !== part.part ? ` ${part.code}` : null,
@@ -70,12 +69,23 @@ function row(part) {
     element("td", {}, element("span", { class: `badge ${BADGES[part.verdict]}` }, t(`parts.${part.verdict}`)),
       part.reason ? element("small", { class: "quiet" }, ` ${t(`not_judged.${part.reason}`)}`) : null),
     element("td", { class: "number" }, part.score === null ? "–" : `${score(part.score)} / ${score(part.threshold)}`),
-    element("td", {}, link));
+    element("td", {}, imageOf(part)));
 }
 
-function thumbnail(part) {
+// Of a bad part the alarm; of a good one its heatmap, if it was sampled.
+function imageOf(part) {
+  if (part.alarm) {
+    const overlay = `/api/alarms/${part.alarm}/images/overlay?side=240`;
+    return element("a", { href: `#/alarm/${part.alarm}` }, thumbnail(overlay, t("parts.alarm", { part: part.part })));
+  }
+  const heatmap = `/api/parts/${part.id}/heatmap`;
+  const label = t("parts.heatmap", { part: part.part });
+  return part.heatmap ? element("a", { href: heatmap, target: "_blank", rel: "noopener" }, thumbnail(`${heatmap}?side=240`, label)) : null;
+}
+
+function thumbnail(src, alt) {
   const image = element("img", {
-    src: `/api/alarms/${part.alarm}/images/overlay?side=240`, alt: t("parts.alarm", { part: part.part }), loading: "lazy", width: 96, height: 72,
+    src, alt, loading: "lazy", width: 96, height: 72,
     onerror: () => image.classList.add("missing"),
   });
   return image;
