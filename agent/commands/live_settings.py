@@ -9,8 +9,9 @@ from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
+from agent.core.errors import Permanent
 from agent.messages import ReloadResult
-from agent.settings import Settings
+from agent.settings import Settings, check_view_groups
 
 
 class Effect(Enum):
@@ -37,8 +38,7 @@ EFFECTS: Mapping[Key, Effect] = {
     ("mqtt", "allow_insecure_commands"): Effect.NOW,
     ("mqtt", "role"): Effect.NOW,
     **{("cameras", "*", name): Effect.NOW for name in REBUILT},
-    ("parts", "*", "cameras"): Effect.NOW,
-    ("parts", "*", "within"): Effect.NOW,
+    ("parts", "*"): Effect.NOW,
     ("cameras", "*", "alarm", "clear_after_seconds"): Effect.NOW,
     ("cameras", "*", "calibration", "require_certificate"): Effect.NOW,
     ("cameras", "*", "alarm", "rule"): Effect.NEXT_CALIBRATION,
@@ -89,20 +89,48 @@ class Reload:
 def plan_reload(old: Settings, new: Settings) -> Reload:
     """Compare the settings that the agent runs with (`old`) and those of its file; changes neither."""
     found: dict[Effect, list[str]] = {effect: [] for effect in Effect}
-    settings = _with_known_cameras(_merged(old, new, (), found), old, found)
+    settings = _with_fitting_groups(_merged(old, new, (), found), old, found)
     return Reload(settings, {effect: tuple(keys) for effect, keys in found.items()})
 
 
-def _with_known_cameras(settings: Settings, old: Settings, found: dict[Effect, list[str]]) -> Settings:
-    """`settings` with the old groups of those whose cameras need a restart themselves."""
-    groups = dict(settings.parts)
-    for name, group in settings.parts.items():
-        if not settings.cameras.keys() >= set(group.cameras):
-            groups[name] = old.parts[name]
-            keys = [key for key in found[Effect.NOW] if key.startswith(f"parts.{name}.")]
-            found[Effect.NOW] = [key for key in found[Effect.NOW] if key not in keys]
-            found[Effect.RESTART] += keys
-    return settings if groups == settings.parts else settings.model_copy(update={"parts": groups})
+def _with_fitting_groups(settings: Settings, old: Settings, found: dict[Effect, list[str]]) -> Settings:
+    """`settings` with those groups of cameras that go with what else is in force; other changes need a restart."""
+    same = {name: settings.parts.get(name, group) for name, group in old.parts.items()}
+    for groups in (settings.parts, same, old.parts):
+        fitting = settings if groups == settings.parts else settings.model_copy(update={"parts": groups})
+        if _groups_fit(fitting, old):
+            break
+    waiting = [key for key in found[Effect.NOW] if _is_of_group(key) and not _taken_over(key, settings, fitting)]
+    found[Effect.NOW] = [key for key in found[Effect.NOW] if key not in waiting]
+    found[Effect.RESTART] += waiting
+    return fitting
+
+
+def _groups_fit(settings: Settings, old: Settings) -> bool:
+    """Whether the groups can be in force now, with cameras and outputs that need a restart as they were."""
+    sections = settings.output_sections.values()
+    if settings.parts.keys() != old.parts.keys() and any(section.numbers_groups for section in sections):
+        return False
+    try:
+        check_view_groups(settings.parts, settings.cameras)
+        for section in sections:
+            section.check_cameras(settings.site, settings.cameras, settings.parts)
+    except (ValueError, Permanent):
+        return False
+    return True
+
+
+def _is_of_group(key: str) -> bool:
+    return key.startswith("parts.")
+
+
+def _taken_over(key: str, wanted: Settings, settings: Settings) -> bool:
+    """Whether the group that a key names is in `settings` as it was wanted."""
+    return all(
+        wanted.parts.get(name) == settings.parts.get(name)
+        for name in wanted.parts.keys() | settings.parts.keys()
+        if key == f"parts.{name}" or key.startswith(f"parts.{name}.")
+    )
 
 
 def effect_of(key: Key) -> Effect:

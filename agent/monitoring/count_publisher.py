@@ -55,8 +55,12 @@ class CountPublisher:
         for line in self._lines.values():
             if line.settings.parts_known:
                 self._publish(line.name, None, self._counts, final=final)
-        for group in () if self._joiner is None else self._joiner.groups:
+        groups = () if self._joiner is None else self._joiner.groups
+        for group in groups:
             self._publish(group.place, group, self._counts, final=final)
+        # One that is removed, and its document with it, may be there again later.
+        for place in self._published.keys() - self._lines.keys() - {group.place for group in groups}:
+            del self._published[place]
 
     def _publish(self, camera: str, group: ViewGroup | None, counts: PartCounts, *, final: bool) -> None:
         now = self._clock()

@@ -178,8 +178,8 @@ class Output(ABC):
         return PublishedImages()
 
     def announce_view_groups(self, groups: Mapping[str, Sequence[str]]) -> None:  # noqa: B027
-        """Announce the groups of cameras that see the same part, by name, before `announce`, and again where the
-        cameras of one change."""
+        """Announce the groups of cameras that see the same part, by name, before `announce`, and again where they
+        change: the cameras of one, or, unless the section `numbers_groups`, which there are."""
 
     def announce(self, cameras: Mapping[str, str]) -> None:  # noqa: B027
         """Announce the cameras of this agent, each with the name of its model; called once, before `start`."""

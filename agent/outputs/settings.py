@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from agent.core.section import ConnectedSection
 
@@ -27,6 +27,8 @@ class OutputSection(ConnectedSection):
     """The settings of one output. A kind of output adds its own fields."""
 
     kind: str
+    numbers_groups: ClassVar[bool] = False
+    """It numbers the groups of cameras at its start: a new one, or one less, needs a restart."""
 
     def tls_context(self) -> ssl.SSLContext | None:
         """How the hosts are verified; None without TLS. Raises Temporary for a file that cannot be used."""

@@ -6,6 +6,7 @@ from agent.settings.load import load_settings
 from agent.settings.page import PageSettings, ServerSettings, page_accounts_file
 from agent.settings.paths import SERVICE_SETTINGS, default_state_directory, writable
 from agent.settings.settings import CameraSettings, Settings
+from agent.settings.view_groups import check_view_groups
 
 __all__ = [
     "FLEET_SERVICE_SETTINGS",
@@ -17,6 +18,7 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "accounts_file",
+    "check_view_groups",
     "default_state_directory",
     "load_fleet_settings",
     "load_settings",

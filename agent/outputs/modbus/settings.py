@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -37,6 +37,7 @@ class ModbusSettings(OutputSection):
     """Addresses and networks of the clients."""
     max_clients: Annotated[int, Field(ge=1, le=32)] = 4
     """Of more, the one that was silent for the longest time is disconnected."""
+    numbers_groups: ClassVar[bool] = True
     units: dict[str, Unit] = Field(default_factory=dict)
     """Unit id of each camera, by name, and of each group of cameras, by `parts/NAME`; one that is not named gets the
     next free one, in their order."""

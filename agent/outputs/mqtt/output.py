@@ -60,6 +60,8 @@ class MqttOutput(Output):
         self._retained = RetainedTopics(outbox, name, settings.place(site))
         self._requests: MqttRequests | None = None
         self._view_groups: tuple[str, ...] = ()
+        self._cameras: Mapping[str, str] = {}
+        """As announced, each with the name of its model."""
         # By camera: when the next score may be published, monotonic seconds.
         self._next_score: dict[str, float] = {}
 
@@ -162,10 +164,13 @@ class MqttOutput(Output):
         return published
 
     def announce_view_groups(self, groups: Mapping[str, Sequence[str]]) -> None:
-        self._view_groups = tuple(groups)
+        known, self._view_groups = self._view_groups, tuple(groups)
+        if self._cameras and set(known) != set(groups):
+            self.announce(self._cameras)
 
     def announce(self, cameras: Mapping[str, str]) -> None:
         """Announce them to Home Assistant, if the settings ask for it; remove the documents of all others."""
+        self._cameras = cameras
         topics = [self._topics.count(f"{VIEW_GROUPS}/{group}") for group in self._view_groups]
         for camera in cameras:
             topics += [self._topics.state(camera), self._topics.count(camera)]

@@ -114,7 +114,7 @@ class ViewJoiner:
         site: for the documents.
         groups: no camera is in two of them.
         outputs: build the messages, and show the joined parts.
-        outbox: that of the results; what waits for a view is in tables of its file.
+        outbox: of the results; what waits for a view is in its file.
         part_counts: counts the joined parts.
         problems: takes late views.
         part_log: notes the joined parts; None: nobody looks them up.
@@ -123,20 +123,19 @@ class ViewJoiner:
         """
         self._site = site
         self._outputs = outputs
-        self._outbox = outbox
-        self._part_counts = part_counts
-        self._part_log = part_log
-        self._problems = problems
+        self._outbox, self._problems = outbox, problems
+        self._part_counts, self._part_log = part_counts, part_log
         self._now = now
         self._clock = clock
         self._changes = _Changes()
         self._sequences: dict[str, int] = {}
         self._start = clock()
         self._deadlines: dict[Key, float] = {}
-        self._groups = {group.place: group for group in groups}
-        self._group_of = {camera: group for group in groups for camera in group.cameras}
-        self.counts: Mapping[str, JoinCounts] = {group.name: JoinCounts() for group in groups}
-        """By the name of the group. May be read from any thread."""
+        self._groups: dict[str, ViewGroup] = {}
+        self._ending: dict[str, ViewGroup] = {}  # removed ones: a full disk may keep their last parts waiting
+        self.counts: Mapping[str, JoinCounts] = {}
+        """By the name of the group. Any thread may read it."""
+        self._use(groups)
 
     def begin(self) -> None:
         """The cameras start: the time of the parts that an earlier run has left half joined begins again."""
@@ -166,7 +165,7 @@ class ViewJoiner:
                 self._deadlines.pop(key, None)
                 self._show(event)
             elif isinstance(event, _Late):
-                self._report_late(self._groups[key[0]], key[1], event.camera)
+                self._report_late(self._group_at(key[0]), key[1], event.camera)
             else:
                 self._deadlines.setdefault(key, event)
         if changes.events:
@@ -178,16 +177,27 @@ class ViewJoiner:
         return tuple(self._groups.values())
 
     def adopt(self, groups: Sequence[ViewGroup]) -> None:
-        """Join the views of the same groups by other cameras or time limits from now on.
+        """Join views in these groups from now on: by other cameras or time limits, or in others than before.
 
-        A part that waits in a group whose cameras change gets its result now, by the old ones: what it lacks is
-        missing. Other parts keep the time limit that they began with.
+        A part that waits in a group whose cameras change, or that is removed, gets its result now, by the old cameras:
+        what it lacks is missing. Other parts keep the time limit that they began with.
         """
-        changed = {each.place for each in groups if set(each.cameras) != set(self._groups[each.place].cameras)}
+        cameras = {group.place: set(group.cameras) for group in groups}
+        changed = {place: group for place, group in self._groups.items() if set(group.cameras) != cameras.get(place)}
         self._deadlines |= {key: self._clock() for key in self._deadlines if key[0] in changed}
         self.expire()
+        for place in self._groups.keys() - cameras.keys():
+            self._problems.set(place, None)
+            self._ending[place] = self._groups[place]
+        self._use(groups)
+
+    def _use(self, groups: Sequence[ViewGroup]) -> None:
+        self.counts = {**{group.name: JoinCounts() for group in groups}, **self.counts}
         self._groups = {group.place: group for group in groups}
         self._group_of = {camera: group for group in groups for camera in group.cameras}
+
+    def _group_at(self, place: str) -> ViewGroup:
+        return self._groups.get(place) or self._ending[place]
 
     @property
     def wait_seconds(self) -> float | None:
@@ -230,7 +240,7 @@ class ViewJoiner:
         self._problems.set(group.place, text)
 
     def _count_waiting(self) -> None:
-        for place, group in self._groups.items():
+        for place, group in {**self._ending, **self._groups}.items():
             self.counts[group.name].waiting = sum(key[0] == place for key in self._deadlines)
 
     # Within a transaction
@@ -267,7 +277,7 @@ class ViewJoiner:
         `last`: id of the result that completes it; empty where its time is over.
         """
         create_tables(db)
-        group, kept = self._groups[key[0]], views_of(db, key)
+        group, kept = self._group_at(key[0]), views_of(db, key)
         forget_views(db, key)
         views = [kept[camera].view for camera in group.cameras if camera in kept]
         if not views:

@@ -10,7 +10,6 @@ from pydantic import BaseModel
 from agent.commands.live_settings import EFFECTS, Effect, plan_reload
 from agent.settings.load import load_settings
 from agent.settings.settings import AlarmSettings, CalibrationSettings, CameraSettings, Settings
-from agent.settings.view_groups import ViewGroupSettings
 
 FILE = """
 site = "plant"
@@ -132,6 +131,14 @@ within = "{within}"
 """
 
 
+_REAR = """
+[cameras.rear]
+bundle = "a.bundle"
+source = { kind = "simulator" }
+parts = { trigger = true }
+"""
+
+
 def grouped(tmp_path: Path, cameras: str, *, third: str = "rear", within: str = "3 s") -> Settings:
     return settings(tmp_path, _GROUPS.format(cameras=cameras, third=third, within=within))
 
@@ -145,16 +152,44 @@ def test_groups_of_cameras_are_taken_over(tmp_path: Path) -> None:
     assert reload.keys[Effect.RESTART] == ()
 
 
-def test_a_new_group_or_one_with_a_new_camera_needs_a_restart(tmp_path: Path) -> None:
-    """Units of a PLC are numbered, and topics announced, at the start."""
+def test_groups_that_are_new_or_gone_are_taken_over(tmp_path: Path) -> None:
+    grown = grouped(tmp_path, '["line1", "side"]')
+    without = settings(tmp_path, _GROUPS.split("[parts.p1]")[0].format(third="rear"))
+    for old, new in ((without, grown), (grown, without)):
+        reload = plan_reload(old, new)
+        assert reload.keys[Effect.NOW] == ("parts.p1",)
+        assert reload.settings.parts == new.parts
+
+
+def test_a_group_with_a_camera_that_needs_a_restart_needs_one_too(tmp_path: Path) -> None:
     old = grouped(tmp_path, '["line1", "side"]')
     reload = plan_reload(old, grouped(tmp_path, '["line1", "top"]', third="top"))
     assert set(reload.keys[Effect.RESTART]) == {"cameras.rear", "cameras.top", "parts.p1.cameras"}
     assert reload.keys[Effect.NOW] == ()
     assert reload.settings == old
-    without = settings(tmp_path, _GROUPS.split("[parts.p1]")[0].format(third="rear"))
-    assert plan_reload(without, old).keys[Effect.RESTART] == ("parts.p1",)
-    assert plan_reload(old, without).settings.parts == old.parts
+
+
+def test_camera_moves_from_one_group_to_another_only_where_both_change(tmp_path: Path) -> None:
+    old = grouped(tmp_path, '["line1", "side"]')
+    moved = _GROUPS.format(cameras='["line1", "top"]', third="top", within="3 s")
+    new = settings(tmp_path, moved + '[parts.p2]\ncameras = ["side", "rear"]\n' + _REAR)
+    reload = plan_reload(old, new)
+    assert reload.keys[Effect.NOW] == (), "p1 keeps the camera side, since its camera top needs a restart"
+    assert set(reload.keys[Effect.RESTART]) == {"cameras.top", "parts.p1.cameras", "parts.p2"}
+    assert reload.settings.parts == old.parts
+
+
+def test_units_of_a_plc_are_numbered_at_the_start(tmp_path: Path) -> None:
+    """So a group that is new or gone needs a restart with a Modbus output; other cameras of one do not."""
+    plc = '[outputs.plc]\nkind = "modbus"\n'
+    old = settings(tmp_path, _GROUPS.format(cameras='["line1", "side"]', third="rear", within="3 s") + plc)
+    other = _GROUPS.format(cameras='["line1", "rear"]', third="rear", within="1 s")
+    reload = plan_reload(old, settings(tmp_path, other + plc))
+    assert set(reload.keys[Effect.NOW]) == {"parts.p1.cameras", "parts.p1.within"}
+    without = settings(tmp_path, other.split("[parts.p1]")[0] + plc)
+    reload = plan_reload(old, without)
+    assert reload.keys[Effect.RESTART] == ("parts.p1",)
+    assert reload.settings.parts == old.parts
 
 
 @pytest.mark.parametrize("key", sorted(EFFECTS))
@@ -163,8 +198,8 @@ def test_every_setting_with_an_effect_exists(key: tuple[str, ...]) -> None:
     if key[:-1] == ("cameras", "*"):
         assert key[-1] in CameraSettings.model_fields
         return
-    if key[:-1] == ("parts", "*"):
-        assert key[-1] in ViewGroupSettings.model_fields
+    if key == ("parts", "*"):
+        assert "parts" in Settings.model_fields
         return
     section = sections[key[-2]] if key[0] == "cameras" else Settings.model_fields[key[0]].annotation
     assert section is not None

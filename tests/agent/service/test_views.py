@@ -59,6 +59,54 @@ def put(image: Path, folder: Path, name: str) -> None:
     (folder / f".{name}").rename(folder / name)
 
 
+def test_groups_come_and_go_while_their_cameras_run(tmp_path: Path, tiny_bundle: Bundle, broker: Mosquitto) -> None:
+    """A part in flight has its result; the retained numbers of a group that is gone are removed from the broker."""
+    for camera in ("top", "side"):
+        write_good_and_bad_parts(tmp_path / camera, good=PARTS, bad=0)
+    write_good_and_bad_parts(tmp_path / "more", good=1, bad=0)
+    (good,) = (tmp_path / "more").iterdir()
+    config, socket = tmp_path / "inspectd.toml", socket_path(tmp_path)
+    cameras = "".join(_CAMERA.format(name=name, bundle=tiny_bundle.path) for name in ("top", "side"))
+    settings = _SETTINGS.format(url=broker.url).replace("6 s", "60 s") + cameras
+    ungrouped = settings[: settings.index("[parts.p1]")] + cameras
+    config.write_text(settings)
+    subscriber = Subscriber(broker, "inspectd/#", client_id="mes")
+    with agent_processes(config) as start:
+        process = start()
+        wait_until(lambda: len(by_part(subscriber)) == PARTS, seconds=120)
+        wait_until(lambda: any(m.topic.endswith("parts/p1/count") for m in subscriber.messages), seconds=30)
+        put(good, tmp_path / "top", "half.png")
+        await_status(socket, lambda status: status["parts"]["p1"]["waiting"] == 1)
+        config.write_text(ungrouped)
+        assert ask(socket, "reload") == {"changed": ["parts.p1"], "at_next_calibration": [], "needs_restart": []}
+        wait_until(lambda: "half.png" in by_part(subscriber), seconds=30)
+        half = by_part(subscriber)["half.png"]
+        assert (half["verdict"], half["reason"], half["missing"]) == ("not_judged", "view_missing", ["side"])
+        await_status(socket, lambda status: status["parts"] == {})
+        wait_until(lambda: not kept_counts(broker), seconds=30, what="the removal of the retained numbers")
+        put(good, tmp_path / "side", "half.png")
+        config.write_text(ungrouped + '[parts.p1]\ncameras = ["side", "top"]\n')
+        assert ask(socket, "reload")["changed"] == ["parts.p1"]
+        await_status(socket, lambda status: status["parts"].keys() == {"p1"})
+        for camera in ("side", "top"):
+            put(good, tmp_path / camera, "whole.png")
+        wait_until(lambda: "whole.png" in by_part(subscriber), seconds=60)
+        assert by_part(subscriber)["whole.png"]["sequence"] == PARTS + 2, "the numbers go on"
+        wait_until(lambda: len(kept_counts(broker)) == 1, seconds=30, what="the retained numbers")
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+
+
+def kept_counts(broker: Mosquitto) -> list[bytes]:
+    """The numbers of the group that the broker keeps."""
+    late = Subscriber(broker, "inspectd/plant/status", "inspectd/plant/parts/p1/count")
+    try:
+        wait_until(lambda: bool(late.on("/status")), seconds=10)
+        return [message.payload for message in late.on("/count")]
+    finally:
+        late.close()
+
+
 def test_every_part_has_one_joined_result_across_a_kill(tmp_path: Path, tiny_bundle: Bundle, broker: Mosquitto) -> None:
     for camera in ("top", "side"):
         write_good_and_bad_parts(tmp_path / camera, good=PARTS, bad=0)

@@ -247,6 +247,40 @@ def test_part_that_waits_while_its_group_changes_has_its_result_by_the_old_camer
     assert {name: counts.waiting for name, counts in run.joiner.counts.items()} == {"p1": 0, "p2": 0}
 
 
+def test_part_of_a_removed_group_has_its_result_and_a_new_group_begins(run: Run) -> None:
+    run.record(view("top", "SN1"), view("left", "SN1"), view("right", "SN1"))
+    run.joiner.adopt([ViewGroup("p3", ("top", "left"), 1.0)])
+    assert [(each["group"], *summary(each)) for each in run.joined] == [
+        ("p1", "SN1", "not_judged", "view_missing", ["side"]),
+        ("p2", "SN1", "not_judged", "view_missing", ["rear"]),
+    ]
+    assert [group.name for group in run.joiner.groups] == ["p3"]
+    run.record(view("side", "SN1"), view("top", "SN2"), view("left", "SN2", "nok"))
+    assert [(each["group"], each["sequence"], each["verdict"]) for each in run.joined[2:]] == [("p3", 1, "nok")]
+    run.joiner.adopt(GROUPS)
+    run.record(view("top", "SN3"), view("side", "SN3"))
+    assert (run.joined[-1]["group"], run.joined[-1]["sequence"]) == ("p1", 2), "its numbers go on"
+    assert run.numbers() == (1, 0, 1)
+    assert run.joiner.wait_seconds is None
+
+
+def test_part_of_a_removed_group_has_its_result_once_the_disk_has_room(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.record(view("top", "SN1"))
+
+    def full(work: object) -> None:
+        raise Temporary("the disk is full")
+
+    monkeypatch.setattr(run.outbox, "add_following", full)
+    run.joiner.adopt([GROUPS[1]])
+    assert run.joined == []
+    monkeypatch.undo()
+    run.pass_time(1.1)
+    assert [summary(each) for each in run.joined] == [("SN1", "not_judged", "view_missing", ["side"])]
+    assert run.joiner.counts["p1"].waiting == 0
+
+
 def test_another_time_limit_counts_for_parts_that_begin_later(run: Run) -> None:
     run.record(view("top", "SN1"))
     run.joiner.adopt([ViewGroup("p1", ("top", "side"), 10.0), GROUPS[1]])
