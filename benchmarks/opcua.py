@@ -1,8 +1,10 @@
 """From a job over OPC UA to its result: a client of asyncua starts one job after the other.
 
     python -m benchmarks.opcua [--jobs 300]
+    python -m benchmarks.opcua --kills [--jobs 10000]
 
-The last result is in benchmarks/opcua.md.
+With `--kills`, agent and server are killed twenty times each in the meantime, and every result is checked. The last
+result of each is in benchmarks/opcua.md.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -21,10 +24,16 @@ from benchmarks.loop import RunningProcess, bundle_of
 from benchmarks.machine import describe_machine
 from benchmarks.plc import CALIBRATION, FRAMES_PER_SECOND, SOURCE, WAIT_MS, calibrate
 from tests.agent.opcua.test_handshake import AUTOMATIC, RESULT_READY, Camera, job, subscribed
+from tests.agent.opcua.test_kills import Handshakes, running_line, soak
+from tests.conftest import DATA
 from tests.support.agent_settings import settings_text
 from tests.support.opcua import OpcuaServer, opcua_client, running_opcua
 
 RESULT = Path(__file__).with_suffix(".md")
+
+# The heading of the second section.
+KILLS = "## Killed twenty times"
+KILLED = 20
 
 
 class TriggeredAgent(RunningProcess):
@@ -103,12 +112,53 @@ Most memory of the server, one camera: {measured["memory_mb"]:.0f} MB.
 """
 
 
+def report_kills(counts: Handshakes, seconds: float) -> str:
+    """The second section of benchmarks/opcua.md."""
+    return f"""\
+{KILLS}
+
+`python -m benchmarks.opcua --kills`: the same without pauses, with a small bundle and 100 frames
+a second, while agent and server are killed (SIGKILL) {KILLED} times each: the server with a job under way, the agent
+with one under way or just before. A result has to have the job, the measurement and the part of its call, a frame that
+was captured after the call, and the verdict and the score that the agent has stored under the id of the result.
+
+{describe_machine()}; {seconds / 60:.0f} minutes.
+
+| | |
+|---|---|
+| jobs | {counts.jobs} |
+| judged, each with its own result | {counts.judged} |
+| ended as aborted, the agent was killed | {counts.aborted} |
+| without a result, the server was killed | {counts.lost} |
+| rejected, the agent was not there | {counts.rejected} |
+| results for a wrong part, second results of a job, frames from before a job | 0 |
+| starts after which the camera was shown as ready before it was armed | 0 of {counts.restarts} |
+"""
+
+
+def kills(jobs: int) -> str:
+    """Run the jobs; an assertion ends it where a result is wrong."""
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory() as directory:
+        bundle = Path(shutil.copytree(DATA / "tiny.bundle", Path(directory) / "tiny.bundle"))
+        with running_line(Path(directory), bundle) as line:
+            counts = soak(line, jobs=jobs, agent_kills=KILLED, server_kills=KILLED)
+    return report_kills(counts, time.monotonic() - begun)
+
+
 def main() -> None:
-    """Measure, print and keep the table."""
+    """Measure, print and keep the section."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=300)
-    text = report(measure(parser.parse_args().jobs))
-    RESULT.write_text(text, encoding="utf-8")
+    parser.add_argument("--jobs", type=int)
+    parser.add_argument("--kills", action="store_true")
+    options = parser.parse_args()
+    first, _, second = RESULT.read_text(encoding="utf-8").partition(KILLS)
+    if options.kills:
+        text = second = kills(options.jobs or 10_000)
+    else:
+        text = first = report(measure(options.jobs or 300)) + "\n"
+        second = KILLS + second
+    RESULT.write_text(first + second, encoding="utf-8")
     print(text)
 
 

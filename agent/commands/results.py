@@ -10,7 +10,8 @@ from pydantic import Field, NonNegativeInt
 from agent.commands.command import Call
 from agent.commands.view import ImageSide, image_document
 from agent.core.errors import Permanent
-from agent.messages import VIEW_GROUPS, CommandRequest, Instant, Score
+from agent.core.records import place_of_group
+from agent.messages import CommandRequest, Instant, Score
 from agent.outputs import OK_HEATMAPS, PartFilter
 
 # As for alarms: a response over MQTT has to fit the broker's packet limit.
@@ -99,4 +100,4 @@ def _place(call: Call) -> str | None:
         raise Permanent(
             f"group: got {ascii(group)[:80]}, wanted one of {', '.join(groups) or 'none: the settings have no groups'}"
         )
-    return f"{VIEW_GROUPS}/{group}"
+    return place_of_group(group)

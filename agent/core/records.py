@@ -231,6 +231,19 @@ class NotJudged(str, Enum):
     """Of a part that several cameras see, one had no result in time."""
 
 
+VIEW_GROUPS = "parts"
+"""Level below which the groups of cameras are that see the same part; no camera has this name where there is one."""
+
+
+def place_of_group(name: str) -> str:
+    """What stands for a group where else the name of a camera stands.
+
+    >>> place_of_group("p1")
+    'parts/p1'
+    """
+    return f"{VIEW_GROUPS}/{name}"
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """One part, judged or not."""
@@ -238,6 +251,7 @@ class Part:
     part: str
     """Its id: from the trigger, its code or the file name; else the time of its first frame."""
     camera: str
+    """Its camera; `parts/NAME` where a group of cameras has seen it."""
     verdict: PartVerdict
     reason: NotJudged | None
     """Why it was not judged; None where it was."""

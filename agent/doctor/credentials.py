@@ -9,10 +9,9 @@ from pathlib import Path
 from agent.doctor.check_result import CheckResult, ok, problem, warning
 from agent.mqtt import CREDENTIAL_NAME, KEY_CREDENTIAL_NAME
 from agent.outputs.mqtt.settings import MqttSettings
-from agent.settings import SERVICE_SETTINGS, Settings
+from agent.settings import CREDENTIAL_STORE, SERVICE_SETTINGS, Settings
 
 # The folders that credentials are loaded from: by the unit, and by drop-ins/credentials.conf.
-CREDENTIAL_STORE = Path("/etc/credstore")
 STORES = (CREDENTIAL_STORE, SERVICE_SETTINGS)
 
 

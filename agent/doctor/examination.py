@@ -51,7 +51,7 @@ def examine(config: Path) -> Iterator[CheckResult]:
     yield from broker.check_broker(settings, config)
     yield from credentials.check_credentials(settings, config)
     yield from outputs.check_outputs(settings)
-    yield from opcua.check_opcua(settings)
+    yield from opcua.check_opcua(settings, config)
     yield from people.check_people(settings, config)
     name = service.service_unit(config)
     if name is None:

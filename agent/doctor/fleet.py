@@ -16,10 +16,10 @@ from agent.fleet.history.database import is_postgres, probe
 from agent.messages import Presence, StatusPayload, parse
 from agent.mqtt import Broker, Connected, Connection, Protocol, Received, Subscribed, UnsupportedVersion
 from agent.outputs.mqtt.settings import broker_of
-from agent.settings import FLEET_SERVICE_SETTINGS, FleetSettings, accounts_file, load_fleet_settings
+from agent.settings import CREDENTIAL_STORE, FLEET_SERVICE_SETTINGS, FleetSettings, accounts_file, load_fleet_settings
 
 # The credential of the service, as its unit names it.
-_PASSWORD = Path("/etc/credstore/inspectd-fleet.mqtt-password")
+_PASSWORD = CREDENTIAL_STORE / "inspectd-fleet.mqtt-password"
 
 # The broker sends what it keeps at once after the subscription.
 _LISTEN_SECONDS = 2.0

@@ -12,22 +12,23 @@ from pathlib import Path
 
 from agent.core.errors import InspectdError
 from agent.doctor.check_result import CheckResult, ok, problem, warning
-from agent.settings import Settings
+from agent.settings import CREDENTIAL_STORE, Settings
 
 # Clients have to be given a new certificate in time.
 SOON = timedelta(days=60)
 
 
-def check_opcua(settings: Settings) -> Iterator[CheckResult]:
+def check_opcua(settings: Settings, config: Path) -> Iterator[CheckResult]:
     """One or more results where the settings have the section [opcua]."""
     section, subject = settings.opcua, "opcua"
-    if section.certificate_file is None or section.key_file is None or section.trusted_directory is None:
+    key = section.kept_key(config)
+    if section.certificate_file is None or key is None or section.trusted_directory is None:
         return
     missing = [name for name in ("asyncua", "argon2") if find_spec(name) is None]
     if missing:
         yield problem(subject, f"it needs {missing[0]}", "pip install 'inspectd[opcua]'")
         return
-    yield _check_certificate(subject, section.certificate_file, section.key_file)
+    yield _check_certificate(subject, section.certificate_file, key)
     yield _check_trust(subject, section.trusted_directory, section.rejected(settings.state_directory))
     yield _check_port(subject, section.listen, section.port)
 
@@ -39,7 +40,8 @@ def _check_certificate(subject: str, certificate: Path, key: Path) -> CheckResul
         return problem(subject, f"{certificate} does not exist", "inspectd opcua certificate --config …")
     try:
         found = read_certificate(certificate)
-        if os.access(key, os.R_OK) or not _is_credential(key):
+        # Only root sees the credentials of services.
+        if os.access(key.parent, os.X_OK) or key.parent != CREDENTIAL_STORE:
             read_key(key, found, certificate)
     except InspectdError as error:
         return problem(subject, str(error), f"ls -l {certificate} {key}")
@@ -48,11 +50,6 @@ def _check_certificate(subject: str, certificate: Path, key: Path) -> CheckResul
         text = f"{certificate} is valid until {found.not_valid_after_utc:%Y-%m-%d}"
         return warning(subject, text, "move it away, make another one, and give it to every client")
     return ok(subject, f"{certificate} is valid until {found.not_valid_after_utc:%Y-%m-%d}")
-
-
-def _is_credential(path: Path) -> bool:
-    """Only the running service sees it."""
-    return path.is_relative_to("/run/credentials")
 
 
 def _check_trust(subject: str, directory: Path, rejected: Path) -> CheckResult:

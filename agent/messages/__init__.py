@@ -30,7 +30,7 @@ from agent.messages.count import (
     ShiftPayload,
 )
 from agent.messages.event import EventPayload, drift_event, drift_sentence, engine_event, promise_event
-from agent.messages.joined import VIEW_GROUPS, JoinedResultPayload, ViewGroupPayload, ViewPayload
+from agent.messages.joined import JoinedResultPayload, ViewGroupPayload, ViewPayload
 from agent.messages.promise import BrokenPromisePayload, CertificatePayload
 from agent.messages.result import ResultPayload
 from agent.messages.state import (
@@ -57,7 +57,6 @@ from agent.messages.verdict import VerdictPayload
 __all__ = [
     "MAX_COMMAND_BYTES",
     "UNSYNCHRONISED",
-    "VIEW_GROUPS",
     "AlarmPayload",
     "BrokenPromisePayload",
     "CalibrationListRequest",

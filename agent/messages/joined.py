@@ -10,9 +10,6 @@ from agent.core.records import NotJudged, Part, PartVerdict
 from agent.messages.base import SCHEMA_DESCRIPTION, Instant, Payload, Score
 from agent.messages.count import ShiftCountPayload
 
-VIEW_GROUPS = "parts"
-"""Level below which the groups of cameras are that see the same part: their place is `parts/NAME`."""
-
 
 class ViewPayload(Payload):
     """What one camera found about the part; its own result has everything else."""

@@ -97,6 +97,7 @@ def _key_usage() -> x509.KeyUsage:
 
 def _write(path: Path, content: bytes, *, mode: int) -> None:
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError:
         raise Permanent(f"{path} exists already; clients trust it, so it is not replaced") from None

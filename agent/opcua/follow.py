@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from agent.core.errors import InspectdError
+from agent.core.records import place_of_group
+from agent.opcua.address_space.states import state_of_group
 from agent.opcua.vision_system import VisionSystem
 from agent.page.link.control import AgentLink
 
@@ -70,7 +72,13 @@ class Follower:
         if self._away:
             log.info("the agent answers")
         self._away = False
-        for camera, state in found["cameras"].items():
+        states = found["cameras"]
+        for name, group in found["parts"].items():
+            system = self._systems.get(place_of_group(name))
+            if system is not None:
+                system.cameras = group["cameras"]
+                await system.show(state_of_group([states[camera] for camera in system.cameras]))
+        for camera, state in states.items():
             if camera in self._systems:
                 await self._systems[camera].show(state)
 

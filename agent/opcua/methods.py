@@ -39,7 +39,7 @@ AGENT_SECONDS = 5.0
 
 
 class Methods:
-    """The methods of one camera."""
+    """The methods of one camera or group."""
 
     def __init__(self, system: VisionSystem, link: AgentLink) -> None:
         self._system = system
@@ -69,16 +69,20 @@ class Methods:
             self._system.nodes.model.server.link_method(node, _checked(role, method, path.rpartition("/")[2]))
 
     async def _ask(self, caller: Person, command: str, **request: Any) -> Error:
-        """Send a command to the agent; what became of it."""
+        """Send a command to the camera, or to each camera of the group; what became of it, where not all took it."""
+        steps = (self._ask_camera(caller, camera, command, **request) for camera in self._system.cameras)
+        return max(await asyncio.gather(*steps), default=Error.REJECTED)
+
+    async def _ask_camera(self, caller: Person, camera: str, command: str, **request: Any) -> Error:
         timeout = LOADING_SECONDS if command == "product" else AGENT_SECONDS
         sender = f"{caller.name} (OPC UA)"
         try:
-            await self._link.ask(command, self._system.camera, sender=sender, timeout_seconds=timeout, **request)
+            await self._link.ask(command, camera, sender=sender, timeout_seconds=timeout, **request)
         except Temporary as error:
-            log.warning("camera %s: %s: %s", self._system.camera, command, error)
+            log.warning("camera %s: %s: %s", camera, command, error)
             return Error.NO_AGENT
         except Permanent as error:
-            log.info("camera %s: %s rejected: %s", self._system.camera, command, error)
+            log.info("camera %s: %s rejected: %s", camera, command, error)
             return Error.REJECTED
         return Error.NONE
 

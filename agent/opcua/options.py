@@ -26,6 +26,8 @@ class OpcuaOptions:
     port: int = 4840
     cameras: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The products of each camera, by its name."""
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The products that all cameras of a group have which see the same part, by the name of the group."""
     log_level: str = "info"
 
     @property
@@ -42,5 +44,6 @@ class OpcuaOptions:
     def from_json(cls, text: str) -> OpcuaOptions:
         """The options that `to_json` wrote."""
         values = json.loads(text)
-        cameras = {name: tuple(products) for name, products in values["cameras"].items()}
-        return cls(**{**values, "cameras": cameras})
+        for places in ("cameras", "groups"):
+            values[places] = {name: tuple(products) for name, products in values[places].items()}
+        return cls(**values)

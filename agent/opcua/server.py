@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
 
 from agent.core.errors import Permanent
+from agent.core.records import place_of_group
 from agent.opcua.address_space.model import Model, add_system, load_model
 from agent.opcua.follow import Follower
 from agent.opcua.methods import Methods
@@ -26,7 +27,7 @@ from agent.opcua.security import Logins, NothingAllowed, TrustedServer
 from agent.opcua.trust_list import TrustList, application_uris
 from agent.opcua.vision_system import VisionSystem
 from agent.page.link.control import AgentLink
-from agent.page.security.accounts import Accounts
+from agent.page.security.accounts import served_accounts
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +41,13 @@ async def serve(options: OpcuaOptions) -> None:
     key = read_key(Path(options.key_file), certificate, Path(options.certificate_file))
     trust = TrustList(Path(options.trusted_directory), Path(options.rejected_directory))
     trust.load()
-    accounts = Accounts(Path(options.accounts_file))
+    accounts = served_accounts(options.accounts_file)
     if not accounts.all():
         log.warning("no accounts, so nobody can log in; add one: inspectd page user add NAME --role operate --config …")
     server = await _build(options, TrustedServer(trust, Logins(accounts)), certificate, key)
     model = await load_model(server, f"{application_uris(certificate)[0]}:cameras")
-    systems = {name: await _add(model, name, products, options) for name, products in options.cameras.items()}
+    places = {**options.cameras, **{place_of_group(name): products for name, products in options.groups.items()}}
+    systems = {place: await _add(model, place, products, options) for place, products in places.items()}
     await _listen(server, options)
     try:
         await _until_stopped(Follower(options.control_socket, systems))
@@ -75,8 +77,8 @@ async def _build(
     return server
 
 
-async def _add(model: Model, name: str, products: tuple[str, ...], options: OpcuaOptions) -> VisionSystem:
-    system = VisionSystem(name, products, await add_system(model, name, products))
+async def _add(model: Model, place: str, products: tuple[str, ...], options: OpcuaOptions) -> VisionSystem:
+    system = VisionSystem(place, products, await add_system(model, place, products))
     await Methods(system, AgentLink(options.control_socket)).connect()
     await system.machine.begin()
     return system

@@ -1,4 +1,4 @@
-"""One camera as a vision system: its state, its jobs, its results and its alarms."""
+"""One camera, or a group that sees the same part, as a vision system: its state, jobs, results and alarms."""
 
 from __future__ import annotations
 
@@ -22,10 +22,13 @@ log = logging.getLogger(__name__)
 
 
 class VisionSystem:
-    """Takes in what the agent reports of a camera, and shows it. For the thread of the event loop."""
+    """Takes in what the agent reports of a camera or a group, and shows it. For the thread of the event loop."""
 
-    def __init__(self, camera: str, products: Sequence[str], nodes: SystemNodes) -> None:
-        self.camera = camera
+    def __init__(self, place: str, products: Sequence[str], nodes: SystemNodes) -> None:
+        """`place`: the name of the camera, or `parts/NAME` for a group."""
+        self.place = place
+        self.cameras: Sequence[str] = (place,)
+        """What is commanded: of a group, its cameras, which the agent reports."""
         self.products = products
         self.nodes = nodes
         self.events = Events(nodes)
@@ -46,7 +49,7 @@ class VisionSystem:
     # From the agent
 
     async def show(self, state: Mapping[str, Any]) -> None:
-        """Take in the state document of the camera."""
+        """Take in the state document of the camera; of a group, see `state_of_group`."""
         self._phase = state
         self.product = state["product"]
         self.triggered = state["ready"] is not None

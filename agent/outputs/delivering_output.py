@@ -8,6 +8,7 @@ from typing import Protocol
 
 from agent.alarms import EvidenceImage
 from agent.core.problems import Problems
+from agent.core.records import place_of_group
 from agent.messages import (
     DeliveryPayload,
     EventPayload,
@@ -115,7 +116,7 @@ class DeliveringOutput(Output):
     def joined_message(self, joined: JoinedResultPayload) -> Message | None:
         if "results" not in self._send:
             return None
-        return self._document(f"parts/{joined.group}", joined.id, "result", joined.to_bytes(), part=RESULT)
+        return self._document(place_of_group(joined.group), joined.id, "result", joined.to_bytes(), part=RESULT)
 
     def _image(self, camera: str, identity: str, image: EvidenceImage) -> Message:
         """An image of the alarm or result with this id."""

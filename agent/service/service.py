@@ -131,6 +131,8 @@ class Service:
             None if self.results is None else self.results.recorder,
         )
         self.recent = self._dispatcher.recent
+        if joiner is not None:
+            joiner.on_joined = self.recent.add
         self._assembly = Assembly(
             self.settings,
             active_alarms=self._outbox.state(),

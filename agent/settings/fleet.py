@@ -18,7 +18,7 @@ from agent.outputs.mqtt.settings import BrokerSettings
 from agent.settings.environment import FLEET_PREFIX, SettingsFile
 from agent.settings.load import read_settings
 from agent.settings.page import ServerSettings
-from agent.settings.paths import default_state_directory, with_absolute_paths
+from agent.settings.paths import CREDENTIAL_STORE, default_state_directory, with_absolute_paths
 from agent.settings.reporting import LogSettings
 
 DEFAULT_PORT = 8480
@@ -124,7 +124,7 @@ def accounts_file(settings: FleetSettings, config: Path) -> Path:
     if settings.page.accounts_file is not None:
         return settings.page.accounts_file
     if config.absolute().parent == FLEET_SERVICE_SETTINGS:
-        return Path("/etc/credstore/inspectd-fleet.page-accounts")
+        return CREDENTIAL_STORE / "inspectd-fleet.page-accounts"
     return settings.state_directory / "page-accounts.json"
 
 

@@ -10,6 +10,10 @@ from pydantic import Field, model_validator
 
 from agent.core.section import Section
 from agent.core.sockets.addresses import ListenAddress
+from agent.settings.paths import CREDENTIAL_STORE
+
+# Where systemd shows credentials to a service while it runs.
+CREDENTIALS = Path("/run/credentials")
 
 # The port that IANA has registered for OPC UA.
 DEFAULT_PORT = 4840
@@ -47,6 +51,13 @@ class OpcuaSettings(Section):
         if missing and self.model_fields_set:
             raise ValueError(f"got no {missing[0]}; wanted certificate_file, key_file and trusted_directory together")
         return self
+
+    def kept_key(self, config: Path) -> Path | None:
+        """Where people keep the key: that of a service is a credential, which systemd passes on."""
+        key = self.key_file
+        if key is None or not key.is_relative_to(CREDENTIALS):
+            return key
+        return CREDENTIAL_STORE / f"inspectd.{config.stem}.{key.name}"
 
     def rejected(self, state_directory: Path) -> Path:
         """Where certificates of rejected clients are left; a service has a directory of its own for them."""

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from agent.core.section import Section
-from agent.settings.paths import SERVICE_SETTINGS
+from agent.settings.paths import CREDENTIAL_STORE, SERVICE_SETTINGS
 
 MAX_ADDRESS = 500
 
@@ -88,5 +88,5 @@ def page_accounts_file(page: PageSettings, state_directory: Path, config: Path) 
     if page.accounts_file is not None:
         return page.accounts_file
     if config.absolute().parent == SERVICE_SETTINGS:
-        return Path("/etc/credstore") / f"inspectd.{config.stem}.page-accounts"
+        return CREDENTIAL_STORE / f"inspectd.{config.stem}.page-accounts"
     return state_directory / "page-accounts.json"

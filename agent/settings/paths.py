@@ -16,6 +16,9 @@ SettingsT = TypeVar("SettingsT", bound=BaseModel)
 # Settings in this directory belong to the service `inspectd@<name>`, whose unit sets its directories.
 SERVICE_SETTINGS = Path("/etc/inspectd")
 
+# systemd passes files of this directory to the services that have them as credentials.
+CREDENTIAL_STORE = Path("/etc/credstore")
+
 
 def default_state_directory(program: str = "inspectd") -> Path:
     """STATE_DIRECTORY, as systemd sets it; otherwise a folder of the program in the user's XDG state directory."""

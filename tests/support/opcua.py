@@ -6,7 +6,7 @@ import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,32 @@ PEOPLE = {"vera": "view", "otto": "operate"}
 MODEL = "http://opcfoundation.org/UA/MachineVision"
 
 
-@dataclass(frozen=True)
+@dataclass
 class OpcuaServer:
-    """A running server."""
+    """A server that `start` and `kill` may follow each other for."""
 
+    config: Path
     port: int
-    process: subprocess.Popen[bytes]
     directory: Path
     """With `server.pem`, `trusted`, `client.pem` and `client-key.pem`."""
+    host: str = "127.0.0.1"
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def start(self) -> None:
+        """Start the process, and wait until it listens."""
+        with (self.directory / "opcua.log").open("ab") as out:
+            self.process = subprocess.Popen([*INSPECTD, "opcua", "-c", str(self.config)], stdout=out, stderr=out)
+        wait_until(lambda: self.process.poll() is not None or _listens(self.port), seconds=90, what="the OPC UA server")
+        assert self.process.poll() is None, self.log
+
+    def kill(self) -> None:
+        """End the process as a power cut would."""
+        self.process.kill()
+        self.process.wait()
 
     @property
     def url(self) -> str:
-        return f"opc.tcp://127.0.0.1:{self.port}/inspectd"
+        return f"opc.tcp://{self.host}:{self.port}/inspectd"
 
     @property
     def log(self) -> str:
@@ -62,20 +76,16 @@ def running_opcua(config: Path) -> Iterator[OpcuaServer]:
     for name, role in PEOPLE.items():
         add = [*INSPECTD, "page", "user", "add", name, "--role", role, "--password-stdin", "-c", str(config)]
         subprocess.run(add, input=f"{PASSWORD}\n".encode(), check=True, capture_output=True)
-    with (directory / "opcua.log").open("ab") as out:
-        process = subprocess.Popen([*INSPECTD, "opcua", "-c", str(config)], stdout=out, stderr=out)
-    found = OpcuaServer(port, process, directory)
+    server = OpcuaServer(config, port, directory)
+    server.start()
     try:
-        wait_until(lambda: process.poll() is not None or _listens(port), seconds=90, what="the OPC UA server")
-        assert process.poll() is None, found.log
-        yield found
+        yield server
     finally:
-        process.terminate()
+        server.process.terminate()
         try:
-            process.wait(10)
+            server.process.wait(10)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            server.kill()
 
 
 def make_client(directory: Path, name: str) -> None:

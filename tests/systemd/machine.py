@@ -152,6 +152,17 @@ class Machine:
         with output.open("ab") as file:
             self._background.append(subprocess.Popen([*self._enter(), *command], stdout=file))
 
+    def over_network(self, *command: str) -> str:
+        """The output of a program of this computer that runs in the machine's network, whatever its exit status."""
+        enter = ["nsenter", "--net", "--target", str(self._leader()), *command]
+        return subprocess.run(enter, capture_output=True, text=True, check=False).stdout.strip()
+
+    def serve(self, *command: str) -> None:
+        """Run a program of this computer in the machine's network, in the background until the machine goes down."""
+        enter = ["nsenter", "--net", "--target", str(self._leader()), *command]
+        quiet = subprocess.DEVNULL
+        self._background.append(subprocess.Popen(enter, stdout=quiet, stderr=quiet))
+
     def _end_background(self) -> None:
         """End the background commands: process 1 of the machine would wait for them before it shuts down."""
         for process in self._background:

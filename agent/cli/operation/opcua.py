@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,12 +46,12 @@ def certificate(
         from agent.opcua.certificate import make_certificate
 
     settings = _wanted(config)
-    section = settings.opcua
-    assert section.certificate_file is not None
-    assert section.key_file is not None
-    uri = make_certificate(section.certificate_file, section.key_file, site=settings.site, hosts=host or [])
-    print_line(f"{section.certificate_file}: for clients, in their lists of trusted servers; application URI {uri}")
-    print_line(f"{section.key_file}: for this server only")
+    made, key = settings.opcua.certificate_file, settings.opcua.kept_key(config)
+    assert made is not None
+    assert key is not None
+    uri = make_certificate(made, key, site=settings.site, hosts=host or [])
+    print_line(f"{made}: for clients, in their lists of trusted servers; application URI {uri}")
+    print_line(f"{key}: for this server only")
 
 
 def opcua_options(config: Path) -> OpcuaOptions:
@@ -71,8 +72,15 @@ def opcua_options(config: Path) -> OpcuaOptions:
         host=section.listen,
         port=section.port,
         cameras={name: tuple(camera.products) for name, camera in settings.cameras.items()},
+        groups={name: _common_products(settings, group.cameras) for name, group in settings.parts.items()},
         log_level=settings.log.level,
     )
+
+
+def _common_products(settings: Settings, cameras: Sequence[str]) -> tuple[str, ...]:
+    """The products that all of these cameras have."""
+    first, *others = (settings.cameras[camera].products for camera in cameras)
+    return tuple(name for name in first if all(name in products for products in others))
 
 
 def _wanted(config: Path) -> Settings:

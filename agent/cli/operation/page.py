@@ -109,7 +109,8 @@ def _print_restart(config: Path) -> None:
         from agent.settings import SERVICE_SETTINGS
 
     if config.absolute().parent == SERVICE_SETTINGS:
-        print_line(f"takes effect after: systemctl restart inspectd-page@{config.stem}")
+        name = config.stem
+        print_line(f"takes effect after: systemctl try-restart inspectd-page@{name} inspectd-opcua@{name}")
 
 
 def _require_extra() -> None:

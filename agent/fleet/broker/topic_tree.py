@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from string import Formatter
 
 from agent.core.errors import Permanent
-from agent.messages import VIEW_GROUPS
+from agent.core.records import VIEW_GROUPS
 
 # MQTT allows 65,535 bytes. An alarm's topic of the longest names that the settings allow has 500.
 MAX_TOPIC_LENGTH = 1024

@@ -146,11 +146,15 @@ async def _define_ids(model: Model) -> None:
         await model.server.write_attribute_value(node.nodeid, value, ua.AttributeIds.DataTypeDefinition)
 
 
-async def add_system(model: Model, name: str, products: Sequence[str]) -> SystemNodes:
-    """Add the object of a camera to `Objects`; without products, it has no RecipeManagement."""
+async def add_system(model: Model, place: str, products: Sequence[str]) -> SystemNodes:
+    """Add the object of a camera to `Objects`, that of a group to `Objects/parts`.
+
+    Without products, it has no RecipeManagement.
+    """
     server = model.server
-    root = await server.nodes.objects.add_object(
-        ua.NodeId(name, model.own),
+    folder, _, name = place.rpartition("/")
+    root = await (await _folder(model, folder)).add_object(
+        ua.NodeId(place, model.own),
         ua.QualifiedName(name, model.own),
         objecttype=model.type_node(VISION_SYSTEM_TYPE).nodeid,
     )
@@ -165,6 +169,16 @@ async def add_system(model: Model, name: str, products: Sequence[str]) -> System
     await root.set_event_notifier([ua.EventNotifier.SubscribeToEvents])
     await server.nodes.server.add_reference(root, ua.ObjectIds.HasNotifier)
     return nodes
+
+
+async def _folder(model: Model, name: str) -> Node:
+    """A folder in `Objects`, made where it is not there yet; `Objects` itself without a name."""
+    objects, node = model.server.nodes.objects, model.server.get_node(ua.NodeId(name, model.own))
+    if not name:
+        return objects
+    if any(each.nodeid == node.nodeid for each in await objects.get_children()):
+        return node
+    return await objects.add_folder(node.nodeid, ua.QualifiedName(name, model.own))
 
 
 async def _add_latest(nodes: SystemNodes) -> None:

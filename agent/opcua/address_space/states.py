@@ -7,8 +7,9 @@ specification has, and each of them is shown and reported.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class State(str, Enum):
@@ -127,3 +128,21 @@ def state_of(phase: str, *, triggered: bool, ready: bool, busy: bool, stopped: b
     if busy:
         return State.SINGLE_EXECUTION
     return State.READY if ready else State.INITIALIZED
+
+
+def state_of_group(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The state document of cameras that see the same part: that of the first one that is not armed; ready if all are.
+
+    >>> top = {"camera": "top", "phase": "armed", "ready": True, "product": None}
+    >>> state_of_group([top, {**top, "camera": "side", "ready": False}])["ready"]
+    False
+    """
+    faulty = [state for state in states if state["phase"] in _FAULTY]
+    first = next((state for state in (*faulty, *states) if state["phase"] != "armed"), states[0])
+    ready = [state["ready"] for state in states]
+    products = {state["product"] for state in states}
+    return {
+        **first,
+        "ready": None if None in ready else all(ready),
+        "product": products.pop() if len(products) == 1 else None,
+    }

@@ -12,8 +12,7 @@ import json
 import re
 from typing import Any
 
-from agent.core.records import PartVerdict, Phase
-from agent.messages import VIEW_GROUPS
+from agent.core.records import PartVerdict, Phase, place_of_group
 from agent.outputs.mqtt.topics import Topics
 
 # A state is published every five seconds, a score once a second while there are frames: an entity without news for this
@@ -47,7 +46,7 @@ def discovery(topics: Topics, camera: str, *, version: str, model: str) -> tuple
 
 def discovery_of_group(topics: Topics, group: str, *, version: str) -> tuple[str, bytes]:
     """The same for a group of cameras that see the same part."""
-    place = f"{VIEW_GROUPS}/{group}"
+    place = place_of_group(group)
     return _document(topics, place, _components_of_group(topics, group, place), version=version, model="parts")
 
 

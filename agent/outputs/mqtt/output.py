@@ -8,9 +8,9 @@ from importlib.metadata import version
 
 from agent.alarms import EvidenceImage
 from agent.core.problems import Problems
+from agent.core.records import place_of_group
 from agent.core.roles import Role
 from agent.messages import (
-    VIEW_GROUPS,
     CommandResponse,
     CountPayload,
     DeliveryPayload,
@@ -171,7 +171,7 @@ class MqttOutput(Output):
     def announce(self, cameras: Mapping[str, str]) -> None:
         """Announce them to Home Assistant, if the settings ask for it; remove the documents of all others."""
         self._cameras = cameras
-        topics = [self._topics.count(f"{VIEW_GROUPS}/{group}") for group in self._view_groups]
+        topics = [self._topics.count(place_of_group(group)) for group in self._view_groups]
         for camera in cameras:
             topics += [self._topics.state(camera), self._topics.count(camera)]
             topics += [self._topics.snapshot(camera, name) for name in SNAPSHOT_IMAGES]

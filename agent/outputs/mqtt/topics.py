@@ -14,7 +14,7 @@ from functools import lru_cache
 from string import Formatter
 
 from agent.core.errors import Permanent
-from agent.messages import VIEW_GROUPS
+from agent.core.records import VIEW_GROUPS
 
 # The topics of a camera with such a name would collide with those of the agent, or look like them.
 RESERVED_CAMERAS = frozenset({"command", "response", "status"})

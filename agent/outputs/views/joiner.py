@@ -13,8 +13,8 @@ from agent.core.clock import utc_now
 from agent.core.errors import Temporary
 from agent.core.ids import new_id
 from agent.core.problems import Problems
-from agent.core.records import Part, PartVerdict
-from agent.messages import VIEW_GROUPS, JoinedResultPayload, ViewPayload
+from agent.core.records import Part, PartVerdict, place_of_group
+from agent.messages import JoinedResultPayload, ViewPayload
 from agent.outputs.outbox import Following, Message, Outbox
 from agent.outputs.output import Output
 from agent.outputs.part_counts import PartCounts
@@ -51,7 +51,7 @@ class ViewGroup:
     @property
     def place(self) -> str:
         """Stands for the group where else the name of a camera stands: no camera has such a name."""
-        return f"{VIEW_GROUPS}/{self.name}"
+        return place_of_group(self.name)
 
 
 @dataclass(slots=True)
@@ -96,6 +96,9 @@ class ViewJoiner:
 
     A part that is half joined when the agent ends is joined after the next start, where its time begins again.
     """
+
+    on_joined: Callable[[Part, str], None] | None = None
+    """Takes each joined part with the id of its result, once it is stored; to be set before `begin`."""
 
     def __init__(
         self,
@@ -228,6 +231,8 @@ class ViewJoiner:
             self._problems.set(joined.part.camera, None)
         for output in self._outputs:
             output.show_result(joined.part)
+        if self.on_joined is not None:
+            self.on_joined(joined.part, joined.payload.id)
 
     def _report_late(self, group: ViewGroup, part: str, camera: str) -> None:
         counts = self.counts[group.name]
@@ -339,4 +344,5 @@ def _joined_part(payload: JoinedResultPayload, group: ViewGroup, started_monoton
         started_monotonic=started_monotonic,
         product=payload.product,
         announced=all(view.announced for view in payload.views),
+        alarm=worst.alarm if worst is not None and payload.verdict is PartVerdict.NOK else None,
     )

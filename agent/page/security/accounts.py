@@ -36,6 +36,13 @@ class Account:
     password_hash: str
 
 
+def served_accounts(file: str) -> Accounts:
+    """The accounts that a server reads: the credential of its service, where it has one, else this file."""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    credential = None if directory is None else Path(directory) / "page-accounts"
+    return Accounts(credential if credential is not None and credential.is_file() else Path(file))
+
+
 class Accounts:
     """The file of the accounts. A change by `inspectd page user` is seen at the next look, without a restart."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +13,7 @@ from agent.page.link.control import AgentLink
 from agent.page.link.feed import Feed
 from agent.page.link.images import ImageCache, LiveImages
 from agent.page.options import PageOptions, ServerOptions
-from agent.page.security.accounts import Accounts
+from agent.page.security.accounts import Accounts, served_accounts
 from agent.page.security.login_limit import LoginLimit
 from agent.page.security.sessions import Sessions
 from agent.page.training import Training, Uploads
@@ -43,7 +42,7 @@ class Access:
     def of(cls, options: ServerOptions, logins: NotesLogins) -> Access:
         """Without sessions yet."""
         sessions = Sessions(idle_seconds=options.idle_seconds, longest_seconds=options.session_seconds)
-        return cls(options, Accounts(_accounts_path(options)), sessions, logins, LoginLimit())
+        return cls(options, served_accounts(options.accounts_file), sessions, logins, LoginLimit())
 
 
 @dataclass(slots=True)
@@ -76,10 +75,3 @@ def access_of(request: Request) -> Access:
     """Accounts and sessions of the page that a request is for."""
     access: Access = request.app.state.access
     return access
-
-
-def _accounts_path(options: ServerOptions) -> Path:
-    """The credential of the service, where it has one."""
-    directory = os.environ.get("CREDENTIALS_DIRECTORY")
-    credential = None if directory is None else Path(directory) / "page-accounts"
-    return credential if credential is not None and credential.is_file() else Path(options.accounts_file)

@@ -27,7 +27,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def findings(config: Path) -> list[str]:
-    return [result.text for result in check_opcua(load_settings(config)) if result.level is not Level.OK]
+    return [result.text for result in check_opcua(load_settings(config), config) if result.level is not Level.OK]
 
 
 def test_a_section_without_key_is_rejected(config: Path) -> None:
