@@ -43,13 +43,14 @@ build/tensorrt/.fetched: scripts/fetch-tensorrt $(VENV)/.base
 
 tensorrt: build/tensorrt/.fetched  ## fetch the bindings and the lean runtime of TensorRT that tests hold our code against
 
-# A client of OPC UA that is not that of our server; tests that need it are skipped where there is no Node.js.
-build/node-opcua/.fetched:
+# What others have written in JavaScript for OPC UA and Sparkplug; tests that need it are skipped where there is no Node.js.
+build/node-opcua/.fetched: Makefile
 	mkdir -p build/node-opcua
-	! command -v npm >/dev/null || npm install --silent --no-audit --no-fund --prefix build/node-opcua node-opcua-client@2.182.2
+	! command -v npm >/dev/null || npm install --silent --no-audit --no-fund --prefix build/node-opcua node-opcua-client@2.182.2 \
+	    sparkplug-payload@1.0.3
 	touch $@
 
-node-opcua: build/node-opcua/.fetched  ## fetch the OPC UA client that tests use
+node-opcua: build/node-opcua/.fetched  ## fetch the OPC UA client and the Sparkplug decoder that tests use
 
 # A broker, cameras that speak RTSP and GigE Vision, and a sender of DICOM: the tests start them.
 TEST_PACKAGES := mosquitto:mosquitto iproute2:ip aravis-tools:arv-fake-gv-camera-0.8 dcmtk:storescu python3-gi:gi \

@@ -15,12 +15,21 @@ from collections.abc import Collection, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 from agent.core.section import ConnectedSection
 
 Content = Literal["alarms", "results", "verdicts", "images"]
 """What an output sends that delivers messages of its choice."""
+
+
+class Camera(Protocol):
+    """What this needs to know of the settings of a camera."""
+
+    @property
+    def products(self) -> Collection[str]:
+        """Their names."""
+        ...
 
 
 class OutputSection(ConnectedSection):
@@ -42,8 +51,11 @@ class OutputSection(ConnectedSection):
         """What only one agent may use at a time, such as a topic tree on a broker; None if there is no such thing."""
         return None
 
-    def check_cameras(self, site: str, cameras: Collection[str], groups: Collection[str] = ()) -> None:
-        """Raises Permanent if this output cannot have cameras, and groups of cameras for one part, with these names."""
+    def check_cameras(self, site: str, cameras: Mapping[str, Camera], groups: Collection[str] = ()) -> None:
+        """Raises Permanent, with the setting that is wrong, if this output cannot have these cameras.
+
+        `cameras`: by their names; `groups`: the names of groups that see the same part.
+        """
 
 
 class OutputKind(NamedTuple):

@@ -313,9 +313,9 @@ class Settings(SettingsFile):
     def _outputs_take_every_camera(self) -> Settings:
         if "mqtt" in self.outputs:
             raise ValueError('outputs: got the name "mqtt", which is that of the section [mqtt]; wanted another one')
-        try:
-            for section in self.output_sections.values():
+        for name, section in self.output_sections.items():
+            try:
                 section.check_cameras(self.site, self.cameras, self.parts)
-        except Permanent as error:
-            raise ValueError(str(error)) from None
+            except Permanent as error:
+                raise ValueError(str(error) if name == "mqtt" else f"outputs.{name}: {error}") from None
         return self

@@ -17,13 +17,12 @@ from agent.core.errors import Temporary
 from agent.core.ids import new_id
 from agent.core.problems import Problems
 from agent.core.records import Part
-from agent.messages import DeliveryPayload, EventPayload, Execute, InspectRequest, StatePayload
-from agent.outputs.delivery_report import outbox_report
+from agent.messages import Execute, InspectRequest, StatePayload
 from agent.outputs.gpio.gate import MOST_WAITING, Gate
 from agent.outputs.gpio.lights import lights
 from agent.outputs.gpio.settings import GpioSettings
-from agent.outputs.outbox import Message, Outbox
-from agent.outputs.output import Output, RecordedAlarm
+from agent.outputs.outbox import Outbox
+from agent.outputs.showing_output import ShowingOutput
 
 if TYPE_CHECKING:
     from agent.outputs.gpio.lines import InputEvent, Lines
@@ -43,13 +42,12 @@ MISSED_SECONDS = 10.0
 MOST_PULSES = 20_000
 
 
-class GpioOutput(Output):
+class GpioOutput(ShowingOutput):
     """Shows states on lights, rejects parts, and takes triggers."""
 
     def __init__(self, name: str, settings: GpioSettings, *, site: str, outbox: Outbox, problems: Problems) -> None:
-        super().__init__(name)
+        super().__init__(name, outbox)
         self._settings = settings
-        self._outbox = outbox
         self._problems = problems
         self._cameras: list[str] = []
         self._states: dict[str, tuple[float, StatePayload]] = {}
@@ -92,12 +90,6 @@ class GpioOutput(Output):
             self._thread.join(deadline_seconds)
         return not self._thread.is_alive()
 
-    def messages_for(self, recorded: RecordedAlarm) -> list[Message]:
-        return []
-
-    def publish_event(self, event: EventPayload) -> None:
-        """A lamp has no text; drift is a part of the state."""
-
     def publish_state(self, state: StatePayload) -> None:
         self._states = {**self._states, state.camera: (time.monotonic(), state)}
         self._wake()
@@ -109,8 +101,9 @@ class GpioOutput(Output):
             self._results.append(part)
             self._wake()
 
-    def report(self) -> DeliveryPayload:
-        return DeliveryPayload(connected=self._connected, outbox=outbox_report(self.name, self._outbox))
+    @property
+    def connected(self) -> bool:
+        return self._connected
 
     def _wake(self) -> None:
         """Never waits: a full buffer wakes the thread as well."""

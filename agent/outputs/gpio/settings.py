@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
 from agent.core.errors import Permanent
+from agent.core.records import place_of_group
 from agent.core.section import Section
-from agent.outputs.settings import OutputSection
+from agent.outputs.settings import Camera, OutputSection
 
 Line = Annotated[int, Field(ge=0, le=65_535)] | Annotated[str, StringConstraints(min_length=1, max_length=31)]
 """Offset or name of a line of the chip."""
@@ -111,8 +112,8 @@ class GpioSettings(OutputSection):
     def place(self, site: str) -> str:
         return f"{self.chip} ({', '.join(str(line) for line in [*self.outputs.values(), *self.inputs.values()])})"
 
-    def check_cameras(self, site: str, cameras: Collection[str], groups: Collection[str] = ()) -> None:
-        places = [*cameras, *(f"parts/{group}" for group in groups)]
+    def check_cameras(self, site: str, cameras: Mapping[str, Camera], groups: Collection[str] = ()) -> None:
+        places = [*cameras, *map(place_of_group, groups)]
         for key, section, known in (("reject", self.reject, places), ("trigger", self.trigger, list(cameras))):
             if section is None:
                 continue

@@ -8,7 +8,7 @@ none: `ready` wants to see the trigger bit at 0 first.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -265,19 +265,6 @@ class Handshake:
         for bit, is_set in bits.items():
             status |= bit if is_set else Status(0)
         return status
-
-
-def state_of_group(states: Sequence[StatePayload]) -> StatePayload:
-    """The state of cameras that see the same part: that of the first one that is not armed; ready if all are."""
-    first = next((state for state in states if state.phase is not Phase.ARMED), states[0])
-    ready = [state.ready for state in states]
-    return first.model_copy(
-        update={
-            "ready": None if None in ready else all(ready),
-            "alarm": next((state.alarm for state in states if state.alarm is not None), None),
-            "drift": any(state.drift for state in states),
-        }
-    )
 
 
 def _as_product(part: Part, trigger: Trigger) -> Part:

@@ -11,29 +11,26 @@ from concurrent.futures import ThreadPoolExecutor
 
 from agent.core.problems import Problems
 from agent.core.records import Part
-from agent.messages import DeliveryPayload, EventPayload, Execute, InspectRequest, StatePayload
-from agent.outputs.delivery_report import outbox_report
-from agent.outputs.modbus.handshake import Handshake, Trigger, state_of_group
+from agent.messages import Execute, InspectRequest, StatePayload
+from agent.outputs.group_states import GroupStates
+from agent.outputs.modbus.handshake import Handshake, Trigger
 from agent.outputs.modbus.register_map import Rejection
 from agent.outputs.modbus.server import ModbusServer
 from agent.outputs.modbus.settings import ModbusSettings
-from agent.outputs.outbox import Message, Outbox
-from agent.outputs.output import Output, RecordedAlarm
+from agent.outputs.outbox import Outbox
+from agent.outputs.showing_output import ShowingOutput
 
 log = logging.getLogger(__name__)
 
 
-class ModbusOutput(Output):
+class ModbusOutput(ShowingOutput):
     """One Modbus TCP server with the registers of every camera."""
 
     def __init__(self, name: str, settings: ModbusSettings, *, site: str, outbox: Outbox, problems: Problems) -> None:
-        super().__init__(name)
+        super().__init__(name, outbox)
         self._settings = settings
-        self._outbox = outbox
         self._handshakes: dict[str, Handshake] = {}
-        self._groups: dict[str, tuple[str, ...]] = {}
-        """The cameras of each group that see the same part, by the place of the group."""
-        self._states: dict[str, StatePayload] = {}
+        self._groups = GroupStates()
         self._session = secrets.randbelow(0xFFFF) + 1
         self._execute: Execute | None = None
         self._triggers: ThreadPoolExecutor | None = None
@@ -50,10 +47,10 @@ class ModbusOutput(Output):
         return f"modbus://{self._settings.listen}:{self._settings.port}"
 
     def announce_view_groups(self, groups: Mapping[str, Sequence[str]]) -> None:
-        self._groups = {f"parts/{name}": tuple(cameras) for name, cameras in groups.items()}
+        self._groups.announce(groups)
 
     def announce(self, cameras: Mapping[str, str]) -> None:
-        for camera in (*cameras, *self._groups):
+        for camera in (*cameras, *self._groups.places):
             self._handshakes.setdefault(
                 camera,
                 Handshake(
@@ -79,32 +76,20 @@ class ModbusOutput(Output):
             self._triggers.shutdown(wait=False, cancel_futures=True)
         return self._server.stop(deadline_seconds)
 
-    def messages_for(self, recorded: RecordedAlarm) -> list[Message]:
-        return []
-
-    def publish_event(self, event: EventPayload) -> None:
-        """A PLC has no use for the text of an event; drift is a bit of the state."""
-
     def publish_state(self, state: StatePayload) -> None:
-        self._states[state.camera] = state
-        self._update(state.camera, state)
-        for place, cameras in self._groups.items():
-            states = [self._states[camera] for camera in cameras if camera in self._states]
-            if state.camera in cameras and len(states) == len(cameras):
-                self._update(place, state_of_group(states))
-
-    def _update(self, camera: str, state: StatePayload) -> None:
-        handshake = self._handshakes.get(camera)
-        if handshake is not None:
-            self._server.call(handshake.update, state, time.monotonic())
+        for each in self._groups.take(state):
+            handshake = self._handshakes.get(each.camera)
+            if handshake is not None:
+                self._server.call(handshake.update, each, time.monotonic())
 
     def show_result(self, part: Part) -> None:
         handshake = self._handshakes.get(part.camera)
         if handshake is not None:
             self._server.call(handshake.show, part, time.monotonic())
 
-    def report(self) -> DeliveryPayload:
-        return DeliveryPayload(connected=self._server.clients > 0, outbox=outbox_report(self.name, self._outbox))
+    @property
+    def connected(self) -> bool:
+        return self._server.clients > 0
 
     # Triggers, which arrive on the thread of the server
 
@@ -124,7 +109,7 @@ class ModbusOutput(Output):
         """
         request = InspectRequest(part=trigger.part)
         payload = request.model_dump_json(by_alias=True, exclude_none=True).encode()
-        cameras = self._groups.get(place, (place,))
+        cameras = self._groups.cameras(place)
         if trigger.product_name is not None and not self._select(execute, cameras, trigger.product_name):
             self._server.call(handshake.rejected, trigger, Rejection.PRODUCT)
             return
@@ -140,7 +125,7 @@ class ModbusOutput(Output):
             return
 
         def change() -> None:
-            if not self._select(execute, self._groups.get(place, (place,)), product):
+            if not self._select(execute, self._groups.cameras(place), product):
                 self._server.call(handshake.product_rejected)
 
         try:
@@ -152,7 +137,7 @@ class ModbusOutput(Output):
         """Have the cameras inspect this product; False if one of them cannot."""
         payload = json.dumps({"name": product}).encode()
         for camera in cameras:
-            state = self._states.get(camera)
+            state = self._groups.latest(camera)
             if state is not None and state.product == product:
                 continue
             if not execute("product", camera, payload, by=f"output {self.name}").ok:

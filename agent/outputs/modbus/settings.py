@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
 from agent.core.errors import Permanent
+from agent.core.records import place_of_group
 from agent.core.section import Host
 from agent.core.sockets.addresses import LOOPBACK, ListenAddress, Network
-from agent.outputs.settings import OutputSection
+from agent.outputs.settings import Camera, OutputSection
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -73,13 +74,18 @@ class ModbusSettings(OutputSection):
     def place(self, site: str) -> str:
         return f"{self.listen}:{self.port} (Modbus)"
 
-    def check_cameras(self, site: str, cameras: Collection[str], groups: Collection[str] = ()) -> None:
-        places = [*cameras, *(f"parts/{group}" for group in groups)]
+    def check_cameras(self, site: str, cameras: Mapping[str, Camera], groups: Collection[str] = ()) -> None:
+        places = [*cameras, *map(place_of_group, groups)]
         if len(places) > MAX_UNITS:
-            raise Permanent(f"got {len(places)} cameras for one Modbus server, wanted at most {MAX_UNITS}")
+            raise Permanent(f"units: got {len(places)} cameras for one Modbus server, wanted at most {MAX_UNITS}")
         unknown = sorted(self.units.keys() - set(places))
         if unknown:
             raise Permanent(f"units: unknown camera {unknown[0]}; wanted one of {', '.join(places)}")
+        known = dict.fromkeys(product for camera in cameras.values() for product in camera.products)
+        wrong = next(((number, name) for number, name in self.products.items() if name not in known), None)
+        if wrong is not None:
+            wanted = f"one of {', '.join(known)}" if known else "none: no camera has products"
+            raise Permanent(f"products: {wrong[0]} = {wrong[1]!r}, which no camera has; wanted {wanted}")
 
     def unit_ids(self, cameras: Collection[str]) -> dict[str, int]:
         """The unit id of each camera, in their order.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,7 +14,7 @@ from agent.core.roles import RoleName
 from agent.core.section import Host, Section
 from agent.mqtt import Broker
 from agent.outputs.mqtt.topics import Topics, check_level
-from agent.outputs.settings import OutputSection
+from agent.outputs.settings import Camera, OutputSection
 
 
 def _address(url: str) -> str:
@@ -99,7 +99,7 @@ class MqttSettings(BrokerSettings, OutputSection):
         host = "127.0.0.1" if broker.host in ("localhost", "::1") else broker.host
         return f"{host}:{broker.port} topics {self.topics(site).base}"
 
-    def check_cameras(self, site: str, cameras: Collection[str], groups: Collection[str] = ()) -> None:
+    def check_cameras(self, site: str, cameras: Mapping[str, Camera], groups: Collection[str] = ()) -> None:
         topics = self.topics(site)
         places = {camera: topics.camera(camera) for camera in cameras}
         taken = next((camera for camera, place in places.items() if place == topics.base), None)

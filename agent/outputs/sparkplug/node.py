@@ -5,11 +5,11 @@ Births and data are published in the order in which they are made: `seq` counts 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import NamedTuple
 
-from agent.core.records import Part, Phase
+from agent.core.records import Part, PartVerdict, Phase
 from agent.messages import StatePayload
 from agent.outputs.sparkplug.payload import DataType, Metric, Value, encode
 
@@ -40,6 +40,41 @@ METRICS: dict[str, DataType] = {
 _DEAD = (Phase.CAMERA_LOST, Phase.STOPPED)
 
 
+_COUNTS = {PartVerdict.OK: "Parts/Ok", PartVerdict.NOK: "Parts/Nok", PartVerdict.NOT_JUDGED: "Parts/NotJudged"}
+
+
+def device_of(place: str) -> str:
+    """The device of a camera or a group; a level of a topic has no `/`, and the name of a camera no `:`.
+
+    >>> device_of("line1"), device_of("parts/p1")
+    ('line1', 'parts:p1')
+    """
+    return place.replace("/", ":")
+
+
+def _state_values(state: StatePayload) -> dict[str, Value]:
+    return {
+        "State/Phase": state.phase.value,
+        "State/Reason": state.reason,
+        "State/Armed": state.phase is Phase.ARMED,
+        "State/Drift": state.drift,
+        "State/Product": state.product,
+        "State/Alarm": state.alarm,
+    }
+
+
+def _camera_values(state: StatePayload) -> dict[str, Value]:
+    """What only a camera has."""
+    parts = state.parts
+    return {
+        "State/Threshold": state.threshold,
+        "State/Calibration": state.calibration,
+        "Parts/Ok": None if parts is None else parts.ok,
+        "Parts/Nok": None if parts is None else parts.nok,
+        "Parts/NotJudged": None if parts is None else parts.not_judged,
+    }
+
+
 class Publication(NamedTuple):
     """A message to publish; the specification wants QoS 0 and no retain for all but the will."""
 
@@ -50,11 +85,18 @@ class Publication(NamedTuple):
 class EdgeNode:
     """The node and its devices. For one thread."""
 
-    def __init__(self, group: str, name: str, devices: Mapping[str, str]) -> None:
-        """`devices`: the names of their models, by the names of the cameras."""
+    def __init__(self, group: str, name: str, cameras: Mapping[str, str], groups: Sequence[str] = ()) -> None:
+        """Args:
+        group: of the node, in its topics.
+        name: of the node, in its topics.
+        cameras: the names of their models, by their own names.
+        groups: the places of groups of cameras that see the same part.
+        """
         self._group = group
         self._name = name
-        self._models = devices
+        self._models = cameras
+        self._joined = frozenset(map(device_of, groups))
+        devices = (*cameras, *map(device_of, groups))
         self._values: dict[str, dict[str, Value]] = {device: dict.fromkeys(METRICS) for device in devices}
         self._alive = dict.fromkeys(devices, True)
         self._seq = 0
@@ -95,42 +137,34 @@ class EdgeNode:
             Metric(kind, self._values[device][name], name, self._aliases[device, name])
             for name, kind in METRICS.items()
         ]
-        metrics.append(Metric(DataType.STRING, self._models[device], name="Properties/Model"))
+        if device in self._models:
+            metrics.append(Metric(DataType.STRING, self._models[device], name="Properties/Model"))
         return Publication(self.topic("DBIRTH", device), encode(now_ms, metrics, self._next_seq()))
 
     def take_state(self, state: StatePayload, now_ms: int) -> list[Publication]:
         """Birth or death of a device, or those of its values that have changed."""
-        device = state.camera
+        device = device_of(state.camera)
         if device not in self._values:
             return []
-        alive, was = state.phase not in _DEAD, self._alive[device]
+        # Without one of its cameras, a group still has results.
+        alive, was = device in self._joined or state.phase not in _DEAD, self._alive[device]
         self._alive[device] = alive
-        parts = state.parts
-        changed = self._changed(
-            device,
-            {
-                "State/Phase": state.phase.value,
-                "State/Reason": state.reason,
-                "State/Armed": state.phase is Phase.ARMED,
-                "State/Drift": state.drift,
-                "State/Product": state.product,
-                "State/Threshold": state.threshold,
-                "State/Calibration": state.calibration,
-                "State/Alarm": state.alarm,
-                "Parts/Ok": None if parts is None else parts.ok,
-                "Parts/Nok": None if parts is None else parts.nok,
-                "Parts/NotJudged": None if parts is None else parts.not_judged,
-            },
-        )
+        values = _state_values(state)
+        if device not in self._joined:
+            values |= _camera_values(state)
+        changed = self._changed(device, values)
         if alive and not was:
             return [self._birth(device, now_ms)]
         if was and not alive:
             return [Publication(self.topic("DDEATH", device), encode(now_ms, [], self._next_seq()))]
         return [self._data(device, changed, now_ms)] if alive and changed else []
 
-    def take_result(self, part: Part, now_ms: int) -> list[Publication]:
-        """The result of a part: all its values, also those that are as before."""
-        device = part.camera
+    def take_result(self, part: Part, counts: Mapping[PartVerdict, int], now_ms: int) -> list[Publication]:
+        """The result of a part: all its values, also those that are as before.
+
+        `counts`: the parts of a group by verdict, with this one; the state of a camera has its own.
+        """
+        device = device_of(part.camera)
         if device not in self._values:
             return []
         values: dict[str, Value] = {
@@ -141,6 +175,8 @@ class EdgeNode:
             "Result/Score": part.score,
             "Result/Captured": int(part.captured_at.timestamp() * 1000),
         }
+        if device in self._joined:
+            values |= {_COUNTS[verdict]: counts.get(verdict, 0) for verdict in PartVerdict}
         self._changed(device, values)
         return [self._data(device, values, now_ms)] if self._alive[device] else []
 
@@ -155,7 +191,7 @@ class EdgeNode:
         return Publication(self.topic("DDATA", device), encode(now_ms, metrics, self._next_seq()))
 
     def _bd_seq(self) -> Metric:
-        return Metric(DataType.UINT64, self._birth_death, name="bdSeq")
+        return Metric(DataType.INT64, self._birth_death, name="bdSeq")
 
     def _next_seq(self) -> int:
         seq, self._seq = self._seq, (self._seq + 1) % 256

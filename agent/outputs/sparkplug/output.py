@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Mapping
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -15,15 +15,16 @@ from paho.mqtt.enums import CallbackAPIVersion
 from agent.core.backoff import Backoff
 from agent.core.errors import InspectdError, Temporary
 from agent.core.problems import Problems
-from agent.core.records import Part
-from agent.messages import DeliveryPayload, EventPayload, StatePayload
+from agent.core.records import Part, PartVerdict
+from agent.messages import StatePayload
 from agent.mqtt import Broker
-from agent.outputs.delivery_report import outbox_report
+from agent.outputs.group_states import GroupStates
 from agent.outputs.mqtt.settings import broker_of
-from agent.outputs.outbox import Message, Outbox
-from agent.outputs.output import Output, RecordedAlarm
+from agent.outputs.outbox import Outbox
+from agent.outputs.showing_output import ShowingOutput
 from agent.outputs.sparkplug.node import NAMESPACE, EdgeNode, Publication
 from agent.outputs.sparkplug.payload import asks_for_rebirth
+from agent.outputs.sparkplug.primary_host import PrimaryHost
 from agent.outputs.sparkplug.settings import SparkplugSettings
 
 log = logging.getLogger(__name__)
@@ -38,19 +39,22 @@ CONNECT_SECONDS = 5.0
 LOOP_SECONDS = 0.02
 
 
-class SparkplugOutput(Output):
+class SparkplugOutput(ShowingOutput):
     """One edge node."""
 
     def __init__(
         self, name: str, settings: SparkplugSettings, *, site: str, outbox: Outbox, problems: Problems
     ) -> None:
-        super().__init__(name)
+        super().__init__(name, outbox)
         self._broker = broker_of(settings)
         self._group = settings.group_id
         self._node_name = settings.edge_node_id or site
-        self._outbox = outbox
+        self._host = None if settings.primary_host is None else PrimaryHost(settings.primary_host)
         self._problems = problems
-        self._waiting: deque[StatePayload | Part] = deque(maxlen=MOST_WAITING)
+        self._groups = GroupStates()
+        self._counts: dict[str, Counter[PartVerdict]] = {}
+        """Joined parts by verdict, for each group."""
+        self._waiting: deque[StatePayload | tuple[Part, Mapping[PartVerdict, int]]] = deque(maxlen=MOST_WAITING)
         self._node = EdgeNode(self._group, self._node_name, {})
         self._born = False
         self._stopping = threading.Event()
@@ -60,8 +64,12 @@ class SparkplugOutput(Output):
     def destination(self) -> str:
         return f"{NAMESPACE}/{self._group}/{self._node_name} at {self._broker.name}"
 
+    def announce_view_groups(self, groups: Mapping[str, Sequence[str]]) -> None:
+        self._groups.announce(groups)
+
     def announce(self, cameras: Mapping[str, str]) -> None:
-        self._node = EdgeNode(self._group, self._node_name, cameras)
+        self._counts = {place: Counter() for place in self._groups.places}
+        self._node = EdgeNode(self._group, self._node_name, cameras, self._groups.places)
 
     def start(self) -> None:
         self._thread.start()
@@ -72,20 +80,18 @@ class SparkplugOutput(Output):
             self._thread.join(deadline_seconds)
         return not self._thread.is_alive()
 
-    def messages_for(self, recorded: RecordedAlarm) -> list[Message]:
-        return []
-
-    def publish_event(self, event: EventPayload) -> None:
-        """Drift is a metric of the state."""
-
     def publish_state(self, state: StatePayload) -> None:
-        self._waiting.append(state)
+        self._waiting.extend(self._groups.take(state))
 
     def show_result(self, part: Part) -> None:
-        self._waiting.append(part)
+        # Counted here: of those that wait for the broker, the oldest go.
+        counts = self._counts.get(part.camera, Counter())
+        counts[part.verdict] += 1
+        self._waiting.append((part, dict(counts)))
 
-    def report(self) -> DeliveryPayload:
-        return DeliveryPayload(connected=self._born, outbox=outbox_report(self.name, self._outbox))
+    @property
+    def connected(self) -> bool:
+        return self._born
 
     # The thread
 
@@ -108,20 +114,26 @@ class SparkplugOutput(Output):
 
     def _connected_once(self, backoff: Backoff) -> None:
         """One connection, from its will to its end. Raises Temporary where it is lost or not accepted."""
-        session = _Session(self._broker, f"{self._group}-{self._node_name}"[:64], self._node)
+        session = _Session(self._broker, f"{self._group}-{self._node_name}"[:64], self._node, self._host)
         try:
             session.connect()
-            while not self._stopping.is_set():
+            while not self._stopping.is_set() and not session.host_lost:
                 session.loop(LOOP_SECONDS)
-                if session.born and not self._born:
-                    self._born = True
-                    backoff.reset()
-                    self._problems.set(f"output {self.name}", None)
-                    log.info("output %s: edge node %s is born", self.name, self.destination)
+                self._report_birth(session, backoff)
                 self._publish_waiting(session) if session.born else self._absorb()
             session.end()
         finally:
             session.close()
+
+    def _report_birth(self, session: _Session, backoff: Backoff) -> None:
+        key = f"output {self.name}"
+        if session.born and not self._born:
+            self._born = True
+            backoff.reset()
+            self._problems.set(key, None)
+            log.info("output %s: edge node %s is born", self.name, self.destination)
+        elif session.waits and self._host is not None:
+            self._problems.set(key, f"{key}: {self._broker.name}: waits for the primary host {self._host.name}")
 
     def _publish_waiting(self, session: _Session) -> None:
         """Nothing is put into paho's queue, which has no limit, while the broker does not read."""
@@ -136,18 +148,22 @@ class SparkplugOutput(Output):
 
     def _next(self) -> list[Publication]:
         each, now = self._waiting.popleft(), _now()
-        return self._node.take_result(each, now) if isinstance(each, Part) else self._node.take_state(each, now)
+        return self._node.take_result(*each, now) if isinstance(each, tuple) else self._node.take_state(each, now)
 
 
 class _Session:
     """One connection of the node. For one thread."""
 
-    def __init__(self, broker: Broker, client_id: str, node: EdgeNode) -> None:
+    def __init__(self, broker: Broker, client_id: str, node: EdgeNode, host: PrimaryHost | None) -> None:
         self._broker = broker
         self._node = node
+        self._host = host
         self._error: str | None = None
         self._subscriptions: set[int] = set()
+        self._subscribed = False
         self.born = False
+        self.host_lost = False
+        """The primary host has gone offline after the births: the session has to end, by the specification."""
         self._client = client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv311, clean_session=True
         )
@@ -157,8 +173,15 @@ class _Session:
         client.on_message = self._on_message
         client.on_disconnect = self._on_disconnect
 
+    @property
+    def waits(self) -> bool:
+        """Only the primary host is missing."""
+        return self._subscribed and not self.born
+
     def connect(self) -> None:
         """Open the connection with the will that the specification wants. Raises Temporary."""
+        if self._host is not None:
+            self._host.forget()
         will = self._node.next_will(_now())
         self._client.will_set(will.topic, will.payload, qos=1, retain=False)
         context = self._broker.tls_context()
@@ -207,27 +230,38 @@ class _Session:
         if reason.is_failure:
             self._error = f"the broker rejects the connection: {str(reason).lower()}"
             return
-        for topic in (self._node.topic("NCMD"), self._node.topic("DCMD", "+")):
+        topics = [self._node.topic("NCMD"), self._node.topic("DCMD", "+")]
+        for topic in topics if self._host is None else [*topics, self._host.topic]:
             _, number = client.subscribe(topic, qos=1)
             if number is not None:
                 self._subscriptions.add(number)
 
     def _on_subscribe(self, _: Any, __: Any, number: int, reasons: Any, ___: Any) -> None:
         if any(reason.is_failure for reason in reasons):
-            self._error = "the broker rejects the subscription to NCMD or DCMD: check its access control"
+            self._error = "the broker rejects the subscription to NCMD, DCMD or STATE: check its access control"
         self._subscriptions.discard(number)
-        if not self._subscriptions and self._error is None:
-            self._bear()
+        self._subscribed = not self._subscriptions and self._error is None
+        self._follow_host()
 
     def _on_message(self, _: Any, __: Any, message: Any) -> None:
         try:
-            wanted = message.topic == self._node.topic("NCMD") and asks_for_rebirth(message.payload)
+            if self._host is not None and message.topic == self._host.topic:
+                self._host.take(message.payload)
+                self._follow_host()
+            elif self.born and message.topic == self._node.topic("NCMD") and asks_for_rebirth(message.payload):
+                log.info("a host asks the edge node for its births")
+                self._bear()
         except ValueError as error:
             log.debug("%s: %s", message.topic, error)
-            return
-        if wanted:
-            log.info("a host asks the edge node for its births")
+
+    def _follow_host(self) -> None:
+        """The births come once everything is subscribed and the primary host is online; the end, when it goes."""
+        online = self._host is None or self._host.online
+        if online and self.waits:
             self._bear()
+        elif self.born and not online and not self.host_lost:
+            log.info("the primary host is offline: the edge node ends, and waits for it")
+            self.host_lost = True
 
     def _on_disconnect(self, _: Any, __: Any, ___: Any, reason: Any, ____: Any) -> None:
         self._error = self._error or f"the connection was lost: {str(reason).lower()}"

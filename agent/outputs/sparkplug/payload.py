@@ -16,6 +16,7 @@ Value = bool | int | float | str | None
 class DataType(IntEnum):
     """Types of metrics that are used here, by their numbers in the specification, section 6.4.16."""
 
+    INT64 = 4
     UINT64 = 8
     DOUBLE = 10
     BOOLEAN = 11

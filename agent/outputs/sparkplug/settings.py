@@ -23,6 +23,8 @@ class SparkplugSettings(BrokerSettings, OutputSection):
     group_id: Level = "inspectd"
     edge_node_id: Level | None = None
     """None: the site. One node of this name only may be in the group."""
+    primary_host: Level | None = None
+    """Id of the host application without which nothing is published; None: the node waits for nobody."""
 
     def hosts(self) -> list[Host]:
         broker = broker_of(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -48,11 +49,23 @@ def test_unknown_camera_in_units_is_one_line(tmp_path: Path, tiny_bundle: Bundle
     config = tmp_path / "inspectd.toml"
     plc = '[outputs.plc]\nkind = "modbus"\nunits = { line2 = 1 }'
     config.write_text(settings_text(tiny_bundle.path, 'kind = "simulator"', sections=plc))
-    with pytest.raises(Permanent, match="units: unknown camera line2; wanted one of line1") as caught:
+    with pytest.raises(Permanent, match=r"outputs\.plc: units: unknown camera line2; wanted one of line1") as caught:
         load_settings(config)
     assert "\n" not in str(caught.value)
 
 
+def test_a_product_that_no_camera_has_is_one_line(tmp_path: Path, tiny_bundle: Bundle) -> None:
+    config = tmp_path / "inspectd.toml"
+    plc = '[outputs.plc]\nkind = "modbus"\nproducts = { 1 = "A", 2 = "C" }'
+    text = settings_text(tiny_bundle.path, 'kind = "simulator"', sections=plc)
+    config.write_text(text)
+    with pytest.raises(Permanent, match="products: 1 = 'A', which no camera has; wanted none: no camera has products"):
+        load_settings(config)
+    config.write_text(f'{text}[cameras.line1.products.A]\nbundle = "{tiny_bundle.path}"\n')
+    with pytest.raises(Permanent, match=r"outputs\.plc: products: 2 = 'C', which no camera has; wanted one of A"):
+        load_settings(config)
+
+
 def test_more_cameras_than_unit_ids_are_rejected() -> None:
     with pytest.raises(Permanent, match="got 248 cameras for one Modbus server, wanted at most 247"):
-        section().check_cameras("plant", [f"c{number}" for number in range(248)])
+        section().check_cameras("plant", {f"c{number}": SimpleNamespace(products=()) for number in range(248)})

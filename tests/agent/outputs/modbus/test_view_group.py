@@ -11,7 +11,7 @@ from agent.core.problems import Problems
 from agent.core.records import NotJudged, PartVerdict, Phase
 from agent.messages import CommandResponse
 from agent.outputs import build_outputs
-from agent.outputs.modbus.handshake import state_of_group
+from agent.outputs.group_states import state_of_group
 from agent.outputs.modbus.register_map import Status
 from agent.outputs.outbox import Outbox
 from agent.outputs.settings import parse_section
@@ -71,7 +71,7 @@ def test_a_trigger_of_the_group_is_one_for_each_camera_and_the_joined_result_is_
 
 def test_state_of_a_group_is_ready_only_if_every_camera_is() -> None:
     armed, blind = state(camera="top"), state(Phase.BLIND, ready=False, camera="side", alarm="a1")
-    both = state_of_group([armed, blind])
+    both = state_of_group("parts/p1", [armed, blind])
     assert (both.phase, both.ready, both.alarm) == (Phase.BLIND, False, "a1")
-    assert state_of_group([armed, armed]).ready is True
-    assert state_of_group([armed, state(ready=None)]).ready is None, "parts of one have no trigger"
+    assert state_of_group("parts/p1", [armed, armed]).ready is True
+    assert state_of_group("parts/p1", [armed, state(ready=None)]).ready is None, "parts of one have no trigger"

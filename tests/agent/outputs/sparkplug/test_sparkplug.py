@@ -6,11 +6,8 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,79 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.problems import Problems
-from agent.core.records import Part, PartVerdict, Phase
-from agent.messages import ModelPayload, PartCountsPayload, RulePayload, StatePayload
-from agent.outputs import Output, build_outputs
-from agent.outputs.outbox import Outbox
+from agent.core.records import PartVerdict, Phase
+from agent.messages import PartCountsPayload
 from agent.outputs.settings import parse_section
-from agent.outputs.sparkplug import output as output_module
 from agent.outputs.sparkplug.node import METRICS
 from agent.outputs.sparkplug.payload import DataType, Metric, asks_for_rebirth, encode
+from tests.agent.outputs.sparkplug.conftest import AT, NODE, PART, Start, born, names_of, on, state
 from tests.support.broker import Mosquitto, Subscriber, free_port, wait_until
 from tests.support.sparkplug import read, rebirth, values
-
-AT = datetime(2026, 3, 1, tzinfo=timezone.utc)
-NODE = "spBv1.0/hall/{}/plant"
-
-Start = Callable[..., Output]
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    made = Mosquitto(tmp_path / "broker")
-    made.start()
-    yield made
-    made.end()
-
-
-@pytest.fixture
-def host(broker: Mosquitto) -> Iterator[Subscriber]:
-    """A host application: it hears everything."""
-    made = Subscriber(broker, "spBv1.0/#")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def start(tmp_path: Path, broker: Mosquitto, problems: Problems, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    monkeypatch.setattr(output_module, "RETRY_SECONDS", (0.05, 0.2))
-    outbox, running = Outbox(tmp_path / "outbox.sqlite"), list[Output]()
-
-    def started(**settings: Any) -> Output:
-        section = parse_section({"kind": "sparkplug", "url": broker.url, "group_id": "hall", **settings})
-        (output,) = build_outputs({"scada": section}, site="plant", outbox=outbox, problems=problems)
-        running.append(output)
-        output.announce({"top": "model A", "side": "model B"})
-        output.start()
-        return output
-
-    yield started
-    for output in running:
-        output.stop(5.0)
-    outbox.close()
-
-
-def state(camera: str = "top", phase: Phase = Phase.ARMED, **more: object) -> StatePayload:
-    given_values = {"site": "plant", "camera": camera, "at": AT, "phase": phase, "rule": RulePayload(k=1, n=1)}
-    model = ModelPayload(name="m", sha256="0" * 64)
-    return StatePayload.model_validate({**given_values, "model": model, "engine": "e", **more})
-
-
-PART = Part("SN1", "top", PartVerdict.NOK, None, 0.9, 0.5, "c", 1, 0, AT, 0.0)
-
-
-def on(host: Subscriber, kind: str, device: str | None = None) -> list[Any]:
-    """Payloads of this kind, in their order."""
-    topic = NODE.format(kind) + ("" if device is None else f"/{device}")
-    return [read(message.payload) for message in list(host.messages) if message.topic == topic]
-
-
-def born(host: Subscriber, count: int = 1) -> None:
-    wait_until(lambda: len(on(host, "DBIRTH", "side")) >= count, what=f"{count} births")
-
-
-def names_of(birth: Any) -> dict[int, str]:
-    return {metric.alias: metric.name for metric in birth.metrics if metric.alias}
 
 
 def test_births_come_first_with_names_types_and_aliases(host: Subscriber, start: Start) -> None:
@@ -101,6 +33,7 @@ def test_births_come_first_with_names_types_and_aliases(host: Subscriber, start:
     assert kinds == ["NBIRTH", "DBIRTH", "DBIRTH"]
     (node,) = on(host, "NBIRTH")
     assert values(node)["bdSeq"] == 0
+    assert {metric.datatype for metric in node.metrics if metric.name == "bdSeq"} == {4}, "Int64"
     assert values(node)["Node Control/Rebirth"] is False
     births = [node, *on(host, "DBIRTH", "top"), *on(host, "DBIRTH", "side")]
     assert [birth.seq for birth in births] == [0, 1, 2]
@@ -128,6 +61,23 @@ def test_data_have_aliases_only_and_the_next_numbers(host: Subscriber, start: St
     assert (result["Result/Part"], result["Result/Verdict"], result["Result/Score"]) == ("SN1", "nok", 0.9)
     assert result["Result/Reason"] is None
     assert result["Result/Captured"] == int(AT.timestamp() * 1000)
+
+
+def test_a_group_of_cameras_is_a_device_with_the_joined_results(host: Subscriber, start: Start) -> None:
+    """It is armed when all of its cameras are, and alive without one of them, since it has results then, too."""
+    output = start(groups={"p1": ("top", "side")})
+    born(host)
+    names = names_of(on(host, "DBIRTH", "parts:p1")[0])
+    for camera, phase in (("top", Phase.ARMED), ("side", Phase.CAMERA_LOST), ("side", Phase.ARMED)):
+        output.publish_state(state(camera, phase))
+    for verdict in (PartVerdict.OK, PartVerdict.NOK, PartVerdict.NOK):
+        output.show_result(replace(PART, camera="parts/p1", verdict=verdict))
+    wait_until(lambda: len(on(host, "DDATA", "parts:p1")) == 5, what="two states and three results")
+    lost, armed, *results = [values(payload, names) for payload in on(host, "DDATA", "parts:p1")]
+    assert (lost["State/Phase"], armed["State/Phase"], armed["State/Armed"]) == ("camera_lost", "armed", True)
+    assert [(each["Parts/Ok"], each["Parts/Nok"]) for each in results] == [(1, 0), (1, 1), (1, 2)]
+    assert results[-1]["Result/Part"] == "SN1"
+    assert on(host, "DDEATH", "parts:p1") == []
 
 
 def test_only_what_has_changed_is_sent(host: Subscriber, start: Start) -> None:
