@@ -20,9 +20,10 @@ from agent.inspection.review import WindowToReview, training_scores
 from agent.inspection.setup import Setup
 from agent.inspection.station import Station
 from agent.inspection.thread import InspectionThread
-from agent.inspection.view import DrawnView, load_drawn_view, save_drawn_view
+from agent.inspection.view import FACTORS, DrawnView, aligned_image, load_drawn_view, save_drawn_view
 
 __all__ = [
+    "FACTORS",
     "CalibrationKey",
     "CalibrationPlan",
     "CameraLine",
@@ -45,6 +46,7 @@ __all__ = [
     "Station",
     "WindowFile",
     "WindowToReview",
+    "aligned_image",
     "calibrations_of",
     "check_mask_setting",
     "code_reader_of",

@@ -78,6 +78,37 @@ def test_crop_drawn_with_keys_is_kept(line: Line, open_tab: OpenTab, drawn: Any)
     wait_until(lambda: drawn() is None, what="the view's removal")
 
 
+@pytest.mark.parametrize("dark", [False, True])
+def test_region_of_other_sensitivity_is_drawn_with_keys(
+    line: Line, open_tab: OpenTab, drawn: Any, *, dark: bool
+) -> None:
+    """Its corners on the board, its factor in a field; both are reached without a mouse."""
+    opened = open_tab(dark=dark).log_in("anna")
+    board(opened)
+    opened.tab.press("[data-tool=sensitivity]", "Enter")
+    opened.tab.focus(".board svg")
+    first = (*["ArrowLeft"] * 10, *["ArrowUp"] * 8, "Enter")
+    others = (*["ArrowRight"] * 12, "Enter", *["ArrowDown"] * 9, "Enter", *["ArrowLeft"] * 12, "Enter")
+    for key in (*first, *others, *["ArrowUp"] * 9, "Enter"):
+        opened.tab.keyboard.press(key)
+    opened.tab.wait_for_selector(".board .region.more")
+    assert opened.tab.locator(".board .factor").text_content() == "×2"
+    opened.tab.fill("[data-region='0']", "20")
+    opened.tab.press("[data-region='0']", "Tab")
+    opened.tab.wait_for_selector("text=Wanted a factor from 0.05 to 10")
+    opened.tab.fill("[data-region='0']", "0.3")
+    opened.tab.press("[data-region='0']", "Tab")
+    opened.tab.wait_for_selector(".board .region.less")
+    check(opened, f"sensitivity-panel-{'dark' if dark else 'light'}")
+    opened.tab.click("text=Keep for training")
+    opened.tab.wait_for_selector("code:has-text('--sensitivity \"0.3: ')")
+    (region,) = drawn()["sensitivity"]
+    assert (region["factor"], len(region["polygon"])) == (0.3, 4)
+    opened.tab.click(".areas >> text=Remove")
+    opened.tab.click("text=Keep for training")
+    wait_until(lambda: drawn() is None, what="the view's removal")
+
+
 def test_code_region_drawn_with_a_finger_is_in_force_once_it_is_in_the_settings(line: Line, open_tab: OpenTab) -> None:
     opened = open_tab("phone", touch=True).log_in("anna")
     at = board(opened)

@@ -1,12 +1,13 @@
 """The commands `view` and `view/draw`: which part of a camera's images is inspected, and which a person has drawn.
 
-Crop and mask belong to a bundle, which is trained with them; the region of the code belongs to the settings. So a drawn
-view is kept for training, and changes nothing by itself.
+Crop, mask and sensitivity belong to a bundle, which is trained with them; the region of the code belongs to the
+settings. So a drawn view is kept for training, and changes nothing by itself.
 """
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +25,15 @@ from agent.core.errors import Temporary
 from agent.core.image_bytes import encode
 from agent.core.records import Image
 from agent.core.training_folder import previous_of
-from agent.inspection import CameraLine, DrawnView, load_drawn_view, save_drawn_view, setup_directory
+from agent.inspection import (
+    FACTORS,
+    CameraLine,
+    DrawnView,
+    aligned_image,
+    load_drawn_view,
+    save_drawn_view,
+    setup_directory,
+)
 from agent.messages import CommandRequest, CropPayload, Instant, Payload
 
 # Red, half opaque: BGR and opacity.
@@ -32,6 +41,13 @@ _EXCLUDED = (40, 40, 220, 130)
 
 Corner = tuple[FiniteFloat, FiniteFloat]
 Polygon = Annotated[tuple[Corner, ...], Field(min_length=3, max_length=500)]
+
+
+class RegionPayload(Payload):
+    """A region in which what is unusual counts more or less."""
+
+    factor: Annotated[float, Field(ge=FACTORS[0], le=FACTORS[1])] = Field(description="How many times it counts.")
+    polygon: Polygon = Field(description="Corners [x, y], pixels.")
 
 
 class ViewRequest(CommandRequest):
@@ -44,7 +60,8 @@ class ViewRequest(CommandRequest):
 
 
 class DrawViewRequest(CommandRequest):
-    """Keep a crop and areas to leave out for the next training; without both, the whole image is to be inspected."""
+    """Keep a crop, areas to leave out and regions that count more or less for the next training; without any, the whole
+    image is to be inspected. Where parts are aligned, all are in pixels of the aligned image."""
 
     command = "view/draw"
     width: PositiveInt = Field(strict=True, description="Of the image that was drawn on, pixels.")
@@ -53,6 +70,9 @@ class DrawViewRequest(CommandRequest):
     exclude: tuple[Polygon, ...] = Field(
         default=(), max_length=100, description="Areas that do not count: corners [x, y], pixels."
     )
+    sensitivity: tuple[RegionPayload, ...] = Field(
+        default=(), max_length=50, description="Regions that count more or less; of two, the later one counts."
+    )
 
 
 class DrawnPayload(Payload):
@@ -60,6 +80,7 @@ class DrawnPayload(Payload):
 
     crop: CropPayload | None = Field(description="The part to inspect, pixels; null: all of it.")
     exclude: list[list[Corner]] = Field(description="Areas that do not count: corners [x, y], pixels.")
+    sensitivity: list[RegionPayload] = Field(default_factory=list, description="Regions that count more or less.")
     by: str = Field(description="Who drew it.")
     at: Instant = Field(description="When it was drawn.")
 
@@ -68,7 +89,10 @@ class DrawViewResult(Payload):
     """The result of `view/draw`."""
 
     drawn: DrawnPayload | None = Field(description="The view that is kept; null: the whole image.")
-    options: str = Field(description="The options of `inspectd train` for it; empty: none.")
+    options: str = Field(
+        description="The options of `inspectd train` for it; empty: none, or the camera aligns its parts, which only "
+        "its bundle can."
+    )
 
 
 class ViewResult(DrawViewResult):
@@ -78,7 +102,15 @@ class ViewResult(DrawViewResult):
     width: PositiveInt = Field(description="Of its images, pixels.")
     height: PositiveInt = Field(description="Of its images, pixels.")
     image: str = Field(description="The latest source image, JPEG, base64.")
+    aligned: str | None = Field(
+        default=None,
+        description="Where parts are aligned: the same image turned and shifted as the taught one, in which crop, mask "
+        "and sensitivity have their places; null: they have them in `image`.",
+    )
     crop: CropPayload | None = Field(description="The part that is inspected, pixels; null: all of it.")
+    sensitivity: list[RegionPayload] = Field(
+        default_factory=list, description="Regions of the bundle that count more or less."
+    )
     mask: str | None = Field(
         description="What does not count, and outlines of regions with a sensitivity of their own (orange: higher, "
         "blue: lower), as a layer over the image, PNG, base64; null: neither."
@@ -94,21 +126,25 @@ def show_view(call: Call) -> dict[str, Any]:
     line = call.line()
     image = _source_image(line)
     drawn = load_drawn_view(_directory(call, line))
-    small = shrink(to_8_bit(shrink(image, call.request.side), stored_window(image)), call.request.side)
+    small = _shown(image, call.request.side)
+    view = line.bundle.manifest.view
+    aligned = aligned_image(line.name, view, image)
     parts = line.settings.parts
     code = None if parts is None or parts.code is None else parts.code.region
     result = ViewResult(
         camera=line.name,
         width=image.shape[1],
         height=image.shape[0],
-        image=base64.b64encode(encode(small, "image/jpeg", quality=JPEG_QUALITY)).decode(),
+        image=_jpeg(small),
+        aligned=None if aligned is None else _jpeg(_shown(aligned, call.request.side)),
+        sensitivity=[] if view is None or view.sensitivity is None else _regions(view.sensitivity.regions),
         crop=_payload(line.crop),
         mask=_mask_layer(line, small.shape[0], small.shape[1]),
         code=_payload(code),
         bundle=str(line.bundle.path),
         previous=previous_of(line.bundle.path).is_dir(),
         code_setting=f"cameras.{line.name}.parts.code",
-        **_described(drawn, _directory(call, line)),
+        **_described(drawn, _directory(call, line), aligned=aligned is not None),
     )
     return result.model_dump(mode="json")
 
@@ -116,13 +152,12 @@ def show_view(call: Call) -> dict[str, Any]:
 def draw_view(call: Call) -> dict[str, Any]:
     """Check a drawn view, and keep it for training."""
     line, request = call.line(), call.request
-    drawn = DrawnView(
-        width=request.width, height=request.height, crop=request.crop, exclude=request.exclude, by=call.by, at=utc_now()
-    )
+    given = request.model_dump(include={"width", "height", "crop", "exclude", "sensitivity"})
+    drawn = DrawnView.model_validate({**given, "by": call.by, "at": utc_now()})
     drawn.check(*_source_image(line).shape[:2])
     directory = _directory(call, line)
     save_drawn_view(directory, drawn)
-    return DrawViewResult(**_described(drawn, directory)).model_dump(mode="json")
+    return DrawViewResult(**_described(drawn, directory, aligned=line.aligned)).model_dump(mode="json")
 
 
 def _directory(call: Call, line: CameraLine) -> Path:
@@ -136,13 +171,30 @@ def _source_image(line: CameraLine) -> Image:
     return last.frame.source_image
 
 
-def _described(drawn: DrawnView | None, directory: Path) -> dict[str, Any]:
+def _shown(image: Image, side: int) -> NDArray[np.uint8]:
+    """At most this large, 8 bit."""
+    return np.asarray(shrink(to_8_bit(shrink(image, side), stored_window(image)), side), np.uint8)
+
+
+def _jpeg(image: NDArray[np.uint8]) -> str:
+    return base64.b64encode(encode(image, "image/jpeg", quality=JPEG_QUALITY)).decode()
+
+
+def _regions(regions: Sequence[Any]) -> list[RegionPayload]:
+    return [RegionPayload(factor=region.factor, polygon=region.polygon) for region in regions]
+
+
+def _described(drawn: DrawnView | None, directory: Path, *, aligned: bool) -> dict[str, Any]:
     if drawn is None or drawn.empty:
         return {"drawn": None, "options": ""}
     payload = DrawnPayload(
-        crop=_payload(drawn.crop), exclude=[list(polygon) for polygon in drawn.exclude], by=drawn.by, at=drawn.at
+        crop=_payload(drawn.crop),
+        exclude=[list(polygon) for polygon in drawn.exclude],
+        sensitivity=_regions(drawn.sensitivity),
+        by=drawn.by,
+        at=drawn.at,
     )
-    return {"drawn": payload, "options": drawn.options(directory)}
+    return {"drawn": payload, "options": "" if aligned else drawn.options(directory)}
 
 
 def _payload(crop: Crop | None) -> CropPayload | None:

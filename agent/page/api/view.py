@@ -10,18 +10,18 @@ from agent.core.roles import Role
 from agent.page.server.requests import answer, needs, person, read_object
 from agent.page.server.state import state_of
 
-_FIELDS = ("width", "height", "crop", "exclude")
+_FIELDS = ("width", "height", "crop", "exclude", "sensitivity")
 
 
 @needs(Role.ENGINEER)
 async def show(request: Request) -> Response:
-    """The latest source image with crop, mask and code region."""
+    """The latest source image with crop, mask, sensitivity and code region."""
     return answer(await state_of(request).link.ask("view", request.path_params["camera"]))
 
 
 @needs(Role.ENGINEER)
 async def draw(request: Request) -> Response:
-    """Keep a drawn crop and mask for training."""
+    """Keep a drawn crop, mask and sensitivity for training."""
     document = await read_object(request)
     given = {key: document[key] for key in _FIELDS if document.get(key) is not None}
     link, camera = state_of(request).link, request.path_params["camera"]

@@ -6,7 +6,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,9 @@ from agent.core.errors import InspectdError, Permanent
 from agent.core.training_folder import TrainingFolder, read_json, write_json
 from agent.tools.training_job.comparison import compare
 from agent.tools.training_job.images import JobImages, gather
-from engines.bundles import Bundle, CropBox, read_bundle
+from engines.bundles import Alignment, Bundle, CropBox, SensitiveRegion, View, read_bundle
 from engines.errors import EngineError
-from engines.images import MaskChoice
+from engines.images import MaskChoice, SensitivityChoice
 from engines.training.plan import TrainingPlan
 from engines.training.train import train_model
 from engines.training.view_choice import ViewChoice
@@ -106,18 +105,39 @@ def _compared(folder: TrainingFolder, images: JobImages, in_force: Path, progres
 
 
 def _view(wanted: str, view: Mapping[str, Any]) -> ViewChoice:
-    """Crop and mask as `drawn`; everything as `in_force`; or the `whole` image. Correction and reading stay."""
+    """Crop, mask and sensitivity as `drawn`; everything as `in_force`; or the `whole` image.
+
+    Alignment, correction and reading stay.
+    """
     known, crop = read_bundle(Path(view["bundle"])).manifest.view, _box(view["crop"])
-    detector = ViewChoice() if known is None else ViewChoice(reading=known.reading, correction=known.correction_file)
-    if wanted == "whole":
-        return detector
-    if wanted == "drawn":
-        drawn = view["drawn"]
-        if drawn is None:
-            raise Permanent("no view is drawn any more; draw it again, or choose another one")
-        polygons = tuple(tuple((x, y) for x, y in polygon) for polygon in drawn["exclude"])
-        return replace(detector, crop=_box(drawn["crop"]), mask=MaskChoice(None, polygons) if polygons else None)
-    return ViewChoice(crop) if known is None else ViewChoice(like=known.model_copy(update={"crop": crop}))
+    if wanted == "in_force":
+        return ViewChoice(crop) if known is None else ViewChoice(like=known.model_copy(update={"crop": crop}))
+    drawn = view["drawn"] if wanted == "drawn" else {}
+    if drawn is None:
+        raise Permanent("no view is drawn any more; draw it again, or choose another one")
+    polygons = tuple(tuple((x, y) for x, y in polygon) for polygon in drawn.get("exclude", ()))
+    regions = tuple(SensitiveRegion.model_validate(region) for region in drawn.get("sensitivity", ()))
+    choice = ViewChoice(
+        _box(drawn.get("crop")),
+        MaskChoice(None, polygons) if polygons else None,
+        sensitivity=SensitivityChoice(regions) if regions else None,
+        reading=None if known is None else known.reading,
+        correction=None if known is None else known.correction_file,
+    )
+    return choice if known is None or known.alignment is None else _aligned(choice, known, known.alignment)
+
+
+def _aligned(choice: ViewChoice, known: View, alignment: Alignment) -> ViewChoice:
+    """The choice in the images that the alignment of a bundle makes."""
+    height, width = alignment.height, alignment.width
+    crop = choice.crop or CropBox(x=0, y=0, width=width, height=height)
+    changes = {
+        "crop": crop,
+        "mask": None if choice.mask is None else choice.mask.for_size(height, width),
+        "fill": (),  # the training takes it from its images
+        "sensitivity": None if choice.sensitivity is None else choice.sensitivity.for_size(height, width, crop),
+    }
+    return ViewChoice(like=known.model_copy(update=changes))
 
 
 def _box(crop: Mapping[str, int] | None) -> CropBox | None:

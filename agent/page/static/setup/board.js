@@ -1,8 +1,9 @@
-// Draws on an image: a rectangle for the crop and for the code, polygons for what does not count. Mouse, finger or keys.
+// Draws on an image: a rectangle for the crop and for the code, polygons for what does not count, or counts more or
+// less. Mouse, finger or keys.
 
 import { element } from "../base/dom.js";
-import { t } from "../base/text.js";
-import { clamp, cornersOf, distance, isInside, movePolygon, moveRectangle, rectangleOf } from "./shapes.js";
+import { score, t } from "../base/text.js";
+import { clamp, cornersOf, distance, isInside, middleOf, movePolygon, moveRectangle, rectangleOf } from "./shapes.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -16,12 +17,17 @@ const SMALLEST = 8;
 // A key moves the cursor by a fiftieth of the image, with Shift by a pixel.
 const KEY_STEPS = 50;
 
-export function drawingBoard({ width, height, image, mask, label, shapes, onChange }) {
+// How many times a new region counts, until the person says otherwise.
+const NEW_FACTOR = 2;
+
+// `aligned`: the image in which everything but the code has its place, where parts are aligned.
+export function drawingBoard({ width, height, image, aligned, mask, label, shapes, onChange }) {
   const size = { width, height };
   const svg = node("svg", { viewBox: `0 0 ${width} ${height}`, tabindex: 0, role: "application", "aria-label": label });
-  const picture = element("img", { src: `data:image/jpeg;base64,${image}`, alt: "" });
-  const box = element("div", { class: "board" }, picture,
-    mask ? element("img", { src: `data:image/png;base64,${mask}`, alt: "" }) : null, svg);
+  const source = element("img", { src: `data:image/jpeg;base64,${image}`, alt: "" });
+  const upright = aligned ? element("img", { src: `data:image/jpeg;base64,${aligned}`, alt: "" }) : null;
+  const layer = mask ? element("img", { src: `data:image/png;base64,${mask}`, alt: "" }) : null;
+  const box = element("div", { class: "board" }, source, upright, layer, svg);
   const spoken = element("p", { class: "quiet position", role: "status" });
   box.style.setProperty("--aspect", `${width} / ${height}`);
   box.style.setProperty("--ratio", String(width / height));
@@ -33,6 +39,7 @@ export function drawingBoard({ width, height, image, mask, label, shapes, onChan
 
   const unit = () => width / (svg.clientWidth || width);
   const rectangular = () => tool === "crop" || tool === "code";
+  const polygons = () => (tool === "mask" ? shapes.exclude : shapes.sensitivity.map((region) => region.polygon));
 
   function change(next) {
     Object.assign(shapes, next);
@@ -42,23 +49,43 @@ export function drawingBoard({ width, height, image, mask, label, shapes, onChan
 
   function draw() {
     svg.replaceChildren();
+    if (upright && tool === "code") drawCode(); else drawView();
+    drawDraft();
+    if (cursor) drawCursor();
+  }
+
+  function drawCode() {
+    if (!shapes.code) return;
+    add("rect", { class: "code", ...shapes.code });
+    for (const corner of cornersOf(shapes.code)) dot(corner);
+  }
+
+  function drawView() {
     if (shapes.crop) {
       const { x, y, width: w, height: h } = shapes.crop;
       add("path", { class: "outside", d: `M0 0H${width}V${height}H0Z M${x} ${y}v${h}h${w}v${-h}Z`, "fill-rule": "evenodd" });
     }
     for (const polygon of shapes.exclude) add("polygon", { class: "excluded", points: polygon.join(" ") });
-    for (const kind of ["crop", "code"]) if (shapes[kind]) add("rect", { class: kind, ...shapes[kind] });
+    for (const region of shapes.sensitivity) drawRegion(region);
+    for (const kind of upright ? ["crop"] : ["crop", "code"]) if (shapes[kind]) add("rect", { class: kind, ...shapes[kind] });
     if (rectangular() && shapes[tool]) for (const corner of cornersOf(shapes[tool])) dot(corner);
-    if (tool === "mask") for (const polygon of shapes.exclude) for (const corner of polygon) dot(corner);
-    drawDraft();
-    if (cursor) drawCursor();
+    if (!rectangular()) for (const polygon of polygons()) for (const corner of polygon) dot(corner);
+  }
+
+  // The factor is written into its region: colour alone would not say it to everybody.
+  function drawRegion({ factor, polygon }) {
+    add("polygon", { class: factor >= 1 ? "region more" : "region less", points: polygon.join(" ") });
+    const [x, y] = middleOf(polygon);
+    const text = node("text", { class: "factor", x, y, "font-size": 16 * unit() });
+    text.textContent = `×${score(factor)}`;
+    svg.append(text);
   }
 
   function drawDraft() {
     const end = cursor ?? pointer;
     if (!draft.length) return;
     if (rectangular() && end) add("rect", { class: tool, ...rectangleOf(draft[0], end, size) });
-    if (tool !== "mask") return;
+    if (rectangular()) return;
     add("polyline", { class: "draft", points: [...draft, ...(end ? [end] : [])].join(" ") });
     draft.forEach((corner, index) => dot(corner, index === 0 && draft.length > 2));
   }
@@ -95,7 +122,8 @@ export function drawingBoard({ width, height, image, mask, label, shapes, onChan
   function closePolygon() {
     const polygon = draft;
     draft = [];
-    change({ exclude: [...shapes.exclude, polygon] });
+    if (tool === "mask") change({ exclude: [...shapes.exclude, polygon] });
+    else change({ sensitivity: [...shapes.sensitivity, { factor: NEW_FACTOR, polygon }] });
   }
 
   // What is under the pointer, and how it follows it.
@@ -113,7 +141,7 @@ export function drawingBoard({ width, height, image, mask, label, shapes, onChan
       }
       return null;
     }
-    for (const [index, polygon] of shapes.exclude.entries()) {
+    for (const [index, polygon] of polygons().entries()) {
       const corner = polygon.findIndex((each) => distance(each, at) < reach);
       if (corner >= 0) return (to) => replacePolygon(index, polygon.with(corner, [clamp(Math.round(to[0]), 0, width), clamp(Math.round(to[1]), 0, height)]));
       if (isInside(at, polygon)) return (to) => replacePolygon(index, movePolygon(polygon, to[0] - at[0], to[1] - at[1], size));
@@ -126,7 +154,8 @@ export function drawingBoard({ width, height, image, mask, label, shapes, onChan
   }
 
   function replacePolygon(index, polygon) {
-    change({ exclude: shapes.exclude.with(index, polygon) });
+    if (tool === "mask") change({ exclude: shapes.exclude.with(index, polygon) });
+    else change({ sensitivity: shapes.sensitivity.with(index, { ...shapes.sensitivity[index], polygon }) });
   }
 
   function place(event) {
@@ -155,7 +184,7 @@ export function drawingBoard({ width, height, image, mask, label, shapes, onChan
     dragged = null;
   });
   svg.addEventListener("pointercancel", () => { dragged = null; draft = []; draw(); });
-  svg.addEventListener("dblclick", () => { if (tool === "mask" && draft.length > 3) { draft.pop(); closePolygon(); } });
+  svg.addEventListener("dblclick", () => { if (!rectangular() && draft.length > 3) { draft.pop(); closePolygon(); } });
   svg.addEventListener("blur", () => { cursor = null; draw(); });
   svg.addEventListener("keydown", (event) => {
     const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -182,13 +211,25 @@ export function drawingBoard({ width, height, image, mask, label, shapes, onChan
   function remove() {
     if (draft.length) { draft.pop(); draw(); }
     else if (rectangular()) change({ [tool]: null });
-    else change({ exclude: shapes.exclude.slice(0, -1) });
+    else if (tool === "mask") change({ exclude: shapes.exclude.slice(0, -1) });
+    else change({ sensitivity: shapes.sensitivity.slice(0, -1) });
+  }
+
+  // The code has its place in the image as the camera sees it.
+  function use(name) {
+    tool = name;
+    draft = [];
+    const asSeen = name === "code" || !upright;
+    source.hidden = !asSeen;
+    if (upright) upright.hidden = asSeen;
+    if (layer && upright) layer.hidden = asSeen;
+    draw();
   }
 
   const resized = new ResizeObserver(draw);
   resized.observe(svg);
   draw();
-  return { box, spoken, draw, use(name) { tool = name; draft = []; draw(); }, close: () => resized.disconnect() };
+  return { box, spoken, draw, use, close: () => resized.disconnect() };
 }
 
 function node(name, attributes) {

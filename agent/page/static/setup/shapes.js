@@ -29,6 +29,9 @@ export function movePolygon(polygon, dx, dy, { width, height }) {
   return polygon.map(([x, y]) => [Math.round(x + stepX), Math.round(y + stepY)]);
 }
 
+// The mean of the corners.
+export const middleOf = (polygon) => [0, 1].map((axis) => polygon.reduce((sum, corner) => sum + corner[axis], 0) / polygon.length);
+
 export function isInside([x, y], polygon) {
   let inside = false;
   for (let index = 0, before = polygon.length - 1; index < polygon.length; before = index, index += 1) {

@@ -1,4 +1,5 @@
-// Which part of the image is inspected: crop, areas that do not count, and where the code is. Drawn on the image.
+// Which part of the image is inspected: crop, areas that do not count, regions that count more or less, and where the
+// code is. Drawn on the image.
 
 import { get, may, offers, post } from "../base/api.js";
 import { element, notice, replace } from "../base/dom.js";
@@ -6,7 +7,8 @@ import { t } from "../base/text.js";
 import { drawingBoard } from "./board.js";
 import { cornersOf, same } from "./shapes.js";
 
-const TOOLS = ["crop", "mask", "code"];
+const TOOLS = ["crop", "mask", "sensitivity", "code"];
+const FACTORS = { min: 0.05, max: 10 };
 const SIDES = ["x", "y", "width", "height"];
 
 export function viewEditor(camera, { reload }) {
@@ -30,8 +32,8 @@ export function viewEditor(camera, { reload }) {
     } finally {
       start.disabled = false;
     }
-    const known = found.drawn ?? { crop: found.crop, exclude: [] };
-    shapes = { crop: known.crop, exclude: known.exclude, code: found.code };
+    const known = found.drawn ?? { crop: found.crop, exclude: [], sensitivity: found.sensitivity };
+    shapes = { crop: known.crop, exclude: known.exclude, sensitivity: known.sensitivity, code: found.code };
     draw();
   }
 
@@ -52,13 +54,15 @@ export function viewEditor(camera, { reload }) {
   function choose(name) {
     tool = name;
     board.use(name);
-    replace(help, `${t(`draw.help.${name}`)} `, element("span", { class: "keys" }, t("draw.keys")));
+    const where = found.aligned ? `${t(name === "code" ? "draw.as_seen" : "draw.as_taught")} ` : "";
+    replace(help, `${t(`draw.help.${name}`)} ${where}`, element("span", { class: "keys" }, t("draw.keys")));
     for (const button of box.querySelectorAll("[data-tool]")) button.setAttribute("aria-pressed", String(button.dataset.tool === name));
     drawBelow();
   }
 
   function drawBelow() {
-    replace(below, tool === "mask" ? areas() : fields(tool), tool === "code" ? codeLines() : viewActions());
+    const lists = { mask: areas, sensitivity: regions };
+    replace(below, lists[tool] ? lists[tool]() : fields(tool), tool === "code" ? codeLines() : viewActions());
   }
 
   function areas() {
@@ -66,6 +70,23 @@ export function viewEditor(camera, { reload }) {
     return element("ul", { class: "areas" }, shapes.exclude.map((polygon, index) => element("li", {},
       t("draw.area", { number: index + 1, corners: polygon.length }),
       element("button", { class: "quiet", onclick: () => { shapes.exclude = shapes.exclude.toSpliced(index, 1); board.draw(); drawBelow(); } }, t("draw.remove")))));
+  }
+
+  function regions() {
+    if (!shapes.sensitivity.length) return null;
+    return element("ul", { class: "areas" }, shapes.sensitivity.map(({ factor, polygon }, index) => element("li", {},
+      element("span", {}, t("draw.region", { number: index + 1, corners: polygon.length })),
+      element("label", {}, t("draw.factor"), element("input", {
+        type: "number", ...FACTORS, step: "any", value: factor, data: { region: index },
+        onchange: (event) => setFactor(index, Number(event.target.value)) })),
+      element("button", { class: "quiet", onclick: () => { shapes.sensitivity = shapes.sensitivity.toSpliced(index, 1); board.draw(); drawBelow(); } }, t("draw.remove")))));
+  }
+
+  function setFactor(index, factor) {
+    if (factor >= FACTORS.min && factor <= FACTORS.max) shapes.sensitivity = shapes.sensitivity.with(index, { ...shapes.sensitivity[index], factor });
+    else notice(t("draw.factor.wrong", FACTORS), "error");
+    board.draw();
+    drawBelow();
   }
 
   // The same rectangle in numbers.
@@ -91,20 +112,22 @@ export function viewEditor(camera, { reload }) {
   }
 
   function viewActions() {
-    const kept = found.drawn ?? { crop: null, exclude: [] };
-    const changed = !same([shapes.crop, shapes.exclude], [kept.crop, kept.exclude]);
+    const kept = found.drawn ?? { crop: null, exclude: [], sensitivity: [] };
+    const parts = ({ crop, exclude, sensitivity }) => [crop, exclude, sensitivity.map(({ factor, polygon }) => [factor, polygon])];
+    const changed = !same(parts(shapes), parts(kept));
     return [
       element("div", { class: "actions row" },
         element("button", { class: "main save", disabled: !changed, onclick: save }, t("draw.save")),
         element("button", { onclick: load }, t("draw.again"))),
       found.options ? element("div", { class: "stack trained" }, element("p", {}, t("draw.train")),
         snippet(`inspectd train --normal GOOD --out NEW.bundle ${found.options}`)) : null,
+      found.aligned && found.drawn ? element("p", { class: "trained" }, t("draw.train.aligned")) : null,
     ];
   }
 
   async function save() {
     try {
-      const done = await post(path, { width: found.width, height: found.height, crop: shapes.crop, exclude: shapes.exclude });
+      const done = await post(path, { width: found.width, height: found.height, crop: shapes.crop, exclude: shapes.exclude, sensitivity: shapes.sensitivity });
       Object.assign(found, done);
       notice(t("draw.saved"));
     } catch (error) {

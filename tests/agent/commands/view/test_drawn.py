@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import getpass
 import json
+import shlex
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,7 @@ import pytest
 from agent.commands import ask
 from agent.core.errors import Permanent
 from agent.service import Service
-from engines.images import MaskChoice
+from engines.images import MaskChoice, parse_region
 
 TRIANGLE = [[10, 10], [60, 10], [60, 80]]
 
@@ -54,9 +55,27 @@ def test_drawn_view_is_kept_as_train_reads_it(service: Service, size: dict[str, 
     assert not mask.exists()
 
 
+def test_drawn_regions_are_kept_with_their_factors(service: Service, size: dict[str, int]) -> None:
+    socket, region = service.settings.socket_path, {"factor": 2.5, "polygon": TRIANGLE}
+    done = ask(socket, "view/draw", **size, sensitivity=[region])
+    assert done["options"] == '--sensitivity "2.5: 10,10 60,10 60,80"'
+    (text,) = shlex.split(done["options"])[1:]
+    assert parse_region(text).factor == 2.5, "as train reads it"
+    found = ask(socket, "view")
+    assert (found["drawn"]["sensitivity"], found["sensitivity"]) == ([region], [])
+    assert ask(socket, "view/draw", **size)["drawn"] is None
+
+
 @pytest.mark.parametrize(
     ("given", "wanted"),
     [
+        ({"sensitivity": [{"factor": 20, "polygon": TRIANGLE}]}, "factor"),
+        ({"sensitivity": [{"factor": 1, "polygon": TRIANGLE}]}, "no region with another factor than 1"),
+        ({"sensitivity": [{"factor": 2, "polygon": [[-50, -50], [-10, -50], [-10, -10]]}]}, "outside the image"),
+        (
+            {"crop": {"x": 90, "y": 90, "width": 9, "height": 9}, "sensitivity": [{"factor": 2, "polygon": TRIANGLE}]},
+            "is in what is inspected",
+        ),
         ({"crop": {"x": 0, "y": 0, "width": 9999, "height": 10}}, "wanted within the image"),
         ({"exclude": [[[0, 0], [9999, 0], [9999, 9999], [0, 9999]]]}, "excludes the whole image"),
         ({"exclude": [[[-50, -50], [-10, -50], [-10, -10]]]}, "outside the image"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -36,6 +37,30 @@ def test_loose_parts_of_the_simulator_are_found(tiny_bundle: Bundle, tmp_path: P
         assert state["without_part"] == 0
         shown = ask(socket_path(tmp_path), "snapshot", "line1", inline=True)["pictures"]
         assert set(shown) == {"heatmap", "overlay", "frame"}
+
+
+def test_a_view_is_drawn_on_the_part_as_it_was_taught(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    """Crop, mask and regions have their places there; the code has its place in the image as the camera sees it."""
+    bundle = aligned_copy(tiny_bundle, tmp_path, taught_simulator(tmp_path), REGION)
+    with running_service(configure(tmp_path, bundle, LOOSE)):
+        await_state(socket_path(tmp_path), lambda state: state["frames"] > 5)
+        found = [ask(socket_path(tmp_path), "view", "line1") for _ in range(5)]
+    taught = cv2.imread(str(tmp_path / "taught.png"), cv2.IMREAD_GRAYSCALE)
+    region = np.s_[REGION.y : REGION.y + REGION.height, REGION.x : REGION.x + REGION.width]
+
+    def match(name: str) -> float:
+        """Mean correlation of an image with the taught one, where the part lies in that."""
+        images = [cv2.imdecode(np.frombuffer(base64.b64decode(each[name]), np.uint8), 0) for each in found]
+        return float(np.mean([np.corrcoef(image[region].ravel(), taught[region].ravel())[0, 1] for image in images]))
+
+    assert match("aligned") > 0.9
+    assert match("image") < match("aligned") - 0.05
+    done = {"width": 512, "height": 512, "crop": {"x": 70, "y": 100, "width": 300, "height": 300}}
+    with running_service(tmp_path / "inspectd.toml"):
+        await_state(socket_path(tmp_path), lambda state: state["frames"] > 0)
+        drawn = ask(socket_path(tmp_path), "view/draw", "line1", **done)
+    assert drawn["drawn"]["crop"] == done["crop"]
+    assert drawn["options"] == "", "on the command line, train would need the taught image"
 
 
 def test_reload_takes_over_limits_and_nothing_is_found_beyond_them(tiny_bundle: Bundle, tmp_path: Path) -> None:
