@@ -75,7 +75,7 @@ test-slow: $(VENV)/.dev  ## the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
 
 test-faults: $(VENV)/.dev  ## what may happen to alarms on their way, each of it many times over (half an hour; root for all of it)
-	@scripts/need-packages mosquitto:mosquitto iproute2:ip strace:strace gcc:cc
+	@scripts/need-packages $(TEST_PACKAGES) strace:strace gcc:cc
 	SOAK_SECONDS=300 $(BIN)/python -m pytest -m faults
 	INSPECTD_TEST_EXAMPLES=10000 $(BIN)/python -m pytest --timeout 1800 tests/agent/outputs/mqtt/test_requests.py -k test_any
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from engines.bundles.bundle import Bundle, read_bundle
 from tests.support.broker import MOSQUITTO, Mosquitto
+from tests.support.far_host import FarHost
 from tests.support.parts import write_parts
 
 DATA = Path(__file__).with_name("data")
@@ -64,3 +66,17 @@ def mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
     yield start
     for broker in brokers:
         broker.end()
+
+
+@pytest.fixture
+def far_host() -> Iterator[FarHost]:
+    """A host whose network can fail."""
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        pytest.skip("a network namespace needs root and iproute2")
+    host = FarHost()
+    try:
+        if not host.create():
+            pytest.skip("a network namespace needs a kernel, and a container, that permits it")
+        yield host
+    finally:
+        host.remove()

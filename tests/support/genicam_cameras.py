@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -36,16 +35,21 @@ class ArvCamera:
 
     address = "127.0.0.1"
 
-    def __init__(self, *options: str) -> None:
-        """Args: options: further ones of the program, such as `-r 100`: packets lost of 1000."""
-        self._command = [PROGRAM, "-i", self.address, "-s", SERIAL, *options]
+    def __init__(self, *options: str, address: str = address, inside: tuple[str, ...] = ()) -> None:
+        """Args:
+        options: further ones of the program, such as `-r 100`: packets lost of 1000.
+        inside: before its command, to run it on another host, whose `address` is given.
+        """
+        self.address = address
+        self._inside = inside
+        self._command = [*inside, PROGRAM, "-i", address, "-s", SERIAL, *options]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Switch it on and wait until it listens."""
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
         end = time.monotonic() + 10.0
-        while not _listens(self.address):
+        while not self._listens():
             assert self._process.poll() is None, "the fake camera has ended"
             assert time.monotonic() < end, "the fake camera does not listen"
 
@@ -63,6 +67,11 @@ class ArvCamera:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def _listens(self) -> bool:
+        """Whether the port of the protocol is bound."""
+        command = [*self._inside, "ss", "--no-header", "--udp", "--listening", f"sport = :{CONTROL_PORT}"]
+        return bool(subprocess.run(command, capture_output=True, check=True).stdout)
 
     def _signal(self, number: int) -> None:
         assert self._process is not None
@@ -115,14 +124,3 @@ def read_on(source: FrameSource) -> NoReturn:
     """Read until the source raises."""
     while True:
         source.read()
-
-
-def _listens(address: str) -> bool:
-    """Whether somebody has bound the port of the protocol."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((address, CONTROL_PORT))
-        except OSError:
-            return True
-    time.sleep(0.01)
-    return False

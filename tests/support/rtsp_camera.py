@@ -47,15 +47,25 @@ class RtspCamera:
     """The camera; `codec` is one or several with commas, `size` is (width, height) in pixels."""
 
     def __init__(
-        self, codec: str = "jpeg", size: tuple[int, int] = (320, 240), credentials: tuple[str, str] | None = None
+        self,
+        codec: str = "jpeg",
+        size: tuple[int, int] = (320, 240),
+        credentials: tuple[str, str] | None = None,
+        *,
+        address: str = "127.0.0.1",
+        inside: tuple[str, ...] = (),
     ) -> None:
+        """Args: inside: before its command, to run it on another host, whose `address` is given."""
         self.port = free_port()
-        self._command = [SYSTEM_PYTHON, str(SERVER), str(self.port), codec, *map(str, size), *(credentials or ())]
+        self._address = address
+        place = f"{address}:{self.port}"
+        command = [SYSTEM_PYTHON, str(SERVER), place, codec, *map(str, size), *(credentials or ())]
+        self._command = [*inside, *command]
         self._process: subprocess.Popen[str] | None = None
 
     def url(self, path: str = "line", credentials: str = "") -> str:
         """The address of the camera; credentials as in a URL: `user:password@`."""
-        return f"rtsp://{credentials}127.0.0.1:{self.port}/{path}"
+        return f"rtsp://{credentials}{self._address}:{self.port}/{path}"
 
     def start(self) -> None:
         """Switch it on and wait until it answers."""

@@ -1,8 +1,8 @@
 """An RTSP camera on loopback for tests: a GStreamer server in its own process, run by the system's Python.
 
-    /usr/bin/python3 rtsp_server.py PORT CODECS WIDTH HEIGHT [USER PASSWORD]
+    /usr/bin/python3 rtsp_server.py ADDRESS:PORT CODECS WIDTH HEIGHT [USER PASSWORD]
 
-Serves rtsp://127.0.0.1:PORT/line and prints `ready`; CODECS is one of ENCODERS, or several with commas. SIGUSR1 halves
+Serves rtsp://ADDRESS:PORT/line and prints `ready`; CODECS is one of ENCODERS, or several with commas. SIGUSR1 halves
 the image size, as a change of the camera's settings does. SIGUSR2 goes on with the next codec, in the same session and
 after the next connection.
 """
@@ -28,7 +28,8 @@ ENCODERS = {
 
 
 def main() -> None:
-    port, codecs, width, height = sys.argv[1], sys.argv[2].split(","), int(sys.argv[3]), int(sys.argv[4])
+    address, _, port = sys.argv[1].partition(":")
+    codecs, width, height = sys.argv[2].split(","), int(sys.argv[3]), int(sys.argv[4])
     Gst.init(None)
     factory = GstRtspServer.RTSPMediaFactory()
     caps = f"video/x-raw,format=I420,width={width},height={height},framerate=25/1"
@@ -51,7 +52,7 @@ def main() -> None:
 
     factory.connect("media-configure", configured)
     server = GstRtspServer.RTSPServer()
-    server.set_address("127.0.0.1")
+    server.set_address(address)
     server.set_service(port)
     server.get_mount_points().add_factory("/line", factory)
     if len(sys.argv) > 5:

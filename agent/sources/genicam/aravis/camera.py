@@ -25,6 +25,11 @@ _IMAGES = (1, 4)
 # ArvGvPacketSizeAdjustment: test packets find the largest size once, when the stream is made; or never.
 _ADJUST_NEVER, _ADJUST_ONCE = 0, 3
 
+# ArvGvStreamOption. Where it may, as root, Aravis receives by a packet socket, which takes packets of other connections
+# until its filter is set: their first bytes are read as the number of a frame, and all frames of the camera are then
+# too late (2 of 300 connections on a busy machine; none of 800 without). The service may not.
+_NO_PACKET_SOCKET = 1
+
 # ArvAuto, ArvAcquisitionMode and ArvRangeCheckPolicy.
 _AUTO_OFF, _AUTO_CONTINUOUS, _CONTINUOUS, _UNCHECKED, _CHECKED = 0, 2, 0, 0, 1
 
@@ -65,6 +70,8 @@ class AravisCamera(IndustrialCamera):
 
     def start(self) -> None:
         """Make the stream and start the acquisition."""
+        if self._is_gige:
+            self._call("gv_set_stream_options", _NO_PACKET_SOCKET)
         self._stream = self._call("create_stream", None, None)
         payload = int(self._call("get_payload"))
         for _ in range(buffers_for(payload)):

@@ -56,6 +56,7 @@ _PLAIN: dict[str, tuple[Any, ...]] = {
     "arv_camera_is_gv_device": (c_int, c_void_p),
     "arv_camera_set_range_check_policy": (None, c_void_p, c_int),
     "arv_camera_gv_set_packet_size_adjustment": (None, c_void_p, c_int),
+    "arv_camera_gv_set_stream_options": (None, c_void_p, c_int),
     "arv_gv_device_is_controller": (c_int, c_void_p),
     "arv_stream_push_buffer": (None, c_void_p, c_void_p),
     "arv_stream_timeout_pop_buffer": (c_void_p, c_void_p, c_uint64),
