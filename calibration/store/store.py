@@ -94,8 +94,7 @@ class Store:
         if id is None:
             return None
         calibration = self.load(id)
-        matches = bundle_sha256 in (None, calibration.bundle_sha256) and engine in (None, calibration.engine)
-        return calibration if matches else None
+        return calibration if _is_for(calibration, bundle_sha256, engine) else None
 
     @property
     def active_id(self) -> str | None:
@@ -134,8 +133,10 @@ class Store:
             return []
         return [switch for line in lines if (switch := _switch(line)) is not None]
 
-    def rollback(self, *, who: str, at: datetime) -> Calibration:
-        """Put the previous calibration back in force, and return it.
+    def rollback(
+        self, *, who: str, at: datetime, bundle_sha256: str | None = None, engine: str | None = None
+    ) -> Calibration:
+        """Put the previous calibration back in force, and return it; those for another bundle or engine are left out.
 
         A second rollback goes one further back, never forward again.
 
@@ -150,9 +151,14 @@ class Store:
                 stack.append(switch.id)
         current = self.active_id
         before = stack[: stack.index(current)] if current in stack else stack
-        if not before:
-            raise CalibrationError(f"nothing to roll back to: {self.directory} has no calibration before {current}")
-        return self.activate(before[-1], who=who, at=at, event="rolled back")
+        known = bundle_sha256 is not None or engine is not None
+        found = next((id for id in reversed(before) if _is_for(self.load(id), bundle_sha256, engine)), None)
+        if found is None:
+            same = " for this bundle and engine" if known else ""
+            raise CalibrationError(
+                f"nothing to roll back to: {self.directory} has no calibration{same} before {current}"
+            )
+        return self.activate(found, who=who, at=at, event="rolled back")
 
     def _path(self, id: str) -> Path:
         if not id or not all(letter.isalnum() or letter == "-" for letter in id):
@@ -200,6 +206,11 @@ class Store:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             reason = f"{error.strerror}; free some space there" if full else error.strerror
             raise CalibrationError(f"calibrations: cannot write in {self.directory}: {reason}") from error
+
+
+def _is_for(calibration: Calibration, bundle_sha256: str | None, engine: str | None) -> bool:
+    """Whether a calibration is for this bundle and engine; None: for any."""
+    return bundle_sha256 in (None, calibration.bundle_sha256) and engine in (None, calibration.engine)
 
 
 def _last_byte(handle: int, size: int) -> bytes:

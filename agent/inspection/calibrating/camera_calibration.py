@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from agent.alarms import DefectAlarm
 from agent.core.errors import InspectdError
 from agent.core.records import Phase
+from agent.inspection.calibrating.earlier import earlier_calibration
 from agent.inspection.calibrating.kept_window import WindowFile
 from agent.inspection.calibrating.window_calibrator import WindowCalibrator
 from agent.inspection.calibrating.window_progress import WindowProgress
@@ -65,8 +66,12 @@ class CameraCalibration:
         self._gate = gate
         self._defect_alarm = defect_alarm
         stored = store.active(bundle_sha256=identity.bundle, engine=identity.engine)
+        self._earlier = None if stored is not None else earlier_calibration(store, identity, plan, now())
+        """The offer of the calibration that this model had before."""
         if stored is not None:
             self._put_in_force(stored)
+        elif self._earlier is not None:
+            log.info("camera %s: %s", identity.camera, self._earlier, extra={"camera": identity.camera})
         self._resume_window()
 
     @property
@@ -77,7 +82,8 @@ class CameraCalibration:
     @property
     def reason(self) -> str | None:
         """As `Station.reason`."""
-        reasons = (self._reasons.text(self.in_force, self.plan.rule), self._doubt)
+        earlier = self._earlier if self.judge is None else None
+        reasons = (self._reasons.text(self.in_force, self.plan.rule), self._doubt, earlier)
         return "; ".join(reason for reason in reasons if reason is not None) or None
 
     @property
@@ -262,7 +268,8 @@ class CameraCalibration:
         """
         at = self._now()
         if to is None:
-            calibration = self.store.rollback(who=by, at=at)
+            key = self.identity
+            calibration = self.store.rollback(who=by, at=at, bundle_sha256=key.bundle, engine=key.engine)
         else:
             self.identity.require_match(self.store.load(to))
             calibration = self.store.activate(to, who=by, at=at)

@@ -92,6 +92,17 @@ def test_store_rollback_returns_to_the_previous_one_and_records_who(store: Store
     assert store.list() == [OLD.id, NEW.id, third.id]
 
 
+def test_store_rollback_passes_over_calibrations_of_other_bundles(store: Store) -> None:
+    for made in (OLD, NEW):
+        store.save(made)
+        store.activate(made.id, who=made.who, at=made.created_at)
+    for other in ({"bundle_sha256": "cd" * 32}, {"engine": "torch"}):
+        with pytest.raises(CalibrationError, match="has no calibration for this bundle and engine before"):
+            store.rollback(who="carl", at=NOON, **other)
+    assert store.active() == NEW
+    assert store.rollback(who="carl", at=NOON, bundle_sha256=BUNDLE_SHA256, engine="onnxruntime") == OLD
+
+
 def test_store_history_skips_an_incomplete_line(store: Store) -> None:
     store.save(OLD)
     store.activate(OLD.id, who="anna", at=NOON)

@@ -66,7 +66,7 @@ function drawCamera(main, camera, cameras) {
     if (state.progress) bar.value = state.progress.frames / state.progress.wanted;
     setText(promise, state.promise ?? "");
     // Elsewhere it is in the verdict.
-    setText(reason, state.phase === "armed" ? state.reason ?? "" : "");
+    setText(reason, ["armed", "calibrating"].includes(state.phase) ? state.reason ?? "" : "");
     drawSteps(steps, state);
     const key = `${state.phase} ${state.reason} ${state.calibration}`;
     if (key !== before) { before = key; review.load(); list.load(); }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from agent.service import Service
 from engines.bundles.bundle import Bundle
 from tests.agent.service.cameras.test_product_choice import renamed
 from tests.support.agent_settings import settings_text
-from tests.support.agents import await_status, running_service, socket_path
+from tests.support.agents import await_status, inspectd, running_service, socket_path
 from tests.support.broker import wait_until
 from tests.support.rtsp_camera import free_port
 
@@ -81,6 +82,36 @@ def test_another_bundle_is_taken_over_for_one_camera(
         ask(socket, "reload")
         assert len(service.inspections) == 1, "the engine that no camera needs is closed"
         armed(socket, beyond=frames)
+
+
+def test_model_that_is_put_back_is_offered_its_calibration(
+    config: Path, tmp_path: Path, bundle: Path, tiny_bundle: Bundle
+) -> None:
+    """A person decides: by it, the camera is armed at once; without, the window goes on."""
+    other = renamed(tiny_bundle, tmp_path / "other.bundle")
+    change(config, "line1", "frames = 60\nmax_frames = 60", "frames = 400\nmax_frames = 400")
+    socket = socket_path(tmp_path)
+    with running_service(config):
+        frames = armed(socket)
+        first = ask(socket, "status")["cameras"]["line1"]["calibration"]
+        change(config, "line1", str(bundle), str(other))
+        ask(socket, "reload")
+        armed(socket, beyond=frames)
+        with pytest.raises(InspectdError, match="has no calibration for this bundle and engine before"):
+            ask(socket, "calibration/rollback", "line1")
+        change(config, "line1", str(other), str(bundle))
+        ask(socket, "reload")
+        state = await_status(socket, lambda status: status["cameras"]["line1"]["phase"] == "calibrating")
+        reason = state["cameras"]["line1"]["reason"]
+        assert reason.startswith(f"this model had calibration {first} until 20")
+        (command,) = re.findall("`inspectd (.+)`", reason)
+        done = inspectd(*command.split(), "--socket", socket)
+        assert done.returncode == 0, done.stderr
+        state = ask(socket, "status")["cameras"]["line1"]
+        assert (state["phase"], state["calibration"]) == ("armed", first)
+        assert "this model had calibration" not in (state["reason"] or "")
+        assert state["progress"] is not None, "the new window goes on"
+        await_status(socket, lambda status: status["cameras"]["line1"]["calibration"] != first)
 
 
 def test_a_model_that_was_trained_again_to_the_same_path_is_taken_over(
