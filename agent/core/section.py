@@ -1,10 +1,23 @@
-"""Base classes of settings sections."""
+"""Base classes of settings sections, and what their fields share."""
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+
+def matching(pattern: str, wanted: str) -> AfterValidator:
+    """For a field whose whole text has to match; `wanted` says in words what does."""
+    known = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if not known.fullmatch(text):
+            raise ValueError(f"wanted {wanted}")
+        return text
+
+    return AfterValidator(check)
 
 
 class Host(NamedTuple):

@@ -34,7 +34,7 @@ def check_opcua(settings: Settings, config: Path) -> Iterator[CheckResult]:
 
 
 def _check_certificate(subject: str, certificate: Path, key: Path) -> CheckResult:
-    from agent.opcua.server import read_certificate, read_key
+    from agent.opcua.server import out_of_date, read_certificate, read_key
 
     if not certificate.exists():
         return problem(subject, f"{certificate} does not exist", "inspectd opcua certificate --config …")
@@ -45,10 +45,12 @@ def _check_certificate(subject: str, certificate: Path, key: Path) -> CheckResul
             read_key(key, found, certificate)
     except InspectdError as error:
         return problem(subject, str(error), f"ls -l {certificate} {key}")
-    left = found.not_valid_after_utc - datetime.now(timezone.utc)
-    if left < SOON:
-        text = f"{certificate} is valid until {found.not_valid_after_utc:%Y-%m-%d}"
-        return warning(subject, text, "move it away, make another one, and give it to every client")
+    fix = "move it away, make another one, and give it to every client"
+    invalid = out_of_date(found)
+    if invalid is not None:
+        return problem(subject, f"{certificate} {invalid}", fix)
+    if found.not_valid_after_utc - datetime.now(timezone.utc) < SOON:
+        return warning(subject, f"{certificate} is valid until {found.not_valid_after_utc:%Y-%m-%d}", fix)
     return ok(subject, f"{certificate} is valid until {found.not_valid_after_utc:%Y-%m-%d}")
 
 

@@ -38,6 +38,10 @@ KEY_BITS = (2048, 4096)
 async def serve(options: OpcuaOptions) -> None:
     """Serve until SIGTERM or Ctrl-C. Raises Permanent where certificate, trust list or address cannot be used."""
     certificate = read_certificate(Path(options.certificate_file))
+    problem = out_of_date(certificate)
+    if problem is not None:
+        # Some clients connect all the same, and a line must not stop for a date.
+        log.warning("opcua.certificate_file: %s %s; clients may reject it", options.certificate_file, problem)
     key = read_key(Path(options.key_file), certificate, Path(options.certificate_file))
     trust = TrustList(Path(options.trusted_directory), Path(options.rejected_directory))
     trust.load()
@@ -119,6 +123,14 @@ def read_certificate(path: Path) -> x509.Certificate:
             "inspectd opcua certificate makes one that has"
         )
     return found
+
+
+def out_of_date(certificate: x509.Certificate) -> str | None:
+    """Why a certificate is not valid today; None where it is."""
+    now, first, last = datetime.now(timezone.utc), certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if now > last:
+        return f"has expired on {last:%Y-%m-%d}"
+    return f"is not valid before {first:%Y-%m-%d}" if now < first else None
 
 
 def read_key(path: Path, certificate: x509.Certificate, certificate_file: Path) -> RSAPrivateKey:

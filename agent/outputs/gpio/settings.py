@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from agent.core.errors import Permanent
 from agent.core.records import place_of_group
-from agent.core.section import Section
+from agent.core.section import Section, matching
 from agent.outputs.settings import Camera, OutputSection
 
-Line = Annotated[int, Field(ge=0, le=65_535)] | Annotated[str, StringConstraints(min_length=1, max_length=31)]
+Line = Annotated[int, Field(ge=0, le=65_535)] | Annotated[str, Field(min_length=1, max_length=31)]
 """Offset or name of a line of the chip."""
 
 Rejected = Literal["nok", "not_judged"]
@@ -70,7 +70,7 @@ class GpioSettings(OutputSection):
     """Which lines of a chip are what."""
 
     kind: Literal["gpio"] = "gpio"
-    chip: Annotated[str, StringConstraints(pattern=r"^/dev/[\w./-]{1,100}$")] = "/dev/gpiochip0"
+    chip: Annotated[str, matching(r"/dev/[\w./-]{1,100}", "a device, such as /dev/gpiochip0")] = "/dev/gpiochip0"
     active_low: tuple[Line, ...] = ()
     """Lines that are on at the low level."""
     lights: LightSettings = LightSettings()

@@ -6,11 +6,11 @@ import ipaddress
 from collections.abc import Collection, Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from agent.core.errors import Permanent
 from agent.core.records import place_of_group
-from agent.core.section import Host
+from agent.core.section import Host, matching
 from agent.core.sockets.addresses import LOOPBACK, ListenAddress, Network
 from agent.outputs.settings import Camera, OutputSection
 
@@ -23,7 +23,7 @@ DEFAULT_PORT = 5020
 MAX_UNITS = 247
 
 
-ProductName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+ProductName = Annotated[str, matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "the name of a product")]
 
 Unit = Annotated[int, Field(ge=1, le=MAX_UNITS)]
 

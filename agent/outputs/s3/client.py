@@ -161,6 +161,7 @@ def examine(name: str, settings: S3Settings) -> str | None:
 
 
 _WORDS = {
+    "ConfigParseError": "the credentials are no file like ~/.aws/credentials, with sections such as [default]",
     "EndpointConnectionError": "no connection",
     "ConnectionClosedError": "it closed the connection without a response",
     "ConnectTimeoutError": "no answer in time",

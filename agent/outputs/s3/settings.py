@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field
 
 from agent.core.errors import Temporary
-from agent.core.section import Host
+from agent.core.section import Host, matching
 from agent.outputs.settings import Content, OutputSection
 
 DEFAULT_REGION = "us-east-1"
@@ -41,15 +41,15 @@ class S3Settings(OutputSection):
     """Where objects are uploaded, and with whose credentials."""
 
     kind: Literal["s3"] = "s3"
-    bucket: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+    bucket: Annotated[str, matching(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "3 to 63 of a-z, 0-9, . and -")]
     prefix: Annotated[str, Field(max_length=200), AfterValidator(_prefix)] = ""
     """The beginning of each key; ends with `/`."""
     endpoint: Annotated[str, AfterValidator(_endpoint)] | None = None
     """Address of a service that is not AWS; None: AWS."""
-    region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,40}$")] = DEFAULT_REGION
+    region: Annotated[str, matching(r"[a-z0-9-]{1,40}", "the name of a region, such as eu-central-1")] = DEFAULT_REGION
     credentials_file: Path | None = None
     """In the format of ~/.aws/credentials; None: the systemd credential `NAME-credentials`, else the usual places."""
-    profile: Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,64}$")] | None = None
+    profile: Annotated[str, matching(r"[\w.-]{1,64}", "the name of a section of the credentials")] | None = None
     """Section of the credentials; None: default."""
     ca_file: Path | None = None
     """PEM. None: the CAs of the system."""

@@ -160,7 +160,7 @@ class _Session:
         self._host = host
         self._error: str | None = None
         self._subscriptions: set[int] = set()
-        self._subscribed = False
+        self._accepted = self._subscribed = False
         self.born = False
         self.host_lost = False
         """The primary host has gone offline after the births: the session has to end, by the specification."""
@@ -231,6 +231,7 @@ class _Session:
             self._error = f"the broker rejects the connection: {str(reason).lower()}"
             return
         topics = [self._node.topic("NCMD"), self._node.topic("DCMD", "+")]
+        self._accepted = True
         for topic in topics if self._host is None else [*topics, self._host.topic]:
             _, number = client.subscribe(topic, qos=1)
             if number is not None:
@@ -264,7 +265,8 @@ class _Session:
             self.host_lost = True
 
     def _on_disconnect(self, _: Any, __: Any, ___: Any, reason: Any, ____: Any) -> None:
-        self._error = self._error or f"the connection was lost: {str(reason).lower()}"
+        lost = f"the connection was lost: {str(reason).lower()}"
+        self._error = self._error or (lost if self._accepted else f"no answer of a broker: {str(reason).lower()}")
 
     def _bear(self) -> None:
         for publication in self._node.births(_now()):

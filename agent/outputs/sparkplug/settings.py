@@ -6,13 +6,11 @@ import ssl
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import StringConstraints
-
-from agent.core.section import Host
+from agent.core.section import Host, matching
 from agent.outputs.mqtt.settings import BrokerSettings, broker_of
 from agent.outputs.settings import OutputSection
 
-Level = Annotated[str, StringConstraints(pattern=r"^[^/+#\s]{1,64}$")]
+Level = Annotated[str, matching(r"[^/+#\s]{1,64}", "1 to 64 characters without /, +, # and spaces")]
 """A level of a topic."""
 
 

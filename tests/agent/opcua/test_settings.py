@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.support.broker import free_port
 from tests.support.opcua import opcua_section
 
 pytest.importorskip("asyncua", reason="the extra opcua is not installed")
+from agent.opcua import certificate, server
 
 
 @pytest.fixture
@@ -57,6 +59,19 @@ def test_the_key_is_for_its_owner_only_and_nothing_is_replaced(config: Path, tmp
     run = inspectd("opcua", "certificate", "-c", config)
     assert (run.returncode, "exists already" in run.stderr) == (1, True)
     assert (tmp_path / "server.pem").read_bytes() == before
+
+
+def test_a_certificate_that_has_expired_is_reported(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server serves: some clients connect all the same."""
+    (tmp_path / "trusted").mkdir()
+    monkeypatch.setattr(certificate, "VALID_YEARS", 0)
+    certificate.make_certificate(tmp_path / "server.pem", tmp_path / "server.key", site="plant", hosts=[])
+    (tmp_path / "trusted" / "client.pem").write_bytes((tmp_path / "server.pem").read_bytes())
+    (found,) = findings(config)
+    assert re.fullmatch(r".*server\.pem has expired on \d{4}-\d\d-\d\d", found)
+    assert server.out_of_date(server.read_certificate(tmp_path / "server.pem")) in found
 
 
 def test_doctor_reports_each_fault_until_there_is_none(config: Path, tmp_path: Path) -> None:

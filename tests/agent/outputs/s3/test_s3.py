@@ -174,8 +174,11 @@ def test_a_wrong_setting_is_one_line_and_loses_nothing(
 def test_objects_wait_while_there_are_no_credentials(
     tmp_path: Path, service: S3Service, outbox: Outbox, problems: Problems, start: Callable[..., Output]
 ) -> None:
+    (tmp_path / "credentials").write_text("not of this format\n")
+    output = start(service.url, profile=None)
+    record(outbox, output, new_id())
+    problem(problems, "the credentials are no file like ~/.aws/credentials")
     (tmp_path / "credentials").write_text("[other]\n")
-    record(outbox, start(service.url, profile=None), new_id())
     problem(problems, "no credentials; wanted credentials_file")
     (tmp_path / "credentials").write_text(CREDENTIALS)
     delivered(outbox)
