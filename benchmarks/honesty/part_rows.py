@@ -80,8 +80,10 @@ def part_rows(found: PartScores, lines: int) -> Iterator[Row]:
 
 def _clean(found: PartScores, budget: str, window: int, lines: int, *, situation: str = "good parts") -> Row:
     truth = found.truth(found.good, found.bad if situation == "good parts" else found.bad[:0])
-    drawn = (np.random.default_rng(seed).permutation(found.good)[:window] for seed in range(lines))
-    cases = (Case(first_window(found.setup, budget, scores), truth) for scores in drawn)
+    drawn = (np.random.default_rng(seed).permutation(found.good) for seed in range(lines))
+    cases = (
+        Case(first_window(found.setup, budget, scores[:window]), truth, scores[window:].max(axis=1)) for scores in drawn
+    )
     return Row.of(situation, found.name, window, budget, cases)
 
 
@@ -91,9 +93,9 @@ def _rare_kind(found: PartScores, confirmed: bool, lines: int) -> Row:
     every = np.concatenate((found.good, found.bad[: max(1, round(0.03 * len(found.good)))]))
 
     def case(seed: int) -> Case:
-        scores = np.random.default_rng(seed).permutation(every)[: found.window]
-        window = first_window(setup, _PER_100, scores, confirm_good=confirmed)
-        return Case(window, found.truth(every, found.bad[:0]))
+        scores = np.random.default_rng(seed).permutation(every)
+        window = first_window(setup, _PER_100, scores[: found.window], confirm_good=confirmed)
+        return Case(window, found.truth(every, found.bad[:0]), scores[found.window :].max(axis=1))
 
     how = "confirmed" if confirmed else "left out, not looked at"
     return Row.of(f"3 % a rare kind of good part, {how}", found.name, found.window, _PER_100, map(case, range(lines)))
@@ -104,22 +106,25 @@ def _with_defects(found: PartScores, share: float, lines: int) -> Row:
 
     def case(seed: int) -> Case:
         chance = np.random.default_rng(seed)
-        scores, bad = chance.permutation(found.good)[: found.window], chance.permutation(found.bad)
-        scores[chance.choice(found.window, count, replace=False)] = bad[:count]
-        return Case(first_window(found.setup, _PER_100, scores), found.truth(found.good))
+        scores, bad = chance.permutation(found.good), chance.permutation(found.bad)
+        window, later = scores[: found.window].copy(), scores[found.window :].max(axis=1)
+        window[chance.choice(found.window, count, replace=False)] = bad[:count]
+        return Case(first_window(found.setup, _PER_100, window), found.truth(found.good), later)
 
     return Row.of(f"{share:.0%} of defects in the window", found.name, found.window, _PER_100, map(case, range(lines)))
 
 
 def _drifted(found: PartScores, name: str, after: Scores, fresh: bool, lines: int) -> Row:
     """A line was calibrated, then it changed, then it is recalibrated."""
-    truth, window = found.truth(after, found.bad[:0]), _window_from(after)
+    truth, length = found.truth(after, found.bad[:0]), _window_from(after)
 
     def case(seed: int) -> Case:
         chance = np.random.default_rng(seed)
-        first = chance.permutation(found.good)[:window]
-        second = chance.choice(after, 3 * window)
-        return Case(second_window(found.setup, _PER_100, first, second, fresh=fresh), truth)
+        first = chance.permutation(found.good)[:length]
+        # With replacement: all of `after` is what follows.
+        second = chance.choice(after, 3 * length)
+        window = second_window(found.setup, _PER_100, first, second, fresh=fresh)
+        return Case(window, truth, after.max(axis=1))
 
     situation = f"recalibrated after {name}{', --fresh' if fresh else ''}"
-    return Row.of(situation, found.name, window, _PER_100, map(case, range(lines)))
+    return Row.of(situation, found.name, length, _PER_100, map(case, range(lines)))

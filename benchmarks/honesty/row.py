@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,10 @@ from calibration.budgets.budget import SECONDS_PER_DAY
 from calibration.statistics.stated_rates import StatedRates
 
 Scores = NDArray[np.float64]
+
+# With fewer false alarms expected on the units that follow a window, their number is mostly chance: with one expected,
+# none is shown by 37 % of the lines, and the median of the lines by steps.
+_LEAST_ALARMS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,8 @@ class Case:
 
     window: Window
     truth: Truth
+    later: Scores | None = None
+    """The rule's statistic of the good units that follow the window [K]; None: the line never ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +65,12 @@ class Row:
     """Lines with an uncertified limit ..."""
     limits_kept: int
     """... and those of them that keep it."""
-    ratios: tuple[float, ...]
-    """Realised rate over the best guess, where one is stated, rising."""
+    likely: tuple[float, ...]
+    """Best guess of each line that states one, false alarms per judged unit."""
+    realised: tuple[float, ...]
+    """Rate of the same lines, on the units that follow the window."""
+    later: float
+    """Good units of the set that follow the window; infinite for lines that go on."""
     recall: float | None
     """Mean share of the bad parts found; None: no bad parts known, or no threshold."""
     oracle: float | None
@@ -74,6 +85,8 @@ class Row:
         certified = [case for case in armed if _threshold(case).certified]
         others = [case for case in armed if not _threshold(case).certified]
         recall, oracle = _recalls(armed)
+        stated = [case for case in armed if _rates(case).carried]
+        later = [math.inf if case.later is None else case.later.size for case in found]
         return cls(
             situation,
             scores,
@@ -86,15 +99,34 @@ class Row:
             false=sum(_over_budget(case) > 1 for case in certified),
             limits=len(others),
             limits_kept=sum(map(_keeps_limit, others)),
-            ratios=tuple(sorted(ratio for case in armed for ratio in _ratio(case))),
+            likely=tuple(map(_likely, stated)),
+            realised=tuple(map(_realised_later, stated)),
+            later=float(min(later)),
             recall=recall,
             oracle=oracle,
         )
 
     @property
+    def summed(self) -> bool:
+        """Whether a single line shows too few false alarms for a rate: those of all lines are added up then."""
+        return not self.likely or float(np.median(self.likely)) * self.later < _LEAST_ALARMS
+
+    @property
     def ratio(self) -> float | None:
-        """Median of realised rate over best guess; None where fewer than half of the lines state one."""
-        return float(np.median(self.ratios)) if 2 * len(self.ratios) > self.lines else None
+        """Realised rate over best guess: median of the lines, or of their sums; None where under half state one."""
+        return self._ratio(np.arange(len(self.likely))) if 2 * len(self.likely) > self.lines else None
+
+    @property
+    def ratio_range(self) -> tuple[float, float]:
+        """90 % interval of the ratio, over draws of as many lines with replacement."""
+        chance, count = np.random.default_rng(0), len(self.likely)
+        draws = [self._ratio(chance.integers(0, count, count)) for _ in range(400)]
+        low, high = np.quantile(draws, (0.05, 0.95))
+        return float(low), float(high)
+
+    def _ratio(self, lines: NDArray[np.int64]) -> float:
+        realised, likely = np.array(self.realised)[lines], np.array(self.likely)[lines]
+        return float(realised.sum() / likely.sum() if self.summed else np.median(realised / likely))
 
 
 def save_rows(path: Path, rows: Iterable[Row]) -> None:
@@ -105,7 +137,7 @@ def save_rows(path: Path, rows: Iterable[Row]) -> None:
 def load_rows(path: Path) -> Iterator[Row]:
     """Read the rows of a file."""
     for row in json.loads(path.read_text()):
-        yield Row(**{**row, "ratios": tuple(row["ratios"])})
+        yield Row(**{**row, "likely": tuple(row["likely"]), "realised": tuple(row["realised"])})
 
 
 def _threshold(case: Case) -> Threshold:
@@ -131,12 +163,21 @@ def _keeps_limit(case: Case) -> bool:
     return _over_budget(case) <= made.threshold.promised_alarms_per_day / allowed
 
 
-def _ratio(case: Case) -> Iterator[float]:
+def _rates(case: Case) -> StatedRates:
     made = case.window.calibration
     assert made is not None
-    fps, threshold = made.frames_per_second, made.threshold
-    if StatedRates.of(threshold, budget=made.budget, frames_per_second=fps).carried:
-        yield _realised(case) / (threshold.expected_alarms_per_day / (fps * SECONDS_PER_DAY))
+    return StatedRates.of(made.threshold, budget=made.budget, frames_per_second=made.frames_per_second)
+
+
+def _likely(case: Case) -> float:
+    made = case.window.calibration
+    assert made is not None
+    return made.threshold.expected_alarms_per_day / (made.frames_per_second * SECONDS_PER_DAY)
+
+
+def _realised_later(case: Case) -> float:
+    """The units of the window know its level, so they would show a rate that is too low."""
+    return _realised(case) if case.later is None else float(np.mean(case.later > _threshold(case).value))
 
 
 def _recalls(armed: list[Case]) -> tuple[float | None, float | None]:

@@ -62,7 +62,7 @@ def bars(rows: Sequence[Row]) -> Iterator[str]:
     )
     ratios = [row.ratio for row in rows if _guess_counts(row) and row.ratio is not None]
     yield (
-        f"| realised / best guess, median, from 100 good units on | within a factor of 2 | {min(ratios):.2f} to "
+        f"| realised / best guess, from 100 good units on | within a factor of 2 | {min(ratios):.2f} to "
         f"{max(ratios):.2f}; {sum(_within(ratio) for ratio in ratios)} of {len(ratios)} rows |"
     )
     shares = [row.recall / row.oracle for row in rows if _recall_counts(row) and row.recall and row.oracle]
@@ -99,11 +99,18 @@ def line(row: Row) -> str:
         str(row.certified),
         str(row.false) if row.certified else "–",
         f"{row.limits_kept} of {row.limits}" if row.limits else "–",
-        "–" if row.ratio is None else f"{row.ratio:.2f}",
+        _ratio_text(row),
         "–" if row.recall is None or row.oracle is None else f"{row.recall:.1%} ({row.oracle:.1%})",
         "missed: " + ", ".join(missed(row)) if missed(row) else "met",
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _ratio_text(row: Row) -> str:
+    if row.ratio is None:
+        return "–"
+    low, high = row.ratio_range
+    return f"{row.ratio:.2f}{' summed' if row.summed else ''} ({low:.2f}–{high:.2f})"
 
 
 def _guess_counts(row: Row) -> bool:

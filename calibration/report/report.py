@@ -175,7 +175,7 @@ def _rule_note(calibration: Calibration) -> str:
 
 def _tail(calibration: Calibration) -> str:
     curve = RateCurve.of(calibration)
-    kind = "counted in the window" if curve.inside else "fitted to the highest scores"
+    kind = "counted in the window" if curve.certified else "fitted to the highest scores"
     return (
         "<section><h2>False alarms at each threshold</h2>"
         f'<p class="note">Dots: alarms in the window. Line: the likely rate, {kind}. Shaded: up to the highest rate '

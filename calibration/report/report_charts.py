@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from calibration.budgets import Budget
 from calibration.statistics import (
-    CONFORMAL,
     Exceedances,
     StatedRates,
     Values,
@@ -100,8 +99,8 @@ class RateCurve:
     """Of all scores, if some were left out: the highest rate counts them as good."""
     budget: Budget
     frames_per_second: float
-    inside: bool
-    """True if the threshold lies inside the window, where rates are counted; beyond it they come from the tail."""
+    certified: bool
+    """True if the kept scores alone certify the budget: rates are counted then, else the tail may lower them."""
     level: float
     """The threshold that the kept scores alone give, units of the scores."""
     chosen: float
@@ -115,12 +114,11 @@ class RateCurve:
         exceedances = _exceedances(calibration, calibration.kept_scores)
         whole = _exceedances(calibration, calibration.scores.astype(np.float64)) if calibration.left_out else None
         budget, frames_per_second = calibration.budget, calibration.frames_per_second
-        level = threshold_for(exceedances, budget=budget, frames_per_second=frames_per_second).value
+        found = threshold_for(exceedances, budget=budget, frames_per_second=frames_per_second)
         # Records hold float32 scores, so the level found again differs in the last digits.
         chosen = calibration.threshold.value
-        raised = chosen - level > 1e-4 * exceedances.spread
-        inside = calibration.threshold.method == CONFORMAL
-        return cls(exceedances, whole, budget, frames_per_second, inside, level, chosen, raised)
+        raised = chosen - found.value > 1e-4 * exceedances.spread
+        return cls(exceedances, whole, budget, frames_per_second, found.certified, found.value, chosen, raised)
 
     @property
     def span_frames(self) -> float:
@@ -130,7 +128,7 @@ class RateCurve:
     def at(self, level: float) -> tuple[float, float]:
         """Return the likely and the highest rate at a threshold, alarms per span."""
         supported = min(level, self.level) if self.raised else level
-        rate = alarm_rate(self.exceedances, supported, certified=self.inside)
+        rate = alarm_rate(self.exceedances, supported, certified=self.certified)
         worst = min(rate.worst, 1.0)
         if self.whole is not None:
             worst = max(worst, upper_rate(self.whole, self._counted_level(level)))
@@ -178,7 +176,7 @@ def rate_chart(calibration: Calibration, curve: RateCurve) -> str:
 
 def _band(curve: RateCurve, x: _Scale, y: _LogScale) -> str:
     """The likely rate as a line, and the area from it up to the highest rate."""
-    lowest = x.low if curve.inside else max(curve.exceedances.tail.base, x.low)
+    lowest = x.low if curve.certified else max(curve.exceedances.tail.base, x.low)
     levels = np.union1d(np.linspace(lowest, x.high, 120), [min(max(curve.level, lowest), x.high)])
     likely, worst = zip(*(curve.at(float(level)) for level in levels), strict=True)
     line = [f"{x(level):.1f},{y(rate):.1f}" for level, rate in zip(levels, likely, strict=True)]

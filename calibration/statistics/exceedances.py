@@ -192,6 +192,20 @@ class Exceedances:
         kept = self.sure(np.arange(levels.size), allowed)
         return float(levels[: int(np.argmin(kept)) or kept.size][-1])
 
+    def mean_rate(self, level: float) -> float:
+        """Return the mean rate of episodes per frame at levels that as many episodes of the window exceed as this one.
+
+        It is exact for independent frames, whatever their distribution: the next of them is above the k-th highest of N
+        with a chance of k / (N + 1). Dependent episodes count as the independent ones that they equal.
+        """
+        return (self.counts.at(level) + self.dispersion.estimate) / (self.frames + 1)
+
+    def mean_level(self, allowed: float) -> float:
+        """Return the lowest level, from the top down, whose mean rate is within `allowed`; infinite if none is."""
+        above = math.floor(allowed * (self.frames + 1) - self.dispersion.estimate + 1e-9)
+        levels = self.counts.highest_levels(above + 1) if above >= 0 else np.empty(0)
+        return float(levels[-1]) if levels.size else math.inf
+
     @cached_property
     def tail(self) -> Tail:
         """The tail of the episode rate, beyond the levels that occur in the window."""

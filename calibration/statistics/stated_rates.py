@@ -27,7 +27,7 @@ def promise(threshold: Threshold, *, budget: Budget, frames_per_second: float, c
     >>> print(*promise(threshold, budget=budget, frames_per_second=20.0, confidence=0.95).split(". "), sep="\\n")
     You asked for at most 1 false alarm per 100 parts
     5,000 parts are enough to promise that, with 95% confidence
-    Likely: 0.73 per 100 parts; at worst 1.
+    Likely: 0.74 per 100 parts; at worst 1.
     >>> threshold = calibrate(scores[:300], frames_per_second=20.0, budget=budget)
     >>> print(*promise(threshold, budget=budget, frames_per_second=20.0, confidence=0.95).split(". "), sep="\\n")
     You asked for at most 1 false alarm per 100 parts

@@ -162,7 +162,7 @@ def calibration_lines(result: dict[str, Any]) -> Iterator[str]:
         yield "no calibration yet"
     for entry in result["calibrations"]:
         star = "*" if entry["id"] == result["active"] else " "
-        kind = "certified" if entry["certified"] else "extrapolated"
+        kind = "certified" if entry["certified"] else "not certified"
         asked = f"{entry['budget']}, {entry['rule']}, {kind}, by {entry['by']}"
         yield f"{star} {entry['id']}  threshold {entry['threshold']:.6g}  {asked}"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from scipy.special import bdtr, gammaincc, ndtr, stdtr, stdtrit
@@ -78,6 +80,34 @@ def test_calibrate_best_guess_is_within_a_factor_of_two_of_the_realised_rate() -
         assert 0.5 < np.median(rates) * 1_000 < 2.0
         if frames >= 300:
             assert np.mean(rates) * 1_000 < 2.0
+
+
+def evenly(chance: np.random.Generator) -> np.ndarray:
+    """Return 200 scores that end at 1."""
+    return chance.random(200)
+
+
+def rare_kind(chance: np.random.Generator) -> np.ndarray:
+    """Return 200 scores of two kinds of part: one in twenty scores twice as high, all of that kind about the same."""
+    return np.where(chance.random(200) < 0.05, chance.normal(2.0, 0.01, 200), chance.normal(1.0, 0.1, 200))
+
+
+@pytest.mark.parametrize("draw", [evenly, rare_kind])
+def test_calibrate_best_guess_of_scores_that_end_is_that_of_the_counts(
+    draw: Callable[[np.random.Generator], np.ndarray],
+) -> None:
+    """The tail alone guessed seven times the realised rate of the first, and nothing of the second was above it."""
+    chance = np.random.default_rng(0)
+    fresh = np.concatenate([draw(chance) for _ in range(500)])
+    lines_found = [found(draw(chance), parts=True) for _ in range(100)]
+    rates = np.array([np.mean(fresh > line.value) for line in lines_found])
+    expected = np.array([line.expected_alarms_per_day for line in lines_found]) / (20.0 * 86_400)
+    assert 0.5 < rates.mean() / expected.mean() < 2
+    assert 0.5 < np.median(rates / expected) < 2
+    kept = rates <= np.array([line.promised_alarms_per_day for line in lines_found]) / (20.0 * 86_400)
+    assert kept.mean() >= 0.95
+    counted = next(line for line in lines_found if line.method == "conformal")
+    assert (counted.certified, "extrapolated" in counted.reason) == (False, False)
 
 
 def test_calibrate_299_independent_parts_certify_one_in_a_hundred() -> None:

@@ -17,7 +17,7 @@ def test_window_of_good_frames_becomes_a_calibration() -> None:
     assert calibration.threshold.certified
     assert calibration.promise == (
         "You asked for at most 1 false alarm per 100 frames. 1,200 frames are enough to promise that, with 95% "
-        "confidence. Likely: 0.46 per 100 frames; at worst 0.97."
+        "confidence. Likely: 0.5 per 100 frames; at worst 0.97."
     )
     assert calibration.left_out == ()
     assert calibration.scores.dtype == np.float32
