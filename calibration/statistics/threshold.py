@@ -257,9 +257,7 @@ def _shortage(frames: int, independent: float, budget: Budget) -> str:
     return f"{short} to promise at most {budget.words}"
 
 
-def _why_not(
-    exceedances: Exceedances, budget: Budget, needed: int, frames_per_second: float, extrapolated: str
-) -> str:
+def _why_not(exceedances: Exceedances, budget: Budget, needed: int, frames_per_second: float, extrapolated: str) -> str:
     short = _shortage(exceedances.frames, exceedances.effective_sample_size, budget)
     time = "" if budget.per_seconds is None else f" ({_duration(needed / frames_per_second)} of running)"
     return f"{short}{extrapolated}; about {needed:,} good {budget.noun}{time} would be enough"

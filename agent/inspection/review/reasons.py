@@ -61,8 +61,10 @@ def doubt_about(training: TrainingScores | None, images: int) -> str | None:
 
     `training` are the scores that its model is known to give; None: not known, windows are not compared with them.
     """
-    share = 0.0 if training is None else noticed_from(training, images)
-    if training is None or share <= MOST_BAD:
+    if training is None:
+        return "bad parts in the window may have gone unnoticed: the bundle does not know how good images score"
+    share = noticed_from(training, images)
+    if share <= MOST_BAD:
         return None
     held_out = f"the model held out only {training.good.size} good images"
     if not training.shows_upper_tail:

@@ -173,14 +173,15 @@ def test_a_recalibration_that_does_not_fit_leaves_the_threshold_in_force(new_sta
             "bad parts that make up less than 13% of the window would have gone unnoticed, unless they scored",
         ),
         (15, "bad parts in the window would have gone unnoticed: the model held out only 15 good images"),
+        (0, "bad parts in the window may have gone unnoticed: the bundle does not know how good images score"),
     ],
 )
 def test_a_window_in_force_is_asked_about_where_few_good_images_are_known(
     tmp_path: Path, held_out: int, doubt: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     plan = replace(PLAN, frames=300, max_frames=300)
-    known = KNOWN.good[:: KNOWN.good.size // held_out][:held_out]
-    station = make(tmp_path, plan, training=TrainingScores(known))
+    known = TrainingScores(KNOWN.good[:: KNOWN.good.size // held_out][:held_out]) if held_out else None
+    station = make(tmp_path, plan, training=known)
     judge(station, good, SETTLING_FRAMES + 300)
     assert station.phase is Phase.ARMED
     assert (doubt in (station.reason or "")) if doubt else ("unnoticed" not in (station.reason or ""))
