@@ -60,6 +60,22 @@ def test_few_glaring_defects_stop_a_window_though_few_images_were_held_out() -> 
     assert list(scores[list(finding.suspects)]) == sorted(scores[::50], reverse=True), "highest first"
 
 
+def test_two_defects_in_a_short_window_stop_it_though_few_images_were_held_out() -> None:
+    """Gamma scores, and defects that score three times as high as the highest of them; no count can tell 2 in 50."""
+    windows, good = [], []
+    for seed in range(100):
+        chance = np.random.default_rng(seed)
+        scores, held_out = chance.gamma(9.0, size=50), TrainingScores(np.sort(chance.gamma(9.0, size=30)))
+        good.append((scores, held_out))
+        windows.append((np.where(np.isin(np.arange(50), (12, 33)), 3.0 * scores.max(), scores), held_out))
+    assert share_stopped(windows) >= 0.95
+    assert share_stopped(good) <= 0.02
+    finding = check_fit(*windows[0])
+    assert finding is not None
+    assert set(finding.suspects) == {12, 33}
+    assert finding.reason.startswith("the window may contain bad parts: 2 images of 50 above the scores of good parts")
+
+
 def test_images_that_repeat_count_once() -> None:
     """Ten frames of each part: a part slightly above the others is one of 30, not ten of 300."""
     windows = [(good_scores(seed, 30).repeat(10), known(114, seed=10_000 + seed)) for seed in range(WINDOWS)]
