@@ -47,6 +47,16 @@ class Turn(Enum):
         return turned.flip(axes) if axes else turned.contiguous()
 
 
+def told_apart(first: Tensor, second: Tensor) -> float:
+    """The largest AUROC by which one of several values [N, K] is higher in the second frames than in the first.
+
+    >>> told_apart(torch.tensor([[1.0], [2.0]]), torch.tensor([[2.0], [3.0]]))
+    0.875
+    """
+    difference = second[:, None] - first[None]
+    return float(((difference > 0).float() + 0.5 * (difference == 0).float()).mean((0, 1)).max())
+
+
 def jitter(rng: np.random.Generator, frame: FrameArray, intensities: IntensityRange) -> FrameArray:
     """Shift, zoom and relight a normalised frame [H, W, C] within `_JITTER`: variation that is still normal."""
     height, width = frame.shape[:2]

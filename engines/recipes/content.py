@@ -24,6 +24,10 @@ from engines.networks.latent_maps import FrameCrop
 # A place of a coarse map counts if this share of its pixels is content.
 _COUNTED_SHARE = 0.5
 
+# A frame relative to itself has this standard deviation, 51 of 255 gray levels. The second, one gray level, is added to
+# its own: less contrast than that is noise.
+_RELATIVE_STD, _LEAST_STD = 0.4, 0.008
+
 
 class FrameMask(nn.Module):
     """The mask of a bundle's view at the model's size. Its buffers are not part of `weights.npz`: the view has it."""
@@ -117,6 +121,28 @@ def mean_of(maps: Tensor, content: Tensor | None) -> Tensor:
         return maps.mean((1, 2, 3))
     at_places = places(content, maps)
     return (maps * at_places).sum((1, 2, 3)) / at_places.sum((1, 2, 3)).clamp(min=1.0)
+
+
+def at_counted_places(maps: Tensor, content: Tensor | None) -> Tensor:
+    """The values of maps [N, C, h, w] at the places that count, [K, C]."""
+    rows = maps.permute(0, 2, 3, 1)
+    if content is None:
+        return rows.flatten(0, 2)
+    return rows[(places(content, maps)[:, 0] > 0).expand(len(maps), -1, -1)]
+
+
+def relative_to_itself(frames: Tensor, content: Tensor | None = None) -> Tensor:
+    """Take the mean and the contrast of each frame [N, C, H, W] out of it; those of its content."""
+    centred = frames - _mean_over_all(frames, content)
+    spread = _mean_over_all(centred * centred, content).sqrt()
+    return centred * (_RELATIVE_STD / (spread + _LEAST_STD))
+
+
+def _mean_over_all(maps: Tensor, content: Tensor | None) -> Tensor:
+    """Mean over channels and places with content: [N, 1, 1, 1]."""
+    if content is None:
+        return maps.mean((1, 2, 3), keepdim=True)
+    return mean_of(maps.mean(1, keepdim=True), content)[:, None, None, None]
 
 
 def places(content: Tensor, maps: Tensor) -> Tensor:

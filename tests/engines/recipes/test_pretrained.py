@@ -13,7 +13,8 @@ from engines.bundles.bundle import Geometry, Normalisation  # noqa: E402
 from engines.export.to_onnx import reference_answers  # noqa: E402
 from engines.networks.feature_maps import FeatureGenerator  # noqa: E402
 from engines.recipes.augmentation import Turn  # noqa: E402
-from engines.recipes.feature_scorer import BRANCHES, FeatureScorer, relative_to_itself  # noqa: E402
+from engines.recipes.content import relative_to_itself  # noqa: E402
+from engines.recipes.feature_scorer import BRANCHES, FeatureScorer  # noqa: E402
 from engines.recipes.imagenet_weights import imagenet_weights  # noqa: E402
 from engines.recipes.pretrained import PretrainedRecipe  # noqa: E402
 
@@ -131,7 +132,7 @@ def test_turned_good_frames_become_familiar(fitted: FeatureScorer, monkeypatch: 
     without.fit([texture(6, seed=0)], [texture(12, seed=1)])
     with torch.no_grad():
         near, far = (
-            torch.stack([maps.mean() for maps in each._seen(texture(30, seed=2)).distances])
+            torch.stack([maps.mean() for maps in each._seen(texture(30, seed=2)).deep.distances])
             for each in (with_turns, without)
         )
     assert bool((near < far).all())
@@ -145,6 +146,22 @@ def test_fitted_scorer_is_restored_from_its_state_dict(fitted: FeatureScorer) ->
     first, second = reference_answers(fitted, given), reference_answers(restored, given)
     np.testing.assert_array_equal(first.score, second.score)
     np.testing.assert_array_equal(first.heatmap, second.heatmap)
+
+
+def test_scorer_without_discriminators_scores_as_it_was_fitted(fitted: FeatureScorer) -> None:
+    """Weights of a bundle from before they existed: its memories alone say what is unfamiliar."""
+    recipe = PretrainedRecipe()
+    before = recipe.scorer(recipe.networks(Geometry(64, 80, 1)), NORMALISATION).eval()
+    added = ("noise", "scatter", "fine_weight")
+    before.load_state_dict({name: value for name, value in fitted.state_dict().items() if not name.startswith(added)})
+    assert float(before.fine_weight) == 0.0
+    with torch.no_grad():
+        seen = before._seen(texture(5, seed=3)).deep
+        local, whole, unfamiliar = before._unfamiliar(seen)
+        everywhere, deep = before._averaged(seen)
+    torch.testing.assert_close(unfamiliar, everywhere)
+    torch.testing.assert_close(whole, deep.mean((1, 2, 3)))
+    assert bool((local >= whole).all())
 
 
 def test_light_and_contrast_are_taken_out_of_relative_frames() -> None:
