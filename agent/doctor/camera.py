@@ -14,9 +14,9 @@ from pathlib import Path
 from queue import Empty, Queue
 
 from agent.commands import ask
-from agent.core.errors import InspectdError, Permanent
+from agent.core.errors import InspectdError
 from agent.core.records import Image
-from agent.doctor.check_result import CheckResult, ok, problem, warning
+from agent.doctor.check_result import CheckResult, Level, ok, problem, warning
 from agent.inspection import (
     Preparation,
     PreparedImage,
@@ -68,8 +68,10 @@ def check_cameras(
         found = _ask_agent(settings, name)
         if found is None and camera.source.listens():
             found = _check_port(name, camera.source)
-        yield found or _read_camera(name, camera, max_seconds, first_frame_seconds)
-        if found is None and isinstance(camera.source, CameraSourceSettings):
+        result = found or _read_camera(name, camera, max_seconds, first_frame_seconds)
+        yield result
+        opened = found is None and result.level is not Level.PROBLEM
+        if opened and isinstance(camera.source, CameraSourceSettings):
             yield from _check_stream(name, camera.source)
 
 
@@ -92,7 +94,9 @@ def _ask_agent(settings: Settings, name: str) -> CheckResult | None:
 
 def _check_port(name: str, source: SourceSection) -> CheckResult:
     """The port is free. What a sender sends while the doctor listened would be lost."""
-    subject, host = f"camera {name}", source.listens()[0]
+    subject, host, fault = f"camera {name}", source.listens()[0], source.problem()
+    if fault is not None:
+        return problem(subject, fault, f"correct the source of {name} in the settings, or install its extra")
     try:
         with socket.create_server((host.name, host.port), family=_family(host.name)):
             return ok(subject, f"{host.name} port {host.port} is free for senders")
@@ -105,9 +109,8 @@ def _check_stream(name: str, source: CameraSourceSettings) -> Iterator[CheckResu
     """What decodes an RTSP camera, and whether its frames wait for later ones; opens the stream once more."""
     subject = f"camera {name}"
     if source.decoder == "gstreamer":
-        with suppress(Permanent):  # the camera was not opened either
-            how = "by the hardware of NVIDIA" if by_hardware() else "in software, since there is no nvv4l2decoder"
-            yield ok(subject, f"GStreamer decodes it {how}")
+        how = "by the hardware of NVIDIA" if by_hardware() else "in software, since there is no nvv4l2decoder"
+        yield ok(subject, f"GStreamer decodes it {how}")
     if sends_b_frames(source):
         text = "sends B-frames, so each frame comes 0.2 to 0.5 s late: later ones are needed to decode it"
         yield warning(subject, text, "switch B-frames off in the camera, or choose the profile Baseline")

@@ -49,6 +49,10 @@ class SourceSection(ConnectedSection):
         """Files and folders that this source reads; `doctor` checks that the service can see them."""
         return []
 
+    def problem(self) -> str | None:
+        """Why it cannot work on this machine, as far as only its library can tell; None: nothing is known."""
+        return None
+
     def remedy(self) -> str:
         """The command that a technician runs first if this source gives no frames."""
         commands = [f"ping -c 3 {host.name}; nc -vz {host.name} {host.port}" for host in self.hosts()]
@@ -188,7 +192,7 @@ class CameraSourceSettings(LiveSettings):
 
     @model_validator(mode="after")
     def _one_address(self) -> CameraSourceSettings:
-        if (self.device is None) == (self.url is None):
+        if (self.device is None) == (self.url is None) or "" in (self.device, self.url):
             raise ValueError("wanted either device (such as /dev/video0) or url (such as rtsp://camera/stream)")
         if self.capture_time == "sender" and self.url is None:
             raise ValueError('got capture_time = "sender" with a device, wanted the url of an RTSP camera')

@@ -53,11 +53,9 @@ class Receiver:
         self._server: Any = None
 
     def start(self) -> None:
-        """Listen. Raises Permanent without pynetdicom or with unusable certificates, Temporary for a port in use."""
-        try:
-            from pynetdicom import AE, evt
-        except ImportError:
-            raise Permanent("kind = dicom needs the extra dicom: pip install 'inspectd[dicom]'") from None
+        """Listen. Raises Permanent with unusable certificates, Temporary for a port in use."""
+        from pynetdicom import AE, evt
+
         settings = self._settings
         node = AE(ae_title=settings.ae_title)
         node.require_called_aet = True

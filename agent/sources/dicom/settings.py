@@ -88,6 +88,19 @@ class DicomSettings(ImageFileSettings):
         """Those of TLS."""
         return [file for file in (self.certificate_file, self.key_file, self.ca_file) if file is not None]
 
+    def problem(self) -> str | None:
+        """That the extra is missing, or that DICOM has no such attribute."""
+        try:
+            import pynetdicom  # noqa: F401
+            from pydicom.datadict import tag_for_keyword
+        except ImportError:
+            return "kind = dicom needs the extra dicom: pip install 'inspectd[dicom]'"
+        if tag_for_keyword(self.part_attribute) is None:
+            return (
+                f"DICOM has no attribute {self.part_attribute!r}, wanted a keyword such as PatientID or SOPInstanceUID"
+            )
+        return None
+
     def remedy(self) -> str:
         """Shows who uses the port, and asks the receiver whether it is there."""
         return f"sudo ss -lptn 'sport = :{self.port}'; sudo apt install dcmtk; echoscu -v {self.listen} {self.port}"

@@ -69,6 +69,9 @@ class DicomSource(FrameSource):
         self._folder.reject(captured, reason)
 
     def _open(self) -> None:
+        problem = self._settings.problem()
+        if problem is not None:
+            raise Permanent(problem)
         try:
             self._inbox.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from agent.core.section import Host, Section
 from agent.sources.settings import LiveSettings
@@ -16,6 +24,16 @@ CONTROL_PORT = 3956
 
 # Where a search is sent.
 BROADCAST = "255.255.255.255"
+
+
+def _one_value(value: Any) -> Any:
+    if not isinstance(value, (str, bool, int, float)):
+        raise ValueError("wanted a text, a number, true or false")  # noqa: TRY004 - pydantic reports these
+    return value
+
+
+FeatureValue = Annotated[str | bool | int | float, BeforeValidator(_one_value)]
+"""What a feature of a camera can be set to."""
 
 
 class RegionSettings(Section):
@@ -53,7 +71,7 @@ class GenicamSettings(LiveSettings):
     """In the unit of the camera, mostly dB; "auto" and None as for the exposure."""
     packet_size: Annotated[int, Field(ge=576, le=16000)] | None = None
     """Bytes of a GigE Vision packet; None: the largest that gets through."""
-    features: dict[str, str | bool | int | float] = Field(default_factory=dict)
+    features: dict[str, FeatureValue] = Field(default_factory=dict)
     """Further features of the camera by their GenICam names, set in this order after all others."""
     open_timeout_seconds: PositiveFloat = 6.0
     """How long a camera that another program controls is waited for."""

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from agent.core.errors import Permanent
 from agent.doctor import CheckResult, Level
 from agent.doctor.camera import check_cameras
 from agent.settings.load import load_settings
@@ -145,3 +146,17 @@ def test_decoder_of_gstreamer_is_named(configure: Configure) -> None:
     assert frames.text.startswith("320×240 colour, 8 bit")
     assert decoder.level is Level.OK
     assert decoder.text == "GStreamer decodes it in software, since there is no nvv4l2decoder"
+
+
+def test_attribute_that_dicom_does_not_have_is_a_problem(configure: Configure) -> None:
+    pytest.importorskip("pynetdicom", reason="the receiver needs the dicom extra")
+    source = f'{{ kind = "dicom", port = {free_port()}, part_attribute = "PartID" }}'
+    result = only(check_cameras(load_settings(configure(source=source))))
+    assert result.level is Level.PROBLEM
+    assert result.text.startswith("DICOM has no attribute 'PartID'")
+
+
+@pytest.mark.parametrize("place", ["url", "device"])
+def test_empty_address_is_rejected_with_the_settings(configure: Configure, place: str) -> None:
+    with pytest.raises(Permanent, match=r"wanted either device .* or url"):
+        load_settings(configure(source=f'{{ kind = "camera", {place} = "" }}'))

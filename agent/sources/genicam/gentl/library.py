@@ -92,7 +92,7 @@ class Library:
         """Raises Permanent where the file is missing, is no producer, or misses something itself."""
         try:
             self._library = ctypes.CDLL(str(path))
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise Permanent(f"producer {path} cannot be loaded: {_one_line(str(error))}") from None
         self._functions: dict[str, Any] = {}
         for name, arguments in _FUNCTIONS.items():

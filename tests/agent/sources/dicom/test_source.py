@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,17 @@ def test_sent_image_is_read_with_all_its_bits(build: Build, port: int, tmp_path:
         captured = source.read()
     assert captured.origin == f"{UID_ROOT}.1"
     assert np.array_equal(captured.image[:, :, 0], values)
+
+
+def test_attribute_that_dicom_does_not_have_is_one_line(build: Build) -> None:
+    with pytest.raises(Permanent, match="DICOM has no attribute 'PartID', wanted a keyword such as PatientID or SOPI"):
+        build(part_attribute="PartID").open()
+
+
+def test_without_the_extra_is_one_line_with_its_command(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynetdicom", None)
+    with pytest.raises(Permanent, match=r"needs the extra dicom: pip install 'inspectd\[dicom\]'"):
+        build().open()
 
 
 def test_echo_is_answered_and_a_wrong_title_is_not(build: Build, port: int) -> None:

@@ -91,6 +91,7 @@ def test_camera_that_is_not_there_is_one_line_with_those_that_are(build: Build) 
         ({"features": {"BouncingBallSize": "red"}}, "got features.BouncingBallSize = 'red', which it rejects"),
         ({"features": {"PayloadSize": 5}}, "got features.PayloadSize = 5, which it rejects: Node is not writable"),
         ({"producer": "/no/such.cti"}, r"producer /no/such\.cti cannot be loaded: .*No such file"),
+        ({"producer": "/a\0b.cti"}, "cannot be loaded: embedded null byte"),
         ({"producer": __file__}, r"producer .*\.py cannot be loaded: .*invalid ELF header"),
     ],
 )
