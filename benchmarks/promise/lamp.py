@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from agent.sources.simulator.schedule import SimulatedLine
 from calibration import DriftMonitor, find_broken_promise, score_reference
 from engines.bundles import read_bundle
+from engines.images import fit
 from engines.runtime import open_engine
 
 _BUNDLE = Path(__file__).parents[2] / "engines" / "bundles" / "shipped" / "simulator-camera.bundle"
@@ -38,12 +39,12 @@ def scores_by_brightness() -> NDArray[np.float64]:
     """Score of each part at each brightness, [PARTS, brightnesses]."""
     bundle = read_bundle(_BUNDLE)
     engine = open_engine(bundle, "onnxruntime")
-    line = SimulatedLine("camera", seed=5, size=bundle.geometry.width, defect_rate=0.0, frames_per_part=1)
+    line = SimulatedLine("camera", seed=5, defect_rate=0.0, frames_per_part=1)
     scores = np.empty((PARTS, BRIGHTER.size))
     for part in range(PARTS):
         image = line.image(part).astype(np.float32)
         lit = [np.clip(image * (1 + more) + 0.5, 0, 255).astype(np.uint8) for more in BRIGHTER]
-        scores[part] = engine.score(np.stack(lit)).score
+        scores[part] = engine.score(np.stack([fit(each, bundle.geometry) for each in lit])).score
     engine.close()
     return scores
 
