@@ -23,6 +23,7 @@ from agent.core.durations import Durations
 from benchmarks.loop import RunningProcess, bundle_of
 from benchmarks.machine import describe_machine
 from benchmarks.plc import CALIBRATION, FRAMES_PER_SECOND, SOURCE, WAIT_MS, calibrate
+from benchmarks.sections import write_section
 from tests.agent.opcua.test_handshake import AUTOMATIC, RESULT_READY, Camera, job, subscribed
 from tests.agent.opcua.test_kills import Handshakes, running_line, soak
 from tests.conftest import DATA
@@ -31,8 +32,6 @@ from tests.support.opcua import OpcuaServer, opcua_client, running_opcua
 
 RESULT = Path(__file__).with_suffix(".md")
 
-# The heading of the second section.
-KILLS = "## Killed twenty times"
 KILLED = 20
 
 
@@ -115,7 +114,7 @@ Most memory of the server, one camera: {measured["memory_mb"]:.0f} MB.
 def report_kills(counts: Handshakes, seconds: float) -> str:
     """The second section of benchmarks/opcua.md."""
     return f"""\
-{KILLS}
+## Killed twenty times
 
 `python -m benchmarks.opcua --kills`: the same without pauses, with a small bundle and 100 frames
 a second, while agent and server are killed (SIGKILL) {KILLED} times each: the server with a job under way, the agent
@@ -152,13 +151,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int)
     parser.add_argument("--kills", action="store_true")
     options = parser.parse_args()
-    first, _, second = RESULT.read_text(encoding="utf-8").partition(KILLS)
-    if options.kills:
-        text = second = kills(options.jobs or 10_000)
-    else:
-        text = first = report(measure(options.jobs or 300)) + "\n"
-        second = KILLS + second
-    RESULT.write_text(first + second, encoding="utf-8")
+    text = kills(options.jobs or 10_000) if options.kills else report(measure(options.jobs or 300))
+    write_section(RESULT, text)
     print(text)
 
 

@@ -21,6 +21,7 @@ from agent.tools.plc_sim.plc import Plc
 from agent.tools.plc_sim.run import run_parts
 from benchmarks.loop import RunningProcess, bundle_of
 from benchmarks.machine import describe_machine
+from benchmarks.sections import write_section
 from tests.support.agent_settings import settings_text
 from tests.support.agents import await_state
 from tests.support.broker import free_port
@@ -112,7 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parts", type=int, default=1200)
     text = report(measure(parser.parse_args().parts))
-    RESULT.write_text(text, encoding="utf-8")
+    write_section(RESULT, text)
     print(text)
 
 
