@@ -72,15 +72,14 @@ class Follower:
         if self._away:
             log.info("the agent answers")
         self._away = False
-        states = found["cameras"]
-        for name, group in found["parts"].items():
-            system = self._systems.get(place_of_group(name))
-            if system is not None:
-                system.cameras = group["cameras"]
-                await system.show(state_of_group([states[camera] for camera in system.cameras]))
-        for camera, state in states.items():
-            if camera in self._systems:
-                await self._systems[camera].show(state)
+        states, cameras = found["cameras"], {name: (name,) for name in found["cameras"]}
+        cameras |= {place_of_group(name): tuple(group["cameras"]) for name, group in found["parts"].items()}
+        for place, system in self._systems.items():
+            if place not in cameras:
+                await system.lost(f"the agent has no {place} any more")
+                continue
+            system.cameras = cameras[place]
+            await system.show(state_of_group([states[camera] for camera in system.cameras]))
 
     async def _next_events(self) -> None:
         found = await self._events.ask(

@@ -123,3 +123,21 @@ def test_the_group_is_halted_with_each_of_its_cameras(line: Line) -> None:
             await group.await_states("Operational", "Ready")
 
     asyncio.run(scenario())
+
+
+def test_a_group_that_is_removed_is_an_error(line: Line) -> None:
+    """The last test: the group does not come back."""
+
+    async def scenario() -> None:
+        async with opcua_client(line.opcua) as client:
+            group, single = await group_of(client), await Camera.of(client, "line1")
+            await group.await_states("Operational", "Ready")
+            config = line.opcua.config
+            before, group_section, rest = config.read_text().partition('[parts.p1]\ncameras = ["line1", "line2"]\n')
+            assert group_section
+            config.write_text(before + rest.removeprefix('within = "1 s"\n'))
+            ask(line.socket, "reload")
+            await group.await_states("Error", None)
+            await single.await_states("Operational", "Ready")
+
+    asyncio.run(scenario())
