@@ -71,7 +71,8 @@ def first_fault(error: ValidationError) -> str:
     fault = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
     place = ".".join(str(step) for step in fault["loc"])
     got = f", got {short_text(fault['input'])}" if place else ""
-    return _one_line(f"{place}: {fault['msg']}{got}" if place else fault["msg"])
+    wanted = str(fault["msg"]).removeprefix("Value error, ")
+    return _one_line(f"{place}: {wanted}{got}" if place else wanted)
 
 
 def short_text(value: object) -> str:

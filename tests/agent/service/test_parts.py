@@ -138,6 +138,7 @@ def test_triggered_parts_have_results_under_their_ids(tmp_path: Path, tiny_bundl
             with pytest.raises(InspectdError, match="command inspect: part") as caught:
                 ask(path, "inspect", part=part)
             assert "\n" not in str(caught.value)
+            assert "Value error" not in str(caught.value), "a word of the library that checks it"
         state = await_state(path, lambda state: state["parts"]["not_judged"] == 20)
         assert state["ready"] is False, "it is still calibrating"
         ask(path, "pause")
