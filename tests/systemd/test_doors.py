@@ -180,6 +180,35 @@ def test_agent_goes_on_without_the_chip_of_its_lines(doors: Machine) -> None:
     assert doors.show(unit("line1"), "ActiveState") == {"ActiveState": "active"}
 
 
+def test_doctor_names_each_thing_that_is_missing_in_one_line(doors: Machine) -> None:
+    """Of the running agent the chip; of another one, of which nothing is set up, everything."""
+    missing = [text for text in problems_of(doors, "line1") if "/dev/gpiochip0" in text]
+    assert missing == ["output tower: /dev/gpiochip0 does not exist"]
+    settings = DOORS.replace("line1", "bare").replace("opcua", "bare-opcua").replace("[bare-opcua]", "[opcua]")
+    configure(doors, "bare")
+    file = doors.tree / "etc/inspectd/bare.toml"
+    file.write_text(file.read_text() + settings.replace("9000", "9001").replace("502", "503"))
+    found = problems_of(doors, "bare")
+    print("\n" + "\n".join(found))
+    for wanted in (
+        "bare-opcua.pem does not exist",
+        "bare-opcua-trusted",
+        "/dev/gpiochip0 does not exist",
+        "the unit does not let the service open /dev/gpiochip0",
+        "127.0.0.1:9001",
+    ):
+        assert len([text for text in found if wanted in text]) == 1, wanted
+    file.unlink()
+
+
+def problems_of(machine: Machine, name: str) -> list[str]:
+    """What the doctor would have fixed: subject and text, each with a command."""
+    output = machine.attempt("inspectd", "doctor", "--json", "--config", f"/etc/inspectd/{name}.toml")
+    found = [each for each in json.loads(output) if each["level"] != "ok"]
+    assert all(each["mend"] and "\n" not in each["text"] for each in found), output
+    return [f"{each['subject']}: {each['text']}" for each in found]
+
+
 @pytest.mark.parametrize("name", [unit("line1"), OPCUA])
 def test_exposure_of_the_running_units_is_low(doors: Machine, name: str) -> None:
     """With every drop-in that is installed here."""
