@@ -13,7 +13,8 @@ from agent.settings import Settings, load_settings
 
 
 def check_other_services(settings: Settings, config: Path) -> Iterator[CheckResult]:
-    """No other service of this machine has the same topics on the same broker, or the same port for its metrics.
+    """No other service of this machine has the same topics on the same broker, the same port or chip for an output, or
+    the same port for its metrics.
 
     The settings of the others are in the same folder as `config`.
     """
@@ -25,7 +26,12 @@ def check_other_services(settings: Settings, config: Path) -> Iterator[CheckResu
 
 
 def _conflicts(settings: Settings, config: Path, others: Settings, other: Path) -> Iterator[CheckResult]:
-    if set(places_of(settings)) & set(places_of(others)):
+    shared = set(places_of(settings)) & set(places_of(others))
+    topics = settings.mqtt.place(settings.site)
+    for place in sorted(shared - {topics}):
+        fix = "change or remove the output in one of the two: only one service at a time can use it"
+        yield problem("outputs", f"{other.stem} uses {place}, too", fix)
+    if topics in shared:
         text = f"{other.stem} has the same site {settings.site!r} on the same broker"
         yield problem("site", text, f'choose another name, such as site = "{settings.site}-{config.stem}"')
     port = settings.metrics.port

@@ -21,6 +21,14 @@ def test_two_services_of_one_site_are_a_problem(configure: Configure, tmp_path: 
     assert list(check_other_services(settings, config)) == []
 
 
+def test_two_services_with_one_port_for_an_output_are_a_problem(configure: Configure, tmp_path: Path) -> None:
+    config = configure()
+    config.write_text(config.read_text() + '[outputs.plc]\nkind = "modbus"\nport = 5020\n')
+    (tmp_path / "line2.toml").write_text(config.read_text().replace('"plant"', '"plant-line2"'))
+    result = only(check_other_services(load_settings(config), config))
+    assert result.text == "line2 uses 127.0.0.1:5020 (Modbus), too"
+
+
 def test_two_services_with_one_metrics_port_are_a_problem(configure: Configure, tmp_path: Path) -> None:
     config = configure()
     config.write_text(config.read_text() + "[metrics]\nport = 9464\n")
