@@ -66,6 +66,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "audit export": audit.export_audit,
     "bundle lean": bundles.lean,
     "bundle import": bundles.import_weights,
+    "bundle sensitivity": bundles.sensitivity,
     "bundle keygen": bundles.keygen,
     "bundle sign": bundles.sign,
     "bundle verify": bundles.verify,
@@ -81,7 +82,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 GROUPS = {
     "alarms": "The alarms of an agent, and people's judgements of them.",
     "audit": "The audit log: who changed what.",
-    "bundle": "Model bundles: copy, import, sign, verify.",
+    "bundle": "Model bundles: copy, import, change a sensitivity, sign, verify.",
     "calibration": "The calibrations of a running agent.",
     "engine": "The engines that run a model.",
     "fleet": "A page with all agents of a broker: which cameras inspect, which do not, and why.",

@@ -1,8 +1,12 @@
-"""From a trained model to a bundle: fit the score, export both graphs, draw the report, write the files."""
+"""From a trained model to a bundle: fit the score, export both graphs, draw the report, write the files.
+
+And from a bundle to one whose regions count differently, for which nothing has to be learned again.
+"""
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -26,6 +30,7 @@ from engines.bundles import (
     RecipeRecord,
     Reference,
     ScoreSummary,
+    Sensitivity,
     TrainingRecord,
     reference_archive,
     write_bundle,
@@ -42,7 +47,7 @@ from engines.images import factors_of_pixels, inspected_pixels
 from engines.progress import Progress
 from engines.recipes.recipe import Recipe
 from engines.recipes.scorer import Scorer
-from engines.runtime import Scores, describe_processor
+from engines.runtime import Scores, describe_processor, load_scorer
 from engines.training.good_frames import NormalisedFrames, in_batches
 from engines.training.self_check import damage_check, damaged
 from engines.training.sizing import THREADS, frame_milliseconds
@@ -93,6 +98,58 @@ def pack(out: Path, trained: TrainedModel, progress: Progress) -> Bundle:
     bundle = write_bundle(out, _manifest(trained, reference, held_out, damage, agreements, milliseconds), files)
     progress(1.0, "done")
     return bundle
+
+
+def reweigh(
+    bundle: Bundle, sensitivity: Sensitivity | None, out: Path, good: Frames | None, progress: Progress
+) -> Bundle:
+    """Write a copy of a bundle in which places count as this sensitivity says; None: all the same.
+
+    Networks and units of the score are those of the bundle: neither depends on the factors. The report of the training,
+    which shows scores of the old ones, is left out.
+
+    Args:
+        bundle: with `weights.npz`.
+        sensitivity: for source images of the size that the bundle knows.
+        out: bundle to write, and to verify.
+        good: model inputs of good parts that were not trained on [N, H, W, C]; None: no scores of good parts are known,
+            so that windows are not compared with them.
+        progress: of the export.
+
+    Raises BundleError where the bundle cannot be rebuilt or written.
+    """
+    manifest = bundle.manifest
+    assert manifest.view is not None
+    changed = manifest.model_copy(update={"view": manifest.view.model_copy(update={"sensitivity": sensitivity})})
+    scorer = load_scorer(Bundle(bundle.path, changed, bundle.sha256))
+    reference = reference_answers(scorer, bundle.reference().frames)
+    progress(0.1, "exporting FP32")
+    models = {MODEL: export_onnx(scorer, manifest.geometry)}
+    progress(0.5, "exporting FP16")
+    models[MODEL_FP16] = export_onnx(scorer, manifest.geometry, half=True)
+    kept = [name for name in manifest.files if name not in (MODEL, MODEL_FP16, REFERENCE, REPORT)]
+    files = {**models, REFERENCE: reference_archive(reference), **{name: bundle.read(name) for name in kept}}
+    progress(0.9, "scoring the good images")
+    if manifest.training is not None:
+        record = _reweighed(manifest.training, scorer, manifest, good)
+        agreements = {name: agreement(model, reference) for name, model in models.items()}
+        update = {"agreement": agreements, "warnings": [*manifest.training.warnings, *_disagreements(agreements)]}
+        changed = changed.model_copy(update={"training": record.model_copy(update=update)})
+    written = write_bundle(out, changed, files)
+    progress(1.0, "done")
+    return written
+
+
+def _reweighed(record: TrainingRecord, scorer: Scorer, manifest: Manifest, good: Frames | None) -> TrainingRecord:
+    """The record of a training with the scores of these good frames instead of those that it held out."""
+    if good is None:
+        none = ScoreSummary(count=0, minimum=0.0, median=0.0, p95=0.0, maximum=0.0)
+        return record.model_copy(update={"held_out": none, "images_held_out": 0, "damage": None})
+    scores = score_all(scorer, good).score
+    view = manifest.view
+    inspected = None if view is None or view.mask is None else inspected_pixels(view, manifest.geometry)
+    damage = damage_check(scores, score_all(scorer, damaged(good, inspected=inspected)).score)
+    return record.model_copy(update={"held_out": _summary(scores), "images_held_out": len(good), "damage": damage})
 
 
 def frames_to_score(recipe: Recipe, geometry: Geometry, trained_on: int, held_out: int) -> int:
@@ -167,11 +224,6 @@ def _record(
     agreements: dict[str, float],
     milliseconds: float,
 ) -> TrainingRecord:
-    disagreements = [
-        f"{name} differs from PyTorch by {value:.2g}, wanted at most {EXPECTED_AGREEMENT[name]:g}"
-        for name, value in agreements.items()
-        if not value <= EXPECTED_AGREEMENT[name]
-    ]
     return TrainingRecord(
         date=trained.date,
         seed=trained.seed,
@@ -185,7 +237,7 @@ def _record(
         stopped=trained.stopped,
         held_out=_summary(scores),
         damage=damage,
-        warnings=[*trained.warnings, *disagreements],
+        warnings=[*trained.warnings, *_disagreements(agreements)],
         agreement=agreements,
         versions=_versions(),
         foreign_weights=trained.recipe.foreign_weights(),
@@ -196,6 +248,14 @@ def _record(
             budget_milliseconds=trained.budget_milliseconds,
         ),
     )
+
+
+def _disagreements(agreements: Mapping[str, float]) -> list[str]:
+    return [
+        f"{name} differs from PyTorch by {value:.2g}, wanted at most {EXPECTED_AGREEMENT[name]:g}"
+        for name, value in agreements.items()
+        if not value <= EXPECTED_AGREEMENT[name]
+    ]
 
 
 def _summary(scores: NDArray[np.float32]) -> ScoreSummary:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from agent.cli.models.training_options import check_training_extra
+from agent.cli.models.training_options import OutOption, check_training_extra, parse_factors, parse_sensitivity
 from agent.cli.options import BundleArgument
 from agent.cli.terminal.console import print_error, print_line
 from agent.cli.terminal.interrupts import quiet_while_loading
@@ -38,6 +38,40 @@ def import_weights(
     for warning in bundle.manifest.warnings:
         print_error(f"note: {warning}")
     print_line(f"{out}: {bundle.geometry}")
+
+
+def sensitivity(
+    bundle: BundleArgument,
+    out: OutOption,
+    regions: Annotated[
+        list[str] | None,
+        typer.Option("--sensitivity", help="Region and factor, 'FACTOR: X,Y X,Y X,Y'. May be given several times."),
+    ] = None,
+    factors: Annotated[
+        str | None, typer.Option(help="Other factors for the regions that the bundle has, in their order: 2,0.5.")
+    ] = None,
+    equal: Annotated[bool, typer.Option("--equal", help="No regions: everything counts the same.")] = False,
+    normal: Annotated[
+        Path | None, typer.Option(help="Folder of good parts that were not trained on, to know how they score.")
+    ] = None,
+) -> None:
+    """Write a copy of a bundle in which regions count more or less, without a training; the line calibrates again."""
+    if sum(each is not None for each in (regions, factors)) + equal != 1:
+        raise typer.BadParameter("wanted one of --sensitivity, --factors and --equal")
+    check_training_extra()
+    with quiet_while_loading():
+        from agent.tools.reweighing import NewRegions, reweighed
+
+    wanted = NewRegions(parse_sensitivity(regions), parse_factors(factors))
+    with progress_bar("export") as report:
+        written, skipped = reweighed(bundle, wanted, out, normal, report)
+    for line in skipped:
+        print_error(f"note: {line}")
+    view = written.manifest.view
+    said = None if view is None else view.sensitivity
+    print_line(f"{out}: {'everything counts the same' if said is None else said}")
+    if normal is None:
+        print_line("without --normal, calibration cannot compare its window with good parts that the model knows")
 
 
 def keygen(

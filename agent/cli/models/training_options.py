@@ -184,6 +184,16 @@ def parse_sensitivity(regions: list[str] | None) -> SensitivityChoice | None:
     return SensitivityChoice(tuple(parse_region(text) for text in regions)) if regions else None
 
 
+def parse_factors(text: str | None) -> tuple[float, ...] | None:
+    """Factors of regions from 2,0.5; None without any."""
+    if text is None:
+        return None
+    try:
+        return tuple(float(factor) for factor in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"got {text}, wanted numbers such as 2,0.5", param_hint="--factors") from None
+
+
 def parse_alignment(file: Path | None, region: str | None, within: str | None) -> AlignmentChoice | None:
     """The alignment of the options; None without --align."""
     from engines.images import AlignmentChoice

@@ -20,8 +20,10 @@ pytest.importorskip("torch", reason="training needs the train extra")
 import torch
 
 from agent.alarms import regions
-from engines.bundles import Bundle, Manifest
-from engines.images import SensitivityChoice, parse_region
+from agent.tools.reweighing import NewRegions, reweighed
+from engines.bundles import Bundle, Manifest, write_lean_copy
+from engines.errors import BundleError
+from engines.images import SensitivityChoice, factors_of_pixels, parse_region
 from engines.recipes.feature_scorer import BRANCHES, FeatureScorer
 from engines.recipes.scorer import Scorer
 from engines.runtime import open_engine
@@ -160,6 +162,61 @@ def test_a_sensitivity_that_cannot_be_is_one_line(good: Path, tmp_path: Path) ->
     ):
         assert_one_line(inspectd(*base, *more), wanted)
     assert not (tmp_path / "x.bundle").exists()
+
+
+def quiet(fraction: float, message: str) -> None:
+    """Nobody looks."""
+
+
+def test_other_factors_need_no_training(weighed: Bundle, good: Path, tmp_path: Path) -> None:
+    """The copy scores as the same weights with the other factors do; held-out scores are those of the given parts."""
+    out = tmp_path / "y.bundle"
+    copy, skipped = reweighed(weighed.path, NewRegions(factors=(1.0, 0.5)), out, good, quiet)
+    assert skipped == []
+    view = copy.manifest.view
+    assert view is not None
+    assert view.sensitivity is not None
+    assert [region.factor for region in view.sensitivity.regions] == [1.0, 0.5]
+    expected = equal_places(weighed)
+    expected.factors.use(factors_of_pixels(view, copy.geometry))
+    images = np.stack([part_with(), part_with(4), part_with(28), part_with(54)])
+    score, heatmap = scored(expected, *images)
+    for name in ("onnxruntime", "torch"):
+        with open_engine(copy, name, threads=1) as engine:
+            got = engine.score(images)
+        assert got.score == pytest.approx(score, rel=1e-2), name
+        assert got.heatmap == pytest.approx(heatmap, rel=1e-2, abs=1e-2 * float(heatmap.max())), name
+    before, after = weighed.manifest.training, copy.manifest.training
+    assert before is not None
+    assert after is not None
+    assert (after.held_out.count, after.images_held_out, after.steps) == (24, 24, before.steps)
+    assert after.damage is not None
+    again = tmp_path / "again.bundle"
+    back = reweighed(out, NewRegions(factors=(0.1, 3.0)), again, None, quiet)[0].reference()
+    plain = weighed.reference()
+    assert (back.score == plain.score).all(), "there and back again"
+    assert (back.heatmap == plain.heatmap).all()
+
+
+def test_regions_can_be_taken_away_or_drawn_anew(weighed: Bundle, tmp_path: Path) -> None:
+    out = tmp_path / "y.bundle"
+    manifest = reweighed(weighed.path, NewRegions(), out, None, quiet)[0].manifest
+    assert manifest.view is not None
+    assert manifest.view.sensitivity is None
+    assert manifest.training is not None
+    assert (manifest.training.held_out.count, manifest.training.damage) == (0, None)
+    base = ("bundle", "sensitivity", out, "--out", tmp_path / "z.bundle")
+    assert_one_line(inspectd(*base, "--factors", "2"), "got 1 factors for 0 regions of other sensitivity")
+    assert inspectd(*base).returncode == 2, "neither regions nor factors"
+    regions = NewRegions(SensitivityChoice((parse_region(RIGHT),)))
+    with pytest.raises(BundleError, match="it does not say how large its images are; wanted --normal"):
+        reweighed(out, regions, tmp_path / "z.bundle", None, quiet)
+    with pytest.raises(BundleError, match=r"wanted a factor from 0\.05 to 10"):
+        reweighed(weighed.path, NewRegions(factors=(20.0, 1.0)), tmp_path / "z.bundle", None, quiet)
+    lean = write_lean_copy(weighed, tmp_path / "lean.bundle")
+    with pytest.raises(BundleError, match=r"weights\.npz"):
+        reweighed(lean.path, NewRegions(), tmp_path / "z.bundle", None, quiet)
+    assert not (tmp_path / "z.bundle").exists()
 
 
 def test_a_manifest_without_sensitivity_is_read_as_before(tiny_bundle: Bundle) -> None:
