@@ -61,13 +61,13 @@ def test_few_glaring_defects_stop_a_window_though_few_images_were_held_out() -> 
 
 
 def test_two_defects_in_a_short_window_stop_it_though_few_images_were_held_out() -> None:
-    """Gamma scores, and defects that score three times as high as the highest of them; no count can tell 2 in 50."""
+    """Gamma scores, and defects that score six times as high as the highest of them; no count can tell 2 in 50."""
     windows, good = [], []
     for seed in range(100):
         chance = np.random.default_rng(seed)
         scores, held_out = chance.gamma(9.0, size=50), TrainingScores(np.sort(chance.gamma(9.0, size=30)))
         good.append((scores, held_out))
-        windows.append((np.where(np.isin(np.arange(50), (12, 33)), 3.0 * scores.max(), scores), held_out))
+        windows.append((np.where(np.isin(np.arange(50), (12, 33)), 6.0 * scores.max(), scores), held_out))
     assert share_stopped(windows) >= 0.95
     assert share_stopped(good) <= 0.02
     finding = check_fit(*windows[0])
