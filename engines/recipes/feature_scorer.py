@@ -9,9 +9,8 @@ How unfamiliar a place is, six `PatchMemory` modules measure, of the backbone's 
 the frame as it is and of the frame relative to itself, with its own mean and contrast taken out: a change of light says
 nothing there, while absolute density, which is all that shows a steel part in an X-ray image, is in the other. Each map
 is divided by its mean on held-out good frames before the six are averaged; of the finer ones, the hottest of 2×2 places
-counts.
-Averaged with them is how much the features look like good ones with noise (`NoiseDiscriminators`), which counts half as
-much, and not where good frames fall into classes.
+counts. Averaged with them is how much the features look like good ones with noise (`NoiseDiscriminators`), which counts
+half as much, and not where good frames fall into classes.
 
 Where good frames are few or small, the memories also hold patches of them flipped and rotated, in every way in which
 good parts look the same: held-out frames turned so are no more unfamiliar to a memory of upright frames than upright
