@@ -52,12 +52,16 @@ build/node-opcua/.fetched: Makefile
 
 node-opcua: build/node-opcua/.fetched  ## fetch the OPC UA client and the Sparkplug decoder that tests use
 
+# Debian's Python has its library, which GenICam needs, in a package of its own.
+LIBPYTHON := $(shell $(PYTHON) -c 'import sys; name = "libpython%d.%d" % sys.version_info[:2]; \
+    print(f"{name}:/usr/lib/*/{name}.so.1.0" if sys.base_prefix == "/usr" else "")')
+
 # A broker, cameras that speak RTSP and GigE Vision, and a sender of DICOM: the tests start them.
 TEST_PACKAGES := mosquitto:mosquitto iproute2:ip aravis-tools:arv-fake-gv-camera-0.8 dcmtk:storescu python3-gi:gi \
     gir1.2-gst-rtsp-server-1.0:/usr/lib/*/girepository-1.0/GstRtspServer-1.0.typelib \
     gstreamer1.0-plugins-base:/usr/lib/*/gstreamer-1.0/libgstvideotestsrc.so \
     gstreamer1.0-plugins-good:/usr/lib/*/gstreamer-1.0/libgstrtp.so \
-    gstreamer1.0-plugins-bad:/usr/lib/*/gstreamer-1.0/libgstopenh264.so
+    gstreamer1.0-plugins-bad:/usr/lib/*/gstreamer-1.0/libgstopenh264.so $(LIBPYTHON)
 
 demo: $(VENV)/.base  ## the whole thing without hardware: simulator, broker, agent, subscriber, score sheet
 	@scripts/need-packages mosquitto:mosquitto

@@ -13,7 +13,7 @@ from agent.doctor.check_result import CheckResult, ok, problem, warning
 from agent.settings import Settings
 from agent.sources.genicam.aravis.finding import FoundCamera, find_cameras
 from agent.sources.genicam.aravis.library import load_aravis
-from agent.sources.genicam.gentl.connecting import find_by_producer
+from agent.sources.genicam.gentl.connecting import ExtraMissing, find_by_producer
 from agent.sources.genicam.settings import GenicamSettings
 
 SOCKET_BUFFER = Path("/proc/sys/net/core/rmem_max")
@@ -57,7 +57,7 @@ def _check_producer(producer: Path) -> CheckResult:
     try:
         found = find_by_producer(producer)
     except InspectdError as error:
-        fix = "pip install 'inspectd[genicam]'" if "extra" in str(error) else f"ls -l {producer}; ldd {producer}"
+        fix = error.fix if isinstance(error, ExtraMissing) else f"ls -l {producer}; ldd {producer}"
         return problem("industrial cameras", str(error), fix)
     return ok("industrial cameras", f"{producer.name} finds {len(found)}" + "".join(f"; {camera}" for camera in found))
 

@@ -116,7 +116,8 @@ VIKY_NAMES = ("VikyTL_DEV_red", "VikyTL_DEV_green", "VikyTL_DEV_blue")
 
 def viky_producer() -> Path:
     """A GenTL producer of three simulated cameras: 400×400 pixels, RGBa8 and Mono8, 20 frames/s, no trigger."""
-    package = pytest.importorskip("genicam", reason="the producer needs the extra genicam")
+    reason = "a producer needs the extra genicam, and the package libpython3.X of the distribution's Python"
+    package = pytest.importorskip("genicam.genapi", reason=reason, exc_type=ImportError)
     return Path(package.__file__).with_name("viky.cti")
 
 

@@ -82,7 +82,7 @@ def test_cameras_of_a_producer_are_listed_and_one_is_read(configure: Configure) 
 
 
 def test_producer_that_cannot_be_loaded_is_a_problem(configure: Configure, tmp_path: Path) -> None:
-    pytest.importorskip("genicam", reason="a producer needs the extra genicam")
+    pytest.importorskip("genicam.genapi", reason="a producer needs the extra genicam", exc_type=ImportError)
     producer = tmp_path / "vendor.cti"
     config = configure(source=f'{{ kind = "genicam", producer = "{producer}", camera = "2" }}')
     found = only(check(config))
@@ -97,3 +97,19 @@ def test_missing_extra_is_a_problem_with_its_command(configure: Configure, monke
     assert found.level is Level.PROBLEM
     assert found.text.startswith("a producer needs the extra genicam")
     assert found.fix == "pip install 'inspectd[genicam]'"
+
+
+def test_missing_library_of_python_is_a_problem_with_its_package(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As on a Debian without the package: the real import, of a module that raises what the real one raises there."""
+    (tmp_path / "genicam").mkdir()
+    (tmp_path / "genicam/__init__.py").touch()
+    missing = "libpython3.11.so.1.0: cannot open shared object file: No such file or directory"
+    (tmp_path / "genicam/genapi.py").write_text(f"raise ImportError({missing!r})\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "genicam"]:
+        monkeypatch.delitem(sys.modules, name)
+    found = only(check(configure(source='{ kind = "genicam", producer = "/opt/vendor.cti", camera = "2" }')))
+    assert found.text.startswith(f"the extra genicam cannot be loaded ({missing})")
+    assert found.fix == "sudo apt install libpython3.11"

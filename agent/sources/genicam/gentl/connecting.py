@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from agent.core.errors import Permanent
@@ -26,9 +27,22 @@ def find_by_producer(path: Path) -> list[FoundDevice]:
     return load_producer(path).find()
 
 
+class ExtraMissing(Permanent):
+    """The extra cannot be loaded."""
+
+    def __init__(self, problem: str, fix: str) -> None:
+        """Args: fix: the command that installs what is missing."""
+        super().__init__(f"{problem}: {fix}")
+        self.fix = fix
+
+
 def _check_extra() -> None:
     try:
         import genicam.genapi  # noqa: F401
+    except ModuleNotFoundError:
+        raise ExtraMissing("a producer needs the extra genicam", "pip install 'inspectd[genicam]'") from None
     except ImportError as error:
-        text = f"a producer needs the extra genicam ({error}): pip install 'inspectd[genicam]'"
-        raise Permanent(text) from None
+        # Debian and Ubuntu have the library of Python in a package of its own.
+        library = re.match(r"(libpython[\d.]+)\.so", str(error))
+        fix = "pip install --force-reinstall genicam" if library is None else f"sudo apt install {library[1]}"
+        raise ExtraMissing(f"the extra genicam cannot be loaded ({error})", fix) from None

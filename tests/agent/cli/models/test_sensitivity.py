@@ -194,8 +194,8 @@ def test_other_factors_need_no_training(weighed: Bundle, good: Path, tmp_path: P
     again = tmp_path / "again.bundle"
     back = reweighed(out, NewRegions(factors=(0.1, 3.0)), again, None, quiet)[0].reference()
     plain = weighed.reference()
-    assert (back.score == plain.score).all(), "there and back again"
-    assert (back.heatmap == plain.heatmap).all()
+    assert back.score == pytest.approx(plain.score, rel=1e-5), "there and back again"
+    assert back.heatmap == pytest.approx(plain.heatmap, rel=1e-4, abs=1e-5 * float(plain.heatmap.max()))
 
 
 def test_regions_can_be_taken_away_or_drawn_anew(weighed: Bundle, tmp_path: Path) -> None:

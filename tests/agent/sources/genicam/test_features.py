@@ -17,7 +17,7 @@ from agent.sources.genicam.configuring import configure, hold_light
 from agent.sources.genicam.settings import GenicamSettings
 from tests.support.genicam_cameras import ArvCamera, alone_on_the_port, arv_camera, viva_camera
 
-genapi = pytest.importorskip("genicam.genapi", reason="features by GenApi need the extra genicam")
+genapi = pytest.importorskip("genicam.genapi", reason="GenApi needs the extra genicam", exc_type=ImportError)
 
 from tests.support.genicam_registers import RegisterCamera  # noqa: E402 - needs the extra
 

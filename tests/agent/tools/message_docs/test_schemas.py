@@ -39,7 +39,7 @@ def test_alarm_of_the_agent_is_valid_and_changed_ones_are_not() -> None:
 def test_request_schema_rejects_unknown_fields(command: str) -> None:
     validator = jsonschema.Draft202012Validator(schema(schema_file_name(REQUESTS[command])))
     needed = {"alarm": "0195", "verdict": "true", "part": "SN1", "event": "login", "person": "anna"}
-    needed |= {"image": "0195", "width": 640, "height": 480}
+    needed |= {"image": "0195", "width": 640, "height": 480, "result": "0195e0a0-7c1e-7000-8000-000000000000"}
     least = {name: needed[name] for name, field in REQUESTS[command].model_fields.items() if field.is_required()}
     validator.validate(least)
     assert not validator.is_valid({**least, "sudo": True})
