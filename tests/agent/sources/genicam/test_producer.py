@@ -193,4 +193,6 @@ def test_nothing_leaks_over_fifty_connections(build: Build) -> None:
     before = descriptors(), threading.active_count(), kernel_threads()
     for _ in range(50):
         connect()
-    assert (descriptors(), threading.active_count(), kernel_threads()) == before
+    after = descriptors(), threading.active_count(), kernel_threads()
+    # Fewer is possible: a thread of the producer may end a moment after its camera was closed.
+    assert all(now <= then for now, then in zip(after, before, strict=True)), (before, after)
