@@ -16,7 +16,7 @@ from agent.core.errors import Permanent, Temporary
 from agent.sources import FrameSource, build_source
 from agent.sources.factory import parse_source
 from tests.support.genicam_cameras import SERIAL, ArvCamera, arv_camera, read_on
-from tests.support.resources import descriptors, kernel_threads
+from tests.support.resources import leaks_nothing
 
 Build = Callable[..., FrameSource]
 
@@ -205,12 +205,7 @@ def test_nothing_leaks_over_fifty_connections(build: Build) -> None:
     for thread in threading.enumerate():
         if thread.name == "camera-release":
             thread.join()
-    for _ in range(3):
-        connect()
-    before = descriptors(), threading.active_count(), kernel_threads()
-    for _ in range(50):
-        connect()
-    assert (descriptors(), threading.active_count(), kernel_threads()) == before
+    leaks_nothing(connect)
 
 
 def test_incomplete_frames_are_counted_and_never_delivered(tmp_path: Path) -> None:
