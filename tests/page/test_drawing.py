@@ -95,7 +95,7 @@ def test_region_of_other_sensitivity_is_drawn_with_keys(
     assert opened.tab.locator(".board .factor").text_content() == "×2"
     opened.tab.fill("[data-region='0']", "20")
     opened.tab.press("[data-region='0']", "Tab")
-    opened.tab.wait_for_selector("text=Wanted a factor from 0.05 to 10")
+    opened.tab.wait_for_selector("text=The factor has to be from 0.05 to 10")
     opened.tab.fill("[data-region='0']", "0.3")
     opened.tab.press("[data-region='0']", "Tab")
     opened.tab.wait_for_selector(".board .region.less")
