@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from agent.outputs.outbox import Outbox
 from engines.bundles.bundle import Bundle, read_bundle
 from tests.support.broker import MOSQUITTO, Mosquitto
 from tests.support.far_host import FarHost
@@ -50,6 +51,14 @@ def trained_bundle(good_parts: Path, tmp_path_factory: pytest.TempPathFactory) -
         good_parts, out=out, recipe="reference", size=32, steps=12, minutes=None, options=small, devices=Devices("cpu")
     )
     return train_model(plan).bundle
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[Outbox]:
+    """An empty outbox; a test that needs a broker or old content makes its own."""
+    opened = Outbox(tmp_path / "outbox.sqlite")
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

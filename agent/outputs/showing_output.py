@@ -11,7 +11,7 @@ from agent.outputs.output import Output, RecordedAlarm
 
 
 class ShowingOutput(Output):
-    """Keeps nothing in the outbox: whoever does not look when something is shown has missed it."""
+    """An output that sends no messages and keeps nothing in the outbox: a result that nobody reads in time is gone."""
 
     def __init__(self, name: str, outbox: Outbox) -> None:
         super().__init__(name)

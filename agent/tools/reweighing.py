@@ -50,7 +50,7 @@ def reweighed(
     bundle = read_bundle(path)
     manifest = bundle.manifest
     if manifest.view is None or manifest.recipe is None:
-        raise BundleError(f"{path}: it was not trained by this version; wanted one that `inspectd train` made")
+        raise BundleError(f"{path}: it was trained by an earlier version, or not by `inspectd train`; train it again")
     if not find_recipe(manifest.recipe.name).places:
         raise BundleError(
             f"{path}: the score of the recipe {manifest.recipe.name} has no places, so no region can count more"

@@ -54,13 +54,6 @@ def peer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Peer]:
 
 
 @pytest.fixture
-def outbox(tmp_path: Path) -> Iterator[Outbox]:
-    opened = Outbox(tmp_path / "outbox.sqlite")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
 def build(peer: Peer, outbox: Outbox) -> Iterator[Build]:
     """Builds and starts the output, as the service does; everything is stopped in the end."""
     running: list[Output] = []

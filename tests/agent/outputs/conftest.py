@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from agent.core.problems import Problems
-from agent.outputs.outbox import Outbox
 from tests.support.broker import Mosquitto
 from tests.support.tap import Tap
 
@@ -25,14 +23,6 @@ def taps() -> Iterator[Callable[[Mosquitto], Tap]]:
     yield make
     for tap in made:
         tap.close()
-
-
-@pytest.fixture
-def outbox(tmp_path: Path) -> Iterator[Outbox]:
-    """An empty outbox; a test that needs a broker or old content makes its own."""
-    opened = Outbox(tmp_path / "outbox.sqlite")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def test_a_constant_channel_does_not_divide_by_zero() -> None:
 
 
 def deep(count: int, seed: int) -> list[Tensor]:
-    """Maps at strides 8, 16 and 16 of frames as they are, and of frames relative to themselves."""
+    """What they see: of each frame one map at stride 8 and two at stride 16, then the same relative to itself."""
     sizes = ((4, 8), (3, 4), (2, 4))
     return [torch.randn((count, channels, side, side), generator=seeded(seed)) for channels, side in sizes + sizes]
 
