@@ -138,7 +138,7 @@ def test_sampled_good_part_shows_its_heatmap(grouped: Line, open_grouped: OpenTa
     check(opened, "parts-heatmap-panel")
     with opened.tab.expect_popup() as popup:
         opened.tab.click("table.parts a[href*=heatmap]")
-    assert popup.value.evaluate("document.images[0].naturalWidth") >= 64, "at full size"
+    popup.value.wait_for_function("document.images[0]?.naturalWidth >= 64")  # The image at full size.
 
 
 @pytest.mark.parametrize("size", ["phone", "uhd"])
