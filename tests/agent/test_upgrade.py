@@ -117,7 +117,7 @@ def run_until_complete(device: Path, broker: Mosquitto, delivered: Delivered) ->
         with suppress(AssertionError):
             wait_until(lambda: agent.poll() is not None or delivered.complete(), seconds=60)
         agent.send_signal(signal.SIGTERM)
-        assert agent.wait(20) == 0, log.read_text()
+        assert agent.wait(60) == 0, log.read_text()
         wait_until(lambda: delivered.documents("plant/status")[-1]["status"] == "stopped", what="the last status")
     finally:
         agent.kill()

@@ -24,7 +24,7 @@ from agent.messages import CommandRequest, CommandResponse, command
 from agent.service import Service
 from engines.bundles.bundle import Bundle
 from tests.support.agent_settings import settings_text
-from tests.support.agents import GOOD_PARTS, await_state, is_armed, running_service
+from tests.support.agents import GOOD_PARTS, await_online, await_state, is_armed, running_service
 from tests.support.broker import Mosquitto, Subscriber, wait_until
 
 # All that a developer writes for a new command, apart from its row in the table.
@@ -91,6 +91,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -> It
     try:
         with running_service(config) as service:
             await_state(service.settings.socket_path, is_armed)
+            await_online(broker)
             yield Running(service, broker)
     finally:
         broker.end()

@@ -120,7 +120,9 @@ def test_an_alarm_arrives_unchanged_with_its_number(peer: Peer, build: Build, ou
     output = build()
     image = EvidenceImage("heatmap", noise_png(8), "image/png")
     sent = record(outbox, output, "a", images=(image,))
-    delivered = await_all(peer, outbox)
+    await_all(peer, outbox)
+    wait_until(lambda: len(peer.delivered()) >= len(sent), what="all of it at the destination")
+    delivered = peer.delivered()
     assert sorted(one.payload for one in delivered) == sorted(message.payload for message in sent)
     assert [(one.alarm, one.part, one.sequence) for one in documents(delivered)] == [("a", "raised", 1)]
 

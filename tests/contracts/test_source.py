@@ -16,9 +16,10 @@ import pytest
 from agent.core.errors import Permanent
 from agent.sources import EndOfStream, FrameSource, Ledger, build_source
 from agent.sources.factory import SOURCES, parse_source
+from tests.support.broker import free_port
 from tests.support.dicom import UID_ROOT, write_image
 from tests.support.genicam_cameras import VIKY_NAMES, ArvCamera, arv_camera, viky_producer
-from tests.support.rtsp_camera import RtspCamera, free_port, missing
+from tests.support.rtsp_camera import RtspCamera, missing
 
 Build = Callable[[], FrameSource]
 

@@ -59,7 +59,7 @@ def running(command: list[str]) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def line_of(process: subprocess.Popen[str]) -> str:
@@ -96,7 +96,7 @@ def test_paho_example_prints_each_alarm_once(mosquitto: Callable[..., Mosquitto]
         repeated = Subscriber(broker, "desk/none")
         with delivering(broker.url, tmp_path) as (outbox, publisher):
             accept(outbox, "a1")
-            assert publisher.wait_until_delivered(10)
+            assert publisher.wait_until_delivered(60)
             repeated.publish(TOPICS.alarm("cam"), document("a1", 1).payload)
             accept(outbox, "a1", event=AlarmEvent.CLEARED)
             assert line_of(process) == "cam raised 3.5 []"

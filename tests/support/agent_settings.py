@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from pathlib import Path
+
+# One shift a day, whose end is twelve hours away: else numbers would begin again in a test that runs at 14:00.
+ONE_SHIFT = f'[shifts]\nstarts = ["{datetime.now().astimezone() + timedelta(hours=12):%H:%M}"]'
 
 # Nothing listens on this port.
 NO_BROKER = "mqtt://127.0.0.1:1"
@@ -33,6 +37,7 @@ state_directory = "state"
 [mqtt]
 url = "{url}"
 {mqtt}
+{ONE_SHIFT}
 {sections}
 [cameras.line1]
 bundle = "{bundle}"

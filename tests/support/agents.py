@@ -20,6 +20,7 @@ from agent.service import Service
 from agent.settings import load_settings
 from engines.bundles.bundle import Bundle
 from tests.support.agent_settings import NO_BROKER, settings_text
+from tests.support.broker import Mosquitto, Subscriber, wait_until
 from tests.support.parts import draw_part, write_parts
 
 INSPECTD = [sys.executable, "-m", "agent.cli"]
@@ -62,7 +63,7 @@ def agent_processes(config: Path) -> Iterator[Starter]:
 def inspectd(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run one command of the command line to its end."""
     command = [*INSPECTD, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 def await_status(
@@ -90,6 +91,15 @@ def await_state(
     return state
 
 
+def await_online(broker: Mosquitto) -> None:
+    """Wait until the agent is at the broker. It has subscribed to its commands then; before, they are lost."""
+    subscriber = Subscriber(broker, "inspectd/plant/status")
+    try:
+        wait_until(lambda: subscriber.messages and b'"online"' in subscriber.messages[-1].payload, what="the agent")
+    finally:
+        subscriber.close()
+
+
 def is_armed(state: dict[str, Any]) -> bool:
     """Whether a camera judges frames."""
     return state["phase"] == "armed" and state["frames"] > 0
@@ -98,7 +108,7 @@ def is_armed(state: dict[str, Any]) -> bool:
 def stop(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Send SIGTERM; returns the exit code and the log."""
     process.send_signal(signal.SIGTERM)
-    _, log = process.communicate(timeout=30)
+    _, log = process.communicate(timeout=60)
     return process.returncode, log
 
 

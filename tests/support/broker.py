@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import random
 import shutil
 import signal
 import socket
@@ -22,14 +25,27 @@ from paho.mqtt.properties import Properties
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin:/opt/homebrew/sbin")
 
 
+# The kernel assigns ports from 32768 on by itself: a lower one is not lost to a connection, or to a server with port 0,
+# before the program that it is for has opened it. Each process that runs tests has a part of them to itself.
+_PORTS = range(16_384, 32_768)
+_OF_A_PROCESS = 1024
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", f"gw{os.getpid()}").removeprefix("gw")
+_assigned = itertools.count(random.SystemRandom().randrange(_OF_A_PROCESS))
+
+
 def free_port() -> int:
-    """A TCP port of the loopback interface that is free at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of the loopback interface that is free, and that no other call returns soon."""
+    first = int(_WORKER) * _OF_A_PROCESS % len(_PORTS)
+    own = _PORTS[first : first + _OF_A_PROCESS]
+    for number in itertools.islice(_assigned, _OF_A_PROCESS):
+        port = own[number % _OF_A_PROCESS]
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError(f"no port from {own[0]} to {own[-1]} is free")
 
 
-def wait_until(condition: Callable[[], Any], *, seconds: float = 20.0, what: str = "the condition") -> None:
+def wait_until(condition: Callable[[], Any], *, seconds: float = 60.0, what: str = "the condition") -> None:
     """Check the condition repeatedly; fails the test after `seconds`."""
     end = time.monotonic() + seconds
     while not condition():
@@ -124,7 +140,7 @@ class Mosquitto:
 
     def _wait(self) -> None:
         assert self._process is not None
-        self._process.wait(10)
+        self._process.wait(60)
 
     def suspend(self) -> None:
         """SIGSTOP: connections stay open, and nothing is answered."""
@@ -175,7 +191,7 @@ class Subscriber:
             options["clean_start"] = not client_id
         self.client.connect(broker.host, broker.port, keepalive=5, **options)
         self.client.loop_start()
-        assert self._subscribed.wait(10), "no SUBACK"
+        assert self._subscribed.wait(60), "no SUBACK"
 
     def _on_connect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         if not reason.is_failure:
@@ -196,7 +212,9 @@ class Subscriber:
         with_properties = Properties(PacketTypes.PUBLISH)
         for name, value in properties.items():
             setattr(with_properties, name, value)
-        self.client.publish(topic, payload, 1, retain, with_properties).wait_for_publish(10)
+        sent = self.client.publish(topic, payload, 1, retain, with_properties)
+        sent.wait_for_publish(60)
+        assert sent.is_published(), f"no PUBACK for {topic}"
 
     def close(self) -> None:
         self.client.disconnect()

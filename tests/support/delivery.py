@@ -122,5 +122,5 @@ def delivering(
     try:
         yield outbox, publisher
     finally:
-        publisher.stop(1.5)
+        publisher.stop(5.0)
         outbox.close()

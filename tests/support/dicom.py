@@ -68,10 +68,10 @@ def cut_after(port: int, most_bytes: int) -> Iterator[int]:
             for each in (receiver, sender):
                 with suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)
-            back.join(10.0)
+            back.join(60)
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = threading.Thread(target=relay, daemon=True)
         thread.start()
         yield int(server.getsockname()[1])
-        thread.join(10.0)
+        thread.join(60)

@@ -10,6 +10,7 @@ import itertools
 import os
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -35,7 +36,7 @@ class Chip:
         if self.error is not None:
             raise self.error
         self._read, self._write = os.pipe()
-        self._events: list[Any] = []
+        self._events: deque[Any] = deque()
         self.released = False
         for line, settings in config.items():
             if settings.direction is Direction.OUTPUT:
@@ -66,7 +67,9 @@ class Chip:
 
     def read_edge_events(self, _: int) -> list[Any]:
         os.read(self._read, 4096)
-        found, self._events = self._events, []
+        found = []
+        while self._events:
+            found.append(self._events.popleft())
         return found
 
     def release(self) -> None:
@@ -78,7 +81,7 @@ class Chip:
         """An edge of an input; its monotonic time."""
         at = time.monotonic() if at is None else at
         offset = dict(zip(self.lines, self.offsets, strict=True))[line]
-        self._events = [*self._events, SimpleNamespace(line_offset=offset, timestamp_ns=int(at * 1e9))]
+        self._events.append(SimpleNamespace(line_offset=offset, timestamp_ns=int(at * 1e9)))
         os.write(self._write, b"e")
         return at
 

@@ -13,8 +13,8 @@ from typing import Any
 from agent.opcua.certificate import make_certificate
 from tests.support.agents import INSPECTD
 from tests.support.broker import free_port, wait_until
+from tests.support.page import PASSWORD, add_people
 
-PASSWORD = "correct horse"
 PEOPLE = {"vera": "view", "otto": "operate"}
 MODEL = "http://opcfoundation.org/UA/MachineVision"
 
@@ -73,9 +73,7 @@ def running_opcua(config: Path) -> Iterator[OpcuaServer]:
     (directory / "trusted" / "client.pem").write_bytes((directory / "client.pem").read_bytes())
     run = [*INSPECTD, "opcua", "certificate", "--host", "127.0.0.1", "-c", str(config)]
     subprocess.run(run, check=True, capture_output=True)
-    for name, role in PEOPLE.items():
-        add = [*INSPECTD, "page", "user", "add", name, "--role", role, "--password-stdin", "-c", str(config)]
-        subprocess.run(add, input=f"{PASSWORD}\n".encode(), check=True, capture_output=True)
+    add_people("page", config, PEOPLE)
     server = OpcuaServer(config, port, directory)
     server.start()
     try:
@@ -83,7 +81,7 @@ def running_opcua(config: Path) -> Iterator[OpcuaServer]:
     finally:
         server.process.terminate()
         try:
-            server.process.wait(10)
+            server.process.wait(60)
         except subprocess.TimeoutExpired:
             server.kill()
 

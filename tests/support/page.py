@@ -125,14 +125,12 @@ def running_fleet(
 
 @contextmanager
 def _serving(command: str, config: Path, port: int, people: Mapping[str, str]) -> Iterator[Page]:
-    for name, role in people.items():
-        add = [*INSPECTD, command, "user", "add", name, "--role", role, "--password-stdin", "-c", str(config)]
-        subprocess.run(add, input=f"{PASSWORD}\n".encode(), check=True, capture_output=True)
+    add_people(command, config, people)
     log = config.parent / f"{command}.log"
     with log.open("ab") as out:
         process = subprocess.Popen([*INSPECTD, command, "-c", str(config)], stdout=out, stderr=out)
     try:
-        wait_until(lambda: _answers(port, process, log), seconds=60, what="the page")
+        wait_until(lambda: _answers(port, process, log), seconds=120, what="the page")
         yield Page(port, process, log)
     finally:
         process.terminate()
@@ -141,6 +139,19 @@ def _serving(command: str, config: Path, port: int, people: Mapping[str, str]) -
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def add_people(command: str, config: Path, people: Mapping[str, str]) -> None:
+    """Accounts by name with roles: the first as `inspectd COMMAND user add` makes it, which takes a second for each."""
+    from agent.core.roles import Role
+    from agent.page.security.accounts import Accounts
+
+    (first, role), *others = people.items()
+    add = [*INSPECTD, command, "user", "add", first, "--role", role, "--password-stdin", "-c", str(config)]
+    subprocess.run(add, input=f"{PASSWORD}\n".encode(), check=True, capture_output=True)
+    (file,) = config.parent.glob("*/page-accounts.json")
+    for name, role in others:
+        Accounts(file).set(name, Role.parse(role), PASSWORD)
 
 
 def _answers(port: int, process: subprocess.Popen[bytes], log: Path) -> bool:

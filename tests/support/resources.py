@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from tests.support.broker import wait_until
 
 
 def descriptors(pid: int | str = "self") -> int:
@@ -17,15 +19,21 @@ def kernel_threads(pid: int | str = "self") -> int:
     return sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())
 
 
-def leaks_nothing(connect: Callable[[], None], times: int = 50) -> None:
-    """Assert that so many connections leave no more behind than three did.
+def held() -> tuple[int, int, int]:
+    """Descriptors, threads of Python, and all threads of this process."""
+    return descriptors(), threading.active_count(), kernel_threads()
 
-    Fewer is possible: a thread of a library may end a moment after its camera was closed.
-    """
+
+def await_no_more_than(most: Sequence[int]) -> None:
+    """Wait until this process holds so much at most: a library's thread may end a moment after its camera is closed."""
+    wait_until(lambda: all(now <= then for now, then in zip(held(), most, strict=True)), what=f"no more than {most}")
+
+
+def leaks_nothing(connect: Callable[[], None], times: int = 50) -> None:
+    """Assert that so many connections leave no more behind than three did."""
     for _ in range(3):
         connect()
-    before = descriptors(), threading.active_count(), kernel_threads()
+    before = held()
     for _ in range(times):
         connect()
-    after = descriptors(), threading.active_count(), kernel_threads()
-    assert all(now <= then for now, then in zip(after, before, strict=True)), (before, after)
+    await_no_more_than(before)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 from functools import cache
 from pathlib import Path
 from types import TracebackType
+
+from tests.support.broker import free_port
 
 SERVER = Path(__file__).with_name("rtsp_server.py")
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -34,13 +35,6 @@ def missing(codec: str = "jpeg") -> str | None:
     )
     more = MORE_PACKAGES.get(codec, " gstreamer1.0-plugins-bad")
     return None if found else f"no RTSP camera for tests: apt install {PACKAGES}{more}"
-
-
-def free_port() -> int:
-    """A free port on loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class RtspCamera:

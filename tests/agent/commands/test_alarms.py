@@ -13,6 +13,7 @@ from agent.commands import ask
 from agent.core.errors import Permanent
 from engines.bundles.bundle import Bundle
 from tests.support.agents import (
+    await_online,
     await_state,
     await_status,
     configure,
@@ -57,6 +58,7 @@ def test_judgement_is_published_listed_exported_and_survives(config: Path, tmp_p
         alarms = await_alarms(tmp_path)
         bad, good = alarms[0], alarms[1]
         assert bad["origin"] is not None
+        await_online(broker)
         request = {"alarm": bad["id"], "verdict": "true", "by": "Anna", "kind": "chequer", "note": "deep"}
         subscriber.publish("inspectd/plant/line1/command/alarms/judge", json.dumps(request).encode())
         wait_until(lambda: subscriber.messages, what="the verdict")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 
 from engines.bundles.bundle import Bundle
@@ -29,9 +30,15 @@ def test_reload_takes_over_what_can_change_and_names_the_rest(
         "needs a restart: review.samples_per_shift",
     ]
     wait_until(lambda: subscriber.on("/score"), what="scores, which were off before")
-    subscriber.publish("inspectd/plant/line1/command/pause", b"")
-    subscriber.publish("inspectd/plant/line1/command/status", b"")
-    wait_until(lambda: subscriber.on("/response/status"))
+
+    def answered() -> bool:
+        """Tried repeatedly, not too fast: the broker may not have the subscription yet."""
+        subscriber.publish("inspectd/plant/line1/command/pause", b"")
+        subscriber.publish("inspectd/plant/line1/command/status", b"")
+        time.sleep(0.1)
+        return bool(subscriber.on("/response/status"))
+
+    wait_until(answered, what="a response")
     assert not subscriber.on("/response/pause"), "only the commands in the list are subscribed to"
 
     config.write_text(changed.replace("scores_per_second = 20", "scores_per_second = 99"))

@@ -19,7 +19,7 @@ from agent.core.records import Phase
 from agent.inspection.outcome import LastFrame
 from agent.service import Service
 from engines.bundles.bundle import Bundle
-from tests.support.agents import Starter, await_state, configure, inspectd, socket_path
+from tests.support.agents import Starter, await_online, await_state, configure, inspectd, socket_path
 from tests.support.broker import Mosquitto, Subscriber, wait_until
 from tests.support.delivery import noise_png
 from tests.support.frames import frame, prepared
@@ -96,6 +96,7 @@ def test_snapshot_of_an_uncalibrated_camera_is_saved_and_published(
     document = json.loads(save_snapshot(tmp_path, "--json").stdout)
     assert all(cv2.imread(path) is not None for path in document["pictures"].values())
 
+    await_online(broker)
     desk = Subscriber(broker, "desk/me")
     desk.publish("inspectd/plant/line1/command/snapshot", b"", ResponseTopic="desk/me", CorrelationData=b"1")
     wait_until(lambda: desk.messages)

@@ -15,10 +15,11 @@ from agent.doctor import CheckResult, Level
 from agent.doctor.camera import check_cameras
 from agent.settings.load import load_settings
 from engines.bundles import Bundle
+from tests.support.broker import free_port
 from tests.support.check_results import Configure, only
 from tests.support.loose_parts import HEIGHT, WIDTH, Lies, aligned_copy, draw, empty, taught
 from tests.support.parts import write_parts
-from tests.support.rtsp_camera import RtspCamera, free_port, missing
+from tests.support.rtsp_camera import RtspCamera, missing
 
 
 def check(config: Path) -> CheckResult:

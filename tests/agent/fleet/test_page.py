@@ -150,7 +150,7 @@ def test_page_without_a_broker_says_so_and_ends_on_request(tmp_path: Path) -> No
         wait_until(lambda: client.get("/api/cameras").document["problem"], what="the reason")
         assert client.get("/api/cameras").document["cameras"] == []
         page.process.send_signal(signal.SIGTERM)
-        assert page.process.wait(10) == 0
+        assert page.process.wait(60) == 0
         assert page.log.read_text().count("trying again") == 1
 
 

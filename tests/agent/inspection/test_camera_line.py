@@ -43,11 +43,11 @@ class SteppedCapture:
 
     def _stop(self, status: CameraStatus) -> None:
         self._changes.put(status)
-        self._go_on.get(timeout=10.0)
+        self._go_on.get(timeout=60)
 
     def next_state(self) -> CameraState:
         """Wait for the next change."""
-        return self._changes.get(timeout=10.0).state
+        return self._changes.get(timeout=60).state
 
     def go_on(self) -> None:
         self._go_on.put(None)
@@ -96,7 +96,7 @@ def test_camera_is_lost_after_three_quarters_of_a_second_without_frames(
     assert capture.next_state() is CameraState.ENDED
     assert line.lost_reason(200.0) is None, "a folder that has been read to its end is not lost"
     capture.go_on()
-    capture.thread.join(10.0)
+    capture.thread.join(60)
 
 
 def test_camera_that_failed_for_good_is_lost_too(engine: Engine, station_of: StationOf, tmp_path: Path) -> None:
@@ -107,4 +107,4 @@ def test_camera_that_failed_for_good_is_lost_too(engine: Engine, station_of: Sta
     assert line.lost_reason(0.0) is None
     assert line.lost_reason(0.75) == "no such device"
     capture.go_on()
-    capture.thread.join(10.0)
+    capture.thread.join(60)

@@ -42,7 +42,7 @@ def run(
         backoff=Backoff(1e-3, 1e-3),
     )
     capture.start()
-    capture.join(10.0)
+    capture.join(60)
     assert not capture.is_alive()
     indices = []
     while batch := frame_queue.take(0.0):
@@ -56,7 +56,7 @@ def test_a_frame_keeps_its_source_image_where_a_part_of_it_is_inspected() -> Non
     prepare = Preparation(Geometry(height=8, width=8, channels=1), Crop(x=4, y=2, width=8, height=8))
     capture = Capture("line1", ScriptedSource([image]), frame_queue, prepare)
     capture.start()
-    capture.join(10.0)
+    capture.join(60)
     (prepared,) = frame_queue.take(0.0)
     assert prepared.frame.source_image is image
     assert (prepared.frame.image == image[2:10, 4:12]).all()
@@ -70,7 +70,7 @@ def test_a_camera_is_judged_by_its_image_and_not_by_the_padding() -> None:
     black = np.zeros((20, 80, 1), np.uint8)
     capture = Capture("line1", ScriptedSource([black]), frame_queue, prepare)
     capture.start()
-    capture.join(10.0)
+    capture.join(60)
     (prepared,) = frame_queue.take(0.0)
     assert (prepared.pixels == 128).mean() == 0.75
     assert prepared.frame.content is not None
@@ -174,7 +174,7 @@ def test_a_frame_from_a_file_has_the_same_id_each_time() -> None:
             camera, Tray([noise_image(0)]), frame_queue, lambda image: PreparedImage(image, image), site=site
         )
         capture.start()
-        capture.join(10.0)
+        capture.join(60)
         ids.append(frame_queue.take(0.0)[0].frame.id)
     assert ids[0] == ids[1]
     assert len(set(ids)) == 3
@@ -193,9 +193,9 @@ def test_stop_interrupts_the_wait_between_two_attempts() -> None:
         backoff=Backoff(3600.0, 3600.0),
     )
     capture.start()
-    assert lost.wait(5.0)
+    assert lost.wait(60)
     capture.stop()
-    capture.join(5.0)
+    capture.join(60)
     assert not capture.is_alive()
 
 
@@ -294,7 +294,7 @@ def test_a_camera_is_judged_by_what_is_inspected_and_not_by_the_fill_of_its_mask
     source = ScriptedSource([black, moving])
     capture = Capture("line1", source, frame_queue, prepare)
     capture.start()
-    capture.join(10.0)
+    capture.join(60)
     first, second = (frame_queue.take(0.0)[0] for _ in range(2))
     assert (first.pixels == 128).mean() == 0.75
     assert first.glance.level == 0.0

@@ -56,7 +56,7 @@ def test_close_ends_the_wait_for_space_and_keeps_waiting_frames() -> None:
     producer = threading.Thread(target=lambda: answers.append(frame_queue.put(prepared(1))))
     producer.start()
     frame_queue.close()
-    producer.join(5.0)
+    producer.join(60)
     assert answers == [False]
     assert not frame_queue.drained
     assert indices(frame_queue) == [0]

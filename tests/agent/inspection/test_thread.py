@@ -45,7 +45,7 @@ def start(
     yield started
     frame_queue.close()
     for thread in threads:
-        thread.join(10.0)
+        thread.join(60)
 
 
 Start = Callable[[Callable[[Outcome], None]], InspectionThread]
@@ -59,7 +59,7 @@ def test_every_frame_is_inspected_before_the_thread_ends(
     for index in range(10):
         assert frame_queue.put(captured(index))
     frame_queue.close()
-    thread.join(10.0)
+    thread.join(60)
     assert not thread.is_alive()
     assert [outcome.frame.index for outcome in outcomes] == list(range(10))
 
@@ -84,7 +84,7 @@ def test_a_call_that_does_not_get_its_turn_in_time_is_given_up(start: Start) -> 
     with pytest.raises(Temporary, match=r"inspection did not respond within 0\.05 s"):
         thread.call(lambda: ran.append(1), timeout_seconds=0.05)
     release.set()
-    busy.join(10.0)
+    busy.join(60)
     assert thread.call(lambda: 7) == 7
     assert ran == [], "it does not run later either"
 
@@ -98,7 +98,7 @@ def test_an_error_ends_the_thread_and_frees_the_capture_thread(
 
     thread = start(fail)
     assert frame_queue.put(captured(0))
-    thread.join(10.0)
+    thread.join(60)
     assert not thread.is_alive()
     assert not frame_queue.put(captured(1)), "closed: nothing waits for space"
 
@@ -119,15 +119,15 @@ def test_a_call_that_arrives_while_the_thread_waits_runs_before_the_next_frame(
 
     thread = start(judged)
     assert frame_queue.put(captured(0))
-    assert first.wait(10.0)
-    assert waiting.wait(10.0)
+    assert first.wait(60)
+    assert waiting.wait(60)
     caller = threading.Thread(target=thread.call, args=(lambda: order.append("trigger"),))
     caller.start()
     while thread._calls.empty():
         assert caller.is_alive()
     assert frame_queue.put(captured(1))
-    assert done.wait(10.0)
-    caller.join(10.0)
+    assert done.wait(60)
+    caller.join(60)
     assert order == ["frame 0", "trigger", "frame 1"]
 
 

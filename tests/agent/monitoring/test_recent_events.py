@@ -33,7 +33,7 @@ def test_a_waiting_reader_is_woken_by_the_next_event() -> None:
     reader.start()
     begun = time.monotonic()
     events.add(PART, "r0")
-    reader.join(10.0)
+    reader.join(60)
     assert [event.id for event in found] == ["r0"]
     assert time.monotonic() - begun < 10.0
 
@@ -47,6 +47,6 @@ def test_no_reader_delays_who_adds() -> None:
     begun = time.monotonic()
     for _ in range(1000):
         events.add(PART, "r")
-    assert time.monotonic() - begun < 2.0
+    assert time.monotonic() - begun < 10.0
     for reader in readers:
         reader.join()

@@ -87,7 +87,7 @@ def test_camera_without_frames_counts_before_the_station(line: CameraLine, state
 def idle_line(line: CameraLine) -> CameraLine:
     """A camera whose frames have all been inspected, and that reads no more: only the test changes its figures."""
     line.capture.stop()
-    line.capture.join(10.0)
+    line.capture.join(60)
     assert not line.capture.is_alive()
     wait_until(lambda: not line.frames.busy, what="every frame taken")
     # This call runs after the frame that was taken last.

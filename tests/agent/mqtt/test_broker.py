@@ -85,7 +85,7 @@ def test_tls_with_the_right_ca_delivers(mosquitto: StartBroker, authority: Autho
     broker = mosquitto(lines=tls_lines(authority, *authority.issue("server")))
     with delivering("", tmp_path, broker=tls_broker(broker.port, ca_file=authority.certificate)) as (outbox, publisher):
         accept(outbox, "a1")
-        assert publisher.wait_until_delivered(20)
+        assert publisher.wait_until_delivered(60)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_client_certificate_is_rotated_without_a_restart(
         assert outbox.waiting() == 1
         for source, target in zip(authority.issue("new"), (certificate, key), strict=True):
             shutil.copy(source, target)
-        assert publisher.wait_until_delivered(20)
+        assert publisher.wait_until_delivered(60)
 
 
 def test_rotated_file_renews_an_existing_connection(
@@ -185,7 +185,7 @@ def test_the_key_of_a_client_certificate_may_be_a_credential(
     options = tls_broker(broker.port, ca_file=authority.certificate, certificate_file=certificate)
     with delivering("", tmp_path, broker=options) as (outbox, publisher):
         accept(outbox, "a1")
-        assert publisher.wait_until_delivered(20)
+        assert publisher.wait_until_delivered(60)
 
 
 @pytest.mark.parametrize("content", [None, "not a certificate"])
@@ -228,7 +228,7 @@ def test_password_is_accepted_and_never_logged(
         accept(outbox, "a1")
         wait_until(lambda: "rejects the connection: Not authorized" in caplog.text)
         file.write_text("s3cret-phrase\n")
-        assert publisher.wait_until_delivered(20)
+        assert publisher.wait_until_delivered(60)
     assert "s3cret" not in caplog.text
     assert "s3cret" not in repr(options)
 
@@ -275,6 +275,6 @@ def test_broker_without_mqtt_5_is_used_with_3_1_1(mosquitto: StartBroker, tmp_pa
     subscriber = Subscriber(broker, "inspectd/#")
     with delivering(OldBroker(broker.port, answer=answer).url, tmp_path, timing=QUICK) as (outbox, publisher):
         accept(outbox, "a1")
-        assert publisher.wait_until_delivered(20)
+        assert publisher.wait_until_delivered(60)
         wait_until(lambda: subscriber.on("/alarm"))
     assert not hasattr(subscriber.on("/alarm")[0].properties, "UserProperty")

@@ -47,7 +47,7 @@ class Camera:
         return top.Text, found.Value.Value.Text if found.StatusCode.is_good() else None
 
     async def await_states(self, top: str, automatic: str | None) -> None:
-        for _ in range(200):
+        for _ in range(600):
             if await self.states() == (top, automatic):
                 return
             await asyncio.sleep(0.1)
@@ -75,7 +75,7 @@ class Heard:
         self.events.put_nowait(event)
 
     async def next(self) -> Any:
-        return await asyncio.wait_for(self.events.get(), 20)
+        return await asyncio.wait_for(self.events.get(), 60)
 
 
 async def subscribed(client: Any, node: Any, *numbers: int, interval_ms: int = 50) -> Heard:

@@ -102,7 +102,8 @@ def test_a_stopped_server_and_parked_connections_do_not_slow_inspection(
     parked = [socket.create_connection(("127.0.0.1", opcua.port), 2) for _ in range(30)]
     opcua.process.send_signal(signal.SIGSTOP)
     try:
-        assert seconds(20) < 3 * alone + 2
+        # A busy machine may be slow once; parked connections would be in the way each time.
+        assert any(seconds(20) < 3 * alone + 2 for _ in range(3))
     finally:
         opcua.process.send_signal(signal.SIGCONT)
         for connection in parked:

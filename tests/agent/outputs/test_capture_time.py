@@ -75,7 +75,7 @@ def test_alarm_from_before_the_clock_was_set(
         device.set_clock()
     options = {"outbox": outbox, "timing": QUICK, "capture_time": device.capture_time()}
     with delivering(broker.url, tmp_path, **options) as (_, publisher):  # type: ignore[arg-type]
-        assert publisher.wait_until_delivered(10)
+        assert publisher.wait_until_delivered(60)
     wait_until(lambda: subscriber.messages)
     alarm = json.loads(subscriber.messages[0].payload)
     assert (alarm["captured_at"], alarm["clock"]) == (captured_at, clock)

@@ -83,7 +83,7 @@ def test_rejections_for_a_while_lose_nothing(
             wait_until(lambda before=before: tap.rejected >= before + 3)
             assert outbox.alarms_waiting() == 4, "what the broker rejects stays"
             tap.reject_with = None
-            assert publisher.wait_until_delivered(20)
+            assert publisher.wait_until_delivered(60)
         assert_all_arrived_in_order(subscriber, outbox, publisher)
         assert publisher.report().connected
 

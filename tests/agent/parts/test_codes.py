@@ -180,7 +180,7 @@ def test_a_capture_reads_the_code_of_each_frame(tmp_path: Path) -> None:
     capture = Capture("line1", source, queue, lambda image: PreparedImage(image, image[:32, :32]))
     capture.read_code = reader()
     capture.start()
-    capture.join(20)
+    capture.join(60)
     found: list[Code | None] = []
     while batch := queue.take(timeout_seconds=1.0):
         found += [prepared.frame.code for prepared in batch]

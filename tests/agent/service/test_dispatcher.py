@@ -79,7 +79,7 @@ def chain(tmp_path: Path, tiny_bundle: Bundle, good_parts: Path, broker: Mosquit
         thread.start()
     yield Chain(line, Preparation(line.bundle.geometry), outbox, problems, np.random.default_rng(3))
     line.frames.close()
-    line.inspection.join(20)
+    line.inspection.join(60)
     recorder.finish(20)
     for output in outputs:
         output.stop(5.0)

@@ -51,7 +51,7 @@ def running(directory: Path, settings: str) -> Iterator[subprocess.Popen[bytes]]
     try:
         yield agent
         agent.send_signal(signal.SIGTERM)
-        assert agent.wait(20) == 0, (directory / "log").read_text()
+        assert agent.wait(60) == 0, (directory / "log").read_text()
     finally:
         agent.kill()
         agent.wait()

@@ -59,7 +59,8 @@ def test_every_image_of_a_folder_has_a_result(start: Starter, broker: Mosquitto,
     # Alarms are drawn first, and may follow the results.
     wait_until(lambda: sum(b'"raised"' in message.payload for message in subscriber.on("/alarm")) >= BAD, seconds=60)
     process.send_signal(signal.SIGTERM)
-    process.wait(20)
+    process.wait(60)
+    wait_until(lambda: sum(b'"cleared"' in message.payload for message in subscriber.on("/alarm")) >= BAD)
     found = results(subscriber)
     for document in found:
         ResultPayload.model_validate(document)
@@ -82,7 +83,7 @@ def test_results_of_a_killed_agent_are_delivered_once_by_id(tmp_path: Path, star
     process = start()
     await_state(socket_path(tmp_path), is_armed)
     process.send_signal(signal.SIGKILL)
-    process.wait(20)
+    process.wait(60)
     start()
     wait_until(lambda: len({document["id"] for document in results(subscriber)}) == GOOD + BAD, seconds=120)
     first = {document["id"]: document for document in reversed(results(subscriber))}
@@ -90,7 +91,7 @@ def test_results_of_a_killed_agent_are_delivered_once_by_id(tmp_path: Path, star
     sequences = {document["sequence"] for document in results(subscriber)}
     assert sequences == set(range(1, max(sequences) + 1)), "without gaps"
     last = {document["id"]: document["verdict"] for document in results(subscriber)}
-    wait_until(lambda: counted(subscriber) == Counter(last.values()), seconds=20)
+    wait_until(lambda: counted(subscriber) == Counter(last.values()))
 
 
 def test_numbers_of_the_shift_go_on_after_a_stop(tmp_path: Path, start: Starter, broker: Mosquitto) -> None:
@@ -98,7 +99,7 @@ def test_numbers_of_the_shift_go_on_after_a_stop(tmp_path: Path, start: Starter,
     path = socket_path(tmp_path)
     await_state(path, lambda state: is_armed(state) and sum_of(state["shift_parts"]) == GOOD + BAD)
     process.send_signal(signal.SIGTERM)
-    process.wait(20)
+    process.wait(60)
     late = Subscriber(broker, "inspectd/#", client_id="late")
     wait_until(lambda: bool(late.on("/count")))
     (message,) = late.on("/count")

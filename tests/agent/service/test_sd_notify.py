@@ -48,7 +48,7 @@ def test_without_systemd_nothing_is_sent(environment: dict[str, str]) -> None:
     before = set(Path("/proc/self/fd").iterdir())
     notifier.ready()
     assert not notifier.enabled
-    assert set(Path("/proc/self/fd").iterdir()) == before, "no socket was opened"
+    assert set(Path("/proc/self/fd").iterdir()) <= before, "no socket was opened"
 
 
 def test_manager_that_ends_is_no_error_and_a_new_one_is_notified(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ from tests.support.agents import (
     write_good_and_bad_parts,
 )
 from tests.support.broker import Mosquitto, Subscriber, wait_until
+from tests.support.documents import status as status_document
 from tests.support.parts import draw_part, write_parts
 
 
@@ -71,7 +72,10 @@ def test_folder_of_good_and_bad_parts_gives_alarms_with_images(
     """Good parts fill the window; bad ones raise alarms, which `inspectd watch` saves; the agent ends."""
     write_good_and_bad_parts(tmp_path / "parts", good=90, bad=3)
     configure(tmp_path, tiny_bundle, f'kind = "folder"\npath = "{tmp_path / "parts"}"', broker.url)
-    with watching(broker.url, "--out", str(tmp_path / "seen")):
+    announce(broker)
+    with watching(broker.url, "--out", str(tmp_path / "seen")) as watch:
+        assert watch.stdout is not None
+        assert watch.stdout.readline() == "plant: agent online\n", "it has subscribed"
         process = start()
         _, log = process.communicate(timeout=60)
         assert process.returncode == 0, log
@@ -85,6 +89,13 @@ def test_folder_of_good_and_bad_parts_gives_alarms_with_images(
     folder = tmp_path / "seen" / "line1" / document["id"]
     assert cv2.imread(str(folder / "heatmap.png")) is not None
     assert cv2.imread(str(folder / "frame.jpg")) is not None
+
+
+def announce(broker: Mosquitto) -> None:
+    """A retained status for those who subscribe before the agent starts."""
+    publisher = Subscriber(broker, "nothing")
+    publisher.publish("inspectd/plant/status", status_document().to_bytes(), retain=True)
+    publisher.close()
 
 
 @contextmanager
@@ -112,6 +123,7 @@ def test_drift_is_one_event_and_a_flag_in_the_state(
     process = start("--set", "cameras.line1.alarm.clear_after_seconds=60")
     _, log = process.communicate(timeout=60)
     assert process.returncode == 0, log
+    wait_until(lambda: b'"stopped"' in subscriber.on("/state")[-1].payload, what="the last state")
     (event,) = [json.loads(message.payload) for message in subscriber.on("/event")]
     states = [json.loads(message.payload) for message in subscriber.on("/state")]
     assert (event["schema"], event["event"], event["camera"]) == ("inspectd.event/1", "drift", "line1")
@@ -138,6 +150,7 @@ def test_restarted_agent_is_armed_with_the_same_calibration(
     again = start()
     assert await_state(socket_path(tmp_path), is_armed)["calibration"] == first["calibration"]
     assert stop(again)[0] == 0
+    wait_until(lambda: len(subscriber.on("/state")) > known + 1 and b'"stopped"' in subscriber.on("/state")[-1].payload)
     phases = [json.loads(message.payload)["phase"] for message in subscriber.on("/state")[known:]]
     assert "armed" in phases
     assert "calibrating" not in phases
@@ -154,7 +167,7 @@ def test_stop_does_not_wait_for_a_hung_engine_or_broker(tmp_path: Path, tiny_bun
     hang.start()
     stopping = threading.Thread(target=service.shut_down)
     try:
-        assert held.wait(20)
+        assert held.wait(60)
         broker.suspend()
         stopping.start()
         stopping.join(60)
@@ -201,7 +214,7 @@ def test_hangup_of_the_terminal_ends_the_agent(tmp_path: Path, tiny_bundle: Bund
     try:
         await_state(socket_path(tmp_path), lambda state: state["frames"] > 0)
         process.send_signal(signal.SIGHUP)
-        assert process.wait(20) == -signal.SIGHUP
+        assert process.wait(60) == -signal.SIGHUP
     finally:
         process.kill()
         process.wait()

@@ -12,6 +12,7 @@ from agent.cli.terminal.text import status_lines
 from agent.commands import ask
 from agent.messages import CountPayload, JoinedResultPayload
 from engines.bundles.bundle import Bundle
+from tests.support.agent_settings import ONE_SHIFT
 from tests.support.agents import agent_processes, await_status, inspectd, socket_path, write_good_and_bad_parts
 from tests.support.broker import Mosquitto, Subscriber, wait_until
 
@@ -23,6 +24,8 @@ state_directory = "state"
 
 [mqtt]
 url = "{url}"
+
+{shifts}
 
 [parts.p1]
 cameras = ["top", "side"]
@@ -52,6 +55,13 @@ def by_part(subscriber: Subscriber) -> dict[str, dict[str, Any]]:
     return found
 
 
+def counted(subscriber: Subscriber) -> int:
+    """How many parts the last numbers of the group count."""
+    counts = [message.payload for message in subscriber.messages if message.topic == "inspectd/plant/parts/p1/count"]
+    shift = CountPayload.model_validate_json(counts[-1]).shift
+    return shift.ok + shift.nok + shift.not_judged
+
+
 def put(image: Path, folder: Path, name: str) -> None:
     """A whole file at once: a folder is read while it is written."""
     folder.mkdir(exist_ok=True)
@@ -67,7 +77,7 @@ def test_groups_come_and_go_while_their_cameras_run(tmp_path: Path, tiny_bundle:
     (good,) = (tmp_path / "more").iterdir()
     config, socket = tmp_path / "inspectd.toml", socket_path(tmp_path)
     cameras = "".join(_CAMERA.format(name=name, bundle=tiny_bundle.path) for name in ("top", "side"))
-    settings = _SETTINGS.format(url=broker.url).replace("6 s", "60 s") + cameras
+    settings = _SETTINGS.format(url=broker.url, shifts=ONE_SHIFT).replace("6 s", "60 s") + cameras
     ungrouped = settings[: settings.index("[parts.p1]")] + cameras
     config.write_text(settings)
     subscriber = Subscriber(broker, "inspectd/#", client_id="mes")
@@ -94,14 +104,14 @@ def test_groups_come_and_go_while_their_cameras_run(tmp_path: Path, tiny_bundle:
         assert by_part(subscriber)["whole.png"]["sequence"] == PARTS + 2, "the numbers go on"
         wait_until(lambda: len(kept_counts(broker)) == 1, seconds=30, what="the retained numbers")
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(60)
 
 
 def kept_counts(broker: Mosquitto) -> list[bytes]:
     """The numbers of the group that the broker keeps."""
     late = Subscriber(broker, "inspectd/plant/status", "inspectd/plant/parts/p1/count")
     try:
-        wait_until(lambda: bool(late.on("/status")), seconds=10)
+        wait_until(lambda: bool(late.on("/status")))
         return [message.payload for message in late.on("/count")]
     finally:
         late.close()
@@ -114,7 +124,7 @@ def test_every_part_has_one_joined_result_across_a_kill(tmp_path: Path, tiny_bun
     good, bad = sorted((tmp_path / "more").iterdir())
     config = tmp_path / "inspectd.toml"
     cameras = "".join(_CAMERA.format(name=name, bundle=tiny_bundle.path) for name in ("top", "side"))
-    config.write_text(_SETTINGS.format(url=broker.url) + cameras)
+    config.write_text(_SETTINGS.format(url=broker.url, shifts=ONE_SHIFT) + cameras)
     subscriber = Subscriber(broker, "inspectd/#", client_id="mes")
     with agent_processes(config) as start:
         process = start()
@@ -122,7 +132,7 @@ def test_every_part_has_one_joined_result_across_a_kill(tmp_path: Path, tiny_bun
         put(good, tmp_path / "top", "half.png")
         wait_until(lambda: any(b"half.png" in message.payload for message in subscriber.on("top/result")), seconds=30)
         process.send_signal(signal.SIGKILL)
-        process.wait(20)
+        process.wait(60)
         assert "half.png" not in by_part(subscriber)
         put(bad, tmp_path / "side", "half.png")
         process = start()
@@ -152,9 +162,7 @@ def test_every_part_has_one_joined_result_across_a_kill(tmp_path: Path, tiny_bun
         wait_until(lambda: "quick.png" in by_part(subscriber), seconds=60)
         assert 1000.0 <= by_part(subscriber)["quick.png"]["latency_ms"] < 6000.0
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(60)
     sequences = [document["sequence"] for document in by_part(subscriber).values()]
     assert sequences == list(range(1, PARTS + 4)), "in order, without gaps"
-    counts = [message.payload for message in subscriber.messages if message.topic == "inspectd/plant/parts/p1/count"]
-    shift = CountPayload.model_validate_json(counts[-1]).shift
-    assert shift.ok + shift.nok + shift.not_judged == PARTS + 3
+    wait_until(lambda: counted(subscriber) == PARTS + 3, what="the last numbers")

@@ -159,7 +159,8 @@ def run_agent(tmp_path: Path, mosquitto: Callable[..., Mosquitto]) -> Callable[.
         subscriber = Subscriber(broker, "inspectd/plant/line1/event", "inspectd/plant/line1/state")
         agent = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         try:
-            wait_until(lambda: any(state["frames"] >= 3 for state in documents(subscriber, "/state")), seconds=60)
+            wait_until(lambda: any(state["frames"] >= 3 for state in documents(subscriber, "/state")))
+            wait_until(lambda: subscriber.on("/event"), what="the event")
         finally:
             agent.terminate()
             _, log = agent.communicate(timeout=30)

@@ -99,7 +99,7 @@ def test_agent_inspects_and_stops_while_its_log_is_stuck(tmp_path: Path, tiny_bu
         second = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=write, timeout=60, check=False)
         assert second.returncode == 1, "the state directory is locked; its error line is stuck too"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.wait()

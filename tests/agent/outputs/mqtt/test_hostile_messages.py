@@ -77,9 +77,9 @@ def test_one_message_ends_no_connection(
         MqttRequests(publisher, TOPICS, answer, **options)
         wait_until(lambda: publisher.connected)
         for number in range(10):
-            desk.client.publish(topic, b"{}", 1, properties=hostile(**properties)).wait_for_publish(10)
+            desk.client.publish(topic, b"{}", 1, properties=hostile(**properties)).wait_for_publish(60)
             accept(outbox, f"a{number}")
-        assert publisher.wait_until_delivered(10)
+        assert publisher.wait_until_delivered(60)
     assert sequences(alarms.messages) == list(range(1, 11))
     assert caplog.text.count("connected (") == 1
     assert "unexpected error" not in caplog.text
@@ -92,7 +92,7 @@ def test_nothing_is_subscribed_to_where_no_command_is_allowed(mosquitto: StartBr
     with delivering(broker.url, tmp_path) as (outbox, publisher):
         requests = MqttRequests(publisher, TOPICS, answer, allowed=[])
         accept(outbox, "a1")
-        assert publisher.wait_until_delivered(10)
+        assert publisher.wait_until_delivered(60)
         assert reason_of(desk, "inspectd/plant/cam/command/pause") == NO_SUBSCRIBERS
         requests.allow(["pause"], trusted=True)
         wait_until(lambda: reason_of(desk, "inspectd/plant/cam/command/pause") == 0)
@@ -181,7 +181,7 @@ def test_fuzzed_messages_hold_up_no_alarm(
         threading.Thread(target=send, daemon=True).start()
         while not sent.is_set():
             alarm()
-        assert publisher.wait_until_delivered(10)
+        assert publisher.wait_until_delivered(60)
         wait_until(lambda: len(alarms.messages) == len(accepted))
     busy = range(quiet.stop, len(accepted) + 1)
     assert sequences(alarms.messages) == [*quiet, *busy]
@@ -199,7 +199,7 @@ def test_command_with_mqtt_3_1_1_is_read_too(mosquitto: StartBroker, tmp_path: P
         MqttRequests(publisher, TOPICS, answer)
 
         def answered() -> bool:
-            answers.client.publish("inspectd/plant/cam/command/pause", b"", 1).wait_for_publish(10)
+            answers.client.publish("inspectd/plant/cam/command/pause", b"", 1).wait_for_publish(60)
             return bool(answers.messages)
 
         wait_until(answered)

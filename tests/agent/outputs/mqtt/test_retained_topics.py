@@ -33,7 +33,7 @@ def run(
     for camera in cameras:
         output.publish_state(StatePayload(site=site, camera=camera, at=AT, phase=Phase.ARMED))
     wait_until(lambda: output.report().connected)
-    assert output.stop(5.0)
+    assert output.stop(20.0)
     outbox.close()
 
 

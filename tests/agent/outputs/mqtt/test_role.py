@@ -9,7 +9,15 @@ import pytest
 
 from agent.commands import ask
 from engines.bundles.bundle import Bundle
-from tests.support.agents import GOOD_PARTS, await_state, configure, is_armed, running_service, socket_path
+from tests.support.agents import (
+    GOOD_PARTS,
+    await_online,
+    await_state,
+    configure,
+    is_armed,
+    running_service,
+    socket_path,
+)
 from tests.support.broker import Mosquitto, Subscriber, wait_until
 
 ALLOW = 'allow_insecure_commands = true\nrole = "operate"'
@@ -33,6 +41,7 @@ def test_command_beyond_the_role_of_the_settings_is_rejected(
         with running_service(config):
             socket = socket_path(tmp_path)
             await_state(socket, is_armed)
+            await_online(broker)
             assert send("pause") is None
             assert send("resume") is None
             assert "this needs the role engineer; mqtt has operate" in str(send("recalibrate"))

@@ -132,7 +132,7 @@ def test_a_lost_camera_is_a_dead_device_until_it_is_back(host: Subscriber, start
 def test_an_agent_that_ends_publishes_its_death(host: Subscriber, start: Start) -> None:
     output = start()
     born(host)
-    assert output.stop(5.0)
+    assert output.stop(20.0)
     wait_until(lambda: len(on(host, "NDEATH")) == 1, what="the death")
     (death,) = on(host, "NDEATH")
     assert values(death) == {"bdSeq": 0}
@@ -182,10 +182,10 @@ def test_a_broker_that_never_answers_delays_nobody(start: Start) -> None:
         for number in range(5000):
             output.publish_state(state())
             output.show_result(replace(PART, part=f"SN{number}"))
-        assert time.monotonic() - begun < 3.0
+        assert time.monotonic() - begun < 15.0
         begun = time.monotonic()
         output.stop(0.5)
-        assert time.monotonic() - begun < 3.0
+        assert time.monotonic() - begun < 4.0
 
 
 def test_no_password_is_in_a_log_or_a_problem(

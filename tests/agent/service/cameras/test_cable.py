@@ -16,12 +16,12 @@ import pytest
 
 from engines.bundles.bundle import Bundle
 from tests.support.agents import agent_processes, await_status, socket_path
-from tests.support.broker import wait_until
+from tests.support.broker import free_port, wait_until
 from tests.support.dicom import write_image
 from tests.support.far_host import HERE, THERE, FarHost
 from tests.support.genicam_cameras import PROGRAM, ArvCamera
 from tests.support.resources import descriptors, kernel_threads
-from tests.support.rtsp_camera import RtspCamera, free_port, missing
+from tests.support.rtsp_camera import RtspCamera, missing
 
 CAMERA = """
 [cameras.{name}]

@@ -16,8 +16,7 @@ from engines.bundles.bundle import Bundle
 from tests.agent.service.cameras.test_product_choice import renamed
 from tests.support.agent_settings import settings_text
 from tests.support.agents import await_status, inspectd, running_service, socket_path
-from tests.support.broker import wait_until
-from tests.support.rtsp_camera import free_port
+from tests.support.broker import free_port, wait_until
 
 SOURCE = 'kind = "simulator"\nframes_per_second = 50.0\ngood_frames = 100000'
 

@@ -16,9 +16,9 @@ import pytest
 from agent.core.errors import Permanent, Temporary
 from agent.sources import FrameSource, Ledger, build_source
 from agent.sources.factory import parse_source
+from tests.support.broker import free_port
 from tests.support.certificates import Authority
 from tests.support.dicom import UID_ROOT, cut_after, send, write_image
-from tests.support.rtsp_camera import free_port
 
 pytest.importorskip("pynetdicom", reason="the receiver needs the dicom extra")
 pytestmark = pytest.mark.skipif(shutil.which("storescu") is None, reason="storescu is missing: apt install dcmtk")

@@ -48,7 +48,7 @@ def test_frames_have_the_format_region_and_rate_that_were_asked_for(build: Build
     assert frame.image.dtype == np.uint8
     # A white court with a dark ball and two bats.
     assert np.ptp(frame.image) > 100
-    assert (times[-1] - times[0]) / 10 == pytest.approx(1 / 10.0, rel=0.3)
+    assert np.median(np.diff(times)) == pytest.approx(1 / 10.0, rel=0.3)
 
 
 def test_colour_with_an_alpha_channel_is_bgr(build: Build) -> None:
@@ -148,7 +148,7 @@ def test_camera_that_is_in_use_is_waited_for(build: Build) -> None:
     with build() as other:
         other.read()
         with pytest.raises(Temporary, match="camera 1 is controlled by another program"):
-            build(open_timeout_seconds=0.3).open()
+            build(open_timeout_seconds=1.0).open()
         threading.Timer(0.5, other.close).start()
         with build(open_timeout_seconds=20.0) as source:
             assert source.read().image.size > 0

@@ -51,7 +51,7 @@ def test_frames_have_the_format_and_the_rate_that_were_asked_for(build: Build, p
     assert frame.image.shape == (64, 64, 1)
     assert frame.image.dtype == (np.uint8 if pixel_format == "Mono8" else np.uint16)
     assert frame.image.std() > 1.0
-    assert (times[-1] - times[0]) / 10 == pytest.approx(1 / 10.0, rel=0.3)
+    assert np.median(np.diff(times)) == pytest.approx(1 / 10.0, rel=0.3)
     # A busy machine loses packets; the frames that they belonged to are left out, and counted.
     assert source.damaged <= 3
 
@@ -157,7 +157,7 @@ def test_triggered_camera_without_a_trigger_gives_nothing_and_its_read_can_be_ca
     assert reader.is_alive()
     assert source.waiting == "camera 127.0.0.1 waits for a trigger"
     source.cancel()
-    reader.join(5.0)
+    reader.join(60)
     assert [type(error) for error in ended] == [Temporary]
     source.close()
 
@@ -166,7 +166,7 @@ def test_camera_that_another_program_controls_is_waited_for(build: Build) -> Non
     with build() as other:
         other.read()
         with pytest.raises(Temporary, match=r"camera 127\.0\.0\.1 is controlled by another program"):
-            build(open_timeout_seconds=0.3).open()
+            build(open_timeout_seconds=1.0).open()
         threading.Timer(0.5, other.close).start()
         with build(open_timeout_seconds=20.0) as source:
             assert source.read().image.size > 0

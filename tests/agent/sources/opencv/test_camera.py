@@ -72,11 +72,11 @@ def test_camera_that_is_switched_off_is_temporary_and_returns(camera: RtspCamera
 @needs_rtsp
 def test_camera_that_stalls_is_reported_in_time_and_returns(camera: RtspCamera) -> None:
     camera.start()
-    live = source(camera, open_timeout_seconds=5.0, read_timeout_seconds=1.0)
+    live = source(camera, open_timeout_seconds=5.0, read_timeout_seconds=2.0)
     live.open()
     live.read()
     camera.stall()
-    assert read_until_failure(live).endswith(("gave no frame for 1 s", "stopped giving frames"))
+    assert read_until_failure(live).endswith(("gave no frame for 2 s", "stopped giving frames"))
     live.close()
     camera.resume()
     with live:
@@ -210,18 +210,18 @@ class HangingAddress:
 
 def test_handle_that_hangs_is_abandoned_and_a_new_one_opened() -> None:
     address = HangingAddress(frames=1)
-    live = CameraSource(address, read_timeout_seconds=0.1, release_timeout_seconds=0.01)
+    live = CameraSource(address, read_timeout_seconds=1.0, release_timeout_seconds=0.01)
     for opened in (1, 2):
         live.open()
         live.read()
-        with pytest.raises(Temporary, match=r"camera /dev/broken gave no frame for 0\.1 s"):
+        with pytest.raises(Temporary, match=r"camera /dev/broken gave no frame for 1 s"):
             live.read()
         live.close()
         assert len(address.handles) == opened
     assert [handle.released_by for handle in address.handles] == [None, None]
     address.released.set()
     for grabber in list(live._abandoned):
-        grabber.join(10.0)
+        grabber.join(60)
     # Only the thread that hung may use the handle: releasing it from another thread would hang or crash.
     assert [handle.released_by for handle in address.handles] == ["camera-grabber"] * 2
 
@@ -238,7 +238,7 @@ def test_handles_that_hang_are_limited_in_number() -> None:
     assert messages[-1] == f"camera /dev/broken hangs: {MAX_ABANDONED + 1} calls to its driver have not returned"
     address.released.set()
     for grabber in list(live._abandoned):
-        grabber.join(10.0)
+        grabber.join(60)
     with pytest.raises(Temporary, match=r"stopped giving frames|gave no frame"), live:
         live.read()
 
@@ -247,7 +247,7 @@ def test_slow_reader_gets_the_newest_frame() -> None:
     """The pixels count down; a reader at the time of frame 0 gets that one and none of those before."""
     address = HangingAddress(frames=50)
     with CameraSource(address, read_timeout_seconds=0.2) as live:
-        assert address.handles[0].hanging.wait(10.0)
+        assert address.handles[0].hanging.wait(60)
         assert live.read().image.max() == 0
         with pytest.raises(Temporary):
             live.read()

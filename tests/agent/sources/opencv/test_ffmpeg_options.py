@@ -51,7 +51,7 @@ def test_streams_with_other_options_wait_and_are_not_kept_out(switch: OptionSwit
                 order.append(name)
                 assert environment() == options
                 if until is not None:
-                    assert until.wait(10.0)
+                    assert until.wait(60)
 
         thread = threading.Thread(target=run)
         thread.start()
@@ -72,21 +72,30 @@ def test_streams_with_other_options_wait_and_are_not_kept_out(switch: OptionSwit
     assert order == ["first"]
     open_now.set()
     for thread in threads:
-        thread.join(10.0)
+        thread.join(60)
     assert order == ["first", "file", "second"]
 
 
 @pytest.mark.parametrize("codec", ["h264", "jpeg"])
 def test_frames_of_an_rtsp_camera_are_fresh_after_a_connect(codec: str) -> None:
-    """At 25 frames/s ten frames take 0.36 s; buffered ones come at once."""
+    """At 25 frames/s ten frames take 0.36 s; buffered ones come at once.
+
+    A busy machine may read the first frame late: then another connect shows it.
+    """
     if missing(codec) is not None:
         pytest.skip(missing(codec) or "")
     mute_opencv()
     with RtspCamera(codec) as camera:
-        handle = RtspStream(camera.url()).connect(CaptureSettings(None, None, None, 5.0, 2.0))
+        assert any(seconds_for_ten_frames(camera) > 0.2 for _ in range(5))
+    assert ffmpeg_options._openings == 0
+
+
+def seconds_for_ten_frames(camera: RtspCamera) -> float:
+    handle = RtspStream(camera.url()).connect(CaptureSettings(None, None, None, 20.0, 20.0))
+    try:
         assert handle.read()[0]
         begin = time.monotonic()
         assert all(handle.read()[0] for _ in range(10))
-        assert time.monotonic() - begin > 0.2
+        return time.monotonic() - begin
+    finally:
         handle.release()
-    assert ffmpeg_options._openings == 0

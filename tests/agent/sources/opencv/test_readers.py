@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes.util
 import logging
-import threading
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -19,7 +18,7 @@ from agent.core.errors import Permanent, Temporary
 from agent.sources import FrameSource, build_source
 from agent.sources.factory import parse_source
 from agent.sources.opencv import CameraSource
-from tests.support.resources import descriptors, kernel_threads
+from tests.support.resources import await_no_more_than, held
 from tests.support.rtsp_camera import RtspCamera, missing
 
 READERS = {"opencv": {}, "pyav": {"capture_time": "sender"}, "gstreamer": {"decoder": "gstreamer"}}
@@ -111,14 +110,14 @@ def test_camera_that_changes_its_size_is_temporary_and_returns(build: Build, rea
 def test_camera_that_stalls_or_dies_is_temporary_and_returns(build: Build) -> None:
     needs("jpeg")
     with RtspCamera("jpeg") as camera:
-        source = build(camera.url(), read_timeout_seconds=0.5)
+        source = build(camera.url(), read_timeout_seconds=2.0)
         with source:
             source.read()
             camera.stall()
             begin = time.monotonic()
-            with pytest.raises(Temporary, match=r"gave no frame for 0\.5 s|stopped giving frames"):
+            with pytest.raises(Temporary, match=r"gave no frame for 2 s|stopped giving frames"):
                 read_until_it_fails(source)
-            assert time.monotonic() - begin < 5.0
+            assert time.monotonic() - begin < 10.0
             camera.resume()
         camera.kill()
         with pytest.raises(Temporary, match="connection refused"):
@@ -160,13 +159,12 @@ def test_fifty_cuts_leave_no_thread_and_no_descriptor(build: Build) -> None:
             with pytest.raises(Temporary):
                 read_until_it_fails(source)
             source.close()
-            counts.append((descriptors(), threading.active_count(), kernel_threads()))
+            counts.append(held())
             camera.start()
     finally:
         source.close()
         camera.kill()
-    for held in zip(*counts, strict=True):
-        assert max(held[25:]) <= max(held[:5]), held
+    await_no_more_than([max(each) for each in zip(*counts[:5], strict=True)])
 
 
 def test_password_is_in_no_log_and_no_error(

@@ -38,7 +38,7 @@ def answering(reply: bytes | None) -> Iterator[int]:
         thread.start()
         yield listener.getsockname()[1]
         done.set()
-        thread.join(5.0)
+        thread.join(60)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_broker_without_retain_or_qos_1_gets_alarms(
     with delivering(broker.url, tmp_path, timing=QUICK) as (outbox, publisher):
         for number in range(30):
             accept(outbox, f"a{number}", camera=f"cam{number % 3}", images={"heatmap": noise_png(16)})
-        assert publisher.wait_until_delivered(10)
+        assert publisher.wait_until_delivered(60)
         wait_until(lambda: len(subscriber.on("/alarm")) == 30 and len(subscriber.on("/heatmap")) == 30)
         wait_until(lambda: subscriber.on("/status"))
         assert publisher.report().problems == [f"broker 127.0.0.1:{broker.port} {missing}"]
@@ -52,7 +52,7 @@ def test_broker_that_offers_more_after_a_restart_gets_it(mosquitto: StartBroker,
         broker.lines = []
         broker.start()
         accept(outbox, "a")
-        assert publisher.wait_until_delivered(10)
+        assert publisher.wait_until_delivered(60)
         assert publisher.report().problems == []
         late = Subscriber(broker, "inspectd/plant/status")
         wait_until(lambda: late.messages)

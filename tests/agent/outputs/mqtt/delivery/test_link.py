@@ -27,7 +27,7 @@ def test_presence_is_online_and_then_stopped(mosquitto: StartBroker, tmp_path: P
     with delivering(broker.url, tmp_path) as (_, publisher):
         wait_until(lambda: subscriber.messages)
         online = parse(StatusPayload, subscriber.messages[-1].payload)
-        assert publisher.stop(2.0)
+        assert publisher.stop(20.0)
         wait_until(lambda: len(subscriber.messages) == 2)
         stopped = parse(StatusPayload, subscriber.messages[-1].payload)
     assert (online.status.value, stopped.status.value) == ("online", "stopped")

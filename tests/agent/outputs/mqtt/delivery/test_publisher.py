@@ -31,7 +31,7 @@ def test_alarm_with_images_arrives_as_accepted(mosquitto: StartBroker, tmp_path:
     with delivering(broker.url, tmp_path) as (outbox, publisher):
         accept(outbox, "a1", images=images)
         wait_until(lambda: len(subscriber.on("/alarm")) == 1 and len(subscriber.on("/overlay")) == 1)
-        assert publisher.wait_until_delivered(10)
+        assert publisher.wait_until_delivered(60)
         report = publisher.report()
     alarm = parse(AlarmPayload, subscriber.on("/alarm")[0].payload)
     assert (alarm.id, alarm.sequence, alarm.event) == ("a1", 1, AlarmEvent.RAISED)
@@ -52,7 +52,7 @@ def test_two_subscribers_get_the_same(mosquitto: StartBroker, tmp_path: Path) ->
     with delivering(broker.url, tmp_path) as (outbox, publisher):
         for number in range(10):
             accept(outbox, f"a{number}")
-        assert publisher.wait_until_delivered(10)
+        assert publisher.wait_until_delivered(60)
         for subscriber in both:
             wait_until(lambda: len(subscriber.on("/alarm")) == 10)  # noqa: B023
             assert sequences(subscriber.on("/alarm")) == list(range(1, 11))
@@ -63,7 +63,7 @@ def test_mqtt_3_1_1_delivers_too(mosquitto: StartBroker, tmp_path: Path) -> None
     subscriber = Subscriber(broker, "inspectd/#", protocol=paho.MQTTv311)
     with delivering(broker.url, tmp_path, protocol=Protocol.MQTT_3_1_1) as (outbox, publisher):
         accept(outbox, "a0", images={"heatmap": noise_png(16)})
-        assert publisher.wait_until_delivered(10)
+        assert publisher.wait_until_delivered(60)
         wait_until(lambda: subscriber.on("/heatmap") and subscriber.on("/alarm"))
 
 
@@ -80,7 +80,7 @@ def test_live_alarm_overtakes_images_of_the_backlog(mosquitto: StartBroker, tmp_
         broker.resume()
         wait_until(lambda: len(subscriber.on("/heatmap")) > 0)
         accept(outbox, "live", images={"heatmap": noise_png(24)})
-        assert publisher.wait_until_delivered(20)
+        assert publisher.wait_until_delivered(60)
         wait_until(lambda: len({message.topic for message in subscriber.messages if "/alarm/" in message.topic}) == 31)
     topics = [message.topic for message in subscriber.messages]
     live = max(index for index, topic in enumerate(topics) if topic.endswith("/alarm"))
@@ -122,7 +122,7 @@ def test_alarms_wait_for_a_broker_that_is_absent_at_the_start(
         wait_until(lambda: caplog.text.count("nothing listens there") >= 2)
         broker.start()
         subscriber = Subscriber(broker, "inspectd/+/+/alarm")
-        assert publisher.wait_until_delivered(20)
+        assert publisher.wait_until_delivered(60)
         wait_until(lambda: first_arrivals(subscriber.on("/alarm"))[-1:] == [5])
     warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(warnings) == 1, "first failure WARNING, repeats DEBUG"
@@ -154,14 +154,14 @@ def test_broker_that_hangs_is_noticed(mosquitto: StartBroker, tmp_path: Path, ca
     subscriber = Subscriber(broker, "inspectd/#")
     with delivering(broker.url, tmp_path, timing=QUICK) as (outbox, publisher):
         accept(outbox, "a0")
-        assert publisher.wait_until_delivered(10)
+        assert publisher.wait_until_delivered(60)
         broker.suspend()
         for number in range(1, 10):
             accept(outbox, f"a{number}")
         wait_until(lambda: "PUBACK timeout" in caplog.text)
         assert outbox.alarms_waiting() == 9
         broker.resume()
-        assert publisher.wait_until_delivered(20)
+        assert publisher.wait_until_delivered(60)
         wait_until(lambda: len(first_arrivals(subscriber.on("/alarm"))) == 10)
     assert first_arrivals(subscriber.on("/alarm")) == list(range(1, 11))
 
@@ -222,7 +222,7 @@ def test_errors_in_hooks_and_handlers_stop_nothing(
         wait_until(handler_called)
         for number in range(3):
             accept(outbox, f"a{number}")
-        assert publisher.wait_until_delivered(10)
+        assert publisher.wait_until_delivered(60)
         assert outbox.waiting() == 0
     assert caplog.text.count("broken hook") >= 4
 
@@ -242,10 +242,10 @@ def test_dead_thread_is_noticed_and_replaced(
         first = publisher._thread
         assert first is not None
         accept(outbox, "a0")
-        first.join(10)
+        first.join(60)
         assert not first.is_alive()
         accept(outbox, "a1")
-        assert publisher.wait_until_delivered(10)
+        assert publisher.wait_until_delivered(60)
     assert "thread died" in caplog.text
 
 
@@ -267,6 +267,6 @@ def test_unexpected_error_in_the_loop_is_survived(
     broker = mosquitto()
     with delivering(broker.url, tmp_path, outbox=BrokenOnce(tmp_path / "outbox.sqlite")) as (outbox, publisher):
         accept(outbox, "a0")
-        assert publisher.wait_until_delivered(10)
+        assert publisher.wait_until_delivered(60)
     assert "unexpected error" in caplog.text
     assert "ZeroDivisionError" in caplog.text

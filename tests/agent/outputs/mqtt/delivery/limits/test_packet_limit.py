@@ -51,7 +51,7 @@ def test_image_of_an_alarm_beyond_the_limit_is_shrunk_or_left_out(
     with delivering(broker.url, tmp_path) as (outbox, publisher):
         accept(outbox, "big", images={"heatmap": noise_png(128), "frame": noise_png(128)})
         accept(outbox, "small", images={"heatmap": noise_png(16)})
-        assert publisher.wait_until_delivered(20)
+        assert publisher.wait_until_delivered(60)
         wait_until(lambda: subscriber.on("/omitted") and len(subscriber.on("/heatmap")) == 2)
         counts = outbox.counts()
     (shrunk,) = subscriber.on("/alarm/big/heatmap")

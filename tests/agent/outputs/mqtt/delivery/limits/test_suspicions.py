@@ -30,7 +30,7 @@ def test_image_that_the_broker_calls_too_large_is_left_out(mosquitto: StartBroke
     subscriber = Subscriber(broker, "inspectd/#")
     with delivering(broker.url, tmp_path, timing=QUICK) as (outbox, publisher):
         accept(outbox, "big", images={"frame": noise_png(64), "heatmap": noise_png(16)})
-        assert publisher.wait_until_delivered(20)
+        assert publisher.wait_until_delivered(60)
         wait_until(lambda: subscriber.on("/omitted") and subscriber.on("/heatmap"))
     assert parse(OmittedPayload, subscriber.on("/omitted")[0].payload).picture == "frame"
 
@@ -74,6 +74,6 @@ def test_alarm_that_is_rejected_for_a_while_keeps_its_place(mosquitto: StartBrok
         assert outbox.waiting() == 5
         rights.write_text("topic readwrite #\n")
         broker.reload()
-        assert publisher.wait_until_delivered(20)
+        assert publisher.wait_until_delivered(60)
         wait_until(lambda: len(subscriber.on("/alarm")) == 5)
     assert sequences(subscriber.on("/alarm")) == [1, 2, 3, 4, 5]
