@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from agent.commands import ask
 from engines.bundles.bundle import Bundle
 from tests.support.agent_settings import settings_text
 from tests.support.agents import Starter, agent_processes, await_state, is_armed
-from tests.support.broker import Mosquitto
+from tests.support.broker import Mosquitto, wait_until
 from tests.support.page import PASSWORD, Page, running_page
 
 CHROMIUM = shutil.which("chromium")
@@ -25,6 +26,13 @@ BAD_PARTS = 'kind = "simulator"\nframes_per_second = 20.0\ngood_frames = 100\nde
 
 # With results of parts, as most cameras have them.
 PARTS = "[cameras.line1.parts]\nframes_per_part = 1"
+
+# The page's own listener comes first: when this is over, the screen before has gone.
+GO = """address => new Promise((done) => {
+  if (location.hash === address) { done(); return; }
+  addEventListener("hashchange", () => done(), { once: true });
+  location.hash = address;
+})"""
 
 SIZES = {"phone": (390, 844), "panel": (1024, 600), "uhd": (3840, 2160)}
 
@@ -56,13 +64,14 @@ class Tab:
         return self
 
     def go(self, screen: str) -> Tab:
-        self.tab.evaluate("screen => { location.hash = screen }", f"#/{screen}")
+        """Opens a screen; nothing of the one before is left."""
+        self.tab.evaluate(GO, f"#/{screen}")
         return self
 
 
 @pytest.fixture(scope="package")
 def line(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -> Iterator[Line]:
-    """An agent that judges parts and raises alarms."""
+    """An agent that has judged parts and raised an alarm."""
     directory = tmp_path_factory.mktemp("page")
     broker = Mosquitto(directory / "broker").start()
     config = directory / "inspectd.toml"
@@ -72,6 +81,7 @@ def line(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -> Itera
         with running_page(config) as page, agent_processes(config) as start:
             agent = start()
             await_state(socket, is_armed)
+            wait_until(lambda: ask(socket, "alarms/list", limit=1)["alarms"], seconds=60, what="an alarm")
             yield Line(page, broker, socket, config, start, agent)
     finally:
         broker.end()
@@ -114,7 +124,7 @@ def tab_opener(browser: Any, page: Page) -> Iterator[Callable[..., Tab]]:
         context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme, locale=language, has_touch=touch
         )
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(60_000)
         contexts.append(context)
         made = Tab(context.new_page())
         made.tab.on("pageerror", lambda error: made.faults.append(str(error)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -31,30 +32,52 @@ def drawn(line: Line) -> Any:
     ask(line.socket, "view/draw", width=found["width"], height=found["height"])
 
 
-def board(opened: Tab) -> Callable[[float, float], tuple[float, float]]:
-    """Opens the drawing; from shares of the image to places on the screen."""
+Place = tuple[float, float]
+
+
+@dataclass
+class Board:
+    """The image that is drawn on; places are shares of its width and height. What is above it may still move it."""
+
+    image: Any
+
+    def click(self, *places: Place) -> None:
+        for place in places:
+            self.image.click(position=self._at(place))
+
+    def tap(self, *places: Place) -> None:
+        for place in places:
+            self.image.tap(position=self._at(place))
+
+    def drag(self, start: Place, end: Place) -> None:
+        self.image.drag_to(self.image, source_position=self._at(start), target_position=self._at(end))
+
+    def _at(self, place: Place) -> dict[str, float]:
+        box = self.image.bounding_box()
+        return {"x": place[0] * box["width"], "y": place[1] * box["height"]}
+
+
+def board(opened: Tab) -> Board:
+    """Opens the drawing."""
     opened.go("setup").tab.click(START)
-    opened.tab.locator(".board svg").scroll_into_view_if_needed()
-    box = opened.tab.locator(".board svg").bounding_box()
-    return lambda x, y: (box["x"] + x * box["width"], box["y"] + y * box["height"])
+    return Board(opened.tab.locator(".board svg"))
 
 
-def test_mask_drawn_with_the_mouse_is_kept_and_train_is_shown_how(open_tab: OpenTab, drawn: Any) -> None:
+def test_mask_drawn_with_the_mouse_is_kept_and_train_is_shown_how(line: Line, open_tab: OpenTab, drawn: Any) -> None:
     opened = open_tab().log_in("anna")
-    at = board(opened)
+    image = board(opened)
     opened.tab.click("[data-tool=mask]")
-    for corner in ((0.1, 0.1), (0.4, 0.1), (0.4, 0.4), (0.1, 0.1)):
-        opened.tab.mouse.click(*at(*corner))
+    image.click((0.1, 0.1), (0.4, 0.1), (0.4, 0.4), (0.1, 0.1))
     opened.tab.wait_for_selector(".areas li:has-text('3 corners')")
-    opened.tab.mouse.move(*at(0.4, 0.4))
-    opened.tab.mouse.down()
-    opened.tab.mouse.move(*at(0.5, 0.6), steps=3)
-    opened.tab.mouse.up()
+    image.drag((0.4, 0.4), (0.5, 0.6))
     check(opened, "drawing-panel")
     opened.tab.click("text=Keep for training")
     opened.tab.wait_for_selector("code:has-text('inspectd train')")
     found = drawn()
-    assert len(found["exclude"][0]) == 3
+    view = ask(line.socket, "view")
+    (corners,) = found["exclude"]
+    assert len(corners) == 3
+    assert corners[2] == pytest.approx([0.5 * view["width"], 0.6 * view["height"]], abs=2), "where it was dragged to"
     assert found["by"] == "anna (page)"
     assert "--mask" in opened.tab.inner_text(".trained code")
 
@@ -92,7 +115,7 @@ def test_region_of_other_sensitivity_is_drawn_with_keys(
     for key in (*first, *others, *["ArrowUp"] * 9, "Enter"):
         opened.tab.keyboard.press(key)
     opened.tab.wait_for_selector(".board .region.more")
-    assert opened.tab.locator(".board .factor").text_content() == "×2"
+    opened.tab.wait_for_selector(".board .factor:text-is('×2')")
     opened.tab.fill("[data-region='0']", "20")
     opened.tab.press("[data-region='0']", "Tab")
     opened.tab.wait_for_selector("text=The factor has to be from 0.05 to 10")
@@ -111,10 +134,9 @@ def test_region_of_other_sensitivity_is_drawn_with_keys(
 
 def test_code_region_drawn_with_a_finger_is_in_force_once_it_is_in_the_settings(line: Line, open_tab: OpenTab) -> None:
     opened = open_tab("phone", touch=True).log_in("anna")
-    at = board(opened)
+    image = board(opened)
     opened.tab.click("[data-tool=code]")
-    opened.tab.touchscreen.tap(*at(0.6, 0.7))
-    opened.tab.touchscreen.tap(*at(0.9, 0.95))
+    image.tap((0.6, 0.7), (0.9, 0.95))
     lines = opened.tab.inner_text(".snippet code")
     check(opened, "drawing-phone")
     before = line.config.read_text()

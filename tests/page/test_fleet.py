@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.page.conftest import SIZES, Tab
+from tests.page.conftest import Tab, tab_opener
 from tests.page.test_screens import check
 from tests.support.broker import Mosquitto, Subscriber, wait_until
 from tests.support.documents import alarm, count, event, state, status
@@ -29,6 +30,9 @@ CAMERAS: dict[str, dict[str, Any]] = {
     "seoul line2": {"phase": "armed", "model": MODEL, "drift": True},
     **{f"ulm line{number}": {"phase": "armed", "model": MODEL} for number in range(1, 30)},
 }
+
+# Number of cameras by severity, the highest first.
+SEVERITIES = {3: 1, 2: 2, 1: 1, 0: 29}
 
 
 class Plants:
@@ -90,33 +94,43 @@ def plants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plants]:
             client = page.client("vera")
             wait_until(lambda: client.get("/api/cameras").document["connected"], what="the connection")
             made = Plants(page, broker)
-            yield made
-            made.close()
+            try:
+                wait_until(lambda: is_complete(page), seconds=60, what="what the agents have published")
+                yield made
+            finally:
+                made.close()
     finally:
         broker.end()
 
 
+def is_complete(page: Page) -> bool:
+    """Whether the page knows all cameras as they are, and its history the alarm and a login."""
+    client = page.client("anna")
+    rows = [row for row in client.get("/api/cameras").document["cameras"] if not row.get("cameras")]
+    known = Counter(row["severity"] for row in rows) == SEVERITIES
+    return bool(known and client.get("/api/alarms").document["alarms"] and client.get("/api/logins").document["logins"])
+
+
 @pytest.fixture
 def open_fleet(plants: Plants, browser: Any) -> Iterator[Any]:
-    contexts = []
+    with tab_opener(browser, plants.page) as open_tab:
 
-    def opened(size: str = "panel", *, dark: bool = False, language: str = "en", person: str = "anna") -> Tab:
-        width, height = SIZES[size]
-        scheme = "dark" if dark else "light"
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, locale=language)
-        context.set_default_timeout(60_000)
-        contexts.append(context)
-        made = Tab(context.new_page())
-        made.tab.on("pageerror", lambda error: made.faults.append(str(error)))
-        made.tab.on("console", lambda entry: made.faults.append(entry.text) if entry.type == "error" else None)
-        made.tab.goto(f"http://127.0.0.1:{plants.page.port}/")
-        made.tab.wait_for_selector("#name")
-        made.log_in(person).tab.wait_for_selector("table.fleet tbody tr")
-        return made
+        def opened(size: str = "panel", *, person: str = "anna", **more: Any) -> Tab:
+            made = open_tab(size, **more).log_in(person)
+            made.tab.wait_for_selector("table.fleet tbody tr")
+            return made
 
-    yield opened
-    for context in contexts:
-        context.close()
+        yield opened
+
+
+def await_first(opened: Tab, *wanted: str) -> None:
+    """Wait until these cameras are the first ones in the table."""
+    wait_until(lambda: names(opened)[: len(wanted)] == list(wanted), what=f"{wanted} before all others")
+
+
+def await_number(opened: Tab, cameras: int) -> None:
+    """Wait until there are so many cameras in the table."""
+    wait_until(lambda: opened.tab.locator(".opens").count() == cameras, what=f"{cameras} cameras that fit")
 
 
 def names(opened: Tab) -> list[str]:
@@ -141,30 +155,30 @@ def test_screens(open_fleet: Any, size: str, dark: bool, language: str) -> None:
 
 def test_problems_come_first_and_the_tiles_count_them(open_fleet: Any) -> None:
     opened = open_fleet()
-    assert names(opened)[:2] == ["berlin line1", "berlin line2"]
+    await_first(opened, "berlin line1", "berlin line2")
     tiles = [text.split("\n")[0] for text in opened.tab.locator(".tile").all_inner_texts()]
-    assert tiles == ["1", "2", "1", "29"]
+    assert tiles == [str(number) for number in SEVERITIES.values()]
     opened.tab.locator(".tile").nth(1).click()
-    wait_until(lambda: opened.tab.locator(".opens").count() == 2, what="the cameras that fit")
-    assert names(opened) == ["berlin line2", "seoul line2"]
+    await_number(opened, 2)
+    await_first(opened, "berlin line2", "seoul line2")
 
 
 def test_cameras_are_found_sorted_and_filtered_and_the_address_keeps_it(open_fleet: Any) -> None:
     opened = open_fleet()
     opened.tab.keyboard.press("/")
     opened.tab.keyboard.type("black")
-    wait_until(lambda: opened.tab.locator(".opens").count() == 1, what="the cameras that fit")
+    await_number(opened, 1)
     opened.tab.fill("input[name=search]", "")
     opened.tab.select_option("select[name=site]", "ulm")
-    wait_until(lambda: opened.tab.locator(".opens").count() == 30, what="the cameras that fit")
+    await_number(opened, 30)
     opened.tab.click("th button:text-is('Camera')")
     opened.tab.wait_for_selector("th[aria-sort=ascending]:has-text('Camera')")
     opened.tab.click("th button:text-is('Camera')")
     opened.tab.wait_for_selector("th[aria-sort=descending]:has-text('Camera')")
-    assert names(opened)[:2] == ["ulm: line1 + line2 p1", "ulm line29"]
+    await_first(opened, "ulm: line1 + line2 p1", "ulm line29")
     opened.tab.reload()
     opened.tab.wait_for_selector("th[aria-sort=descending]:has-text('Camera')")
-    wait_until(lambda: opened.tab.locator(".opens").count() == 30, what="the cameras that fit")
+    await_number(opened, 30)
 
 
 def test_camera_opens_with_the_keyboard_and_stays_open_while_it_changes(open_fleet: Any, plants: Plants) -> None:
@@ -180,9 +194,21 @@ def test_camera_opens_with_the_keyboard_and_stays_open_while_it_changes(open_fle
     assert opened.tab.locator(".inside").count() == 1
     assert opened.tab.evaluate("document.activeElement.getAttribute('aria-expanded')") == "true"
     # Two findings come before one.
-    assert names(opened)[:2] == ["seoul line2", "berlin line1"]
+    await_first(opened, "seoul line2", "berlin line1")
     plants.change("seoul line2")
     wait_until(lambda: opened.tab.locator("text=covered").count() == 0, what="the camera as before")
+
+
+def test_click_that_has_begun_is_not_lost_when_its_row_changes(open_fleet: Any, plants: Plants) -> None:
+    opened = open_fleet()
+    opened.tab.locator("tr", has_text="seoul").first.locator(".opens").hover()
+    opened.tab.mouse.down()
+    plants.change("seoul line2", reason="polished")
+    opened.tab.wait_for_selector("td.state:has-text('polished')")
+    opened.tab.mouse.up()
+    opened.tab.wait_for_selector("tr:has-text('polished') + tr .inside")
+    plants.change("seoul line2")
+    wait_until(lambda: opened.tab.locator("text=polished").count() == 0, what="the camera as before")
 
 
 def test_broker_that_is_gone_is_reported_and_its_return_too(open_fleet: Any, plants: Plants) -> None:
@@ -191,8 +217,7 @@ def test_broker_that_is_gone_is_reported_and_its_return_too(open_fleet: Any, pla
     opened.tab.wait_for_selector("#health.problem:has-text('not connected since')")
     assert len(names(opened)) == len(CAMERAS) + 1, "what was known stays"
     plants.broker.start()
-    health = "document.querySelector('#health').textContent"
-    wait_until(lambda: opened.tab.evaluate(health) == "", seconds=60, what="the broker's return")
+    opened.tab.wait_for_function("() => document.querySelector('#health').textContent === ''")
 
 
 def test_hidden_page_asks_for_nothing(open_fleet: Any) -> None:

@@ -25,8 +25,7 @@ def test_wrong_password_is_explained_and_the_right_one_leads_to_the_live_screen(
     opened.tab.wait_for_selector("text=Name or password is wrong.")
     opened.log_in("anna")
     opened.tab.wait_for_selector(".verdict[data-kind=good], .verdict[data-kind=bad]")
-    width = "document.querySelector('canvas.image').width"
-    wait_until(lambda: opened.tab.evaluate(width) > 4, what="the live image")
+    opened.tab.wait_for_function("() => document.querySelector('canvas.image')?.width > 4")
     opened.tab.wait_for_selector(".strip canvas")
 
 
@@ -85,8 +84,8 @@ def test_session_that_has_ended_leads_to_the_login(line: Line, open_tab: OpenTab
     opened = open_tab().log_in("temp")
     opened.tab.wait_for_selector(".verdict")
     accounts.remove("temp")
+    opened.tab.wait_for_selector("text=Your session has ended")  # This notice goes by itself.
     opened.tab.wait_for_selector("#name")
-    opened.tab.wait_for_selector("text=Your session has ended")
 
 
 def test_recalibration_shows_its_progress_and_can_be_cancelled(line: Line, open_tab: OpenTab) -> None:
@@ -106,8 +105,7 @@ def test_broker_that_is_gone_is_reported_and_its_return_too(line: Line, open_tab
     line.broker.stop()
     opened.tab.wait_for_selector("#health:has-text('Broker not connected')")
     line.broker.start()
-    health = "document.querySelector('#health').textContent"
-    wait_until(lambda: opened.tab.evaluate(health) == "", seconds=60, what="the broker's return")
+    opened.tab.wait_for_function("() => document.querySelector('#health').textContent === ''")
 
 
 def test_agent_that_is_killed_never_leaves_a_good_verdict_on_the_screen(line: Line, open_tab: OpenTab) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from tests.page.conftest import SIZES, Tab
-from tests.support.broker import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -35,6 +34,12 @@ COMPLETE = """() => {
   return all('canvas.image', (image) => image.width > 4)
     && all('.alarm img', (image) => image.complete || unseen(image))
     && all('.verdict', (box) => box.scrollWidth <= box.clientWidth && box.scrollHeight <= box.clientHeight);
+}"""
+
+# In pixels, of a good or bad part; the words of other states are longer, and smaller.
+SIZE_OF_VERDICT = """() => {
+  const word = document.querySelector('.verdict[data-kind=good] strong, .verdict[data-kind=bad] strong');
+  return word && parseFloat(getComputedStyle(word).fontSize);
 }"""
 
 
@@ -72,8 +77,7 @@ def test_screens(open_tab: OpenTab, size: str, dark: bool, language: str) -> Non
         opened.go(screen).tab.wait_for_selector(ready)
         check(opened, f"{screen}-{size}")
     opened.go("alarms").tab.click(".cards .alarm >> nth=0")
-    width = "document.querySelector('.stage img')?.naturalWidth ?? 0"
-    wait_until(lambda: opened.tab.evaluate(width) > 0, what="the image of the alarm")
+    opened.tab.wait_for_function("() => document.querySelector('.stage img')?.naturalWidth > 0")
     check(opened, f"alarm-{size}")
 
 
@@ -81,8 +85,7 @@ def test_screens(open_tab: OpenTab, size: str, dark: bool, language: str) -> Non
 def test_verdict_is_large(open_tab: OpenTab, language: str) -> None:
     """A panel of ten inches is 22 cm wide: capital letters of 10 mm are read from three metres."""
     opened = open_tab("panel", language=language).log_in("vera")
-    opened.tab.wait_for_selector(".verdict[data-kind=good], .verdict[data-kind=bad]")
-    size = opened.tab.evaluate("parseFloat(getComputedStyle(document.querySelector('.verdict strong')).fontSize)")
+    size = opened.tab.wait_for_function(SIZE_OF_VERDICT).json_value()
     # Capital letters have seven tenths of the size of the font.
     assert 0.7 * size * 220 / SIZES["panel"][0] > 10
 
@@ -95,9 +98,13 @@ def test_page_is_used_with_the_keyboard_alone(open_tab: OpenTab) -> None:
     keyboard.type("correct horse")
     keyboard.press("Enter")
     opened.tab.wait_for_selector("nav")
-    for _ in range(20):
+    opened.tab.wait_for_selector(".cards .alarm")
+    for _ in range(30):
         keyboard.press("Tab")
         if opened.tab.evaluate("document.activeElement.getAttribute('href')") == "#/alarms":
             break
+    else:
+        pytest.fail("the Tab key does not reach the alarms")
     keyboard.press("Enter")
+    opened.tab.wait_for_selector("nav a[href='#/alarms'][aria-current=page]")
     opened.tab.wait_for_selector(".cards .alarm")

@@ -48,7 +48,7 @@ def test_first_run_with_a_doubtful_window_is_decided_and_ends_armed(new_line: Li
         opened.tab.wait_for_selector("text=The window does not fit the model as a whole.")
         images = "[...document.querySelectorAll('.suspects img')]"
         assert opened.tab.evaluate(f"{images}.length") > 10
-        opened.tab.wait_for_function(f"{images}.every(image => image.naturalWidth > 0)")
+        opened.tab.wait_for_function(f"() => {images}.every(image => image.naturalWidth > 0)")
         opened.tab.wait_for_selector("nav a[href='#/training']")
         # The agent has started after the page, and its camera after the agent.
         opened.faults.clear()
@@ -84,5 +84,8 @@ def test_preview_shows_the_alarms_that_would_fall_away_and_is_rolled_back(line: 
     assert ask(line.socket, "calibration/list", "line1")["active"] == before, "a preview changes nothing"
     opened.tab.click("button:text-is('Activate')")
     wait_until(lambda: ask(line.socket, "calibration/list", "line1")["active"] != before, what="the new threshold")
-    opened.tab.click(".setup table tr:has-text('Put in force') button >> nth=0")
+    # The list as it was before has one row less, and an earlier calibration below the one in force.
+    known = len(ask(line.socket, "calibration/list", "line1")["calibrations"])
+    opened.tab.wait_for_selector(f".setup table tbody tr:nth-child({known})")
+    opened.tab.click(".setup table tr.active:first-child + tr button")
     wait_until(lambda: ask(line.socket, "calibration/list", "line1")["active"] == before, what="the one before")

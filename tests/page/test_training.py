@@ -36,12 +36,10 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.mark.timeout(900)
 def test_mask_that_is_drawn_and_trained_with_is_in_force(line: Line, open_tab: OpenTab, parts: list[Path]) -> None:
     opened = open_tab().log_in("anna")
-    at = board(opened)
-    for corner in ((0.4, 0.4), (0.6, 0.6)):
-        opened.tab.mouse.click(*at(*corner))
+    image = board(opened)
+    image.click((0.4, 0.4), (0.6, 0.6))
     opened.tab.click("[data-tool=mask]")
-    for corner in ((0.42, 0.42), (0.5, 0.42), (0.5, 0.5), (0.42, 0.42)):
-        opened.tab.mouse.click(*at(*corner))
+    image.click((0.42, 0.42), (0.5, 0.42), (0.5, 0.5), (0.42, 0.42))
     opened.tab.click("text=Keep for training")
     opened.tab.wait_for_selector("code:has-text('--mask')")
     assert ask(line.socket, "view")["mask"] is None

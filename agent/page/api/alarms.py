@@ -15,6 +15,7 @@ from starlette.routing import Route
 from agent.core.errors import Permanent
 from agent.core.roles import Role
 from agent.page.api.listing import KEPT_BY_BROWSER, filters_of, image_of, side_of, table_of
+from agent.page.link.control import AgentLink
 from agent.page.server.requests import Rejected, answer, logged_in, needs, person, read_object
 from agent.page.server.state import PageState, state_of
 
@@ -59,7 +60,7 @@ async def table(request: Request) -> Response:
 @needs(Role.VIEW)
 async def show(request: Request) -> Response:
     """One alarm with all its judgements, and the names of its images."""
-    found = await state_of(request).link.ask("alarms/show", alarm=request.path_params["alarm"])
+    found = await _shown(state_of(request).link, request.path_params["alarm"])
     # Paths on the device are nobody's business here.
     return answer({**found, "images": sorted(found["images"]), "image": None})
 
@@ -78,6 +79,15 @@ async def image(request: Request) -> Response:
 
     media_type, payload = await (state.images.get(f"{alarm} {name} {side}", load) if side else load())
     return Response(payload, headers=KEPT_BY_BROWSER, media_type=media_type)
+
+
+async def _shown(link: AgentLink, alarm: str) -> dict[str, Any]:
+    """One alarm; one that was raised just now, once its images are there. `frame` is written last."""
+    while True:
+        found = await link.ask("alarms/show", alarm=alarm)
+        if found["frame"] is None or "frame" in found["images"] or not _fresh(alarm, time.time()):
+            return found
+        await asyncio.sleep(_RETRY_SECONDS)
 
 
 async def _image_of(state: PageState, alarm: str, name: str, side: int | None) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 // The table of all cameras: counts, filters that are part of the address, and rows, the ones with a problem first.
 
-import { element, replace, setText } from "../base/dom.js";
+import { element, replace, setChildren, setText } from "../base/dom.js";
 import { count, moment, t, whole } from "../base/text.js";
 import { condition, KINDS } from "./conditions.js";
 import { COLUMNS, drawRow } from "./row.js";
@@ -48,16 +48,11 @@ export function camerasScreen(main, _, query) {
     const focused = document.activeElement;
     const keys = new Set(rows.map((row) => row.key));
     for (const [key, line] of lines) if (!keys.has(key)) { line.close(); lines.delete(key); }
-    let place = body.firstChild;
     for (const row of rows) {
       if (!lines.has(row.key)) lines.set(row.key, drawRow(row));
-      const line = lines.get(row.key);
-      line.update(row);
-      for (const node of line.nodes()) {
-        if (node === place) place = place.nextSibling;
-        else body.insertBefore(node, place);
-      }
+      lines.get(row.key).update(row);
     }
+    setChildren(body, rows.flatMap((row) => lines.get(row.key).nodes()));
     if (focused !== document.activeElement && body.contains(focused)) focused.focus({ preventScroll: true });
   }
 

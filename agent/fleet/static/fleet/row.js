@@ -1,6 +1,6 @@
 // One camera in the table, and below it, where it is open, everything about it.
 
-import { element, replace } from "../base/dom.js";
+import { element, setChildren, setText } from "../base/dom.js";
 import { ago, percent, t, whole } from "../base/text.js";
 import { condition, kindOf, KINDS } from "./conditions.js";
 import { drawDetail } from "./detail.js";
@@ -21,16 +21,18 @@ export const COLUMNS = [
 let opened = 0;
 
 export function drawRow(first) {
-  const line = element("tr");
-  const label = element("span", {});
+  const name = element("b");
+  const site = element("small");
   const place = `detail-${(opened += 1)}`;
-  const button = element("button", { class: "opens quiet", "aria-expanded": "false", "aria-controls": place, onclick: toggle }, label);
+  const button = element("button", { class: "opens quiet", "aria-expanded": "false", "aria-controls": place, onclick: toggle }, element("span", {}, name, site));
+  const head = element("th", { scope: "row" }, button);
+  const line = element("tr");
   let row = first;
   let drawn = "";
   let detail = null;
 
-  function cell(name, text, more = {}) {
-    return element("td", { data: { name: t(`fleet.column.${name}`), column: name }, ...more }, text ?? "–");
+  function cell(column, text, more = {}) {
+    return element("td", { data: { name: t(`fleet.column.${column}`), column }, ...more }, text ?? "–");
   }
 
   function update(next) {
@@ -39,10 +41,11 @@ export function drawRow(first) {
     const key = JSON.stringify(row) + (row.heard_at ? ago(row.heard_at * 1000) : "");
     if (key === drawn) return;
     drawn = key;
-    replace(label, element("b", {}, nameOf(row)), element("small", {}, row.cameras ? `${row.site}: ${row.cameras.join(" + ")}` : row.site));
+    setText(name, nameOf(row));
+    setText(site, row.cameras ? `${row.site}: ${row.cameras.join(" + ")}` : row.site);
     line.dataset.kind = KINDS.find((kind) => kind.severity === row.severity).name;
-    replace(line,
-      element("th", { scope: "row" }, button),
+    setChildren(line, [
+      head,
       element("td", { class: "state", data: { name: t("fleet.column.state") } },
         element("span", { class: "badges" }, row.conditions.map((name) => element("span", { class: "badge", data: { kind: kindOf(name) } }, conditionText(row, name)))),
         row.heard_at ? element("small", {}, t("fleet.heard", { ago: ago(row.heard_at * 1000) })) : null,
@@ -54,7 +57,8 @@ export function drawRow(first) {
       cell("yield", row.yield === null || row.yield === undefined ? null : percent(row.yield, 1), { class: "number" }),
       cell("bundle", row.bundle ? [row.bundle, " ", element("small", {}, row.bundle_id.slice(0, 7))] : null),
       cell("version", row.version),
-      cell("waiting", row.waiting === null ? null : whole(row.waiting), { class: "number" }));
+      cell("waiting", row.waiting === null ? null : whole(row.waiting), { class: "number" }),
+    ]);
     detail?.update(row);
   }
 

@@ -26,6 +26,17 @@ export function replace(parent, ...children) {
   append(parent, children);
 }
 
+// The same, but a node that stays is not taken out and put back: it keeps the focus, and a click that has begun.
+export function setChildren(parent, nodes) {
+  const wanted = new Set(nodes);
+  for (const child of [...parent.childNodes]) if (!wanted.has(child)) child.remove();
+  let place = parent.firstChild;
+  for (const node of nodes) {
+    if (node === place) place = place.nextSibling;
+    else parent.insertBefore(node, place);
+  }
+}
+
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }

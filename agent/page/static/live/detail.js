@@ -1,7 +1,7 @@
 // One camera: image, verdict, score strip, counters, latest alarms, device.
 
 import { get, may, post } from "../base/api.js";
-import { element, icon, notice, replace, setText } from "../base/dom.js";
+import { element, icon, notice, replace, setChildren, setText } from "../base/dom.js";
 import { listen, now } from "../base/events.js";
 import { bytes, count, percent, score, t, tenths, whole } from "../base/text.js";
 import { alarmCard } from "../alarms/card.js";
@@ -44,14 +44,15 @@ export function cameraDetail(box, camera, several) {
   let buttonFor;
 
   function draw(kind) {
-    drawVerdict(verdict, camera);
+    const at = Date.now();
+    drawVerdict(verdict, camera, at);
     const state = now.status?.cameras[camera];
     const found = now.scores.get(camera);
     if (found && (kind === "scores" || !kind)) strip.set(found.points, found.threshold);
     if (!state) return;
     bar.hidden = !state.progress;
     if (state.progress) bar.value = state.progress.frames / state.progress.wanted;
-    drawFacts(facts, state, found, shownPart(camera));
+    drawFacts(facts, state, found, shownPart(camera, at));
     setText(promise, state.broken_promise?.text ?? state.promise ?? "");
     promise.classList.toggle("problem", Boolean(state.broken_promise));
     drawActions(state);
@@ -80,7 +81,9 @@ export function cameraDetail(box, camera, several) {
   async function loadAlarms() {
     const result = await get(`/api/alarms?camera=${encodeURIComponent(camera)}&limit=${LATEST_ALARMS}`).catch(() => null);
     if (!result) return;
-    replace(alarms, result.alarms.length ? result.alarms.map((alarm) => alarmCard(alarm)) : element("p", { class: "quiet" }, t("alarms.none")));
+    const shown = new Map([...alarms.querySelectorAll("[data-alarm]")].map((card) => [card.dataset.alarm, card]));
+    const cards = result.alarms.map((alarm) => shown.get(alarm.id) ?? alarmCard(alarm));
+    setChildren(alarms, cards.length ? cards : [element("p", { class: "quiet" }, t("alarms.none"))]);
   }
 
   draw();

@@ -42,7 +42,8 @@ export function groupDetail(box, name) {
     verdict, element("section", { class: "card" }, facts), views));
 
   function draw() {
-    drawVerdict(verdict, place);
+    const at = Date.now();
+    drawVerdict(verdict, place, at);
     const group = groupOf(place);
     if (!group) return;
     drawNumbers(facts, group);
@@ -51,7 +52,7 @@ export function groupDetail(box, name) {
       shown = group.cameras.map(viewOf);
       replace(views, shown.map((view) => view.node));
     }
-    for (const view of shown) view.draw(shownPart(place));
+    for (const view of shown) view.draw(shownPart(place, at));
   }
 
   function close() {

@@ -31,17 +31,17 @@ export function groupOf(place) {
 }
 
 // kind: good, bad, wait, pause, warn; word: the large text; detail: the line below it.
-export function verdictOf(camera) {
+function verdictOf(camera, at) {
   if (now.gone) return { kind: "warn", word: t("verdict.gone"), detail: t("health.gone") };
   if (!now.connected) return { kind: "warn", word: t("verdict.gone"), detail: t("health.offline") };
   const group = groupOf(camera);
-  if (group) return ofGroup(camera, group);
+  if (group) return ofGroup(camera, group, at);
   const state = now.status?.cameras[camera];
   if (!state) return { kind: "wait", word: t("verdict.wait"), detail: "" };
   if (state.phase !== "armed") {
     return { kind: PHASES[state.phase] ?? "warn", word: t(`phase.${state.phase}`), detail: phaseDetail(state) };
   }
-  return armed(camera, state);
+  return armed(camera, state, at);
 }
 
 export function phaseDetail(state) {
@@ -52,27 +52,27 @@ export function phaseDetail(state) {
 }
 
 // A camera that does not judge comes first: without its view, no part is good.
-function ofGroup(place, group) {
+function ofGroup(place, group, at) {
   const idle = group.cameras.find((camera) => now.status.cameras[camera] && now.status.cameras[camera].phase !== "armed");
   if (idle) {
     const state = now.status.cameras[idle];
     return { kind: PHASES[state.phase] ?? "warn", word: t(`phase.${state.phase}`), detail: `${idle}: ${phaseDetail(state)}` };
   }
   const part = group.latest;
-  noteBad(place, group.shift_parts.nok, null, part);
-  if (heldBad(place) || part?.verdict === "nok") return { kind: "bad", word: t("verdict.bad"), detail: partDetail(shownPart(place)) };
+  noteBad(place, group.shift_parts.nok, null, part, at);
+  if (heldBad(place, at) || part?.verdict === "nok") return { kind: "bad", word: t("verdict.bad"), detail: partDetail(shownPart(place, at)) };
   if (!part) return { kind: "wait", word: t("verdict.wait"), detail: t("verdict.no_part") };
   if (part.verdict === "ok") return { kind: "good", word: t("verdict.good"), detail: partDetail(part) };
   const why = part.missing.length ? t("not_judged.missing", { cameras: part.missing.join(", ") }) : t(`not_judged.${part.reason}`);
   return { kind: "wait", word: t("verdict.not_judged"), detail: why };
 }
 
-function armed(camera, state) {
+function armed(camera, state, at) {
   const found = now.scores.get(camera);
   const part = found?.part;
-  noteBad(camera, state.parts?.nok ?? 0, found?.alarm, part);
-  if (heldBad(camera) || found?.alarm || part?.verdict === "nok") {
-    return { kind: "bad", word: t("verdict.bad"), detail: partDetail(shownPart(camera)) };
+  noteBad(camera, state.parts?.nok ?? 0, found?.alarm, part, at);
+  if (heldBad(camera, at) || found?.alarm || part?.verdict === "nok") {
+    return { kind: "bad", word: t("verdict.bad"), detail: partDetail(shownPart(camera, at)) };
   }
   if (part?.verdict === "not_judged") return { kind: "wait", word: t("verdict.not_judged"), detail: t(`not_judged.${part.reason}`) };
   if (state.frames_per_second === null) return { kind: "wait", word: t("verdict.wait"), detail: t("verdict.no_frames") };
@@ -80,24 +80,24 @@ function armed(camera, state) {
 }
 
 // Two bad parts may lie between two looks: the count shows them.
-function noteBad(camera, bad, alarm, latest) {
+function noteBad(camera, bad, alarm, latest, at) {
   const before = badCounts.get(camera);
   badCounts.set(camera, bad);
   const part = latest?.verdict === "nok" ? latest : null;
   if (part && part.part === lastBad.get(camera)?.part?.part) return;
   if ((before !== undefined && bad > before) || alarm || part) {
-    lastBad.set(camera, { at: Date.now(), part: part ?? heldBad(camera)?.part ?? null });
+    lastBad.set(camera, { at, part: part ?? heldBad(camera, at)?.part ?? null });
   }
 }
 
-export function heldBad(camera) {
+export function heldBad(camera, at = Date.now()) {
   const held = lastBad.get(camera);
-  return held && Date.now() - held.at < HOLD_BAD_MS ? held : null;
+  return held && at - held.at < HOLD_BAD_MS ? held : null;
 }
 
 // The part that the verdict is about: the last one, or the bad one that stays in view.
-export function shownPart(camera) {
-  const held = heldBad(camera);
+export function shownPart(camera, at) {
+  const held = heldBad(camera, at);
   return held ? held.part : groupOf(camera)?.latest ?? now.scores.get(camera)?.part;
 }
 
@@ -113,8 +113,9 @@ function width(word) {
   return [...word].reduce((sum, letter) => sum + (letter.codePointAt(0) > 0x1100 ? 1.6 : 1), 0);
 }
 
-export function drawVerdict(box, camera) {
-  const { kind, word, detail } = verdictOf(camera);
+// `at`: the time of this look; whoever shows more about the part passes the same one to `shownPart`.
+export function drawVerdict(box, camera, at = Date.now()) {
+  const { kind, word, detail } = verdictOf(camera, at);
   if (box.dataset.kind !== kind) {
     box.dataset.kind = kind;
     box.replaceChildren();
