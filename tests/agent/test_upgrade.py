@@ -115,7 +115,7 @@ def run_until_complete(device: Path, broker: Mosquitto, delivered: Delivered) ->
     try:
         # Where messages are missing, the tests say which.
         with suppress(AssertionError):
-            wait_until(lambda: agent.poll() is not None or delivered.complete(), seconds=60)
+            wait_until(lambda: agent.poll() is not None or delivered.complete())
         agent.send_signal(signal.SIGTERM)
         assert agent.wait(60) == 0, log.read_text()
         wait_until(lambda: delivered.documents("plant/status")[-1]["status"] == "stopped", what="the last status")

@@ -161,7 +161,7 @@ def test_nothing_is_lost_when_the_destination_goes_and_comes_back(peer: Peer, bu
     for number in range(5):
         record(outbox, output, f"a{number}")
     peer.start()
-    wait_until(lambda: outbox.waiting("here") == 0, seconds=60, what="an empty outbox")
+    wait_until(lambda: outbox.waiting("here") == 0, what="an empty outbox")
     wait_until(lambda: len({one.sequence for one in documents(peer.delivered())}) == 6, what="every alarm")
     assert list(dict.fromkeys(one.sequence for one in documents(peer.delivered()))) == [1, 2, 3, 4, 5, 6]
 
@@ -277,7 +277,7 @@ def test_a_new_output_works_from_the_settings(
         service = Service(load_settings(config))
         service.start()
         try:
-            wait_until(lambda: len(documents(toy.delivered())) >= 2, seconds=60, what="two alarms at the toy")
+            wait_until(lambda: len(documents(toy.delivered())) >= 2, what="two alarms at the toy")
             wait_until(lambda: len(subscriber.messages) >= 2, what="the same at the broker")
             status = json.loads(service.control.execute("status", None, b"", by="test").to_bytes())["result"]
         finally:

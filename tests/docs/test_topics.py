@@ -59,7 +59,7 @@ def running(command: list[str]) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        process.communicate(timeout=60)
+        process.communicate(timeout=150)
 
 
 def line_of(process: subprocess.Popen[str]) -> str:

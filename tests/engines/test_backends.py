@@ -137,10 +137,10 @@ def test_new_backend_runs_in_an_agent(
         return [json.loads(message.payload) for message in subscriber.on("/state")]
 
     try:
-        wait_until(lambda: any(state["frames"] == 24 for state in states()), seconds=60)  # type: ignore[comparison-overlap]
+        wait_until(lambda: any(state["frames"] == 24 for state in states()))  # type: ignore[comparison-overlap]
     finally:
         agent.terminate()
-        _, log = agent.communicate(timeout=30)
+        _, log = agent.communicate(timeout=150)
     subscriber.close()
     assert states()[-1]["engine"] == "toy"
     assert "engine toy (a toy)" in log

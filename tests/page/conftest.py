@@ -81,7 +81,7 @@ def line(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -> Itera
         with running_page(config) as page, agent_processes(config) as start:
             agent = start()
             await_state(socket, is_armed)
-            wait_until(lambda: ask(socket, "alarms/list", limit=1)["alarms"], seconds=60, what="an alarm")
+            wait_until(lambda: ask(socket, "alarms/list", limit=1)["alarms"], what="an alarm")
             yield Line(page, broker, socket, config, start, agent)
     finally:
         broker.end()

@@ -95,7 +95,7 @@ def plants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plants]:
             wait_until(lambda: client.get("/api/cameras").document["connected"], what="the connection")
             made = Plants(page, broker)
             try:
-                wait_until(lambda: is_complete(page), seconds=60, what="what the agents have published")
+                wait_until(lambda: is_complete(page), what="what the agents have published")
                 yield made
             finally:
                 made.close()

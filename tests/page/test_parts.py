@@ -107,7 +107,7 @@ def test_group_has_one_verdict_and_shows_who_found_what(grouped: Line, open_grou
 def test_part_is_found_and_leads_to_its_alarm(grouped: Line, open_grouped: OpenTab) -> None:
     show(grouped, "top", "lost.png")
     show(grouped, "side", "lost.png", bad=True)
-    wait_until(lambda: is_recorded(grouped, "lost"), seconds=60, what="the part and its alarm")
+    wait_until(lambda: is_recorded(grouped, "lost"), what="the part and its alarm")
     opened = open_grouped().log_in("vera").go("parts")
     opened.tab.wait_for_selector("table.parts tbody tr >> nth=30")
     opened.tab.fill("input[name=part]", "LOST")
@@ -138,7 +138,7 @@ def sampled(grouped: Line) -> list[dict[str, Any]]:
 
 def test_sampled_good_part_shows_its_heatmap(grouped: Line, open_grouped: OpenTab) -> None:
     show(grouped, "side", "sampled.png")
-    wait_until(lambda: any(part["heatmap"] for part in sampled(grouped)), seconds=60, what="its heatmap")
+    wait_until(lambda: any(part["heatmap"] for part in sampled(grouped)), what="its heatmap")
     opened = open_grouped(dark=True).log_in("vera").go("parts?camera=side&part=sampled")
     image = opened.tab.wait_for_selector("table.parts a[href*=heatmap] img:not(.missing)")
     opened.tab.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=image)

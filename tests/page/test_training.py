@@ -51,7 +51,7 @@ def test_mask_that_is_drawn_and_trained_with_is_in_force(line: Line, open_tab: O
     assert view["mask"] is not None
     await_state(line.socket, lambda state: state["phase"] in ("calibrating", "armed", "refused"))
     opened.tab.click("button:text-is('Put the earlier model back')")
-    wait_until(lambda: ask(line.socket, "view")["mask"] is None, seconds=60, what="the earlier model")
+    wait_until(lambda: ask(line.socket, "view")["mask"] is None, what="the earlier model")
     ask(line.socket, "view/draw", width=view["width"], height=view["height"])
 
 

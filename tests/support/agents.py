@@ -67,7 +67,7 @@ def inspectd(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def await_status(
-    socket: Path, condition: Callable[[dict[str, Any]], bool], timeout_seconds: float = 60.0
+    socket: Path, condition: Callable[[dict[str, Any]], bool], timeout_seconds: float = 120.0
 ) -> dict[str, Any]:
     """The agent's status once it fulfils a condition."""
     end, found = time.monotonic() + timeout_seconds, {}
@@ -83,7 +83,7 @@ def await_status(
 
 
 def await_state(
-    socket: Path, condition: Callable[[dict[str, Any]], bool], timeout_seconds: float = 60.0
+    socket: Path, condition: Callable[[dict[str, Any]], bool], timeout_seconds: float = 120.0
 ) -> dict[str, Any]:
     """The state of camera `line1` once it fulfils a condition."""
     found = await_status(socket, lambda status: condition(status["cameras"]["line1"]), timeout_seconds)
@@ -108,7 +108,7 @@ def is_armed(state: dict[str, Any]) -> bool:
 def stop(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Send SIGTERM; returns the exit code and the log."""
     process.send_signal(signal.SIGTERM)
-    _, log = process.communicate(timeout=60)
+    _, log = process.communicate(timeout=150)
     return process.returncode, log
 
 

@@ -163,7 +163,7 @@ def test_judged_alarms_enter_the_next_calibration_and_measure_its_recall(tmp_pat
     config = configure(tmp_path, tiny_bundle, source)
     with running_service(config):
         socket = socket_path(tmp_path)
-        wait_until(lambda: ask(socket, "alarms/list")["counts"]["alarms"] >= 12, seconds=60, what="alarms")
+        wait_until(lambda: ask(socket, "alarms/list")["counts"]["alarms"] >= 12, what="alarms")
         alarms = [alarm for alarm in ask(socket, "alarms/list")["alarms"] if alarm["cleared_at"] is not None][:10]
         by_peak = sorted(alarms, key=lambda alarm: alarm["peak"])
         for index, alarm in enumerate(by_peak):

@@ -28,7 +28,7 @@ def test_broker_that_is_gone_is_reported_and_its_return_too(shown: Shown) -> Non
     assert f"127.0.0.1:{shown.broker.port}" in document["problem"]
     assert len(document["cameras"]) == 2, "what was known stays"
     shown.broker.start()
-    wait_until(lambda: client.get("/api/cameras").document["connected"], seconds=60, what="the broker's return")
+    wait_until(lambda: client.get("/api/cameras").document["connected"], what="the broker's return")
 
 
 def test_events_bring_all_rows_and_then_what_changes(shown: Shown) -> None:

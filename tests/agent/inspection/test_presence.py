@@ -73,7 +73,7 @@ def test_as_many_results_as_parts_were_shown(
     with running_service(configure(tmp_path, broker, 'kind = "simulator"')):
         frames = PARTS * LINE.frames_per_cycle
         state = await_state(socket_path(tmp_path), lambda state: state["frames"] == frames, 300.0)
-        wait_until(lambda: len(results(subscriber)) >= PARTS, seconds=30, what="a result for each part")
+        wait_until(lambda: len(results(subscriber)) >= PARTS, what="a result for each part")
     found = results(subscriber)
     shown = [LINE.part_in_view(document["frame"] + 1) for document in found]
     assert shown == list(range(PARTS)), "each once, in order"
@@ -114,6 +114,6 @@ def test_part_that_stops_has_one_result_and_darkness_is_no_good_part(
         overdue.set()
         state = await_state(socket_path(tmp_path), lambda state: state["frames"] == frames, 300.0)
         assert state["reason"] is None
-        wait_until(lambda: len(results(subscriber)) >= 13, seconds=60)
+        wait_until(lambda: len(results(subscriber)) >= 13)
     assert len(results(subscriber)) == 12 + 1, "one for each part, and one for the darkness, which may have hidden one"
     assert {document["verdict"] for document in results(subscriber)} == {"not_judged"}, "it is still calibrating"

@@ -161,7 +161,7 @@ def test_agent_serves_a_socket_beside_its_settings(
     (tmp_path / "inspectd.toml").write_text(settings)
     with agent_processes(tmp_path / "inspectd.toml") as start:
         process = start()
-        wait_until((tmp_path / "metrics.sock").exists, seconds=60, what="the socket")
+        wait_until((tmp_path / "metrics.sock").exists, what="the socket")
         wait_until(lambda: value(parsed(scrape_socket(tmp_path / "metrics.sock")), "inspectd_frames_total") > 0)
         assert stop(process)[0] == 0
     assert not (tmp_path / "metrics.sock").exists()

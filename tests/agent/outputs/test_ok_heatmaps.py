@@ -67,7 +67,7 @@ def test_heatmap_follows_the_result_of_an_ok_part(tmp_path: Path, tiny_bundle: B
     with agent_processes(configured(tmp_path, tiny_bundle, broker.url)) as start:
         process = start()
         wait_until(lambda: len(results(subscriber)) == 93, seconds=120, what="the results")
-        wait_until(lambda: heatmaps(subscriber).keys() == promised(subscriber), seconds=30, what="the heatmaps")
+        wait_until(lambda: heatmaps(subscriber).keys() == promised(subscriber), what="the heatmaps")
         listed = {part["id"]: part for part in ask(path, "results/list")["parts"]}
         sampled = [document for document in results(subscriber) if document["heatmap"]]
         assert len(sampled) >= MAX_WAITING, "of some thirty good parts"
@@ -103,7 +103,7 @@ def test_larger_heatmap_than_the_broker_accepts_is_sent_smaller(
     with agent_processes(configured(tmp_path, tiny_bundle, broker.url)) as start:
         start()
         await_state(socket_path(tmp_path), is_armed)
-        wait_until(lambda: len(heatmaps(subscriber)) >= 2, seconds=60, what="heatmaps")
+        wait_until(lambda: len(heatmaps(subscriber)) >= 2, what="heatmaps")
     for message in heatmaps(subscriber).values():
         assert len(message.payload) < 2500
         assert cv2.imdecode(np.frombuffer(message.payload, np.uint8), cv2.IMREAD_COLOR) is not None

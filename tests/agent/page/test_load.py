@@ -14,8 +14,8 @@ def test_twenty_viewers_are_served_in_little_memory(line: Line) -> None:
     viewers = Viewers(line.page).start(VIEWERS)
     try:
         # Status, scores and device, and two images, for each of them.
-        wait_until(lambda: viewers.events > 4 * VIEWERS, seconds=60, what="events for all")
-        wait_until(lambda: viewers.images > 2 * VIEWERS, seconds=60, what="images for all")
+        wait_until(lambda: viewers.events > 4 * VIEWERS, what="events for all")
+        wait_until(lambda: viewers.images > 2 * VIEWERS, what="images for all")
         assert line.page.memory_bytes() < MOST_BYTES
         assert line.page.descriptors() < 150
     finally:

@@ -30,7 +30,7 @@ def an_alarm(line: Line) -> str:
         found[:] = [each["id"] for each in shown if "frame" in each["images"]]
         return bool(found)
 
-    wait_until(with_images, seconds=60, what="an alarm")
+    wait_until(with_images, what="an alarm")
     return found[0]
 
 

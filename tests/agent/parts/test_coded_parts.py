@@ -44,7 +44,7 @@ def test_every_kind_of_code_names_its_part_and_none_is_no_fault(
     subscriber = Subscriber(broker, "inspectd/#", client_id="mes")
     with agent_processes(config) as start:
         start()
-        wait_until(lambda: len(results(subscriber)) == len(CODES) + 1, seconds=60)
+        wait_until(lambda: len(results(subscriber)) == len(CODES) + 1)
     found = [(each["part"], each["origin"], each["code"]["problem"]) for each in results(subscriber)]
     assert found == [
         ("SN-00123", "a.png", None),

@@ -135,8 +135,8 @@ def test_a_camera_lost_before_its_first_calibration_raises_the_alarm_too(
     fault = 'faults = [{ kind = "lost", start_frame = 40, duration_seconds = 1.5 }]'
     source = f'kind = "simulator"\nframes_per_second = 50.0\ngood_frames = 100000\n{fault}'
     with running(tmp_path, settings_text(tiny_bundle.path, source, url=broker.url, alarm='rule = "1 of 1"')):
-        wait_until(lambda: len(subscriber.on("/alarm")) >= 2, seconds=60, what="an alarm, raised and cleared")
-        wait_until(lambda: documents(subscriber, "/state")[-1]["phase"] == "armed", seconds=60, what="armed")
+        wait_until(lambda: len(subscriber.on("/alarm")) >= 2, what="an alarm, raised and cleared")
+        wait_until(lambda: documents(subscriber, "/state")[-1]["phase"] == "armed", what="armed")
     raised, cleared = documents(subscriber, "/alarm")[:2]
     states = documents(subscriber, "/state")
     subscriber.close()

@@ -53,7 +53,7 @@ exposure_microseconds = "auto"
                     ask(socket, "calibration/review", "line1", confirm_good=True, timeout_seconds=30.0)
                     state = await_state(socket, lambda state: state["phase"] == "armed")
             assert state["frames"] == camera.software_triggers() == parts
-            wait_until((tmp_path / "state/cameras/line1/light.json").exists, seconds=60)
+            wait_until((tmp_path / "state/cameras/line1/light.json").exists)
             ask(socket, "inspect", "line1", part="after", timeout_seconds=30.0)
             state = await_state(socket, lambda state: _answered(state) == parts + 1)
             assert state["frames"] == camera.software_triggers() == parts + 1
@@ -119,6 +119,6 @@ def test_software_trigger_without_announced_parts_is_rejected(tmp_path: Path, ti
     source = 'kind = "genicam"\ncamera = "127.0.0.1"\ntrigger = "software"'
     with agent_processes(settings(tmp_path, tiny_bundle, source, parts)) as start:
         process = start()
-        _, log = process.communicate(timeout=60)
+        _, log = process.communicate(timeout=150)
     assert process.returncode == 1, log
     assert 'source.trigger: got "software"; wanted parts = { trigger = true } for it' in log

@@ -146,7 +146,7 @@ def test_a_window_that_the_folder_cannot_fill_is_explained(
         assert state["phase"] == "calibrating"
         stop(process)
     else:
-        _, log = process.communicate(timeout=60)
+        _, log = process.communicate(timeout=150)
         assert process.returncode == 0
         text = f"camera line1: 20 of 60 good images so far, and folder {tmp_path / 'few'} has no more images"
         assert sum(text in line and "WARN" in line for line in log.splitlines()) == 1
@@ -168,7 +168,7 @@ def test_a_folder_without_one_image_that_fits_is_reported(
         assert "files in quarantine: 3, the latest: " in inspectd("status", "--socket", socket_path(tmp_path)).stdout
         assert stop(process)[0] == 0
     else:
-        _, log = process.communicate(timeout=60)
+        _, log = process.communicate(timeout=150)
         assert process.returncode == 1
         assert reason in log.splitlines()[-1]
         assert "Traceback" not in log

@@ -57,7 +57,7 @@ def test_every_image_of_a_folder_has_a_result(start: Starter, broker: Mosquitto,
     process = start()
     wait_until(lambda: len(results(subscriber)) == GOOD + BAD, seconds=120)
     # Alarms are drawn first, and may follow the results.
-    wait_until(lambda: sum(b'"raised"' in message.payload for message in subscriber.on("/alarm")) >= BAD, seconds=60)
+    wait_until(lambda: sum(b'"raised"' in message.payload for message in subscriber.on("/alarm")) >= BAD)
     process.send_signal(signal.SIGTERM)
     process.wait(60)
     wait_until(lambda: sum(b'"cleared"' in message.payload for message in subscriber.on("/alarm")) >= BAD)
@@ -134,7 +134,7 @@ def test_triggered_parts_have_results_under_their_ids(tmp_path: Path, tiny_bundl
         await_state(path, lambda state: state["frames"] > 0)
         for number in range(20):
             ask(path, "inspect", part=f"SN{number}")
-        wait_until(lambda: len(results(subscriber)) == 20, seconds=60)
+        wait_until(lambda: len(results(subscriber)) == 20)
         for part in ("", "x" * 10_000, "SN\n1"):
             with pytest.raises(InspectdError, match="command inspect: part") as caught:
                 ask(path, "inspect", part=part)
@@ -144,12 +144,12 @@ def test_triggered_parts_have_results_under_their_ids(tmp_path: Path, tiny_bundl
         assert state["ready"] is False, "it is still calibrating"
         ask(path, "pause")
         ask(path, "inspect", part="paused")
-        wait_until(lambda: len(results(subscriber)) == 21, seconds=60)
+        wait_until(lambda: len(results(subscriber)) == 21)
         ask(path, "resume")
         together = [Thread(target=ask, args=(path, "inspect"), kwargs={"part": part}) for part in ("left", "right")]
         for thread in together:
             thread.start()
-        wait_until(lambda: len(results(subscriber)) == 23, seconds=60)
+        wait_until(lambda: len(results(subscriber)) == 23)
     found = results(subscriber)
     assert [document["part"] for document in found[:21]] == [*(f"SN{number}" for number in range(20)), "paused"]
     assert {document["reason"] for document in found[:20]} == {"calibrating"}

@@ -53,7 +53,7 @@ def test_agent_with_trusted_keys_runs_signed_bundles_only(tiny_bundle: Bundle, t
     source = 'kind = "folder"\npath = "parts"'
     (tmp_path / "inspectd.toml").write_text('trusted_keys = ["plant.pub"]\n' + settings_text(Path(bundle.name), source))
     process = start()
-    _, log = process.communicate(timeout=60)
+    _, log = process.communicate(timeout=150)
     assert process.returncode == 1
     assert [line for line in log.splitlines() if line.startswith("inspectd: ")] == [
         f"inspectd: {bundle}: not signed, wanted a signature by a trusted key (inspectd bundle sign)"
@@ -61,7 +61,7 @@ def test_agent_with_trusted_keys_runs_signed_bundles_only(tiny_bundle: Bundle, t
     assert "Traceback" not in log
     fingerprint = sign_bundle(bundle, private)
     process = start()
-    _, log = process.communicate(timeout=60)
+    _, log = process.communicate(timeout=150)
     assert process.returncode == 0, log
     assert f"signed by {fingerprint}" in log
 
@@ -77,7 +77,7 @@ def test_folder_of_good_and_bad_parts_gives_alarms_with_images(
         assert watch.stdout is not None
         assert watch.stdout.readline() == "plant: agent online\n", "it has subscribed"
         process = start()
-        _, log = process.communicate(timeout=60)
+        _, log = process.communicate(timeout=150)
         assert process.returncode == 0, log
         wait_until(lambda: list((tmp_path / "seen").glob("line1/*/overlay.jpg")), what="images of an alarm")
     documents = [json.loads(path.read_text()) for path in (tmp_path / "seen").glob("line1/*/raised.json")]
@@ -121,7 +121,7 @@ def test_drift_is_one_event_and_a_flag_in_the_state(
     configure(tmp_path, tiny_bundle, f'kind = "folder"\npath = "{parts}"', broker.url)
     subscriber = Subscriber(broker, "inspectd/plant/line1/event", "inspectd/plant/line1/state")
     process = start("--set", "cameras.line1.alarm.clear_after_seconds=60")
-    _, log = process.communicate(timeout=60)
+    _, log = process.communicate(timeout=150)
     assert process.returncode == 0, log
     wait_until(lambda: b'"stopped"' in subscriber.on("/state")[-1].payload, what="the last state")
     (event,) = [json.loads(message.payload) for message in subscriber.on("/event")]
@@ -188,7 +188,7 @@ def test_alarms_without_a_broker_are_delivered_by_the_next_agent(
     broker.stop()
     configure(tmp_path, tiny_bundle, source, broker.url)
     process = start()
-    _, log = process.communicate(timeout=60)
+    _, log = process.communicate(timeout=150)
     assert process.returncode == 0, log
     broker.start()
     subscriber = Subscriber(broker, "inspectd/plant/line1/alarm")
@@ -237,7 +237,7 @@ allow_insecure_commands = true
     config.write_text(config.read_text().replace("[mqtt]\n", tree))
     subscriber = Subscriber(broker, "acme/#", "homeassistant/#")
     start()
-    wait_until(lambda: subscriber.on("acme/plant/l4/line1/inspectd/state"), seconds=60)
+    wait_until(lambda: subscriber.on("acme/plant/l4/line1/inspectd/state"))
     subscriber.publish("acme/plant/l4/line1/inspectd/command/status", b"")
     wait_until(lambda: subscriber.on("acme/plant/l4/line1/inspectd/response/status"))
     (found,) = subscriber.on("homeassistant/device/inspectd_plant_line1/config")
@@ -260,7 +260,7 @@ def test_source_that_cannot_work_ends_the_agent_with_one_line(
 ) -> None:
     configure(tmp_path, tiny_bundle, source)
     process = start()
-    _, log = process.communicate(timeout=60)
+    _, log = process.communicate(timeout=150)
     assert process.returncode == 1
     (line,) = [line for line in log.splitlines() if line.startswith("inspectd: ")]
     assert reason in line
@@ -273,7 +273,7 @@ def test_state_directory_that_cannot_be_written_is_one_line(
     configure(tmp_path, tiny_bundle, GOOD_PARTS)
     (tmp_path / "state").write_text("a file")
     process = start()
-    _, log = process.communicate(timeout=60)
+    _, log = process.communicate(timeout=150)
     assert process.returncode == 1
     assert "wanted a directory that this user can write to" in log
     assert "Traceback" not in log

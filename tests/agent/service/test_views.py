@@ -84,25 +84,25 @@ def test_groups_come_and_go_while_their_cameras_run(tmp_path: Path, tiny_bundle:
     with agent_processes(config) as start:
         process = start()
         wait_until(lambda: len(by_part(subscriber)) == PARTS, seconds=120)
-        wait_until(lambda: any(m.topic.endswith("parts/p1/count") for m in subscriber.messages), seconds=30)
+        wait_until(lambda: any(m.topic.endswith("parts/p1/count") for m in subscriber.messages))
         put(good, tmp_path / "top", "half.png")
         await_status(socket, lambda status: status["parts"]["p1"]["waiting"] == 1)
         config.write_text(ungrouped)
         assert ask(socket, "reload") == {"changed": ["parts.p1"], "at_next_calibration": [], "needs_restart": []}
-        wait_until(lambda: "half.png" in by_part(subscriber), seconds=30)
+        wait_until(lambda: "half.png" in by_part(subscriber))
         half = by_part(subscriber)["half.png"]
         assert (half["verdict"], half["reason"], half["missing"]) == ("not_judged", "view_missing", ["side"])
         await_status(socket, lambda status: status["parts"] == {})
-        wait_until(lambda: not kept_counts(broker), seconds=30, what="the removal of the retained numbers")
+        wait_until(lambda: not kept_counts(broker), what="the removal of the retained numbers")
         put(good, tmp_path / "side", "half.png")
         config.write_text(ungrouped + '[parts.p1]\ncameras = ["side", "top"]\n')
         assert ask(socket, "reload")["changed"] == ["parts.p1"]
         await_status(socket, lambda status: status["parts"].keys() == {"p1"})
         for camera in ("side", "top"):
             put(good, tmp_path / camera, "whole.png")
-        wait_until(lambda: "whole.png" in by_part(subscriber), seconds=60)
+        wait_until(lambda: "whole.png" in by_part(subscriber))
         assert by_part(subscriber)["whole.png"]["sequence"] == PARTS + 2, "the numbers go on"
-        wait_until(lambda: len(kept_counts(broker)) == 1, seconds=30, what="the retained numbers")
+        wait_until(lambda: len(kept_counts(broker)) == 1, what="the retained numbers")
         process.send_signal(signal.SIGTERM)
         process.wait(60)
 
@@ -130,17 +130,17 @@ def test_every_part_has_one_joined_result_across_a_kill(tmp_path: Path, tiny_bun
         process = start()
         wait_until(lambda: len(by_part(subscriber)) == PARTS, seconds=120)
         put(good, tmp_path / "top", "half.png")
-        wait_until(lambda: any(b"half.png" in message.payload for message in subscriber.on("top/result")), seconds=30)
+        wait_until(lambda: any(b"half.png" in message.payload for message in subscriber.on("top/result")))
         process.send_signal(signal.SIGKILL)
         process.wait(60)
         assert "half.png" not in by_part(subscriber)
         put(bad, tmp_path / "side", "half.png")
         process = start()
-        wait_until(lambda: "half.png" in by_part(subscriber), seconds=60)
+        wait_until(lambda: "half.png" in by_part(subscriber))
         half = by_part(subscriber)["half.png"]
         assert (half["verdict"], half["missing"], len(half["views"])) == ("nok", [], 2)
         put(good, tmp_path / "side", "lone.png")
-        wait_until(lambda: "lone.png" in by_part(subscriber), seconds=60)
+        wait_until(lambda: "lone.png" in by_part(subscriber))
         lone = by_part(subscriber)["lone.png"]
         assert (lone["verdict"], lone["reason"], lone["missing"]) == ("not_judged", "view_missing", ["top"])
         assert lone["latency_ms"] >= 6000.0
@@ -159,7 +159,7 @@ def test_every_part_has_one_joined_result_across_a_kill(tmp_path: Path, tiny_bun
         config.write_text(config.read_text().replace('within = "6 s"', 'within = "1 s"'))
         assert ask(socket_path(tmp_path), "reload")["changed"] == ["parts.p1.within"]
         put(good, tmp_path / "side", "quick.png")
-        wait_until(lambda: "quick.png" in by_part(subscriber), seconds=60)
+        wait_until(lambda: "quick.png" in by_part(subscriber))
         assert 1000.0 <= by_part(subscriber)["quick.png"]["latency_ms"] < 6000.0
         process.send_signal(signal.SIGTERM)
         process.wait(60)

@@ -73,7 +73,7 @@ def test_ready_is_sent_with_the_first_frames_of_the_window(
     assert "frames/s" in manager.messages[armed]
     assert not (tmp_path / "starts").exists(), "the next start need not wait"
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=150)
     assert process.returncode == 0
     assert manager.receive()[-2:] == ["STOPPING=1", "STATUS=stopping"]
 
@@ -99,7 +99,7 @@ def test_folder_at_its_end_was_ready(
 ) -> None:
     """A service that ends before it was ready counts as failed, and systemd would start it again."""
     process = run(configure(tmp_path, tiny_bundle, f'kind = "folder"\npath = "{good_parts}"'))
-    process.communicate(timeout=60)
+    process.communicate(timeout=150)
     assert process.returncode == 0
     assert "READY=1" in manager.receive()
 

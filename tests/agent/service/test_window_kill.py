@@ -44,7 +44,7 @@ def test_a_window_is_filled_over_kills_and_arms_once(
         process = start()
         state = await_state(socket_path(tmp_path), lambda found: found["progress"] is not None)
         assert state["progress"]["frames"] >= kept
-        wait_until(lambda kept=kept: images_in(path) > kept, seconds=60, what="a window on the disk")
+        wait_until(lambda kept=kept: images_in(path) > kept, what="a window on the disk")
         # Also while the next state of the window is written.
         time.sleep(float(rng.uniform(0.0, 0.5)) if rng.random() < 0.5 else float(rng.uniform(1.9, 2.4)))
         process.kill()

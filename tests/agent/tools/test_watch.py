@@ -83,7 +83,7 @@ def test_process_ends_cleanly_on_a_signal(mosquitto: Callable[..., Mosquitto], n
     assert process.stdout.readline() == "up\n"
     wait_until(lambda: "New client connected" in (broker.directory / "mosquitto.log").read_text())
     process.send_signal(number)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=150)
     assert (process.returncode, output, errors) == (0, "bye\n", "")
 
 

@@ -163,7 +163,7 @@ def run_agent(tmp_path: Path, mosquitto: Callable[..., Mosquitto]) -> Callable[.
             wait_until(lambda: subscriber.on("/event"), what="the event")
         finally:
             agent.terminate()
-            _, log = agent.communicate(timeout=30)
+            _, log = agent.communicate(timeout=150)
         subscriber.close()
         last = documents(subscriber, "/state")[-1]
         assert (last["engine"], last["engine_reason"]) == ("onnxruntime", "runs on every CPU")

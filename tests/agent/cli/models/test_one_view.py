@@ -140,7 +140,7 @@ def test_alarms_come_from_what_is_inspected_alone(masked: Bundle, folders: Path,
     config = configure(tmp_path, masked, f'kind = "folder"\npath = "{parts}"')
     with agent_processes(config) as start:
         process = start()
-        _, log = process.communicate(timeout=60)
+        _, log = process.communicate(timeout=150)
     assert process.returncode == 0, log
     overlays = sorted((tmp_path / "state" / "evidence").glob("line1/*/overlay.jpg"))
     assert 3 <= len(overlays) <= 5

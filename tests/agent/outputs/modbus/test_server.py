@@ -315,7 +315,7 @@ def test_a_taken_port_is_reported_until_it_is_free(start: Start, port: int, prob
         assert problems.all() == [f"Modbus server: 127.0.0.1 port {port} cannot be opened: Address already in use"]
     with client(port) as plc:
         assert read(plc)["map_version"] == 1
-    assert problems.all() == []
+    wait_until(lambda: problems.all() == [], what="no problem any more")
 
 
 def test_stop_disconnects_clients_and_frees_the_port(start: Start, port: int) -> None:

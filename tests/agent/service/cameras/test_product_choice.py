@@ -166,7 +166,7 @@ def test_a_product_that_is_unsigned_or_of_another_view_is_one_line(
                 ask(socket, "product", "line1", name=name)
             assert "\n" not in str(caught.value)
             await_product(socket, None, "no_product")
-        wait_until(lambda: any(document["reason"] == "no_product" for document in results(subscriber)), seconds=60)
+        wait_until(lambda: any(document["reason"] == "no_product" for document in results(subscriber)))
         ask(socket, "product", "line1", name="A")
         await_state(socket, lambda state: state["product"] == "A")
 
