@@ -77,7 +77,7 @@ AGENT = {
         "core",
     },
     "fleet": {"page", "mqtt", "messages", "core"},
-    "opcua": {"page", "core"},
+    "opcua": {"page", "messages", "core"},
     "page": {"core"},
     "commands": {"monitoring", "inspection", "settings", "outputs", "review", "audit", "alarms", "messages", "core"},
     "monitoring": {"inspection", "outputs", "review", "messages", "core"},

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel
 
 from agent.core.errors import Permanent
+from agent.core.records import place_of_group
 from agent.messages import ReloadResult
 from agent.settings import Settings, check_view_groups
 
@@ -28,9 +29,9 @@ T = TypeVar("T")
 # Settings of a camera that are taken over by building it again, while the other cameras go on.
 REBUILT = ("source", "bundle", "engine", "crop", "mask", "correction", "alignment", "parts", "products", "product")
 
-# `*` is any camera, or any group of cameras; a key stands for everything below it. The calibration in force was made
-# for one rule and one budget: as after a restart, new ones count from the next calibration. Any other setting needs a
-# restart: a connection or a store would have to be opened again.
+# `*` is any camera, group of cameras, or output; a key stands for everything below it. The calibration in force was
+# made for one rule and one budget: as after a restart, new ones count from the next calibration. Any other setting
+# needs a restart: a connection or a store would have to be opened again.
 EFFECTS: Mapping[Key, Effect] = {
     ("log", "level"): Effect.NOW,
     ("mqtt", "scores_per_second"): Effect.NOW,
@@ -39,6 +40,7 @@ EFFECTS: Mapping[Key, Effect] = {
     ("mqtt", "role"): Effect.NOW,
     **{("cameras", "*", name): Effect.NOW for name in REBUILT},
     ("parts", "*"): Effect.NOW,
+    ("outputs", "*", "units"): Effect.NOW,
     ("cameras", "*", "alarm", "clear_after_seconds"): Effect.NOW,
     ("cameras", "*", "calibration", "require_certificate"): Effect.NOW,
     ("cameras", "*", "alarm", "rule"): Effect.NEXT_CALIBRATION,
@@ -96,11 +98,12 @@ def plan_reload(old: Settings, new: Settings) -> Reload:
 def _with_fitting_groups(settings: Settings, old: Settings, found: dict[Effect, list[str]]) -> Settings:
     """`settings` with those groups of cameras that go with what else is in force; other changes need a restart."""
     same = {name: settings.parts.get(name, group) for name, group in old.parts.items()}
-    for groups in (settings.parts, same, old.parts):
-        fitting = settings if groups == settings.parts else settings.model_copy(update={"parts": groups})
+    changes: list[dict[str, Any]] = [{}, {"parts": same}, {"parts": old.parts}]
+    for change in (*changes, {"parts": old.parts, "outputs": old.outputs}):
+        fitting = settings.model_copy(update=change) if change else settings
         if _groups_fit(fitting, old):
             break
-    waiting = [key for key in found[Effect.NOW] if _is_of_group(key) and not _taken_over(key, settings, fitting)]
+    waiting = [key for key in found[Effect.NOW] if not _taken_over(key, settings, fitting)]
     found[Effect.NOW] = [key for key in found[Effect.NOW] if key not in waiting]
     found[Effect.RESTART] += waiting
     return fitting
@@ -108,34 +111,41 @@ def _with_fitting_groups(settings: Settings, old: Settings, found: dict[Effect, 
 
 def _groups_fit(settings: Settings, old: Settings) -> bool:
     """Whether the groups can be in force now, with cameras and outputs that need a restart as they were."""
-    sections = settings.output_sections.values()
-    if settings.parts.keys() != old.parts.keys() and any(section.numbers_groups for section in sections):
-        return False
+    sections = settings.output_sections
     try:
         check_view_groups(settings.parts, settings.cameras)
-        for section in sections:
+        for section in sections.values():
             section.check_cameras(settings.site, settings.cameras, settings.parts)
     except (ValueError, Permanent):
         return False
-    return True
+    return all(
+        section.keeps_places(old.output_sections[name], _places(old), _places(settings))
+        for name, section in sections.items()
+    )
 
 
-def _is_of_group(key: str) -> bool:
-    return key.startswith("parts.")
+def _places(settings: Settings) -> list[str]:
+    """The cameras, and the groups of cameras after them."""
+    return [*settings.cameras, *map(place_of_group, settings.parts)]
 
 
 def _taken_over(key: str, wanted: Settings, settings: Settings) -> bool:
-    """Whether the group that a key names is in `settings` as it was wanted."""
+    """Whether the group or the output that a key names, if any, is in `settings` as it was wanted."""
+    sections: list[tuple[str, Mapping[str, object], Mapping[str, object]]] = [
+        ("parts", wanted.parts, settings.parts),
+        ("outputs", wanted.outputs, settings.outputs),
+    ]
     return all(
-        wanted.parts.get(name) == settings.parts.get(name)
-        for name in wanted.parts.keys() | settings.parts.keys()
-        if key == f"parts.{name}" or key.startswith(f"parts.{name}.")
+        new.get(name) == taken.get(name)
+        for section, new, taken in sections
+        for name in new.keys() | taken.keys()
+        if f"{key}.".startswith(f"{section}.{name}.")
     )
 
 
 def effect_of(key: Key) -> Effect:
     """When a change of this setting comes into force."""
-    pattern = (key[0], "*", *key[2:]) if key[0] in ("cameras", "parts") else key
+    pattern = (key[0], "*", *key[2:]) if key[0] in ("cameras", "parts", "outputs") else key
     prefixes = (pattern[:length] for length in range(len(pattern), 0, -1))
     return next((EFFECTS[prefix] for prefix in prefixes if prefix in EFFECTS), Effect.RESTART)
 

@@ -30,6 +30,7 @@ from agent.messages.count import (
     ShiftPayload,
 )
 from agent.messages.event import EventPayload, drift_event, drift_sentence, engine_event, promise_event
+from agent.messages.group_state import state_of_group
 from agent.messages.joined import JoinedResultPayload, ViewGroupPayload, ViewPayload
 from agent.messages.promise import BrokenPromisePayload, CertificatePayload
 from agent.messages.result import ResultPayload
@@ -115,5 +116,6 @@ __all__ = [
     "parse_request",
     "promise_event",
     "short_text",
+    "state_of_group",
     "utc_text",
 ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from agent.core.errors import InspectdError
 from agent.core.records import place_of_group
-from agent.opcua.address_space.states import state_of_group
+from agent.messages import StatePayload, state_of_group
 from agent.opcua.vision_system import VisionSystem
 from agent.page.link.control import AgentLink
 
@@ -68,18 +69,20 @@ class Follower:
         log.debug("no results and alarms: %s", reason)
 
     async def _next_states(self) -> None:
+        asked = time.monotonic()
         found = await self._states.ask("status", sender="OPC UA")
         if self._away:
             log.info("the agent answers")
         self._away = False
-        states, cameras = found["cameras"], {name: (name,) for name in found["cameras"]}
+        states = {name: StatePayload.model_validate(state) for name, state in found["cameras"].items()}
+        cameras = {name: (name,) for name in states}
         cameras |= {place_of_group(name): tuple(group["cameras"]) for name, group in found["parts"].items()}
         for place, system in self._systems.items():
             if place not in cameras:
                 await system.lost(f"the agent has no {place} any more")
                 continue
             system.cameras = cameras[place]
-            await system.show(state_of_group([states[camera] for camera in system.cameras]))
+            await system.show(state_of_group(place, [states[camera] for camera in system.cameras]), asked)
 
     async def _next_events(self) -> None:
         found = await self._events.ask(

@@ -111,13 +111,15 @@ class Methods:
         if any(wanted and system.products and wanted != system.product for wanted in (recipe, product)):
             return _job("", Error.WRONG_PRODUCT)
         try:
-            job = await system.begin_job(part, measurement)
+            job = system.begin_job(part, measurement)
         except Permanent:
             return ua.StatusCode(ua.StatusCodes.BadInvalidState)
         returned = asyncio.Event()
         done = await self._within_time(self._trigger(caller, job, returned))
         returned.set()
         if done is None or done is Error.NONE:
+            # After the trigger, which has left already: to show all of this takes milliseconds.
+            await system.job_started(job)
             return _job(job.id, Error.NONE)
         await system.end_job(job, f"the trigger of part {part} was not accepted")
         return _job("", done)
@@ -125,9 +127,7 @@ class Methods:
     async def _trigger(self, caller: Person, job: Job, returned: asyncio.Event) -> Error:
         """Announce the part. If the client believes already that the job runs, it gets a result in any case."""
         error = await self._ask(caller, "inspect", part=job.part)
-        if error is Error.NONE:
-            await self._system.job_started(job)
-        elif returned.is_set():
+        if error is not Error.NONE and returned.is_set():
             await self._system.abort_job(job, "the trigger was not accepted")
         return error
 
@@ -154,9 +154,12 @@ class Methods:
             return _error(Error.NONE)
         if system.machine.state is not State.CONTINUOUS_EXECUTION:
             return ua.StatusCode(ua.StatusCodes.BadInvalidState)
-        system.stopped = True
+        system.stop()
         error = await self._sent(caller, "pause")
-        system.stopped = error is Error.NONE
+        if error is Error.NONE:
+            system.stop()
+        else:
+            system.stopped = False
         return _error(error)
 
     async def _abort(self, caller: Person, *inputs: ua.Variant) -> Outputs:

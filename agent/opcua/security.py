@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 MAX_CONNECTIONS = 24
 MAX_SUBSCRIPTIONS = 100
 MAX_QUEUE = 1000
+MIN_PUBLISHING_MS = 10.0
 ACTIVATION_SECONDS = 10.0
 
 
@@ -100,6 +101,12 @@ class TrustedSession(InternalSession):  # type: ignore[misc]
         """Whoever logs out may do nothing any more, although the channel stays open."""
         self.user = User(UserRole.Anonymous)
         await super().close_session(delete_subs)
+
+    async def create_subscription(self, params: Any, callback: Any, request_callback: Any = None) -> Any:
+        """A client that asks for 0 wants the shortest interval that there is."""
+        wanted = params.RequestedPublishingInterval
+        params.RequestedPublishingInterval = wanted if wanted >= MIN_PUBLISHING_MS else MIN_PUBLISHING_MS
+        return await super().create_subscription(params, callback, request_callback)
 
     async def call(self, params: Any) -> Any:
         """Call methods, which find the caller in `CALLER`."""

@@ -12,6 +12,8 @@ from typing import Any
 from asyncua import ua
 
 from agent.core.errors import Permanent
+from agent.core.records import Phase
+from agent.messages import StatePayload
 from agent.opcua.address_space.events import FAULT, INFORMATION, WARNING, Events, Fields, identity
 from agent.opcua.address_space.model import SystemNodes
 from agent.opcua.address_space.states import State, state_of
@@ -40,43 +42,49 @@ class VisionSystem:
         """Parts are announced one by one."""
         self.job: Job | None = None
         """What a client has started, until its result is there."""
+        self._announced: Job | None = None
+        """The latest job of which clients know that it has started."""
         self.stopped = False
         """A client has stopped the continuous execution."""
+        self._stopped_monotonic = 0.0
         self.run = ""
         """The job of all results of parts that no client has started: the run of the agent."""
-        self._phase: Mapping[str, Any] | None = None
+        self._state: StatePayload | None = None
 
     # From the agent
 
-    async def show(self, state: Mapping[str, Any]) -> None:
-        """Take in the state document of the camera; of a group, see `state_of_group`."""
-        self._phase = state
-        self.product = state["product"]
-        self.triggered = state["ready"] is not None
-        if state["phase"] != "paused":
+    async def show(self, state: StatePayload, asked_monotonic: float) -> None:
+        """Take in the state of the camera, or of the group.
+
+        `asked_monotonic`: when the agent was asked for it, seconds. A state from before a stop does not end it.
+        """
+        self._state = state
+        self.product = state.product
+        self.triggered = state.ready is not None
+        if state.phase is not Phase.PAUSED and asked_monotonic > self._stopped_monotonic:
             self.stopped = False
         await self.settle()
 
     async def settle(self, reason: str = "", *, caused: bool = False) -> None:
         """Go to the state that follows from what is known."""
-        state = self._phase
+        state = self._state
         if state is None:
             return
         wanted = state_of(
-            state["phase"],
+            state.phase,
             triggered=self.triggered,
-            ready=state["ready"] is True,
+            ready=state.ready is True,
             busy=self.job is not None,
             stopped=self.stopped,
         )
-        reason = reason or f"{state['phase'].replace('_', ' ')}" + (f", {state['reason']}" if state["reason"] else "")
+        reason = reason or state.phase.value.replace("_", " ") + (f", {state.reason}" if state.reason else "")
         if await self.machine.go(wanted, reason, caused=caused) and wanted is State.READY:
             await self.events.send("ReadyEventType", "ready", INFORMATION, {"JobId": identity(self._job_id(None))})
 
     async def lost(self, reason: str) -> None:
         """The agent does not answer."""
-        if self._phase is not None or self.machine.state is State.PREOPERATIONAL:
-            self._phase = None
+        if self._state is not None or self.machine.state is State.PREOPERATIONAL:
+            self._state = None
             await self.machine.go(State.ERROR, reason)
 
     async def restarted(self, run: str) -> None:
@@ -90,10 +98,14 @@ class VisionSystem:
         job = self.job if self.job is not None and self.job.ends_with(event) else None
         result = result_value(event, job, self.run, datetime.now(timezone.utc))
         self.results.add(result)
-        await self._show_latest(result)
+        if job is not None:
+            await self.job_started(job)
         verdict = str(event["verdict"]).replace("_", " ")
         await self.events.send("ResultReadyEventType", f"part {event['part']}: {verdict}", INFORMATION, _fields(result))
-        if job is not None:
+        # Before everything else is shown, which takes as long again; no client is answered in between.
+        await self.nodes.model.publishing.publish()
+        await self._show_latest(result)
+        if job is not None and self.job is job:
             self.job = None
             await self.settle(f"part {event['part']} has its result")
 
@@ -107,12 +119,15 @@ class VisionSystem:
 
     # From clients
 
-    async def begin_job(self, part: str, measurement: str) -> Job:
-        """A client starts a job; the camera is busy from now on. Raises Permanent where it is not ready."""
+    def stop(self) -> None:
+        """A client stops the continuous execution, or the agent has just been paused for that."""
+        self.stopped, self._stopped_monotonic = True, time.monotonic()
+
+    def begin_job(self, part: str, measurement: str) -> Job:
+        """A client starts a job: no other one is accepted from now on. Raises Permanent where it is not ready."""
         if self.machine.state is not State.READY or self.job is not None or not self.triggered:
             raise Permanent("not ready")
         self.job = Job(str(uuid.uuid4()), part, measurement, time.monotonic())
-        await self.settle(f"job for part {part}", caused=True)
         return self.job
 
     async def end_job(self, job: Job, reason: str) -> None:
@@ -144,7 +159,11 @@ class VisionSystem:
         )
 
     async def job_started(self, job: Job) -> None:
-        """The agent has accepted the job."""
+        """The agent has accepted the job, or has its result already: show, once, that it has started."""
+        if self.job is not job or self._announced is job:
+            return
+        self._announced = job
+        await self.settle(f"job for part {job.part}", caused=True)
         fields = {"JobId": identity(self._job_id(job))}
         await self.events.send("JobStartedEventType", f"job for part {job.part}", INFORMATION, fields)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from agent.core.records import Phase, place_of_group
-from agent.messages import StatePayload
+from agent.core.records import place_of_group
+from agent.messages import StatePayload, state_of_group
 
 
 class GroupStates:
@@ -41,18 +41,3 @@ class GroupStates:
             if state.camera in cameras and len(states) == len(cameras):
                 found.append(state_of_group(place, states))
         return found
-
-
-def state_of_group(place: str, states: Sequence[StatePayload]) -> StatePayload:
-    """The state of cameras that see the same part: that of the first one that is not armed; ready if all are."""
-    first = next((state for state in states if state.phase is not Phase.ARMED), states[0])
-    ready, products = [state.ready for state in states], {state.product for state in states}
-    return first.model_copy(
-        update={
-            "camera": place,
-            "ready": None if None in ready else all(ready),
-            "alarm": next((state.alarm for state in states if state.alarm is not None), None),
-            "drift": any(state.drift for state in states),
-            "product": products.pop() if len(products) == 1 else None,
-        }
-    )

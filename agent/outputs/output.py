@@ -179,7 +179,7 @@ class Output(ABC):
 
     def announce_view_groups(self, groups: Mapping[str, Sequence[str]]) -> None:  # noqa: B027
         """Announce the groups of cameras that see the same part, by name, before `announce`, and again where they
-        change: the cameras of one, or, unless the section `numbers_groups`, which there are."""
+        change while the agent runs."""
 
     def announce(self, cameras: Mapping[str, str]) -> None:  # noqa: B027
         """Announce the cameras of this agent, each with the name of its model; called once, before `start`."""

@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from agent.core.section import ConnectedSection
 
@@ -36,8 +36,6 @@ class OutputSection(ConnectedSection):
     """The settings of one output. A kind of output adds its own fields."""
 
     kind: str
-    numbers_groups: ClassVar[bool] = False
-    """It numbers the groups of cameras at its start: a new one, or one less, needs a restart."""
 
     def tls_context(self) -> ssl.SSLContext | None:
         """How the hosts are verified; None without TLS. Raises Temporary for a file that cannot be used."""
@@ -56,6 +54,13 @@ class OutputSection(ConnectedSection):
 
         `cameras`: by their names; `groups`: the names of groups that see the same part.
         """
+
+    def keeps_places(self, before: OutputSection, old: Collection[str], new: Collection[str]) -> bool:
+        """Whether what reads this output finds each camera and group where it was, with the section `before`.
+
+        `old`, `new`: the cameras and the groups, as `parts/NAME`, in their order. Else, a change needs a restart.
+        """
+        return True
 
 
 class OutputKind(NamedTuple):

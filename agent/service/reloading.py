@@ -67,10 +67,11 @@ class Reloading:
             for name in reload.cameras - reload.rebuilt:
                 agent.lines[name].adopt(reload.settings.cameras[name])
             self._take_over(reload.settings)
-            if agent.results is not None:
-                agent.results.adopt(agent.settings)
+            # Before the groups: an output may number new ones by its new settings.
             for output in agent.outputs:
                 output.adopt(agent.settings.output_sections[output.name])
+            if agent.results is not None:
+                agent.results.adopt(agent.settings)
             logging.getLogger().setLevel(agent.settings.log.level.upper())
         return reload
 

@@ -17,6 +17,7 @@ from agent.cli.models.training_options import (
     parse_crop,
     parse_mask,
     parse_size,
+    read_known_view,
 )
 from agent.cli.options import JsonOption
 from agent.cli.terminal.console import print_error, print_line
@@ -86,14 +87,11 @@ def _print(table: str, skipped: int, out: Path) -> None:
 
 def _view(bundle: Path | None, crop: str | None, mask: Path | None, polygons: list[str] | None) -> ViewChoice:
     """What all systems see of the images."""
-    from engines.bundles import read_bundle
     from engines.training.view_choice import ViewChoice
 
     if bundle is None:
         return ViewChoice(parse_crop(crop), parse_mask(mask, polygons))
-    if crop is not None or mask is not None or polygons:
-        raise typer.BadParameter("--view gives the crop and the mask, wanted no --crop, --mask or --exclude-polygon")
-    found = read_bundle(bundle).manifest.view
+    found = read_known_view(bundle, {"--crop": crop, "--mask": mask, "--exclude-polygon": polygons}).view
     if found is not None and found.sensitivity is not None:
         print_error("warning: the sensitivity of regions is left out: not all systems have a score of places")
         found = found.model_copy(update={"sensitivity": None})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ from agent.cli.models.training_options import (
     TestAbnormalOption,
     TestNormalOption,
     ValueRangeOption,
+    ViewOption,
     check_training_extra,
     let_threads_sleep,
     parse_alignment,
@@ -45,6 +46,7 @@ from agent.cli.models.training_options import (
     parse_reading,
     parse_sensitivity,
     parse_size,
+    read_known_view,
 )
 from agent.cli.options import SeedOption
 from agent.cli.terminal.console import print_error, print_line
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
 def train(
     normal: NormalOption,
     out: OutOption,
+    view: ViewOption = None,
     minutes: MinutesOption = 10.0,
     steps: StepsOption = None,
     seed: SeedOption = 0,
@@ -93,26 +96,46 @@ def train(
     """Train a model on images of good parts. Ctrl-C keeps the best state so far."""
     plans, train_model = _load_training(test_normal, test_abnormal)
     minutes = None if steps is not None else minutes
-    areas, aligned = (crop, mask, exclude_polygon, sensitivity), (align, align_region, align_within)
-    view = plans.ViewChoice(*_areas(*areas, aligned), reading=parse_reading(raw, value_range), correction=correction)
-    wishes = plans.Wishes(*_wishes(smallest_defect, frame_budget))
-    computer = plans.Devices(accelerator, devices, nodes, precision)
-    model = {"recipe": recipe, "backbone": backbone, "size": parse_size(size), "wishes": wishes, "view": view}
-    limits = {"minutes": minutes, "steps": steps, "seed": seed, "devices": computer}
+    wishes = _wishes(smallest_defect, frame_budget)
+    values = (crop, mask, exclude_polygon, sensitivity, align, align_region, align_within, correction, raw, value_range)
+    shown = _shown(view, dict(zip(_VIEW, values, strict=True)), parse_size(size), wished=any(wishes))
+    model = {"recipe": recipe, "backbone": backbone, "seed": seed, "wishes": plans.Wishes(*wishes), **shown}
+    limits = {"minutes": minutes, "steps": steps, "devices": plans.Devices(accelerator, devices, nodes, precision)}
     with progress_bar("train") as report:
         result = train_model(plans.TrainingPlan(normal, out=out, **model, **limits), report)
     _report(result, out, minutes, normal, (test_normal, test_abnormal))
 
 
-def _areas(
-    crop: str | None,
-    mask: Path | None,
-    polygons: list[str] | None,
-    sensitivity: list[str] | None,
-    align: tuple[Path | None, str | None, str | None],
-) -> tuple[Any, ...]:
-    """What of the images counts, and how much: the first fields of a `ViewChoice`."""
-    return parse_crop(crop), parse_mask(mask, polygons), parse_alignment(*align), parse_sensitivity(sensitivity)
+# The options that say what images show, in the order of `train`.
+_VIEW = (
+    "--crop", "--mask", "--exclude-polygon", "--sensitivity", "--align", "--align-region", "--align-within",
+    "--correction", "--raw", "--value-range",
+)  # fmt: skip
+
+
+def _shown(
+    bundle: Path | None, given: Mapping[str, Any], size: int | tuple[int, int] | None, *, wished: bool
+) -> dict[str, Any]:
+    """View, size and padding of a plan: by the options that are `given`, or those of a bundle.
+
+    `wished`: somebody has a wish that decides the size; it counts as one that is named.
+    """
+    from engines.training.view_choice import ViewChoice
+
+    if bundle is not None:
+        known = read_known_view(bundle, given)
+        same = (known.geometry.height, known.geometry.width)
+        padding = None if known.view is None else known.view.padding
+        return {"view": ViewChoice(like=known.view), "size": size if size or wished else same, "padding": padding}
+    choice = ViewChoice(
+        parse_crop(given["--crop"]),
+        parse_mask(given["--mask"], given["--exclude-polygon"]),
+        parse_alignment(given["--align"], given["--align-region"], given["--align-within"]),
+        parse_sensitivity(given["--sensitivity"]),
+        reading=parse_reading(given["--raw"], given["--value-range"]),
+        correction=given["--correction"],
+    )
+    return {"view": choice, "size": size}
 
 
 def _wishes(smallest_defect: str | None, frame_budget: str | None) -> tuple[float | None, float | None]:

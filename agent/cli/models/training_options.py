@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,7 @@ import typer
 from agent.core.errors import Permanent
 
 if TYPE_CHECKING:
-    from engines.bundles import CropBox, FileReading
+    from engines.bundles import CropBox, FileReading, Manifest
     from engines.images import AlignmentChoice, LimitChanges, MaskChoice, SensitivityChoice
 
 # The headings of `inspectd train --help`.
@@ -56,6 +57,13 @@ PolygonOption = Annotated[
     list[str] | None,
     typer.Option(
         help="Area that is not inspected, corners in pixels: 'X,Y X,Y X,Y'. May be given several times.",
+        rich_help_panel=_IMAGES,
+    ),
+]
+ViewOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Bundle to take the view from: alignment, crop, mask, sensitivity, correction and reading of files.",
         rich_help_panel=_IMAGES,
     ),
 ]
@@ -218,6 +226,19 @@ def _parse_limits(text: str | None) -> LimitChanges:
         wanted = "wanted PIXELS,DEGREES, up to 180 degrees, such as 60,15"
         raise typer.BadParameter(f"got {text}, {wanted}", param_hint="--align-within")
     return LimitChanges(pixels, degrees)
+
+
+def read_known_view(bundle: Path, others: Mapping[str, object]) -> Manifest:
+    """The manifest of the bundle whose view is taken.
+
+    `others`: what else was given of a view, by its options; the view has all of it, so that there may be none.
+    """
+    from engines.bundles import read_bundle
+
+    given = [option for option, value in others.items() if value]
+    if given:
+        raise typer.BadParameter(f"--view gives all that images show; wanted no {', '.join(given)}")
+    return read_bundle(bundle).manifest
 
 
 def parse_reading(raw: str | None, value_range: str | None) -> FileReading | None:

@@ -12,6 +12,8 @@ from typing import Any
 from asyncua import Node, Server, ua
 from asyncua.common.instantiate_util import instantiate
 
+from agent.opcua.address_space.publishing import Publishing
+
 URI = "http://opcfoundation.org/UA/MachineVision"
 NODESET = Path(__file__).parent / "nodeset" / "Opc.Ua.MachineVision.NodeSet2.xml"
 
@@ -92,6 +94,7 @@ class Model:
     """Of the namespace of OPC 40100-1."""
     own: int
     """Of our namespace."""
+    publishing: Publishing
 
     def type_node(self, number: int) -> Node:
         """A node of the nodeset by its number there."""
@@ -128,7 +131,8 @@ class SystemNodes:
 async def load_model(server: Server, own_uri: str) -> Model:
     """Load the types: 790 nodes, four seconds on a slow core."""
     await server.import_xml(NODESET)
-    model = Model(server, await server.get_namespace_index(URI), await server.register_namespace(own_uri))
+    publishing = Publishing(server.iserver.subscription_service)
+    model = Model(server, await server.get_namespace_index(URI), await server.register_namespace(own_uri), publishing)
     await _define_ids(model)
     await server.load_data_type_definitions()
     return model

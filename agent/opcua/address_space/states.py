@@ -7,9 +7,10 @@ specification has, and each of them is shown and reported.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from agent.core.records import Phase
 
 
 class State(str, Enum):
@@ -98,11 +99,11 @@ def way(begin: State, end: State) -> list[Transition]:
 
 
 # A camera without frames, with a fault, or without a threshold that may be used, needs a person.
-_FAULTY = ("camera_lost", "blind", "refused")
-_WAITING = ("calibrating", "no_product")
+_FAULTY = (Phase.CAMERA_LOST, Phase.BLIND, Phase.REFUSED)
+_WAITING = (Phase.CALIBRATING, Phase.NO_PRODUCT)
 
 
-def state_of(phase: str, *, triggered: bool, ready: bool, busy: bool, stopped: bool) -> State:
+def state_of(phase: Phase, *, triggered: bool, ready: bool, busy: bool, stopped: bool) -> State:
     """The state of a camera.
 
     Args:
@@ -112,37 +113,19 @@ def state_of(phase: str, *, triggered: bool, ready: bool, busy: bool, stopped: b
         busy: a job that a client has started has no result yet.
         stopped: a client has stopped the continuous execution, for which the agent is paused.
 
-    >>> state_of("armed", triggered=True, ready=True, busy=False, stopped=False).value
+    >>> state_of(Phase.ARMED, triggered=True, ready=True, busy=False, stopped=False).value
     'Ready'
     """
     if phase in _FAULTY:
         return State.ERROR
-    if phase in ("paused", "stopped"):
-        return State.READY if stopped and phase == "paused" else State.HALTED
+    if phase in (Phase.PAUSED, Phase.STOPPED):
+        return State.READY if stopped and phase is Phase.PAUSED else State.HALTED
     if phase in _WAITING:
         return State.INITIALIZED
-    if phase != "armed":
+    if phase is not Phase.ARMED:
         return State.PREOPERATIONAL
     if not triggered:
         return State.CONTINUOUS_EXECUTION
     if busy:
         return State.SINGLE_EXECUTION
     return State.READY if ready else State.INITIALIZED
-
-
-def state_of_group(states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The state document of cameras that see the same part: that of the first one that is not armed; ready if all are.
-
-    >>> top = {"camera": "top", "phase": "armed", "ready": True, "product": None}
-    >>> state_of_group([top, {**top, "camera": "side", "ready": False}])["ready"]
-    False
-    """
-    faulty = [state for state in states if state["phase"] in _FAULTY]
-    first = next((state for state in (*faulty, *states) if state["phase"] != "armed"), states[0])
-    ready = [state["ready"] for state in states]
-    products = {state["product"] for state in states}
-    return {
-        **first,
-        "ready": None if None in ready else all(ready),
-        "product": products.pop() if len(products) == 1 else None,
-    }

@@ -16,8 +16,9 @@ from agent.outputs.group_states import GroupStates
 from agent.outputs.modbus.handshake import Handshake, Trigger
 from agent.outputs.modbus.register_map import Rejection
 from agent.outputs.modbus.server import ModbusServer
-from agent.outputs.modbus.settings import ModbusSettings
+from agent.outputs.modbus.settings import MAX_UNITS, ModbusSettings
 from agent.outputs.outbox import Outbox
+from agent.outputs.settings import OutputSection
 from agent.outputs.showing_output import ShowingOutput
 
 log = logging.getLogger(__name__)
@@ -30,10 +31,13 @@ class ModbusOutput(ShowingOutput):
         super().__init__(name, outbox)
         self._settings = settings
         self._handshakes: dict[str, Handshake] = {}
+        self._cameras: tuple[str, ...] = ()
         self._groups = GroupStates()
-        self._session = secrets.randbelow(0xFFFF) + 1
+        self._session = _new_session()
         self._execute: Execute | None = None
-        self._triggers: ThreadPoolExecutor | None = None
+        # A trigger waits for the inspection thread of its camera, and must not keep another one waiting. Threads start
+        # when they are needed.
+        self._triggers = ThreadPoolExecutor(MAX_UNITS, thread_name_prefix="modbus-trigger")
         self._server = ModbusServer(
             settings,
             self._handshakes,
@@ -48,20 +52,28 @@ class ModbusOutput(ShowingOutput):
 
     def announce_view_groups(self, groups: Mapping[str, Sequence[str]]) -> None:
         self._groups.announce(groups)
+        if self._cameras:
+            # To the PLC, a group that is new has just started: whatever the unit was before, it has another session.
+            self._serve(session=_new_session())
 
     def announce(self, cameras: Mapping[str, str]) -> None:
-        for camera in (*cameras, *self._groups.places):
-            self._handshakes.setdefault(
-                camera,
-                Handshake(
-                    camera,
-                    session=self._session,
-                    dry_run=self._settings.dry_run,
-                    products=self._settings.products,
-                ),
-            )
-        # A trigger waits for the inspection thread of its camera, and must not keep another one waiting.
-        self._triggers = ThreadPoolExecutor(max(1, len(self._handshakes)), thread_name_prefix="modbus-trigger")
+        self._cameras = tuple(cameras)
+        self._serve(session=self._session)
+
+    def adopt(self, settings: OutputSection) -> None:
+        assert isinstance(settings, ModbusSettings)
+        # Other units have their numbers when the groups are announced: those of the others stay as they are.
+        self._settings = settings
+
+    def _serve(self, session: int) -> None:
+        """Serve every camera and group; those that were not served yet have this session."""
+        known, settings = self._handshakes, self._settings
+        self._handshakes = {
+            place: known.get(place)
+            or Handshake(place, session=session, dry_run=settings.dry_run, products=settings.products)
+            for place in (*self._cameras, *self._groups.places)
+        }
+        self._server.serve(settings, self._handshakes)
 
     def serve_commands(self, execute: Execute) -> None:
         self._execute = execute
@@ -72,8 +84,7 @@ class ModbusOutput(ShowingOutput):
     def stop(self, deadline_seconds: float) -> bool:
         for handshake in self._handshakes.values():
             self._server.call(handshake.stop)
-        if self._triggers is not None:
-            self._triggers.shutdown(wait=False, cancel_futures=True)
+        self._triggers.shutdown(wait=False, cancel_futures=True)
         return self._server.stop(deadline_seconds)
 
     def publish_state(self, state: StatePayload) -> None:
@@ -94,7 +105,7 @@ class ModbusOutput(ShowingOutput):
     # Triggers, which arrive on the thread of the server
 
     def _trigger(self, camera: str, handshake: Handshake, trigger: Trigger) -> None:
-        if self._triggers is None or self._execute is None:
+        if self._execute is None:
             handshake.rejected(trigger)
             return
         try:
@@ -121,7 +132,7 @@ class ModbusOutput(ShowingOutput):
     def _change_product(self, place: str, handshake: Handshake, product: str) -> None:
         """The PLC has written another product number, without a trigger."""
         execute = self._execute
-        if self._triggers is None or execute is None:
+        if execute is None:
             return
 
         def change() -> None:
@@ -143,3 +154,7 @@ class ModbusOutput(ShowingOutput):
             if not execute("product", camera, payload, by=f"output {self.name}").ok:
                 return False
         return True
+
+
+def _new_session() -> int:
+    return secrets.randbelow(0xFFFF) + 1

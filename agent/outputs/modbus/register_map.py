@@ -135,7 +135,12 @@ INPUTS = (
     Row(0, "uint16", "map_version", "Version of this map: 1"),
     Row(1, "uint16", "status", "Status word: the bits of the discrete inputs, bit 0 the lowest"),
     Row(2, "uint16", "heartbeat", "Counts up twice a second while the agent is alive"),
-    Row(3, "uint16", "session", "Random number of this run of the agent, never 0: another number means a restart"),
+    Row(
+        3,
+        "uint16",
+        "session",
+        "Random number of this run of the agent, never 0: another number means a restart, or a new group",
+    ),
     Row(4, "uint16", "phase", "State of the camera, see below"),
     Row(
         5,

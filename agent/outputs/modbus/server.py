@@ -44,7 +44,7 @@ OnProduct = Callable[[str, Handshake, str], None]
 
 
 class ModbusServer:
-    """Serves the handshakes of the cameras. `call` may be called by any thread, the others by one."""
+    """Serves the handshakes of the cameras. Any thread may call `call` and `serve`, one the others."""
 
     def __init__(
         self,
@@ -69,6 +69,7 @@ class ModbusServer:
         self._clients = Clients(settings.networks, settings.max_clients)
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
+        self._protocol: _Protocol | None = None
         self._thread = threading.Thread(target=self._run, name="modbus", daemon=True)
 
     @property
@@ -86,6 +87,16 @@ class ModbusServer:
             self._loop.call_soon_threadsafe(function, *arguments)
         except RuntimeError:  # the loop is closed
             log.debug("the Modbus server has stopped")
+
+    def serve(self, settings: ModbusSettings, handshakes: Mapping[str, Handshake]) -> None:
+        """From now on, serve these handshakes by the unit ids of these settings. Clients stay connected."""
+
+        def change() -> None:
+            self._settings, self._handshakes = settings, handshakes
+            if self._protocol is not None:
+                self._protocol.context = self._new_protocol().context
+
+        self.call(change)
 
     def stop(self, deadline_seconds: float) -> bool:
         """Disconnect every client and close the port; False if that took too long."""
@@ -116,11 +127,11 @@ class ModbusServer:
     async def _open(self) -> asyncio.Server | None:
         """Open the port; tries again until it is free, or the server is stopped."""
         backoff, failed = Backoff(*_RETRY_SECONDS), False
-        protocol = _Protocol(self._devices(), (self._settings.listen, self._settings.port), self._clients)
+        self._protocol = self._new_protocol()
         while not self._stopping.is_set():
             try:
                 listener = await self._loop.create_server(
-                    protocol.handle_new_connection, self._settings.listen, self._settings.port, reuse_address=True
+                    self._protocol.handle_new_connection, self._settings.listen, self._settings.port, reuse_address=True
                 )
             except OSError as error:
                 self._failed(error, again=failed)
@@ -145,6 +156,9 @@ class ModbusServer:
             return
 
     # Registers
+
+    def _new_protocol(self) -> _Protocol:
+        return _Protocol(self._devices(), (self._settings.listen, self._settings.port), self._clients)
 
     def _devices(self) -> list[SimDevice]:
         """A device for each camera. Every unit id is the camera where there is only one; else others are rejected."""

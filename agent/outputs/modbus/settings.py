@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection, Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -38,7 +38,6 @@ class ModbusSettings(OutputSection):
     """Addresses and networks of the clients."""
     max_clients: Annotated[int, Field(ge=1, le=32)] = 4
     """Of more, the one that was silent for the longest time is disconnected."""
-    numbers_groups: ClassVar[bool] = True
     units: dict[str, Unit] = Field(default_factory=dict)
     """Unit id of each camera, by name, and of each group of cameras, by `parts/NAME`; one that is not named gets the
     next free one, in their order."""
@@ -86,6 +85,12 @@ class ModbusSettings(OutputSection):
         if wrong is not None:
             wanted = f"one of {', '.join(known)}" if known else "none: no camera has products"
             raise Permanent(f"products: {wrong[0]} = {wrong[1]!r}, which no camera has; wanted {wanted}")
+
+    def keeps_places(self, before: OutputSection, old: Collection[str], new: Collection[str]) -> bool:
+        """A PLC that stays connected must not find another camera or group by a unit id that it knows."""
+        assert isinstance(before, ModbusSettings)
+        known, found = before.unit_ids(old), self.unit_ids(new)
+        return all(known[place] == found[place] for place in known.keys() & found.keys())
 
     def unit_ids(self, cameras: Collection[str]) -> dict[str, int]:
         """The unit id of each camera, in their order.

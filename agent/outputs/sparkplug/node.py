@@ -96,16 +96,31 @@ class EdgeNode:
         self._name = name
         self._models = cameras
         self._joined = frozenset(map(device_of, groups))
-        devices = (*cameras, *map(device_of, groups))
-        self._values: dict[str, dict[str, Value]] = {device: dict.fromkeys(METRICS) for device in devices}
-        self._alive = dict.fromkeys(devices, True)
+        self._values: dict[str, dict[str, Value]] = {}
+        self._alive: dict[str, bool] = {}
         self._seq = 0
         self._birth_death = -1
-        self._aliases = {
-            (device, metric): number * len(METRICS) + place + 1
-            for number, device in enumerate(devices)
-            for place, metric in enumerate(METRICS)
-        }
+        self._aliases: dict[tuple[str, str], int] = {}
+        for device in (*cameras, *map(device_of, groups)):
+            self._add(device)
+
+    def _add(self, device: str) -> None:
+        """A device with no values yet. Its aliases are its own for good: no other metric of this run has them."""
+        self._values[device], self._alive[device] = dict.fromkeys(METRICS), True
+        for metric in METRICS:
+            self._aliases.setdefault((device, metric), len(self._aliases) + 1)
+
+    def change_groups(self, groups: Sequence[str], now_ms: int) -> list[Publication]:
+        """The births of groups that are new, and the deaths of those that are gone."""
+        before, self._joined = self._joined, frozenset(map(device_of, groups))
+        found = []
+        for device in sorted(before - self._joined):
+            del self._values[device], self._alive[device]
+            found.append(Publication(self.topic("DDEATH", device), encode(now_ms, [], self._next_seq())))
+        for device in sorted(self._joined - before):
+            self._add(device)
+            found.append(self._birth(device, now_ms))
+        return found
 
     def topic(self, kind: str, device: str | None = None) -> str:
         """Such as `spBv1.0/plant/DDATA/line1/top`."""

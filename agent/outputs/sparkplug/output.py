@@ -66,9 +66,10 @@ class SparkplugOutput(ShowingOutput):
 
     def announce_view_groups(self, groups: Mapping[str, Sequence[str]]) -> None:
         self._groups.announce(groups)
+        known = self._counts
+        self._counts = {place: known.get(place, Counter()) for place in self._groups.places}
 
     def announce(self, cameras: Mapping[str, str]) -> None:
-        self._counts = {place: Counter() for place in self._groups.places}
         self._node = EdgeNode(self._group, self._node_name, cameras, self._groups.places)
 
     def start(self) -> None:
@@ -137,14 +138,20 @@ class SparkplugOutput(ShowingOutput):
 
     def _publish_waiting(self, session: _Session) -> None:
         """Nothing is put into paho's queue, which has no limit, while the broker does not read."""
+        for publication in self._changed_groups():
+            session.publish(publication)
         while self._waiting and not session.busy:
             for publication in self._next():
                 session.publish(publication)
 
     def _absorb(self) -> None:
         """Before the births, which then have the latest values; results that nobody has heard of stay in the counts."""
+        self._changed_groups()
         while self._waiting:
             self._next()
+
+    def _changed_groups(self) -> list[Publication]:
+        return self._node.change_groups(self._groups.places, _now())
 
     def _next(self) -> list[Publication]:
         each, now = self._waiting.popleft(), _now()

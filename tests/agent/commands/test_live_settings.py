@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from agent.commands.live_settings import EFFECTS, Effect, plan_reload
+from agent.outputs.modbus.settings import ModbusSettings
 from agent.settings.load import load_settings
 from agent.settings.settings import AlarmSettings, CalibrationSettings, CameraSettings, Settings
 
@@ -179,17 +180,36 @@ def test_camera_moves_from_one_group_to_another_only_where_both_change(tmp_path:
     assert reload.settings.parts == old.parts
 
 
-def test_units_of_a_plc_are_numbered_at_the_start(tmp_path: Path) -> None:
-    """So a group that is new or gone needs a restart with a Modbus output; other cameras of one do not."""
-    plc = '[outputs.plc]\nkind = "modbus"\n'
-    old = settings(tmp_path, _GROUPS.format(cameras='["line1", "side"]', third="rear", within="3 s") + plc)
-    other = _GROUPS.format(cameras='["line1", "rear"]', third="rear", within="1 s")
-    reload = plan_reload(old, settings(tmp_path, other + plc))
-    assert set(reload.keys[Effect.NOW]) == {"parts.p1.cameras", "parts.p1.within"}
-    without = settings(tmp_path, other.split("[parts.p1]")[0] + plc)
-    reload = plan_reload(old, without)
-    assert reload.keys[Effect.RESTART] == ("parts.p1",)
-    assert reload.settings.parts == old.parts
+_PLC = '[outputs.plc]\nkind = "modbus"\n'
+_TWO_GROUPS = _GROUPS.format(cameras='["line1", "side"]', third="top", within="3 s") + _REAR
+_SECOND = '[parts.p2]\ncameras = ["top", "rear"]\n'
+
+
+def test_a_plc_keeps_its_units_when_a_group_is_new_or_gone(tmp_path: Path) -> None:
+    one, two = settings(tmp_path, _TWO_GROUPS + _PLC), settings(tmp_path, _TWO_GROUPS + _SECOND + _PLC)
+    for old, new in ((one, two), (two, one)):
+        reload = plan_reload(old, new)
+        assert reload.keys[Effect.NOW] == ("parts.p2",)
+        assert reload.settings.parts == new.parts
+
+
+def test_a_group_needs_a_restart_where_a_plc_would_find_another_one_by_its_unit(tmp_path: Path) -> None:
+    old = settings(tmp_path, _TWO_GROUPS + _SECOND + _PLC)
+    without_first = settings(tmp_path, _TWO_GROUPS.split("[parts.p1]")[0] + _REAR + _SECOND + _PLC)
+    reload = plan_reload(old, without_first)
+    assert reload.keys[Effect.RESTART] == ("parts.p1",), "p2, which has unit 6, would have 5"
+    assert reload.settings == old
+
+
+def test_units_that_settings_name_are_taken_over_with_their_groups(tmp_path: Path) -> None:
+    old = settings(tmp_path, _TWO_GROUPS + _PLC)
+    named = _TWO_GROUPS + _SECOND + _PLC + 'units = { "parts/p1" = 5, "parts/p2" = 100 }\n'
+    reload = plan_reload(old, settings(tmp_path, named))
+    units = {"outputs.plc.units.parts/p1", "outputs.plc.units.parts/p2"}
+    assert set(reload.keys[Effect.NOW]) == {"parts.p2", *units}
+    moved = plan_reload(old, settings(tmp_path, named.replace("= 5", "= 6")))
+    assert set(moved.keys[Effect.RESTART]) == {"parts.p2", *units}, "p1 has unit 5"
+    assert moved.settings == old
 
 
 @pytest.mark.parametrize("key", sorted(EFFECTS))
@@ -200,6 +220,9 @@ def test_every_setting_with_an_effect_exists(key: tuple[str, ...]) -> None:
         return
     if key == ("parts", "*"):
         assert "parts" in Settings.model_fields
+        return
+    if key[:-1] == ("outputs", "*"):
+        assert key[-1] in ModbusSettings.model_fields
         return
     section = sections[key[-2]] if key[0] == "cameras" else Settings.model_fields[key[0]].annotation
     assert section is not None

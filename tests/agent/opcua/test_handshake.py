@@ -118,6 +118,30 @@ def test_a_job_ends_with_the_result_of_its_part(line: Line) -> None:
     asyncio.run(scenario())
 
 
+def test_a_result_does_not_wait_for_the_publishing_interval(line: Line) -> None:
+    async def scenario() -> None:
+        async with opcua_client(line.opcua) as client:
+            camera = await Camera.of(client, "line1")
+            await camera.await_states("Operational", "Ready")
+            # `next` waits for a third of this.
+            heard = await subscribed(client, camera.root, RESULT_READY, interval_ms=60_000)
+            await camera.call(f"{AUTOMATIC}/StartSingleJob", *job("SN-1"))
+            assert (await heard.next()).PartId.Id == "SN-1"
+
+    asyncio.run(scenario())
+
+
+def test_the_shortest_publishing_interval_is_bounded(line: Line) -> None:
+    async def scenario() -> None:
+        async with opcua_client(line.opcua) as client:
+            for wanted, revised in ((0.0, 10.0), (-1.0, 10.0), (0.001, 10.0), (float("nan"), 10.0), (200.0, 200.0)):
+                asked = ua.CreateSubscriptionParameters(RequestedPublishingInterval=wanted)
+                made = await client.uaclient.create_subscription(asked, callback=lambda *_: None)
+                assert made.RevisedPublishingInterval == revised
+
+    asyncio.run(scenario())
+
+
 def test_the_state_machine_goes_over_the_transitions_of_the_specification(line: Line) -> None:
     async def scenario() -> None:
         async with opcua_client(line.opcua) as client:

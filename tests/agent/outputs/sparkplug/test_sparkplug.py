@@ -80,6 +80,18 @@ def test_a_group_of_cameras_is_a_device_with_the_joined_results(host: Subscriber
     assert on(host, "DDEATH", "parts:p1") == []
 
 
+def test_a_group_that_is_new_is_born_and_one_that_is_gone_dies(host: Subscriber, start: Start) -> None:
+    output = start({"p1": ("top", "side")})
+    born(host)
+    wait_until(lambda: len(on(host, "DBIRTH", "parts:p1")) == 1)
+    output.announce_view_groups({"p2": ("top", "side")})
+    wait_until(lambda: len(on(host, "DDEATH", "parts:p1")) == len(on(host, "DBIRTH", "parts:p2")) == 1)
+    aliases = [alias for device in ("top", "parts:p1", "parts:p2") for alias in names_of(on(host, "DBIRTH", device)[0])]
+    assert len(set(aliases)) == len(aliases), "an alias is that of one metric of one device"
+    output.show_result(replace(PART, camera="parts/p2"))
+    wait_until(lambda: len(on(host, "DDATA", "parts:p2")) == 1)
+
+
 def test_only_what_has_changed_is_sent(host: Subscriber, start: Start) -> None:
     output = start()
     born(host)
