@@ -34,7 +34,9 @@ class OpcuaServer:
         """Start the process, and wait until it listens."""
         with (self.directory / "opcua.log").open("ab") as out:
             self.process = subprocess.Popen([*INSPECTD, "opcua", "-c", str(self.config)], stdout=out, stderr=out)
-        wait_until(lambda: self.process.poll() is not None or _listens(self.port), seconds=90, what="the OPC UA server")
+        wait_until(
+            lambda: self.process.poll() is not None or _listens(self.port), seconds=180, what="the OPC UA server"
+        )
         assert self.process.poll() is None, self.log
 
     def kill(self) -> None:

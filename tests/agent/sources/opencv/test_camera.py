@@ -29,7 +29,8 @@ def camera() -> Iterator[RtspCamera]:
 
 
 def source(camera: RtspCamera, **options: float) -> CameraSource:
-    return CameraSource(camera.url(credentials="admin:secret1@"), **options)  # type: ignore[arg-type]
+    url = camera.url(credentials="admin:secret1@")
+    return CameraSource(url, **{"open_timeout_seconds": 20.0, **options})  # type: ignore[arg-type]
 
 
 def read_until_failure(source: CameraSource) -> str:
@@ -72,7 +73,7 @@ def test_camera_that_is_switched_off_is_temporary_and_returns(camera: RtspCamera
 @needs_rtsp
 def test_camera_that_stalls_is_reported_in_time_and_returns(camera: RtspCamera) -> None:
     camera.start()
-    live = source(camera, open_timeout_seconds=5.0, read_timeout_seconds=2.0)
+    live = source(camera, read_timeout_seconds=2.0)
     live.open()
     live.read()
     camera.stall()

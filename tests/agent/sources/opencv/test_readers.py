@@ -38,7 +38,7 @@ def reader(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def build(reader: str, tmp_path: Path) -> Build:
     def make(url: str, **settings: object) -> FrameSource:
-        values = {"kind": "camera", "url": url, **READERS[reader], **settings}
+        values = {"kind": "camera", "url": url, "open_timeout_seconds": 20.0, **READERS[reader], **settings}
         return build_source(parse_source(values), quarantine_directory=tmp_path / "quarantine")
 
     return make
