@@ -23,7 +23,8 @@ from engines.evaluation.pixel_metrics import PixelFigures, PixelTally
 from engines.evaluation.records import ScoredImages
 from engines.images import prepare, read_image
 from engines.recipes import anomaly_batch, map_learner
-from engines.recipes.feature_scorer import BRANCHES, FeatureScorer
+from engines.recipes.feature_branches import BRANCHES
+from engines.recipes.feature_scorer import FeatureScorer
 from engines.recipes.recipe import DEFAULT_RECIPE
 from engines.runtime import open_engine
 from engines.runtime.torch import load_scorer

@@ -1,9 +1,14 @@
-"""The score on pretrained features: four branches, each in units of its own tail on good frames.
+"""The score on pretrained features: three branches, each in units of its own tail on good frames.
 
-- `peak`: the hottest place of the heatmap of `engines.recipes.map_scorer`, latent distance and Mahalanobis distance.
-- `identity`: the identity distance of the same module.
-- `local`: the mean of the most unfamiliar places of the frame, one in 32 but no fewer than three.
-- `whole`: the mean over all its places, at stride 16: a frame that is a little unfamiliar everywhere.
+- `local`: the mean of the places that are farthest off, one in 64 but no fewer than three.
+- `identity`: the identity distance of `engines.recipes.map_scorer`.
+- `whole`: the mean over all places of how unfamiliar they are, at stride 16: a frame that is a little unfamiliar
+  everywhere.
+
+How far off a place is, two maps say together, each in units of its own tail over good places: the heatmap of
+`engines.recipes.map_scorer`, latent distance and Mahalanobis distance, of which the hottest of 4×4 places counts, and
+how unfamiliar the place is. The former has learned from drawn damage and is a quarter of the sum: it finds small
+defects where no two parts are alike, but is hot on some good parts, too, and there the features are usually familiar.
 
 How unfamiliar a place is, six `PatchMemory` modules measure, of the backbone's features at strides 8 and 16, each of
 the frame as it is and of the frame relative to itself, with its own mean and contrast taken out: a change of light says
@@ -16,9 +21,9 @@ Where good frames are few or small, the memories also hold patches of them flipp
 good parts look the same: held-out frames turned so are no more unfamiliar to a memory of upright frames than upright
 ones. On a texture, few frames then show as much as many.
 
-Where regions have a sensitivity of their own (`PlaceFactors`), `peak` and `local` are of maps that are multiplied by
-the factors of their places, and so is the heatmap. In `whole`, the difference of each place from 1, the usual value, is
-multiplied. `identity` sees the frame as a whole, and has no places.
+Where regions have a sensitivity of their own (`PlaceFactors`), `local` is of maps that are multiplied by the factors of
+their places, and so is the heatmap. In `whole`, the difference of each place from 1, the usual value, is multiplied.
+`identity` sees the frame as a whole, and has no places.
 
 A branch counts in units z = (value − median) / mean excess above the median, both of held-out good frames, so that one
 whose good frames scatter widely weighs less. The identity's are multiplied by K⁴: it counts where good frames fall into
@@ -42,27 +47,18 @@ from engines.networks.feature_maps import FeatureGenerator
 from engines.networks.noise_discriminator import NoiseDiscriminators
 from engines.recipes.augmentation import Turn, told_apart
 from engines.recipes.content import at_counted_places, counted, filled_at_random, mean_of, relative_to_itself
+from engines.recipes.feature_branches import BRANCHES, EARLIER_BRANCHES, at_places_of, hottest, tail_of, weighted
 from engines.recipes.map_scorer import MapScorer, neighbour_contrast
 from engines.recipes.patch_memory import CANDIDATES, PatchMemory, random_patches
 
-BRANCHES = ("peak", "identity", "local", "whole")
-
-# Weights of the branches. With 0.25 for `peak`, solar cells had 0.932 instead of 0.926, but boards 0.829 instead of
-# 0.883 and bricks 0.769 instead of 0.773 (decision 0115).
-_WEIGHTS = (0.5, 1.0, 1.0, 1.0)
-
-# Up to this side, pixels, identities are learned in every step (`engines.recipes.map_learner`), and the memories see
-# but eight places a side: a flaw drowns in the mean over all of them. With 2 and 0.5 for `local` and `whole` instead of
-# 1 and 1, flaws drawn into crops of fish had an AUROC of 0.796 instead of 0.788, digit 4 of 0.944 instead of 0.940.
-_SMALL_SIDE, _SMALL_WEIGHTS = 64, (1.0, 3.0, 2.0, 0.5)
+# Share of the heatmap in how far off a place is; the unfamiliar counts 1. Decision 0122 has other shares and ways.
+_HEAT_SHARE = 0.25
 
 # Power of K that the identity counts with, and that the discriminators do not.
 _CONTRAST_POWER = 4
 
-# Most unfamiliar places that are averaged: this part of all, and no fewer than three. With three, eight and twenty of
-# them, frames of 256 pixels (256 places, solar cells) had an AUROC of 0.930, 0.939 and 0.935, crops of 64 pixels (16
-# places, simulated X-ray images of low contrast) with three, five and eight 0.958, 0.947 and 0.928.
-_PART, _LEAST_PLACES = 32, 3
+# Part of the places that is averaged for `local`, and to find out how a frame may be turned.
+_PART, _COMPARED_PART = 64, 32
 
 # Good parts look the same when turned if neither `local` nor `whole` can tell turned held-out frames from upright ones:
 # if the AUROC of both is at most this. It is 0.52 to 0.56 for solar cells upside down, 0.67 to 0.77 for crops of fish
@@ -72,9 +68,6 @@ _TOLD_APART, _COMPARED, _LEAST_COMPARED = 0.6, 64, 5
 # Most pixels of turned frames that patches are drawn from: 400 frames of 256 pixels take half a minute.
 _TURNED_PIXELS = 400 * 256 * 256
 
-# Least mean excess, as a share of the median: held-out frames that are all but the same say nothing about a tail.
-_LEAST_EXCESS = 0.02
-
 # Least K, the contrast of the nearest neighbours: the identity's mean excess is divided by its power.
 _LEAST_CONTRAST = 0.1
 
@@ -83,7 +76,7 @@ class _Evidence(NamedTuple):
     """What a frame is judged by."""
 
     branches: Tensor
-    """Values of the four branches, [N, 4]."""
+    """Values of the branches, [N, 3]."""
     heatmap: Tensor
     """Of latent and Mahalanobis distance, [N, 1, H/4, W/4]."""
     unfamiliar: Tensor
@@ -129,25 +122,31 @@ class FeatureScorer(MapScorer):
         self.register_buffer("familiar", torch.ones(len(self.memories)))
         self.register_buffer("scatter", torch.ones(2))
         self.register_buffer("fine_weight", torch.zeros(()))
-        self.register_buffer("medians", torch.zeros(4))
-        self.register_buffer("excesses", torch.ones(4))
+        self.register_buffer("usual_hottest", torch.ones(2))
+        self.register_buffer("place_weights", torch.ones(2))
+        self.register_buffer("medians", torch.zeros(len(BRANCHES)))
+        self.register_buffer("excesses", torch.ones(len(BRANCHES)))
         self.familiar: Tensor
         """Mean distance to each memory on held-out good frames, [6]."""
         self.scatter: Tensor
         """Deviation over their places of the mean distance to all memories, and to those at stride 16, [2]."""
         self.fine_weight: Tensor
         """Weight of the distances at stride 8 in the heatmap, a scalar; 0 in bundles from before they were in it."""
+        self.usual_hottest: Tensor
+        """Medians over held-out good frames of the hottest of the heatmap and of the unfamiliar map, [2]."""
+        self.place_weights: Tensor
+        """Weights of these two maps in how far off a place is, [2]."""
         self.medians: Tensor
-        """Medians of the branches over held-out good frames, [4]."""
+        """Medians of the branches over held-out good frames, [3]; [4] of `EARLIER_BRANCHES`."""
         self.excesses: Tensor
-        """Their mean excesses above the median, [4]; the identity's is divided by K⁴."""
+        """Their mean excesses above the median; the identity's is divided by K⁴."""
 
     def distances(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         evidence = self._evidence(self._seen(frames))
         return self._shares(evidence.branches, frames).sum(1), self._joint_heatmap(evidence).squeeze(1)
 
     def branches(self, frames: Tensor) -> Tensor:
-        """Compute what each of `BRANCHES` adds to the score of normalised frames [N, C, H, W]: [N, 4]."""
+        """Compute what each of `BRANCHES` adds to the score of normalised frames [N, C, H, W]: [N, 3]."""
         return self._shares(self._evidence(self._seen(frames)).branches, frames)
 
     def reconstruction(self, frames: Tensor) -> Tensor | None:
@@ -195,10 +194,10 @@ class FeatureScorer(MapScorer):
         shape = batches[0].shape
         upright = [self._compared(*self._turned_features(frames, None)) for frames in batches]
         self._fit_levels(upright)
-        usual = self._local_and_whole(upright)
+        usual = self._most_and_mean(upright)
         possible = [turn for turn in Turn if turn.of(batches[0]).shape == shape]
         turned = ([self._compared(*self._turned_features(each, turn)) for each in batches] for turn in possible)
-        told = [told_apart(usual, self._local_and_whole(each)) for each in turned]
+        told = [told_apart(usual, self._most_and_mean(each)) for each in turned]
         return [turn for turn, area in zip(possible, told, strict=True) if area <= _TOLD_APART]
 
     def _turned_patches(
@@ -237,8 +236,8 @@ class FeatureScorer(MapScorer):
         peaks = torch.cat([self._fine(each).amax((1, 2, 3)) for each in held_out])
         self.fine_weight = 1.0 / peaks.median().clamp(min=1e-6)
 
-    def _local_and_whole(self, seen: Sequence[_Deep]) -> Tensor:
-        """These two branches of the frames of several batches, [N, 2]."""
+    def _most_and_mean(self, seen: Sequence[_Deep]) -> Tensor:
+        """How unfamiliar frames of several batches are at their most unfamiliar places and as a whole, [N, 2]."""
         return torch.cat([torch.stack(self._unfamiliar(each)[:2], 1) for each in seen])
 
     def _fit_units(self, held_out: list[Tensor]) -> None:
@@ -250,19 +249,24 @@ class FeatureScorer(MapScorer):
         contrast = neighbour_contrast(embeddings, self.remembered.float()).clamp(min=_LEAST_CONTRAST)
         classes = contrast**_CONTRAST_POWER
         self.noise.fit_units(torch.cat([at_counted_places(each.odds, each.content) for each in deep]), classes)
-        everything = [self._evidence(each) for each in seen]
-        branches = torch.cat([evidence.branches for evidence in everything])
-        self.medians = branches.median(0).values
-        excess = (branches - self.medians).clamp(min=0.0)
-        mean_excess = excess.sum(0) / (excess > 0).sum(0).clamp(min=1)
-        self.excesses = torch.maximum(mean_excess, _LEAST_EXCESS * self.medians).clamp(min=1e-6)
+        self._fit_places(seen)
+        self.medians, self.excesses = tail_of(torch.cat([self._evidence(each).branches for each in seen]))
         self.excesses[1] = self.excesses[1] / classes
 
+    def _fit_places(self, seen: Sequence[_Seen]) -> None:
+        """Fit the units of both maps that say how far off a place is."""
+        hottest_places, rows = [], []
+        for each in seen:
+            content = each.deep.content
+            heatmap, unfamiliar = counted(self._fused(*each.squares), content), self._unfamiliar(each.deep)[2]
+            maps = torch.cat([at_places_of(unfamiliar, heatmap), counted(unfamiliar, content)], 1)
+            hottest_places.append(torch.stack([heatmap.amax((1, 2, 3)), hottest(maps[:, 1:], _COMPARED_PART)], 1))
+            rows.append(at_counted_places(maps, content))
+        self.usual_hottest = torch.cat(hottest_places).median(0).values.clamp(min=1e-6)
+        self.place_weights = torch.tensor([_HEAT_SHARE, 1.0]) / tail_of(torch.cat(rows))[1]
+
     def _shares(self, branches: Tensor, frames: Tensor) -> Tensor:
-        units = (branches - self.medians) / self.excesses
-        positive = 0.5 * (units + (units * units + 4.0).sqrt())
-        weights = _SMALL_WEIGHTS if max(frames.shape[2:]) <= _SMALL_SIDE else _WEIGHTS
-        return positive * (torch.tensor(weights, dtype=positive.dtype) / sum(weights))
+        return weighted((branches - self.medians) / self.excesses, max(frames.shape[2:]))
 
     def _seen(self, frames: Tensor) -> _Seen:
         content = self.content(frames)
@@ -272,10 +276,15 @@ class FeatureScorer(MapScorer):
 
     def _evidence(self, seen: _Seen) -> _Evidence:
         content = seen.deep.content
-        heatmap = counted(self._fused(*seen.squares), content)
-        local, whole, unfamiliar = self._unfamiliar(seen.deep)
-        peak = self.factors.applied(heatmap).amax((1, 2, 3))
-        branches = (peak, self.identity_distance(seen.identity), local, whole)
+        heatmap, identity = counted(self._fused(*seen.squares), content), self.identity_distance(seen.identity)
+        most, whole, unfamiliar = self._unfamiliar(seen.deep)
+        hot = self.factors.applied(heatmap)
+        if len(self.medians) == len(EARLIER_BRANCHES):
+            branches = [hot.amax((1, 2, 3)), identity, most, whole]
+        else:
+            first, second = at_places_of(unfamiliar, hot), counted(self.factors.applied(unfamiliar), content)
+            far_off = self.place_weights[0] * first + self.place_weights[1] * second
+            branches = [hottest(far_off, _PART), identity, whole]
         return _Evidence(torch.stack(branches, 1), heatmap, unfamiliar, self._fine(seen.deep), content)
 
     def _joint_heatmap(self, evidence: _Evidence) -> Tensor:
@@ -285,8 +294,8 @@ class FeatureScorer(MapScorer):
             functional.interpolate(maps, size=size, mode="bilinear", align_corners=False)
             for maps in (evidence.unfamiliar, evidence.fine)
         )
-        unfamiliar = coarse / self.medians[2] + fine * self.fine_weight
-        return self.factors.applied(evidence.heatmap / self.medians[0] + counted(unfamiliar, evidence.content))
+        unfamiliar = coarse / self.usual_hottest[1] + fine * self.fine_weight
+        return self.factors.applied(evidence.heatmap / self.usual_hottest[0] + counted(unfamiliar, evidence.content))
 
     def _deep_features(self, frames: Tensor, content: Tensor | None) -> tuple[list[Tensor], list[Tensor]]:
         """The maps that the memories see, in their order, and the standardised inputs of the first encoder."""
@@ -295,15 +304,12 @@ class FeatureScorer(MapScorer):
         return deep, self.networks.standardised(plain)
 
     def _unfamiliar(self, seen: _Deep) -> tuple[Tensor, Tensor, Tensor]:
-        """Branches `local` and `whole`, [N], and how unfamiliar each place is, [N, 1, H/16, W/16].
-
-        Each of the three is about 1 on usual good frames.
-        """
+        """How unfamiliar the most unfamiliar places are, all places, [N], and each, [N, 1, H/16, W/16]; 1 is usual."""
         noise = self.noise.combined(seen.odds)
         averaged = zip(self._averaged(seen), self.scatter, strict=True)
         unfamiliar, deep = (self.noise.averaged_with(maps, scatter, noise) for maps, scatter in averaged)
-        local = _hottest(counted(self.factors.applied(unfamiliar), seen.content))
-        return local, mean_of(self.factors.applied(deep, usual=1.0), seen.content), unfamiliar
+        most = hottest(counted(self.factors.applied(unfamiliar), seen.content), _COMPARED_PART)
+        return most, mean_of(self.factors.applied(deep, usual=1.0), seen.content), unfamiliar
 
     def _averaged(self, seen: _Deep) -> tuple[Tensor, Tensor]:
         """Mean distances to all memories and to those at stride 16, [N, 1, H/16, W/16]; 1 is usual.
@@ -325,18 +331,16 @@ class FeatureScorer(MapScorer):
         """Bundles from before the discriminators have neither of these, and do without."""
         for name in ("scatter", "fine_weight"):
             state_dict.setdefault(f"{prefix}{name}", getattr(self, name))
+        medians = state_dict[f"{prefix}medians"]
+        if len(medians) == len(EARLIER_BRANCHES):
+            self.medians, self.excesses = torch.zeros_like(medians), torch.ones_like(medians)
+            state_dict.setdefault(f"{prefix}usual_hottest", medians[[0, 2]])
+            state_dict.setdefault(f"{prefix}place_weights", self.place_weights)
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     @property
     def _memories(self) -> list[PatchMemory]:
         return [memory for memory in self.memories if isinstance(memory, PatchMemory)]
-
-
-def _hottest(maps: Tensor) -> Tensor:
-    """Mean of the hottest places of maps [N, 1, h, w]: [N]."""
-    places = maps.flatten(1)
-    count = min(max(places.shape[1] // _PART, _LEAST_PLACES), places.shape[1])
-    return places.topk(count, dim=1).values.mean(1)
 
 
 def most_turned(geometry: Geometry, trained_on: int, held_out: int) -> int:

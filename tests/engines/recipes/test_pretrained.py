@@ -14,7 +14,8 @@ from engines.export.to_onnx import reference_answers  # noqa: E402
 from engines.networks.feature_maps import FeatureGenerator  # noqa: E402
 from engines.recipes.augmentation import Turn  # noqa: E402
 from engines.recipes.content import relative_to_itself  # noqa: E402
-from engines.recipes.feature_scorer import BRANCHES, FeatureScorer  # noqa: E402
+from engines.recipes.feature_branches import BRANCHES  # noqa: E402
+from engines.recipes.feature_scorer import FeatureScorer  # noqa: E402
 from engines.recipes.imagenet_weights import imagenet_weights  # noqa: E402
 from engines.recipes.pretrained import PretrainedRecipe  # noqa: E402
 
@@ -80,6 +81,10 @@ def test_identities_count_only_where_good_frames_fall_into_classes(fitted: Featu
     with torch.no_grad():
         low, high = fitted._shares(unusual, frames).sum(1)
     assert float(high - low) < 0.5
+
+
+def resized(maps: Tensor, like: Tensor) -> Tensor:
+    return torch.nn.functional.interpolate(maps, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def turns_of(scorer: FeatureScorer, trained_on: Tensor, held_out: Tensor) -> list[Turn]:
@@ -148,12 +153,53 @@ def test_fitted_scorer_is_restored_from_its_state_dict(fitted: FeatureScorer) ->
     np.testing.assert_array_equal(first.heatmap, second.heatmap)
 
 
+def test_place_counts_more_where_both_maps_are_hot(fitted: FeatureScorer) -> None:
+    """Two frames are as hot in the heatmap, and as unfamiliar; only in one of them at the same place."""
+    frames = texture(2, seed=3)
+    with torch.no_grad():
+        seen = fitted._seen(frames)
+        heat, odds = torch.ones_like(seen.squares[0]), torch.zeros_like(seen.deep.odds)
+        heat[:, :, 20:40, 20:40] = 400.0
+        distances = [torch.ones_like(maps) for maps in seen.deep.distances]
+        for maps in distances:
+            side = maps.shape[-1] // 5
+            maps[0, :, side : 3 * side, side : 3 * side] = maps[1, :, 3 * side :, 3 * side :] = 20.0
+        levels = seen.deep._replace(distances=distances, odds=odds)
+        together, apart = fitted._evidence(seen._replace(squares=(heat, heat), deep=levels)).branches[:, 0]
+    assert float(together) > 1.1 * float(apart)
+
+
+def test_bundle_from_before_the_maps_were_joined_scores_as_it_did(fitted: FeatureScorer) -> None:
+    """It has a branch for the hottest place of the heatmap, and one for the most unfamiliar places."""
+    recipe = PretrainedRecipe()
+    before = recipe.scorer(recipe.networks(Geometry(64, 80, 1)), NORMALISATION).eval()
+    added = ("usual_hottest", "place_weights")
+    earlier = {name: value for name, value in fitted.state_dict().items() if name not in added}
+    before.load_state_dict(earlier | {"medians": torch.tensor([1.0, 2.0, 3.0, 4.0]), "excesses": torch.ones(4)})
+    with torch.no_grad():
+        seen = before._seen(texture(5, seed=3))
+        evidence, (_, whole, unfamiliar) = before._evidence(seen), before._unfamiliar(seen.deep)
+        heatmap = before._joint_heatmap(evidence)
+    most = unfamiliar.flatten(1).topk(3, dim=1).values.mean(1)
+    expected = torch.stack([evidence.heatmap.amax((1, 2, 3)), before.identity_distance(seen.identity), most, whole], 1)
+    torch.testing.assert_close(evidence.branches, expected)
+    units = expected - torch.tensor([1.0, 2.0, 3.0, 4.0])
+    weights = torch.tensor([0.5, 1.0, 1.0, 1.0]) / 3.5
+    torch.testing.assert_close(
+        before._shares(evidence.branches, texture(1, seed=3)), weights * (units + (units**2 + 4).sqrt()) / 2
+    )
+    usual = heatmap - resized(unfamiliar, heatmap) / 3.0 - evidence.heatmap / 1.0
+    fine = resized(evidence.fine, heatmap) * before.fine_weight
+    torch.testing.assert_close(usual, fine, rtol=1e-3, atol=1e-3)
+
+
 def test_scorer_without_discriminators_scores_as_it_was_fitted(fitted: FeatureScorer) -> None:
     """Weights of a bundle from before they existed: its memories alone say what is unfamiliar."""
     recipe = PretrainedRecipe()
     before = recipe.scorer(recipe.networks(Geometry(64, 80, 1)), NORMALISATION).eval()
-    added = ("noise", "scatter", "fine_weight")
-    before.load_state_dict({name: value for name, value in fitted.state_dict().items() if not name.startswith(added)})
+    added = ("noise", "scatter", "fine_weight", "usual_hottest", "place_weights", "medians", "excesses")
+    earlier = {name: value for name, value in fitted.state_dict().items() if not name.startswith(added)}
+    before.load_state_dict(earlier | {"medians": torch.zeros(4), "excesses": torch.ones(4)})
     assert float(before.fine_weight) == 0.0
     with torch.no_grad():
         seen = before._seen(texture(5, seed=3)).deep

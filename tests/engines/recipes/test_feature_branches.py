@@ -1,0 +1,45 @@
+"""Units and weights of the branches of the score on pretrained features."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs the train extra")
+
+from engines.recipes.feature_branches import at_places_of, hottest, tail_of, weighted  # noqa: E402
+
+
+def test_usual_frames_score_one_and_far_ones_their_distance() -> None:
+    usual, far = weighted(torch.zeros(1, 3), 256).sum(), weighted(torch.full((1, 3), 50.0), 256).sum()
+    assert float(usual) == pytest.approx(1.0)
+    assert float(far) == pytest.approx(50.02, abs=0.01)
+    assert float(weighted(torch.full((1, 3), -50.0), 256).sum()) == pytest.approx(0.02, abs=0.01)
+
+
+def test_identities_count_more_in_small_frames() -> None:
+    units = torch.zeros(1, 3)
+    units[0, 1] = 10.0
+    assert float(weighted(units, 64).sum()) > 1.2 * float(weighted(units, 65).sum())
+
+
+def test_tail_of_equal_frames_is_not_nought() -> None:
+    medians, excess = tail_of(torch.full((5, 2), 3.0))
+    assert medians.tolist() == [3.0, 3.0]
+    assert excess.tolist() == pytest.approx([0.06, 0.06])
+    assert float(tail_of(torch.zeros(5, 1))[1]) > 0.0
+
+
+def test_one_place_in_so_many_is_averaged_but_no_fewer_than_three() -> None:
+    maps = torch.zeros(1, 1, 16, 16)
+    maps[0, 0, 0, :4] = torch.tensor([8.0, 4.0, 4.0, 4.0])
+    assert float(hottest(maps, 64)) == pytest.approx(5.0)
+    assert float(hottest(maps[..., :4, :4], 64)) == pytest.approx(16.0 / 3)
+    assert float(hottest(maps[..., :1, :2], 64)) == pytest.approx(6.0)
+
+
+def test_finer_maps_keep_their_highest_values() -> None:
+    fine = torch.zeros(1, 1, 8, 12)
+    fine[0, 0, 5, 7] = 2.0
+    coarse = at_places_of(torch.zeros(1, 1, 2, 3), fine)
+    assert coarse.shape == (1, 1, 2, 3)
+    assert coarse.nonzero().tolist() == [[0, 0, 1, 1]]
