@@ -17,7 +17,7 @@ from engines.recipes.map_scorer import latent_distances  # noqa: E402
 from engines.recipes.synthetic_anomalies import IntensityRange, add_anomalies  # noqa: E402
 
 GEOMETRY = Geometry(32, 32, 1, 8, "GRAY")
-STEPS = 120
+STEPS = 250
 
 
 def parts(count: int, seed: int = 0) -> Any:
