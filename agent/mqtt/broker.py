@@ -82,7 +82,7 @@ class Broker:
             return parts.port or DEFAULT_PORTS[parts.scheme]
         except ValueError:
             # The port is not shown: without a host, "mqtt://user:password", it is a password.
-            raise Permanent(f"mqtt url: got no port for {self.host!r}, wanted one from 1 to 65535") from None
+            raise Permanent(f"mqtt url: got an invalid port for {self.host!r}, wanted one from 1 to 65535") from None
 
     @property
     def tls(self) -> bool:
@@ -99,7 +99,8 @@ class Broker:
         if self.username is None or file is None:
             return None
         try:
-            return file.read_text(encoding="utf-8").rstrip("\r\n")
+            # With or without the byte order mark of Windows editors.
+            return file.read_text(encoding="utf-8-sig").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             raise Temporary(f"password file {file} cannot be read: {_reason(error)}") from None
 

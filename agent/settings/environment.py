@@ -25,6 +25,8 @@ from pydantic_settings import (
 from agent.core.errors import Permanent
 from agent.core.secrets import redacted
 from agent.settings.explain import suggestion
+from agent.settings.overrides import tomllib
+from agent.settings.toml_file import toml_text
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +128,13 @@ class EnvironmentSource(EnvSettingsSource):
             ) from None
 
 
+class _TomlFile(TomlConfigSettingsSource):
+    """Reads the file as `toml_text` does."""
+
+    def _read_file(self, file_path: Any) -> dict[str, Any]:
+        return tomllib.loads(toml_text(file_path, "inspectd.example.toml"))
+
+
 class SettingsFile(BaseSettings):
     """All settings of one program. The command line overrides the environment, which overrides the file."""
 
@@ -144,7 +153,7 @@ class SettingsFile(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The order in which sources are asked."""
-        file = TomlConfigSettingsSource(settings_cls)
+        file = _TomlFile(settings_cls)
         environment = EnvironmentSource(settings_cls, known=(init_settings(), file()), prefix=cls.prefix_of_variables)
         return init_settings, environment, file
 

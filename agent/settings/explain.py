@@ -50,6 +50,8 @@ def _explain(mistake: Any, settings: type[BaseModel]) -> str:
         return f"{key}.kind = {_in_toml(context['tag'])}: wanted one of {context['expected_tags']}"
     if mistake["type"] in ("model_type", "model_attributes_type"):
         return f"{key} = {_in_toml(value)}: wanted a section, [{key}]"
+    if mistake["type"] in ("byte_size", "byte_size_unit"):
+        return f'{key} = {_in_toml(value)}: wanted a size, such as "512 MiB"'
     message = str(mistake["msg"]).removeprefix("Value error, ")
     if isinstance(value, dict):
         return f"{key}: {message}" if key else message

@@ -16,6 +16,7 @@ from agent.settings.explain import explain_mistakes
 from agent.settings.overrides import parse_overrides, tomllib
 from agent.settings.paths import service_paths, with_absolute_paths
 from agent.settings.settings import Settings
+from agent.settings.toml_file import toml_text
 
 SettingsT = TypeVar("SettingsT", bound=SettingsFile)
 
@@ -44,7 +45,7 @@ def read_settings(
 
     `example` shows every setting. Raises `Permanent` as above.
     """
-    _require_readable(config, example)
+    toml_text(config, example)
     require_known(os.environ, model, model.prefix_of_variables)
     # A class of its own: the file is part of the class.
     from_file: type[SettingsT] = type("FromFile", (model,), {"model_config": SettingsConfigDict(toml_file=config)})
@@ -59,12 +60,3 @@ def read_settings(
     except SettingsError as error:
         # pydantic-settings wraps what the source says about the variable.
         raise Permanent(str(error.__cause__ or error)) from None
-
-
-def _require_readable(config: Path, example: str) -> None:
-    try:
-        config.read_text(encoding="utf-8")
-    except OSError as error:
-        raise Permanent(f"{config}: {error.strerror}; wanted a settings file, see {example}") from None
-    except UnicodeDecodeError:
-        raise Permanent(f"{config}: not a text file; wanted TOML, see {example}") from None

@@ -129,7 +129,8 @@ class WebhookClient:
         if file is None:
             raise Temporary(f"no secret: set secret_file, or the systemd credential {self._credential}")
         try:
-            return file.read_text(encoding="utf-8")
+            # With or without the byte order mark of Windows editors.
+            return file.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             raise Temporary(f"the secret {file} cannot be read: {reason}") from None

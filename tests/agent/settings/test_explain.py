@@ -21,6 +21,8 @@ from agent.settings.load import load_settings
             "cameras.line1.alarm.rule=5 of 3",
             'cameras.line1.alarm.rule = "5 of 3": alarm rule: got 5 of 3, wanted k of n',
         ),
+        ("max_outbox_size=-1", 'max_outbox_size = -1: wanted a size, such as "512 MiB"'),
+        ("max_outbox_size=9 ZB", 'max_outbox_size = "9 ZB": wanted a size, such as "512 MiB"'),
         ("cameras.line1.alarm.rule=often", "wanted 'k of n' such as '3 of 5'"),
         ("cameras.line1.calibration.false_alarms=few", 'cameras.line1.calibration.false_alarms = "few"'),
         (

@@ -9,6 +9,7 @@ import pytest
 
 from agent.core.errors import Permanent
 from agent.settings.load import load_settings
+from agent.settings.toml_file import MAX_BYTES
 
 
 def test_load_minimal(config: Path) -> None:
@@ -29,13 +30,20 @@ def test_environment_overrides_the_file_and_the_command_line_overrides_both(
     )
 
 
+def test_load_of_a_file_from_a_windows_editor(config: Path) -> None:
+    """Such an editor puts a byte order mark before the text, and ends lines in its own way."""
+    text = config.read_text(encoding="utf-8").replace("\n", "\r\n")
+    config.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert load_settings(config).cameras["line1"].source.kind == "simulator"
+
+
 def test_load_reports_each_mistake_on_its_own_line(config: Path) -> None:
     with pytest.raises(Permanent) as caught:
         load_settings(config, ["sight=1", "cameras.line1.alarm.clear_after_seconds=-1"])
     assert len(str(caught.value).splitlines()) == 2
 
 
-@pytest.mark.parametrize("content", [b"site = ", b"\xff\xfe\x00", None])
+@pytest.mark.parametrize("content", [b"site = ", b"\xff\xfe\x00", b"#" * (MAX_BYTES + 1), None])
 def test_load_of_a_file_that_is_not_toml_is_one_line(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "inspectd.toml"
     if content is not None:
