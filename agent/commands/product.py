@@ -12,7 +12,7 @@ from agent.messages import CommandRequest, Payload
 
 
 class ProductRequest(CommandRequest):
-    """Judge the next parts as this product, now and after a restart; without a name, say which one it is.
+    """Judge the next parts as this product, now and after a restart; without a name, report which one it is.
 
     If the product is not in the settings or cannot be inspected, parts are not judged until another one is named.
     """

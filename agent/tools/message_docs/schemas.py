@@ -34,8 +34,8 @@ def schema_file_name(model: type[BaseModel]) -> str:
 
 
 def summary_of(model: type[BaseModel]) -> str:
-    """The first line of the model's docstring."""
-    return (model.__doc__ or "").strip().splitlines()[0]
+    """The first paragraph of the model's docstring, on one line."""
+    return " ".join((model.__doc__ or "").strip().split("\n\n")[0].split())
 
 
 def asyncapi() -> dict[str, Any]:
