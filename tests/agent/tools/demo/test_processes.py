@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from itertools import count, repeat
 from pathlib import Path
 
 import pytest
 
 from agent.core.errors import Permanent
-from agent.tools.demo.processes import DemoProcesses, wait_for
+from agent.tools.demo.processes import MAX_FRAMES_TO_ARM, DemoProcesses, wait_for
 from agent.tools.demo.stage import prepare_stage
 
 
@@ -50,6 +52,45 @@ def test_agent_that_ends_early_is_reported_with_its_last_log_line(tmp_path: Path
             Permanent, match=r"the agent ended with exit code 1: inspectd: .*none.bundle: found nothing"
         ):
             processes.wait_until_armed()
+
+
+@pytest.fixture
+def calibrating(tmp_path: Path) -> Iterator[DemoProcesses]:
+    """A demo whose agent runs; what it answers is the test's matter."""
+    with DemoProcesses(prepare_stage(tmp_path / "out", "camera", seed=0), print) as processes:
+        processes._agent = processes._start("agent", [sys.executable, "-c", "import time; time.sleep(600)"])
+        yield processes
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, states: Iterator[dict[str, object]]) -> None:
+    def ask(path: Path, command: str) -> dict[str, object]:
+        return {"cameras": {"line1": next(states)}}
+
+    monkeypatch.setattr("agent.tools.demo.processes.ask", ask)
+    monkeypatch.setattr("agent.tools.demo.processes.PROGRESS_TIMEOUT_SECONDS", 0.3)
+
+
+def test_slow_agent_is_waited_for_as_long_as_it_scores(
+    calibrating: DemoProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a second in all, where the longest wait for a frame is 0.3 s."""
+    states = [{"phase": "calibrating", "frames": frames} for frames in (0, 0, 0, 1, 1, 1, 2, 2, 2)]
+    answer(monkeypatch, iter([*states, {"phase": "armed", "frames": 2}]))
+    assert calibrating.wait_until_armed()["phase"] == "armed"
+
+
+def test_agent_that_scores_nothing_is_given_up(calibrating: DemoProcesses, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer(monkeypatch, repeat({"phase": "calibrating", "frames": 7}))
+    with pytest.raises(Permanent, match=r"the agent was not armed in time; see .*out/logs/agent.log"):
+        calibrating.wait_until_armed()
+
+
+def test_agent_that_rejects_its_window_is_given_up_with_the_reason(
+    calibrating: DemoProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(monkeypatch, ({"phase": "refused", "frames": 100 * i, "reason": "bad parts"} for i in count()))
+    with pytest.raises(Permanent, match=f"not armed after {MAX_FRAMES_TO_ARM + 100} frames: bad parts"):
+        calibrating.wait_until_armed()
 
 
 def test_all_processes_are_stopped_if_the_demo_fails(tmp_path: Path) -> None:
