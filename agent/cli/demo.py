@@ -16,7 +16,7 @@ ModeOption = Annotated[str, typer.Option("--mode", help="camera (8 bit) or xray 
 
 
 def demo(
-    seconds: Annotated[float, typer.Option(min=5.0, help="Time to inspect after calibration.")] = 60.0,
+    seconds: Annotated[float, typer.Option(min=5.0, max=86400.0, help="Time to inspect after calibration.")] = 60.0,
     out: Annotated[Path, typer.Option(help="Folder for the score sheet, the images and the logs.")] = Path("demo-out"),
     mode: ModeOption = "camera",
     seed: SeedOption = 0,

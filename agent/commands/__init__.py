@@ -3,7 +3,7 @@
 from agent.commands.agent import RunningAgent
 from agent.commands.command import Call, Command
 from agent.commands.control import Control
-from agent.commands.control_socket import ControlSocket, ask
+from agent.commands.control_socket import ControlSocket, ask, login_name
 from agent.commands.follow import follow_recalibration
 from agent.commands.live_settings import Effect, Reload, plan_reload
 from agent.commands.reload import reload_lines
@@ -21,6 +21,7 @@ __all__ = [
     "ask",
     "find_command",
     "follow_recalibration",
+    "login_name",
     "plan_reload",
     "reload_lines",
 ]

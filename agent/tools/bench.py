@@ -15,7 +15,7 @@ import numpy as np
 from agent.core.durations import Durations
 from agent.core.records import Image
 from agent.messages import LatencyPayload
-from agent.settings import default_state_directory, load_settings
+from agent.settings import Settings, default_state_directory
 from agent.tools.bench_loop import MIN_FRAMES, WARM_UP_FRAMES, BenchLoop
 from engines.bundles import Alignment, Bundle, read_bundle
 from engines.images import inspect
@@ -123,13 +123,12 @@ def run_bench(bundle_path: Path, *, engine_name: str, seconds: float) -> BenchRe
     )
 
 
-def fastest_engine(bundle_path: Path, config: Path | None, *, seconds: float) -> Choice:
+def fastest_engine(bundle_path: Path, settings: Settings | None, *, seconds: float) -> Choice:
     """Measure each engine of this machine for `seconds`.
 
-    `config` is the settings file of an agent: its threads and state directory are used, and the result is saved for
+    `settings` are those of an agent: its threads and state directory are used, and the result is saved for
     its `auto`. A running agent keeps its engine until it restarts.
     """
-    settings = None if config is None else load_settings(config)
     threads = None if settings is None else settings.inference_threads
     directory = default_state_directory() if settings is None else settings.state_directory
     choice = choose_engine(read_bundle(bundle_path), threads=threads, directory=directory, seconds=seconds)

@@ -51,10 +51,27 @@ def score_paths(
     files = [file for path in paths for file in _files(path, opened.manifest.reading)]
     if heatmaps is not None:
         heatmaps.mkdir(parents=True, exist_ok=True)
+    written = [None] * len(files) if heatmaps is None else [heatmaps / name for name in _heatmap_names(files)]
     with open_engine(opened, engine_name, directory=default_state_directory()) as engine:
         hottest_good = float(engine.bundle.reference().heatmap.max())
-        for file in files:
-            yield _score(engine, file, heatmaps, hottest_good)
+        for file, heatmap in zip(files, written, strict=True):
+            yield _score(engine, file, heatmap, hottest_good)
+
+
+def _heatmap_names(files: Sequence[Path]) -> list[str]:
+    """A name for the heatmap of each image: that of the image, with a number where images share it.
+
+    >>> _heatmap_names([Path("a/1.png"), Path("b/1.jpg"), Path("b/2.png")])
+    ['1.png', '1-2.png', '2.png']
+    """
+    names: dict[str, None] = {}
+    for file in files:
+        name, number = file.stem, 1
+        while name in names:
+            number += 1
+            name = f"{file.stem}-{number}"
+        names[name] = None
+    return [f"{name}.png" for name in names]
 
 
 def _files(path: Path, reading: FileReading | None) -> list[Path]:
@@ -67,7 +84,7 @@ def _files(path: Path, reading: FileReading | None) -> list[Path]:
     return [path]
 
 
-def _score(engine: Engine, path: Path, heatmaps: Path | None, hottest_good: float) -> ScoredFile:
+def _score(engine: Engine, path: Path, heatmap: Path | None, hottest_good: float) -> ScoredFile:
     manifest = engine.bundle.manifest
     try:
         pixels, content, _ = prepare(read_image(path, manifest.reading), manifest)
@@ -75,12 +92,10 @@ def _score(engine: Engine, path: Path, heatmaps: Path | None, hottest_good: floa
         reason = str(error).removeprefix(f"{path}: ")
         return ScoredFile(path, error=reason, without_part=isinstance(error, PartNotFoundError))
     scores = engine.score(pixels[np.newaxis])
-    written = None
-    if heatmaps is not None:
-        written = heatmaps / f"{path.stem}.png"
+    if heatmap is not None:
         shown = cut_heat(pixels[:, :, 0], content).shape
-        _write_heatmap(written, cut_heat(scores.heatmap[0], content), hottest_good, (shown[1], shown[0]))
-    return ScoredFile(path, float(scores.score[0]), written)
+        _write_heatmap(heatmap, cut_heat(scores.heatmap[0], content), hottest_good, (shown[1], shown[0]))
+    return ScoredFile(path, float(scores.score[0]), heatmap)
 
 
 def _write_heatmap(path: Path, heat: NDArray[np.float32], hottest_good: float, size: tuple[int, int]) -> None:

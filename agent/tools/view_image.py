@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
+import numpy as np
 
 from agent.alarms import grey_out, outline
 from agent.core.errors import Permanent
+from agent.core.image_bytes import encode
 from engines.bundles import read_bundle
 from engines.images import content_box, factors_of_pixels, inspected_pixels, prepare, read_image, viewable
 
@@ -44,6 +45,12 @@ def view_image(bundle: Path, image: Path, out: Path) -> Iterator[str]:
     if view is not None and view.padding is not None:
         box = content_box(source.shape if crop is None else (crop.height, crop.width), manifest.geometry)
         yield f"letterbox     the image is {box} of it, padding has the gray value {view.padding}"
-    if not cv2.imwrite(str(out), shown[:, :, ::-1]):
-        raise Permanent(f"{out}: cannot be written")
+    _write(out, encode(np.ascontiguousarray(shown[:, :, ::-1]), "image/png"))
     yield str(out)
+
+
+def _write(out: Path, png: bytes) -> None:
+    try:
+        out.write_bytes(png)
+    except OSError as error:
+        raise Permanent(f"{out}: cannot be written ({error.strerror}); wanted a file in a writable folder") from None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.core.backoff import Backoff
-from agent.core.errors import Temporary
+from agent.core.errors import Permanent, Temporary
 from agent.mqtt import Broker, Connected, Connection, Protocol, Received, Subscribed, UnsupportedVersion
 from agent.outputs.mqtt import Topics, check_level
 from agent.tools.watcher import OnLine, Watcher
@@ -45,7 +45,7 @@ def watch(
 
     `topics`: the topics of one agent; `prefix`, `site` and `camera` are ignored then.
     With a `client_id` the session is persistent: the broker keeps alarms while this subscriber is disconnected.
-    Raises Permanent for an invalid address or name.
+    Raises Permanent for an invalid address or name, and where `out` cannot be a folder.
     """
     broker = Broker(
         url,
@@ -57,9 +57,18 @@ def watch(
     )
     rest = _TOPICS if out is None else (*_TOPICS, *_SAVED_TOPICS)
     filters = topic_filters(prefix, site, camera, rest) if topics is None else agent_filters(topics, rest)
+    if out is not None:
+        _make_folder(out)
     subscription = _Subscription(broker, filters, client_id, Watcher(on_line, out=out), on_line)
     with _until_signalled(stop or threading.Event()) as (stopping, wake):
         _follow(subscription, stopping, wake)
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Permanent(f"{out}: cannot be made ({error.strerror}); wanted a folder for images") from None
 
 
 def topic_filters(prefix: str, site: str, camera: str, rest: Sequence[str] = _TOPICS) -> list[str]:

@@ -174,8 +174,10 @@ def write_lean_copy(bundle: Bundle, out: Path | str) -> Bundle:
     """Write the part of a bundle that a device needs to `out`: both graphs and two of the reference frames.
 
     It has half the size, without the weights for PyTorch and the training report. The two frames are the first and the
-    last: training sorts them by score.
+    last: training sorts them by score. Raises BundleError where `out` is the bundle itself.
     """
+    if Path(out).resolve() == bundle.path.resolve():
+        raise BundleError(f"{out}: got the bundle itself, wanted another path for the copy")
     reference = bundle.reference()
     ends = [0, len(reference.score) - 1]
     few = Reference(reference.frames[ends], reference.score[ends], reference.heatmap[ends])

@@ -27,7 +27,7 @@ from engines.comparison.records import (
     frames_in_strip,
 )
 from engines.errors import EngineError, ImageError
-from engines.evaluation.evaluate import find_masks, pixel_figures, with_path
+from engines.evaluation.evaluate import find_masks, none_usable, pixel_figures, with_path
 from engines.evaluation.metrics import auroc
 from engines.evaluation.records import ScoredImages
 from engines.images import Content, Pose, list_images, prepare_for, read_image
@@ -139,7 +139,7 @@ def _test_frames(folder: Path | str, good: GoodFrames, most: int | None) -> Fold
         poses.append(pose)
         used.append(path)
     if not frames:
-        raise EngineError(f"{folder}: no usable image among {len(paths)}{'; ' + skipped[0] if skipped else ''}")
+        raise none_usable(folder, len(paths), skipped)
     return FolderFrames(tuple(used), np.stack(frames), tuple(skipped), tuple(contents), tuple(poses))
 
 

@@ -117,13 +117,23 @@ def score_images(engine: Engine, images: Images, progress: Progress | None = Non
         if progress is not None:
             progress(min(1.0, (start + _BATCH) / len(paths)), "scoring")
     if not scores:
-        first = f"; {skipped[0]}" if skipped else ""
-        raise EngineError(f"{images}: no usable image among {len(paths)}{first}")
+        raise none_usable(images, len(paths), skipped)
     score = np.concatenate([part.score for part in scores])
     heatmap = np.concatenate([part.heatmap for part in scores])
     return ScoredImages(
         tuple(used), score, heatmap, tuple(skipped), tuple(contents), tuple(poses), without_part=without_part
     )
+
+
+def none_usable(images: object, number: int, skipped: Sequence[str]) -> EngineError:
+    """The error about images, a folder or a list, of which none can be scored; `skipped` has a line for each.
+
+    >>> print(none_usable("bad/", 0, []))
+    bad/: no images there, wanted at least one
+    """
+    if number == 0:
+        return EngineError(f"{images}: no images there, wanted at least one")
+    return EngineError(f"{images}: none of {number} images can be used; {skipped[0]}")
 
 
 def with_path(path: Path, error: ImageError) -> str:

@@ -6,15 +6,21 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 
 def inspectd(
-    *arguments: str | Path, path: Path | None = None, timeout: float = 120.0
+    *arguments: str | Path,
+    path: Path | None = None,
+    timeout: float = 120.0,
+    stdin: IO[bytes] | int = subprocess.DEVNULL,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end. `path`: a folder searched for modules before all others."""
+    """Run a command to its end. `path`: a folder searched for modules before all others; `stdin`: empty by default."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, filter(None, (path, *sys.path))))}
     command = [sys.executable, "-m", "agent.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, env=environment)
+    return subprocess.run(
+        command, stdin=stdin, capture_output=True, text=True, timeout=timeout, check=False, env=environment
+    )
 
 
 def assert_one_line(done: subprocess.CompletedProcess[str], *wanted: str) -> None:

@@ -71,7 +71,9 @@ def compare_engines(
 def bench(
     bundle: BundleArgument,
     engine: EngineOption = "auto",
-    seconds: Annotated[float, typer.Option(min=1.0, help="Time for the engine, and again for the loop.")] = 10.0,
+    seconds: Annotated[
+        float, typer.Option(min=1.0, max=3600.0, help="Time for the engine, and again for the loop.")
+    ] = 10.0,
     config: Annotated[
         Path | None,
         typer.Option("--config", "-c", help="Settings file of an agent: its `auto` then takes the fastest engine."),
@@ -80,10 +82,13 @@ def bench(
 ) -> None:
     """Measure the engine alone and the whole loop on the same frames; with auto, find the fastest engine."""
     with quiet_while_loading():
+        from agent.settings import load_settings
         from agent.tools.bench import fastest_engine, run_bench
 
+    # Before anything is measured: a mistake in the settings is reported at once.
+    settings = None if config is None else load_settings(config)
     result = run_bench(bundle, engine_name=engine, seconds=seconds)
-    choice = fastest_engine(bundle, config, seconds=seconds) if engine == "auto" else None
+    choice = fastest_engine(bundle, settings, seconds=seconds) if engine == "auto" else None
     if json_document:
         rates = {} if choice is None else {"engines": choice.frames_per_second, "fastest": choice.engine}
         print_json({**result.document(), **rates})

@@ -27,7 +27,7 @@ def view(
     with quiet_while_loading():
         from agent.tools.view_image import view_image
 
-    for line in view_image(bundle, image, out or image.with_name(f"{image.stem}-view.png")):
+    for line in view_image(bundle, image, out or image.parent / f"{image.stem}-view.png"):
         print_line(line)
 
 
@@ -86,7 +86,7 @@ def evaluate(
         from engines.runtime import open_engine
 
     _warn_of_same_parts(trained_on, bundle, normal, abnormal)
-    folder = out or bundle.with_name(f"{bundle.stem}-evaluation")
+    folder = out or bundle.parent / f"{bundle.stem}-evaluation"
     judge, inspected = _judge(bundle, false_alarms, config, camera), _inspected(bundle, config, camera)
     kept = default_state_directory()
     with open_engine(inspected, engine, directory=kept) as opened, progress_bar("evaluate") as report:
@@ -109,7 +109,7 @@ def _judge(bundle: Path, false_alarms: str | None, config: Path | None, camera: 
         return judge_of_settings(load_settings(config), bundle, camera, false_alarms)
     if camera is not None:
         raise Permanent("camera: got --camera without --config, wanted both")
-    return AlarmJudge.of_budget(false_alarms or DEFAULT_BUDGET)
+    return AlarmJudge.of_budget(DEFAULT_BUDGET if false_alarms is None else false_alarms)
 
 
 def _inspected(path: Path, config: Path | None, camera: str | None) -> Bundle:

@@ -24,7 +24,7 @@ _EVALUATION = "Evaluation"
 
 NormalOption = Annotated[Path, typer.Option(help="Folder of images of good parts, and of nothing else.")]
 OutOption = Annotated[Path, typer.Option(help="Bundle to write.")]
-MinutesOption = Annotated[float | None, typer.Option(min=0.05, help="Time to train, kept within 10 %.")]
+MinutesOption = Annotated[float | None, typer.Option(min=0.05, max=10080.0, help="Time to train, kept within 10 %.")]
 StepsOption = Annotated[int | None, typer.Option(min=1, help="Steps to train instead of a time; reproducible.")]
 SizeOption = Annotated[
     str, typer.Option(help="Input of the model, pixels: auto, SIDE or WIDTHxHEIGHT.", rich_help_panel=_MODEL)

@@ -34,7 +34,7 @@ def add_account(accounts: Accounts, name: str, role: str, *, password_stdin: boo
 
     wanted = Role.parse(role)
     check_name(name)
-    accounts.set(name, wanted, sys.stdin.readline().rstrip("\n") if password_stdin else _new_password())
+    accounts.set(name, wanted, _piped_password() if password_stdin else _new_password())
     print_line(f"{name}: {wanted.text}, in {accounts.path}")
 
 
@@ -92,7 +92,17 @@ def require_packages(extra: str, *packages: str) -> None:
         raise Permanent(f"this needs {', '.join(missing)}; install them: pip install 'inspectd[{extra}]'")
 
 
+def _piped_password() -> str:
+    """The first line of standard input."""
+    try:
+        return sys.stdin.buffer.readline().rstrip(b"\r\n").decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Permanent("password: got bytes that are no text, wanted UTF-8") from None
+
+
 def _new_password() -> str:
+    if not sys.stdin.isatty():
+        raise Permanent("password: no terminal to ask at; wanted one, or --password-stdin")
     first = getpass.getpass("Password: ")
     if getpass.getpass("Again: ") != first:
         raise Permanent("the two passwords differ; nothing was changed")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -94,11 +93,11 @@ def judge_alarm(
     """Judge an alarm of a running agent, or change its judgement. Earlier judgements are kept."""
     with quiet_while_loading():
         from agent.cli.terminal.alarm_text import judged_line
-        from agent.commands import ask
+        from agent.commands import ask, login_name
 
     if true is None:
         raise typer.BadParameter("got neither, wanted one of them", param_hint="--true / --false")
-    request: dict[str, Any] = {"alarm": alarm, "verdict": "true" if true else "false", "by": by or getpass.getuser()}
+    request: dict[str, Any] = {"alarm": alarm, "verdict": "true" if true else "false", "by": by or login_name()}
     result = ask(socket_path(socket, config), "alarms/judge", None, **request, note=note, kind=kind)
     if json_document:
         print_json(result)

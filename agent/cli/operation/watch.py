@@ -10,9 +10,11 @@ import typer
 from agent.cli.terminal.console import print_line
 from agent.cli.terminal.interrupts import quiet_while_loading
 
+_BROKER = "mqtt://127.0.0.1:1883"
+
 
 def watch(
-    url: Annotated[str, typer.Argument(help="The broker: mqtt://host[:port].")] = "mqtt://127.0.0.1:1883",
+    url: Annotated[str, typer.Argument(help="The broker: mqtt://host[:port].")] = _BROKER,
     site: Annotated[str, typer.Option(help="Name of a site; + for all.")] = "+",
     camera: Annotated[str, typer.Option(help="Name of a camera; + for all.")] = "+",
     prefix: Annotated[str, typer.Option(help="First level of the topics.")] = "inspectd",
@@ -33,6 +35,10 @@ def watch(
     with quiet_while_loading():
         from agent.settings import load_settings
 
+    if (url, site, camera, prefix) != (_BROKER, "+", "+", "inspectd"):
+        raise typer.BadParameter(
+            "got --config beside an address, --site, --camera or --prefix; wanted one or the other"
+        )
     settings = load_settings(config)
     mqtt = settings.mqtt
     login = {name: getattr(mqtt, name) for name in ("username", "password_file", "ca_file")}

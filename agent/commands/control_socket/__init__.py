@@ -1,6 +1,6 @@
 """The control socket, one of the transports of commands: its server in the agent, and its client."""
 
-from agent.commands.control_socket.client import ask
+from agent.commands.control_socket.client import ask, login_name
 from agent.commands.control_socket.server import ControlSocket
 
-__all__ = ["ControlSocket", "ask"]
+__all__ = ["ControlSocket", "ask", "login_name"]

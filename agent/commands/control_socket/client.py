@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def ask(
         Temporary: no agent answers at this socket.
         Permanent: the agent rejected the command; the text is its reason.
     """
-    message = {"command": command, "camera": camera, "by": getpass.getuser(), "request": request}
+    message = {"command": command, "camera": camera, "by": login_name(), "request": request}
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(timeout_seconds)
@@ -39,3 +40,11 @@ def ask(
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise Temporary(f"no agent answers at {path} ({reason}); is it running?") from None
+
+
+def login_name() -> str:
+    """The login name of the person at this terminal; `uid 1001` where the system knows none, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # KeyError until Python 3.12
+        return f"uid {os.getuid()}"

@@ -95,7 +95,8 @@ class Accounts:
         """Remove an account; its sessions end with it. Raises Permanent for an unknown name."""
         known = dict(self.all())
         if name not in known:
-            raise Permanent(f"no account {name!a}; wanted one of {', '.join(known) or 'none, there are no accounts'}")
+            others = f"wanted one of {', '.join(known)}" if known else "there are no accounts"
+            raise Permanent(f"no account {name!a}; {others}")
         del known[name]
         self._write(known)
 

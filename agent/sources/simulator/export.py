@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from agent.core.errors import Permanent
 from agent.core.records import Image
-from agent.sources.simulator.schedule import SimulatedLine
+from agent.sources.simulator.schedule import SCENES, SimulatedLine
 
 # Share of the good parts that go to training; the others go to testing.
 TRAIN_SHARE = 0.8
@@ -35,8 +35,10 @@ def write_folder(
     bad parts to `test/defect`, their masks (uint8, 0 and 255) under the same name to `test/masks`. The name includes
     the kind of defect: `000012-scratch.png`. `loose`: as in `SimulatedLine`. `progress(done, total)`: after each image.
 
-    Raises `Permanent` if the folder cannot be written.
+    Raises `Permanent` for an unknown mode, and if the folder cannot be written.
     """
+    if mode not in SCENES:
+        raise Permanent(f"mode: got {mode!r}, wanted {' or '.join(SCENES)}")
     line = SimulatedLine(
         mode, seed=seed, size=size, defect_rate=defect_rate, frames_per_part=1, min_gap_parts=0, loose=loose
     )

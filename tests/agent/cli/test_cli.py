@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from engines.bundles.bundle import Bundle
+from tests.support.agent_settings import settings_text
 from tests.support.command_line import assert_one_line, inspectd
 
 
@@ -29,7 +30,19 @@ from tests.support.command_line import assert_one_line, inspectd
         (["status", "--socket", "{tmp}/none.sock"], ["no agent answers", "is it running?"]),
         (["recalibrate", "--socket", "{tmp}/none.sock"], ["no agent answers"]),
         (["demo", "--mode", "ultrasound", "--out", "{tmp}/demo"], ["ultrasound", "camera or xray"]),
+        (["demo", "--out", ""], ["empty path"]),
+        (["simulate", "{tmp}/simulated", "--mode", "ultrasound"], ["'ultrasound'", "camera or xray"]),
+        (["simulate", ""], ["empty path"]),
         (["watch", "http://broker"], ["http://broker", "mqtt"]),
+        (["watch", "--out", "{bundle}/manifest.json"], ["manifest.json", "wanted a folder"]),
+        (["view", "{bundle}", "{good}/000.png", "--out", "{tmp}"], ["{tmp}", "cannot be written (Is a directory)"]),
+        (["view", "{bundle}", "/"], ["/: cannot be read"]),
+        (["evaluate", "/", "--normal", "{good}", "--abnormal", "{good}"], ["manifest.json"]),
+        (["evaluate", "{bundle}", "--normal", "{good}", "--abnormal", "{good}", "--false-alarms", ""], ["budget"]),
+        (["bundle", "lean", "{bundle}", "{bundle}"], ["the bundle itself"]),
+        (["bench", "{bundle}", "--config", "{tmp}/none.toml"], ["none.toml", "inspectd.example.toml"]),
+        (["page", "user", "add", "anna", "--config", "{settings}"], ["no terminal", "--password-stdin"]),
+        (["page", "user", "remove", "anna", "--config", "{settings}"], ["no account 'anna'; there are no accounts"]),
         (["train", "--normal", "{tmp}/none", "--out", "{tmp}/x.bundle"], ["none"]),
         (["train", "--normal", "{tmp}", "--out", "{tmp}/x.bundle"], ["no images in this folder"]),
         (["train", "--normal", "{good}", "--out", "{tmp}/x.bundle", "--recipe", "magic"], ["'magic'", "reference"]),
@@ -41,13 +54,25 @@ def test_wrong_input_is_one_line(
 ) -> None:
     if arguments[0] == "train":
         pytest.importorskip("torch", reason="training needs the train extra")
-    places = {"bundle": tiny_bundle.path, "good": good_parts, "tmp": tmp_path}
-    assert_one_line(inspectd(*(argument.format(**places) for argument in arguments)), *wanted)
+    settings = tmp_path / "line1.toml"
+    places = {"bundle": tiny_bundle.path, "good": good_parts, "tmp": tmp_path, "settings": settings}
+    if "{settings}" in arguments:
+        settings.write_text(settings_text(tiny_bundle.path, 'kind = "simulator"'))
+    done = inspectd(*(argument.format(**places) for argument in arguments))
+    assert_one_line(done, *(words.format(**places) for words in wanted))
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["launch"], ["run"], ["demo", "--seconds", "soon"], ["train", "--normal", "x"], ["bench", "x", "--seconds", "0"]],
+    [
+        ["launch"],
+        ["run"],
+        ["demo", "--seconds", "soon"],
+        ["train", "--normal", "x"],
+        ["bench", "x", "--seconds", "0"],
+        ["bench", "x", "--seconds", "inf"],
+        ["watch", "--config", "x", "--site", "plant"],
+    ],
 )
 def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     done = inspectd(*arguments)

@@ -140,7 +140,7 @@ def test_impossible_arguments_are_rejected(folders: dict[str, Path], changes: di
 
 
 def test_folder_without_images_is_rejected(folders: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="no usable image among 0"):
+    with pytest.raises(EngineError, match="no images there, wanted at least one"):
         run_comparison(folders["normal"], tmp_path, folders["abnormal"], only=["pca"], size=32)
 
 

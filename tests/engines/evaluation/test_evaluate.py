@@ -75,7 +75,7 @@ def test_unusable_files_are_skipped_and_named(engine: Engine, normal: Path, tmp_
 
 
 def test_folder_without_usable_images_is_rejected(engine: Engine, normal: Path, tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="no usable image among 0"):
+    with pytest.raises(EngineError, match="no images there, wanted at least one"):
         evaluate_engine(engine, normal, tmp_path)
     with pytest.raises(EngineError, match="no such folder"):
         evaluate_engine(engine, tmp_path / "nowhere", normal)

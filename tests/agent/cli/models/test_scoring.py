@@ -25,6 +25,21 @@ def test_score_prints_a_json_line_for_each_image(tiny_bundle: Bundle, good_parts
     assert cv2.imread(lines[0]["heatmap"]).shape == (32, 32, 3)
 
 
+def test_heatmaps_of_images_with_the_same_name_are_all_kept(
+    tiny_bundle: Bundle, good_parts: Path, tmp_path: Path
+) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(good_parts / "003.png", tmp_path / folder)
+    done = inspectd(
+        "score", tiny_bundle.path, tmp_path / "a", tmp_path / "b", "--json", "--heatmaps", tmp_path / "heat"
+    )
+    assert done.returncode == 0, done.stderr
+    written = [Path(json.loads(line)["heatmap"]) for line in done.stdout.splitlines()]
+    assert [path.name for path in written] == ["003.png", "003-2.png"]
+    assert all(path.is_file() for path in written)
+
+
 def test_score_continues_after_a_damaged_image(tiny_bundle: Bundle, good_parts: Path, tmp_path: Path) -> None:
     folder = tmp_path / "mixed"
     shutil.copytree(good_parts, folder)

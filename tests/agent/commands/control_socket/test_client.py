@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import getpass
+import os
 import socket
 import threading
 from pathlib import Path
 
 import pytest
 
-from agent.commands.control_socket.client import ask
+from agent.commands.control_socket.client import ask, login_name
 from agent.core.errors import Permanent, Temporary
 from agent.service import Service
 
@@ -73,6 +74,17 @@ def test_another_program_at_the_socket_is_one_line(tmp_path: Path, line: bytes, 
         with pytest.raises(Temporary, match=f"no agent answers at .* \\(.*{reason}\\); is it running") as caught:
             ask(path, "status")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("error", [KeyError, OSError])
+def test_user_without_an_entry_is_named_by_number(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
+    """As in a container that runs as a number; Python raises the second one from 3.13 on."""
+
+    def unknown() -> str:
+        raise error
+
+    monkeypatch.setattr(getpass, "getuser", unknown)
+    assert login_name() == f"uid {os.getuid()}"
 
 
 def test_user_is_recorded_as_the_sender(service: Service, caplog: pytest.LogCaptureFixture) -> None:
