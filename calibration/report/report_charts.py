@@ -14,8 +14,8 @@ from calibration.statistics import (
     StatedRates,
     Values,
     alarm_rate,
+    counted_rate,
     threshold_for,
-    upper_rate,
 )
 from calibration.store import Calibration
 
@@ -96,7 +96,10 @@ class RateCurve:
     exceedances: Exceedances
     """Of the scores that were kept."""
     whole: Exceedances | None
-    """Of all scores, if some were left out: the highest rate counts them as good."""
+    """With the scores of images left out or kept out, if nobody has confirmed them as bad: the rates count them as
+    good."""
+    censored: bool
+    """Images were kept out."""
     budget: Budget
     frames_per_second: float
     certified: bool
@@ -112,13 +115,24 @@ class RateCurve:
     def of(cls, calibration: Calibration) -> RateCurve:
         """Measure the window of a calibration once more: records hold its scores, not its exceedances."""
         exceedances = _exceedances(calibration, calibration.kept_scores)
-        whole = _exceedances(calibration, calibration.scores.astype(np.float64)) if calibration.left_out else None
+        counted = calibration.counted_scores
+        whole = _exceedances(calibration, counted) if counted.size > calibration.kept_scores.size else None
         budget, frames_per_second = calibration.budget, calibration.frames_per_second
         found = threshold_for(exceedances, budget=budget, frames_per_second=frames_per_second)
         # Records hold float32 scores, so the level found again differs in the last digits.
         chosen = calibration.threshold.value
         raised = chosen - found.value > 1e-4 * exceedances.spread
-        return cls(exceedances, whole, budget, frames_per_second, found.certified, found.value, chosen, raised)
+        return cls(
+            exceedances,
+            whole,
+            bool(calibration.kept_out),
+            budget,
+            frames_per_second,
+            found.certified,
+            found.value,
+            chosen,
+            raised,
+        )
 
     @property
     def span_frames(self) -> float:
@@ -129,10 +143,12 @@ class RateCurve:
         """Return the likely and the highest rate at a threshold, alarms per span."""
         supported = min(level, self.level) if self.raised else level
         rate = alarm_rate(self.exceedances, supported, certified=self.certified)
-        worst = min(rate.worst, 1.0)
+        likely, worst = min(rate.likely, 1.0), min(rate.worst, 1.0)
         if self.whole is not None:
-            worst = max(worst, upper_rate(self.whole, self._counted_level(level)))
-        return min(rate.likely, 1.0) * self.span_frames, worst * self.span_frames
+            counted = self._counted_level(level)
+            rate = counted_rate(self.whole, counted, censored=self.censored)
+            likely, worst = max(likely, rate.likely), max(worst, rate.worst)
+        return likely * self.span_frames, worst * self.span_frames
 
     def _counted_level(self, level: float) -> float:
         """Return the level at which the images left out are counted: the threshold itself from `self.level` on.

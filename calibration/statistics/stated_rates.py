@@ -87,6 +87,7 @@ def _carried(threshold: Threshold, frames_per_second: float) -> bool:
 def cost_of_leaving_out(
     scores: NDArray[np.float64],
     threshold: Threshold,
+    if_bad: Threshold,
     *,
     rule: Rule,
     budget: Budget,
@@ -94,25 +95,27 @@ def cost_of_leaving_out(
     quiet_frames: int,
     left_out: int,
 ) -> str:
-    """Return the effect on the promise if the images left out show good parts; empty if none was left out.
+    """Return what the images left out do to the promise, which counts them as good; empty if none was left out.
 
     Args:
         scores: scores of the whole window [N], images left out included.
+        threshold: with the rates of the promise.
+        if_bad: with those that it has if they show bad parts.
         left_out: images left out.
     """
     if not left_out:
         return ""
     looks = "looks unlike the rest and was" if left_out == 1 else "look unlike the rest and were"
-    they, with_them = ("it shows a good part", "With it") if left_out == 1 else ("they show good parts", "With them")
+    it, with_it = ("it shows a bad part", "With it") if left_out == 1 else ("they show bad parts", "With them")
     fact = f"{plural(left_out, 'image')} {looks} left out."
     episodes = EpisodeCounts(rule.statistic(scores), quiet_frames=quiet_frames).at(threshold.value)
     more = max(0, episodes - threshold.episodes)
     if not more:
-        return f"{fact} {with_them}, the window has no more alarms than without."
-    per_day = threshold.expected_alarms_per_day * (episodes + 0.5) / (threshold.episodes + 0.5)
-    rate = rounded(budget.in_span(per_day, frames_per_second=frames_per_second))
-    before = StatedRates.of(threshold, budget=budget, frames_per_second=frames_per_second).likely_text
-    return (
-        f"{fact} {with_them}, the window has {plural(more, 'more alarm')}. If {they}, the likely rate is {rate} per "
-        f"{budget.span} instead of {before}; the highest rate counts {'it' if left_out == 1 else 'them'} as good."
-    )
+        return f"{fact} {with_it}, the window has no more alarms than without."
+    rates = StatedRates.of(if_bad, budget=budget, frames_per_second=frames_per_second)
+    likely = "the window is too short for a best guess"
+    if rates.carried:
+        now = StatedRates.of(threshold, budget=budget, frames_per_second=frames_per_second).likely_text
+        likely = f"the likely rate is {rates.likely_text} per {budget.span} instead of {now}"
+    count_as = f"which {'counts' if more == 1 else 'count'} as false until a person has looked"
+    return f"{fact} {with_it}, the window has {plural(more, 'more alarm')}, {count_as}. If {it}, {likely}."

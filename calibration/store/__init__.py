@@ -1,7 +1,7 @@
 """Calibrations and scores on disk."""
 
 from calibration.store.deferred_store import DeferredStore
-from calibration.store.record import Calibration, LeftOut, Origin, ScoreReference, score_reference
+from calibration.store.record import Calibration, LeftOut, Origin, ScoreReference, among, score_reference
 from calibration.store.score_log import ScoreLog
 from calibration.store.store import Store, Switch
 
@@ -14,5 +14,6 @@ __all__ = [
     "ScoreReference",
     "Store",
     "Switch",
+    "among",
     "score_reference",
 ]

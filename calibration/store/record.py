@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import Any, TypedDict
@@ -58,6 +59,19 @@ class ScoreReference:
     """Frames with as much information as one independent frame, ≥ 1."""
     effective_sample_size: float
     """Number of independent frames behind centre and scale."""
+
+
+def among(
+    scores: NDArray[np.float64], counted: NDArray[np.bool_], kept_out: Sequence[tuple[int, float]]
+) -> NDArray[np.float64]:
+    """Return the `counted` scores of a window [N], bool [N], and the images kept out of it among them, in order.
+
+    >>> among(np.array([1.0, 2.0, 3.0]), np.array([True, False, True]), [(0, 10.0), (2, 11.0), (2, 12.0), (3, 13.0)])
+    array([10.,  1., 11., 12.,  3., 13.])
+    """
+    places = [place for place, _ in kept_out]
+    whole = np.insert(scores, places, [score for _, score in kept_out])
+    return np.asarray(whole[np.insert(counted, places, True)], dtype=np.float64)
 
 
 def score_reference(scores: NDArray[np.float64]) -> ScoreReference:
@@ -115,6 +129,9 @@ class Calibration:
     """Raw heat [h, w], > 0, that is 1.0 once calibrated."""
     score_reference: ScoreReference
     camera_reference: CameraReference
+    kept_out: tuple[tuple[int, float], ...] = ()
+    """Images that were never in the window because they raised an alarm under the threshold then in force: before which
+    image of the window each was captured, and its score."""
     parts: bool = False
     """Each frame was another part, and each one above the threshold counts as a false alarm."""
     source: SourceReference | None = None
@@ -153,6 +170,14 @@ class Calibration:
         mask = np.ones(self.scores.size, dtype=bool)
         mask[[out.index for out in self.left_out]] = False
         return np.asarray(self.scores[mask], dtype=np.float64)
+
+    @property
+    def counted_scores(self) -> NDArray[np.float64]:
+        """Scores of all images that the rates count as good [M], in order of capture; see `left_out_cost`."""
+        counted = np.ones(self.scores.size, dtype=bool)
+        if not self.left_out_cost:
+            counted[[out.index for out in self.left_out]] = False
+        return among(self.scores.astype(np.float64), counted, self.kept_out)
 
     @property
     def display_window(self) -> tuple[int, int] | None:
@@ -198,6 +223,8 @@ def _content(calibration: Calibration) -> dict[str, Any]:
     data["camera_reference"] = _camera_json(calibration.camera_reference)
     if calibration.parts:
         data["parts"] = True
+    if calibration.kept_out:
+        data["kept_out"] = [list(each) for each in calibration.kept_out]
     if calibration.source is not None:  # no key without it: the id is a hash of the content
         data["source"] = asdict(calibration.source)
     data["scores"], data["heat_level"] = _array_json(calibration.scores), _array_json(calibration.heat_level)
@@ -212,6 +239,7 @@ def _values(data: dict[str, Any]) -> dict[str, Any]:
         "rule": Rule(**data["rule"]),
         "threshold": Threshold(**data["threshold"]),
         "left_out": tuple(_left_out(out) for out in data["left_out"]),
+        "kept_out": tuple((int(place), float(score)) for place, score in data.get("kept_out", ())),
         "score_reference": ScoreReference(**data["score_reference"]),
         "camera_reference": _camera(data["camera_reference"]),
         "source": SourceReference(**data["source"]) if "source" in data else None,

@@ -18,7 +18,7 @@ from calibration.camera import CameraHistory, Pixels, SourceReference, encode_pn
 from calibration.errors import CalibrationError, ImageEvidence
 from calibration.statistics import LEAST_FRAMES, MOST_BAD, MOST_SUSPECTED, Rule, suspected_frames
 from calibration.store import Calibration, LeftOut, Origin, score_reference
-from calibration.window.conclusion import FRESH, KeptOut, Terms, conclude
+from calibration.window.conclusion import Terms, conclude, use_fresh
 from calibration.window.growth import extension
 from calibration.window.heat import HeatLevels
 
@@ -230,33 +230,30 @@ class Window:
     ) -> Calibration:
         confirmed, terms, scores = confirmed_bad is not None, self.terms, self.scores
         left_out = self._suspected(scores) if confirmed_bad is None else self._confirmed(scores, confirmed_bad)
-        threshold = conclude(terms, scores, left_out, self._kept_out, confirmed=confirmed)
+        found = conclude(terms, scores, left_out, self._alarmed, confirmed=confirmed)
         return Calibration(
             **origin,
             **_fields(terms),
             first_frame=self._first_frame,
             last_frame=self._last_frame,
-            threshold=threshold,
-            promise=terms.promise(threshold),
+            threshold=found.threshold,
+            promise=terms.promise(found.threshold),
             left_out=self._left_out(scores, left_out, f"thrown out by {origin['who']}" if confirmed else _FAR, source),
-            left_out_cost="" if confirmed else terms.cost(threshold, scores, int(left_out.sum())),
+            left_out_cost="" if confirmed else terms.cost(found, scores, int(left_out.sum())),
             scores=scores.astype(np.float32),
+            kept_out=tuple(self._alarmed),
             heat_level=self._heat.level(left_out),
             score_reference=score_reference(scores[~left_out]),
             camera_reference=self._camera.reference(),
             source=source,
         )
 
-    @property
-    def _kept_out(self) -> KeptOut:
-        return KeptOut([place for place, _ in self._alarmed], [score for _, score in self._alarmed])
-
     def _check_alarmed(self, frames: int) -> None:
         alarmed = len(self._alarmed)
         if alarmed > MOST_BAD * (frames + alarmed):
             raise CalibrationError(
                 f"window: {plural(alarmed, 'image')} raised an alarm under the threshold in force and were kept "
-                f"out, wanted at most {MOST_BAD:.0%}; {FRESH}"
+                f"out, wanted at most {MOST_BAD:.0%}; {use_fresh(alarmed)}"
             )
 
     def _replace_left_out(self) -> None:

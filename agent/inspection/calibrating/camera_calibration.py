@@ -21,7 +21,7 @@ from agent.inspection.camera_gate import CameraGate
 from agent.inspection.frame_judge import FrameJudge
 from agent.inspection.frame_queue import PreparedFrame
 from agent.inspection.outcome import Candidate
-from agent.inspection.review import Reasons, WindowToReview
+from agent.inspection.review import Reasons, WindowToReview, question_of_left_out
 from calibration import Calibration, CalibrationError, Store, TrainingScores
 
 log = logging.getLogger(__name__)
@@ -83,14 +83,16 @@ class CameraCalibration:
     def reason(self) -> str | None:
         """As `Station.reason`."""
         earlier = self._earlier if self.judge is None else None
-        reasons = (self._reasons.text(self.in_force, self.plan.rule), self._doubt, earlier)
+        reasons = (self._reasons.text(self.in_force, self.plan.rule), *self._questions, earlier)
         return "; ".join(reason for reason in reasons if reason is not None) or None
 
     @property
-    def _doubt(self) -> str | None:
-        """Why a person should look at the window in force, with the command; None where nobody needs to."""
-        finished = self.window_to_review
-        return None if finished is None or finished.doubt is None else finished.question(self.identity.camera)
+    def _questions(self) -> tuple[str | None, str | None]:
+        """Why a person should look at the window in force and at images left out, with the command; None: no need."""
+        in_force, finished = self.in_force, None if self.window.stopped is not None else self.window_to_review
+        doubt = None if finished is None or finished.doubt is None else finished.question(self.identity.camera)
+        left_out = None if in_force is None else question_of_left_out(in_force, reviewable=finished is not None)
+        return doubt, left_out
 
     @property
     def progress(self) -> WindowProgress | None:
@@ -151,10 +153,10 @@ class CameraCalibration:
         self._ask_for_review()
 
     def _ask_for_review(self) -> None:
-        doubt = self._doubt
-        if doubt is not None:
-            camera = self.identity.camera
-            log.warning("camera %s: %s", camera, doubt, extra={"camera": camera})
+        camera = self.identity.camera
+        for question in self._questions:
+            if question is not None:
+                log.warning("camera %s: %s", camera, question, extra={"camera": camera})
 
     def require_idle(self) -> None:
         """Raise InspectdError while a window is being filled."""

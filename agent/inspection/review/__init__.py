@@ -2,7 +2,7 @@
 
 from agent.inspection.review.hottest_images import HotImage, HottestImages
 from agent.inspection.review.known_scores import training_scores
-from agent.inspection.review.reasons import Reasons, doubt_about
+from agent.inspection.review.reasons import Reasons, doubt_about, question_of_left_out
 from agent.inspection.review.window_to_review import Suspect, WindowStopped, WindowToReview
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "WindowStopped",
     "WindowToReview",
     "doubt_about",
+    "question_of_left_out",
     "training_scores",
 ]

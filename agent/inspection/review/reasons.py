@@ -8,6 +8,8 @@ from calibration import MOST_BAD, Calibration, Misfit, Rule, TrainingScores, che
 
 log = logging.getLogger(__name__)
 
+_SEVERAL = "images left out count", "them", "they show good parts"
+
 
 class Reasons:
     """Collects the reasons of one camera, in words."""
@@ -30,12 +32,10 @@ class Reasons:
 
     def use(self, calibration: Calibration) -> None:
         """A calibration is put in force: log that good parts score far from those of the training, if so."""
-        asked = _left_out_reason(calibration)
         high = _high_reason(calibration, None if self._training is None else self._training.damaged)
-        doubts = (None if calibration.threshold.certified else calibration.threshold.reason, high, asked)
+        doubts = (None if calibration.threshold.certified else calibration.threshold.reason, high)
         self.window = "; ".join(doubt for doubt in doubts if doubt is not None) or None
         self._warn(high)
-        self._warn(asked)
         finding = None if self._training is None else check_fit(calibration.kept_scores, self._training)
         # Images that may show bad parts were confirmed by a person by now.
         self._level = None if finding is None or finding.misfit is Misfit.DEFECTS else finding.reason
@@ -75,16 +75,19 @@ def doubt_about(training: TrainingScores | None, images: int) -> str | None:
     )
 
 
-def _left_out_reason(calibration: Calibration) -> str | None:
-    """The question about images that were left out and that nobody has looked at; None where there are none."""
+def question_of_left_out(calibration: Calibration, *, reviewable: bool) -> str | None:
+    """The question about images that were left out and that nobody has looked at; None where there are none.
+
+    `reviewable`: the window is still there, with its hottest images.
+    """
     if not calibration.left_out or not calibration.left_out_cost:
         return None
-    count = len(calibration.left_out)
-    images, them = ("image", "it shows a good part") if count == 1 else ("images", "they show good parts")
-    return (
-        f"{count:,} {images} left out: look with `inspectd calibration show --html FILE`; if "
-        f"{them}, use `inspectd recalibrate --fresh`"
-    )
+    one = len(calibration.left_out) == 1
+    images, them, good = ("image left out counts", "it", "it shows a good part") if one else _SEVERAL
+    fact = f"{len(calibration.left_out):,} {images} as good until a person has looked"
+    if reviewable:
+        return f"{fact}: `inspectd calibration review {calibration.camera}` shows {them} and takes the decision"
+    return f"{fact} (`inspectd calibration show --html FILE`); if {good}, use `inspectd recalibrate --fresh`"
 
 
 def _high_reason(calibration: Calibration, damaged: float | None) -> str | None:

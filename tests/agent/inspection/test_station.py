@@ -308,8 +308,8 @@ def test_recalibration_that_keeps_an_alarming_image_out_is_not_certified(armed: 
     assert not threshold.certified
     assert threshold.frames_needed is not None
     assert threshold.reason == (
-        "1 image was kept out for an alarm under the threshold in force: if they show good parts, use `inspectd "
-        "recalibrate --fresh`, which takes every image"
+        "1 image was kept out for an alarm under the threshold in force and counts as good: if it shows a good "
+        "part, use `inspectd recalibrate --fresh`, which takes every image"
     )
     assert "cannot promise that" in censored.calibration.promise
 
@@ -346,12 +346,31 @@ def test_images_left_out_are_asked_about_in_log_and_state(tmp_path: Path, caplog
     values[SETTLING_FRAMES + 20 :: 80] += 60.0
     judge_scores(station, values)
     question = (
-        "5 images left out: look with `inspectd calibration show --html FILE`; if they show good parts, use `inspectd "
-        "recalibrate --fresh`"
+        "5 images left out count as good until a person has looked: `inspectd calibration review line1` shows them and "
+        "takes the decision"
     )
     assert station.reason is not None
     assert question in station.reason
     assert f"camera line1: {question}" in [record.message for record in caplog.records]
+    counted = station.calibration
+    assert counted is not None
+    looked = station.decide({1, 2, 3, 4, 5}, "anna")
+    assert looked is not None
+    assert looked.threshold.expected_alarms_per_day < 0.7 * counted.threshold.expected_alarms_per_day
+    assert "left out" not in (station.reason or "")
+
+
+def test_images_left_out_of_a_window_that_is_gone_are_asked_about_by_the_report(tmp_path: Path) -> None:
+    station = make(tmp_path, replace(PLAN, frames=400, max_frames=400))
+    values = np.random.default_rng(1).gamma(9.0, size=SETTLING_FRAMES + 400)
+    values[SETTLING_FRAMES + 20 :: 80] += 60.0
+    judge_scores(station, values)
+    restarted = make(tmp_path, PLAN)
+    assert restarted.reason is not None
+    assert (
+        "5 images left out count as good until a person has looked (`inspectd calibration show --html FILE`); if they "
+        "show good parts, use `inspectd recalibrate --fresh`"
+    ) in restarted.reason
 
 
 def test_window_is_in_force_after_its_frames_unless_a_certificate_is_required(tmp_path: Path) -> None:

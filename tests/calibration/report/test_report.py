@@ -96,6 +96,20 @@ def with_bad_images(values: np.ndarray, number: int) -> Calibration:
     return filled(values, budget="1 per 100 parts").finish(**origin())
 
 
+def thrown_out_by_a_person() -> Calibration:
+    values = scores(1_000)
+    values[50::50] += 40.0
+    return filled(values, budget="1 per 100 parts").finish(**origin(), confirmed_bad=range(50, 1_000, 50))
+
+
+def kept_out_for_an_alarm() -> Calibration:
+    """Parts with an image each, of which those above the threshold in force never were in the window."""
+    window = filled(scores(400), budget="1 per 100 parts", parts=True)
+    for score in (17.0, 21.0, 18.0, 25.0):
+        window.keep_out_alarmed(score)
+    return window.finish(**origin())
+
+
 def of_parts(number: int, *, budget: str) -> Calibration:
     """A calibration on parts with an image each."""
     return filled(scores(number), budget=budget, parts=True).finish(**origin())
@@ -110,6 +124,8 @@ CASES = {
     "raised": lambda: of_four_images_a_part(2, odd=4.0),
     "left out and certified": lambda: with_bad_images(scores(3_000), 1),
     "left out and not certified": lambda: with_bad_images(scores(1_000), 20),
+    "thrown out by a person": thrown_out_by_a_person,
+    "kept out for an alarm": kept_out_for_an_alarm,
 }
 
 

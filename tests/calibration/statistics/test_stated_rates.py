@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -130,15 +132,13 @@ def test_stated_rates_next_to_nothing_are_not_zero() -> None:
         ((), ""),
         (
             (100,),
-            "1 image looks unlike the rest and was left out. With it, the window has 1 more alarm. "
-            "If it shows a good part, the likely rate is 30 per shift instead of 18; the highest rate counts it as "
-            "good.",
+            "1 image looks unlike the rest and was left out. With it, the window has 1 more alarm, which counts as "
+            "false until a person has looked. If it shows a bad part, the likely rate is 18 per shift instead of 30.",
         ),
         (
             (100, 200, 201),
-            "3 images look unlike the rest and were left out. With them, the window has 2 more alarms. "
-            "If they show good parts, the likely rate is 42 per shift instead of 18; the highest rate counts them as "
-            "good.",
+            "3 images look unlike the rest and were left out. With them, the window has 2 more alarms, which count as "
+            "false until a person has looked. If they show bad parts, the likely rate is 18 per shift instead of 30.",
         ),
     ],
 )
@@ -147,10 +147,11 @@ def test_cost_of_leaving_out_counts_the_alarms(suspects: tuple[int, ...], words:
     values[[50, *suspects]] = 20.0
     kept = np.delete(values, suspects)
     assert EpisodeCounts(kept).at(9.0) == 1
-    made = threshold(certified=False, likely=54.0, worst=9_870.0, frames=kept.size)
+    if_bad = threshold(certified=False, likely=54.0, worst=9_870.0, frames=30_000)
     found = cost_of_leaving_out(
         values,
-        made,
+        replace(if_bad, expected_alarms_per_day=90.0),
+        if_bad,
         rule=Rule(k=1, n=1),
         budget=Budget.parse("1 per shift"),
         frames_per_second=20.0,
@@ -168,6 +169,7 @@ def test_cost_of_leaving_out_frames_that_alarm_only_with_others_is_none() -> Non
     found = cost_of_leaving_out(
         values,
         made,
+        made,
         rule=Rule(k=2, n=3),
         budget=Budget.parse("1 per shift"),
         frames_per_second=20.0,
@@ -177,3 +179,20 @@ def test_cost_of_leaving_out_frames_that_alarm_only_with_others_is_none() -> Non
     assert found == (
         "1 image looks unlike the rest and was left out. With it, the window has no more alarms than without."
     )
+
+
+def test_cost_of_leaving_out_states_no_best_guess_that_the_window_cannot_carry() -> None:
+    values = np.minimum(scores(300), 8.0)
+    values[100] = 20.0
+    if_bad = threshold(certified=False, likely=54.0, worst=9_870.0, frames=299)
+    found = cost_of_leaving_out(
+        values,
+        replace(if_bad, expected_alarms_per_day=9_000.0, episodes=0),
+        if_bad,
+        rule=Rule(k=1, n=1),
+        budget=Budget.parse("1 per shift"),
+        frames_per_second=20.0,
+        quiet_frames=1,
+        left_out=1,
+    )
+    assert found.endswith("If it shows a bad part, the window is too short for a best guess.")

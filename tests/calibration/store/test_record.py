@@ -24,6 +24,18 @@ def test_record_survives_json() -> None:
     assert json.loads(made.to_json())["schema"] == "inspectd.calibration/1"
 
 
+def test_record_keeps_what_was_kept_out_of_a_censored_window() -> None:
+    window = filled(scores(400))
+    window.keep_out_alarmed(21.5)
+    made = window.finish(**origin())
+    read = Calibration.from_json(made.to_json())
+    assert read == made
+    assert read.kept_out == ((400, 21.5),)
+    assert read.counted_scores.size == read.kept_scores.size + 1
+    assert read.counted_scores[-1] == 21.5
+    assert "kept_out" not in json.loads(calibration().to_json())
+
+
 def test_record_of_the_first_version_is_read_and_written_unchanged() -> None:
     """It was written before views were kept. Its id is a hash of its content, so no key may be added."""
     text = (Path(__file__).parent / "first-version.json").read_text()

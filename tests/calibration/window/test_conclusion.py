@@ -3,68 +3,94 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from calibration import Budget, Rule, Threshold
+from calibration import Budget, Rule
 from calibration.budgets import SECONDS_PER_DAY
-from calibration.window.conclusion import KeptOut, Terms, conclude
+from calibration.statistics import suspected_frames
+from calibration.window.conclusion import Conclusion, Terms, conclude
 
 TERMS = Terms(Rule(1, 1), Budget.parse("1 per 100 parts"), 20.0, 0.95, 0, parts=True)
 PER_DAY = 20.0 * SECONDS_PER_DAY
+
+KeptOut = list[tuple[int, float]]
 
 
 def censored(scores: np.ndarray, level: float) -> tuple[np.ndarray, KeptOut]:
     """The window of a line whose images above `level` are kept out."""
     above = scores > level
     places = np.cumsum(~above)[above]
-    return scores[~above], KeptOut(places.tolist(), scores[above].tolist())
+    return scores[~above], list(zip(places.tolist(), scores[above].tolist(), strict=True))
 
 
-def concluded(scores: np.ndarray, kept_out: KeptOut) -> Threshold:
+def concluded(scores: np.ndarray, kept_out: KeptOut) -> Conclusion:
     return conclude(TERMS, scores, np.zeros(scores.size, dtype=bool), kept_out, confirmed=False)
 
 
 @pytest.mark.parametrize("drift", [1.0, 1.1])
 @pytest.mark.parametrize("frames", [150, 300])
-def test_the_limit_of_a_line_that_is_recalibrated_without_fresh_is_kept(drift: float, frames: int) -> None:
+def test_the_rates_of_a_line_that_is_recalibrated_without_fresh_are_kept(drift: float, frames: int) -> None:
     """The scores of its good parts are a tenth higher, and those above the old threshold are kept out."""
     rng = np.random.default_rng(4)
     old = float(np.quantile(rng.gamma(9.0, size=100_000), 0.99))
     known = np.sort(drift * rng.gamma(9.0, size=400_000))
-    kept = []
+    kept, ratios = [], []
     for _ in range(120):
         scores, kept_out = censored(drift * rng.gamma(9.0, size=frames), old)
-        if not kept_out.scores:
+        if not kept_out:
             continue  # a window like any other
-        threshold = concluded(scores, kept_out)
+        threshold = concluded(scores, kept_out).threshold
         realised = 1 - np.searchsorted(known, threshold.value) / known.size
         kept.append(realised <= threshold.promised_alarms_per_day / PER_DAY)
+        ratios.append(realised / (threshold.expected_alarms_per_day / PER_DAY))
     assert np.mean(kept) >= 0.95 - 2 * math.sqrt(0.05 * 0.95 / len(kept))
+    assert 0.5 <= np.median(ratios) <= 2.0
 
 
-def test_kept_out_images_raise_the_limit_and_leave_the_level() -> None:
+def test_kept_out_images_raise_the_rates_and_leave_the_level() -> None:
     scores = np.random.default_rng(0).gamma(9.0, size=400)
-    without = concluded(scores, KeptOut())
-    threshold = concluded(scores, KeptOut([5, 100, 100, 400], [50.0, 60.0, 70.0, 55.0]))
+    without = concluded(scores, []).threshold
+    found = concluded(scores, [(5, 50.0), (100, 60.0), (100, 70.0), (400, 55.0)])
+    threshold = found.threshold
     assert without.certified
     assert not threshold.certified
     assert threshold.value == without.value
     assert threshold.promised_alarms_per_day > 1.5 * without.promised_alarms_per_day
-    assert threshold.reason.startswith("4 images were kept out for an alarm under the threshold in force: if they ")
+    assert threshold.expected_alarms_per_day > 2 * without.expected_alarms_per_day
+    assert found.if_bad == without
+    assert threshold.reason.startswith(
+        "4 images were kept out for an alarm under the threshold in force and count as good: if they "
+    )
 
 
 def test_images_that_a_person_confirmed_as_bad_count_no_more() -> None:
     scores = np.random.default_rng(1).gamma(9.0, size=400)
-    bad = scores.argsort()[-4:]
-    left_out = np.isin(np.arange(400), bad)
-    confirmed = conclude(TERMS, scores, left_out, KeptOut([7], [40.0]), confirmed=True)
-    unconfirmed = conclude(TERMS, scores, left_out, KeptOut([7], [40.0]), confirmed=False)
+    left_out = np.isin(np.arange(400), scores.argsort()[-4:])
+    confirmed = conclude(TERMS, scores, left_out, [(7, 40.0)], confirmed=True).threshold
+    unconfirmed = conclude(TERMS, scores, left_out, [(7, 40.0)], confirmed=False).threshold
     assert confirmed.promised_alarms_per_day < unconfirmed.promised_alarms_per_day
+    assert confirmed.expected_alarms_per_day < unconfirmed.expected_alarms_per_day
 
 
-def test_images_kept_out_are_put_back_in_the_order_of_capture() -> None:
-    kept_out = KeptOut([0, 2, 2, 3], [10.0, 11.0, 12.0, 13.0])
-    scores, counted = np.array([1.0, 2.0, 3.0]), np.array([True, False, True])
-    assert kept_out.among(scores, counted).tolist() == [10.0, 1.0, 11.0, 12.0, 3.0, 13.0]
+@pytest.mark.parametrize("frames", [100, 300, 1_000])
+@pytest.mark.parametrize("budget", ["1 per 100 parts", "1 per 1000 parts"])
+def test_the_best_guess_counts_a_rare_kind_that_is_left_out(budget: str, frames: int) -> None:
+    """3 % of the good parts score four times as high; nobody has looked at them."""
+    terms, rng = replace(TERMS, budget=Budget.parse(budget)), np.random.default_rng(5)
+
+    def parts(count: int) -> np.ndarray:
+        return rng.gamma(9.0, size=count) + np.where(rng.random(count) < 0.03, 40.0, 0.0)
+
+    known, ratios = np.sort(parts(400_000)), []
+    for _ in range(30):
+        scores = parts(frames)
+        left_out, _ = suspected_frames(scores)
+        if left_out.any():
+            threshold = conclude(terms, scores, left_out, [], confirmed=False).threshold
+            realised = 1 - np.searchsorted(known, threshold.value) / known.size
+            ratios.append(realised / (threshold.expected_alarms_per_day / PER_DAY))
+    assert len(ratios) >= 15, "the case is about images that are left out"
+    assert 0.5 <= np.median(ratios) <= 2.0
