@@ -132,7 +132,8 @@ class _TomlFile(TomlConfigSettingsSource):
     """Reads the file as `toml_text` does."""
 
     def _read_file(self, file_path: Any) -> dict[str, Any]:
-        return tomllib.loads(toml_text(file_path, "inspectd.example.toml"))
+        values: dict[str, Any] = tomllib.loads(toml_text(file_path, "inspectd.example.toml"))
+        return values
 
 
 class SettingsFile(BaseSettings):

@@ -164,10 +164,7 @@ def counting_left_out(
 
     The threshold stays certified only if the whole window certifies a level below all of them; it is raised to that
     level then. Bad ones among them raise alarms in any case, and the rates are never below those with them.
-    (Certifying the rest alone was wrong: what looks unlike the rest may be a rare kind of good part. Of 25 windows of
-    1,000 clean frames of digits, 3 were certified with 32 to 42 good frames left out, at 2.9 to 3.6 times the budget.
-    With the best guess of the rest, 3 % of a rare kind realised 4 times as much.) `episodes` stays the number before;
-    the caller counts it again.
+    `episodes` stays the number before; the caller counts it again.
 
     Args:
         threshold: of the frames that were kept.

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from engines.comparison.records import Comparison
     from engines.training.view_choice import ViewChoice
 
+_MinutesEach = Annotated[float, typer.Option(min=0.01, max=10080.0, help="Training time of each system and seed.")]
+
 
 def compare_systems(
     normal: Annotated[Path, typer.Option(help="Folder of good parts to train on.")],
@@ -36,9 +38,7 @@ def compare_systems(
     masks: Annotated[Path | None, typer.Option(help="Folder of masks of the bad parts, with the same stems.")] = None,
     only: Annotated[str | None, typer.Option(help="Some systems only, such as ganomaly,anogan,pca.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds; each system is trained with each.")] = 3,
-    minutes: Annotated[
-        float, typer.Option(min=0.01, max=10080.0, help="Training time of each system, for each seed.")
-    ] = 2.0,
+    minutes: _MinutesEach = 2.0,
     size: Annotated[str, typer.Option(help="Input of all systems, pixels: SIDE or WIDTHxHEIGHT.")] = "64",
     max_images: Annotated[
         int | None, typer.Option(min=1, help="Images from each test folder, evenly spaced; AnoGAN is slow.")

@@ -12,6 +12,9 @@ from agent.cli.terminal.console import print_json, print_line
 from agent.cli.terminal.interrupts import quiet_while_loading
 from agent.core.errors import Permanent
 
+_Interval = Annotated[float, typer.Option(min=0.0, max=3600.0, help="Seconds from one trigger to the next, at least.")]
+_Timeout = Annotated[float, typer.Option(min=0.1, max=3600.0, help="Longest wait for ready and for a result, seconds.")]
+
 
 def plc_sim(
     address: Annotated[str, typer.Argument(help="Modbus server of an agent: HOST:PORT.")] = "127.0.0.1:5020",
@@ -19,12 +22,8 @@ def plc_sim(
     parts: Annotated[int, typer.Option(min=1, help="How many parts to inspect.")] = 10,
     first: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Number of the first part.")] = 1,
     product: Annotated[int, typer.Option(min=0, max=65535, help="Product number.")] = 0,
-    interval: Annotated[
-        float, typer.Option(min=0.0, max=3600.0, help="Seconds from one trigger to the next, at least.")
-    ] = 0.0,
-    timeout: Annotated[
-        float, typer.Option(min=0.1, max=3600.0, help="Longest wait for ready and for a result, seconds.")
-    ] = 10.0,
+    interval: _Interval = 0.0,
+    timeout: _Timeout = 10.0,
     watch: Annotated[bool, typer.Option("--watch", help="Only show the registers, and write nothing.")] = False,
     json_document: JsonOption = False,
 ) -> None:

@@ -37,10 +37,8 @@ def write_folder(
 
     Raises `Permanent` for an unknown mode, and if the folder cannot be written.
     """
-    if mode not in SCENES:
-        raise Permanent(f"mode: got {mode!r}, wanted {' or '.join(SCENES)}")
     line = SimulatedLine(
-        mode, seed=seed, size=size, defect_rate=defect_rate, frames_per_part=1, min_gap_parts=0, loose=loose
+        _known(mode), seed=seed, size=size, defect_rate=defect_rate, frames_per_part=1, min_gap_parts=0, loose=loose
     )
     written = {"train/good": 0, "test/good": 0, "test/defect": 0, "test/masks": 0}
     for folder in written:
@@ -59,6 +57,12 @@ def write_folder(
         written[folder] += 1
         progress(index + 1, count)
     return written
+
+
+def _known(mode: str) -> str:
+    if mode not in SCENES:
+        raise Permanent(f"mode: got {mode!r}, wanted {' or '.join(SCENES)}")
+    return mode
 
 
 def _make_folder(path: Path) -> None:
