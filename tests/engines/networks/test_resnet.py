@@ -100,7 +100,8 @@ def test_weights_are_recognised_and_computed_as_published(kind: str) -> None:
     wanted = [blocks[first - 1], blocks[first + second - 1], blocks[first + second], blocks[-1]]
     assert tuple(maps.shape[1] for maps in features) == network.channels
     for mine, theirs in zip(features, wanted, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-3)
+        # Rounding is of the size of the largest sums, not of what is left of them where they cancel.
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=max(1e-3, 1e-4 * float(theirs.abs().max())))
     assert not any(weight.requires_grad for weight in network.parameters())
 
 

@@ -200,7 +200,7 @@ def test_requests_that_arrive_together_are_carried_out_in_their_order(start: Sta
     with client(port) as plc:
         plc.write_register(0, 0)
         await_bits(plc, Status.READY)
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connected:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connected:
         numbers = request(1, 1, 16, 0, 2, 0, 2, 4, 0, 0, 0x12, 0x67)
         connected.sendall(numbers + request(2, 1, 5, 0, 0, 0xFF, 0) + request(3, 1, 2, 0, 0, 0, 16)[:5])
         assert [answer(connected)[:2] for _ in range(2)] == [b"\0\1", b"\0\2"]
