@@ -5,10 +5,10 @@
 - `whole`: the mean over all places of how unfamiliar they are, at stride 16: a frame that is a little unfamiliar
   everywhere.
 
-How far off a place is, two maps say together, each in units of its own tail over good places: the heatmap of
+Two maps together measure how far off a place is, each in units of its own tail over good places: the heatmap of
 `engines.recipes.map_scorer`, latent distance and Mahalanobis distance, of which the hottest of 4×4 places counts, and
-how unfamiliar the place is. The former has learned from drawn damage and is a quarter of the sum: it finds small
-defects where no two parts are alike, but is hot on some good parts, too, and there the features are usually familiar.
+how unfamiliar the place is. The heatmap has learned from drawn damage, and counts a quarter as much: it finds small
+defects where no two parts are alike, but is hot on some good parts, too, where the features are usually familiar.
 
 How unfamiliar a place is, six `PatchMemory` modules measure, of the backbone's features at strides 8 and 16, each of
 the frame as it is and of the frame relative to itself, with its own mean and contrast taken out: a change of light says
@@ -51,7 +51,7 @@ from engines.recipes.feature_branches import BRANCHES, EARLIER_BRANCHES, at_plac
 from engines.recipes.map_scorer import MapScorer, neighbour_contrast
 from engines.recipes.patch_memory import CANDIDATES, PatchMemory, random_patches
 
-# Share of the heatmap in how far off a place is; the unfamiliar counts 1. Decision 0122 has other shares and ways.
+# Weight of the heatmap in how far off a place is; how unfamiliar it is has 1. Decision 0122 has others.
 _HEAT_SHARE = 0.25
 
 # Power of K that the identity counts with, and that the discriminators do not.

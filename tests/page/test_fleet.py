@@ -104,7 +104,7 @@ def plants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plants]:
 
 
 def is_complete(page: Page) -> bool:
-    """Whether the page knows all cameras as they are, and its history the alarm and a login."""
+    """Whether the page shows the latest state of every camera, and the history has the alarm and a login."""
     client = page.client("anna")
     rows = [row for row in client.get("/api/cameras").document["cameras"] if not row.get("cameras")]
     known = Counter(row["severity"] for row in rows) == SEVERITIES

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from calibration import Budget, Rule, Threshold
 from calibration.statistics.episodes import EpisodeCounts
@@ -126,6 +127,14 @@ def test_stated_rates_next_to_nothing_are_not_zero() -> None:
     assert (rates.likely_text, rates.worst_text) == ("under 0.001", "under 0.001")
 
 
+def cost(values: NDArray[np.float64], stated: Threshold, if_bad: Threshold, *, rule: Rule, left_out: int) -> str:
+    """The cost for a line of 20 frames a second that may have a false alarm in a shift."""
+    budget = Budget.parse("1 per shift")
+    return cost_of_leaving_out(
+        values, stated, if_bad, rule=rule, budget=budget, frames_per_second=20.0, quiet_frames=1, left_out=left_out
+    )
+
+
 @pytest.mark.parametrize(
     ("suspects", "words"),
     [
@@ -148,15 +157,8 @@ def test_cost_of_leaving_out_counts_the_alarms(suspects: tuple[int, ...], words:
     kept = np.delete(values, suspects)
     assert EpisodeCounts(kept).at(9.0) == 1
     if_bad = threshold(certified=False, likely=54.0, worst=9_870.0, frames=30_000)
-    found = cost_of_leaving_out(
-        values,
-        replace(if_bad, expected_alarms_per_day=90.0),
-        if_bad,
-        rule=Rule(k=1, n=1),
-        budget=Budget.parse("1 per shift"),
-        frames_per_second=20.0,
-        quiet_frames=1,
-        left_out=len(suspects),
+    found = cost(
+        values, replace(if_bad, expected_alarms_per_day=90.0), if_bad, rule=Rule(k=1, n=1), left_out=len(suspects)
     )
     assert found == words
 
@@ -166,16 +168,7 @@ def test_cost_of_leaving_out_frames_that_alarm_only_with_others_is_none() -> Non
     values = np.minimum(scores(300), 8.0)
     values[[50, 51, 100]] = 20.0
     made = threshold(certified=False, likely=54.0, worst=9_870.0, frames=299)
-    found = cost_of_leaving_out(
-        values,
-        made,
-        made,
-        rule=Rule(k=2, n=3),
-        budget=Budget.parse("1 per shift"),
-        frames_per_second=20.0,
-        quiet_frames=1,
-        left_out=1,
-    )
+    found = cost(values, made, made, rule=Rule(k=2, n=3), left_out=1)
     assert found == (
         "1 image looks unlike the rest and was left out. With it, the window has no more alarms than without."
     )
@@ -185,14 +178,7 @@ def test_cost_of_leaving_out_states_no_best_guess_that_the_window_cannot_carry()
     values = np.minimum(scores(300), 8.0)
     values[100] = 20.0
     if_bad = threshold(certified=False, likely=54.0, worst=9_870.0, frames=299)
-    found = cost_of_leaving_out(
-        values,
-        replace(if_bad, expected_alarms_per_day=9_000.0, episodes=0),
-        if_bad,
-        rule=Rule(k=1, n=1),
-        budget=Budget.parse("1 per shift"),
-        frames_per_second=20.0,
-        quiet_frames=1,
-        left_out=1,
+    found = cost(
+        values, replace(if_bad, expected_alarms_per_day=9_000.0, episodes=0), if_bad, rule=Rule(k=1, n=1), left_out=1
     )
     assert found.endswith("If it shows a bad part, the window is too short for a best guess.")
