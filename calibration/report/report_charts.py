@@ -15,6 +15,7 @@ from calibration.statistics import (
     Values,
     alarm_rate,
     counted_rate,
+    most_kept_out,
     threshold_for,
 )
 from calibration.store import Calibration
@@ -98,8 +99,8 @@ class RateCurve:
     whole: Exceedances | None
     """With the scores of images left out or kept out, if nobody has confirmed them as bad: the rates count them as
     good."""
-    censored: bool
-    """Images were kept out."""
+    spare: int | None
+    """So many more images could have been kept out before the window would have been rejected; None: none was."""
     budget: Budget
     frames_per_second: float
     certified: bool
@@ -125,7 +126,7 @@ class RateCurve:
         return cls(
             exceedances,
             whole,
-            bool(calibration.kept_out),
+            most_kept_out(calibration.scores.size) - len(calibration.kept_out) if calibration.kept_out else None,
             budget,
             frames_per_second,
             found.certified,
@@ -146,7 +147,7 @@ class RateCurve:
         likely, worst = min(rate.likely, 1.0), min(rate.worst, 1.0)
         if self.whole is not None:
             counted = self._counted_level(level)
-            rate = counted_rate(self.whole, counted, censored=self.censored)
+            rate = counted_rate(self.whole, counted, spare=self.spare)
             likely, worst = max(likely, rate.likely), max(worst, rate.worst)
         return likely * self.span_frames, worst * self.span_frames
 

@@ -5,7 +5,7 @@ from calibration.statistics.episodes import EpisodeCounts, Values, episode_start
 from calibration.statistics.exceedances import Exceedances
 from calibration.statistics.rule import AlarmRule, Rule
 from calibration.statistics.stated_rates import StatedRates, cost_of_leaving_out, promise
-from calibration.statistics.suspects import MOST_BAD, MOST_SUSPECTED, doubtful_level, suspected_frames
+from calibration.statistics.suspects import MOST_BAD, MOST_SUSPECTED, doubtful_level, most_kept_out, suspected_frames
 from calibration.statistics.threshold import (
     CONFORMAL,
     LEAST_FRAMES,
@@ -39,6 +39,7 @@ __all__ = [
     "counting_left_out",
     "doubtful_level",
     "episode_starts",
+    "most_kept_out",
     "promise",
     "shortage",
     "suspected_frames",

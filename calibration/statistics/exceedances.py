@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import betainc, betaincinv, gammainc, gammaincinv
+from scipy.special import betaincc, betaincinv, gammaincc, gammaincinv
 
 from calibration.statistics.dependence import (
     INDEPENDENT,
@@ -47,6 +47,9 @@ _LEAST_EPISODES = 2
 # ... unless the independent frames alone cover so many spans of the budget. With fewer of both it would rest on the
 # highest frame and a guess at the dependence, and that frame is so high that defects hide below it.
 _PLENTY_OF_SPANS = 4.0
+
+# A window that its own counts could have had rejected says nothing about lines that let fewer windows pass than this.
+_RARELY_PASSED = 1e-3
 
 # Episodes are counted with a quiet time of at most this share of the time between them at the base level. A longer one
 # joins independent episodes there, but not at the rare levels of a budget, so that the tail looks heavier than it is:
@@ -137,50 +140,65 @@ class Exceedances:
 
         Each is wrong with a chance of at most `miss`, by default 1 - confidence.
         """
-        wanted = self._certainty(miss)
-        return np.asarray(self._chance(episodes, rate, wanted) >= wanted)
+        allowed = self._allowed(miss)
+        return np.asarray(self._chance_of_no_more(episodes, rate, allowed) <= allowed)
 
-    def upper_rate_at(self, level: float, *, miss: float | None = None) -> float:
-        """Return the upper limit on episodes per frame at one level; infinite if the window has too few blocks.
+    def upper_rate_at(self, level: float, *, miss: float | None = None, spare: int | None = None) -> float:
+        """Return the upper limit on episodes per frame at one level, at most 1; infinite if there are too few blocks.
 
         It is wrong with a chance of at most `miss`, by default 1 - confidence.
-        """
-        if self.independent:
-            # Clopper & Pearson (1934).
-            above = self.counts.at(level)
-            certainty = self._certainty(miss)
-            return float(betaincinv(above + 1, self.frames - above, certainty)) if above < self.frames else 1.0
-        if self.dispersion.blocks < LEAST_BLOCKS:
-            return math.inf
-        wanted, episodes = self._certainty(miss), np.array([self.counts.at(level)])
 
-        def lacking(rate: float) -> float:
-            return wanted - float(self._chance(episodes, rate, wanted)[0])
+        Args:
+            level: any.
+            miss: chance that it is wrong.
+            spare: with more than so many more frames above the level, the window would have been rejected. The windows
+                that are not are those with few of them, so the limit is that of the count given that the window was not
+                rejected; lines whose windows pass less often than one in a thousand are left aside. None: no window is
+                rejected for its counts.
+        """
+        if not self.independent and self.dispersion.blocks < LEAST_BLOCKS:
+            return math.inf
+        above, allowed = self.counts.at(level), self._allowed(miss)
+        if self.independent and spare is None:
+            # Clopper & Pearson (1934).
+            return float(betaincinv(above + 1, self.frames - above, 1 - allowed)) if above < self.frames else 1.0
+        counts = np.array([above, above if spare is None else above + self._episodes_of(spare, level)])
+
+        def possible(rate: float) -> float:
+            """Above 0 at a rate that the window does not rule out."""
+            seen, passed = self._chance_of_no_more(counts, rate, allowed)
+            return float(seen - allowed if spare is None else min(seen - allowed * passed, passed - _RARELY_PASSED))
 
         highest = 2 / self.counts.frames
-        while lacking(highest) > 0:
+        while highest < 1 and possible(highest) > 0:
             highest *= 2
-        return float(brentq(lacking, highest / 2, highest, rtol=1e-9))
+        return float(brentq(possible, highest / 2, highest, rtol=1e-9)) if highest < 1 else 1.0
 
-    def _certainty(self, miss: float | None) -> float:
+    def _episodes_of(self, frames: int, level: float) -> int:
+        """Return how many episodes so many frames above a level make, by those of the window."""
+        each = np.count_nonzero(self.statistic > level) / max(1, self.counts.at(level))
+        return int(frames / max(1.0, each))
+
+    def _allowed(self, miss: float | None) -> float:
         share = 1.0 if self.independent else _SHARE_OF_MISS
-        return 1 - share * (1 - self.confidence if miss is None else miss)
+        return share * (1 - self.confidence if miss is None else miss)
 
-    def _chance(self, episodes: NDArray[np.int64], rate: float, wanted: float) -> NDArray[np.float64]:
-        """Return the probability that levels with these episode counts [n] have a rate below `rate`: float64 [n].
+    def _chance_of_no_more(self, episodes: NDArray[np.int64], rate: float, allowed: float) -> NDArray[np.float64]:
+        """Return the probability of at most so many episodes [n] in the window at a rate per frame: float64 [n].
 
         It is that of a Poisson count stretched by the dispersion, averaged over the uncertainty of the dispersion: to
-        a count what Student's t is to a mean. 0 if the window has too few blocks to estimate its dispersion.
-        That of independent parts is exact: the chance that more of them are above an order statistic (Wilks 1941).
+        a count what Student's t is to a mean; precise enough for comparison with `allowed`. 1 if the window has too few
+        blocks to estimate its dispersion. That of independent parts is exact: the chance that no more of them are above
+        an order statistic (Wilks 1941).
         """
         if self.independent:
-            return np.asarray(betainc(episodes + 1, np.maximum(self.frames - episodes, 1), min(rate, 1.0)))
+            return np.asarray(betaincc(episodes + 1, np.maximum(self.frames - episodes, 1), min(rate, 1.0)))
         if self.dispersion.blocks < LEAST_BLOCKS:
-            return np.zeros(np.shape(episodes))
-        number = max(_LEAST_DISPERSIONS, math.ceil(_DISPERSIONS_PER_MISS / (1 - wanted)))
+            return np.ones(np.shape(episodes))
+        number = max(_LEAST_DISPERSIONS, math.ceil(_DISPERSIONS_PER_MISS / allowed))
         stretched = self.dispersion.likely(number)
         expected = rate * self.counts.frames / stretched
-        return np.asarray(gammainc(episodes[..., None] / stretched + 1, expected).mean(axis=-1))
+        return np.asarray(gammaincc(episodes[..., None] / stretched + 1, expected).mean(axis=-1))
 
     def lowest_certified(self, allowed: float) -> float | None:
         """Return the lowest level, from the top down, whose upper rate is within `allowed` per frame; None if none."""

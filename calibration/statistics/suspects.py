@@ -66,6 +66,15 @@ _LEAST_SPREAD = 1e-6
 _Mask = NDArray[np.bool_]
 
 
+def most_kept_out(frames: int) -> int:
+    """The most frames that may be kept out of a window of so many others: a share of `MOST_BAD` of all of them.
+
+    >>> most_kept_out(100), most_kept_out(95)
+    (5, 5)
+    """
+    return math.floor(MOST_BAD * frames / (1 - MOST_BAD) + 1e-9)
+
+
 @dataclass(frozen=True, slots=True)
 class _AllowedTail:
     """The heaviest tail beyond a high quantile that good values may have."""

@@ -198,7 +198,7 @@ def _counted_as_good(left_out: int) -> str:
     return f"{plural(left_out, 'image')} left out {count} as good, because nobody has confirmed {them} as bad"
 
 
-def upper_rate(exceedances: Exceedances, level: float, *, miss: float | None = None) -> float:
+def upper_rate(exceedances: Exceedances, level: float, *, miss: float | None = None, spare: int | None = None) -> float:
     """Return the upper limit on episodes per frame at a level, at most 1.
 
     It is that of the counts, whatever the distribution: below 3 episodes in the window it cannot fall, however high the
@@ -208,8 +208,9 @@ def upper_rate(exceedances: Exceedances, level: float, *, miss: float | None = N
         exceedances: of the window.
         level: any.
         miss: chance that the limit is wrong; None: 1 - confidence.
+        spare: as in `Exceedances.upper_rate_at`.
     """
-    limit = exceedances.upper_rate_at(level, miss=miss)
+    limit = exceedances.upper_rate_at(level, miss=miss, spare=spare)
     if math.isinf(limit):
         limit = exceedances.tail.upper_rate(level, confidence=exceedances.confidence if miss is None else 1 - miss)
     return min(1.0, limit)
@@ -238,12 +239,14 @@ def alarm_rate(exceedances: Exceedances, level: float, *, certified: bool) -> Al
     return AlarmRate(min(exceedances.tail.rate(level), exceedances.mean_rate(level), worst), worst)
 
 
-def counted_rate(whole: Exceedances, level: float, *, censored: bool = False) -> AlarmRate:
+def counted_rate(whole: Exceedances, level: float, *, spare: int | None = None) -> AlarmRate:
     """Return the rate at a level if images that a window leaves out count as good: `whole` has them too.
 
-    `censored`: they are those above the threshold that was in force.
+    `spare`: they are those above the threshold that was in force, and with more than so many more of them the window
+    would have been rejected.
     """
-    worst = upper_rate(whole, level, miss=_SHARE_OF_MISS * (1 - whole.confidence) if censored else None)
+    miss = None if spare is None else _SHARE_OF_MISS * (1 - whole.confidence)
+    worst = upper_rate(whole, level, miss=miss, spare=spare)
     return AlarmRate(min(whole.mean_rate(level), worst), worst)
 
 

@@ -18,6 +18,7 @@ from calibration.statistics import (
     counted_rate,
     counting_left_out,
     doubtful_level,
+    most_kept_out,
     promise,
 )
 from calibration.store import among
@@ -123,7 +124,8 @@ def conclude(
         threshold = _counting_left_out(terms, threshold, scores, left_out)
     if kept_out:
         counted = ~left_out if confirmed else np.ones(scores.size, dtype=bool)
-        threshold = _counting_kept_out(terms, threshold, among(scores, counted, kept_out), len(kept_out))
+        whole, spare = among(scores, counted, kept_out), most_kept_out(scores.size) - len(kept_out)
+        threshold = _counting_kept_out(terms, threshold, whole, len(kept_out), spare)
     return Conclusion(threshold, if_bad)
 
 
@@ -151,8 +153,10 @@ def _counting_left_out(terms: Terms, threshold: Threshold, scores: _Scores, left
     return replace(counted, episodes=terms.exceedances(scores[~left_out]).counts.at(counted.value))
 
 
-def _counting_kept_out(terms: Terms, threshold: Threshold, whole: _Scores, count: int) -> Threshold:
+def _counting_kept_out(terms: Terms, threshold: Threshold, whole: _Scores, count: int, spare: int) -> Threshold:
     """Count images kept out as good for the rates, and withdraw the certificate.
+
+    With more than `spare` more of them the window would have been rejected.
 
     (Without them, limits of recalibrated lines that had drifted were kept in 65 % of lines instead of 95 %, and the
     realised rate was 2.3 to 4.4 times the best guess: `benchmarks/honesty`.)
@@ -161,7 +165,7 @@ def _counting_kept_out(terms: Terms, threshold: Threshold, whole: _Scores, count
     kept_out = f"{plural(count, 'image')} {were} kept out for an alarm under the threshold in force"
     why = f"{kept_out} and {count_as} as good: {use_fresh(count)}"
     exceedances, per_day = terms.exceedances(whole), terms.frames_per_second * SECONDS_PER_DAY
-    rate = counted_rate(exceedances, threshold.value, censored=True)
+    rate = counted_rate(exceedances, threshold.value, spare=spare)
     worst = max(threshold.promised_alarms_per_day, rate.worst * per_day)
     likely = max(threshold.expected_alarms_per_day, rate.likely * per_day)
     counted = replace(threshold, promised_alarms_per_day=worst, expected_alarms_per_day=likely)

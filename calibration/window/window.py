@@ -16,7 +16,7 @@ from calibration.arrays import Arrays, from_document, of_prefix, stacked, to_doc
 from calibration.budgets import Budget, plural
 from calibration.camera import CameraHistory, Pixels, SourceReference, encode_png, shown_between, thumbnail
 from calibration.errors import CalibrationError, ImageEvidence
-from calibration.statistics import LEAST_FRAMES, MOST_BAD, MOST_SUSPECTED, Rule, suspected_frames
+from calibration.statistics import LEAST_FRAMES, MOST_BAD, MOST_SUSPECTED, Rule, most_kept_out, suspected_frames
 from calibration.store import Calibration, LeftOut, Origin, score_reference
 from calibration.window.conclusion import Terms, conclude, use_fresh
 from calibration.window.growth import extension
@@ -250,7 +250,7 @@ class Window:
 
     def _check_alarmed(self, frames: int) -> None:
         alarmed = len(self._alarmed)
-        if alarmed > MOST_BAD * (frames + alarmed):
+        if alarmed > most_kept_out(frames):
             raise CalibrationError(
                 f"window: {plural(alarmed, 'image')} raised an alarm under the threshold in force and were kept "
                 f"out, wanted at most {MOST_BAD:.0%}; {use_fresh(alarmed)}"

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.special import chdtri, gammainc
+from scipy.stats import binom
 
 from calibration import Rule
 from calibration.statistics.dependence import Dispersion
@@ -48,3 +49,34 @@ def test_lowest_certified_level_keeps_the_budget_and_the_next_one_does_not() -> 
     assert level is not None
     assert taken.upper_rate_at(level) <= 0.01
     assert taken.upper_rate_at(np.nextafter(level, -np.inf)) > 0.01
+
+
+def independent(frames: int) -> Exceedances:
+    """Those of parts that are independent."""
+    taken = Exceedances.of(scores(frames), rule=Rule(k=1, n=1), parts=True)
+    assert taken.independent
+    return taken
+
+
+@pytest.mark.parametrize(("above", "spare"), [(0, 5), (2, 3), (3, 4)])
+def test_upper_rate_where_more_would_have_been_rejected_is_that_of_windows_that_passed(above: int, spare: int) -> None:
+    taken = independent(100)
+    level = taken.counts.highest_levels(above + 1)[above]
+    rate = taken.upper_rate_at(level, spare=spare)
+    assert taken.counts.at(level) == above
+    assert binom.cdf(above, 100, rate) / binom.cdf(above + spare, 100, rate) == pytest.approx(0.05, rel=1e-6)
+
+
+def test_upper_rate_where_hardly_more_are_allowed_leaves_lines_aside_that_hardly_ever_pass() -> None:
+    taken = independent(100)
+    level = taken.counts.highest_levels(6)[5]
+    assert binom.cdf(5, 100, taken.upper_rate_at(level, spare=0)) == pytest.approx(1e-3, rel=1e-6)
+
+
+@pytest.mark.parametrize("taken", [independent(2_000), measured(estimate=2.0)])
+def test_upper_rate_where_many_more_are_allowed_is_the_usual_one(taken: Exceedances) -> None:
+    level = taken.counts.highest_levels(11)[10]
+    usual = taken.upper_rate_at(level)
+    assert taken.upper_rate_at(level, spare=100) == pytest.approx(usual, rel=1e-4)
+    assert usual < 0.98 * taken.upper_rate_at(level, spare=10)
+    assert taken.upper_rate_at(level, spare=10) < taken.upper_rate_at(level, spare=1) <= 1.0

@@ -10,7 +10,7 @@ import pytest
 
 from calibration import Budget, Rule
 from calibration.budgets import SECONDS_PER_DAY
-from calibration.statistics import suspected_frames
+from calibration.statistics import most_kept_out, suspected_frames
 from calibration.window.conclusion import Conclusion, Terms, conclude
 
 TERMS = Terms(Rule(1, 1), Budget.parse("1 per 100 parts"), 20.0, 0.95, 0, parts=True)
@@ -48,6 +48,25 @@ def test_the_rates_of_a_line_that_is_recalibrated_without_fresh_are_kept(drift: 
         ratios.append(realised / (threshold.expected_alarms_per_day / PER_DAY))
     assert np.mean(kept) >= 0.95 - 2 * math.sqrt(0.05 * 0.95 / len(kept))
     assert 0.5 <= np.median(ratios) <= 2.0
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.08, 0.1])
+def test_limits_hold_for_the_windows_that_were_not_rejected(rate: float) -> None:
+    """Of lines whose scores have risen, most windows of 100 are rejected, and the others kept out few by chance."""
+    rng = np.random.default_rng(5)
+    known = np.sort(rng.gamma(9.0, size=400_000))
+    old = float(np.quantile(known, 1 - rate))
+    kept = []
+    while len(kept) < 150:
+        taken = rng.gamma(9.0, size=120)
+        scores, kept_out = censored(taken, old)
+        scores, kept_out = scores[:100], [each for each in kept_out if each[0] <= 100]
+        if not 0 < len(kept_out) <= most_kept_out(100):
+            continue
+        threshold = concluded(scores, kept_out).threshold
+        realised = 1 - np.searchsorted(known, threshold.value) / known.size
+        kept.append(realised <= threshold.promised_alarms_per_day / PER_DAY)
+    assert np.mean(kept) >= 0.95
 
 
 def test_kept_out_images_raise_the_rates_and_leave_the_level() -> None:
