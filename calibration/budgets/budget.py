@@ -54,11 +54,12 @@ class Budget:
             raise CalibrationError("budget: wanted either per_seconds or per_frames, got both or neither")
         for name, value in (("alarms", self.alarms), ("span", self._span)):
             if not (math.isfinite(value) and value > 0):
-                raise CalibrationError(f"budget: {name} is {value!r}, wanted a number above 0")
+                raise CalibrationError(f"budget: {name} is {value:g}, wanted a number above 0")
         if not (math.isfinite(self.frames_per_part) and self.frames_per_part >= 1):
             raise CalibrationError(f"frames_per_part: got {self.frames_per_part!r}, wanted a number from 1")
         if self.per_frames is not None and self.alarms >= self.per_frames:
-            raise CalibrationError(f"budget: {self} allows an alarm on every frame, wanted fewer alarms than frames")
+            rate, counted = f"{self.alarms:,.10g} per {self.span}", self.counted
+            raise CalibrationError(f"budget: {rate} allows an alarm for each, wanted fewer alarms than {counted}")
 
     @classmethod
     def parse(cls, text: str, *, shift_seconds: float = SHIFT_SECONDS, frames_per_part: float = 1.0) -> Budget:

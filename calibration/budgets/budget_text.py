@@ -102,12 +102,12 @@ def read_budget(text: str, *, shift_seconds: float = SHIFT_SECONDS) -> BudgetTex
     number = words.number() if words.at_number else None
     if number is not None and not words.next:
         return BudgetText(alarms, number, "parts")
-    unit = words.unit()
+    unit, length = words.unit(), 1.0 if number is None else number
     if unit not in _TIMES:
-        return words.finish(BudgetText(alarms, number or 1.0, _COUNTED[unit]))
+        return words.finish(BudgetText(alarms, length, _COUNTED[unit]))
     if unit == "shift":
-        return words.finish(BudgetText(alarms, (number or 1.0) * shift_seconds, "seconds", shift=number in (None, 1.0)))
-    seconds = (number or 1.0) * _TIMES[unit]
+        return words.finish(BudgetText(alarms, length * shift_seconds, "seconds", shift=length == 1.0))
+    seconds = length * _TIMES[unit]
     own_shift = words.next == "shift"
     if own_shift:
         words.take()

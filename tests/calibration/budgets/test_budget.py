@@ -105,6 +105,17 @@ def test_budget_error_names_the_word_that_is_not_understood(text: str, word: str
     assert word in str(error.value)
 
 
+@pytest.mark.parametrize("text", ["1 per 0 hours", "1 per 0 shifts", "1 per 0 parts", "1 per 0"])
+def test_budget_of_an_empty_span_is_not_one_of_a_whole_unit(text: str) -> None:
+    with pytest.raises(CalibrationError, match="span is 0, wanted a number above 0"):
+        Budget.parse(text)
+
+
+def test_budget_error_names_what_the_user_counts() -> None:
+    with pytest.raises(CalibrationError, match="100 per 100 parts allows an alarm for each, wanted fewer alarms than"):
+        Budget.parse("100 %")
+
+
 def test_budget_of_a_shift_of_its_own_length() -> None:
     budget = Budget.parse("1 per shift", shift_seconds=read_duration("12 h"))
     assert budget.per_seconds == 43_200
@@ -145,8 +156,8 @@ def test_budget_text_survives_the_round_trip(text: str) -> None:
         ({"alarms": 1}, "both or neither"),
         ({"alarms": 1, "per_seconds": 3600, "per_frames": 100}, "both or neither"),
         ({"alarms": float("nan"), "per_seconds": 3600}, "alarms is nan"),
-        ({"alarms": 1, "per_seconds": 0.0}, "span is 0.0"),
-        ({"alarms": 5, "per_frames": 5}, "5 per 5 frames allows an alarm on every frame"),
+        ({"alarms": 1, "per_seconds": 0.0}, "span is 0,"),
+        ({"alarms": 5, "per_frames": 5}, "5 per 5 frames allows an alarm for each, wanted fewer alarms than frames"),
     ],
 )
 def test_budget_impossible_is_rejected(settings: dict[str, float], words: str) -> None:
