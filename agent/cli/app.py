@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
-from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from agent.cli.table import COMMANDS, GROUPS, heading
 from agent.cli.terminal.console import print_line
@@ -35,7 +34,8 @@ def build_app(commands: Mapping[str, Callable[..., None]] = COMMANDS) -> typer.T
         group, _, word = name.rpartition(" ")
         _add_group(groups, group, commands)
         if name not in GROUPS:
-            groups[group].command(word, rich_help_panel=None if group else heading(word))(_without_empty_paths(command))
+            panel = None if group else heading(word)
+            groups[group].command(word, cls=_Command, rich_help_panel=panel)(command)
     return app
 
 
@@ -47,24 +47,31 @@ def _add_group(groups: dict[str, typer.Typer], name: str, commands: Mapping[str,
     _add_group(groups, above, commands)
     groups[name] = typer.Typer(help=GROUPS[name], no_args_is_help=name not in commands)
     if name in commands:
-        groups[name].callback(invoke_without_command=True)(_without_empty_paths(commands[name]))
+        groups[name].callback(cls=_Group, invoke_without_command=True)(commands[name])
     groups[above].add_typer(groups[name], name=word, rich_help_panel=None if above else heading(word))
 
 
-def _without_empty_paths(command: Callable[..., None]) -> Callable[..., None]:
-    """The command, which rejects an empty path: Python takes it for this folder, a shell makes it of an unset variable.
+class _Command(TyperCommand):
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return _without_empty_paths(super().parse_args, ctx, args)
 
-    Raises Permanent.
+
+class _Group(TyperGroup):
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return _without_empty_paths(super().parse_args, ctx, args)
+
+
+def _without_empty_paths(parse: Callable[[Any, list[str]], list[str]], ctx: Any, args: list[str]) -> list[str]:
+    """Parse the words of a command; a path without a name is taken for this folder by Python, so it is rejected here.
+
+    A shell makes it of a variable that is not set. Raises Permanent.
     """
-
-    @wraps(command)
-    def checked(**values: Any) -> None:
-        is_here = any(Path() in (value if isinstance(value, list) else [value]) for value in values.values())
-        if is_here and "." not in sys.argv and any(word == "" or word.endswith("=") for word in sys.argv):
-            raise Permanent('got an empty path "", wanted the name of a file or folder; "." is this folder')
-        command(**values)
-
-    return checked
+    words = list(args)
+    rest = parse(ctx, args)
+    is_here = any(Path() in (value if isinstance(value, (list, tuple)) else [value]) for value in ctx.params.values())
+    if is_here and "." not in words and any(word == "" or word.endswith("=") for word in words):
+        raise Permanent('got an empty path "", wanted the name of a file or folder; "." is this folder')
+    return rest
 
 
 def _print_version(wanted: bool) -> None:
