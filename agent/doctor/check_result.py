@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any
+
+from agent.core.errors import InspectdError
 
 
 class Level(str, Enum):
@@ -51,6 +54,12 @@ def warning(subject: str, text: str, fix: str) -> CheckResult:
 def problem(subject: str, text: str, fix: str) -> CheckResult:
     """It does not work."""
     return CheckResult(Level.PROBLEM, subject, text, fix)
+
+
+def unreadable_settings(error: InspectdError, config: Path, edit: str) -> Iterator[CheckResult]:
+    """Settings that cannot be read: a problem for each line of the error. `edit` is the fix where the file is there."""
+    named = f"--config {config / 'NAME.toml'}"
+    yield from (problem("settings", line, named if config.is_dir() else edit) for line in str(error).splitlines())
 
 
 def lines(result: CheckResult) -> Iterator[str]:

@@ -21,7 +21,7 @@ from agent.doctor import (
     service,
     view_groups,
 )
-from agent.doctor.check_result import CheckResult, ok, problem
+from agent.doctor.check_result import CheckResult, ok, unreadable_settings
 from agent.settings import Settings, load_settings
 
 # Installed by the Debian package.
@@ -36,7 +36,7 @@ def examine(config: Path) -> Iterator[CheckResult]:
     try:
         settings = load_settings(config)
     except InspectdError as error:
-        yield from (problem("settings", line, _fix(config)) for line in str(error).splitlines())
+        yield from unreadable_settings(error, config, _fix(config))
         return
     yield ok("settings", f"{config}: site {settings.site}, {len(settings.cameras)} camera(s)")
     yield from machine.check_python()

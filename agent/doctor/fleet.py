@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.core.errors import InspectdError, Temporary
-from agent.doctor.check_result import CheckResult, ok, problem, warning
+from agent.doctor.check_result import CheckResult, ok, problem, unreadable_settings, warning
 from agent.doctor.people import check_accounts
 from agent.fleet.broker.topic_tree import TopicTree
 from agent.fleet.history.database import is_postgres, probe
@@ -36,8 +36,8 @@ def examine_fleet(config: Path) -> Iterator[CheckResult]:
         settings = load_fleet_settings(config)
         tree = TopicTree(settings.mqtt.agents, settings.mqtt.camera_topic_template)
     except InspectdError as error:
-        fix = f"sudoedit {config}  (fleet.example.toml shows every setting)"
-        yield from (problem("settings", line, fix) for line in str(error).splitlines())
+        edit = f"sudoedit {config}  (fleet.example.toml shows every setting)"
+        yield from unreadable_settings(error, config, edit)
         return
     yield ok("settings", f"{config}: agents at {settings.mqtt.agents}, client id {settings.client_id}")
     add = f"inspectd fleet user add NAME --config {config}"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.doctor import Level, examine
+from agent.doctor.fleet import examine_fleet
 from tests.support.broker import Mosquitto
 from tests.support.check_results import Configure, levels, only
 
@@ -47,6 +48,13 @@ def test_settings_with_mistakes_are_the_only_results(tmp_path: Path) -> None:
     assert set(levels(results)) == {Level.PROBLEM}
     assert any("did you mean bundle?" in result.text for result in results)
     assert all(str(result.fix).startswith(f"sudoedit {config}") for result in results)
+
+
+def test_a_folder_instead_of_settings_is_not_to_be_edited(tmp_path: Path) -> None:
+    for examined in (examine(tmp_path), examine_fleet(tmp_path)):
+        result = only(examined)
+        assert "Is a directory" in result.text
+        assert result.fix == f"--config {tmp_path}/NAME.toml"
 
 
 def test_settings_that_do_not_exist_are_copied_from_the_example(tmp_path: Path) -> None:

@@ -43,3 +43,11 @@ def test_loop_that_rejects_every_window_fails_and_leaves_no_thread(engine: Engin
 def test_loop_that_exceeds_the_limit_in_its_first_turn_is_armed(engine: Engine, tmp_path: Path) -> None:
     with BenchLoop(engine, noise_frames(engine.bundle), tmp_path, max_frames_to_arm=50) as loop:
         assert loop.rate(0.1) > 0.0
+
+
+def test_loop_asks_nobody_to_look_at_its_images(
+    engine: Engine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with BenchLoop(engine, noise_frames(engine.bundle), tmp_path) as loop:
+        assert loop.rate(0.1) > 0.0
+    assert "calibration review" not in caplog.text
