@@ -43,6 +43,20 @@ def test_score_is_that_of_the_part_which_the_verdict_is_about(open_tab: OpenTab)
         assert float(score.replace(",", "")) > float(threshold.replace(",", "")), seen
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0.6, 2.4, [0.7, 1, 1.5, 2]), (0.5, 60, [1, 3, 10, 30]), (0.004, 400, [0.01, 0.1, 1, 10, 100]), (1.1, 1.3, 4)],
+)
+def test_scores_have_labels_however_near_they_lie(
+    open_tab: OpenTab, low: float, high: float, expected: list[float] | int
+) -> None:
+    levels = open_tab().tab.evaluate(
+        "async ([low, high]) => (await import('/live/chart.js')).levels(low, high)", [low, high]
+    )
+    assert levels == expected if isinstance(expected, list) else len(set(levels)) == expected
+    assert all(low <= level <= high for level in levels)
+
+
 def test_alarm_is_judged_with_a_key_and_seen_over_mqtt(line: Line, open_tab: OpenTab) -> None:
     subscriber = Subscriber(line.broker, "inspectd/plant/+/alarm/+/verdict")
     try:

@@ -14,6 +14,17 @@ function colours() {
   return { line: of("--line-good"), above: of("--bad"), threshold: of("--threshold"), grid: of("--grid"), text: of("--quiet") };
 }
 
+// Round numbers between two scores: the fewest kinds of them that make at least three lines, else four even steps.
+export function levels(low, high) {
+  const decades = [];
+  for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) decades.push(10 ** power);
+  for (const digits of [[1], [1, 3], [1, 2, 5], [1, 1.5, 2, 3, 5, 7], [1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9]]) {
+    const found = decades.flatMap((decade) => digits.map((digit) => Number((digit * decade).toPrecision(3)))).filter((level) => low <= level && level <= high);
+    if (found.length >= 3) return found;
+  }
+  return [1, 2, 3, 4].map((step) => Number((low + step * (high - low) / 5).toPrecision(3)));
+}
+
 export function scoreStrip({ height = 150, mark = null } = {}) {
   const box = element("div", { class: "strip", role: "img", "aria-label": t("chart.label") });
   let plot = null;
@@ -35,7 +46,7 @@ export function scoreStrip({ height = 150, mark = null } = {}) {
       // Logarithmic: a very bad part has a hundred times the score of a good one, and both are to be seen.
       scales: { x: { time: true }, y: { distr: 3, range: () => range } },
       axes: [{ ...axis, size: 24 * unit, space: 96 * unit, values: (_, at) => at.map((second) => format(at).format(new Date(second * 1000))) },
-             { ...axis, size: 52 * unit, values: (_, values) => values.map((value) => value === null ? null : new Intl.NumberFormat(language, { maximumSignificantDigits: 2 }).format(value)) }],
+             { ...axis, size: 52 * unit, splits: (_, __, low, high) => levels(low, high), filter: (_, values) => values, values: (_, values) => values.map((value) => value === null ? null : new Intl.NumberFormat(language, { maximumSignificantDigits: 3 }).format(value)) }],
       series: [{},
         { stroke: colour.line, width: 1.5, points: { show: false } },
         { stroke: colour.above, width: 0, points: { show: true, size: 7, fill: colour.above, stroke: colour.above } },
