@@ -36,7 +36,7 @@ exponential, which thresholds beyond the calibration window are extrapolated wit
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -47,11 +47,24 @@ from engines.networks.feature_maps import FeatureGenerator
 from engines.networks.noise_discriminator import NoiseDiscriminators
 from engines.recipes.augmentation import Turn, told_apart
 from engines.recipes.content import at_counted_places, counted, filled_at_random, mean_of, relative_to_itself
-from engines.recipes.feature_branches import BRANCHES, EARLIER_BRANCHES, at_places_of, hottest, tail_of, weighted
+from engines.recipes.feature_branches import (
+    BRANCHES,
+    EARLIER_BRANCHES,
+    Deep,
+    Evidence,
+    Seen,
+    at_places_of,
+    averaged,
+    earlier_weights,
+    hottest,
+    tail_of,
+    weighted,
+    weights_for,
+)
 from engines.recipes.map_scorer import MapScorer, neighbour_contrast
 from engines.recipes.patch_memory import CANDIDATES, PatchMemory, random_patches
 
-# Weight of the heatmap in how far off a place is; how unfamiliar it is has 1. Decision 0122 has others.
+# Weight of the heatmap in how far off a place is; how unfamiliar it is has 1. Decisions 0122 and 0125 have others.
 _HEAT_SHARE = 0.25
 
 # Power of K that the identity counts with, and that the discriminators do not.
@@ -72,42 +85,6 @@ _TURNED_PIXELS = 400 * 256 * 256
 _LEAST_CONTRAST = 0.1
 
 
-class _Evidence(NamedTuple):
-    """What a frame is judged by."""
-
-    branches: Tensor
-    """Values of the branches, [N, 3]."""
-    heatmap: Tensor
-    """Of latent and Mahalanobis distance, [N, 1, H/4, W/4]."""
-    unfamiliar: Tensor
-    """How unfamiliar each place is, [N, 1, H/16, W/16]; 1 is usual."""
-    fine: Tensor
-    """Mean distance to the memories at stride 8, [N, 1, H/8, W/8]; 1 is usual."""
-    content: Tensor | None
-    """Which pixels are no padding, [N, 1, H, W]; None: all of them."""
-
-
-class _Deep(NamedTuple):
-    """What needs no networks but the backbone, of a batch of frames."""
-
-    distances: list[Tensor]
-    """To each memory, [N, 1, H/8, W/8] or [N, 1, H/16, W/16]; 0 on padding."""
-    odds: Tensor
-    """Of the discriminators, [N, 4, H/16, W/16]."""
-    content: Tensor | None
-    """Which pixels are no padding, [N, 1, H, W]; None: all of them."""
-
-
-class _Seen(NamedTuple):
-    """What the networks and the memories make of a batch of frames; the backbone takes most of the time."""
-
-    squares: tuple[Tensor, Tensor]
-    """Squared latent distance and squared Mahalanobis distance, each [N, 1, H/4, W/4]."""
-    identity: Tensor
-    """Identity embeddings, [N, 64]."""
-    deep: _Deep
-
-
 class FeatureScorer(MapScorer):
     """The exported module of the recipe `pretrained`; `fit` it to good frames first."""
 
@@ -126,6 +103,8 @@ class FeatureScorer(MapScorer):
         self.register_buffer("place_weights", torch.ones(2))
         self.register_buffer("medians", torch.zeros(len(BRANCHES)))
         self.register_buffer("excesses", torch.ones(len(BRANCHES)))
+        self.register_buffer("weights", torch.zeros(len(BRANCHES)))
+        self._has_weights = False
         self.familiar: Tensor
         """Mean distance to each memory on held-out good frames, [6]."""
         self.scatter: Tensor
@@ -140,6 +119,8 @@ class FeatureScorer(MapScorer):
         """Medians of the branches over held-out good frames, [3]; [4] of `EARLIER_BRANCHES`."""
         self.excesses: Tensor
         """Their mean excesses above the median; the identity's is divided by K⁴."""
+        self.weights: Tensor
+        """Weights of the branches, [3]; 0 in bundles from before they were in it, which have `earlier_weights`."""
 
     def distances(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         evidence = self._evidence(self._seen(frames))
@@ -223,20 +204,22 @@ class FeatureScorer(MapScorer):
             frames, content = turn.of(frames), None if content is None else turn.of(content)
         return self._deep_features(frames, content)[0], content
 
-    def _compared(self, deep: list[Tensor], content: Tensor | None) -> _Deep:
+    def _compared(self, deep: list[Tensor], content: Tensor | None) -> Deep:
         """Compare maps with the memories, and let the discriminators judge them."""
         distances = [counted(memory(maps), content) for memory, maps in zip(self._memories, deep, strict=True)]
-        return _Deep(distances, self.noise(deep), content)
+        return Deep(distances, self.noise(deep), content)
 
-    def _fit_levels(self, held_out: Sequence[_Deep]) -> None:
+    def _fit_levels(self, held_out: Sequence[Deep]) -> None:
         means = [torch.stack([mean_of(maps, each.content) for maps in each.distances]) for each in held_out]
         self.familiar = torch.cat(means, 1).mean(1).clamp(min=1e-6)
-        averaged = [at_counted_places(torch.cat(self._averaged(each), 1), each.content) for each in held_out]
-        self.scatter = torch.cat(averaged).std(0, correction=0)
+        places = [
+            at_counted_places(torch.cat(averaged(each.distances, self.familiar), 1), each.content) for each in held_out
+        ]
+        self.scatter = torch.cat(places).std(0, correction=0)
         peaks = torch.cat([self._fine(each).amax((1, 2, 3)) for each in held_out])
         self.fine_weight = 1.0 / peaks.median().clamp(min=1e-6)
 
-    def _most_and_mean(self, seen: Sequence[_Deep]) -> Tensor:
+    def _most_and_mean(self, seen: Sequence[Deep]) -> Tensor:
         """How unfamiliar frames of several batches are at their most unfamiliar places and as a whole, [N, 2]."""
         return torch.cat([torch.stack(self._unfamiliar(each)[:2], 1) for each in seen])
 
@@ -252,8 +235,9 @@ class FeatureScorer(MapScorer):
         self._fit_places(seen)
         self.medians, self.excesses = tail_of(torch.cat([self._evidence(each).branches for each in seen]))
         self.excesses[1] = self.excesses[1] / classes
+        self.weights, self._has_weights = weights_for(max(held_out[0].shape[2:])), True
 
-    def _fit_places(self, seen: Sequence[_Seen]) -> None:
+    def _fit_places(self, seen: Sequence[Seen]) -> None:
         """Fit the units of both maps that say how far off a place is."""
         hottest_places, rows = [], []
         for each in seen:
@@ -266,15 +250,16 @@ class FeatureScorer(MapScorer):
         self.place_weights = torch.tensor([_HEAT_SHARE, 1.0]) / tail_of(torch.cat(rows))[1]
 
     def _shares(self, branches: Tensor, frames: Tensor) -> Tensor:
-        return weighted((branches - self.medians) / self.excesses, max(frames.shape[2:]))
+        weights = self.weights if self._has_weights else earlier_weights(len(self.medians), max(frames.shape[2:]))
+        return weighted((branches - self.medians) / self.excesses, weights)
 
-    def _seen(self, frames: Tensor) -> _Seen:
+    def _seen(self, frames: Tensor) -> Seen:
         content = self.content(frames)
         deep, inputs = self._deep_features(frames, content)
         latents = self.networks.latents(inputs, content=content)
-        return _Seen(self._squared_maps(latents, content), latents.identity, self._compared(deep, content))
+        return Seen(self._squared_maps(latents, content), latents.identity, self._compared(deep, content))
 
-    def _evidence(self, seen: _Seen) -> _Evidence:
+    def _evidence(self, seen: Seen) -> Evidence:
         content = seen.deep.content
         heatmap, identity = counted(self._fused(*seen.squares), content), self.identity_distance(seen.identity)
         most, whole, unfamiliar = self._unfamiliar(seen.deep)
@@ -285,9 +270,9 @@ class FeatureScorer(MapScorer):
             first, second = at_places_of(unfamiliar, hot), counted(self.factors.applied(unfamiliar), content)
             far_off = self.place_weights[0] * first + self.place_weights[1] * second
             branches = [hottest(far_off, _PART), identity, whole]
-        return _Evidence(torch.stack(branches, 1), heatmap, unfamiliar, self._fine(seen.deep), content)
+        return Evidence(torch.stack(branches, 1), heatmap, unfamiliar, self._fine(seen.deep), content)
 
-    def _joint_heatmap(self, evidence: _Evidence) -> Tensor:
+    def _joint_heatmap(self, evidence: Evidence) -> Tensor:
         """All maps at stride 4, each in units of the usual frame's hottest place, by the factors of their places."""
         size = evidence.heatmap.shape[-2:]
         coarse, fine = (
@@ -303,26 +288,15 @@ class FeatureScorer(MapScorer):
         deep = [*plain[1:], *relative[1:]]
         return deep, self.networks.standardised(plain)
 
-    def _unfamiliar(self, seen: _Deep) -> tuple[Tensor, Tensor, Tensor]:
+    def _unfamiliar(self, seen: Deep) -> tuple[Tensor, Tensor, Tensor]:
         """How unfamiliar the most unfamiliar places are, all places, [N], and each, [N, 1, H/16, W/16]; 1 is usual."""
         noise = self.noise.combined(seen.odds)
-        averaged = zip(self._averaged(seen), self.scatter, strict=True)
-        unfamiliar, deep = (self.noise.averaged_with(maps, scatter, noise) for maps, scatter in averaged)
+        means = zip(averaged(seen.distances, self.familiar), self.scatter, strict=True)
+        unfamiliar, deep = (self.noise.averaged_with(maps, scatter, noise) for maps, scatter in means)
         most = hottest(counted(self.factors.applied(unfamiliar), seen.content), _COMPARED_PART)
         return most, mean_of(self.factors.applied(deep, usual=1.0), seen.content), unfamiliar
 
-    def _averaged(self, seen: _Deep) -> tuple[Tensor, Tensor]:
-        """Mean distances to all memories and to those at stride 16, [N, 1, H/16, W/16]; 1 is usual.
-
-        Of the finer maps, the hottest of 2×2 places counts.
-        """
-        width = seen.distances[-1].shape[-1]
-        levels = [maps / level for maps, level in zip(seen.distances, self.familiar, strict=True)]
-        deep = [maps for maps in levels if maps.shape[-1] == width]
-        fine = [functional.max_pool2d(maps, 2) for maps in levels if maps.shape[-1] != width]
-        return torch.stack([*deep, *fine]).mean(0), torch.stack(deep).mean(0)
-
-    def _fine(self, seen: _Deep) -> Tensor:
+    def _fine(self, seen: Deep) -> Tensor:
         """Mean distance to the memories at stride 8, [N, 1, H/8, W/8]; 1 is usual."""
         half = len(seen.distances) // 2
         return 0.5 * (seen.distances[0] / self.familiar[0] + seen.distances[half] / self.familiar[half])
@@ -331,6 +305,8 @@ class FeatureScorer(MapScorer):
         """Bundles from before the discriminators have neither of these, and do without."""
         for name in ("scatter", "fine_weight"):
             state_dict.setdefault(f"{prefix}{name}", getattr(self, name))
+        self._has_weights = f"{prefix}weights" in state_dict
+        state_dict.setdefault(f"{prefix}weights", self.weights)
         medians = state_dict[f"{prefix}medians"]
         if len(medians) == len(EARLIER_BRANCHES):
             self.medians, self.excesses = torch.zeros_like(medians), torch.ones_like(medians)

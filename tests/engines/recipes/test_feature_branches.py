@@ -6,20 +6,39 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs the train extra")
 
-from engines.recipes.feature_branches import at_places_of, hottest, tail_of, weighted  # noqa: E402
+from engines.recipes.feature_branches import (  # noqa: E402
+    at_places_of,
+    earlier_weights,
+    hottest,
+    tail_of,
+    weighted,
+    weights_for,
+)
+
+
+def score(units: torch.Tensor, side: int = 256) -> float:
+    return float(weighted(units, weights_for(side)).sum())
 
 
 def test_usual_frames_score_one_and_far_ones_their_distance() -> None:
-    usual, far = weighted(torch.zeros(1, 3), 256).sum(), weighted(torch.full((1, 3), 50.0), 256).sum()
-    assert float(usual) == pytest.approx(1.0)
-    assert float(far) == pytest.approx(50.02, abs=0.01)
-    assert float(weighted(torch.full((1, 3), -50.0), 256).sum()) == pytest.approx(0.02, abs=0.01)
+    assert score(torch.zeros(1, 3)) == pytest.approx(1.0)
+    assert score(torch.full((1, 3), 50.0)) == pytest.approx(50.02, abs=0.01)
+    assert score(torch.full((1, 3), -50.0)) == pytest.approx(0.02, abs=0.01)
 
 
 def test_identities_count_more_in_small_frames() -> None:
     units = torch.zeros(1, 3)
     units[0, 1] = 10.0
-    assert float(weighted(units, 64).sum()) > 1.2 * float(weighted(units, 65).sum())
+    assert score(units, 64) > 1.2 * score(units, 65)
+
+
+@pytest.mark.parametrize(
+    ("branches", "side", "weights"),
+    [(3, 256, [1, 1, 1]), (3, 64, [2, 3, 0.5]), (4, 256, [0.5, 1, 1, 1]), (4, 64, [1, 3, 2, 0.5])],
+)
+def test_bundles_without_weights_keep_those_of_then(branches: int, side: int, weights: list[float]) -> None:
+    found = earlier_weights(branches, side)
+    assert found.tolist() == pytest.approx([each / sum(weights) for each in weights])
 
 
 def test_tail_of_equal_frames_is_not_nought() -> None:

@@ -14,7 +14,7 @@ from engines.export.to_onnx import reference_answers  # noqa: E402
 from engines.networks.feature_maps import FeatureGenerator  # noqa: E402
 from engines.recipes.augmentation import Turn  # noqa: E402
 from engines.recipes.content import relative_to_itself  # noqa: E402
-from engines.recipes.feature_branches import BRANCHES  # noqa: E402
+from engines.recipes.feature_branches import BRANCHES, averaged  # noqa: E402
 from engines.recipes.feature_scorer import FeatureScorer  # noqa: E402
 from engines.recipes.imagenet_weights import imagenet_weights  # noqa: E402
 from engines.recipes.pretrained import PretrainedRecipe  # noqa: E402
@@ -173,7 +173,7 @@ def test_bundle_from_before_the_maps_were_joined_scores_as_it_did(fitted: Featur
     """It has a branch for the hottest place of the heatmap, and one for the most unfamiliar places."""
     recipe = PretrainedRecipe()
     before = recipe.scorer(recipe.networks(Geometry(64, 80, 1)), NORMALISATION).eval()
-    added = ("usual_hottest", "place_weights")
+    added = ("usual_hottest", "place_weights", "weights")
     earlier = {name: value for name, value in fitted.state_dict().items() if name not in added}
     before.load_state_dict(earlier | {"medians": torch.tensor([1.0, 2.0, 3.0, 4.0]), "excesses": torch.ones(4)})
     with torch.no_grad():
@@ -193,18 +193,28 @@ def test_bundle_from_before_the_maps_were_joined_scores_as_it_did(fitted: Featur
     torch.testing.assert_close(usual, fine, rtol=1e-3, atol=1e-3)
 
 
+def test_bundle_from_before_it_had_its_weights_keeps_those_of_then(fitted: FeatureScorer) -> None:
+    recipe = PretrainedRecipe()
+    before = recipe.scorer(recipe.networks(Geometry(64, 80, 1)), NORMALISATION).eval()
+    before.load_state_dict({name: value for name, value in fitted.state_dict().items() if name != "weights"})
+    frames = texture(5, seed=3)
+    with torch.no_grad():
+        ours, theirs = fitted.branches(frames), before.branches(frames)
+    torch.testing.assert_close(theirs, ours / fitted.weights / 3)
+
+
 def test_scorer_without_discriminators_scores_as_it_was_fitted(fitted: FeatureScorer) -> None:
     """Weights of a bundle from before they existed: its memories alone say what is unfamiliar."""
     recipe = PretrainedRecipe()
     before = recipe.scorer(recipe.networks(Geometry(64, 80, 1)), NORMALISATION).eval()
-    added = ("noise", "scatter", "fine_weight", "usual_hottest", "place_weights", "medians", "excesses")
+    added = ("noise", "scatter", "fine_weight", "usual_hottest", "place_weights", "medians", "excesses", "weights")
     earlier = {name: value for name, value in fitted.state_dict().items() if not name.startswith(added)}
     before.load_state_dict(earlier | {"medians": torch.zeros(4), "excesses": torch.ones(4)})
     assert float(before.fine_weight) == 0.0
     with torch.no_grad():
         seen = before._seen(texture(5, seed=3)).deep
         local, whole, unfamiliar = before._unfamiliar(seen)
-        everywhere, deep = before._averaged(seen)
+        everywhere, deep = averaged(seen.distances, before.familiar)
     torch.testing.assert_close(unfamiliar, everywhere)
     torch.testing.assert_close(whole, deep.mean((1, 2, 3)))
     assert bool((local >= whole).all())
