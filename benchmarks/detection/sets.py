@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import itertools
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.sources.simulator import write_folder
-from engines.images import list_images, read_image
+from engines.images import Image, list_images, read_image
 
 # Sides of the model's input are multiples of this.
 _STEP = 16
@@ -26,6 +28,9 @@ _PUBLIC = ("baggage", "deeppcb", "fishbones", "mnist", "solar")
 _THREATS = {"0": "gun", "1": "star", "2": "blade"}
 
 _DIGITS = 10
+
+# Sides of the crops of boards, pixels, how many of each kind there are at most, and how far inside a whole defect lies.
+_CROP_SIDES, _CROPS, _MARGIN = (64, 128), {"train/good": 470, "test/good": 250, "test/defect": 250}, 3
 _TRAIN_SHARE = 0.8
 
 
@@ -63,13 +68,16 @@ def data_folder() -> Path:
 
 def set_names() -> list[str]:
     """Names of the available sets; the simulated ones always are."""
-    return ["camera", "xray", *(name for name in _PUBLIC if (data_folder() / name).is_dir())]
+    public = [name for name in _PUBLIC if (data_folder() / name).is_dir()]
+    return ["camera", "xray", *(["crops"] if "deeppcb" in public else []), *public]
 
 
 def find_set(name: str, work: Path) -> list[Task]:
     """The tasks of a set of `set_names()`; images that have to be generated first are written to `work`."""
     if name == "mnist":
         return [_digit(digit, work / "mnist", data_folder() / "mnist") for digit in range(_DIGITS)]
+    if name == "crops":
+        return [_crops(side, work / f"crops-{side}", data_folder() / "deeppcb" / "test") for side in _CROP_SIDES]
     task = _simulated(name, work) if name in ("camera", "xray") else _folder(name, data_folder() / name)
     if name == "baggage":
         return [_with_threats(task)]
@@ -104,6 +112,43 @@ def _simulated(mode: str, work: Path) -> Task:
         write_folder(unfinished, mode, _SIMULATED_PARTS, 0.2, seed=1)
         unfinished.rename(root)
     return _folder(mode, root)
+
+
+def _crops(side: int, folder: Path, boards: Path) -> Task:
+    """Crops of the bad boards: those without a defect are good ones. Boards of the training are not in the test."""
+    if not folder.is_dir():
+        unfinished = folder.with_suffix(".unfinished")
+        _write_crops(side, unfinished, boards)
+        unfinished.rename(folder)
+    return _folder(folder.name, folder)
+
+
+def _write_crops(side: int, folder: Path, boards: Path) -> None:
+    rng = np.random.default_rng(0)
+    paths = list_images(boards / "defect")
+    found: dict[str, list[Image]] = {part: [] for part in _CROPS}
+    for place_in_order, index in enumerate(rng.permutation(len(paths))):
+        path, purpose = paths[index], "train" if place_in_order < len(paths) / 2 else "test"
+        image, mask = read_image(path), read_image(boards / "masks" / f"{path.stem}.png").max(axis=2) > 0
+        for top, left in itertools.product(range(0, len(image) - side + 1, side), repeat=2):
+            place = slice(top, top + side), slice(left, left + side)
+            if not mask[place].any():
+                found[f"{purpose}/good"].append(image[place])
+            elif purpose == "test" and _shows_whole_defect(mask[place]):
+                found["test/defect"].append(image[place])
+    for part, crops in found.items():
+        (folder / part).mkdir(parents=True)
+        for index, chosen in enumerate(rng.permutation(len(crops))[: _CROPS[part]]):
+            cv2.imwrite(str(folder / part / f"{index:05d}.png"), crops[chosen])
+
+
+def _shows_whole_defect(mask: NDArray[np.bool_]) -> bool:
+    _, _, boxes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    inside = len(mask) - _MARGIN
+    return any(
+        min(left, top) >= _MARGIN and max(left + width, top + height) <= inside
+        for left, top, width, height, _ in boxes[1:]
+    )
 
 
 def _digit(digit: int, folder: Path, data: Path) -> Task:
