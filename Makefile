@@ -72,7 +72,7 @@ TEST_PROCESSES ?= 2
 test: $(VENV)/.dev build/tensorrt/.fetched build/node-opcua/.fetched  ## all tests but the slow ones
 	@scripts/need-packages $(TEST_PACKAGES)
 	TMPDIR=/var/tmp $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "not slow and not faults and not gpu and not systemd and not browser" \
-	    --doctest-modules agent engines calibration tests
+	    --doctest-modules --durations 15 agent engines calibration tests
 
 test-slow: $(VENV)/.dev  ## the tests that take minutes each
 	@scripts/need-packages $(TEST_PACKAGES) chromium:chromium
