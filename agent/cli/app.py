@@ -62,9 +62,9 @@ class _Group(TyperGroup):
 
 
 def _without_empty_paths(parse: Callable[[Any, list[str]], list[str]], ctx: Any, args: list[str]) -> list[str]:
-    """Parse the words of a command; a path without a name is taken for this folder by Python, so it is rejected here.
+    """Parse the words of a command, and reject an empty path: a shell makes it of a variable that is not set.
 
-    A shell makes it of a variable that is not set. Raises Permanent.
+    Python would take it for this folder. Raises Permanent.
     """
     words = list(args)
     rest = parse(ctx, args)

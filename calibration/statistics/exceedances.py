@@ -48,7 +48,7 @@ _LEAST_EPISODES = 2
 # highest frame and a guess at the dependence, and that frame is so high that defects hide below it.
 _PLENTY_OF_SPANS = 4.0
 
-# A window that its own counts could have had rejected says nothing about lines that let fewer windows pass than this.
+# Lines of which a smaller share of the windows passes are left aside, where windows are rejected for their counts.
 _RARELY_PASSED = 1e-3
 
 # Episodes are counted with a quiet time of at most this share of the time between them at the base level. A longer one
@@ -151,9 +151,9 @@ class Exceedances:
         Args:
             level: any.
             miss: chance that it is wrong.
-            spare: with more than so many more frames above the level, the window would have been rejected. The windows
-                that are not are those with few of them, so the limit is that of the count given that the window was not
-                rejected; lines whose windows pass less often than one in a thousand are left aside. None: no window is
+            spare: how many more frames above the level there could have been before the window would have been
+                rejected. Windows that pass have few of them by selection, so the limit is the one given that the window
+                passed; lines of which fewer than one window in a thousand passes are left aside. None: no window is
                 rejected for its counts.
         """
         if not self.independent and self.dispersion.blocks < LEAST_BLOCKS:

@@ -242,7 +242,7 @@ def alarm_rate(exceedances: Exceedances, level: float, *, certified: bool) -> Al
 def counted_rate(whole: Exceedances, level: float, *, spare: int | None = None) -> AlarmRate:
     """Return the rate at a level if images that a window leaves out count as good: `whole` has them too.
 
-    `spare`: they are those above the threshold that was in force, and with more than so many more of them the window
+    `spare`: they are those above the threshold that was in force; with more than so many others of them, the window
     would have been rejected.
     """
     miss = None if spare is None else _SHARE_OF_MISS * (1 - whole.confidence)

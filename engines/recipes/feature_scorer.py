@@ -305,8 +305,8 @@ class FeatureScorer(MapScorer):
         """Bundles from before the discriminators have neither of these, and do without."""
         for name in ("scatter", "fine_weight"):
             state_dict.setdefault(f"{prefix}{name}", getattr(self, name))
-        self._has_weights = f"{prefix}weights" in state_dict
-        state_dict.setdefault(f"{prefix}weights", self.weights)
+        weights = state_dict.setdefault(f"{prefix}weights", torch.zeros_like(self.weights))
+        self._has_weights = bool(weights.any())
         medians = state_dict[f"{prefix}medians"]
         if len(medians) == len(EARLIER_BRANCHES):
             self.medians, self.excesses = torch.zeros_like(medians), torch.ones_like(medians)

@@ -201,6 +201,10 @@ def test_bundle_from_before_it_had_its_weights_keeps_those_of_then(fitted: Featu
     with torch.no_grad():
         ours, theirs = fitted.branches(frames), before.branches(frames)
     torch.testing.assert_close(theirs, ours / fitted.weights / 3)
+    again = recipe.scorer(recipe.networks(Geometry(64, 80, 1)), NORMALISATION).eval()
+    again.load_state_dict(before.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(again.branches(frames), theirs, msg="written anew, as by `inspectd sensitivity`")
 
 
 def test_scorer_without_discriminators_scores_as_it_was_fitted(fitted: FeatureScorer) -> None:

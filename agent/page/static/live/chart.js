@@ -14,7 +14,7 @@ function colours() {
   return { line: of("--line-good"), above: of("--bad"), threshold: of("--threshold"), grid: of("--grid"), text: of("--quiet") };
 }
 
-// Round numbers between two scores: the fewest kinds of them that make at least three lines, else four even steps.
+// Round numbers between two scores, at least three of them; four even steps where there are too few.
 export function levels(low, high) {
   const decades = [];
   for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) decades.push(10 ** power);
