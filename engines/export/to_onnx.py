@@ -8,6 +8,7 @@ same in every export; the exporter's metadata is removed, since it contains path
 from __future__ import annotations
 
 import copy
+import gc
 import io
 import logging
 import warnings
@@ -82,10 +83,11 @@ def export_onnx(scorer: Scorer, geometry: Geometry, *, half: bool = False) -> by
     serialised ONNX model.
     """
     module = copy.deepcopy(scorer).cpu().eval()
+    _compute_out_of_place(module)
     if half:
         module.networks.half()
     example = torch.zeros((2, *geometry.shape), dtype=_INTEGERS[geometry.bit_depth])
-    with _quiet(), torch.no_grad():
+    with _quiet(), _without_garbage_collection(), torch.no_grad():
         program = torch.onnx.export(
             module,
             (example,),
@@ -124,6 +126,13 @@ def weights_archive(scorer: Scorer) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()
+
+
+def _compute_out_of_place(module: nn.Module) -> None:
+    """Let activations return new tensors: the exporter turns those in place into the same nodes, at great length."""
+    layers: list[Any] = [layer for layer in module.modules() if getattr(layer, "inplace", False)]
+    for layer in layers:
+        layer.inplace = False
 
 
 def _finished(proto: Any, keep: Collection[str]) -> bytes:
@@ -168,6 +177,18 @@ def _remove_metadata(proto: Any) -> None:
         value.ClearField("metadata_props")
     proto.producer_name, proto.producer_version = "inspectd", ""
     proto.graph.name = "inspectd"
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Search for no garbage meanwhile: the exporter makes millions of objects that stay, and each search visits all."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 @contextmanager
