@@ -26,11 +26,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for progra
 
 def socket_path(socket: Path | None, config: Path | None) -> Path:
     """The agent's control socket: as given, else from its settings, else the default."""
+    if socket is not None:
+        return socket
     with quiet_while_loading():
         from agent.settings import default_state_directory, load_settings
 
-    if socket is not None:
-        return socket
     if config is not None:
         return load_settings(config).socket_path
     return default_state_directory() / "control.sock"

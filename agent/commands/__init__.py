@@ -3,11 +3,12 @@
 from agent.commands.agent import RunningAgent
 from agent.commands.command import Call, Command
 from agent.commands.control import Control
-from agent.commands.control_socket import ControlSocket, ask, login_name
+from agent.commands.control_socket import ControlSocket
 from agent.commands.follow import follow_recalibration
 from agent.commands.live_settings import Effect, Reload, plan_reload
 from agent.commands.reload import reload_lines
 from agent.commands.table import AGENT_COMMANDS, find_command
+from agent.core.sockets.control_client import ask, login_name
 
 __all__ = [
     "AGENT_COMMANDS",

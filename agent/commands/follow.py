@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agent.commands.control_socket import ask
 from agent.core.errors import Permanent
 from agent.core.progress import Progress
+from agent.core.sockets.control_client import ask
 
 POLL_SECONDS = 0.2
 

@@ -93,7 +93,7 @@ def judge_alarm(
     """Judge an alarm of a running agent, or change its judgement. Earlier judgements are kept."""
     with quiet_while_loading():
         from agent.cli.terminal.alarm_text import judged_line
-        from agent.commands import ask, login_name
+        from agent.core.sockets.control_client import ask, login_name
 
     if true is None:
         raise typer.BadParameter("got neither, wanted one of them", param_hint="--true / --false")
@@ -139,8 +139,8 @@ def _ask_or_read(
     config: Path | None,
 ) -> dict[str, Any]:
     """The result of a running agent or, where none runs, of its state directory."""
-    from agent.commands import ask
     from agent.core.errors import Temporary
+    from agent.core.sockets.control_client import ask
 
     try:
         return ask(socket_path(socket, config), command, camera, **fields)

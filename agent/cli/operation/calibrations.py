@@ -21,7 +21,7 @@ def list_calibrations(
     """List all calibrations, oldest first. A star marks the active one."""
     with quiet_while_loading():
         from agent.cli.terminal.text import calibration_lines
-        from agent.commands import ask
+        from agent.core.sockets.control_client import ask
 
     result = ask(socket_path(socket, config), "calibration/list", camera)
     if json_document:
@@ -42,7 +42,7 @@ def show_calibration(
     """Show one calibration: its threshold, its promise and the window it was computed from."""
     with quiet_while_loading():
         from agent.cli.terminal.text import show_lines, write_calibration_report
-        from agent.commands import ask
+        from agent.core.sockets.control_client import ask
 
     result = ask(socket_path(socket, config), "calibration/show", camera, of=of)
     if html is not None:
@@ -62,7 +62,7 @@ def roll_back(
 ) -> None:
     """Activate an earlier calibration again."""
     with quiet_while_loading():
-        from agent.commands import ask
+        from agent.core.sockets.control_client import ask
 
     result = ask(socket_path(socket, config), "calibration/rollback", camera, to=to)
     print_line(f"active: threshold {result['threshold']:.6g}, calibration {result['id']}")
@@ -83,7 +83,7 @@ def review(
     """Show the hottest images of a window that was stopped, or of the one in force, or decide about them."""
     with quiet_while_loading():
         from agent.cli.terminal.text import review_lines, save_suspects
-        from agent.commands import ask
+        from agent.core.sockets.control_client import ask
 
     numbers = _numbers(only)
     if (confirm_good and throw_out) or (numbers is not None and not throw_out):

@@ -27,7 +27,7 @@ def list_results(
 ) -> None:
     """List the latest parts with their verdicts, newest first; the last 20,000 are kept."""
     with quiet_while_loading():
-        from agent.commands import ask
+        from agent.core.sockets.control_client import ask
 
     if verdict not in (None, *_VERDICTS):
         raise typer.BadParameter(f"got {verdict!r}, wanted {', '.join(_VERDICTS)}", param_hint="--verdict")

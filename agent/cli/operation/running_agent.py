@@ -26,7 +26,7 @@ def status(
     """Show the state of a running agent and its cameras."""
     with quiet_while_loading():
         from agent.cli.terminal.text import status_lines
-        from agent.commands import ask
+        from agent.core.sockets.control_client import ask
 
     result = ask(socket_path(socket, config), "status", camera)
     if json_document:
@@ -46,7 +46,7 @@ def snapshot(
     """Save the current frame of a camera with its heatmap and overlay; print score and threshold."""
     with quiet_while_loading():
         from agent.cli.terminal.text import save_images, snapshot_lines
-        from agent.commands import ask
+        from agent.core.sockets.control_client import ask
 
     result = ask(socket_path(socket, config), "snapshot", camera, inline=True)
     files = {path.stem.rpartition("-")[2]: str(path) for path in save_images(result, out)}
@@ -60,7 +60,8 @@ def snapshot(
 def reload(socket: SocketOption = None, config: AgentConfigOption = None, json_document: JsonOption = False) -> None:
     """Make a running agent read its settings again; print which changes are active and which need a restart."""
     with quiet_while_loading():
-        from agent.commands import ask, reload_lines
+        from agent.commands import reload_lines
+        from agent.core.sockets.control_client import ask
 
     result = ask(socket_path(socket, config), "reload")
     if json_document:
@@ -82,7 +83,7 @@ def resume(camera: CameraArgument = None, socket: SocketOption = None, config: A
 
 def _print_phase(command: str, camera: str | None, socket: Path | None, config: Path | None) -> None:
     with quiet_while_loading():
-        from agent.commands import ask
+        from agent.core.sockets.control_client import ask
 
     print_line(ask(socket_path(socket, config), command, camera)["phase"])
 
@@ -96,7 +97,7 @@ def product(
 ) -> None:
     """Judge the next parts of a camera as this product, now and after a restart."""
     with quiet_while_loading():
-        from agent.commands import ask
+        from agent.core.sockets.control_client import ask
 
     # A model that is not in memory is loaded first.
     result = ask(socket_path(socket, config), "product", camera, timeout_seconds=LOADING_SECONDS, name=name)
@@ -116,7 +117,7 @@ def inspect(
 ) -> None:
     """Judge the next frames of a triggered camera as one part; its result is published."""
     with quiet_while_loading():
-        from agent.commands import ask
+        from agent.core.sockets.control_client import ask
 
     result = ask(socket_path(socket, config), "inspect", camera, part=part)
     print_line(f"{ascii(result['part'])[1:-1]}: triggered, {result['waiting_before']} parts before it")
@@ -137,7 +138,8 @@ def recalibrate(
 ) -> None:
     """Compute a new threshold from the next good frames. Inspection continues meanwhile."""
     with quiet_while_loading():
-        from agent.commands import ask, follow_recalibration
+        from agent.commands import follow_recalibration
+        from agent.core.sockets.control_client import ask
 
     path = socket_path(socket, config)
     request: dict[str, Any] = {"frames": frames, "false_alarms": false_alarms, "fresh": fresh}

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from agent.core.errors import Permanent
 from agent.messages import drift_sentence, frame_rate_text
-from calibration import LEAST_FRAMES
 
 if TYPE_CHECKING:
     from engines.evaluation.metrics import Interval
@@ -208,6 +207,8 @@ def review_lines(result: dict[str, Any], camera: str) -> Iterator[str]:
 
 def evaluation_lines(result: Evaluation) -> Iterator[str]:
     """The figures of an evaluation, with 95 % intervals: by bootstrap, and exact ones of shares."""
+    from calibration import LEAST_FRAMES
+
     yield f"{result.normal} normal and {result.abnormal} abnormal images on {result.engine}"
     yield f"  image AUROC        {result.auroc}{_against_chance(result.auroc)}"
     yield f"  average precision  {result.average_precision}, chance {result.chance_precision:.3f}"

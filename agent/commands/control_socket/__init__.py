@@ -1,6 +1,5 @@
-"""The control socket, one of the transports of commands: its server in the agent, and its client."""
+"""The control socket, one of the transports of commands: its server, in the agent."""
 
-from agent.commands.control_socket.client import ask, login_name
 from agent.commands.control_socket.server import ControlSocket
 
-__all__ = ["ControlSocket", "ask", "login_name"]
+__all__ = ["ControlSocket"]

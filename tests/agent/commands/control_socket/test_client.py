@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.commands.control_socket.client import ask, login_name
 from agent.core.errors import Permanent, Temporary
+from agent.core.sockets.control_client import ask, login_name
 from agent.service import Service
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from agent.commands.command import Call, Command
-from agent.commands.control_socket.client import ask
 from agent.commands.control_socket.server import MAX_LINE_BYTES, ControlSocket
 from agent.commands.table import AGENT_COMMANDS
 from agent.core.errors import Permanent
 from agent.core.sockets.bounded_server import MAX_CLIENTS
+from agent.core.sockets.control_client import ask
 from agent.messages import ResumeRequest
 from agent.service import Service
 
