@@ -46,11 +46,6 @@ class TimeBudget:
         """Steps done."""
 
     @property
-    def planned_steps(self) -> int | None:
-        """Planned number of steps; None until the speed is known."""
-        return self._planned
-
-    @property
     def progress(self) -> float:
         """Fraction of the planned steps done, 0 … 1, for schedules; 0 during warm-up."""
         if self._planned is None or self.step < WARM_UP_STEPS:
