@@ -187,8 +187,8 @@ def test_broken_device_is_one_line_each_time(gpu: CudaDevice, break_device: Call
 
 def test_buffers_and_graphs_free_all_memory(gpu: CudaDevice) -> None:
     def once() -> None:
-        widening = Widening(gpu, 1024**2, np.uint16)
-        widening(np.zeros(1024**2, np.uint16))
+        widening = Widening(gpu, 256**2, np.uint16)
+        widening(np.zeros(256**2, np.uint16))
         widening.free()
 
     for _ in range(5):

@@ -18,6 +18,9 @@ SOURCE = Path(__file__).with_name("driver.cpp")
 # The compiler checks our driver against NVIDIA's declarations in these headers; 12.2 is JetPack 6's.
 HEADERS = "nvidia-cuda-runtime-cu12==12.2.140"
 
+# For PyCUDA: tests need none of its speed, and most of its build would be spent on that.
+UNOPTIMISED = "-O0 -g0"
+
 
 def main() -> None:
     """Build FOLDER/libcuda.so.1, and FOLDER/pycuda unless it exists."""
@@ -27,7 +30,7 @@ def main() -> None:
     (folder / "others.cpp").write_text("")
     compile_driver(library, include, folder / "others.cpp")
     if not (folder / "pycuda").exists():
-        environment = {**os.environ, "LD_LIBRARY_PATH": str(folder)}
+        environment = {**os.environ, "LD_LIBRARY_PATH": str(folder), "CFLAGS": UNOPTIMISED, "CXXFLAGS": UNOPTIMISED}
         install = [sys.executable, ROOT / "scripts" / "install-gpu", "--pycuda-only", folder / "pycuda"]
         if subprocess.run(install, check=False, env=environment).returncode != 0:
             raise SystemExit("PyCUDA was not built")
