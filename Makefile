@@ -95,7 +95,7 @@ test-systemd: $(VENV)/.dev  ## the service on a real systemd, booted in a contai
 PAGE_SECONDS ?= 600
 test-page: $(VENV)/.dev  ## the page in Debian's Chromium: flows, accessibility, screenshots in build/page
 	@scripts/need-packages mosquitto:mosquitto chromium:chromium fonts-noto-cjk:/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc
-	timeout --kill-after=10 $(PAGE_SECONDS) $(BIN)/python -m pytest -m "browser and not slow" tests/page
+	timeout --kill-after=10 $(PAGE_SECONDS) $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "browser and not slow" tests/page
 
 test-gpu: $(VENV)/.gpu  ## TensorRT, PyCUDA and the kernels, on an NVIDIA GPU
 	$(BIN)/python -m pytest -rs tests/engines/runtime/tensorrt/test_pycuda_api.py tests/engines/runtime/tensorrt/test_cuda.py \

@@ -12,7 +12,7 @@ import pytest
 from agent.doctor.check_result import Level
 from agent.doctor.model import check_corrections
 from agent.settings import load_settings
-from engines.bundles import read_bundle
+from engines.bundles import Bundle, read_bundle
 from engines.images import inspect, read_correction, read_image
 from tests.support.agent_settings import settings_text
 from tests.support.command_line import assert_one_line, inspectd
@@ -86,7 +86,7 @@ def test_line_inspects_with_the_correction_or_a_renewed_one(folder: Path, detect
         assert list((config.parent / "state" / "cameras" / "line1" / "calibrations").glob("*.json"))
 
 
-def test_disagreement_ends_the_start_with_one_line(folder: Path, tmp_path: Path) -> None:
+def test_disagreement_ends_the_start_with_one_line(folder: Path, tiny_bundle: Bundle, tmp_path: Path) -> None:
     other, config = tmp_path / "other.npz", tmp_path / "inspectd.toml"
     options = ["--dark", folder / "dark", "--flat", folder / "flat", "--out", other]
     assert inspectd("xray", "calibrate", *options).returncode == 0
@@ -94,10 +94,8 @@ def test_disagreement_ends_the_start_with_one_line(folder: Path, tmp_path: Path)
     assert_one_line(done, "is of detector", "as in x.bundle", "--renew keeps the detector")
     done = inspectd("run", "--config", run(config, folder / "x.bundle", folder / "good", tmp_path / "none.npz"))
     assert_one_line(done, "none.npz: cannot be read")
-    arguments = ["--recipe", "reference", "--size", "48x32", "--steps", "2"]
-    plain = tmp_path / "plain.bundle"
-    assert inspectd("train", "--normal", folder / "good", "--out", plain, *arguments).stdout
-    assert_one_line(inspectd("run", "--config", run(config, plain, folder / "good", other)), "was trained without")
+    done = inspectd("run", "--config", run(config, tiny_bundle.path, folder / "good", other))
+    assert_one_line(done, "was trained without")
     broken = tmp_path / "broken.bundle"
     shutil.copytree(folder / "x.bundle", broken)
     (broken / "correction.npz").write_bytes(b"x")
