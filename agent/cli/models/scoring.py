@@ -44,14 +44,15 @@ def score(
 
     failed = without_part = 0
     for result in score_paths(bundle, paths, engine_name=engine, heatmaps=heatmaps):
+        name = str(result.path).replace("\n", r"\n")
         failed += result.error is not None
         without_part += result.without_part
         if result.error is not None:
-            print_error(f"{result.path}: {result.error}")
+            print_error(f"{name}: {result.error}")
         elif json_lines:
             print_json(result.document())
         else:
-            print_line(f"{result.score:12.6g}  {result.path}")
+            print_line(f"{result.score:12.6g}  {name}")
     if failed:
         parts = f", {without_part} of them because no part was found" if without_part else ""
         raise Permanent(f"{failed} of the images could not be scored{parts}")

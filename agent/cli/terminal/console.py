@@ -28,14 +28,19 @@ def accept_any_text() -> None:
 def _encoded_anyway(error: UnicodeError) -> tuple[str | bytes, int]:
     assert isinstance(error, UnicodeEncodeError), "the handler is for output only"
     text = error.object[error.start : error.end]
-    handler = "surrogateescape" if all("\udc80" <= character <= "\udcff" for character in text) else "backslashreplace"
+    handler = "surrogateescape" if all(map(_is_raw_byte, text)) else "backslashreplace"
     return codecs.lookup_error(handler)(error)
 
 
 def print_line(text: str = "") -> None:
-    """Print a line on stdout, unchanged."""
-    sys.stdout.write(f"{text}\n")
+    """Print text on stdout; names that are not UTF-8 as they are on disk, control characters escaped."""
+    sys.stdout.write(f"{''.join(c if c == chr(10) or _is_raw_byte(c) else printable(c) for c in text)}\n")
     sys.stdout.flush()
+
+
+def _is_raw_byte(character: str) -> bool:
+    """Whether this stands for a byte of a name that is not UTF-8."""
+    return "\udc80" <= character <= "\udcff"
 
 
 def print_json(document: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections import deque
@@ -13,12 +14,12 @@ from typing import NoReturn
 
 from agent.core.clock import Pace, utc_now
 from agent.core.errors import Permanent, Temporary
+from agent.core.printable import printable
 from agent.core.records import FileVersion, Image
 from agent.sources.folder.arrivals import Arrivals
 from agent.sources.folder.attempts import MAX_ATTEMPTS, Attempts
 from agent.sources.folder.file_images import FileImages
 from agent.sources.folder.listing import FolderListing, Found
-from agent.sources.folder.names import one_line, printable
 from agent.sources.folder.quarantine import QUARANTINE_MAX_BYTES, Quarantine
 from agent.sources.ledger import Ledger
 from agent.sources.settings import FolderSettings
@@ -86,7 +87,7 @@ class FolderSource(FrameSource):
             recursive=recursive,
             repeated=follow,
             suffixes=suffixes_read(self._reading),
-            on_rejected=lambda link, reason: self._quarantine.add(link, one_line(reason), copy=False),
+            on_rejected=lambda link, reason: self._quarantine.add(link, printable(reason), copy=False),
         )
         self._arrivals = Arrivals(settle_seconds, clock, self._report_missed)
         self._attempts = Attempts(None)
@@ -123,7 +124,7 @@ class FolderSource(FrameSource):
         assert captured.file is not None
         self._delivered -= 1
         name = captured.origin or captured.file.name
-        self._quarantine.add(self._path / captured.file.name, one_line(f"{self._path / name}: {reason}"))
+        self._quarantine.add(self._path / captured.file.name, printable(f"{self._path / name}: {reason}"))
         if not self._images.finishes_early(captured.file):
             self._known.add([captured.file], rejected=True)
 
@@ -161,7 +162,7 @@ class FolderSource(FrameSource):
                 self._pace.wait()
                 self._delivered += 1
                 name = str(path.relative_to(self._path))
-                return Captured(image, _time_of(file), self._clock(), printable(name), file)
+                return Captured(image, _time_of(file), self._clock(), _valid_unicode(name), file)
 
     def _next_file(self) -> FileVersion:
         while not self._ready:
@@ -233,7 +234,7 @@ class FolderSource(FrameSource):
         """Put an image into quarantine; `passing`: it may be readable after a restart."""
         self._arrivals.finish(file.name)
         self._attempts.end(file)
-        self._quarantine.add(self._path / file.name, one_line(reason))
+        self._quarantine.add(self._path / file.name, printable(reason))
         if passing or self._images.finishes_early(file):
             self._known.begin(file)
         else:
@@ -246,7 +247,7 @@ class FolderSource(FrameSource):
             logging.WARNING if self._overwritten == 1 else logging.DEBUG,
             "%s: overwritten before it was %g s old, so that version was not inspected (%d such versions so far); "
             "write each image under a name of its own",
-            one_line(str(self._path / name)),
+            printable(str(self._path / name)),
             self._settle_seconds,
             self._overwritten,
         )
@@ -315,3 +316,12 @@ def from_settings(settings: FolderSettings, *, quarantine_directory: Path) -> Fo
         frames_per_second=settings.frames_per_second,
         quarantine_directory=quarantine_directory,
     )
+
+
+def _valid_unicode(name: str) -> str:
+    """A file's name as documents can carry it: bytes that are not UTF-8 become U+FFFD.
+
+    >>> _valid_unicode("part-\\udce4.png")
+    'part-\\ufffd.png'
+    """
+    return os.fsencode(name).decode("utf-8", "replace")

@@ -56,6 +56,18 @@ def test_score_continues_after_a_damaged_image(tiny_bundle: Bundle, good_parts: 
     assert "Traceback" not in done.stderr
 
 
+def test_a_name_with_control_characters_is_one_line_and_does_nothing_to_the_terminal(
+    tiny_bundle: Bundle, good_parts: Path, tmp_path: Path
+) -> None:
+    shutil.copy(good_parts / "003.png", tmp_path / "a\x1b[2Jb\nc.png")
+    (tmp_path / "d\x1b[2Je\nf.png").write_text("not an image")
+    done = inspectd("score", tiny_bundle.path, tmp_path)
+    (line,) = done.stdout.splitlines()
+    assert line.endswith(r"a\x1b[2Jb\nc.png")
+    first, _ = done.stderr.splitlines()
+    assert r"d\x1b[2Je\nf.png: not a PNG" in first
+
+
 def test_evaluate_prints_figures_and_writes_charts(tiny_bundle: Bundle, good_parts: Path, tmp_path: Path) -> None:
     bad_parts = write_parts(tmp_path / "bad", 6, seed=3, scratch=True)
     arguments = ("evaluate", tiny_bundle.path, "--normal", good_parts, "--abnormal", bad_parts, "--out", tmp_path / "e")
