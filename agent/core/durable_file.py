@@ -1,4 +1,4 @@
-"""A small file of the state directory, written completely or not at all; and why the disk does not take a file."""
+"""Files that are written completely or not at all; and why the disk does not take a file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import errno
 import os
 import sqlite3
 from pathlib import Path
+
+from agent.core.errors import Permanent
 
 # EDQUOT: the quota of this user.
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -15,7 +17,7 @@ _SQLITE_FULL = "database or disk is full"
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write a file, for its owner only; after a power cut at any moment it has the old content or the new one.
+    """Write a file of the state directory, for its owner only; a power cut leaves the old content or the new one.
 
     The file keeps its owner where root writes it. Its directory must exist. Raises OSError, also where something else
     than a file has this name: /dev/null would be replaced for every program.
@@ -42,6 +44,22 @@ def replace_file(path: Path, data: bytes) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that a person asked for, such as an image; the part that a full disk took is removed.
+
+    Raises Permanent, one line, if it cannot be written.
+    """
+    opened = False
+    try:
+        with path.open("wb") as file:
+            opened = True
+            file.write(data)
+    except OSError as error:
+        if opened and path.is_file():
+            path.unlink()
+        raise Permanent(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def is_disk_full(error: BaseException) -> bool:

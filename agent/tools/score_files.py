@@ -11,7 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.core.durable_file import write_whole
 from agent.core.errors import Permanent
+from agent.core.image_bytes import encode
 from agent.settings import default_state_directory
 from agent.tools.image_list import images_in
 from engines.bundles import FileReading, read_bundle
@@ -102,5 +104,5 @@ def _write_heatmap(path: Path, heat: NDArray[np.float32], hottest_good: float, s
     """Write `heat` [h, w] as PNG of `size` (width, height): black at 0, white at twice `hottest_good`."""
     level = np.clip(heat / max(2.0 * hottest_good, np.finfo(np.float32).tiny), 0.0, 1.0)
     large = cv2.resize((level * 255).astype(np.uint8), size, interpolation=cv2.INTER_LINEAR)
-    if not cv2.imwrite(str(path), cv2.applyColorMap(large, cv2.COLORMAP_INFERNO)):
-        raise Permanent(f"{path}: cannot be written; wanted a writable folder for heatmaps")
+    # Not by `cv2.imwrite`, which reports success where the disk is full.
+    write_whole(path, encode(np.asarray(cv2.applyColorMap(large, cv2.COLORMAP_INFERNO), np.uint8), "image/png"))

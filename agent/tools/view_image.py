@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from agent.alarms import grey_out, outline
-from agent.core.errors import Permanent
+from agent.core.durable_file import write_whole
 from agent.core.image_bytes import encode
 from engines.bundles import read_bundle
 from engines.images import content_box, factors_of_pixels, inspected_pixels, prepare, read_image, viewable
@@ -45,12 +45,5 @@ def view_image(bundle: Path, image: Path, out: Path) -> Iterator[str]:
     if view is not None and view.padding is not None:
         box = content_box(source.shape if crop is None else (crop.height, crop.width), manifest.geometry)
         yield f"letterbox     the image is {box} of it, padding has the gray value {view.padding}"
-    _write(out, encode(np.ascontiguousarray(shown[:, :, ::-1]), "image/png"))
+    write_whole(out, encode(np.ascontiguousarray(shown[:, :, ::-1]), "image/png"))
     yield str(out)
-
-
-def _write(out: Path, png: bytes) -> None:
-    try:
-        out.write_bytes(png)
-    except OSError as error:
-        raise Permanent(f"{out}: cannot be written ({error.strerror}); wanted a file in a writable folder") from None

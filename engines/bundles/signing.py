@@ -173,14 +173,18 @@ def _read(file: Path) -> bytes:
 
 def _create(file: Path, content: bytes, mode: int) -> None:
     """Write a new file with these rights from the start, whatever the umask is; never over a file or through a link."""
+    created = False
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+        created = True
         with os.fdopen(descriptor, "wb") as target:
             os.fchmod(target.fileno(), mode)
             target.write(content)
             target.flush()
             os.fsync(target.fileno())
     except OSError as error:
+        if created:
+            file.unlink(missing_ok=True)
         raise SigningError(f"{file}: cannot be written ({error.strerror or error})") from None
 
 

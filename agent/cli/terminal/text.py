@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.core.durable_file import write_whole
 from agent.core.errors import Permanent
 from agent.messages import drift_sentence, frame_rate_text
 
@@ -138,7 +139,7 @@ def save_images(result: dict[str, Any], folder: Path) -> Iterator[Path]:
     for name, image in result["pictures"].items():
         ending = "png" if image["media_type"] == "image/png" else "jpg"
         path = folder / f"{result['camera']}-{stamp}-{name}.{ending}"
-        path.write_bytes(base64.b64decode(image["base64"]))
+        write_whole(path, base64.b64decode(image["base64"]))
         yield path
 
 
@@ -147,7 +148,7 @@ def save_suspects(result: dict[str, Any], folder: Path) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     for suspect in result["suspects"]:
         path = folder / f"{suspect['number']:02}-{suspect['score']:.4g}.jpg"
-        path.write_bytes(base64.b64decode(suspect["base64"]))
+        write_whole(path, base64.b64decode(suspect["base64"]))
         yield path
 
 

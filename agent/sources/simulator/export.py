@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.core.durable_file import write_whole
 from agent.core.errors import Permanent
 from agent.core.records import Image
 from agent.sources.simulator.schedule import SCENES, SimulatedLine
@@ -76,7 +77,4 @@ def _write(path: Path, image: Image | NDArray[np.uint8]) -> None:
     encoded, data = cv2.imencode(".png", image)
     if not encoded:
         raise Permanent(f"cannot encode {image.shape} {image.dtype} as PNG for {path}")
-    try:
-        path.write_bytes(data.tobytes())
-    except OSError as error:
-        raise Permanent(f"cannot write {path}: {error.strerror}") from error
+    write_whole(path, data.tobytes())

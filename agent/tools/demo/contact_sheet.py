@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.alarms import HOTTEST, colour_of
-from agent.core.errors import Permanent
+from agent.core.durable_file import write_whole
 
 _Image = NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -60,8 +60,9 @@ def write_contact_sheet(path: Path, heading: str, entries: Sequence[ContactSheet
         x = _MARGIN + column * (2 * _TILE_WIDTH + _TILE_GAP + _COLUMN_GAP)
         _draw_alarm(sheet, entry, images, x, _HEADER_HEIGHT + row * row_height, height)
     # The highest compression: the sheet of a long demo is 2 MB as PNG.
-    if not cv2.imwrite(str(path), sheet, [cv2.IMWRITE_PNG_COMPRESSION, 9]):
-        raise Permanent(f"{path}: cannot be written; wanted a writable folder")
+    encoded, data = cv2.imencode(".png", sheet, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    assert encoded
+    write_whole(path, data.tobytes())
 
 
 def _read(path: Path) -> _Image | None:

@@ -1,4 +1,4 @@
-"""A small file is whole at every moment, and its owner's alone."""
+"""A file of the state directory is whole at every moment, and its owner's alone; one for a person is whole or gone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.durable_file import replace_file
+from agent.core.durable_file import replace_file, write_whole
+from agent.core.errors import Permanent
+from engines.bundles import generate_keys
+from engines.errors import SigningError
+from tests.support.small_disk import fill, mounted
 
 
 def test_file_has_the_new_content_and_is_for_its_owner_only(tmp_path: Path) -> None:
@@ -57,3 +61,23 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
         replace_file(pipe, b"new")
     assert pipe.is_fifo()
     assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_full_disk_leaves_no_part_of_a_file_behind(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", "64k") as disk:
+        (disk / "notes.txt").write_text("mine")
+        fill(disk / "fill")
+        with pytest.raises(Permanent, match=r"image\.png: cannot be written \(No space left on device\)"):
+            write_whole(disk / "image.png", bytes(5000))
+        with pytest.raises(SigningError, match=r"plant\.key: cannot be written \(No space left on device\)"):
+            generate_keys(disk / "plant")
+        assert sorted(each.name for each in disk.iterdir()) == ["fill", "notes.txt"]
+
+
+def test_what_cannot_be_opened_is_not_removed(tmp_path: Path) -> None:
+    with pytest.raises(Permanent, match="cannot be written"):
+        write_whole(tmp_path, b"an image")
+    with pytest.raises(Permanent, match="/dev/full: cannot be written"):
+        write_whole(Path("/dev/full"), b"an image")
+    assert Path("/dev/full").is_char_device()
+    assert tmp_path.is_dir()

@@ -14,6 +14,7 @@ from tests.support.agent_settings import settings_text
 from tests.support.command_line import assert_one_line, inspectd
 from tests.support.loose_parts import HEIGHT, WIDTH, aligned_copy, taught, write_loose_parts
 from tests.support.parts import write_parts
+from tests.support.small_disk import fill, mounted
 
 
 def test_score_prints_a_json_line_for_each_image(tiny_bundle: Bundle, good_parts: Path, tmp_path: Path) -> None:
@@ -54,6 +55,16 @@ def test_score_continues_after_a_damaged_image(tiny_bundle: Bundle, good_parts: 
     assert "deep.png" in done.stderr
     assert "2 of the images could not be scored" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_heatmaps_that_the_disk_does_not_take_end_the_command_with_one_line(
+    tiny_bundle: Bundle, good_parts: Path, tmp_path: Path
+) -> None:
+    with mounted(tmp_path / "disk", "64k") as disk:
+        fill(disk / "fill")
+        done = inspectd("score", tiny_bundle.path, good_parts, "--heatmaps", disk / "heat")
+        assert_one_line(done, "000.png: cannot be written (No space left on device)")
+        assert not list((disk / "heat").iterdir())
 
 
 def test_a_name_with_control_characters_is_one_line_and_does_nothing_to_the_terminal(
