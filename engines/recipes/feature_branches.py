@@ -13,16 +13,19 @@ BRANCHES = ("local", "identity", "whole")
 EARLIER_BRANCHES = ("peak", "identity", "local", "whole")
 """Those of bundles from before the maps were joined place by place."""
 
-# Weights of the branches; decision 0125 has others.
-_WEIGHTS = (1.0, 1.0, 1.0)
-# Those of bundles that do not contain theirs, by the number of branches.
-_EARLIER_WEIGHTS = {3: _WEIGHTS, 4: (0.5, 1.0, 1.0, 1.0)}
+# Weights of the branches; decisions 0125 and 0126 have others.
+_WEIGHTS = (1.0, 0.25, 1.0)
 
-# Up to this side, pixels, identities are learned in every step (`engines.recipes.map_learner`), and the memories see
-# but eight places a side: a flaw drowns in the mean over all of them. Digit 9, with 3, 2 and 1 for `local`: AUROC
-# 0.962, 0.967 and 0.972. Flaws drawn into crops of fish, before the maps were joined: 0.796 with 2, 0.788 with 1.
-_SMALL_SIDE, _SMALL_WEIGHTS = 64, (2.0, 3.0, 0.5)
-_EARLIER_SMALL_WEIGHTS = {3: _SMALL_WEIGHTS, 4: (1.0, 3.0, 2.0, 0.5)}
+# Up to this side, pixels, the memories see but eight places a side: a flaw drowns in the mean over all of them. Flaws
+# drawn into crops of fish, before the maps were joined: 0.796 with 2 for `local`, 0.788 with 1.
+_SMALL_SIDE, _SMALL_WEIGHTS = 64, (2.0, 0.5, 0.5)
+# Up to this one, a frame is about as large as what it shows, and its identity matters most. Digit 9, with 3, 2 and 1
+# for `local`: AUROC 0.962, 0.967 and 0.972.
+_TINY_SIDE, _TINY_WEIGHTS = 32, (2.0, 3.0, 0.5)
+
+# Those of bundles that do not contain theirs, by the number of branches, in frames up to `_SMALL_SIDE` and in others.
+_EARLIER_SMALL_WEIGHTS = {3: (2.0, 3.0, 0.5), 4: (1.0, 3.0, 2.0, 0.5)}
+_EARLIER_WEIGHTS = {3: (1.0, 1.0, 1.0), 4: (0.5, 1.0, 1.0, 1.0)}
 
 # Fewest places that are averaged.
 _LEAST_PLACES = 3
@@ -81,6 +84,8 @@ def tail_of(values: Tensor) -> tuple[Tensor, Tensor]:
 
 def weights_for(longest_side: int) -> Tensor:
     """Weights of `BRANCHES` for frames of this longest side, pixels: [3], 1 in sum."""
+    if longest_side <= _TINY_SIDE:
+        return _shares(_TINY_WEIGHTS)
     return _shares(_SMALL_WEIGHTS if longest_side <= _SMALL_SIDE else _WEIGHTS)
 
 

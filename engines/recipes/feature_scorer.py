@@ -27,7 +27,8 @@ their places, and so is the heatmap. In `whole`, the difference of each place fr
 
 A branch counts in units z = (value − median) / mean excess above the median, both of held-out good frames, so that one
 whose good frames scatter widely weighs less. The identity's are multiplied by K⁴: it counts where good frames fall into
-classes, as digits do (`neighbour_contrast`), and next to nothing elsewhere. The score is the weighted mean of
+classes, as digits do (`neighbour_contrast`), and next to nothing elsewhere. Several images of one part are a class,
+too, to which new parts look strange: except in tiny frames, its weight is small. The score is the weighted mean of
 z⁺ = (z + √(z² + 4)) / 2, which is 1 for a usual good frame, never negative, and z where a frame is far off: the
 branches that see nothing add little, and those that see something a little add up. The tail of good frames is about
 exponential, which thresholds beyond the calibration window are extrapolated with.

@@ -26,10 +26,13 @@ def test_usual_frames_score_one_and_far_ones_their_distance() -> None:
     assert score(torch.full((1, 3), -50.0)) == pytest.approx(0.02, abs=0.01)
 
 
-def test_identities_count_more_in_small_frames() -> None:
+def test_identities_count_most_in_tiny_frames_and_least_in_all_others() -> None:
     units = torch.zeros(1, 3)
     units[0, 1] = 10.0
-    assert score(units, 64) > 1.2 * score(units, 65)
+    assert score(units, 32) > 2.0 * score(units, 33)
+    for side in (33, 64, 65, 640):
+        identity, others = weights_for(side)[1], weights_for(side)[[0, 2]]
+        assert identity <= others.min(), side
 
 
 @pytest.mark.parametrize(
