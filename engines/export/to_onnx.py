@@ -181,7 +181,7 @@ def _remove_metadata(proto: Any) -> None:
 
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """Search for no garbage meanwhile: the exporter makes millions of objects that stay, and each search visits all."""
+    """Search for no garbage meanwhile: the exporter makes very many objects that stay, and a search visits all."""
     collecting = gc.isenabled()
     gc.disable()
     try:

@@ -34,7 +34,8 @@ def _encoded_anyway(error: UnicodeError) -> tuple[str | bytes, int]:
 
 def print_line(text: str = "") -> None:
     """Print text on stdout; names that are not UTF-8 as they are on disk, control characters escaped."""
-    sys.stdout.write(f"{''.join(c if c == chr(10) or _is_raw_byte(c) else printable(c) for c in text)}\n")
+    shown = "".join(c if c == "\n" or _is_raw_byte(c) else printable(c) for c in text)
+    sys.stdout.write(f"{shown}\n")
     sys.stdout.flush()
 
 

@@ -18,7 +18,7 @@ SOURCE = Path(__file__).with_name("driver.cpp")
 # The compiler checks our driver against NVIDIA's declarations in these headers; 12.2 is JetPack 6's.
 HEADERS = "nvidia-cuda-runtime-cu12==12.2.140"
 
-# For PyCUDA: tests need none of its speed, and most of its build would be spent on that.
+# For PyCUDA: tests need none of its speed.
 UNOPTIMISED = "-O0 -g0"
 
 
